@@ -1,0 +1,189 @@
+"""Augmentation strategies: which operations run, in which order, and who shares their parameters; and CutMix.
+
+Two families (METHODS.md 6.2, 6.3). `dsa:…` applies exactly one operation of its list. `idc:…` applies flip, colour and
+cutout whenever they are listed, and one operation of the others. All on normalised images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Tensor
+
+from benchmark.augment_ops import OPERATIONS
+from benchmark.errors import BenchmarkError, unknown
+
+FAMILIES = ("dsa", "idc")
+EXAMPLES = ("none", "dsa:color_crop_cutout_flip_scale_rotate", "idc:color_crop_cutout")
+GRAMMAR = f"a strategy is none, dsa:OP_OP_… or idc:OP_OP_…, each OP one of {', '.join(OPERATIONS)}"
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A parsed strategy. Without operations it is the identity, spelt `none`, whatever its family."""
+
+    family: str
+    operations: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.family}:{'_'.join(self.operations)}" if self.operations else "none"
+
+    def without(self, operation: str) -> Strategy:
+        """The same strategy with one operation taken off its list, if it is there (digits are never flipped)."""
+        if operation not in OPERATIONS:
+            raise unknown("augmentation", operation, OPERATIONS, where=str(self))
+        return replace(self, operations=tuple(name for name in self.operations if name != operation))
+
+
+def parse(strategy: str) -> Strategy:
+    """The strategy a text stands for. Raises BenchmarkError for an unknown family or operation, or one given twice."""
+    if strategy == "none":
+        return Strategy("none", ())
+    family, colon, listed = strategy.partition(":")
+    if not colon or family not in FAMILIES:
+        kind, name = ("augmentation family", family) if colon else ("augmentation strategy", strategy)
+        error = unknown(kind, name, FAMILIES if colon else EXAMPLES, where=strategy)
+        error.next = GRAMMAR
+        raise error
+    operations = tuple(listed.split("_")) if listed else ()
+    for operation in operations:
+        if operation not in OPERATIONS:
+            raise unknown("augmentation", operation, OPERATIONS, where=strategy)
+    if not operations:
+        raise BenchmarkError(f"'{strategy}' lists no operation", where=strategy, next=GRAMMAR)
+    if len(set(operations)) < len(operations):
+        raise BenchmarkError("a strategy lists an operation at most once", where=strategy, next=GRAMMAR)
+    return Strategy(family, operations)
+
+
+# --- what has been drawn ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """One operation with the parameters (P, count) of the `count` groups that drew it."""
+
+    operation: str
+    parameters: Tensor
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return OPERATIONS[self.operation].act(images, *self.parameters.to(images.device))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a transform. Each group takes one of the parts: `order` (G,) lists the groups part by part."""
+
+    parts: tuple[Part, ...]
+    order: Tensor
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if len(self.parts) == 1:
+            return self.parts[0](images)
+        order = self.order.to(images.device)
+        sizes = [part.parameters.shape[1] for part in self.parts]
+        pieces = torch.split(images.index_select(0, order), sizes)
+        done = torch.cat([part(piece) for part, piece in zip(self.parts, pieces, strict=True)])
+        return done.index_select(0, order.argsort())
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A drawn transform, for any number of batches (G, n, ch, H, W) of one G, H and W and any n; differentiable.
+
+    Without steps it answers the images themselves; otherwise new ones.
+    """
+
+    groups: int
+    size: tuple[int, int]
+    steps: tuple[Step, ...]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if images.ndim != 5 or images.shape[0] != self.groups or images.shape[-2:] != self.size:
+            raise BenchmarkError(
+                f"this transform was drawn for images ({self.groups}, n, ch, {self.size[0]}, {self.size[1]}), "
+                f"and was given {tuple(images.shape)}",
+                next="one draw per class: give it all classes at once, (C, n, ch, H, W)",
+            )
+        for step in self.steps:
+            images = step(images)
+        return images
+
+
+# --- drawing it -------------------------------------------------------------------------------------------------------
+
+
+def draw_per_group(
+    strategy: Strategy, groups: int, image_shape: tuple[int, int, int], generator: Generator
+) -> Transform:
+    """For condensing: one draw a group, operation and parameters; `groups` are the classes, image_shape (ch, H, W).
+
+    Each group draws its own candidate (dsa) or geometric operation (idc). Applied to the real and to the synthetic
+    batch, all images of a class see the same. Randomness comes from the given CPU generator alone.
+    """
+    return _draw(strategy, groups, image_shape[-2:], generator, together=False)
+
+
+def augment_batch(images: Tensor, strategy: Strategy, generator: Generator) -> Tensor:
+    """For training a network on images (N, ch, H, W): one candidate a mini-batch, parameters for each image.
+
+    Randomness comes from the given CPU generator alone, on whatever device the images are.
+    """
+    transform = _draw(strategy, images.shape[0], images.shape[-2:], generator, together=True)
+    return transform(images[:, None]).squeeze(1)
+
+
+def _draw(strategy: Strategy, groups: int, size: Sequence[int], generator: Generator, *, together: bool) -> Transform:
+    """`together`: all groups take the same candidate, each with its own parameters."""
+    height, width = size
+    steps = []
+    for candidates in _schedule(strategy):
+        choice = torch.randint(len(candidates), (1 if together else groups,), generator=generator).expand(groups)
+        counts = choice.bincount(minlength=len(candidates)).tolist()
+        parts = tuple(
+            Part(name, OPERATIONS[name].draw(count, height, width, generator))
+            for name, count in zip(candidates, counts, strict=True)
+            if count
+        )
+        steps.append(Step(parts, choice.argsort(stable=True)))
+    return Transform(groups, (height, width), tuple(steps))
+
+
+def _schedule(strategy: Strategy) -> list[tuple[str, ...]]:
+    """The steps in order, each a list of candidates of which one runs."""
+    listed = strategy.operations
+    if strategy.family != "idc":
+        return [listed] if listed else []
+    drawn = tuple(name for name in listed if name not in ("flip", "color", "cutout"))
+    before = [(name,) for name in ("flip", "color") if name in listed]
+    return [*before, *([drawn] if drawn else []), *([("cutout",)] if "cutout" in listed else [])]
+
+
+# --- mixing -----------------------------------------------------------------------------------------------------------
+
+
+def cutmix(images: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor, float]:
+    """CutMix, one box a batch: images (N, ch, H, W), labels (N, …) to (mixed, labels_a, labels_b, weight r).
+
+    A box of share 1 − λ of the area, λ ~ U[0, 1), around a uniformly drawn pixel, clipped by the border, is pasted from
+    a random permutation of the batch. r is the share of the image that was kept: loss = r·CE(out, labels_a) +
+    (1 − r)·CE(out, labels_b). Whether to mix at all is the caller's coin. [METHODS.md 7.2]
+    """
+    height, width = images.shape[-2:]
+    share = math.sqrt(1 - torch.rand((), dtype=torch.float64, generator=generator).item())
+    top, bottom = _clipped(int(height * share), height, generator)
+    left, right = _clipped(int(width * share), width, generator)
+    partner = torch.randperm(images.shape[0], generator=generator).to(images.device)
+    mixed = images.clone()
+    mixed[..., top:bottom, left:right] = images[..., top:bottom, left:right].index_select(0, partner)
+    kept = 1 - (bottom - top) * (right - left) / (height * width)
+    return mixed, labels, labels.index_select(0, partner.to(labels.device)), kept
+
+
+def _clipped(length: int, side: int, generator: Generator) -> tuple[int, int]:
+    """First and behind-last place of a box around a drawn centre: centre ± length // 2 within the side."""
+    centre = int(torch.randint(side, (), generator=generator))
+    return max(centre - length // 2, 0), min(centre + length // 2, side)

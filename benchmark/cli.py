@@ -1,0 +1,84 @@
+"""What every command shares: Hydra around it, one message for a person instead of a traceback, an exit status."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmark import config
+from benchmark.errors import BenchmarkError
+from methods.base import MethodError
+from results.errors import ResultsError
+
+DONE, SOME_FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 130
+OURS = (BenchmarkError, MethodError, ResultsError)
+
+
+def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
+    """Compose configuration `name`, run the command (once, or for each job of a `-m` sweep), exit with a status.
+
+    0 done; 1 some tasks failed, and were named; 2 the request was wrong; 130 stopped by a signal.
+    """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here whole, not printed by Hydra
+    config.register()
+    statuses: list[int] = []
+
+    def guarded(composed: DictConfig) -> None:
+        try:
+            statuses.append(command(composed))
+        except OURS as error:
+            report(error)
+            statuses.append(WRONG_REQUEST)
+
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://benchmark.conf", config_name=name)(guarded)()
+    except OURS as error:
+        report(error)
+        statuses.append(WRONG_REQUEST)
+    except (HydraException, OmegaConfBaseException) as error:
+        report(_composition(error))
+        statuses.append(WRONG_REQUEST)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)  # noqa: T201 -- a command speaks
+        statuses.append(STOPPED)
+    raise SystemExit(max(statuses, default=DONE))
+
+
+def report(error: BaseException) -> None:
+    """Print an error of a room: what, where, next."""
+    print(message(error), file=sys.stderr)  # noqa: T201
+
+
+def message(error: BaseException) -> str:
+    """What is wrong, where it was said, what to do: up to three lines."""
+    lines = [f"error: {getattr(error, 'what', str(error))}"]
+    lines += [f"  {name + ':':<6} {text}" for name in ("where", "next") if (text := getattr(error, name, ""))]
+    return "\n".join(lines)
+
+
+def _composition(error: Exception) -> BenchmarkError:
+    """Hydra's own complaint, in our form; the first line says it, and a misspelt name gets its neighbour."""
+    text = str(error)
+    missing = re.search(r"Could not override '([^']+)'", text)
+    if missing:
+        known = sorted(OmegaConf.to_container(_defaults()))  # type: ignore[type-var]
+        near = difflib.get_close_matches(missing[1].split(".")[0], known, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        return BenchmarkError(f"there is no setting '{missing[1]}'.{hint}", where="command line", next="see --help")
+    preset = re.search(r"Could not find 'preset/([^']+)'", text)
+    if preset:
+        return BenchmarkError(f"no preset '{preset[1]}'.", where=f"preset={preset[1]}", next="known: paper, quick")
+    return BenchmarkError(text.splitlines()[0], where="command line", next="see --help; quote brackets in zsh")
+
+
+def _defaults() -> DictConfig:
+    return OmegaConf.create({spec: None for spec in config.RunConfig.__dataclass_fields__})

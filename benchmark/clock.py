@@ -1,0 +1,29 @@
+"""Charged seconds: a stopwatch that waits for the device before it reads the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class Stopwatch:
+    """Adds up the wall-clock seconds of the blocks it is wrapped around. `seconds` may start from an earlier run's."""
+
+    def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
+        self.device, self.seconds = device, seconds
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        start = self._read()
+        try:
+            yield
+        finally:
+            self.seconds += self._read() - start
+
+    def _read(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()

@@ -1,0 +1,108 @@
+"""What a run is asked for: the schema of `conf/`, checked once at the edge. Below this file nobody sees Hydra."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import shutil
+import tempfile
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmark.errors import BenchmarkError, unknown
+
+CONTROLS = ("random", "whole")
+LAUNCHERS = ("local",)
+
+
+@dataclass
+class RunConfig:
+    """conf/run.yaml after composition; `conf/` says what each name means and holds every default."""
+
+    methods: list[str]
+    variants: list[str]
+    datasets: list[str]
+    ipcs: list[int]
+    architectures: list[str]
+    eval_architectures: list[str]
+    protocols: list[str]
+    seeds: list[int]
+    controls: list[str]
+    preset: str
+    fraction: float
+    networks: int
+    pool_seed: int
+    validation: float
+    precision: str
+    device: str
+    threads: int | None
+    launcher: str
+    retry: str | None
+    dry_run: bool
+    checkpoint_seconds: float
+    data_root: str
+    out: str
+    method: dict[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        for name in ("datasets", "ipcs", "architectures", "protocols", "seeds"):
+            values = getattr(self, name)
+            if not values:
+                raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"name at least one: {name}=[…]")
+            if len(set(values)) != len(values):
+                raise BenchmarkError(f"{name} names something twice", where=f"{name}={values}")
+        if not self.methods and not self.controls:
+            raise BenchmarkError("there is nothing to run", where="methods=[] controls=[]")
+        for ipc in self.ipcs:
+            if ipc < 1:
+                raise BenchmarkError(f"ipc must be at least 1, got {ipc}", where=f"ipcs={self.ipcs}")
+        if not 0 < self.fraction <= 1:
+            raise BenchmarkError(f"fraction must be in (0, 1], got {self.fraction}", where="fraction")
+        if not 0 <= self.validation < 1:
+            raise BenchmarkError(f"validation must be in [0, 1), got {self.validation}", where="validation")
+        if self.networks < 1:
+            raise BenchmarkError(f"networks must be at least 1, got {self.networks}", where="networks")
+        if not (self.checkpoint_seconds > 0 and math.isfinite(self.checkpoint_seconds)):
+            raise BenchmarkError("checkpoint_seconds must be a positive number", where="checkpoint_seconds")
+        for control in self.controls:
+            if control not in CONTROLS:
+                raise unknown("control", control, CONTROLS, where=f"controls=[{control}]")
+        if self.launcher not in LAUNCHERS:
+            raise unknown("launcher", self.launcher, LAUNCHERS, where=f"launcher={self.launcher}")
+        if self.retry not in (None, "failed"):
+            raise unknown("retry", str(self.retry), ["failed"], where=f"retry={self.retry}")
+
+
+def register() -> None:
+    """Tell Hydra what YAML cannot say: an open `method` node, and a scratch folder for sweeps."""
+    open_node = OmegaConf.create({}, flags={"struct": False})
+    ConfigStore.instance().store(name="open_methods", node=OmegaConf.create({"method": open_node}))
+    OmegaConf.register_new_resolver("scratch", _scratch, replace=True, use_cache=True)
+
+
+def _scratch() -> str:
+    """A folder for what Hydra writes beside a sweep, gone when the process ends."""
+    folder = tempfile.mkdtemp(prefix="condensation-sweep-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def parse(config: DictConfig) -> RunConfig:
+    """The composed configuration as checked plain values. Raises BenchmarkError for a value of the wrong type."""
+    values = {spec.name: config[spec.name] for spec in fields(RunConfig)}
+    try:
+        parsed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), values))
+    except OmegaConfBaseException as error:
+        name = str(getattr(error, "full_key", None) or "?").split("[")[0]
+        wanted = RunConfig.__annotations__.get(name, "another type")
+        raise BenchmarkError(
+            f"{name} must be {wanted}, got {values.get(name)}", where=name, next="see --help"
+        ) from error
+    assert isinstance(parsed, RunConfig)
+    parsed.check()
+    return parsed

@@ -1,0 +1,84 @@
+"""Where a result was made: versions, hardware, commit. Recorded with it, never part of its identity."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import socket
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+from benchmark.compute import Compute
+
+
+def describe(compute: Compute) -> dict[str, Any]:
+    """Device, threads, chunk, precision, versions, host and commit, as JSON values."""
+    return {
+        "device": device_name(compute.device),
+        "device_type": compute.device.type,
+        "threads": compute.threads,
+        "chunk": compute.chunk,
+        "precision": compute.precision,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "cuda": torch.version.cuda if compute.device.type == "cuda" else None,
+        "host": socket.gethostname(),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        **commit(),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with contextlib.suppress(OSError):
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        if found:
+            return found[1]
+    return platform.processor() or platform.machine()
+
+
+@lru_cache(maxsize=1)
+def commit() -> dict[str, Any]:
+    """The commit of the checkout that runs and whether it was changed since; nulls when installed without git."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str | None:
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=10, check=True)
+            return done.stdout.strip()
+        return None
+
+    tracked = git("ls-files", "--error-unmatch", Path(__file__).name)
+    head = git("rev-parse", "HEAD") if tracked else None
+    return {"commit": head, "dirty": bool(git("status", "--porcelain", "--untracked-files=no")) if head else None}
+
+
+class PeakMemory:
+    """The most memory a task had at once, in bytes: the GPU's allocations, or this process's resident set on Linux."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        else:
+            with contextlib.suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")  # restarts the high-water mark
+
+    def bytes(self) -> int | None:
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        with contextlib.suppress(OSError):
+            found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+            if found:
+                return int(found[1]) * 1024
+        return None

@@ -1,0 +1,297 @@
+"""From a grid to tasks: which experts to train, which sets to condense, which to evaluate, each known by what it asks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark import datasets, networks, protocols
+from benchmark.config import RunConfig
+from benchmark.datasets import Constants, Dataset
+from benchmark.errors import BenchmarkError
+from methods import registry
+from methods.base import Card, ExpertRecipe
+from results.store import identity
+
+Task = dict[str, Any]  # plain values: kind, identity, slug, asked, label, request
+
+WHOLE = Card("whole", "Whole set", "whole", "")
+RANDOM_SUBSETS = 5  # at least: random subsets vary more than networks do
+EXPERTS_VERSION = 1  # raised when a change alters the experts a recipe yields
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the tables: a method, with a factor of its own or not; `control` if it runs beside whatever was asked."""
+
+    method: str
+    factor: int | None = None
+    control: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.method if self.factor is None else f"{self.method}@f{self.factor}"
+
+    def overrides(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(given) | ({} if self.factor is None else {"factor": self.factor})
+
+
+def parse_row(text: str, *, control: bool = False) -> Row:
+    """`NAME` or `NAME@fN`. Raises MethodError for an unknown name, BenchmarkError for an unknown suffix."""
+    name, at, suffix = text.partition("@")
+    if name == WHOLE.name and not at:
+        return Row(name, control=True)
+    registry.get(name)
+    if not at:
+        return Row(name, control=control)
+    if not re.fullmatch(r"f[1-9]\d*", suffix):
+        raise BenchmarkError(f"'{text}' is no method", where="methods", next=f"{name}, or {name}@f2 for factor 2")
+    return Row(name, int(suffix[1:]), control)
+
+
+@dataclass
+class Plan:
+    """Tasks in an order in which every task comes after its inputs, and what a person should be told."""
+
+    by_identity: dict[str, Task] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def tasks(self) -> list[Task]:
+        return list(self.by_identity.values())
+
+    def add(self, kind: str, slug: str, asked: dict[str, Any], label: dict[str, Any], request: dict[str, Any]) -> str:
+        """The task's identity; a task that is planned already is not planned again."""
+        asked = {"kind": kind, **asked}
+        key = identity(asked)
+        task = {"kind": kind, "identity": key, "slug": slug, "asked": asked, "label": label, "request": request}
+        self.by_identity.setdefault(key, task)
+        return key
+
+    def note(self, *texts: str) -> None:
+        self.notes += [text for text in texts if text not in self.notes]
+
+    def of_kind(self, kind: str) -> list[Task]:
+        return [task for task in self.tasks if task["kind"] == kind]
+
+
+def build(config: RunConfig, progress: Callable[[str, int, int], None] | None = None) -> Plan:
+    """The whole grid as tasks. Raises the rooms' errors before anything runs: unknown names, an ipc too large, …"""
+    rows = [parse_row(text) for text in config.methods]
+    for text in config.variants:
+        if (row := parse_row(text)).method in {r.method for r in rows} and row not in rows:
+            rows.append(row)
+    asked_for = {row.method for row in rows} | set(config.controls)
+    for name in config.method:
+        registry.get(name)
+        if name not in asked_for:
+            raise BenchmarkError(f"settings for '{name}', which is not run", where=f"method.{name}",
+                                 next=f"add it: methods=[…,{name}]")
+    for name in config.protocols:
+        protocols.check_name(name)
+
+    plan = Plan()
+    for entry in config.datasets:
+        dataset = datasets.load(entry, Path(config.data_root), progress)
+        for architecture in config.architectures:
+            Cells(config, plan, dataset, entry, architecture).add(rows)
+    return plan
+
+
+class Cells:
+    """Everything planned for one dataset and one condensing architecture."""
+
+    def __init__(self, config: RunConfig, plan: Plan, dataset: Dataset, entry: str, architecture: str) -> None:
+        self.config, self.plan, self.dataset = config, plan, dataset
+        self.architecture = self._architecture(architecture)
+        self.evaluated_on = [self._architecture(name) for name in config.eval_architectures] or [self.architecture]
+        kept, _ = datasets.hold_out(dataset.train, config.validation, dataset.fingerprint)
+        self.smallest_class = int(torch.bincount(kept.labels, minlength=dataset.num_classes).min())
+        self.request = {"dataset": _absolute(entry), "data_root": str(Path(config.data_root).absolute())}
+
+    def add(self, rows: Sequence[Row]) -> None:
+        for ipc in self.config.ipcs:
+            if ipc > self.smallest_class:
+                raise BenchmarkError(
+                    f"ipc {ipc} is more than the smallest class of {self.dataset.name} holds: {self.smallest_class}",
+                    where=f"ipcs={self.config.ipcs}",
+                )
+            for row in self._with_controls(rows, ipc):
+                for seed in self._seeds(row):
+                    self._condense_and_evaluate(row, ipc, seed)
+        if WHOLE.name in self.config.controls or any(row.method == WHOLE.name for row in rows):
+            self._evaluate_whole()
+
+    # --- rows and seeds -----------------------------------------------------------------------------------------------
+
+    def _with_controls(self, rows: Sequence[Row], ipc: int) -> Iterator[Row]:
+        condensed = [row for row in rows if row.method != WHOLE.name]
+        yield from condensed
+        if "random" not in self.config.controls:
+            return
+        factors = {1} | {getattr(self._resolve(row, ipc).config, "factor", 1) for row in condensed}
+        for factor in sorted(factors):
+            control = Row("random", None if factor == 1 else factor, control=True)
+            if replace(control, control=False) not in condensed:
+                yield control
+
+    def _seeds(self, row: Row) -> list[int]:
+        seeds = list(self.config.seeds)
+        if row.method == "random":
+            seeds += [s for s in range(RANDOM_SUBSETS + len(seeds)) if s not in seeds][: RANDOM_SUBSETS - len(seeds)]
+        return seeds
+
+    def _resolve(self, row: Row, ipc: int) -> registry.Resolved:
+        resolved = registry.resolve(
+            row.method,
+            dataset=self.dataset.reference,
+            ipc=ipc,
+            preset=self.config.preset,
+            fraction=self.config.fraction,
+            overrides=row.overrides(self.config.method.get(row.method) or {}),
+        )
+        needed = ipc * getattr(resolved.config, "factor", 1) ** 2
+        if needed > self.smallest_class and getattr(resolved.config, "init", "random") != "noise":
+            raise BenchmarkError(
+                f"{row.name} at ipc {ipc} starts from {needed} real images a class (factor² times ipc), "
+                f"but the smallest class of {self.dataset.name} holds {self.smallest_class}",
+                where=f"ipcs={self.config.ipcs}, methods=[{row.name}]",
+                next=f"use a smaller ipc, or {row.method}@f1",
+            )
+        return resolved
+
+    # --- tasks --------------------------------------------------------------------------------------------------------
+
+    def _condense_and_evaluate(self, row: Row, ipc: int, seed: int) -> None:
+        method, resolved = registry.get(row.method), self._resolve(row, ipc)
+        self.plan.note(*resolved.notes)
+        constants = self._constants(method.constants(self.dataset.reference))
+        recipe = method.experts(resolved.config)
+        experts = [self._prepare(recipe, constants, index) for index in range(recipe.count)] if recipe else []
+        asked = {
+            "method": row.method,
+            "version": method.card.version,
+            "settings": asdict(resolved.config),
+            "ipc": ipc,
+            "seed": seed,
+            "architecture": self.architecture,
+            "dataset": self._data(constants),
+            "experts": experts,
+            **self._common(),
+        }
+        label = self._label(row, method.card, resolved, ipc)
+        slug = f"{row.name}-{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
+        condensed = self.plan.add("condense", slug, asked, label, self.request)
+        for architecture in self.evaluated_on:
+            for name in self.config.protocols:
+                self._evaluate(name, architecture, condensed, slug, label, seed, constants, method.card.native)
+
+    def _prepare(self, recipe: ExpertRecipe, constants: Constants, index: int) -> str:
+        wanted = {key: value for key, value in asdict(recipe).items() if key != "count"}
+        asked = {
+            "version": EXPERTS_VERSION,
+            "dataset": self._data(constants),
+            "architecture": self.architecture,
+            "recipe": wanted | {"milestones": list(recipe.milestones)},
+            "index": index,
+            "pool_seed": self.config.pool_seed,
+            **self._common(),
+        }
+        slug = f"{self.dataset.name}-{self.architecture}-expert{index}"
+        return self.plan.add("prepare", slug, asked, self._dataset_label(), self.request)
+
+    def _evaluate(
+        self, name: str, architecture: str, condensed: str, slug: str, label: dict[str, Any], seed: int,
+        constants: Constants, native: str,
+    ) -> None:
+        protocol = self._protocol(name, native, label["ipc"], label["factor"])
+        # A method's own protocol normalises as its own code does; a shared one as the dataset's constants say.
+        shared = not name.startswith("native")
+        asked = {
+            "set": condensed,
+            "seed": seed,
+            "architecture": architecture,
+            "protocol": protocol.asked(),
+            "networks": self.config.networks,
+            "dataset": self._data(self.dataset.constants if shared else constants),
+            **self._common(),
+        }
+        known = label | {"condensed_with": self.architecture, "protocol": name}
+        self.plan.add("evaluate", f"{slug}-{name}-{architecture}", asked, known, self.request)
+
+    def _evaluate_whole(self) -> None:
+        label = self._dataset_label() | {
+            "row": WHOLE.name, "card": asdict(WHOLE), "ipc": None, "kind_of_row": "control", "fraction": 1.0,
+            "provenance": "ours", "factor": 1, "variant": "",
+        }
+        for architecture in self.evaluated_on:
+            for name in self.config.protocols:
+                slug = f"whole-{self.dataset.name}"
+                self._evaluate(
+                    name, architecture, WHOLE.name, slug, label, self.config.seeds[0], self.dataset.constants, "dsa"
+                )
+
+    def _protocol(self, name: str, native: str, ipc: int | None, factor: int) -> protocols.Protocol:
+        return protocols.get(
+            name,
+            native=native,
+            reference=self.dataset.reference,
+            resolution=min(self.dataset.image_shape[1:]),
+            num_classes=self.dataset.num_classes,
+            ipc=ipc,
+            factor=factor,
+        )
+
+    # --- parts of requests --------------------------------------------------------------------------------------------
+
+    def _architecture(self, name: str) -> str:
+        shape = self.dataset.image_shape
+        found = networks.default_architecture(shape) if name == "auto" else networks.canonical(name)
+        networks.build(found, shape, self.dataset.num_classes, torch.Generator())  # fails here, not in a task
+        return found
+
+    def _constants(self, owner: str) -> Constants:
+        return self.dataset.constants if owner == self.dataset.reference else datasets.constants_of(owner)
+
+    def _data(self, constants: Constants) -> dict[str, Any]:
+        return {
+            "fingerprint": self.dataset.fingerprint,
+            "mean": list(constants.mean),
+            "std": list(constants.std),
+            "flip": self.dataset.flip,
+        }
+
+    def _common(self) -> dict[str, Any]:
+        return {"validation": self.config.validation, "precision": self.config.precision}
+
+    def _dataset_label(self) -> dict[str, Any]:
+        return {
+            "dataset": self.dataset.name,
+            "reference": self.dataset.reference,
+            "num_classes": self.dataset.num_classes,
+            "train_images": len(self.dataset.train.labels),
+        }
+
+    def _label(self, row: Row, card: Card, resolved: registry.Resolved, ipc: int) -> dict[str, Any]:
+        overridden = self.config.method.get(row.method) or {}
+        variant = ", ".join(f"{key}={getattr(resolved.config, key)}" for key in sorted(overridden))
+        return self._dataset_label() | {
+            "row": f"{row.name} ({variant})" if variant else row.name,
+            "variant": variant,
+            "card": asdict(card),
+            "ipc": ipc,
+            "factor": getattr(resolved.config, "factor", 1),
+            "kind_of_row": "control" if row.control else "method",
+            "fraction": resolved.fraction,
+            "provenance": resolved.provenance,
+        }
+
+
+def _absolute(entry: str) -> str:
+    """A dataset's name as it is, a path so that a task finds it from any folder."""
+    return entry if entry in datasets.KNOWN else str(Path(entry).expanduser().absolute())

@@ -1,0 +1,111 @@
+"""What a method is given: real training images on the device, experts, networks, augmentation. No test image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from benchmark import augment, networks, seeds
+from benchmark.compute import Compute
+from benchmark.datasets import Constants, Split
+from methods.base import Expert, Network, Transform
+
+
+class Normaliser:
+    """Pixels to the units networks see and back: (x − mean) / std of each channel, for (..., ch, H, W)."""
+
+    def __init__(self, constants: Constants, device: torch.device) -> None:
+        self.mean = torch.tensor(constants.mean, device=device).view(-1, 1, 1)
+        self.std = torch.tensor(constants.std, device=device).view(-1, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+    def inverse(self, images: Tensor) -> Tensor:
+        return images * self.std + self.mean
+
+
+def pixels(images: Tensor) -> Tensor:
+    """uint8 images to float32 in [0, 1]; float images as they are."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+class RealImages:
+    """methods.base.RealImages over uint8 images that stay on the device; indices are drawn on the CPU."""
+
+    def __init__(self, split: Split, num_classes: int, device: torch.device) -> None:
+        self.images, self.labels = split.images.to(device), split.labels.to(device)
+        self.members = [torch.nonzero(split.labels == c).flatten() for c in range(num_classes)]
+        self.counts: Sequence[int] = [len(members) for members in self.members]
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        each = min(n, *self.counts)
+        chosen = [m[torch.randperm(len(m), generator=generator)[:each]] for m in self.members]
+        return self._take(torch.cat(chosen)).unflatten(0, (len(self.members), each))
+
+    def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        chosen = torch.randperm(len(self.labels), generator=generator)[:n]
+        return self._take(chosen), self.labels[chosen.to(self.labels.device)]
+
+    def of_class(self, label: int) -> Tensor:
+        return self._take(self.members[label])
+
+    def _take(self, index: Tensor) -> Tensor:
+        return pixels(self.images[index.to(self.images.device)])
+
+
+class TrainedExpert:
+    """methods.base.Expert: two sets of parameters and one scratch network, shared by all experts of a problem."""
+
+    def __init__(self, scratch: networks.Network, initial: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> None:
+        self.scratch, self.initial, self.trained = scratch, initial, trained
+
+    @torch.no_grad()
+    def between(self, weight: float) -> Network:
+        for name, parameter in self.scratch.named_parameters():
+            torch.lerp(self.trained[name], self.initial[name], weight, out=parameter.data)
+        return self.scratch
+
+
+class ConcreteProblem:
+    """methods.base.Problem, built by a condense task."""
+
+    def __init__(
+        self,
+        real: RealImages,
+        experts: Sequence[Expert],
+        compute: Compute,
+        normaliser: Normaliser,
+        *,
+        ipc: int,
+        image_shape: tuple[int, int, int],
+        architecture: str,
+        flip: bool,
+        seed: int,
+        fingerprint: str,
+    ) -> None:
+        self.real, self.experts, self.compute, self.normalise = real, experts, compute, normaliser
+        self.denormalise = normaliser.inverse
+        self.ipc, self.num_classes, self.image_shape = ipc, len(real.counts), image_shape
+        self.device, self.architecture, self.flip = compute.device, architecture, flip
+        self.seed, self.fingerprint = seed, fingerprint
+        self.mean_embedding, self.class_losses = compute.mean_embedding, compute.class_losses
+
+    def generator(self, role: str, index: int = 0) -> torch.Generator:
+        # The method is no part of the seed: at one seed, all methods start from and see the same images.
+        return seeds.generator(role, dataset=self.fingerprint, seed=self.seed, index=index)
+
+    def new_network(self, index: int) -> Network:
+        draw = seeds.generator(
+            "network", dataset=self.fingerprint, architecture=self.architecture, seed=self.seed, index=index
+        )
+        network = networks.build(self.architecture, self.image_shape, self.num_classes, draw)
+        return network.requires_grad_(False).to(self.device)
+
+    def augment(self, strategy: str, generator: torch.Generator) -> Transform:
+        parsed = augment.parse(strategy)
+        if not self.flip:
+            parsed = parsed.without("flip")
+        return augment.draw_per_group(parsed, self.num_classes, self.image_shape, generator)

@@ -1,0 +1,51 @@
+"""Tables from what is stored: everything in a store, aggregated again.
+
+python -m benchmark.report out=outputs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from benchmark import cli
+from benchmark.errors import BenchmarkError
+from results.aggregate import cells
+from results.store import Store
+from results.tables import comparison_tables, render_rich, write_tables
+
+
+def report(composed: DictConfig) -> int:
+    """Aggregate a store; returns the exit status (1 if some records could not be read)."""
+    out = Path(composed.out)
+    if not out.is_dir():
+        raise BenchmarkError(f"there is no store at {out}", where=f"out={out}", next="name the folder a run wrote to")
+    records, problems = Store(out).records()
+    if not records and not problems:
+        raise BenchmarkError("the store holds no finished task yet", where=f"out={out}")
+    folder = out / "report"
+    folder.mkdir(exist_ok=True)
+    show_tables(records, folder, Console(soft_wrap=True))
+    for problem in problems:
+        cli.report(problem)
+    return cli.SOME_FAILED if problems else cli.DONE
+
+
+def show_tables(records: Sequence[Mapping[str, Any]], folder: Path, console: Console) -> None:
+    """Print the comparison, and write it as Markdown and CSV."""
+    found = cells(records)
+    if found.empty:
+        console.print("no evaluation is finished yet", highlight=False)
+        return
+    for table in comparison_tables(found):
+        console.print(render_rich(table))
+    written = write_tables(found, folder)
+    console.print("written: " + ", ".join(str(path) for path in written), markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    cli.launch(report, "report")

@@ -1,0 +1,95 @@
+"""The main job: condense, evaluate, store, and print the comparison.
+
+python -m benchmark.run 'methods=[dance,dm]'
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from benchmark import cli, plan
+from benchmark.compute import Compute, choose_compute
+from benchmark.config import RunConfig, parse
+from benchmark.crank import Interrupted
+from benchmark.progress import Screen
+from benchmark.report import show_tables
+from benchmark.tasks import Outcome, Runtime, execute
+from results.store import Store
+
+
+def run(composed: DictConfig) -> int:
+    """Carry out one composed configuration; returns the exit status."""
+    config = parse(composed)
+    compute = choose_compute(config.device, config.precision, config.threads)
+    console = Console(soft_wrap=True)
+    with console.status("reading datasets") if console.is_terminal else _Quiet():
+        planned = plan.build(config)
+    store = Store(Path(config.out))
+    console.print(describe(planned, store, config, compute), markup=False, highlight=False)
+    if config.dry_run:
+        return cli.DONE
+    failures = do_all(planned, config, compute, console)
+    records = [record for task in planned.tasks if (record := store.record(task)) is not None]
+    show_tables(records, Path(config.out), console)
+    for name, outcome in failures:
+        console.print(f"{outcome.status}: {name}\n  {outcome.message}", markup=False, highlight=False)
+    if any(outcome.status == "waiting" for _, outcome in failures):
+        console.print("what failed before is tried again with retry=failed", highlight=False)
+    return cli.SOME_FAILED if failures else cli.DONE
+
+
+def do_all(
+    planned: plan.Plan, config: RunConfig, compute: Compute, console: Console
+) -> list[tuple[str, Outcome]]:
+    """Do every task here, one after the other; returns those that came to no end, with what is wrong."""
+    failures = []
+    runtime = Runtime(
+        Path(config.out),
+        compute,
+        checkpoint_seconds=config.checkpoint_seconds,
+        retry_failed=config.retry == "failed",
+    )
+    with runtime.stop.listening(), Screen(console, len(planned.tasks)) as screen:
+        runtime.progress = screen.step
+        for task in planned.tasks:
+            name = f"{task['kind']} {task['slug']}"
+            screen.begin(name)
+            try:
+                outcome = execute(task, runtime)
+            except Interrupted as error:
+                screen.say(f"{name}: stopped {error}")
+                raise KeyboardInterrupt from error
+            screen.end(outcome.status if outcome.status == "done" and outcome.new else _worded(outcome))
+            if outcome.status != "done":
+                failures.append((name, outcome))
+    return failures
+
+
+def describe(planned: plan.Plan, store: Store, config: RunConfig, compute: Compute) -> str:
+    """The plan in a few lines: tasks of each kind, how many are done, and what a person should know beforehand."""
+    total = Counter(task["kind"] for task in planned.tasks)
+    done = Counter(task["kind"] for task in planned.tasks if store.record(task) is not None)
+    counts = ", ".join(f"{total[kind]} {kind} ({done[kind]} done)" for kind in total)
+    lines = [f"plan: {counts}", f"on {compute.device}, {compute.threads} threads, {compute.precision}; store: {config.out}"]
+    return "\n".join(lines + [f"note: {text}" for text in planned.notes])
+
+
+def _worded(outcome: Outcome) -> str:
+    known = "was done before" if outcome.status == "done" else outcome.status
+    return f"{known}: {outcome.message}" if outcome.message else known
+
+
+class _Quiet:
+    """Stands in for a spinner where there is no terminal."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+if __name__ == "__main__":
+    cli.launch(run, "run")

@@ -1,0 +1,136 @@
+"""Training one network on one set of images, a step at a time, so that it can be stopped anywhere and go on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmark import augment
+from benchmark.compute import Compute
+from benchmark.datasets import Split
+from benchmark.networks import Network
+from benchmark.problem import Normaliser, pixels
+from methods.base import Tree
+
+Draw = Callable[[str, int], torch.Generator]  # (role, index) to a fresh generator
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SGD on cross-entropy. Counts are optimiser steps: an epoch is ceil(images / batch) of them, the last one short."""
+
+    steps: int
+    batch: int
+    lr: float
+    momentum: float
+    weight_decay: float
+    drops: tuple[int, ...]  # steps taken before lr is multiplied by gamma
+    gamma: float
+    reset_at_drop: bool  # whether a drop makes a new optimiser, forgetting its momentum
+    augment: str  # strategy, parameters drawn for each sample
+    cutmix: float  # probability for each batch
+
+
+def epochs_to_steps(images: int, batch: int, epochs: int) -> int:
+    """Optimiser steps of so many passes over so many images, last partial batch kept."""
+    return epochs * math.ceil(images / batch)
+
+
+class Training:
+    """One network learning from (N, ch, H, W) images, uint8 or float32 pixels, on the device they lie on."""
+
+    def __init__(
+        self,
+        network: Network,
+        images: Tensor,
+        labels: Tensor,
+        recipe: Recipe,
+        compute: Compute,
+        normalise: Normaliser,
+        draw: Draw,
+        *,
+        flip: bool = True,
+    ) -> None:
+        self.network, self.images, self.labels = network.train(), images, labels
+        self.recipe, self.compute, self.normalise, self.draw = recipe, compute, normalise, draw
+        self.total_steps, self.done = recipe.steps, 0
+        strategy = augment.parse(recipe.augment)
+        self.strategy = strategy if flip else strategy.without("flip")
+        self.optimiser = torch.optim.SGD(
+            network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+        self._order: tuple[int, Tensor] | None = None
+
+    def step(self) -> dict[str, float]:
+        """One optimiser step on the next mini-batch."""
+        self._schedule()
+        chosen = self._next_batch()
+        images, labels = self.normalise(pixels(self.images[chosen])), self.labels[chosen]
+        with torch.no_grad():
+            images = augment.augment_batch(images, self.strategy, self.draw("augment", self.done))
+            images, first, second, weight = self._mixed(images, labels)
+        with self.compute.autocast():
+            logits = self.network(images).float()
+        loss = F.cross_entropy(logits, first)
+        if weight < 1:
+            loss = weight * loss + (1 - weight) * F.cross_entropy(logits, second)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.done += 1
+        return {"loss": loss.item()}
+
+    def _schedule(self) -> None:
+        passed = sum(self.done >= drop for drop in self.recipe.drops)
+        if self.recipe.reset_at_drop and self.done in self.recipe.drops:
+            self.optimiser.state.clear()
+        self.optimiser.param_groups[0]["lr"] = self.recipe.lr * self.recipe.gamma**passed
+
+    def _next_batch(self) -> Tensor:
+        """Indices of the next mini-batch: every epoch is a fresh permutation."""
+        count, batch = len(self.labels), self.recipe.batch
+        epoch, place = divmod(self.done, math.ceil(count / batch))
+        if self._order is None or self._order[0] != epoch:
+            order = torch.randperm(count, generator=self.draw("order", epoch))
+            self._order = epoch, order.to(self.labels.device)
+        return self._order[1][place * batch : (place + 1) * batch]
+
+    def _mixed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:
+        if self.recipe.cutmix > 0:
+            generator = self.draw("cutmix", self.done)
+            if float(torch.rand((), generator=generator)) < self.recipe.cutmix:
+                return augment.cutmix(images, labels, generator)
+        return images, labels, labels, 1.0
+
+    def state_dict(self) -> Tree:
+        momentum = {}
+        for name, parameter in self.network.named_parameters():
+            buffer = self.optimiser.state.get(parameter, {}).get("momentum_buffer")
+            if buffer is not None:
+                momentum[name] = buffer
+        return {"network": dict(self.network.state_dict()), "momentum": momentum, "done": self.done}
+
+    def load_state_dict(self, state: Tree) -> None:
+        self.network.load_state_dict(state["network"])
+        for name, parameter in self.network.named_parameters():
+            if name in state["momentum"]:
+                self.optimiser.state[parameter] = {"momentum_buffer": state["momentum"][name].to(parameter.device)}
+        self.done = int(state["done"])
+
+
+def accuracy(network: Network, split: Split, compute: Compute, normalise: Normaliser) -> float:
+    """Fraction of the images classified right, in eval mode."""
+    training = network.training
+    network.eval()
+    right = 0
+    with torch.no_grad():
+        for images, labels in zip(split.images.split(compute.chunk), split.labels.split(compute.chunk), strict=True):
+            logits = compute.logits(network, normalise(pixels(images.to(compute.device))))
+            right += int((logits.argmax(1) == labels.to(compute.device)).sum())
+    network.train(training)
+    return right / len(split.labels)

@@ -1,0 +1,93 @@
+"""Work that is turned a step at a time besides condensing: training an expert, evaluating a set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from benchmark.compute import Compute
+from benchmark.datasets import Split
+from benchmark.networks import Network
+from benchmark.problem import Normaliser
+from benchmark.training import Training, accuracy
+from methods.base import Tree
+
+
+class Work(Protocol):
+    """What the crank turns; `methods.base.Condenser` is one."""
+
+    total_steps: int
+
+    def step(self) -> dict[str, float]: ...
+    def state_dict(self) -> Tree: ...
+    def load_state_dict(self, state: Tree) -> None: ...
+
+
+class ExpertTraining:
+    """A network trained on the real training images; keeps the weights it started from."""
+
+    def __init__(self, training: Training) -> None:
+        self.training, self.total_steps = training, training.total_steps
+        self.initial = _copy(training.network)
+
+    def step(self) -> dict[str, float]:
+        return self.training.step()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """`initial/NAME` and `trained/NAME` of every parameter."""
+        trained = _copy(self.training.network)
+        return {f"initial/{n}": t for n, t in self.initial.items()} | {f"trained/{n}": t for n, t in trained.items()}
+
+    def state_dict(self) -> Tree:
+        return self.training.state_dict()
+
+    def load_state_dict(self, state: Tree) -> None:
+        self.training.load_state_dict(state)
+
+
+class Evaluation:
+    """Several networks trained on one set, one after the other; each is scored once, after its last step."""
+
+    def __init__(
+        self,
+        new_training: Callable[[int], Training],
+        networks: int,
+        test: Split,
+        withheld: Split,
+        compute: Compute,
+        normalise: Normaliser,
+    ) -> None:
+        self.new_training, self.networks, self.test, self.withheld = new_training, networks, test, withheld
+        self.compute, self.normalise = compute, normalise
+        self.accuracies: list[float] = []
+        self.validation: list[float] = []
+        self.training = new_training(0)
+        self.steps_each = self.training.total_steps
+        self.total_steps = networks * self.steps_each
+
+    def step(self) -> dict[str, float]:
+        losses = self.training.step()
+        if self.training.done == self.steps_each:
+            network = self.training.network
+            self.accuracies.append(accuracy(network, self.test, self.compute, self.normalise))
+            if len(self.withheld.labels):
+                self.validation.append(accuracy(network, self.withheld, self.compute, self.normalise))
+            if len(self.accuracies) < self.networks:
+                self.training = self.new_training(len(self.accuracies))
+        return losses
+
+    def state_dict(self) -> Tree:
+        return {"accuracies": self.accuracies, "validation": self.validation, "training": self.training.state_dict()}
+
+    def load_state_dict(self, state: Tree) -> None:
+        self.accuracies, self.validation = list(state["accuracies"]), list(state["validation"])
+        self.training = self.new_training(min(len(self.accuracies), self.networks - 1))
+        self.training.load_state_dict(state["training"])
+
+
+@torch.no_grad()
+def _copy(network: Network) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}

@@ -1,0 +1,1 @@
+"""The players: the `Condenser` contract, the registry, one short file for each method, the papers' settings."""

@@ -1,0 +1,271 @@
+"""The contract between the referee and a method: what a method is given, what it must answer, what it declares.
+
+Shapes: C classes, ipc synthetic images a class, m real images a class, images (ch, H, W). Images are float32 in
+pixel units (0..1 nominal) unless a name says `normalised`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from methods.formation import decode
+
+Tree = dict[str, Any]  # tensors, JSON values, and dicts of them: what a checkpoint can hold
+Transform = Callable[[Tensor], Tensor]
+
+
+class MethodError(Exception):
+    """A method cannot do what was asked. `what` is a sentence, `where` the place it was said, `next` the cure."""
+
+    def __init__(self, what: str, *, where: str = "", next: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.next = what, where, next
+
+
+# --- what a method is given -------------------------------------------------------------------------------------------
+
+
+class Network(Protocol):
+    """A network as methods see it; its parameters need no gradient unless the method asks for one."""
+
+    depends_on_batch: bool  # BatchNorm: such a network's batches are never chunked or split by class
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Normalised images (N, ch, H, W) to logits (N, C)."""
+        ...
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Normalised images (N, ch, H, W) to the flattened features before the classifier (N, D)."""
+        ...
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """Normalised images (N, ch, H, W) to the activations after each block."""
+        ...
+
+
+class Expert(Protocol):
+    """A network trained on the real training images, with the weights it started from."""
+
+    def between(self, weight: float) -> Network:
+        """θ = weight·θ_initial + (1 − weight)·θ_trained over all parameters: 0 is the expert, 1 its initialisation.
+
+        The network is shared and overwritten by the next call: use it before asking again.
+        """
+        ...
+
+
+class RealImages(Protocol):
+    """The training images of a problem; no test image can be reached from here."""
+
+    counts: Sequence[int]  # images of each class
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """(C, m, ch, H, W), m = min(n, smallest class), uniform without replacement within each class."""
+        ...
+
+    def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(n, ch, H, W) and (n,) labels, uniform without replacement over the whole training set."""
+        ...
+
+    def of_class(self, label: int) -> Tensor:
+        """(N_c, ch, H, W): all images of one class in dataset order."""
+        ...
+
+
+class Problem(Protocol):
+    """All that a method is given. It holds no file, no clock, no configuration and no test image."""
+
+    real: RealImages
+    experts: Sequence[Expert]  # as many as the method asked for
+    ipc: int
+    num_classes: int
+    image_shape: tuple[int, int, int]
+    device: torch.device
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Pixels (..., ch, H, W) to the units networks see: (x − mean) / std of each channel."""
+        ...
+
+    def denormalise(self, images: Tensor) -> Tensor:
+        """The inverse of `normalise`."""
+        ...
+
+    def augment(self, strategy: str, generator: torch.Generator) -> Transform:
+        """One drawn transform, one draw a class, for *normalised* images (C, n, ch, H, W) of any n.
+
+        `strategy` is `dsa:op_op_…` (one op of the list a draw) or `idc:op_op_…` (colour, one geometric op, cutout);
+        applied to the real and to the synthetic batch, both see the same operations and parameters.
+        """
+        ...
+
+    def new_network(self, index: int) -> Network:
+        """A freshly initialised, untrained network; the same index gives the same weights."""
+        ...
+
+    def generator(self, role: str, index: int = 0) -> torch.Generator:
+        """A fresh CPU generator for one use: nothing random need be kept in a checkpoint."""
+        ...
+
+    def mean_embedding(self, network: Network, images: Tensor) -> Tensor:
+        """Mean embedding of each class: normalised (C, n, ch, H, W) to (C, D). No graph is kept for constant images."""
+        ...
+
+    def class_losses(self, network: Network, images: Tensor) -> Tensor:
+        """Mean cross-entropy of each class's images against their own class: normalised (C, n, ch, H, W) to (C,)."""
+        ...
+
+
+# --- what a method answers --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """What condensing yields.
+
+    images: float32 (N, ch, H, W) in pixels (0..1 nominal, not clamped), class by class; labels: int64 (N,).
+    ipc: stored images a class. factor: each stored image holds factor² tiles that `decode` turns into images.
+    training: what evaluation must use beside the images (a learned step size, say), JSON values.
+    card: where the set comes from, JSON values without clock, host or commit.
+    """
+
+    images: Tensor
+    labels: Tensor
+    ipc: int
+    factor: int = 1
+    training: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def decode(self) -> tuple[Tensor, Tensor]:
+        """The images a network is trained on: (N·factor², ch, H, W) and their labels, tile by tile."""
+        images = decode(self.images, self.factor)
+        return images, self.labels.repeat(self.factor**2)
+
+
+# --- what a method declares -------------------------------------------------------------------------------------------
+
+
+def setting(default: Any, meaning: str, source: str) -> Any:
+    """A dataclass field that knows its unit and where its default comes from."""
+    return field(default=default, metadata={"meaning": meaning, "source": source})
+
+
+def choice(default: str, options: Sequence[str], meaning: str, source: str) -> Any:
+    """A `setting` that takes one of a few words."""
+    return field(default=default, metadata={"meaning": meaning, "source": source, "options": tuple(options)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of every method's frozen `Config`: the one home of its defaults."""
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            options, value = spec.metadata.get("options"), getattr(self, spec.name)
+            if options and value not in options:
+                raise MethodError(f"{spec.name} must be one of {', '.join(options)}, got {value!r}", where=spec.name)
+
+    def require(
+        self, name: str, *, above: float | None = None, least: float | None = None, below: float | None = None
+    ) -> None:
+        """Raise MethodError unless the named number is greater than `above`, at least `least` and less than `below`."""
+        value = getattr(self, name)
+        if above is not None and not value > above:
+            raise MethodError(f"{name} must be greater than {above:g}, got {value!r}", where=name)
+        if least is not None and not value >= least:
+            raise MethodError(f"{name} must be at least {least:g}, got {value!r}", where=name)
+        if below is not None and not value < below:
+            raise MethodError(f"{name} must be less than {below:g}, got {value!r}", where=name)
+
+    def scaled(self, fraction: float) -> Self:
+        """The same settings with the paper's number of iterations cut to a fraction (at least one is left)."""
+        if "iterations" not in {spec.name for spec in fields(self)}:
+            return self
+        return replace(self, iterations=max(1, round(fraction * self.iterations)))  # type: ignore[attr-defined]
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Settings for tests: everything the method does, in under two seconds on a CPU."""
+        return cls()
+
+
+@dataclass(frozen=True)
+class ExpertRecipe:
+    """How experts are trained on the real images, and how many are wanted."""
+
+    count: int
+    epochs: int
+    batch: int
+    lr: float
+    momentum: float
+    weight_decay: float
+    milestones: tuple[float, ...]  # fractions of the epochs after which lr is multiplied by gamma
+    gamma: float
+    augment: str  # strategy, parameters drawn for each sample
+    cutmix: float  # probability for each batch
+
+
+@dataclass(frozen=True)
+class Card:
+    """Who a method is. `version` is raised whenever a change alters its results."""
+
+    name: str
+    title: str
+    family: str  # coreset, gradient matching, trajectory matching, distribution matching
+    paper: str  # arXiv id, or "" for a control
+    venue: str = ""
+    year: int = 0
+    version: int = 1
+    labels: str = "hard"
+    native: str = "dsa"  # the protocol its own paper scores it with
+
+
+class Condenser(ABC):
+    """One method at work on one problem. It owns no loop: the referee turns the crank, times it and checkpoints.
+
+    A selection method has `total_steps` 0. Equal problems and settings give equal bytes, resumed or not.
+    """
+
+    card: ClassVar[Card]
+    Config: ClassVar[type[Settings]]
+
+    total_steps: int
+
+    @abstractmethod
+    def __init__(self, problem: Problem, config: Any) -> None: ...
+
+    @classmethod
+    def experts(cls, config: Any) -> ExpertRecipe | None:
+        """The experts it needs prepared, or None."""
+        return None
+
+    @classmethod
+    def constants(cls, dataset: str) -> str:
+        """The dataset whose mean and std it condenses with on `dataset`: its own, unless its code says otherwise."""
+        return dataset
+
+    @classmethod
+    def unsupported(cls, config: Any, *, depends_on_batch: bool) -> str | None:
+        """A sentence for the person when this architecture cannot be condensed with, or None."""
+        return None
+
+    @abstractmethod
+    def step(self) -> dict[str, float]:
+        """Do the smallest resumable unit and return its named losses."""
+
+    @abstractmethod
+    def synthetic(self) -> SyntheticSet:
+        """The set as it stands."""
+
+    @abstractmethod
+    def state_dict(self) -> Tree:
+        """All that a bit-exact resume needs: tensors and JSON values, no tensor aliasing another."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Tree) -> None:
+        """Go on from `state_dict`'s answer."""

@@ -1,0 +1,162 @@
+"""DANCE: dual-view distribution alignment (Zhang, Li, Lin, Ge and others, IJCAI 2024, arXiv:2406.01063).
+
+Two views of the same set. Inner class: match mean embeddings as DM does, but on a 'mid encoder', an interpolation
+between the initial and the trained weights of an expert, which stands in for every stage of training. Inter class:
+calibrate, so that the expert itself classifies the synthetic images. Stored images hold factor² small ones.
+
+    for each iteration:
+        pick an expert k; l ~ U(0, 1); θ_mid = l·θ_init + (1 − l)·θ_trained
+        S ← clamp(S, 0, 1)
+        for each class c: one SGD step on ‖ mean φ_mid(A_c(B_c)) − mean φ_mid(A_c(decode S_c)) ‖²
+        for each class c: one SGD step on CE(f_trained(A'_c(decode S_c)), c)
+
+All steps share one SGD with momentum; both views are `class_pass`es, equal to the loops above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from methods.base import (
+    Card,
+    ExpertRecipe,
+    MethodError,
+    Network,
+    Problem,
+    Settings,
+    choice,
+    setting,
+)
+from methods.dm import embedding_gap
+from methods.formation import decode_classes
+from methods.initial import INITS, SHRINKS, initial_images
+from methods.learned import LearnedImages
+from methods.momentum import class_pass
+
+ALIGNMENTS = ("mid", "random", "expert", "off")
+
+
+@dataclass(frozen=True)
+class DANCEConfig(Settings):
+    iterations: int = setting(10_000, "iterations of both views", "--reproduce, niter")
+    lr_img_per_ipc: float = setting(0.01, "SGD step on the images, pixels, times ipc", "--reproduce, lr_img = 0.01·ipc")
+    momentum: float = setting(0.5, "of that SGD", "--reproduce, mom_img")
+    batch_real: int = setting(128, "real images a class and step", "--reproduce, batch_real")
+    batch_syn_max: int = setting(200, "decoded images of a class used at once, at most", "batch_syn_max")
+    augment: str = setting("idc:color_crop_cutout", "shared augmentation of both views", "aug_type")
+    factor: int = setting(2, "small images along each side of a stored one", "README --factor 2 (CIFAR-10, ipc 50)")
+    init: str = choice("random", INITS, "where the images start; public code: first", "ours: seeded, not the first ones")
+    shrink: str = choice("nearest", SHRINKS, "how real images are shrunk into a mosaic", "init mix")
+    alignment: str = choice("mid", ALIGNMENTS, "matching network: mid, random (DM's view), expert, off", "ablation")
+    calibration: bool = setting(True, "whether the expert calibrates", "--reproduce, iter_calib = 1")
+    experts: int = setting(5, "experts drawn from", "num_premodel (20 are trained, 5 are drawn)")
+    pretrain_epochs: int = setting(60, "epochs of an expert on the real images", "--reproduce, pt_epochs")
+    pretrain_batch: int = setting(64, "images a step of an expert", "--reproduce")
+    pretrain_lr: float = setting(0.01, "SGD step of an expert, momentum 0.9, weight decay 5e-4", "--reproduce")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("iterations", "batch_real", "batch_syn_max", "factor", "experts", "pretrain_epochs", "pretrain_batch"):
+            self.require(name, least=1)
+        for name in ("lr_img_per_ipc", "pretrain_lr"):
+            self.require(name, above=0)
+        self.require("momentum", least=0, below=1)
+        if self.alignment == "off" and not self.calibration:
+            raise MethodError("alignment=off with calibration=off leaves nothing to learn", where="method.dance")
+
+    @classmethod
+    def tiny(cls) -> Self:
+        return cls(iterations=2, batch_real=4, experts=2, pretrain_epochs=1, pretrain_batch=16)
+
+
+class DANCE(LearnedImages):
+    card = Card("dance", "DANCE", "distribution matching", "2406.01063", "IJCAI", 2024, native="dance")
+    Config = DANCEConfig
+
+    @classmethod
+    def experts(cls, config: DANCEConfig) -> ExpertRecipe | None:
+        if config.alignment in ("random", "off") and not config.calibration:
+            return None
+        return ExpertRecipe(
+            count=config.experts,
+            epochs=config.pretrain_epochs,
+            batch=config.pretrain_batch,
+            lr=config.pretrain_lr,
+            momentum=0.9,
+            weight_decay=5e-4,
+            milestones=(2 / 3, 5 / 6),
+            gamma=0.2,
+            augment="idc:color_crop",  # cutout gives way to CutMix; no flip
+            cutmix=0.5,
+        )
+
+    @classmethod
+    def constants(cls, dataset: str) -> str:
+        return "cifar10" if dataset == "cifar100" else dataset  # so in the public code, experts and tests included
+
+    @classmethod
+    def unsupported(cls, config: DANCEConfig, *, depends_on_batch: bool) -> str | None:
+        if depends_on_batch:
+            return "DANCE interpolates parameters only, so a network with batch norm has no mid encoder; use another norm"
+        return None
+
+    def __init__(self, problem: Problem, config: DANCEConfig) -> None:
+        self.config, self.lr = config, config.lr_img_per_ipc * problem.ipc
+        start = initial_images(problem, config.factor, config.init, config.shrink)
+        self.start(problem, start, config.factor, config.iterations)  # pixels
+
+    def step(self) -> dict[str, float]:
+        draw = self.problem.generator("encoder", self.done)
+        k = int(torch.randint(self.config.experts, (), generator=draw))
+        weight = float(torch.rand((), generator=draw))  # of the initial weights: 0 is the expert
+        self.images.clamp_(0, 1)  # here only: steps may leave [0, 1], and decoding sees what they left
+
+        losses = {}
+        if self.config.alignment != "off":
+            losses["alignment"] = self._inner_class(self._matching_network(k, weight))
+        if self.config.calibration:
+            losses["calibration"] = self._inter_class(self.problem.experts[k].between(0.0))
+        self.done += 1
+        return losses
+
+    def _matching_network(self, k: int, weight: float) -> Network:
+        if self.config.alignment == "random":
+            return self.problem.new_network(self.done)
+        return self.problem.experts[k].between(weight if self.config.alignment == "mid" else 0.0)
+
+    def _inner_class(self, network: Network) -> float:
+        """Every class's step on the gap of mean embeddings; returns their sum."""
+        problem, config = self.problem, self.config
+        augment = problem.augment(config.augment, problem.generator("augment", self.done))
+        real = problem.real.sample(config.batch_real, problem.generator("real", self.done))
+        target = problem.mean_embedding(network, augment(problem.normalise(real)))
+
+        def losses(images: Tensor) -> Tensor:
+            decoded = augment(problem.normalise(self._decoded(images, "alignment")))
+            return embedding_gap(target, problem.mean_embedding(network, decoded))
+
+        return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).sum())
+
+    def _inter_class(self, expert: Network) -> float:
+        """Every class's step on the expert's cross-entropy; returns their mean."""
+        problem, config = self.problem, self.config
+        augment = problem.augment(config.augment, problem.generator("augment-calibration", self.done))
+
+        def losses(images: Tensor) -> Tensor:
+            return problem.class_losses(expert, augment(problem.normalise(self._decoded(images, "calibration"))))
+
+        return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).mean())
+
+    def _decoded(self, images: Tensor, role: str) -> Tensor:
+        """The images the stored ones hold, a random subset of at most batch_syn_max of each class."""
+        decoded = decode_classes(images, self.config.factor)
+        classes, count, most = decoded.shape[0], decoded.shape[1], self.config.batch_syn_max
+        if count <= most:
+            return decoded
+        draw = self.problem.generator(f"subset-{role}", self.done)
+        chosen = torch.stack([torch.randperm(count, generator=draw)[:most] for _ in range(classes)]).to(images.device)
+        return decoded[torch.arange(classes, device=images.device)[:, None], chosen]

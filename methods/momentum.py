@@ -1,0 +1,45 @@
+"""SGD with momentum on the synthetic images: one joint step, or one step for each class in turn, taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def joint_step(images: Tensor, momentum: Tensor, gradient: Tensor, lr: float, mu: float) -> None:
+    """b ← μ·b + g; x ← x − lr·b, in place (torch.optim.SGD without dampening, weight decay or Nesterov)."""
+    momentum.mul_(mu).add_(gradient)
+    images.sub_(momentum, alpha=lr)
+
+
+def class_pass(
+    images: Tensor, momentum: Tensor, class_losses: Callable[[Tensor], Tensor], lr: float, mu: float
+) -> Tensor:
+    """C optimiser steps, the one at place c on the loss of class c alone, as one batched pass; returns the C losses.
+
+    images, momentum: (C, ipc, ch, H, W), changed in place. class_losses: those images to (C,) losses, of which
+    the c-th depends on the c-th class alone. The reference steps one SGD over all classes with the gradient of one
+    class at a time; the others then still move by their decaying momentum b. As their losses do not see each other,
+    a pass has a closed form: class c coasts for c steps, is stepped once, and coasts for C − 1 − c more.
+    """
+    place = torch.arange(images.shape[0], device=images.device, dtype=images.dtype).view(-1, 1, 1, 1, 1)
+    with torch.no_grad():
+        coast(images, momentum, place, lr, mu)
+    leaf = images.detach().requires_grad_()
+    losses = class_losses(leaf)
+    (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+    with torch.no_grad():
+        joint_step(images, momentum, gradient, lr, mu)
+        coast(images, momentum, images.shape[0] - 1 - place, lr, mu)
+    return losses.detach()
+
+
+@torch.no_grad()
+def coast(images: Tensor, momentum: Tensor, steps: Tensor, lr: float, mu: float) -> None:
+    """`steps` optimiser steps without gradient, in place: x ← x − lr·b·(μ + … + μ^steps); b ← μ^steps·b, 0 ≤ μ < 1."""
+    decay = mu**steps
+    images.sub_(momentum * (lr * mu * (1 - decay) / (1 - mu)))
+    momentum.mul_(decay)

@@ -1,0 +1,66 @@
+"""Factories shared by all rooms' tests: small real problems, built with the same parts as real runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from benchmark import networks, seeds
+from benchmark.compute import Compute
+from benchmark.datasets import Constants, Split
+from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
+
+CPU = Compute(torch.device("cpu"), "fp32", threads=1, chunk=16)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def make_images(classes: int, each: int, shape: tuple[int, int, int], seed: int = 0) -> Split:
+    """Random uint8 images, each class around a colour of its own, in shuffled order."""
+    draw = seeds.generator("test-images", seed=seed)
+    labels = torch.arange(classes).repeat_interleave(each)[torch.randperm(classes * each, generator=draw)]
+    base = torch.linspace(40, 200, classes)[labels].view(-1, 1, 1, 1)
+    images = base + 40 * torch.randn(classes * each, *shape, generator=draw)
+    return Split(images.clamp(0, 255).to(torch.uint8), labels)
+
+
+@pytest.fixture
+def make_problem() -> Callable[..., ConcreteProblem]:
+    def make(
+        classes: int = 4,
+        each: int = 12,
+        ipc: int = 2,
+        shape: tuple[int, int, int] = (3, 8, 8),
+        architecture: str = "convnet2-w8",
+        experts: int = 2,
+        seed: int = 0,
+    ) -> ConcreteProblem:
+        scratch = networks.build(architecture, shape, classes, seeds.generator("scratch"))
+        scratch.requires_grad_(False)
+
+        def weights(role: str, index: int) -> dict[str, torch.Tensor]:
+            network = networks.build(architecture, shape, classes, seeds.generator(role, index=index))
+            return {name: p.detach().clone() for name, p in network.named_parameters()}
+
+        pool = [TrainedExpert(scratch, weights("initial", k), weights("trained", k)) for k in range(experts)]
+        split = make_images(classes, each, shape)
+        constants = Constants((0.4, 0.5, 0.6)[: shape[0]], (0.2, 0.25, 0.3)[: shape[0]])
+        return ConcreteProblem(
+            RealImages(split, classes, CPU.device),
+            pool,
+            CPU,
+            Normaliser(constants, CPU.device),
+            ipc=ipc,
+            image_shape=shape,
+            architecture=architecture,
+            flip=True,
+            seed=seed,
+            fingerprint="test",
+        )
+
+    return make

@@ -1,0 +1,76 @@
+"""The batched class pass against torch.optim.SGD stepping one class at a time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from methods.momentum import class_pass, joint_step
+
+
+def losses_of(images: Tensor, target: Tensor) -> Tensor:
+    """A non-linear loss of each class: (C, ipc, ch, H, W) to (C,)."""
+    return ((images - target) ** 2 + torch.sin(3 * images)).flatten(1).sum(1)
+
+
+@pytest.mark.parametrize("mu", [0.0, 0.5, 0.9])
+def test_passes_equal_sgd_class_by_class_under_clamping(mu: float) -> None:
+    draw = torch.Generator().manual_seed(3)
+    start = torch.rand(6, 2, 1, 3, 3, generator=draw, dtype=torch.float64)
+    targets = torch.rand(2, *start.shape, generator=draw, dtype=torch.float64)
+    lr = 0.02
+
+    reference = start.clone().requires_grad_()
+    optimiser = torch.optim.SGD([reference], lr=lr, momentum=mu)
+    batched, momentum = start.clone(), torch.zeros_like(start)
+    for _ in range(4):  # four iterations of two views, clamped at each iteration's start, as DANCE does
+        reference.data.clamp_(0, 1)
+        batched.clamp_(0, 1)
+        for target in targets:
+            for c in range(len(start)):
+                optimiser.zero_grad(set_to_none=False)
+                losses_of(reference, target)[c].backward()
+                optimiser.step()
+            class_pass(batched, momentum, lambda x, t=target: losses_of(x, t), lr, mu)
+    torch.testing.assert_close(batched, reference.detach(), rtol=1e-12, atol=1e-12)
+    buffer = optimiser.state[reference]["momentum_buffer"] if mu else momentum
+    torch.testing.assert_close(momentum, buffer, rtol=1e-12, atol=1e-12)
+
+
+def test_a_pass_is_not_a_joint_step() -> None:
+    start = torch.rand(5, 1, 1, 2, 2, dtype=torch.float64)
+    target = torch.zeros_like(start)
+    passed, momentum = start.clone(), torch.zeros_like(start)
+    class_pass(passed, momentum, lambda x: losses_of(x, target), 0.1, 0.5)
+    joint = start.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(losses_of(joint, target).sum(), joint)
+    stepped, buffer = start.clone(), torch.zeros_like(start)
+    joint_step(stepped, buffer, gradient, 0.1, 0.5)
+    assert (passed - stepped).abs().max() > 1e-3
+    # Class 0 coasts for the four steps after its own: −lr·g·(1 + ½ + ¼ + ⅛ + 1/16).
+    torch.testing.assert_close(passed[0] - start[0], -0.1 * gradient[0] * (2 - 2**-4))
+
+
+def test_returned_losses_are_those_at_the_moment_of_each_step() -> None:
+    start = torch.rand(3, 1, 1, 2, 2, dtype=torch.float64)
+    momentum = torch.ones_like(start)
+    target = torch.zeros_like(start)
+    moved = start - 0.1 * torch.tensor([0.0, 0.5, 0.75], dtype=torch.float64).view(-1, 1, 1, 1, 1)
+    losses = class_pass(start.clone(), momentum, lambda x: losses_of(x, target), 0.1, 0.5)
+    torch.testing.assert_close(losses, losses_of(moved, target))
+
+
+def test_joint_steps_equal_sgd() -> None:
+    start = torch.rand(3, 2, 1, 2, 2, dtype=torch.float64)
+    reference = start.clone().requires_grad_()
+    optimiser = torch.optim.SGD([reference], lr=0.3, momentum=0.5)
+    images, momentum = start.clone(), torch.zeros_like(start)
+    for _ in range(5):
+        optimiser.zero_grad()
+        losses_of(reference, torch.zeros_like(start)).sum().backward()
+        optimiser.step()
+        leaf = images.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(losses_of(leaf, torch.zeros_like(start)).sum(), leaf)
+        joint_step(images, momentum, gradient, 0.3, 0.5)
+    torch.testing.assert_close(images, reference.detach(), rtol=1e-14, atol=1e-14)
