@@ -70,6 +70,7 @@ def turn(
     stop: StopFlag,
     checkpoint_seconds: float,
     still_ours: Callable[[], bool],
+    say: Callable[[str], None],
 ) -> Turned:
     """Do the steps that are left. Writes a checkpoint every `checkpoint_seconds` and when asked to stop.
 
@@ -78,6 +79,8 @@ def turn(
     """
     path = folder / CHECKPOINT
     done, seconds, losses = _restore(work, path, compute)
+    if done:
+        say(f"going on from step {done} of {work.total_steps}")
     watch, saved_at = Stopwatch(compute.device, seconds), time.monotonic()
     stop.turning = True
     try:

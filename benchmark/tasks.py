@@ -215,7 +215,7 @@ class Job:
         runtime = self.runtime
         return turn(
             work, self.folder, self.compute, progress=runtime.progress, stop=runtime.stop,
-            checkpoint_seconds=runtime.checkpoint_seconds, still_ours=lambda: not self.lock.lost,
+            checkpoint_seconds=runtime.checkpoint_seconds, still_ours=lambda: not self.lock.lost, say=self.log,
         )
 
     def _data(self) -> Dataset:

@@ -8,25 +8,14 @@ import pytest
 import torch
 
 from benchmark import networks, seeds
-from benchmark.compute import Compute
-from benchmark.datasets import Constants, Split
+from benchmark.datasets import Constants
 from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
-
-CPU = Compute(torch.device("cpu"), "fp32", threads=1, chunk=16)
+from parts import CPU, make_images
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def make_images(classes: int, each: int, shape: tuple[int, int, int], seed: int = 0) -> Split:
-    """Random uint8 images, each class around a colour of its own, in shuffled order."""
-    draw = seeds.generator("test-images", seed=seed)
-    labels = torch.arange(classes).repeat_interleave(each)[torch.randperm(classes * each, generator=draw)]
-    base = torch.linspace(40, 200, classes)[labels].view(-1, 1, 1, 1)
-    images = base + 40 * torch.randn(classes * each, *shape, generator=draw)
-    return Split(images.clamp(0, 255).to(torch.uint8), labels)
 
 
 @pytest.fixture

@@ -1,0 +1,107 @@
+"""Decoded images kept as uint8 safetensors: read back by memory mapping, checked against their fingerprint."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from uuid import uuid4
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from benchmark.datasets.base import Content, Split, fingerprint
+from benchmark.errors import BenchmarkError
+
+VERSION = 1  # raised when the same files would be decoded to other pixels
+
+Listing = Iterable[tuple[str, int, int]]  # relative name, bytes, mtime in nanoseconds
+
+
+def cache_file(data_root: Path, name: str, folder: Path, listing: Listing) -> Path:
+    """Where the decoded images of `folder` are kept: another name as soon as one source file changes.
+
+    The folder is part of the key, since archives with fixed times give different datasets equal names, sizes and times.
+    """
+    text = json.dumps([VERSION, str(folder), sorted(listing)])
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60]
+    return data_root / "cache" / f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
+
+
+def remembered(path: Path, source: str, build: Callable[[], Content]) -> tuple[Content, str]:
+    """The content cached at `path`, or else what `build` answers, cached; with its fingerprint.
+
+    A damaged cache is deleted and built again, which `source` then says. Raises BenchmarkError when the cache cannot
+    be written.
+    """
+    damaged = False
+    if path.exists():
+        found = _read(path, source)
+        if found:
+            return found
+        damaged = True
+        _delete(path)
+    content = build()
+    mark = fingerprint(content)
+    _write(path, content, mark)
+    if damaged:
+        source = f"{source}; the cached images were damaged and have been decoded again"
+    return Content(content.train, content.test, content.classes, source), mark
+
+
+def _read(path: Path, source: str) -> tuple[Content, str] | None:
+    """What is cached, or None when it is damaged: cut short, overwritten, or not what was written."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = json.loads(file.metadata()["card"])
+            train, test = (
+                Split(file.get_tensor(f"{s}.images"), file.get_tensor(f"{s}.labels")) for s in ("train", "test")
+            )
+        content = Content(train, test, tuple(card["classes"]), source)
+        mark = fingerprint(content)
+        return (content, mark) if mark == card["fingerprint"] else None
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _write(path: Path, content: Content, mark: str) -> None:
+    """Write aside in the same folder, then rename: a kill leaves either the whole file or none of that name."""
+    aside = path.with_name(f".{path.name}.{uuid4().hex}")
+    card = json.dumps({"classes": list(content.classes), "fingerprint": mark}, sort_keys=True)
+    tensors = {
+        f"{name}.{part}": getattr(split, part)
+        for name, split in (("train", content.train), ("test", content.test))
+        for part in ("images", "labels")
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.touch()  # takes its mode from the umask; safetensors' own would shut out a group that shares data_root
+        mode = aside.stat().st_mode
+        save_file(tensors, aside, metadata={"card": card})
+        aside.chmod(mode)
+        if not path.exists():  # another process may have been faster, and others may have mapped its file
+            aside.replace(path)
+    except (OSError, SafetensorError) as error:
+        gib = sum(tensor.nbytes for tensor in tensors.values()) / 2**30
+        raise BenchmarkError(
+            f"cannot write the decoded images ({gib:.2f} GiB) to {path}: {error}",
+            where=f"data_root, {path.parent.parent}",
+            next="make room there, or set data_root=PATH to a folder with room that you may write to",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise BenchmarkError(
+            f"the cached images in {path} are damaged and cannot be deleted: {error}",
+            where=f"data_root, {path.parent.parent}",
+            next="delete the file, or set data_root=PATH to another folder",
+        ) from error

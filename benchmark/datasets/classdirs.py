@@ -1,0 +1,132 @@
+"""Datasets as class folders: train/CLASS/*.png and test/CLASS/*.png, classes in the order of their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.datasets.base import Content, Progress, to_split
+from benchmark.datasets.images import Encoded, common_mode, decode
+from benchmark.errors import BenchmarkError
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+TEST_NAMES = ("test", "val", "valid", "validation")
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """A folder with class folders; `train` and `test` are the two split folders."""
+
+    folder: Path
+    train: Path
+    test: Path
+
+    @classmethod
+    def find(cls, folder: Path) -> ClassFolders | None:
+        """The layout, or None when `folder` has neither a train nor a test folder. BenchmarkError when one lacks."""
+        train = folder / "train"
+        tests = [folder / name for name in TEST_NAMES if (folder / name).is_dir()]
+        if train.is_dir() and tests:
+            return cls(folder, train, tests[0])
+        if not train.is_dir() and not tests:
+            return None
+        there, missing = (train, "test (or val)") if train.is_dir() else (tests[0], "train")
+        raise BenchmarkError(
+            f"{there} has no {missing} folder beside it",
+            where=str(folder),
+            next=f"put class folders of the other split into {folder / missing.split()[0]}",
+        )
+
+    @property
+    def kind(self) -> str:
+        return f"class folders ({self.train.name}, {self.test.name})"
+
+    def files(self) -> list[Path]:
+        """All image files, those of the training split first. Raises BenchmarkError for folders that do not fit."""
+        return [path for split in self._splits().values() for paths in split.values() for path in paths]
+
+    def read(self, progress: Progress | None) -> Content:
+        """Both splits decoded, class by class, in the order of the file names."""
+        train, test = self._splits().values()
+        first = decode(_encoded(self.folder, train), _count(train), f"decoding {self.train.name}", progress=progress)
+        second = decode(
+            _encoded(self.folder, test), _count(test), f"decoding {self.test.name}", like=first, progress=progress
+        )
+        images = common_mode(first, second)
+        return Content(to_split(images[0], _labels(train)), to_split(images[1], _labels(test)), tuple(train), "")
+
+    def _splits(self) -> dict[str, dict[str, list[Path]]]:
+        train, test = _classes(self.train), _classes(self.test)
+        if set(train) != set(test):
+            only = [f"{min(a.keys() - b.keys())} is only in {where}" for a, b, where in
+                    ((train, test, self.train), (test, train, self.test)) if a.keys() - b.keys()]  # fmt: skip
+            raise BenchmarkError(
+                f"the classes of the two splits differ: {'; '.join(only)}",
+                where=str(self.folder),
+                next=f"give {self.train.name}/ and {self.test.name}/ the same class folders",
+            )
+        if len(train) < 2:
+            raise BenchmarkError(f"{self.train} has one class only: {next(iter(train))}", where=str(self.train))
+        return {"train": train, "test": test}
+
+
+def holds_images(folder: Path) -> bool:
+    """Does an image file lie directly in the folder?"""
+    return any(child.suffix.lower() in SUFFIXES for child in _children(folder))
+
+
+def _children(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; what is hidden (.DS_Store, .ipynb_checkpoints) does not count."""
+    return sorted((child for child in folder.iterdir() if not child.name.startswith(".")), key=lambda path: path.name)
+
+
+def _classes(split: Path) -> dict[str, list[Path]]:
+    """Class name to its image files, both sorted by name. Raises BenchmarkError when there are none."""
+    found = {}
+    for child in _children(split):
+        if child.is_dir():
+            found[child.name] = _images(child)
+        elif child.suffix.lower() in SUFFIXES:
+            raise BenchmarkError(
+                f"{child.name} lies directly in {split}, so its class is unknown",
+                where=str(split),
+                next=f"move the images into class folders, such as {split / 'CLASS' / child.name}",
+            )
+    if not found:
+        raise BenchmarkError(
+            f"{split} holds no class folders", where=str(split), next=f"put images into {split / 'CLASS'} folders"
+        )
+    return found
+
+
+def _images(folder: Path) -> list[Path]:
+    inside = _children(folder)
+    images = [path for path in inside if path.suffix.lower() in SUFFIXES]
+    if images:
+        return images
+    deeper = [path for path in inside if path.is_dir()]
+    if deeper:
+        what = f"class folder {folder} holds folders ({deeper[0].name}) instead of images"
+        cure = f"move the images of {deeper[0]} one level up, or give the folder whose train/CLASS/ holds images"
+    else:
+        other = f" (only {inside[0].name} and the like)" if inside else ""
+        what = f"class folder {folder} holds no images{other}"
+        cure = f"add images ({', '.join(SUFFIXES)}) or remove the folder from both splits"
+    raise BenchmarkError(what, where=str(folder), next=cure)
+
+
+def _count(split: dict[str, list[Path]]) -> int:
+    return sum(len(paths) for paths in split.values())
+
+
+def _labels(split: dict[str, list[Path]]) -> np.ndarray:
+    return np.repeat(np.arange(len(split)), [len(paths) for paths in split.values()])
+
+
+def _encoded(folder: Path, split: dict[str, list[Path]]) -> Iterator[Encoded]:
+    for paths in split.values():
+        for path in paths:
+            yield Encoded(str(path.relative_to(folder)), path)

@@ -1,0 +1,83 @@
+"""dataset.yaml: what a person says about a folder of images (its name, what it is like, whether it may be mirrored)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmark.datasets.known import KNOWN
+from benchmark.errors import BenchmarkError, unknown
+
+FILE = "dataset.yaml"
+_KEYS = ("name", "like", "flip")
+
+
+@dataclass(frozen=True)
+class Description:
+    """name: as tables print it. like: a known dataset or None. flip: may images be mirrored."""
+
+    name: str
+    like: str | None
+    flip: bool
+
+
+def describe(folder: Path) -> Description:
+    """What the folder's dataset.yaml says, with defaults for what it does not. Raises BenchmarkError.
+
+    Without a name the folder's is taken; a folder that is called like a known dataset gets `-folder` appended, since
+    the bare name would claim the published numbers of images that nobody has compared.
+    """
+    path = folder / FILE
+    said = _read(path) if path.is_file() else {}
+    for key in said:
+        if key not in _KEYS:
+            raise unknown(f"key of {FILE}", str(key), _KEYS, where=str(path))
+    like = said.get("like")
+    if like is not None and like not in KNOWN:
+        raise unknown("dataset", str(like), KNOWN, where=f"{path}, like")
+    flip = said.get("flip", KNOWN[like].flip if like else True)
+    if not isinstance(flip, bool):
+        raise BenchmarkError(f"flip must be true or false, got {flip!r}", where=f"{path}, flip")
+    if "name" in said:
+        return Description(_checked_name(said["name"], path), like, flip)
+    name = folder.name or "dataset"
+    return Description(f"{name}-folder" if name in KNOWN else name, like, flip)
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError) as error:
+        raise BenchmarkError(
+            f"{path} is not valid YAML: {' '.join(str(error).split())}", where=str(path), next=_example()
+        ) from error
+    if said is None:
+        return {}
+    if not isinstance(said, dict):
+        raise BenchmarkError(f"{path} must hold keys and values, got {said!r}", where=str(path), next=_example())
+    return said
+
+
+def _checked_name(name: object, path: Path) -> str:
+    """A name that can stand in a table, a file name and a command."""
+    where = f"{path}, name"
+    if not isinstance(name, str) or not name.strip():
+        raise BenchmarkError(f"name must be text, got {name!r}", where=where, next="write it in quotes")
+    if name in KNOWN:
+        raise BenchmarkError(
+            f"the name '{name}' belongs to a known dataset, whose published numbers would then apply to these images",
+            where=where,
+            next=f"call it something else, and say like: {name} to use its constants and settings",
+        )
+    if name != name.strip() or name[0] in ".~" or not name.isprintable() or set(name) & set("/\\") or len(name) > 60:
+        raise BenchmarkError(
+            f"the name {name!r} cannot be part of a file name", where=where, next="use letters, digits, dots and dashes"
+        )
+    return name
+
+
+def _example() -> str:
+    return "for example: name: my-images, like: cifar10, flip: true, each on a line of its own"

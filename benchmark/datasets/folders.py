@@ -1,0 +1,115 @@
+"""Datasets that a person points at: a folder of parquet files or of class folders, with or without a dataset.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.datasets import classdirs
+from benchmark.datasets.base import Content, Dataset, Progress, statistics
+from benchmark.datasets.cache import cache_file, remembered
+from benchmark.datasets.classdirs import ClassFolders
+from benchmark.datasets.description import FILE, describe
+from benchmark.datasets.known import KNOWN
+from benchmark.errors import BenchmarkError
+
+if TYPE_CHECKING:
+    from benchmark.datasets.parquet import Parquet
+
+_WANTED = "wanted: train.parquet and test.parquet, or class folders as in train/cat/1.png and test/cat/2.png"
+
+
+def load_folder(entry: str, data_root: Path, progress: Progress | None = None) -> Dataset:
+    """The dataset in the folder `entry`, decoded once and cached under data_root/cache. Raises BenchmarkError."""
+    folder = _existing(entry)
+    try:
+        return _load(folder, data_root, progress)
+    except OSError as error:  # unreadable, or gone while we were reading
+        raise BenchmarkError(f"cannot read {folder}: {error}", where=f"datasets, {entry}") from error
+
+
+def _load(folder: Path, data_root: Path, progress: Progress | None) -> Dataset:
+    said = describe(folder)
+    layout = _layout(folder)
+    stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in layout.files()]
+    listing = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    path = cache_file(data_root, said.name, folder, listing)
+    content, mark = remembered(path, f"{layout.kind} in {folder}", lambda: layout.read(progress))
+    if said.like:
+        _fits(content, said.like, folder)
+    constants = KNOWN[said.like].constants if said.like else statistics(content.train.images, where=str(folder))
+    return Dataset(
+        name=said.name,
+        like=said.like,
+        train=content.train,
+        test=content.test,
+        classes=content.classes,
+        constants=constants,
+        flip=said.flip,
+        fingerprint=mark,
+        source=content.source,
+    )
+
+
+def _existing(entry: str) -> Path:
+    where = f"datasets, {entry}"
+    try:
+        folder = Path(entry).expanduser().resolve()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise BenchmarkError(f"'{entry}' is not a path: {error}", where=where) from error
+    if folder.is_dir():
+        return folder
+    if folder.is_file():
+        raise BenchmarkError(f"{folder} is a file", where=where, next=f"give the folder it lies in: {folder.parent}")
+    above = next((parent for parent in folder.parents if parent.is_dir()), folder)
+    raise BenchmarkError(f"there is no folder {folder}", where=where, next=f"check the path: {above} is there")
+
+
+def _layout(folder: Path) -> ClassFolders | Parquet:
+    from benchmark.datasets.parquet import Parquet  # pyarrow takes a while to load, and most runs need none of it
+
+    parquet = Parquet.find(folder)
+    if parquet and (folder / "train").is_dir():
+        raise BenchmarkError(
+            f"{folder} holds both {parquet.train[0].name} and a train folder: which one is the dataset?",
+            where=str(folder),
+            next="move one of them into a folder of its own",
+        )
+    layout = parquet or ClassFolders.find(folder)
+    if layout is None:
+        raise _wrong_level(folder)
+    return layout
+
+
+def _wrong_level(folder: Path) -> BenchmarkError:
+    """The error for a folder without a dataset in it: says where one is, when it is one level up or down."""
+    if folder.name in ("train", *classdirs.TEST_NAMES) and (folder.parent / "train").is_dir():
+        what, cure = f"{folder} is one split of a dataset", f"give the folder above it: {folder.parent}"
+        return BenchmarkError(what, where=str(folder), next=cure)
+    inside = sorted(child for child in folder.iterdir() if child.is_dir())
+    for child in inside:
+        if (child / "train").is_dir() or any(child.glob("train*.parquet")):
+            return BenchmarkError(f"{folder} holds no dataset itself", where=str(folder), next=f"perhaps {child}")
+    if any(classdirs.holds_images(child) for child in inside):
+        what = f"{folder} holds class folders, but not divided into train and test"
+    elif classdirs.holds_images(folder):
+        what = f"{folder} holds images, but neither splits nor classes"
+    else:
+        what = f"{folder} holds no dataset"
+    return BenchmarkError(what, where=str(folder), next=_WANTED)
+
+
+def _fits(content: Content, like: str, folder: Path) -> None:
+    """Raise BenchmarkError unless class count and image shape are those of the dataset it is said to be like."""
+    known = KNOWN[like]
+    if len(content.classes) == known.num_classes and content.image_shape == known.image_shape:
+        return
+    have, want = (
+        f"{classes} classes of {'x'.join(str(side) for side in shape)} images"
+        for classes, shape in ((len(content.classes), content.image_shape), (known.num_classes, known.image_shape))
+    )
+    raise BenchmarkError(
+        f"{folder.name} has {have}, but {like} has {want}: its settings and published numbers cannot apply",
+        where=f"{folder / FILE}, like: {like}",
+        next="remove `like`: constants are then computed from the training images",
+    )

@@ -1,0 +1,351 @@
+"""From records to cells: one row for each (dataset, condensing and evaluation network, protocol, row, ipc). Pure.
+
+Networks of one set are averaged first; the sample is the sets (condensation seeds). Records are joined by identities:
+evaluate.asked.set → condense record → asked.experts → prepare records. Requests that differ in anything else that was
+asked (settings, precision, fraction of the iterations, …) are different cells; `spec` holds what tells them apart.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+import pandas as pd
+
+Json = Mapping[str, Any]
+
+FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")
+# Accuracies and deviations are fractions, seconds and bytes as named; nan or NA where nothing is known.
+# fmt: off
+COLUMNS = (
+    "dataset", "condensed_with", "architecture", "protocol", "recipe", "version", "ipc", "row", "kind_of_row",
+    "method", "title", "family", "year", "variant", "reference", "num_classes", "train_images", "test_images",
+    "status", "message", "accuracy", "sd", "sd_networks", "validation_accuracy", "sets", "networks", "expected",
+    "missing", "prepare_seconds", "prepare_amortised", "prepare_divisor", "condense_seconds", "evaluate_seconds",
+    "stored_images", "decoded_images", "bytes", "optimiser_steps", "peak_memory_bytes", "factor", "fraction",
+    "provenance", "validation", "devices", "precisions", "mixed", "commits", "sample", "spec",
+)
+# fmt: on
+_COUNTS = (
+    "ipc",
+    "stored_images",
+    "decoded_images",
+    "bytes",
+    "optimiser_steps",
+    "peak_memory_bytes",
+    "factor",
+    "test_images",
+)
+_NOT_IN_SPEC = {"kind", "seed", "experts", "ipc", "architecture", "set"}  # the sample, the inputs, or the key itself
+
+
+def cells(records: Iterable[Json]) -> pd.DataFrame:
+    """One row a cell with the columns of COLUMNS, sorted; see the notes below for those that are not plain.
+
+    sd: over set means (ddof 1), nan with one set. sd_networks: over the networks of the only set, else nan.
+    expected: condense tasks recorded for the cell, whatever came of them; missing: those without an accuracy.
+    prepare_seconds: of the experts a set used; prepare_amortised: each expert's seconds / the condense tasks among
+    these records that use it; prepare_divisor: those numbers as text ("5" or "5–15"). Seconds are means over sets.
+    sample: {seed: set mean}. spec: {name: value} of all else that was asked.
+    A diverged or unsupported task that leaves a cell without accuracy gives its status and message.
+    """
+    links = _Links.of(list(records))
+    groups: dict[tuple[str, ...], list[Json]] = defaultdict(list)
+    for record in links.evaluations:
+        groups[_key(record, links.condensed(record))].append(record)
+    rows = [_evaluated(group, links) for group in groups.values()]
+    rows += list(_unevaluated(rows, links))
+    rows.sort(key=_order)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(_COUNTS, "Int64"))
+
+
+# --- joining ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Links:
+    """Records by kind and identity; `users`: expert → condense tasks that use it; `batches`: same request, any seed."""
+
+    evaluations: list[Json]
+    condense: dict[str, Json]
+    prepare: dict[str, Json]
+    users: Counter[str]
+    batches: dict[tuple[str, ...], list[Json]]
+
+    @classmethod
+    def of(cls, records: Sequence[Json]) -> _Links:
+        kinds = {kind: {r["identity"]: r for r in records if r["kind"] == kind} for kind in ("prepare", "condense")}
+        batches: dict[tuple[str, ...], list[Json]] = defaultdict(list)
+        users: Counter[str] = Counter()
+        for record in kinds["condense"].values():
+            batches[_batch(record)].append(record)
+            users.update(set(record["asked"]["experts"]))
+        evaluations = {r["identity"]: r for r in records if r["kind"] == "evaluate"}
+        return cls(list(evaluations.values()), kinds["condense"], kinds["prepare"], users, batches)
+
+    def condensed(self, evaluation: Json) -> Json | None:
+        """The condense record behind an evaluation; None for the whole set or one condensed elsewhere."""
+        return self.condense.get(evaluation["asked"]["set"])
+
+
+def _batch(condensed: Json) -> tuple[str, ...]:
+    asked, label = condensed["asked"], condensed["label"]
+    return label["dataset"], asked["architecture"], label["row"], str(asked["ipc"]), _text(_flat(asked))
+
+
+def _key(evaluation: Json, condensed: Json | None) -> tuple[str, ...]:
+    asked, label = evaluation["asked"], evaluation["label"]
+    protocol = asked["protocol"]
+    place = (label["dataset"], label["condensed_with"] or "", asked["architecture"], label["protocol"])
+    what = (protocol["name"], str(protocol["version"]), label["row"], str(label["ipc"]))
+    return *place, *what, _text(_spec(evaluation, condensed))
+
+
+def _spec(evaluation: Json, condensed: Json | None) -> dict[str, Any]:
+    """All that was asked beside the key and the seeds, flat: {"settings.lr": 1.0, "evaluation.networks": 5, …}."""
+    here = condensed is not None or evaluation["asked"]["set"] == "whole"
+    spec: dict[str, Any] = {"condensed": "here" if here else "elsewhere"}
+    spec |= _flat(condensed["asked"]) if condensed else {}
+    return spec | {f"evaluation.{name}": value for name, value in _flat(evaluation["asked"]).items()}
+
+
+def _flat(asked: Json) -> dict[str, Any]:
+    return dict(_leaves({key: value for key, value in asked.items() if key not in _NOT_IN_SPEC}))
+
+
+def _leaves(tree: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _text(value: Json) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+# --- a cell that was evaluated ----------------------------------------------------------------------------------------
+
+
+def _evaluated(group: Sequence[Json], links: _Links) -> dict[str, Any]:
+    first, condensed = group[0], links.condensed(group[0])
+    asked, label = first["asked"], first["label"]
+    scored = [record for record in group if record["status"] == "ok"]
+    sources = list({r["identity"]: r for r in map(links.condensed, group) if r}.values())
+    batch = links.batches[_batch(condensed)] if condensed else []
+    bad = [record for record in [*group, *batch] if record["status"] != "ok"]
+    scores = _scores(scored, links)
+    return {
+        **_labels(label),
+        "condensed_with": label["condensed_with"] or "",
+        "architecture": asked["architecture"],
+        "protocol": label["protocol"],
+        "recipe": asked["protocol"]["name"],
+        "version": asked["protocol"]["version"],
+        "kind_of_row": label["kind_of_row"],
+        "variant": condensed["label"]["variant"] if condensed else label["row"].partition(" (")[2].rstrip(")"),
+        "factor": label["factor"],
+        "validation": asked["validation"],
+        **_outcome(bad, any_ok=bool(scored)),
+        **scores,
+        **_missing(scores["sets"], len(batch) or len({r["asked"]["set"] for r in group})),
+        **_sizes(scored, sources),
+        **_costs(scored, sources, whole=asked["set"] == "whole", links=links),
+        **_surroundings(group, sources, links),
+        "spec": _spec(first, condensed),
+    }
+
+
+def _labels(label: Json) -> dict[str, Any]:
+    card = label["card"]
+    same = ("dataset", "row", "num_classes", "train_images", "fraction", "provenance")
+    return {
+        **{name: label[name] for name in same},
+        "reference": label["reference"] or "",
+        "ipc": label.get("ipc"),
+        "method": card["name"],
+        "title": card["title"],
+        "family": card["family"],
+        "year": card.get("year", 0),
+    }
+
+
+def _outcome(bad: Sequence[Json], *, any_ok: bool) -> dict[str, Any]:
+    """ok as soon as there is a number; the message then tells which seeds have none."""
+    said = {f"seed {r['asked']['seed']} {r['status']}: {r['message']}".rstrip(": ") for r in bad}
+    if any_ok:
+        return {"status": "ok", "message": "; ".join(sorted(said))}
+    messages = sorted({r["message"] for r in bad if r["message"]})
+    return {"status": bad[0]["status"] if bad else "missing", "message": "; ".join(messages)}
+
+
+def _scores(scored: Sequence[Json], links: _Links) -> dict[str, Any]:
+    sets: dict[str, list[Json]] = defaultdict(list)
+    for record in scored:
+        sets[record["asked"]["set"]].append(record)
+    networks = {name: _joined(group, "accuracies") for name, group in sets.items()}
+    sample: dict[str, float] = {}
+    for name, group in sets.items():
+        seed = str((links.condensed(group[0]) or group[0])["asked"]["seed"])
+        sample[f"{seed}/{name[:8]}" if seed in sample else seed] = fmean(networks[name])  # two expert pools, one seed
+    means = list(sample.values())
+    only = next(iter(networks.values())) if len(networks) == 1 else []
+    return {
+        "accuracy": _mean(means),
+        "sd": stdev(means) if len(means) > 1 else math.nan,
+        "sd_networks": stdev(only) if len(only) > 1 else math.nan,
+        "validation_accuracy": _mean([_mean(_joined(group, "validation_accuracies")) for group in sets.values()]),
+        "sets": len(sets),
+        "networks": min(map(len, networks.values()), default=0),
+        "sample": sample,
+    }
+
+
+def _missing(sets: int, expected: int) -> dict[str, int]:
+    return {"expected": max(sets, expected), "missing": max(0, expected - sets)}
+
+
+def _sizes(scored: Sequence[Json], sources: Sequence[Json]) -> dict[str, Any]:
+    made = [record["result"] for record in sources if record["status"] == "ok"]
+    results = [record["result"] for record in scored]
+    decoded = _largest([r.get("decoded_images") for r in [*made, *results]])
+    return {
+        "stored_images": _largest([r.get("stored_images") for r in made]),
+        "decoded_images": decoded,
+        "bytes": _largest([r.get("bytes") for r in made]),
+        "optimiser_steps": _largest([r.get("optimiser_steps") for r in results]),
+        "test_images": _largest([r.get("test_images") for r in results]),
+        "peak_memory_bytes": _largest([r.get("peak_memory_bytes") for r in [*scored, *sources]]),
+    }
+
+
+def _costs(scored: Sequence[Json], sources: Sequence[Json], *, whole: bool, links: _Links) -> dict[str, Any]:
+    """Mean seconds of a set. The whole training set is not condensed: 0; one condensed elsewhere: nan."""
+    made = [record for record in sources if record["status"] == "ok"]
+    used = sorted({links.users[expert] for record in made for expert in record["asked"]["experts"]})
+    unknown = 0.0 if whole else math.nan
+    sets = {record["asked"]["set"] for record in scored}
+    return {
+        "prepare_seconds": _mean([_experts(r, links, shared=False) for r in made], unknown),
+        "prepare_amortised": _mean([_experts(r, links, shared=True) for r in made], unknown),
+        "prepare_divisor": "–".join(map(str, dict.fromkeys((used[0], used[-1])))) if used else "",
+        "condense_seconds": _mean([r["seconds"] for r in made], unknown),
+        "evaluate_seconds": sum(r["seconds"] for r in scored) / len(sets) if sets else math.nan,
+    }
+
+
+def _experts(condensed: Json, links: _Links, *, shared: bool) -> float:
+    """Seconds of the experts behind one set, in full or shared among their users; nan when a record is absent."""
+    experts = set(condensed["asked"]["experts"])
+    if not experts <= links.prepare.keys():
+        return math.nan
+    return math.fsum(links.prepare[e]["seconds"] / (links.users[e] if shared else 1) for e in experts)
+
+
+def _surroundings(group: Sequence[Json], sources: Sequence[Json], links: _Links) -> dict[str, Any]:
+    experts = {expert for record in sources for expert in record["asked"]["experts"]}
+    involved = [*group, *sources, *(links.prepare[e] for e in sorted(experts) if e in links.prepare)]
+    devices = sorted({device(record["environment"]) for record in involved})
+    precisions = sorted({str(record["asked"].get("precision", "")) for record in involved} - {""})
+    return {
+        "devices": ", ".join(devices),
+        "precisions": ", ".join(precisions),
+        "mixed": len(devices) > 1 or len(precisions) > 1,
+        "commits": ", ".join(sorted({_commit(r["environment"]) for r in involved} - {""})),
+    }
+
+
+def device(environment: Json) -> str:
+    """What timings depend on: hardware, threads of a CPU, and whether other tasks ran on it."""
+    name = str(environment.get("device") or "unknown device")
+    threads = environment.get("threads")
+    if threads and "cpu" in name.lower():
+        name += f" × {threads} thread{'s' if threads > 1 else ''}"
+    return name + (" (shared)" if environment.get("shared") else "")
+
+
+def _commit(environment: Json) -> str:
+    commit = str(environment.get("commit") or "")[:10]
+    return f"{commit} (dirty)" if commit and environment.get("dirty") else commit
+
+
+# --- a cell that never got as far as an evaluation --------------------------------------------------------------------
+
+
+def _unevaluated(rows: Sequence[Json], links: _Links) -> Iterator[dict[str, Any]]:
+    """Cells for condense tasks that diverged or are unsupported, in every table their sets would have been in."""
+    reached = {_batch(c) for record in links.evaluations if (c := links.condensed(record))}
+    for batch, records in links.batches.items():
+        bad = [record for record in records if record["status"] != "ok"]
+        if bad and batch not in reached:
+            native = bad[0]["label"]["card"].get("native", "")
+            for place in _places(rows, batch[0], batch[1], native) or [("", "", "", 0)]:
+                yield _failed(bad, len(records), place, links)
+
+
+def _places(rows: Sequence[Json], dataset: str, network: str, native: str) -> list[tuple[Any, ...]]:
+    near = [row for row in rows if row["dataset"] == dataset and row["condensed_with"] == network]
+    found = {
+        (row["architecture"], "native", native, 0)
+        if row["protocol"] == "native"
+        else (row["architecture"], row["protocol"], row["recipe"], row["version"])
+        for row in near
+    }
+    return sorted(found)
+
+
+def _failed(bad: Sequence[Json], expected: int, place: tuple[Any, ...], links: _Links) -> dict[str, Any]:
+    asked, label = bad[0]["asked"], bad[0]["label"]
+    return {
+        **_labels(label),
+        **dict(zip(("architecture", "protocol", "recipe", "version"), place, strict=True)),
+        "ipc": asked["ipc"],
+        "condensed_with": asked["architecture"],
+        "kind_of_row": "control" if is_random(label["row"]) else "method",
+        "variant": label["variant"],
+        "factor": label.get("factor"),
+        "validation": asked["validation"],
+        **_outcome(bad, any_ok=False),
+        **_scores([], links),
+        **_missing(0, expected),
+        **_sizes([], bad),
+        **_costs([], [], whole=False, links=links),
+        **_surroundings([], bad, links),
+        "spec": {"condensed": "here", **_flat(asked)},
+    }
+
+
+def is_random(row: str) -> bool:
+    """Whether a row is one of the controls that a method must beat: random, or random at some factor."""
+    return row == "random" or row.startswith("random@f")
+
+
+# --- small things -----------------------------------------------------------------------------------------------------
+
+
+def _joined(records: Sequence[Json], name: str) -> list[float]:
+    return [value for record in records for value in record["result"].get(name) or []]
+
+
+def _mean(values: Sequence[float], empty: float = math.nan) -> float:
+    return fmean(values) if values else empty
+
+
+def _largest(values: Sequence[float | None]) -> float:
+    return max((value for value in values if value is not None), default=math.nan)
+
+
+def _order(row: Json) -> tuple[Any, ...]:
+    """Tables in alphabetical order; within one: ipc (the whole set last), controls, then families by year."""
+    table = tuple(str(row[name]) for name in ("dataset", "condensed_with", "architecture", "protocol"))
+    version = ("", 0) if row["protocol"] == "native" else (row["recipe"], row["version"])
+    ipc = math.inf if row["ipc"] is None else row["ipc"]
+    family = FAMILIES.index(row["family"]) if row["family"] in FAMILIES else len(FAMILIES)
+    kind = (row["kind_of_row"] != "control", family, row["year"] or 0, row["row"])
+    return *table, *version, ipc, *kind, _text(row["spec"])

@@ -1,0 +1,120 @@
+"""Files that are whole or absent, on local disks and on NFS: written aside in the same folder, fsynced, then named."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from results.errors import ResultsError
+
+_CURES = {
+    errno.ENOSPC: "free some space and run the same command again: what is finished is kept",
+    errno.EDQUOT: "free some of your quota and run the same command again: what is finished is kept",
+    errno.EROFS: "choose a folder that can be written: out=PATH",
+    errno.EACCES: "choose a folder that you may write: out=PATH",
+    errno.EPERM: "choose a folder that you may write, on a file system with hard links: out=PATH",
+    errno.EOPNOTSUPP: "choose a folder on a file system with hard links: out=PATH",
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a ResultsError that names `path` and the cure."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        cure = _CURES.get(error.errno or 0, "see that the folder exists and can be written, then run again")
+        raise ResultsError(f"cannot write {path.name}: {reason}", where=str(path), next=cure) from error
+
+
+def to_json(value: Any) -> str:
+    """Readable JSON with sorted keys; a number that is not finite becomes null (a diverged loss, say)."""
+    return json.dumps(_finite(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_finite(item) for item in value]
+    return value
+
+
+def write_aside(path: Path, text: str) -> Path:
+    """Write `text` to a hidden, uniquely named neighbour of `path`, through to the disk; nothing stays on failure."""
+    aside = path.with_name(f".{path.name}.{uuid4().hex}")  # same folder: the rename is atomic, the umask holds
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    return aside
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names given in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def create(path: Path, text: str) -> bool:
+    """Give `path` this text unless it exists already: True if this call made it. Raises ResultsError."""
+    with writing(path):
+        aside = write_aside(path, text)
+        try:
+            path.hardlink_to(aside)  # unlike a rename, a link never overwrites; unlike O_EXCL, it is whole at once
+        except FileExistsError:
+            return aside.stat().st_nlink == 2  # NFS may repeat a link that had succeeded, and report the repeat
+        finally:
+            aside.unlink(missing_ok=True)
+        sync_folder(path.parent)
+        return True
+
+
+def replace(path: Path, text: str) -> None:
+    """Give `path` this text, whatever it held. Readers see the old or the new, never a part. Raises ResultsError."""
+    with writing(path):
+        aside = write_aside(path, text)
+        try:
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_json_atomic(path: Path, value: Any) -> None:
+    """`replace` with a JSON value; not-finite numbers become null."""
+    replace(path, to_json(value))
+
+
+def read_json(path: Path, cure: str = "") -> dict[str, Any] | None:
+    """The JSON object in a file, None when there is no such file. Raises ResultsError with `cure` when unreadable."""
+    cure = cure or "move the file away, then run the same command again"
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ResultsError(f"cannot read {path.name}: {error.strerror}", where=str(path), next=cure) from error
+    except ValueError as error:
+        raise ResultsError(f"{path.name} is not JSON: {error}", where=str(path), next=cure) from error
+    if not isinstance(value, dict):
+        raise ResultsError(f"{path.name} does not hold a JSON object", where=str(path), next=cure)
+    return value

@@ -1,0 +1,50 @@
+"""How numbers are printed: the one place where fractions become percent."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+
+def grouped(value: float) -> str:
+    """12345 → "12,345"."""
+    return f"{value:,.0f}"
+
+
+def short(value: float) -> str:
+    """Three significant digits without an exponent for ratios and percentages: "0.02", "10"."""
+    return f"{value:.3g}" if value < 1000 else grouped(value)
+
+
+def percent(fraction: float) -> str:
+    """0.489 → "48.9"."""
+    return f"{100 * fraction:.1f}"
+
+
+def spread(accuracy: float, sd: float, sd_networks: float = math.nan) -> str:
+    """Percent with its deviation: over sets, else over the networks of the one set, marked †."""
+    if not math.isnan(sd):
+        return f"{percent(accuracy)} ± {percent(sd)}"
+    return percent(accuracy) if math.isnan(sd_networks) else f"{percent(accuracy)} ± {percent(sd_networks)}†"
+
+
+def difference(fraction: float) -> str:
+    """Points of percent with a sign: "+0.4", "−1.2", "0.0"."""
+    text = f"{100 * fraction:+.1f}".replace("-", "−")
+    return text[1:] if text[1:] == "0.0" else text
+
+
+def count(value: Any) -> str:
+    """A number of things, "–" when it is NA."""
+    return "–" if pd.isna(value) else grouped(value)
+
+
+def seconds(value: float) -> str:
+    """ "–" when unknown, "0" when nothing was done, "<0.1", one decimal below ten, then whole seconds."""
+    if math.isnan(value):
+        return "–"
+    if value < 10:
+        return "0" if value == 0 else "<0.1" if value < 0.1 else f"{value:.1f}"
+    return grouped(value)

@@ -1,0 +1,191 @@
+"""The shape of what is stored: tasks and records of each kind, with units; and the check that a record has it.
+
+Accuracies are fractions in [0, 1]. The required keys of these classes are what `problem` looks for, so that the
+documentation cannot drift from the check.
+"""
+
+# Annotations are evaluated here (no `from __future__`): otherwise NotRequired keys would count as required.
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+SCHEMA = 1
+KINDS = ("prepare", "condense", "evaluate")
+RECORDED = ("ok", "diverged", "unsupported")  # outcomes that are final: these make a record.json
+ATTEMPTED = ("failed", "out_of_memory", "timed_out", "interrupted")  # outcomes that may be tried again
+
+
+class Task(TypedDict):
+    """One unit of work. `asked` is all that can change its result, `identity` its hash; `label` is for readers."""
+
+    kind: str
+    identity: str  # sha256, 64 hexadecimal digits
+    slug: str  # short, readable; only names the folder
+    asked: Mapping[str, Any]
+    label: Mapping[str, Any]
+
+
+class Record(TypedDict):
+    """What happened to a task that came to an end (record.json)."""
+
+    schema: int
+    kind: str
+    identity: str
+    status: str  # one of RECORDED
+    message: str  # for a person; empty when ok
+    asked: Mapping[str, Any]
+    label: Mapping[str, Any]
+    result: Mapping[str, Any]  # empty unless ok
+    seconds: float  # of the device doing this task, warm-up and compilation included, checkpoints not
+    steps: int
+    peak_memory_bytes: int | None
+    environment: Mapping[str, Any]  # see Environment
+    finished: str  # ISO 8601 with offset
+
+
+class Environment(TypedDict):
+    """Where and with what it ran; any key may be missing."""
+
+    device: NotRequired[str]  # hardware name, "NVIDIA H100" or a CPU type
+    threads: NotRequired[int]
+    shared: NotRequired[bool]  # other tasks ran on the device meanwhile
+    torch: NotRequired[str]
+    python: NotRequired[str]
+    commit: NotRequired[str]
+    dirty: NotRequired[bool]
+    host: NotRequired[str]
+
+
+class Card(TypedDict):
+    """Who a method is, embedded so that tables need no method code."""
+
+    name: str
+    title: str
+    family: str
+    paper: NotRequired[str]
+    venue: NotRequired[str]
+    year: NotRequired[int]
+    native: NotRequired[str]
+
+
+# --- prepare: one expert ----------------------------------------------------------------------------------------------
+
+
+class PrepareAsked(TypedDict):
+    dataset: Mapping[str, Any]  # fingerprint, constants, …
+    architecture: str
+    recipe: Mapping[str, Any]
+    index: int
+    pool_seed: int
+    validation: float  # fraction of the training images withheld
+    precision: str
+
+
+class PrepareLabel(TypedDict):
+    dataset: str
+
+
+class PrepareResult(TypedDict):
+    train_accuracy: NotRequired[float]
+
+
+# --- condense: one synthetic set --------------------------------------------------------------------------------------
+
+
+class CondenseAsked(TypedDict):
+    method: str
+    version: int
+    settings: Mapping[str, Any]
+    ipc: int
+    seed: int
+    architecture: str
+    dataset: Mapping[str, Any]
+    experts: list[str]  # identities of prepare tasks
+    validation: float
+    precision: str
+
+
+class CondenseLabel(TypedDict):
+    dataset: str
+    reference: str | None  # the dataset whose published numbers apply; another name than `dataset`: only like it
+    num_classes: int
+    train_images: int  # of the whole training set
+    row: str  # "dm", "dm@f2", "dance (alignment=random)"
+    card: Card
+    variant: str  # settings that differ from the paper's, "" when none
+    provenance: str  # of its weakest setting: paper, code, author, third party, ours
+    fraction: float  # of the paper's iterations
+
+
+class CondenseResult(TypedDict):
+    stored_images: int
+    decoded_images: int
+    factor: int
+    bytes: int  # of synthetic.safetensors
+    sha256: str
+    losses: NotRequired[Mapping[str, float]]  # of the last step
+
+
+# --- evaluate: several networks trained on one set --------------------------------------------------------------------
+
+
+class EvaluateAsked(TypedDict):
+    set: str  # identity of the condense task, or "whole"
+    seed: int
+    architecture: str  # of the network that is trained and scored
+    protocol: Mapping[str, Any]  # name, version and the recipe itself
+    networks: int
+    dataset: Mapping[str, Any]
+    validation: float
+    precision: str
+
+
+class EvaluateLabel(TypedDict):
+    dataset: str
+    reference: str | None
+    num_classes: int
+    train_images: int
+    row: str
+    card: Card
+    ipc: int | None  # None for the whole training set
+    condensed_with: str | None  # architecture; None or "" when none was used: shown in the tables of all
+    protocol: str  # as asked for: a name of a shared protocol, or "native"
+    kind_of_row: str  # "method" or "control"
+    fraction: float
+    provenance: str
+    factor: int
+
+
+class EvaluateResult(TypedDict):
+    accuracies: list[float]  # on the test split after the last epoch, one a network
+    optimiser_steps: int  # of one network
+    test_images: int
+    decoded_images: int
+    validation_accuracies: NotRequired[list[float]]
+
+
+_PARTS: dict[str, tuple[Any, Any, Any]] = {
+    "prepare": (PrepareAsked, PrepareLabel, PrepareResult),
+    "condense": (CondenseAsked, CondenseLabel, CondenseResult),
+    "evaluate": (EvaluateAsked, EvaluateLabel, EvaluateResult),
+}
+
+
+def problem(record: Mapping[str, Any]) -> str:
+    """A sentence saying why this record cannot be used, "" when it can."""
+    if record.get("schema") != SCHEMA:
+        return f"its schema is {record.get('schema')!r}, this version reads {SCHEMA}"
+    if record.get("kind") not in KINDS or record.get("status") not in RECORDED:
+        return f"its kind is {record.get('kind')!r} and its status {record.get('status')!r}"
+    lacking = sorted(_lacking(record))
+    return f"it lacks {', '.join(lacking)}" if lacking else ""
+
+
+def _lacking(record: Mapping[str, Any]) -> list[str]:
+    names = [key for key in Record.__required_keys__ if key not in record]
+    asked, label, result = _PARTS[record["kind"]]
+    parts = {"asked": asked, "label": label} | ({"result": result} if record["status"] == "ok" else {})
+    for part, shape in parts.items():
+        held = record.get(part)
+        keys = held if isinstance(held, Mapping) else {}
+        names += [f"{part}.{key}" for key in shape.__required_keys__ if key not in keys]
+    return names

@@ -1,0 +1,168 @@
+"""The store: one folder for each task, what was asked in task.json, what happened in record.json. No database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from results.errors import ResultsError
+from results.files import create, read_json, sync_folder, to_json, writing
+from results.files import write_json_atomic as write_json_atomic
+from results.records import ATTEMPTED, KINDS, RECORDED, problem
+
+_PREFIX = 12  # hexadecimal digits of the identity in a folder's name
+
+
+def canonical(asked: Mapping[str, Any]) -> str:
+    """The one text of a request: keys sorted, floats as repr, no NaN. Raises ResultsError for other than JSON values.
+
+    1 and 1.0 give different texts: type the values (after the settings' dataclass) before asking.
+    """
+    try:
+        return json.dumps(asked, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        cure = "ask with finite numbers, strings, booleans, null, lists and objects only"
+        raise ResultsError(f"a task cannot be identified: {error}", next=cure) from error
+
+
+def identity(asked: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical text of a request, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(asked).encode()).hexdigest()
+
+
+class Store:
+    """Tasks under `root/<kind>/<slug>-<first 12 digits of the identity>/`. Safe for many processes at once.
+
+    A task argument is a mapping as `records.Task`; `kind` and `identity` are enough wherever nothing is written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def find(self, task: Mapping[str, Any]) -> Path | None:
+        """The task's folder, whatever its slug, or None. Raises ResultsError when another task's is in its place."""
+        found = [folder for folder in self._candidates(task) if self._is_of(folder, task)]
+        done = [folder for folder in found if (folder / "record.json").exists()]
+        return next(iter(done or found), None)
+
+    def folder(self, task: Mapping[str, Any]) -> Path:
+        """The task's folder if it has one, else the one that `begin` will make."""
+        return self.find(task) or self._named(task)
+
+    def begin(self, task: Mapping[str, Any]) -> Path:
+        """Make the task's folder with its task.json; a second call changes nothing.
+
+        Raises ResultsError when the folder was begun for a different request, or cannot be written.
+        """
+        folder = self.folder(task)
+        path = folder / "task.json"
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        stored = read_json(path, _REMOVE_FOLDER)
+        if stored is None and create(path, to_json(dict(task))):
+            return folder
+        stored = stored or read_json(path, _REMOVE_FOLDER) or {}
+        if canonical(stored.get("asked", {})) != canonical(task["asked"]):
+            raise ResultsError("the stored task asks for something else", where=str(path), next=_REMOVE_FOLDER)
+        return folder
+
+    def record(self, task: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What happened, or None when the task has not come to an end. Raises ResultsError when unreadable."""
+        folder = self.find(task)
+        return read_json(folder / "record.json", _RERUN) if folder else None
+
+    def commit(self, task: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+        """Write record.json, the moment from which the task is done, and drop its checkpoints.
+
+        False when a record is there already: the first one stays. Artefacts must be on disk before.
+        """
+        if record.get("status") not in RECORDED:
+            raise ResultsError(f"a record cannot have status {record.get('status')!r}", next=f"one of {RECORDED}")
+        if (record.get("kind"), record.get("identity")) != (task["kind"], task["identity"]):
+            raise ResultsError("the record is of another task", where=str(task["identity"]))
+        folder = self.begin(task)
+        if not create(folder / "record.json", to_json(dict(record))):
+            return False
+        with writing(folder):
+            for checkpoint in folder.glob("checkpoint.*"):
+                checkpoint.unlink(missing_ok=True)
+            sync_folder(folder)
+        return True
+
+    def attempt(self, task: Mapping[str, Any], status: str, message: str, **facts: Any) -> Path:
+        """Add attempts/NNN.json: a try that came to no result. `status` is one of records.ATTEMPTED."""
+        if status not in ATTEMPTED:
+            raise ResultsError(f"an attempt cannot have status {status!r}", next=f"one of {ATTEMPTED}")
+        folder = self.begin(task) / "attempts"
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+        text = to_json({**facts, "status": status, "message": message, "finished": datetime.now(UTC).isoformat()})
+        number = len(_attempts(folder)) + 1
+        while not create(folder / f"{number:03d}.json", text):  # another process took the number
+            number += 1
+        return folder / f"{number:03d}.json"
+
+    def last_attempt(self, task: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The latest attempt, or None when there was none."""
+        folder = self.find(task)
+        paths = _attempts(folder / "attempts") if folder else []
+        return read_json(paths[-1]) if paths else None
+
+    def records(self, kind: str | None = None) -> tuple[list[dict[str, Any]], list[ResultsError]]:
+        """All usable records (of one kind), in the order of their folders, and what is wrong with the others."""
+        records: list[dict[str, Any]] = []
+        problems: list[ResultsError] = []
+        for path in sorted(self.root.glob(f"{kind or '*'}/*/record.json")):
+            try:
+                records.append(_usable(path))
+            except ResultsError as error:
+                problems.append(error)
+        return records, problems
+
+    def _named(self, task: Mapping[str, Any]) -> Path:
+        slug = re.sub(r"[^A-Za-z0-9._@=+-]+", "-", str(task.get("slug", ""))).strip("-.")[:80] or "task"
+        return self.root / str(task["kind"]) / f"{slug}-{task['identity'][:_PREFIX]}"
+
+    def _candidates(self, task: Mapping[str, Any]) -> list[Path]:
+        _check_address(task)
+        named = self._named(task)
+        if (named / "record.json").exists():  # saves listing thousands of folders
+            return [named]
+        return sorted(named.parent.glob(f"*-{task['identity'][:_PREFIX]}"))
+
+    def _is_of(self, folder: Path, task: Mapping[str, Any]) -> bool:
+        stored = read_json(folder / "task.json", _REMOVE_FOLDER)
+        if stored is not None and stored.get("identity") != task["identity"]:
+            what = f"two tasks share the first {_PREFIX} digits of their identities"
+            raise ResultsError(what, where=str(folder), next=f"keep {task['identity']} in another store: out=PATH")
+        return True  # a folder without task.json was left by a process killed in `begin`
+
+
+_RERUN = "move the file away and run the same command again: only this task is done anew"
+_REMOVE_FOLDER = "move the folder away and run the same command again: only this task is done anew"
+
+
+def _check_address(task: Mapping[str, Any]) -> None:
+    if task.get("kind") not in KINDS:
+        raise ResultsError(f"no kind of task {task.get('kind')!r}", next=f"known: {', '.join(KINDS)}")
+    if not re.fullmatch(rf"[0-9a-f]{{{_PREFIX},}}", str(task.get("identity"))):
+        raise ResultsError(f"{task.get('identity')!r} is not the identity of a task", next="use identity(asked)")
+
+
+def _attempts(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem))
+
+
+def _usable(path: Path) -> dict[str, Any]:
+    record = read_json(path, _RERUN)
+    if record is None:
+        raise ResultsError("record.json went away while it was read", where=str(path), next="report again")
+    trouble = problem(record)
+    if trouble:
+        raise ResultsError(f"a record cannot be used: {trouble}", where=str(path), next=_RERUN)
+    return record

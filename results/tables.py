@@ -1,0 +1,241 @@
+"""Comparison tables from cells: one for each dataset, condensing network, evaluation network and protocol."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from results.aggregate import is_random
+from results.captions import captions, main_device
+from results.files import replace
+from results.numbers import count, difference, grouped, seconds, short, spread
+from results.published import compare, of_cell
+from results.significance import better_than, holm
+
+COLUMNS = (
+    *("IPC", "Ratio %", "Method", "Accuracy %", "Published", "Prepare s (full / amortised)", "Condense s"),
+    *("Evaluate s", "Stored", "Decoded", "Steps"),
+)
+_WORDS = {"Method", "Published"}  # columns of words, set to the left
+ALPHA = 0.05
+_MAX_DIFFERENCES = 3  # names of settings shown to tell two rows of one name apart
+
+Cell = Mapping[str, Any]
+
+
+@dataclass
+class Table:
+    """What is printed: `rows` of text in the order of `columns`; `notes` are numbered from 1 and cited in the rows."""
+
+    title: str
+    columns: Sequence[str]
+    rows: list[list[str]] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> int:
+        """The number under which `text` stands below the table."""
+        if text not in self.notes:
+            self.notes.append(text)
+        return self.notes.index(text) + 1
+
+
+def comparison_tables(cells: pd.DataFrame) -> list[Table]:
+    """The tables of these cells (`aggregate.cells`), in the cells' order."""
+    rows = [{str(name): value for name, value in row.items()} for row in cells.to_dict("records")]
+    return [_table(group) for group in _groups(rows)]
+
+
+def _groups(rows: Sequence[Cell]) -> Iterator[list[Cell]]:
+    """Cells of one table; those condensed with no network (the whole set, say) stand in the tables of every network."""
+    keys = list(dict.fromkeys(_place(row) for row in rows))
+    networks = {(key[0], *key[2:]) for key in keys if key[1]}
+    for key in keys:
+        if key[1] or (key[0], *key[2:]) not in networks:
+            mine = [row for row in rows if key in (_place(row), _place(row, row["condensed_with"] or key[1]))]
+            yield sorted(mine, key=lambda row: math.inf if pd.isna(row["ipc"]) else row["ipc"])  # stable
+
+
+def _place(row: Cell, network: str | None = None) -> tuple[Any, ...]:
+    """What a table is made for; `network` stands in for the condensing network."""
+    version = ("", 0) if row["protocol"] == "native" else (row["recipe"], row["version"])
+    condensed_with = row["condensed_with"] if network is None else network
+    return row["dataset"], condensed_with, row["architecture"], row["protocol"], *version
+
+
+def _table(rows: Sequence[Cell]) -> Table:
+    first = rows[0]
+    network = next((row["condensed_with"] for row in rows if row["condensed_with"]), "")
+    parts = [
+        first["dataset"],
+        f"condensed with {network}" if network else "",
+        f"protocol {first['protocol'] or 'none'}",
+    ]
+    parts.insert(2, f"evaluated with {first['architecture']}" if first["architecture"] else "not evaluated")
+    table = Table(", ".join(filter(None, parts)), COLUMNS)
+    p_values = {} if first["protocol"] == "native" else _p_values(rows)
+    device, names = main_device(rows), _names(rows)
+    for place, row in enumerate(rows):
+        cells = [_ipc(row), _ratio(row), names[place], _accuracy(row, p_values.get(place), table)]
+        costs = _seconds(row) if device in (None, _device(row)) else ["‡"] * 3
+        sizes = [count(row[name]) for name in ("stored_images", "decoded_images", "optimiser_steps")]
+        table.rows.append([*cells, _published(row, table), *costs, *sizes])
+    table.captions = captions(rows, alpha=ALPHA, tested=bool(p_values))
+    return table
+
+
+# --- significance -----------------------------------------------------------------------------------------------------
+
+
+def _p_values(rows: Sequence[Cell]) -> dict[int, float]:
+    """Place of a method's row → p-value against the random controls, Holm-corrected over the methods at its ipc."""
+    adjusted: dict[int, float] = {}
+    for ipc in dict.fromkeys(_ipc(row) for row in rows):
+        block = [place for place, row in enumerate(rows) if _ipc(row) == ipc and row["sets"]]
+        methods = [place for place in block if rows[place]["kind_of_row"] == "method"]
+        controls = [rows[place] for place in block if is_random(rows[place]["row"])]
+        if controls:
+            found = [_against(rows[place], controls) for place in methods]
+            adjusted |= dict(zip(methods, holm(found), strict=True))
+    return adjusted
+
+
+def _against(row: Cell, controls: Sequence[Cell]) -> float:
+    """The largest p-value against any control of the same training images: better than random means than each."""
+    same = [control for control in controls if control["validation"] == row["validation"]]
+    found = [better_than(row["sample"], control["sample"]) for control in same]
+    return max((p for p in found if not math.isnan(p)), default=math.nan)
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
+
+
+def _ipc(row: Cell) -> str:
+    return "all" if pd.isna(row["ipc"]) else str(row["ipc"])
+
+
+def _ratio(row: Cell) -> str:
+    """Stored images over training images, in percent; computed, never copied from a paper."""
+    return "100" if pd.isna(row["ipc"]) else short(100 * row["ipc"] * row["num_classes"] / row["train_images"])
+
+
+def _names(rows: Sequence[Cell]) -> list[str]:
+    """How rows are called; those of one name and ipc get the settings in which they differ."""
+    alike: dict[Hashable, list[int]] = {}
+    for place, row in enumerate(rows):
+        alike.setdefault((row["row"], _ipc(row)), []).append(place)
+    names = [str(row["row"]) for row in rows]
+    for places in alike.values():
+        if len(places) > 1:
+            for place in places:
+                names[place] += f" [{_told_apart(rows[place]['spec'], [rows[p]['spec'] for p in places])}]"
+    return names
+
+
+def _told_apart(spec: Cell, others: Sequence[Cell]) -> str:
+    if spec["condensed"] == "elsewhere":
+        return "condensed elsewhere"
+    known = [other for other in others if other["condensed"] != "elsewhere"]
+    keys = [key for key in spec if len({json.dumps(other.get(key)) for other in known}) > 1]
+    said = [f"{key.removeprefix('settings.')}={spec[key]}" for key in sorted(keys, key=lambda key: (len(key), key))]
+    return ", ".join(said[:_MAX_DIFFERENCES]) or "condensed here"
+
+
+def _accuracy(row: Cell, p_value: float | None, table: Table) -> str:
+    if not row["sets"]:
+        return f"{row['status']} ({table.note(row['message'])})" if row["message"] else str(row["status"])
+    parts = [spread(row["accuracy"], row["sd"], row["sd_networks"])]
+    if row["missing"]:
+        parts.append(f"[{row['sets']}/{row['expected']}]")
+    if row["message"]:
+        parts.append(f"({table.note(row['message'])})")
+    if p_value is not None and not p_value < ALPHA:
+        parts.append("n.t." if math.isnan(p_value) else "n.s.")
+    return " ".join(parts)
+
+
+def _published(row: Cell, table: Table) -> str:
+    """The printed number beside the measured one: "48.9 ± 0.6 (−0.4 within)", or ≠ and the note of what differs."""
+    entry = of_cell(row)
+    if entry is None:
+        return "–"
+    printed = spread(entry.accuracy, math.nan if entry.std is None else entry.std)
+    if not row["sets"]:
+        return printed
+    found = compare(row, entry)
+    verdict = found.mark or f"≠{table.note('; '.join(found.mismatches))}"
+    return f"{printed} ({difference(found.difference)} {verdict})"
+
+
+def _device(row: Cell) -> tuple[str, str]:
+    return row["devices"], row["precisions"]
+
+
+def _seconds(row: Cell) -> list[str]:
+    full, shared = row["prepare_seconds"], row["prepare_amortised"]
+    prepare = f"{seconds(full)} / {seconds(shared)}" if full > 0 else seconds(full)
+    return [prepare, seconds(row["condense_seconds"]), seconds(row["evaluate_seconds"])]
+
+
+# --- forms ------------------------------------------------------------------------------------------------------------
+
+
+def render_rich(table: Table) -> RichTable:
+    """For a terminal; a line between the ipcs. The text below it holds captions and notes."""
+    rich = RichTable(title=table.title, caption=Text("\n".join(_below(table))), box=box.SIMPLE_HEAD)
+    rich.caption_justify = "left"
+    for name in table.columns:
+        rich.add_column(name, justify="left" if name in _WORDS else "right")
+    for row, after in zip(table.rows, [*table.rows[1:], None], strict=True):
+        rich.add_row(
+            *map(Text, row), end_section=after is not None and after[0] != row[0]
+        )  # Text: "[4/5]" is no markup
+    return rich
+
+
+def to_markdown(table: Table) -> str:
+    """A heading, the table, then captions and notes as a list."""
+    bars = [":--" if name in _WORDS else "--:" for name in table.columns]
+    lines = [_line(row) for row in [table.columns, bars, *table.rows]]
+    below = [f"- {line}" for line in _below(table)]
+    return "\n".join([f"### {table.title}", "", *lines, "", *below, ""])
+
+
+def _line(row: Sequence[str]) -> str:
+    return "| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in row) + " |"
+
+
+def _below(table: Table) -> list[str]:
+    return [*table.captions, *(f"({number}) {text}" for number, text in enumerate(table.notes, 1))]
+
+
+def to_csv(cells: pd.DataFrame) -> str:
+    """All cells with raw numbers (fractions, seconds, bytes); `sample` and `spec` as JSON."""
+    plain = cells.assign(**{name: cells[name].map(_json) for name in ("sample", "spec")})
+    text = io.StringIO()
+    plain.to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def write_tables(cells: pd.DataFrame, folder: Path) -> list[Path]:
+    """Write tables.md and tables.csv into an existing folder, each whole or not at all. Raises ResultsError."""
+    tables = comparison_tables(cells)
+    head = f"{grouped(len(tables))} table{'s' if len(tables) != 1 else ''} from {grouped(len(cells))} cells.\n\n"
+    texts = {"tables.md": head + "\n".join(map(to_markdown, tables)), "tables.csv": to_csv(cells)}
+    for name, text in texts.items():
+        replace(folder / name, text)
+    return [folder / name for name in texts]

@@ -1,0 +1,20 @@
+"""Parts that several tests build on."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmark import seeds
+from benchmark.compute import Compute
+from benchmark.datasets import Split
+
+CPU = Compute(torch.device("cpu"), "fp32", threads=1, chunk=16)
+
+
+def make_images(classes: int, each: int, shape: tuple[int, int, int], seed: int = 0) -> Split:
+    """Random uint8 images, each class around a colour of its own, in shuffled order."""
+    draw = seeds.generator("test-images", seed=seed)
+    labels = torch.arange(classes).repeat_interleave(each)[torch.randperm(classes * each, generator=draw)]
+    base = torch.linspace(40, 200, classes)[labels].view(-1, 1, 1, 1)
+    images = base + 40 * torch.randn(classes * each, *shape, generator=draw)
+    return Split(images.clamp(0, 255).to(torch.uint8), labels)

@@ -1,0 +1,185 @@
+"""Tables from hand-made records, read as a whole; and the rules that single cells show."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from results.aggregate import cells
+from results.errors import ResultsError
+from results.tables import comparison_tables, render_rich, to_csv, to_markdown, write_tables
+
+GOLDEN = """\
+### cifar10, condensed with convnet3, evaluated with convnet3, protocol dsa
+
+| IPC | Ratio % | Method | Accuracy % | Published | Prepare s (full / amortised) | Condense s | Evaluate s | Stored | Decoded | Steps |
+| --: | --: | :-- | --: | :-- | --: | --: | --: | --: | --: | --: |
+| 10 | 0.2 | random | 26.0 ± 0.8 | 26.0 ± 1.2 (0.0 ≠1) | 0 | <0.1 | 50 | 100 | 100 | 1,000 |
+| 10 | 0.2 | dc | diverged (2) | 44.9 ± 0.5 | – | – | – | – | – | – |
+| 10 | 0.2 | dm | 48.9 ± 0.4 | 48.9 ± 0.6 (0.0 within) | 120 / 24 | 3,600 | 50 | 100 | 100 | 1,000 |
+| all | 100 | whole | 84.5 ± 0.7† | 84.8 ± 0.1 (−0.3 ≠3) | 0 | 0 | 500 | – | 100 | 1,000 |
+
+- Protocol dsa, version 1.
+- Accuracy: after the last epoch; the test split is scored once. ± is the sample deviation over condensation seeds of per-set means; † over the networks of the only set.
+- Seeds × networks: 5 × 5, 1 × 2 for whole.
+- 10,000 test images: a binomial error of 0.4 points at the best cell's 84.5 %.
+- n.s.: not significantly better than the random controls at this ipc (one-sided t-test on set means, Holm-corrected over the methods at this ipc, α = 0.05); n.t.: too few sets to tell.
+- Prepare, amortised: each expert's seconds / the condense tasks that use it (here 5).
+- Seconds: NVIDIA H100, fp32.
+- Code: commit 0123456789.
+- (1) protocol dsa, published dc
+- (2) the loss is nan at step 7
+- (3) protocol dsa, published unknown; published accuracy rule is unknown, ours last
+"""  # noqa: E501
+
+
+@pytest.fixture
+def make_cells(make_condensed, make_evaluated):
+    """Cells of rows given as {row: set means}, one network a set."""
+
+    def make(means, *, extra=(), condensed=None, evaluated=None, **more):
+        records = list(extra)
+        for row, values in means.items():
+            sets = [make_condensed(row, seed, **(condensed or {}), **more) for seed in range(len(values))]
+            scores = [make_evaluated(s, [v], **(evaluated or {}), **more) for s, v in zip(sets, values, strict=True)]
+            records += [*sets, *scores]
+        return cells(records)
+
+    return make
+
+
+RANDOM = [0.26, 0.25, 0.27, 0.265, 0.255]
+BETTER = [0.489, 0.483, 0.495, 0.49, 0.488]
+
+
+def column(table, name):
+    return {row[2]: row[list(table.columns).index(name)] for row in table.rows}
+
+
+def test_golden(make_expert, make_condensed, make_evaluated):
+    expert = make_expert(0, seconds=120.0)
+    randoms = [make_condensed("random", seed, seconds=0.01) for seed in range(5)]
+    sets = [make_condensed("dm", seed, seconds=3600.0, asked={"experts": [expert["identity"]]}) for seed in range(5)]
+    gone = make_condensed("dc", status="diverged", message="the loss is nan at step 7")
+    means = dict(zip(map(id, [*randoms, *sets]), [*RANDOM, *BETTER], strict=True))
+    scores = [make_evaluated(made, [means[id(made)]] * 5, seconds=50.0) for made in [*randoms, *sets]]
+    whole = make_evaluated(None, [0.84, 0.85], seconds=500.0)
+    (table,) = comparison_tables(cells([expert, *randoms, *sets, gone, *scores, whole]))
+    assert to_markdown(table) == GOLDEN
+
+
+def test_a_method_no_better_than_random_is_marked(make_cells):
+    (table,) = comparison_tables(
+        make_cells({"random": RANDOM, "dm": [x + 0.002 * (-1) ** i for i, x in enumerate(RANDOM)]})
+    )
+    assert column(table, "Accuracy %")["dm"].endswith(" n.s.")
+    (table,) = comparison_tables(make_cells({"random": RANDOM, "dm": BETTER}))
+    assert column(table, "Accuracy %") == {"random": "26.0 ± 0.8", "dm": "48.9 ± 0.4"}
+
+
+def test_better_than_random_means_than_either_control(make_cells):
+    (table,) = comparison_tables(make_cells({"random": RANDOM, "random@f2": BETTER, "dm": BETTER}))
+    assert column(table, "Accuracy %")["dm"].endswith(" n.s.")
+
+
+def test_the_correction_counts_the_methods_at_an_ipc(make_cells):
+    barely = [x + gap for x, gap in zip(RANDOM, (0.0, 0.01, 0.02, 0.005, 0.01), strict=True)]  # p = 0.027
+    (table,) = comparison_tables(make_cells({"random": RANDOM, "dm": barely}))
+    assert "n.s." not in column(table, "Accuracy %")["dm"]
+    (table,) = comparison_tables(make_cells({"random": RANDOM, "dm": barely, "dc": RANDOM}))
+    assert "n.s." in column(table, "Accuracy %")["dm"]
+
+
+def test_too_few_sets_are_not_tested_rather_than_passed(make_cells):
+    (table,) = comparison_tables(make_cells({"random": [0.2], "dm": [0.9]}))
+    assert column(table, "Accuracy %")["dm"] == "90.0 n.t."
+
+
+def test_native_compares_with_the_paper_only(make_cells):
+    frame = make_cells({"random": RANDOM, "dm": RANDOM}, evaluated={"protocol": "native", "recipe": "dsa"})
+    (table,) = comparison_tables(frame)
+    assert "n.s." not in column(table, "Accuracy %")["dm"] and "n.s." not in " ".join(table.captions)
+    assert column(table, "Published")["dm"] == "48.9 ± 0.6 (−22.9 below)"
+    assert "not comparable" in table.captions[0]
+
+
+def test_one_table_for_each_protocol_and_the_whole_set_in_each(make_cells, make_evaluated):
+    extra = [make_evaluated(None, [0.8], protocol=name) for name in ("dsa", "dc")]
+    frame = pd.concat([make_cells({"dm": BETTER}, evaluated={"protocol": name}) for name in ("dsa", "dc")])
+    tables = comparison_tables(pd.concat([frame, cells(extra)]))
+    assert [table.title.rpartition(" ")[2] for table in tables] == ["dsa", "dc"]
+    assert [[row[2] for row in table.rows] for table in tables] == [["dm", "whole"]] * 2
+
+
+def test_rows_of_one_name_say_what_differs(make_condensed, make_evaluated):
+    sets = [make_condensed(), make_condensed(asked={"settings": {"lr": 0.5}}), make_condensed(seed=7)]
+    records = [*sets[:2], *(make_evaluated(made, [0.5]) for made in sets)]
+    (table,) = comparison_tables(cells(records))
+    assert {row[2] for row in table.rows} == {"dm [lr=1.0]", "dm [lr=0.5]", "dm [condensed elsewhere]"}
+
+
+def test_seconds_of_two_devices_do_not_share_a_table(make_cells, make_condensed, make_evaluated):
+    slow = {"device": "cpu EPYC", "threads": 2}
+    other = make_condensed("dm", environment=slow)
+    frame = make_cells({"random": RANDOM, "dc": BETTER}, extra=[other, make_evaluated(other, [0.5], environment=slow)])
+    (table,) = comparison_tables(frame)
+    assert column(table, "Condense s") == {"random": "1.0", "dc": "1.0", "dm": "‡"}
+    assert any("shown for NVIDIA H100, fp32 only; ‡ ran on cpu EPYC × 2 threads" in line for line in table.captions)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dataset": "digits"}, "demonstration: "),
+        ({"condensed": {"label": {"fraction": 0.01}}}, "reduced budget: 1 % of the papers' iterations."),
+        ({"evaluated": {"asked": {"validation": 0.1}}}, "Withheld for validation: 10 % of the training images."),
+    ],
+)
+def test_circumstances_stand_below_the_table(make_cells, changes, said):
+    (table,) = comparison_tables(make_cells({"dm": BETTER}, **changes))
+    (usual,) = comparison_tables(make_cells({"dm": BETTER}))
+    assert any(line.startswith(said) for line in table.captions)
+    assert not any(line.startswith(said) for line in usual.captions)
+
+
+def test_missing_sets_show(make_cells, make_condensed):
+    (table,) = comparison_tables(make_cells({"dm": [0.5, 0.6]}, extra=[make_condensed(seed=9)]))
+    assert column(table, "Accuracy %")["dm"] == "55.0 ± 7.1 [2/3]"
+
+
+def test_rich_shows_what_markdown_shows(make_cells, make_condensed):
+    (table,) = comparison_tables(make_cells({"random": RANDOM, "dm": BETTER}, extra=[make_condensed(seed=9)]))
+    console = Console(width=300, file=io.StringIO())
+    console.print(render_rich(table))
+    shown = " ".join(console.file.getvalue().split())
+    for text in [table.title, *(word for row in table.rows for word in row), *table.captions]:
+        assert text in shown
+    assert "[5/6]" in shown  # not taken for markup
+
+
+def test_text_cannot_break_a_markdown_table(make_cells):
+    frame = make_cells({"dm (a|b)": BETTER})
+    (table,) = comparison_tables(frame)
+    (line,) = [line for line in to_markdown(table).splitlines() if "dm (" in line]
+    assert line.replace("\\|", "").count("|") == len(table.columns) + 1
+
+
+def test_csv_holds_raw_numbers(make_cells):
+    back = pd.read_csv(io.StringIO(to_csv(make_cells({"random": RANDOM, "dm": BETTER}))))
+    assert back["accuracy"].tolist() == pytest.approx([0.26, 0.489])
+    assert back["stored_images"].tolist() == [100, 100] and back["sample"][1].startswith('{"0": 0.489,')
+
+
+def test_tables_are_written_whole(make_cells, tmp_path):
+    paths = write_tables(make_cells({"dm": BETTER}), tmp_path)
+    assert (
+        [path.name for path in paths] == ["tables.md", "tables.csv"] == sorted(p.name for p in tmp_path.iterdir())[::-1]
+    )
+    assert paths[0].read_text().startswith("1 table from 1 cell")
+    write_tables(cells([]), tmp_path)
+    assert paths[0].read_text().startswith("0 tables")
+    with pytest.raises(ResultsError, match=r"tables\.md"):
+        write_tables(cells([]), tmp_path / "nowhere")
