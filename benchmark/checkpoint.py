@@ -40,7 +40,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Tensors by name and one JSON metadata key `card`, sorted: safetensors orders several keys anew in each process."""
+    """Tensors by name and one metadata key, sorted JSON: safetensors orders several keys anew in each process."""
     card = json.dumps(metadata, sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_bytes(path, safetensors.torch.save(plain, metadata={"card": card}))
@@ -88,8 +88,10 @@ def _split(tree: Mapping[str, Any], prefix: str, tensors: dict[str, Tensor]) -> 
 
 
 def _join(values: Tree, prefix: str, tensors: Mapping[str, Tensor]) -> Tree:
-    tree = {key: _join(value, f"{prefix}{key}/", tensors) if isinstance(value, dict) else value
-            for key, value in values.items()}
+    tree = {
+        key: _join(value, f"{prefix}{key}/", tensors) if isinstance(value, dict) else value
+        for key, value in values.items()
+    }
     for name, tensor in tensors.items():
         if name.startswith(prefix) and "/" not in name[len(prefix) :]:
             tree[name[len(prefix) :]] = tensor

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmark import config
@@ -70,15 +70,10 @@ def _composition(error: Exception) -> BenchmarkError:
     text = str(error)
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
-        known = sorted(OmegaConf.to_container(_defaults()))  # type: ignore[type-var]
-        near = difflib.get_close_matches(missing[1].split(".")[0], known, n=1)
+        near = difflib.get_close_matches(missing[1].split(".")[0], list(config.RunConfig.__dataclass_fields__), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         return BenchmarkError(f"there is no setting '{missing[1]}'.{hint}", where="command line", next="see --help")
     preset = re.search(r"Could not find 'preset/([^']+)'", text)
     if preset:
         return BenchmarkError(f"no preset '{preset[1]}'.", where=f"preset={preset[1]}", next="known: paper, quick")
     return BenchmarkError(text.splitlines()[0], where="command line", next="see --help; quote brackets in zsh")
-
-
-def _defaults() -> DictConfig:
-    return OmegaConf.create({spec: None for spec in config.RunConfig.__dataclass_fields__})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -48,17 +49,18 @@ class Compute:
 
     def mean_embedding(self, network: Network, images: Tensor) -> Tensor:
         """Normalised (C, n, ch, H, W) to (C, D)."""
-        return self.embed(network, images.flatten(0, 1)).unflatten(0, images.shape[:2]).mean(1)
+        features: Tensor = self.embed(network, images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        return features.mean(1)
 
     def class_losses(self, network: Network, images: Tensor) -> Tensor:
         """Normalised (C, n, ch, H, W) to (C,): mean cross-entropy of each class's images against their own class."""
         classes, count = images.shape[:2]
         labels = torch.arange(classes, device=images.device).repeat_interleave(count)
         logits = self.logits(network, images.flatten(0, 1), whole=network.depends_on_batch)
-        return F.cross_entropy(logits, labels, reduction="none").unflatten(0, (classes, count)).mean(1)
+        losses: Tensor = F.cross_entropy(logits, labels, reduction="none").unflatten(0, (classes, count))
+        return losses.mean(1)
 
-    def _in_chunks(self, function: object, images: Tensor, *, whole: bool) -> Tensor:
-        assert callable(function)
+    def _in_chunks(self, function: Callable[[Tensor], Tensor], images: Tensor, *, whole: bool) -> Tensor:
         with self.autocast():
             if images.requires_grad:
                 return function(images).float()

@@ -1,4 +1,4 @@
-"""From a grid to tasks: which experts to train, which sets to condense, which to evaluate, each known by what it asks."""
+"""From a grid to tasks: which experts to train, which sets to condense and to evaluate, each known by what it asks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXPERTS_VERSION = 1  # raised when a change alters the experts a recipe yields
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the tables: a method, with a factor of its own or not; `control` if it runs beside whatever was asked."""
+    """A row of the tables: a method, with a factor of its own or not; a control runs beside whatever was asked."""
 
     method: str
     factor: int | None = None
@@ -90,8 +90,9 @@ def build(config: RunConfig, progress: Callable[[str, int, int], None] | None = 
     for name in config.method:
         registry.get(name)
         if name not in asked_for:
-            raise BenchmarkError(f"settings for '{name}', which is not run", where=f"method.{name}",
-                                 next=f"add it: methods=[…,{name}]")
+            raise BenchmarkError(
+                f"settings for '{name}', which is not run", where=f"method.{name}", next=f"add it: methods=[…,{name}]"
+            )
     for name in config.protocols:
         protocols.check_name(name)
 
@@ -206,8 +207,15 @@ class Cells:
         return self.plan.add("prepare", slug, asked, self._dataset_label(), self.request)
 
     def _evaluate(
-        self, name: str, architecture: str, condensed: str, slug: str, label: dict[str, Any], seed: int,
-        constants: Constants, native: str,
+        self,
+        name: str,
+        architecture: str,
+        condensed: str,
+        slug: str,
+        label: dict[str, Any],
+        seed: int,
+        constants: Constants,
+        native: str,
     ) -> None:
         protocol = self._protocol(name, native, label["ipc"], label["factor"])
         # A method's own protocol normalises as its own code does; a shared one as the dataset's constants say.
@@ -226,8 +234,14 @@ class Cells:
 
     def _evaluate_whole(self) -> None:
         label = self._dataset_label() | {
-            "row": WHOLE.name, "card": asdict(WHOLE), "ipc": None, "kind_of_row": "control", "fraction": 1.0,
-            "provenance": "ours", "factor": 1, "variant": "",
+            "row": WHOLE.name,
+            "card": asdict(WHOLE),
+            "ipc": None,
+            "kind_of_row": "control",
+            "fraction": 1.0,
+            "provenance": "ours",
+            "factor": 1,
+            "variant": "",
         }
         for architecture in self.evaluated_on:
             for name in self.config.protocols:

@@ -43,7 +43,8 @@ class RealImages:
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         each = min(n, *self.counts)
         chosen = [m[torch.randperm(len(m), generator=generator)[:each]] for m in self.members]
-        return self._take(torch.cat(chosen)).unflatten(0, (len(self.members), each))
+        images: Tensor = self._take(torch.cat(chosen)).unflatten(0, (len(self.members), each))
+        return images
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randperm(len(self.labels), generator=generator)[:n]

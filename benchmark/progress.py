@@ -33,7 +33,8 @@ class Screen:
         self.whole = self.bars.add_task("all tasks", total=total, speed="", losses="")
         self.bar = self.bars.add_task("", total=None, visible=False, speed="", losses="")
         self.name = ""
-        self._reset()
+        self.first: tuple[float, int] | None = None  # the clock and the step at which this task's speed is counted from
+        self.drawn, self.line = 0.0, time.monotonic()
 
     def __enter__(self) -> Self:
         self.bars.start()
@@ -45,8 +46,7 @@ class Screen:
     def begin(self, name: str) -> None:
         """A task starts."""
         self.number += 1
-        self.name = name
-        self._reset()
+        self.name, self.first, self.drawn, self.line = name, None, 0.0, time.monotonic()
         self.bars.reset(self.bar, description=name, total=None, visible=True, speed="", losses="")
 
     def step(self, done: int, total: int, losses: dict[str, float]) -> None:
@@ -74,7 +74,3 @@ class Screen:
 
     def say(self, text: str) -> None:
         self.bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def _reset(self) -> None:
-        self.first: tuple[float, int] | None = None
-        self.drawn, self.line = 0.0, time.monotonic()

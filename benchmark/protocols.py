@@ -138,9 +138,7 @@ def get(
         raise unknown("protocol", name, [*NAMES, *(f"{n}@steps" for n in NAMES)], where=f"protocols=[{name}]")
     if base == "native":
         shared, ipc = native, None if ipc is None else ipc * factor**2
-        found = replace(
-            _shared(shared, reference, resolution, num_classes, ipc), name=f"native:{shared}"
-        )
+        found = replace(_shared(shared, reference, resolution, num_classes, ipc), name=f"native:{shared}")
     else:
         found = _shared(base, reference, resolution, num_classes, ipc)
     return replace(found, name=f"{found.name}@steps", steps_fixed=True) if suffix else found

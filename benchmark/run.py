@@ -42,9 +42,7 @@ def run(composed: DictConfig) -> int:
     return cli.SOME_FAILED if failures else cli.DONE
 
 
-def do_all(
-    planned: plan.Plan, config: RunConfig, compute: Compute, console: Console
-) -> list[tuple[str, Outcome]]:
+def do_all(planned: plan.Plan, config: RunConfig, compute: Compute, console: Console) -> list[tuple[str, Outcome]]:
     """Do every task here, one after the other; returns those that came to no end, with what is wrong."""
     failures = []
     runtime = Runtime(
@@ -74,7 +72,10 @@ def describe(planned: plan.Plan, store: Store, config: RunConfig, compute: Compu
     total = Counter(task["kind"] for task in planned.tasks)
     done = Counter(task["kind"] for task in planned.tasks if store.record(task) is not None)
     counts = ", ".join(f"{total[kind]} {kind} ({done[kind]} done)" for kind in total)
-    lines = [f"plan: {counts}", f"on {compute.device}, {compute.threads} threads, {compute.precision}; store: {config.out}"]
+    lines = [
+        f"plan: {counts}",
+        f"on {compute.device}, {compute.threads} threads, {compute.precision}; store: {config.out}",
+    ]
     return "\n".join(lines + [f"note: {text}" for text in planned.notes])
 
 

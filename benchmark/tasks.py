@@ -92,7 +92,9 @@ def _attempt(task: Mapping[str, Any], runtime: Runtime, store: Store, lock: Task
     except torch.OutOfMemoryError as error:
         return job.failed("out_of_memory", str(error).splitlines()[0])
     except OURS as error:
-        return job.failed("failed", " ".join(filter(None, (error.what, error.where and f"({error.where})", error.next))))
+        return job.failed(
+            "failed", " ".join(filter(None, (error.what, error.where and f"({error.where})", error.next)))
+        )
     except Exception as error:  # noqa: BLE001 -- one task's fault must not stop the others; the log has it whole
         job.log(traceback.format_exc())
         return job.failed("failed", f"{type(error).__name__}: {error} (see {job.folder / 'log.txt'})")
@@ -108,7 +110,9 @@ class Job:
 
     def run(self) -> Outcome:
         kinds: dict[str, Callable[[], Outcome]] = {
-            "prepare": self.prepare, "condense": self.condense, "evaluate": self.evaluate
+            "prepare": self.prepare,
+            "condense": self.condense,
+            "evaluate": self.evaluate,
         }
         self.log(f"begun on {self.compute.device}, {self.compute.threads} threads")
         self.compute.activate()
@@ -127,14 +131,23 @@ class Job:
         images, labels = kept.images.to(self.compute.device), kept.labels.to(self.compute.device)
         recipe = _expert_recipe(asked["recipe"], len(labels))
         roles = {
-            "dataset": data.fingerprint, "architecture": asked["architecture"], "recipe": str(recipe),
-            "index": asked["index"], "pool_seed": asked["pool_seed"],
+            "dataset": data.fingerprint,
+            "architecture": asked["architecture"],
+            "recipe": str(recipe),
+            "index": asked["index"],
+            "pool_seed": asked["pool_seed"],
         }
         network = self._network(seeds.generator("expert-network", **roles))
         normalise = self._normaliser()
         training = Training(
-            network, images, labels, recipe, self.compute, normalise,
-            lambda role, index: seeds.generator(f"expert-{role}", **roles, at=index), flip=data.flip,
+            network,
+            images,
+            labels,
+            recipe,
+            self.compute,
+            normalise,
+            lambda role, index: seeds.generator(f"expert-{role}", **roles, at=index),
+            flip=data.flip,
         )
         work = ExpertTraining(training)
         turned = self.turn(work)
@@ -186,16 +199,24 @@ class Job:
             recipe = protocol.recipe(len(stored.labels), len(labels))
         normalise = self._normaliser()
         roles = {
-            "dataset": data.fingerprint, "architecture": asked["architecture"],
-            "protocol": f"{protocol.name}.{protocol.version}", "seed": asked["seed"],
+            "dataset": data.fingerprint,
+            "architecture": asked["architecture"],
+            "protocol": f"{protocol.name}.{protocol.version}",
+            "seed": asked["seed"],
         }
 
         def new_training(index: int) -> Training:
             # The method is no part of these seeds: every method's set meets the same initial weights.
             network = self._network(seeds.generator("evaluation-network", **roles, network=index))
             return Training(
-                network, images, labels, recipe, self.compute, normalise,
-                lambda role, at: seeds.generator(f"evaluation-{role}", **roles, network=index, at=at), flip=data.flip,
+                network,
+                images,
+                labels,
+                recipe,
+                self.compute,
+                normalise,
+                lambda role, at: seeds.generator(f"evaluation-{role}", **roles, network=index, at=at),
+                flip=data.flip,
             )
 
         work = Evaluation(new_training, asked["networks"], data.test, withheld, self.compute, normalise)
@@ -214,8 +235,14 @@ class Job:
     def turn(self, work: Work) -> Turned:
         runtime = self.runtime
         return turn(
-            work, self.folder, self.compute, progress=runtime.progress, stop=runtime.stop,
-            checkpoint_seconds=runtime.checkpoint_seconds, still_ours=lambda: not self.lock.lost, say=self.log,
+            work,
+            self.folder,
+            self.compute,
+            progress=runtime.progress,
+            stop=runtime.stop,
+            checkpoint_seconds=runtime.checkpoint_seconds,
+            still_ours=lambda: not self.lock.lost,
+            say=self.log,
         )
 
     def _data(self) -> Dataset:

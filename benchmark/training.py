@@ -22,7 +22,7 @@ Draw = Callable[[str, int], torch.Generator]  # (role, index) to a fresh generat
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD on cross-entropy. Counts are optimiser steps: an epoch is ceil(images / batch) of them, the last one short."""
+    """SGD on cross-entropy. Counts are optimiser steps: an epoch is ceil(images / batch) of them."""
 
     steps: int
     batch: int

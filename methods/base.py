@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, Protocol, Self
 
 import torch
@@ -63,7 +63,10 @@ class Expert(Protocol):
 class RealImages(Protocol):
     """The training images of a problem; no test image can be reached from here."""
 
-    counts: Sequence[int]  # images of each class
+    @property
+    def counts(self) -> Sequence[int]:
+        """Images of each class."""
+        ...
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """(C, m, ch, H, W), m = min(n, smallest class), uniform without replacement within each class."""
@@ -81,12 +84,20 @@ class RealImages(Protocol):
 class Problem(Protocol):
     """All that a method is given. It holds no file, no clock, no configuration and no test image."""
 
-    real: RealImages
-    experts: Sequence[Expert]  # as many as the method asked for
     ipc: int
     num_classes: int
     image_shape: tuple[int, int, int]
     device: torch.device
+
+    @property
+    def real(self) -> RealImages:
+        """The real training images."""
+        ...
+
+    @property
+    def experts(self) -> Sequence[Expert]:
+        """As many as the method asked for."""
+        ...
 
     def normalise(self, images: Tensor) -> Tensor:
         """Pixels (..., ch, H, W) to the units networks see: (x − mean) / std of each channel."""
@@ -184,9 +195,11 @@ class Settings:
 
     def scaled(self, fraction: float) -> Self:
         """The same settings with the paper's number of iterations cut to a fraction (at least one is left)."""
-        if "iterations" not in {spec.name for spec in fields(self)}:
+        published = asdict(self).get("iterations")
+        if published is None:
             return self
-        return replace(self, iterations=max(1, round(fraction * self.iterations)))  # type: ignore[attr-defined]
+        changes: dict[str, Any] = {"iterations": max(1, round(fraction * published))}
+        return replace(self, **changes)
 
     @classmethod
     def tiny(cls) -> Self:

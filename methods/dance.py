@@ -49,7 +49,9 @@ class DANCEConfig(Settings):
     batch_syn_max: int = setting(200, "decoded images of a class used at once, at most", "batch_syn_max")
     augment: str = setting("idc:color_crop_cutout", "shared augmentation of both views", "aug_type")
     factor: int = setting(2, "small images along each side of a stored one", "README --factor 2 (CIFAR-10, ipc 50)")
-    init: str = choice("random", INITS, "where the images start; public code: first", "ours: seeded, not the first ones")
+    init: str = choice(
+        "random", INITS, "where the images start; public code: first", "ours: seeded, not the first ones"
+    )
     shrink: str = choice("nearest", SHRINKS, "how real images are shrunk into a mosaic", "init mix")
     alignment: str = choice("mid", ALIGNMENTS, "matching network: mid, random (DM's view), expert, off", "ablation")
     calibration: bool = setting(True, "whether the expert calibrates", "--reproduce, iter_calib = 1")
@@ -60,7 +62,15 @@ class DANCEConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("iterations", "batch_real", "batch_syn_max", "factor", "experts", "pretrain_epochs", "pretrain_batch"):
+        for name in (
+            "iterations",
+            "batch_real",
+            "batch_syn_max",
+            "factor",
+            "experts",
+            "pretrain_epochs",
+            "pretrain_batch",
+        ):
             self.require(name, least=1)
         for name in ("lr_img_per_ipc", "pretrain_lr"):
             self.require(name, above=0)
@@ -101,7 +111,9 @@ class DANCE(LearnedImages):
     @classmethod
     def unsupported(cls, config: DANCEConfig, *, depends_on_batch: bool) -> str | None:
         if depends_on_batch:
-            return "DANCE interpolates parameters only, so a network with batch norm has no mid encoder; use another norm"
+            return (
+                "DANCE interpolates parameters only, so a network with batch norm has no mid encoder; use another norm"
+            )
         return None
 
     def __init__(self, problem: Problem, config: DANCEConfig) -> None:

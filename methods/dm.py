@@ -49,7 +49,7 @@ class DMConfig(Settings):
 
 
 def embedding_gap(real: Tensor, synthetic: Tensor) -> Tensor:
-    """‖μ_c − ν_c‖² of each class, summed over the D dimensions: mean embeddings (C, D) and (C, D) to (C,) [DM eq. 5]."""
+    """‖μ_c − ν_c‖² of each class, summed over the D dimensions: mean embeddings (C, D), twice, to (C,) [DM eq. 5]."""
     return (real - synthetic).square().sum(-1)
 
 

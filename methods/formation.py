@@ -1,4 +1,4 @@
-"""Multi-formation: one stored image holds factor × factor small ones (IDC, ICML 2022, section 3.1; METHODS of DANCE)."""
+"""Multi-formation: one stored image holds factor × factor small ones (IDC, ICML 2022; used by DANCE and IDM)."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def decode(images: Tensor, factor: int) -> Tensor:
     height, width = images.shape[-2:]
     h, w = math.ceil(height / factor), math.ceil(width / factor)
     padded = F.pad(images, (0, w * factor - width, 0, h * factor - height), value=0.5)
-    tiles = [
-        padded[..., i * h : (i + 1) * h, j * w : (j + 1) * w] for i in range(factor) for j in range(factor)
-    ]
+    tiles = [padded[..., i * h : (i + 1) * h, j * w : (j + 1) * w] for i in range(factor) for j in range(factor)]
     return F.interpolate(torch.cat(tiles), size=(height, width), mode="bilinear", align_corners=False)
 
 
@@ -59,4 +57,5 @@ def decode_classes(images: Tensor, factor: int) -> Tensor:
         return images
     classes = images.shape[0]
     tiles = decode(images.flatten(0, 1), factor).unflatten(0, (factor**2, classes, -1))
-    return tiles.transpose(0, 1).flatten(1, 2)
+    by_class: Tensor = tiles.transpose(0, 1).flatten(1, 2)
+    return by_class

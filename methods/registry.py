@@ -7,7 +7,7 @@ import importlib
 import inspect
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def get(name: str) -> type[Condenser]:
     module, _, attribute = known[name].partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # noqa: BLE001 -- a plug-in may fail in any way; it is reported and harms nobody else
+    except Exception as error:
         raise MethodError(
             f"method '{name}' does not import: {type(error).__name__}: {error}", where=known[name]
         ) from error
@@ -99,15 +99,15 @@ def resolve(
     method = get(name)
     values, origins, notes = _preset(method, name, dataset, ipc, preset)
     config = _typed(method, values, where=f"settings of {name}")
-    published = getattr(config, "iterations", None)
+    published = asdict(config).get("iterations")
     config = config.scaled(fraction)
     if fraction < 1 and published is not None:
-        notes.append(f"{name}: {getattr(config, 'iterations'):,} of the paper's {published:,} iterations")
+        notes.append(f"{name}: {asdict(config)['iterations']:,} of the paper's {published:,} iterations")
     if overrides:
         base = {spec.name: getattr(config, spec.name) for spec in fields(config)}
         config = _typed(method, base | dict(overrides), where=f"method.{name}")
         origins |= {key: Origin("command line", "ours") for key in overrides}
-    done = getattr(config, "iterations", published)
+    done = asdict(config).get("iterations", published)
     return Resolved(config, origins, tuple(notes), done / published if published else 1.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,18 +13,18 @@ from torch import Tensor, nn
 Norm = nn.GroupNorm | nn.BatchNorm2d | nn.LayerNorm
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """Images (N, ch, H, W), already normalised, to logits (N, C); satisfies methods.base.Network."""
 
     depends_on_batch: bool  # True if an image's output depends on the images beside it (BatchNorm)
 
+    @abstractmethod
     def stages(self, images: Tensor) -> list[Tensor]:
         """The activations after each block, pooling included: one (N, channels, h, w) a block."""
-        raise NotImplementedError
 
+    @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
         """The flattened output of the last pooling: (N, D), equal to `stages(images)[-1].flatten(1)`."""
-        raise NotImplementedError
 
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)

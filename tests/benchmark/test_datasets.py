@@ -1,0 +1,400 @@
+"""Datasets: what is read is what was written, the same images are the same dataset, and mistakes are told clearly."""
+
+import io
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file, save
+
+from benchmark.datasets import KNOWN, Constants, Split, constants_of, hold_out, load
+from benchmark.datasets.base import statistics
+from benchmark.errors import BenchmarkError
+
+REPOSITORY = Path(__file__).parents[2]
+CIFAR10_JPEG = REPOSITORY.parent / "shared/data/cifar10-jpeg"
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    Image.fromarray(pixels).save(out := io.BytesIO(), "png")
+    return out.getvalue()
+
+
+def write_parquet(path: Path, images: list, labels: list, label: str = "label", names: list[str] | None = None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    structs = [None if image is None else {"bytes": image, "path": None} for image in images]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    table = pa.table({"img": pa.array(structs, kind), label: pa.array(labels, pa.int64())})
+    if names:
+        features = {label: {"_type": "ClassLabel", "names": names}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, path)
+
+
+def parquet_folder(folder: Path, **options: object) -> tuple[Path, np.ndarray]:
+    """Three classes of 6x5 images, six to train and three to test; the nine images (N, 6, 5, 3) in that order."""
+    pixels = noise(9, 6, 5, 3)
+    write_parquet(folder / "train.parquet", [png(p) for p in pixels[:6]], [0, 1, 2, 2, 1, 0], **options)
+    write_parquet(folder / "test.parquet", [png(p) for p in pixels[6:]], [2, 0, 1], **options)
+    return folder, pixels
+
+
+def class_folders(folder: Path, test: str = "test", each: int = 2, size: int = 4) -> Path:
+    """Classes `ant` and `bee`, `each` images to train and one to test."""
+    for number, (split, label) in enumerate([("train", "bee"), ("train", "ant"), (test, "bee"), (test, "ant")]):
+        (folder / split / label).mkdir(parents=True)
+        for index, pixels in enumerate(noise(each if split == "train" else 1, size, size, 3, seed=number)):
+            (folder / split / label / f"{index}.png").write_bytes(png(pixels))
+    return folder
+
+
+def refused(entry: object, root: Path) -> str:
+    """All three parts of the message with which `entry` is refused."""
+    with pytest.raises(BenchmarkError) as caught:
+        load(str(entry), root)
+    return " | ".join((caught.value.what, caught.value.where, caught.value.next))
+
+
+def test_digits_are_all_there_once_and_stratified(tmp_path):
+    from sklearn.datasets import load_digits
+
+    digits, bunch = load("digits", tmp_path), load_digits()
+    both = torch.cat([digits.train.images, digits.test.images]).flatten(1).tolist()
+    assert digits.image_shape == (1, 8, 8) and digits.num_classes == 10 and not digits.flip and digits.like is None
+    assert digits.reference == "digits" and digits.train.images.dtype == torch.uint8 == digits.test.images.dtype
+    assert sorted(both) == sorted(np.rint(bunch.data * 255 / 16).astype(int).tolist())
+    share = digits.test.labels.bincount() / torch.tensor(np.bincount(bunch.target))
+    assert ((share - 0.2).abs() < 0.003).all()
+    by_pixels = dict(zip(map(tuple, (bunch.data * 255 / 16).round().tolist()), bunch.target, strict=True))
+    assert digits.test.labels.tolist() == [by_pixels[tuple(row)] for row in digits.test.images.flatten(1).tolist()]
+    assert digits.fingerprint == "bd386b0c4ee72d835119a584cbce171dca633f32246ac604927f537af9ac369f"  # never changes
+    found = statistics(digits.train.images)
+    assert digits.constants == Constants((round(found.mean[0], 4),), (round(found.std[0], 4),))
+
+
+def test_known_names_and_paths_that_lead_nowhere(tmp_path):
+    assert constants_of("cifar10") == Constants((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+    assert constants_of("cifar100") == Constants((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762))
+    assert {name for name, known in KNOWN.items() if not known.flip} == {"digits", "mnist", "svhn"}
+    message = refused("cifar11", tmp_path)
+    assert "'cifar10'" in message and "known: cifar10" in message and "./cifar11" in message
+    with pytest.raises(BenchmarkError, match="Did you mean 'cifar100'"):
+        constants_of("cifar1000")
+    assert f"there is no folder {tmp_path / 'gone/away'}" in refused(tmp_path / "gone/away", tmp_path)
+    folder, _ = parquet_folder(tmp_path / "set")
+    assert f"give the folder it lies in: {folder}" in refused(folder / "train.parquet", tmp_path)
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    """The format of MNIST's files: magic number, sides, bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sides = b"".join(side.to_bytes(4, "big") for side in values.shape)
+    path.write_bytes((0x0800 + values.ndim).to_bytes(4, "big") + sides + values.tobytes())
+
+
+def test_fashionmnist_from_its_own_files_and_damaged(tmp_path):
+    raw, images, labels = tmp_path / "FashionMNIST/raw", noise(20, 28, 28), np.arange(20, dtype=np.uint8) % 10
+    for part in ("train", "t10k"):
+        write_idx(raw / f"{part}-images-idx3-ubyte", images if part == "train" else images[::-1])
+        write_idx(raw / f"{part}-labels-idx1-ubyte", labels if part == "train" else labels[::-1])
+    clothes = load("fashionmnist", tmp_path)
+    assert torch.equal(clothes.train.images, torch.tensor(images[:, None])) and clothes.classes[9] == "Ankle boot"
+    assert clothes.test.labels.tolist() == labels[::-1].tolist() and clothes.flip
+    (raw / "t10k-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03\0\0\0\x14half")
+    assert f"in {raw} are damaged" in refused("fashionmnist", tmp_path)
+    write_idx(raw / "t10k-images-idx3-ubyte", images[:5])
+    assert "5 images and 20 labels" in refused("fashionmnist", tmp_path)
+
+
+def test_cifar_files_are_read_channels_first(tmp_path, monkeypatch):
+    from torchvision.datasets import CIFAR10
+
+    (folder := tmp_path / "cifar-10-batches-py").mkdir()
+    pixels = noise(20, 3, 32, 32)
+    for name, part in (("data_batch_1", slice(10)), ("test_batch", slice(10, 20))):
+        pd.to_pickle({"data": pixels[part].reshape(10, -1), "labels": list(range(10))}, folder / name)
+    pd.to_pickle({"label_names": [f"thing{n}" for n in range(10)]}, folder / "batches.meta")
+    monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", None]])  # None: any md5
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", None]])
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": None})
+    cifar = load("cifar10", tmp_path)
+    assert torch.equal(cifar.train.images, torch.tensor(pixels[:10])) and cifar.train.images.is_contiguous()
+    assert torch.equal(cifar.test.images, torch.tensor(pixels[10:])) and cifar.classes[3] == "thing3"
+
+
+def test_svhn_zero_is_class_zero(tmp_path, monkeypatch):
+    from scipy.io import savemat
+    from torchvision.datasets import SVHN
+
+    pixels, labels = noise(10, 3, 32, 32), np.array([10, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    (tmp_path / "svhn").mkdir()
+    for part in ("train", "test"):
+        savemat(tmp_path / f"svhn/{part}_32x32.mat", {"X": pixels.transpose(2, 3, 1, 0), "y": labels[:, None]})
+        monkeypatch.setitem(SVHN.split_list, part, ["", f"{part}_32x32.mat", None])  # None: any md5
+    numbers = load("svhn", tmp_path)
+    assert numbers.train.labels.tolist() == [*range(10)] and torch.equal(numbers.train.images, torch.tensor(pixels))
+
+
+def test_offline_says_where_to_put_the_files(tmp_path, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # every connection is refused at once
+    monkeypatch.setenv("no_proxy", "")
+    archive, message = tmp_path / "cifar-10-python.tar.gz", refused("cifar10", tmp_path)
+    assert "cifar10 is not complete in" in message and f"copy to {archive}" in message and "datasets=[PATH]" in message
+    archive.write_bytes(b"half a download")
+    assert f"{archive} is damaged" in refused("cifar10", tmp_path)
+    assert f"copy to {tmp_path / 'MNIST/raw/train-images-idx3-ubyte.gz'}" in refused("mnist", tmp_path)
+
+
+def test_parquet_is_read_exactly_and_cached(tmp_path):
+    folder, pixels = parquet_folder(tmp_path / "mine", names=["x", "y", "z"])
+    calls: list[tuple[str, int, int]] = []
+    first = load(str(folder), tmp_path, lambda *call: calls.append(call))
+    assert first.name == "mine" and first.classes == ("x", "y", "z") and first.flip and first.reference == "mine"
+    assert torch.equal(first.train.images, torch.tensor(pixels[:6]).permute(0, 3, 1, 2))
+    assert torch.equal(first.test.images, torch.tensor(pixels[6:]).permute(0, 3, 1, 2))
+    assert first.train.labels.tolist() == [0, 1, 2, 2, 1, 0] and first.test.labels.tolist() == [2, 0, 1]
+    assert calls == [("decoding train", 6, 6), ("decoding test", 3, 3)]
+    mean, std = (f(pixels[:6].reshape(-1, 3) / 255, axis=0) for f in (np.mean, np.std))
+    assert first.constants.mean == pytest.approx(mean) and first.constants.std == pytest.approx(std)
+    again = load(str(folder), tmp_path, lambda *call: pytest.fail("decoded again"))
+    assert torch.equal(again.train.images, first.train.images) and torch.equal(again.test.labels, first.test.labels)
+    assert (again.fingerprint, again.classes, again.source) == (first.fingerprint, first.classes, first.source)
+
+
+def test_fingerprint_sees_pixels_labels_and_names_but_neither_folder_nor_shards(tmp_path):
+    folder, pixels = parquet_folder(tmp_path / "whole")
+    images, data = [png(p) for p in pixels], tmp_path / "parts" / "data"
+    marks = [load(str(folder), tmp_path).fingerprint]
+    write_parquet(data / "train-00000-of-00002.parquet", images[:2], [0, 1])
+    write_parquet(data / "train-00001-of-00002.parquet", images[2:6], [2, 2, 1, 0])
+    write_parquet(data / "test-00000-of-00001.parquet", images[6:], [2, 0, 1])
+    assert load(str(data.parent), tmp_path).fingerprint == marks[0]
+    (data / "train-00001-of-00002.parquet").unlink()
+    assert "1 files where their names speak of 2" in refused(data.parent, tmp_path)
+    marks.append(load(str(parquet_folder(tmp_path / "named", names=["a", "b", "c"])[0]), tmp_path).fingerprint)
+    for labels in ([2, 0, 1], [2, 1, 0]):  # one pixel is changed, then two labels: the cache notices
+        write_parquet(folder / "test.parquet", [*images[6:8], png(pixels[8] ^ (np.arange(3) == 1))], labels)
+        marks.append(load(str(folder), tmp_path).fingerprint)
+    assert len(set(marks)) == 4
+
+
+@pytest.mark.parametrize("test", ["test", "val"])
+def test_class_folders_in_the_order_of_names(tmp_path, test):
+    folder = class_folders(tmp_path / "bugs", test)
+    (folder / "train/ant/notes.txt").write_text("not an image")
+    (folder / "train/.ipynb_checkpoints").mkdir()
+    bugs = load(str(folder), tmp_path)
+    paths = [folder / "train" / name for name in ("ant/0.png", "ant/1.png", "bee/0.png", "bee/1.png")]
+    expected = np.stack([np.asarray(Image.open(path)) for path in paths])
+    assert torch.equal(bugs.train.images, torch.tensor(expected).permute(0, 3, 1, 2))
+    assert bugs.classes == ("ant", "bee") and bugs.train.labels.tolist() == [0, 0, 1, 1] and len(bugs.test) == 2
+
+
+def test_modes_become_grey_or_rgb(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmark.datasets.images._BATCH", 1)
+    grey = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
+    deep, folder = grey.astype(np.uint16) * 257 + 100, class_folders(tmp_path / "modes")  # 16 bit, nearest to `grey`
+    Image.fromarray(grey).save(folder / "train/ant/0.png")
+    Image.fromarray(deep).save(folder / "train/ant/1.png")
+    Image.fromarray(np.dstack([grey, 0 * grey + 255]), "LA").save(folder / "train/bee/0.png")
+    Image.fromarray(grey > 100).save(folder / "train/bee/1.png")
+    Image.fromarray(np.dstack([grey, 0 * grey]), "LA").save(folder / "test/ant/0.png")
+    Image.fromarray(grey).save(folder / "test/bee/0.png")
+    found = load(str(folder), tmp_path)
+    assert found.image_shape == (1, 4, 4) and all(np.array_equal(image, [grey]) for image in found.train.images[:3])
+    assert np.array_equal(found.train.images[3, 0], (grey > 100) * 255) and (found.test.images[0] == 255).all()
+    colour = np.dstack([grey, grey // 2, 255 - grey])
+    Image.fromarray(np.dstack([colour, np.where(grey < 64, 0, 255).astype(np.uint8)])).save(folder / "test/ant/0.png")
+    Image.fromarray(colour).quantize(16).save(folder / "train/bee/0.png")
+    Image.fromarray(np.dstack([colour, 0 * grey]), "CMYK").save(folder / "train/ant/1.png", "jpeg", quality=100)
+    found = load(str(folder), tmp_path)
+    assert found.image_shape == (3, 4, 4) and np.array_equal(found.train.images[0], np.stack([grey] * 3))
+    assert np.abs(found.train.images[2].numpy().astype(int) - colour.transpose(2, 0, 1)).max() <= 8  # the palette
+    assert np.abs(found.train.images[1].numpy().astype(int) - (255 - colour.transpose(2, 0, 1))).mean() < 30
+    assert np.array_equal(found.test.images[0], np.where(grey < 64, 255, colour.transpose(2, 0, 1)))
+
+
+def test_description_names_likes_and_flips(tmp_path):
+    folder, yaml = class_folders(tmp_path / "bugs", size=8), tmp_path / "bugs/dataset.yaml"
+    yaml.write_text("name: insects\nflip: false\n")
+    plain = load(str(folder), tmp_path)
+    assert (plain.name, plain.like, plain.flip, plain.reference) == ("insects", None, False, "insects")
+    yaml.write_text("like: cifar10\n")
+    assert "2 classes of 3x8x8 images, but cifar10 has 10 classes of 3x32x32" in refused(folder, tmp_path)
+    for text, expected in (
+        ("likes: cifar10", "Did you mean 'like'"),
+        ("like: cifar11", "no dataset 'cifar11'"),
+        ("flip: sometimes", "flip must be true or false"),
+        ("name: cifar10", "belongs to a known dataset"),
+        ("name: a/b", "cannot be part of a file name"),
+        ("name: [", "not valid YAML"),
+        ("- name", "must hold keys and values"),
+    ):
+        yaml.write_text(text)
+        assert expected in refused(folder, tmp_path)
+    for split in ("train", "test"):
+        write_parquet(tmp_path / f"svhn/{split}.parquet", [png(p) for p in noise(10, 32, 32, 3)], list(range(10)))
+    folder, yaml = tmp_path / "svhn", tmp_path / "svhn/dataset.yaml"
+    assert load(str(folder), tmp_path).name == "svhn-folder"  # not the name whose published numbers would apply
+    yaml.write_text("name: mine\nlike: svhn\n")
+    mine = load(str(folder), tmp_path)
+    assert (mine.name, mine.reference, mine.flip, mine.constants) == ("mine", "svhn", False, constants_of("svhn"))
+    yaml.write_text("like: svhn\nflip: true\n")
+    assert load(str(folder), tmp_path).flip
+
+
+def test_images_that_cannot_be_used_are_named(tmp_path):
+    folder, pixels = parquet_folder(tmp_path / "rows")
+    good = [png(p) for p in pixels[:6]]
+    for bad, expected in {
+        good[4][:60]: "cannot decode train.parquet row 4",
+        b"text": "train.parquet row 4: not an image",
+        None: "train.parquet row 4 holds no image bytes",
+        png(noise(7, 5, 3)): "5x6 pixels in train.parquet row 0, 5x7 in train.parquet row 4",
+    }.items():
+        write_parquet(folder / "train.parquet", [*good[:4], bad, good[5]], [0, 1, 2, 2, 1, 0])
+        assert expected in refused(folder, tmp_path)
+    files = class_folders(tmp_path / "files")
+    (files / "test/bee/0.png").write_bytes(png(noise(5, 4, 3)))
+    assert "4x4 pixels in train/ant/0.png, 4x5 in test/bee/0.png" in refused(files, tmp_path)
+    (files / "train/bee/1.png").write_bytes(b"")
+    assert "cannot decode train/bee/1.png" in refused(files, tmp_path)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_labels_that_do_not_fit(tmp_path):
+    folder, pixels = parquet_folder(tmp_path / "labels")
+    good = [png(p) for p in pixels[:6]]
+    for labels, expected in {
+        (0, 1, 2, 2, -1, 0): "label is -1 for image 4, outside 0..2",
+        (0, 1, 3, 3, 1, 0): "train.parquet has no image of class 2",
+        (0, 1, 3, 2, 1, 0): "test.parquet has no image of class 3",
+        (0, 1, None, 2, 1, 0): "train.parquet row 2 has no label",
+    }.items():
+        write_parquet(folder / "train.parquet", good, list(labels))
+        assert expected in refused(folder, tmp_path)
+    write_parquet(folder / "train.parquet", good, [0, 1, 3, 2, 1, 0], names=["a", "b", "c"])
+    assert "label is 3 for image 2, outside 0..2" in refused(folder, tmp_path)
+    write_parquet(folder / "train.parquet", [], [])
+    assert "train.parquet holds no images" in refused(folder, tmp_path)
+
+
+def test_columns_are_found_or_listed(tmp_path):
+    folder, _ = parquet_folder(tmp_path / "cifar", label="fine_label")
+    assert load(str(folder), tmp_path).num_classes == 3
+    for split, count in (("train", 6), ("test", 3)):
+        table = pq.read_table(folder / f"{split}.parquet").append_column("coarse_label", pa.array([0] * count))
+        pq.write_table(table, folder / f"{split}.parquet")
+    assert load(str(folder), tmp_path).train.labels.tolist() == [0, 1, 2, 2, 1, 0]
+    pq.write_table(pq.read_table(folder / "train.parquet").rename_columns(["img", "a", "b"]), folder / "train.parquet")
+    assert "img (struct), a (int64), b (int64)" in refused(folder, tmp_path)
+    pq.write_table(pa.table({"label": [0, 1]}), folder / "train.parquet")
+    assert "0 columns of encoded images" in refused(folder, tmp_path)
+    (folder / "train.parquet").write_bytes((folder / "test.parquet").read_bytes()[:-20])
+    assert "cannot read train.parquet" in refused(folder, tmp_path)
+
+
+def test_layouts_that_are_wrong(tmp_path):
+    bugs = class_folders(tmp_path / "here/bugs")
+    assert f"perhaps {bugs}" in refused(bugs.parent, tmp_path)
+    assert f"give the folder above it: {bugs}" in refused(bugs / "train", tmp_path)
+    (bugs / "train/ant").rename(bugs / "train/cat")
+    assert f"cat is only in {bugs / 'train'}; ant is only in {bugs / 'test'}" in refused(bugs, tmp_path)
+    (bugs / "train/cat/0.png").rename(bugs / "0.png")
+    (bugs / "train/cat/1.png").unlink()
+    assert f"class folder {bugs / 'train/cat'} holds no images" in refused(bugs, tmp_path)
+    (bugs / "train/cat/images").mkdir()
+    assert "holds folders (images) instead of images" in refused(bugs, tmp_path)
+    (bugs / "0.png").rename(bugs / "train/0.png")
+    assert "0.png lies directly in" in refused(bugs, tmp_path)
+    (bugs / "train").rename(tmp_path / "train-away")
+    assert "has no train folder beside it" in refused(bugs, tmp_path)
+    assert "not divided into train and test" in refused((bugs / "test").rename(bugs / "all"), tmp_path)
+    parquet_folder(bugs)[0].joinpath("train").mkdir()
+    assert "holds both train.parquet and a train folder" in refused(bugs, tmp_path)
+    assert "holds no dataset" in refused(tmp_path / "train-away/cat/images", tmp_path)
+
+
+def test_a_damaged_cache_is_built_again_and_noted(tmp_path):
+    folder, _ = parquet_folder(tmp_path / "mine")
+    mark = load(str(folder), tmp_path).fingerprint
+    (cache,) = (tmp_path / "cache").iterdir()
+    whole = cache.read_bytes()
+    flipped = whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:]
+    for damaged in (whole[:-7], flipped, b"", save({"a": np.zeros(3)})):
+        cache.write_bytes(damaged)
+        again = load(str(folder), tmp_path)
+        assert again.fingerprint == mark and "damaged and have been decoded again" in again.source
+        assert list((tmp_path / "cache").iterdir()) == [cache] and load_file(cache)["train.labels"].shape == (6,)
+        assert "decoded again" not in load(str(folder), tmp_path).source
+
+
+def test_no_room_for_the_cache(tmp_path):
+    folder = class_folders(tmp_path / "large", each=20, size=64)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # bytes a file may have: writing fails half-way
+    try:
+        message = refused(folder, tmp_path / "root")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "cannot write the decoded images" in message and "data_root=PATH" in message
+    assert list((tmp_path / "root/cache").iterdir()) == []
+
+
+def test_a_kill_while_writing_leaves_no_cache(tmp_path):
+    folder, _ = parquet_folder(tmp_path / "mine")
+    script = f"""import os, pathlib
+from benchmark.datasets import cache, load
+whole = cache.save_file
+def half(tensors, path, metadata):
+    whole(tensors, path, metadata)
+    os.truncate(path, 300)
+    os.kill(os.getpid(), 9)
+cache.save_file = half
+load({str(folder)!r}, pathlib.Path({str(tmp_path)!r}))"""
+    assert subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=False).returncode == -9
+    assert not list((tmp_path / "cache").glob("[!.]*"))
+    assert "decoded again" not in load(str(folder), tmp_path).source
+
+
+def test_hold_out_is_stratified_disjoint_and_repeatable():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [50, 100, 30]))
+    split = Split(torch.arange(180, dtype=torch.uint8).reshape(-1, 1, 1, 1), torch.tensor(labels))
+    kept, withheld = hold_out(split, 0.2, "abc")
+    assert withheld.labels.bincount().tolist() == [10, 20, 6] and kept.labels.bincount().tolist() == [40, 80, 24]
+    pixels = [part.images.flatten().tolist() for part in (kept, withheld)]
+    assert sorted(pixels[0] + pixels[1]) == list(range(180)) and pixels[0] == sorted(pixels[0])
+    assert torch.equal(kept.labels, split.labels[kept.images.flatten().long()])
+    assert torch.equal(hold_out(split, 0.2, "abc")[1].images, withheld.images)
+    assert not torch.equal(hold_out(split, 0.2, "abd")[1].images, withheld.images)
+    nothing = hold_out(split, 0, "abc")
+    assert torch.equal(nothing[0].images, split.images) and nothing[1].images.shape == (0, 1, 1, 1)
+    for fraction, message in ((0.01, "none of the"), (0.99, "all of the"), (1.0, "below 1"), (-0.1, "at least 0")):
+        with pytest.raises(BenchmarkError, match=message):
+            hold_out(split, fraction, "abc")
+
+
+@pytest.mark.skipif(not CIFAR10_JPEG.is_dir(), reason=f"{CIFAR10_JPEG} is not here")
+def test_real_jpegs_in_the_layout_of_hugging_face(tmp_path):
+    for split in ("train", "test"):
+        pq.write_table(pq.read_table(CIFAR10_JPEG / "test.parquet").slice(0, 1100), tmp_path / f"{split}.parquet")
+    (tmp_path / "dataset.yaml").write_text((CIFAR10_JPEG / "dataset.yaml").read_text())
+    real, rows = load(str(tmp_path), tmp_path / "root"), pq.read_table(tmp_path / "test.parquet").to_pylist()
+    expected = np.stack([np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")) for row in rows])
+    assert np.array_equal(real.train.images.permute(0, 2, 3, 1), expected)
+    assert real.test.labels.tolist() == [row["label"] for row in rows] and real.classes[1] == "automobile"
+    assert (real.name, real.reference, real.constants) == ("cifar10-jpeg", "cifar10", constants_of("cifar10"))
