@@ -16,7 +16,7 @@ from benchmark.errors import BenchmarkError, unknown
 from methods.base import Network
 
 PRECISIONS = ("fp32", "tf32", "bf16")
-CHUNKS = {"cpu": 128, "cuda": 4096}  # images forwarded at once where no graph is kept; from the device, never measured
+CHUNKS = {"cpu": 64, "cuda": 4096}  # images forwarded at once where no graph is kept; from the device, never measured
 
 
 @dataclass(frozen=True)

@@ -101,19 +101,25 @@ def _idc(name: str, epochs: int, source: str) -> Protocol:
     )
 
 
-QUICK = Protocol(
-    name="quick",
-    version=1,
-    source="ours, for CPUs",
-    epochs=200,
-    batch=64,
-    lr=0.02,
-    drops=(133, 166),
-    gamma=0.2,
-    reset_at_drop=False,
-    augment="dsa:color_crop_cutout_flip_scale_rotate",
-    cutmix=0.0,
-)
+def _quick(ipc: int | None) -> Protocol:
+    """Ours, for CPUs. Chosen on random real images alone, scored on withheld training images of digits and CIFAR-10:
+    of (epochs, lr) in {60, 100} × {0.02, 0.05} at ipc 10, and {60, 100, 200} × {0.02, 0.05} at ipc 1 on digits."""
+    epochs = 200 if ipc is None or ipc < 10 else 100 if ipc < 50 else 40
+    return Protocol(
+        name="quick",
+        version=1,
+        source="ours",
+        epochs=epochs,
+        batch=64,
+        lr=0.02,
+        drops=(2 * epochs // 3, 5 * epochs // 6),
+        gamma=0.2,
+        reset_at_drop=False,
+        augment="dsa:color_crop_cutout_flip_scale_rotate",
+        cutmix=0.0,
+    )
+
+
 NAMES = ("dc", "dsa", "idc", "dance", "quick", "native")
 LARGE = 128  # pixels from which IDC's family takes its epochs from a table of images a class
 
@@ -146,7 +152,7 @@ def get(
 
 def _shared(name: str, reference: str, resolution: int, num_classes: int, ipc: int | None) -> Protocol:
     if name == "quick":
-        return QUICK
+        return _quick(ipc)
     if name == "dsa":
         return _vico("dsa", 1000, "dsa:color_crop_cutout_flip_scale_rotate")
     if name == "dc":
