@@ -17,6 +17,7 @@ from methods.base import Network
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 CHUNKS = {"cpu": 64, "cuda": 4096}  # images forwarded at once where no graph is kept; from the device, never measured
+MOST_WORKERS = 8  # unless asked for: each holds its own copy of torch and of the dataset
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class Compute:
                 return torch.cat([function(piece).float() for piece in pieces])
 
 
-def choose_compute(device: str, precision: str, threads: int | None) -> Compute:
-    """Check and complete what was asked for. Raises BenchmarkError for a device or precision that cannot be had."""
+def choose_compute(device: str, precision: str, threads: int | None, workers: int | None) -> tuple[Compute, int]:
+    """How each task computes, and how many run at once. Raises BenchmarkError for what cannot be had."""
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS, where=f"precision={precision}")
     if device == "auto":
@@ -89,7 +90,16 @@ def choose_compute(device: str, precision: str, threads: int | None) -> Compute:
         raise BenchmarkError(
             f"there is no device {device}; torch sees {torch.cuda.device_count()}", where=f"device={device}"
         )
+    for name, value in (("threads", threads), ("workers", workers)):
+        if value is not None and value < 1:
+            raise BenchmarkError(f"{name} must be at least 1, got {value}", where=f"{name}={value}")
+    threads, workers = _share_cores(chosen.type, threads, workers)
+    return Compute(chosen, precision, threads, CHUNKS[chosen.type]), workers
+
+
+def _share_cores(device: str, threads: int | None, workers: int | None) -> tuple[int, int]:
+    """Threads of each task and tasks at once. On small images a second task gains far more than a second thread."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads is not None and threads < 1:
-        raise BenchmarkError(f"threads must be at least 1, got {threads}", where=f"threads={threads}")
-    return Compute(chosen, precision, threads or cores, CHUNKS[chosen.type])
+    if workers is None:
+        workers = 1 if device == "cuda" else min(MOST_WORKERS, max(1, cores // (threads or 1)))
+    return threads or max(1, cores // workers), workers

@@ -40,6 +40,7 @@ class RunConfig:
     precision: str
     device: str
     threads: int | None
+    workers: int | None
     launcher: str
     retry: str | None
     dry_run: bool

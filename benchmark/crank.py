@@ -31,16 +31,17 @@ class Interrupted(Exception):
 
 @dataclass
 class StopFlag:
-    """Raised by a signal, looked at between steps. A second signal, or one outside a step, stops at once."""
+    """Raised by a signal, looked at between steps. If it `escalates`, a second one stops at once."""
 
     signal: int = 0
     turning: bool = False
+    escalates: bool = True
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        if self.signal or not self.turning:
-            self.signal = number
-            raise KeyboardInterrupt
+        at_once = self.escalates and (self.signal or not self.turning)
         self.signal = number
+        if at_once:
+            raise KeyboardInterrupt
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -116,6 +116,8 @@ class Cells:
         self.request = {"dataset": _absolute(entry), "data_root": str(Path(config.data_root).absolute())}
 
     def add(self, rows: Sequence[Row]) -> None:
+        if WHOLE.name in self.config.controls or any(row.method == WHOLE.name for row in rows):
+            self._evaluate_whole()  # first: it takes longest and waits for nothing
         for ipc in self.config.ipcs:
             if ipc > self.smallest_class:
                 raise BenchmarkError(
@@ -125,8 +127,6 @@ class Cells:
             for row in self._with_controls(rows, ipc):
                 for seed in self._seeds(row):
                     self._condense_and_evaluate(row, ipc, seed)
-        if WHOLE.name in self.config.controls or any(row.method == WHOLE.name for row in rows):
-            self._evaluate_whole()
 
     # --- rows and seeds -----------------------------------------------------------------------------------------------
 

@@ -14,25 +14,25 @@ from rich.console import Console
 from benchmark import cli, plan
 from benchmark.compute import Compute, choose_compute
 from benchmark.config import RunConfig, parse
-from benchmark.crank import Interrupted
+from benchmark.local import run_tasks
 from benchmark.progress import Screen
 from benchmark.report import show_tables
-from benchmark.tasks import Outcome, Runtime, execute
+from benchmark.tasks import Outcome, Runtime
 from results.store import Store
 
 
 def run(composed: DictConfig) -> int:
     """Carry out one composed configuration; returns the exit status."""
     config = parse(composed)
-    compute = choose_compute(config.device, config.precision, config.threads)
+    compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers)
     console = Console(soft_wrap=True)
     with console.status("reading datasets") if console.is_terminal else _Quiet():
         planned = plan.build(config)
     store = Store(Path(config.out))
-    console.print(describe(planned, store, config, compute), markup=False, highlight=False)
+    console.print(describe(planned, store, config, compute, workers), markup=False, highlight=False)
     if config.dry_run:
         return cli.DONE
-    failures = do_all(planned, config, compute, console)
+    failures = do_all(planned, config, compute, workers, console)
     records = [record for task in planned.tasks if (record := store.record(task)) is not None]
     show_tables(records, Path(config.out), console)
     for name, outcome in failures:
@@ -42,39 +42,38 @@ def run(composed: DictConfig) -> int:
     return cli.SOME_FAILED if failures else cli.DONE
 
 
-def do_all(planned: plan.Plan, config: RunConfig, compute: Compute, console: Console) -> list[tuple[str, Outcome]]:
-    """Do every task here, one after the other; returns those that came to no end, with what is wrong."""
-    failures = []
+def do_all(
+    planned: plan.Plan, config: RunConfig, compute: Compute, workers: int, console: Console
+) -> list[tuple[str, Outcome]]:
+    """Do every task on this machine; returns those that came to no end, with what is wrong."""
+    failures: list[tuple[str, Outcome]] = []
     runtime = Runtime(
         Path(config.out),
         compute,
         checkpoint_seconds=config.checkpoint_seconds,
         retry_failed=config.retry == "failed",
+        shared=workers > 1,
     )
-    with runtime.stop.listening(), Screen(console, len(planned.tasks)) as screen:
-        runtime.progress = screen.step
-        for task in planned.tasks:
-            name = f"{task['kind']} {task['slug']}"
-            screen.begin(name)
-            try:
-                outcome = execute(task, runtime)
-            except Interrupted as error:
-                screen.say(f"{name}: stopped {error}")
-                raise KeyboardInterrupt from error
-            screen.end(outcome.status if outcome.status == "done" and outcome.new else _worded(outcome))
+    with Screen(console, len(planned.tasks)) as screen:
+
+        def ended(name: str, outcome: Outcome) -> None:
+            screen.end(name, outcome.status if outcome.status == "done" and outcome.new else _worded(outcome))
             if outcome.status != "done":
                 failures.append((name, outcome))
+
+        run_tasks(planned.tasks, runtime, workers, screen.step, ended)
     return failures
 
 
-def describe(planned: plan.Plan, store: Store, config: RunConfig, compute: Compute) -> str:
+def describe(planned: plan.Plan, store: Store, config: RunConfig, compute: Compute, workers: int) -> str:
     """The plan in a few lines: tasks of each kind, how many are done, and what a person should know beforehand."""
     total = Counter(task["kind"] for task in planned.tasks)
     done = Counter(task["kind"] for task in planned.tasks if store.record(task) is not None)
     counts = ", ".join(f"{total[kind]} {kind} ({done[kind]} done)" for kind in total)
     lines = [
         f"plan: {counts}",
-        f"on {compute.device}, {compute.threads} threads, {compute.precision}; store: {config.out}",
+        f"{workers} at a time on {compute.device}, {compute.threads} threads each, {compute.precision}; "
+        f"store: {config.out}",
     ]
     return "\n".join(lines + [f"note: {text}" for text in planned.notes])
 

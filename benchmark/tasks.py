@@ -46,6 +46,7 @@ class Runtime:
     compute: Compute
     checkpoint_seconds: float = 30.0
     retry_failed: bool = False
+    shared: bool = False  # whether other tasks run on this device meanwhile: such timings never mix with others
     progress: Progress = _silent
     stop: StopFlag = field(default_factory=StopFlag)
 
@@ -321,7 +322,7 @@ class Job:
             "seconds": turned.seconds,
             "steps": steps,
             "peak_memory_bytes": self.memory.bytes(),
-            "environment": describe(self.compute),
+            "environment": describe(self.compute) | {"shared": self.runtime.shared},
             "finished": datetime.now(UTC).isoformat(),
         }
         self.log(f"{status} {message}".strip())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 REQUEST = [
-    "methods=[dance]", "ipcs=[2]", "controls=[]", "networks=2", "threads=1", "checkpoint_seconds=0.05",
+    "methods=[dance]", "ipcs=[2]", "controls=[]", "networks=2", "workers=1", "threads=1", "checkpoint_seconds=0.05",
     "method.dance.iterations=40", "method.dance.experts=1", "method.dance.pretrain_epochs=6",
     "architectures=[convnet3-w32]",
 ]  # fmt: skip
