@@ -16,7 +16,7 @@ from benchmark import cli
 from benchmark.errors import BenchmarkError
 from results.aggregate import cells
 from results.store import Store
-from results.tables import comparison_tables, render_rich, write_tables
+from results.tables import below, comparison_tables, render_rich, write_tables
 
 
 def report(composed: DictConfig) -> int:
@@ -42,7 +42,12 @@ def show_tables(records: Sequence[Mapping[str, Any]], folder: Path, console: Con
         console.print("no evaluation is finished yet", highlight=False)
         return
     for table in comparison_tables(found):
-        console.print(render_rich(table))
+        shown = render_rich(table)
+        # A table is never cut to fit: a narrow terminal wraps its lines.
+        needed = console.measure(shown, options=console.options.update(max_width=1000)).maximum
+        wide = Console(file=console.file, width=max(console.width, needed), force_terminal=console.is_terminal)
+        wide.print(shown)
+        console.print("\n".join(below(table)), markup=False, highlight=False, soft_wrap=True)
     written = write_tables(found, folder)
     console.print("written: " + ", ".join(str(path) for path in written), markup=False, highlight=False)
 

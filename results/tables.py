@@ -18,12 +18,12 @@ from rich.text import Text
 from results.aggregate import is_random
 from results.captions import captions, main_device
 from results.files import replace
-from results.numbers import count, difference, grouped, seconds, short, spread
+from results.numbers import count, difference, grouped, percent, seconds, short, spread
 from results.published import compare, of_cell
 from results.significance import better_than, holm
 
 COLUMNS = (
-    *("IPC", "Ratio %", "Method", "Accuracy %", "Published", "Prepare s (full / amortised)", "Condense s"),
+    *("IPC", "Ratio %", "Method", "Accuracy %", "Published", "Prepare s (full / shared)", "Condense s"),
     *("Evaluate s", "Stored", "Decoded", "Steps"),
 )
 _WORDS = {"Method", "Published"}  # columns of words, set to the left
@@ -85,13 +85,25 @@ def _table(rows: Sequence[Cell]) -> Table:
     table = Table(", ".join(filter(None, parts)), COLUMNS)
     p_values = {} if first["protocol"] == "native" else _p_values(rows)
     device, names = main_device(rows), _names(rows)
+    withheld = any(row["validation"] for row in rows)
+    if withheld:
+        table.columns = [*COLUMNS[:4], "Withheld %", *COLUMNS[4:]]
     for place, row in enumerate(rows):
         cells = [_ipc(row), _ratio(row), names[place], _accuracy(row, p_values.get(place), table)]
         costs = _seconds(row) if device in (None, _device(row)) else ["‡"] * 3
         sizes = [count(row[name]) for name in ("stored_images", "decoded_images", "optimiser_steps")]
+        cells += [percent(row["validation_accuracy"])] if withheld else []
         table.rows.append([*cells, _published(row, table), *costs, *sizes])
+    _drop_if_empty(table, "Published")
     table.captions = captions(rows, alpha=ALPHA, tested=bool(p_values))
     return table
+
+
+def _drop_if_empty(table: Table, column: str) -> None:
+    place = list(table.columns).index(column)
+    if all(row[place] == "–" for row in table.rows):
+        table.columns = [*table.columns[:place], *table.columns[place + 1 :]]
+        table.rows = [[*row[:place], *row[place + 1 :]] for row in table.rows]
 
 
 # --- significance -----------------------------------------------------------------------------------------------------
@@ -134,12 +146,18 @@ def _names(rows: Sequence[Cell]) -> list[str]:
     alike: dict[Hashable, list[int]] = {}
     for place, row in enumerate(rows):
         alike.setdefault((row["row"], _ipc(row)), []).append(place)
-    names = [str(row["row"]) for row in rows]
+    names = [_title(row) for row in rows]
     for places in alike.values():
         if len(places) > 1:
             for place in places:
                 names[place] += f" [{_told_apart(rows[place]['spec'], [rows[p]['spec'] for p in places])}]"
     return names
+
+
+def _title(row: Cell) -> str:
+    """The method's title in place of its name: "dm@f2 (lr_img=2.0)" is printed as "DM@f2 (lr_img=2.0)"."""
+    name, method = str(row["row"]), str(row["method"])
+    return f"{row['title']}{name[len(method) :]}" if name.startswith(method) else name
 
 
 def _told_apart(spec: Cell, others: Sequence[Cell]) -> str:
@@ -191,11 +209,11 @@ def _seconds(row: Cell) -> list[str]:
 
 
 def render_rich(table: Table) -> RichTable:
-    """For a terminal; a line between the ipcs. The text below it holds captions and notes."""
-    rich = RichTable(title=table.title, caption=Text("\n".join(_below(table))), box=box.SIMPLE_HEAD)
-    rich.caption_justify = "left"
+    """For a terminal; a line between the ipcs. `below` gives the captions and notes that belong under it."""
+    rich = RichTable(title=table.title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
     for name in table.columns:
-        rich.add_column(name, justify="left" if name in _WORDS else "right")
+        head = name.replace(" (", "\n(").replace(" %", "\n%").replace(" s", "\ns", 1)
+        rich.add_column(head, justify="left" if name in _WORDS else "right", no_wrap=True)
     for row, after in zip(table.rows, [*table.rows[1:], None], strict=True):
         rich.add_row(
             *map(Text, row), end_section=after is not None and after[0] != row[0]
@@ -207,15 +225,16 @@ def to_markdown(table: Table) -> str:
     """A heading, the table, then captions and notes as a list."""
     bars = [":--" if name in _WORDS else "--:" for name in table.columns]
     lines = [_line(row) for row in [table.columns, bars, *table.rows]]
-    below = [f"- {line}" for line in _below(table)]
-    return "\n".join([f"### {table.title}", "", *lines, "", *below, ""])
+    under = [f"- {line}" for line in below(table)]
+    return "\n".join([f"### {table.title}", "", *lines, "", *under, ""])
 
 
 def _line(row: Sequence[str]) -> str:
     return "| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in row) + " |"
 
 
-def _below(table: Table) -> list[str]:
+def below(table: Table) -> list[str]:
+    """Captions, then numbered notes."""
     return [*table.captions, *(f"({number}) {text}" for number, text in enumerate(table.notes, 1))]
 
 

