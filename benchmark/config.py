@@ -7,6 +7,7 @@ import math
 import shutil
 import tempfile
 from dataclasses import dataclass, field, fields
+from importlib.resources import files
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -84,6 +85,19 @@ def register() -> None:
     open_node = OmegaConf.create({}, flags={"struct": False})
     ConfigStore.instance().store(name="open_methods", node=OmegaConf.create({"method": open_node}))
     OmegaConf.register_new_resolver("scratch", _scratch, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("settings_of", settings_of, replace=True)
+
+
+def settings_of(name: str) -> str:
+    """What `--help` shows: conf/NAME.yaml's settings with their comments, and what each preset sets on top."""
+    conf = files("benchmark.conf")
+    lines = (conf / f"{name}.yaml").read_text().split("\nhydra:")[0].split("\n\n", 1)[1].strip().splitlines()
+    if name == "run":
+        lines += ["method.NAME.SETTING=VALUE # any setting of a method, over its preset"]
+        for preset in ("quick", "paper"):
+            body = (conf / "preset" / f"{preset}.yaml").read_text().splitlines()[1:]
+            lines += ["", f"preset={preset}{' (the default)' * (preset == 'quick')}", *(f"  {line}" for line in body)]
+    return "\n".join(lines)
 
 
 def _scratch() -> str:

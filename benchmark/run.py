@@ -26,8 +26,8 @@ def run(composed: DictConfig) -> int:
     config = parse(composed)
     compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers)
     console = Console(soft_wrap=True)
-    with console.status("reading datasets") if console.is_terminal else _Quiet():
-        planned = plan.build(config)
+    with console.status("reading datasets") as status:
+        planned = plan.build(config, lambda label, done, total: status.update(f"{label}: {done:,} of {total:,}"))
     store = Store(Path(config.out))
     console.print(describe(planned, store, config, compute, workers), markup=False, highlight=False)
     if config.dry_run:
@@ -81,14 +81,6 @@ def describe(planned: plan.Plan, store: Store, config: RunConfig, compute: Compu
 def _worded(outcome: Outcome) -> str:
     known = "was done before" if outcome.status == "done" else outcome.status
     return f"{known}: {outcome.message}" if outcome.message else known
-
-
-class _Quiet:
-    """Stands in for a spinner where there is no terminal."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 if __name__ == "__main__":

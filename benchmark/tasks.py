@@ -107,7 +107,7 @@ class Job:
     def __init__(self, task: Mapping[str, Any], runtime: Runtime, store: Store, lock: TaskLock) -> None:
         self.task, self.runtime, self.store, self.lock = task, runtime, store, lock
         self.asked, self.folder = task["asked"], store.folder(task)
-        self.compute = as_begun(self.folder, runtime.compute)
+        self.compute = runtime.compute
 
     def run(self) -> Outcome:
         kinds: dict[str, Callable[[], Outcome]] = {
@@ -115,6 +115,7 @@ class Job:
             "condense": self.condense,
             "evaluate": self.evaluate,
         }
+        self.compute = as_begun(self.folder, self.runtime.compute)
         self.log(f"begun on {self.compute.device}, {self.compute.threads} threads")
         self.compute.activate()
         self.memory = PeakMemory(self.compute.device)
