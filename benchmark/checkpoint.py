@@ -36,6 +36,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             f"{path.name} could not be written: {reason}",
             where=str(path.parent),
             next="make room or choose another folder (out=PATH), then run the same command again",
+            passing=True,
         ) from error
 
 
@@ -58,7 +59,7 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[s
         raise BenchmarkError(
             f"{path.name} is damaged or not a safetensors file: {error}",
             where=str(path.parent),
-            next="delete it and run the same command again",
+            next="move its folder away and run the same command again with retry=failed",
         ) from error
 
 

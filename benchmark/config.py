@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -71,6 +72,13 @@ class RunConfig:
             raise BenchmarkError(f"networks must be at least 1, got {self.networks}", where="networks")
         if not (self.checkpoint_seconds > 0 and math.isfinite(self.checkpoint_seconds)):
             raise BenchmarkError("checkpoint_seconds must be a positive number", where="checkpoint_seconds")
+        for name, settings in self.method.items():
+            if not isinstance(settings, dict):
+                raise BenchmarkError(
+                    f"method.{name} holds settings",
+                    where=f"method.{name}={settings}",
+                    next=f"method.{name}.SETTING=VALUE",
+                )
         for control in self.controls:
             if control not in CONTROLS:
                 raise unknown("control", control, CONTROLS, where=f"controls=[{control}]")
@@ -120,4 +128,5 @@ def parse(config: DictConfig) -> RunConfig:
         ) from error
     assert isinstance(parsed, RunConfig)
     parsed.check()
+    parsed.out, parsed.data_root = (str(Path(path).expanduser()) for path in (parsed.out, parsed.data_root))
     return parsed

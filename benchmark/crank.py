@@ -21,8 +21,20 @@ Progress = Callable[[int, int, dict[str, float]], None]  # steps done, steps in 
 CHECKPOINT = "checkpoint.safetensors"
 
 
+@dataclass
+class Turned:
+    """What turning took: charged seconds (checkpoints and progress are not) and the losses of the last step."""
+
+    seconds: float
+    losses: dict[str, float]
+
+
 class Diverged(Exception):
-    """A loss is no longer a finite number."""
+    """A loss is no longer a finite number; `turned` says what it took to find out."""
+
+    def __init__(self, message: str, turned: Turned, steps: int) -> None:
+        super().__init__(message)
+        self.turned, self.steps = turned, steps
 
 
 class Interrupted(Exception):
@@ -54,19 +66,12 @@ class StopFlag:
                 signal.signal(number, handler)
 
 
-@dataclass
-class Turned:
-    """What turning took: charged seconds (checkpoints and progress are not) and the losses of the last step."""
-
-    seconds: float
-    losses: dict[str, float]
-
-
 def turn(
     work: Work,
     folder: Path,
     compute: Compute,
     *,
+    seconds: float,
     progress: Progress,
     stop: StopFlag,
     checkpoint_seconds: float,
@@ -75,28 +80,29 @@ def turn(
 ) -> Turned:
     """Do the steps that are left. Writes a checkpoint every `checkpoint_seconds` and when asked to stop.
 
-    Raises Interrupted after a signal, Diverged at a loss that is not finite, BenchmarkError when a checkpoint cannot
-    be read or the task was taken over by another process.
+    `seconds` were spent on making the work. Raises Interrupted after a signal, Diverged at a loss that is not finite,
+    BenchmarkError when the task was taken over by another process.
     """
     path = folder / CHECKPOINT
-    done, seconds, losses = _restore(work, path, compute)
-    if done:
-        say(f"going on from step {done} of {work.total_steps}")
-    watch, saved_at = Stopwatch(compute.device, seconds), time.monotonic()
+    done, seconds, losses = _restore(work, path, compute, seconds, say)
+    watch = Stopwatch(compute.device, seconds)
     stop.turning = True
     try:
         while done < work.total_steps:
-            with watch.running():
-                losses = work.step()
-            done += 1
+            began = time.monotonic()
+            with watch.running():  # around many steps: reading the clock waits for the device
+                while done < work.total_steps and not stop.signal and time.monotonic() - began < checkpoint_seconds:
+                    losses = work.step()
+                    done += 1
+                    progress(done, work.total_steps, losses)
+                    if not all(math.isfinite(loss) for loss in losses.values()):
+                        break
             if not all(math.isfinite(loss) for loss in losses.values()):
-                raise Diverged(f"at step {done} of {work.total_steps}: {losses}")
-            progress(done, work.total_steps, losses)
-            if stop.signal or time.monotonic() - saved_at >= checkpoint_seconds:
-                if not still_ours():
-                    raise BenchmarkError("another process has taken this task over", where=str(folder))
+                raise Diverged(f"at step {done} of {work.total_steps}: {losses}", Turned(watch.seconds, losses), done)
+            if not still_ours():
+                raise BenchmarkError("another process has taken this task over", where=str(folder), passing=True)
+            if done < work.total_steps or stop.signal:
                 save_tree(path, _state(work, compute, done, watch.seconds, losses))
-                saved_at = time.monotonic()
             if stop.signal:
                 raise Interrupted(f"after step {done} of {work.total_steps}")
     finally:
@@ -112,20 +118,35 @@ def _state(work: Work, compute: Compute, done: int, seconds: float, losses: dict
         "losses": losses,
         "threads": compute.threads,
         "chunk": compute.chunk,
+        "device": compute.device.type,
     }
 
 
-def _restore(work: Work, path: Path, compute: Compute) -> tuple[int, float, dict[str, float]]:
+def _restore(
+    work: Work, path: Path, compute: Compute, seconds: float, say: Callable[[str], None]
+) -> tuple[int, float, dict[str, float]]:
     if not path.exists():
-        return 0, 0.0, {}
+        return 0, seconds, {}
     state = load_tree(path, compute.device)
     work.load_state_dict(state["work"])
+    say(f"going on from step {state['done']} of {work.total_steps}")
     return int(state["done"]), float(state["seconds"]), dict(state["losses"])
 
 
-def as_begun(folder: Path, compute: Compute) -> Compute:
-    """`compute` with the threads and chunk of the folder's checkpoint: with others the last bits would differ."""
-    if not (folder / CHECKPOINT).exists():
+def as_begun(folder: Path, compute: Compute, say: Callable[[str], None]) -> Compute:
+    """`compute` with the threads and chunk of the folder's checkpoint: with others the last bits would differ.
+
+    A checkpoint that cannot be read is dropped: the task begins anew, which costs time and nothing else.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
         return compute
-    state = load_tree(folder / CHECKPOINT)
+    try:
+        state = load_tree(path)  # whole: a damaged tensor shows here, before anything is built
+    except BenchmarkError as error:
+        say(f"the checkpoint is dropped, the task begins anew: {error.what}")
+        path.unlink()
+        return compute
+    if state["device"] != compute.device.type:
+        return compute
     return replace(compute, threads=int(state["threads"]), chunk=int(state["chunk"]))

@@ -7,11 +7,14 @@ from collections.abc import Iterable
 
 
 class BenchmarkError(Exception):
-    """A request that cannot be carried out. `what` is a sentence, `where` the place it was said, `next` the cure."""
+    """A request that cannot be carried out. `what` is a sentence, `where` the place it was said, `next` the cure.
 
-    def __init__(self, what: str, *, where: str = "", next: str = "") -> None:
+    `passing`: its cause lies in the surroundings (a full disk, say); once it is gone the same request goes on.
+    """
+
+    def __init__(self, what: str, *, where: str = "", next: str = "", passing: bool = False) -> None:
         super().__init__(what)
-        self.what, self.where, self.next = what, where, next
+        self.what, self.where, self.next, self.passing = what, where, next, passing
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> BenchmarkError:

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import queue
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as ready
 from typing import Any
 
 from benchmark.crank import Interrupted, StopFlag
-from benchmark.tasks import Outcome, Runtime, execute
+from benchmark.runtime import Outcome, Runtime
+from benchmark.tasks import execute
 
 Task = Mapping[str, Any]
 OnStep = Callable[[str, int, int, dict[str, float]], None]  # task name, steps done, steps in all, losses
 OnEnd = Callable[[str, Outcome], None]
 
-_STOPPED = "stopped"  # an outcome that only travels from a worker to the process that told it to stop
-_POLL_SECONDS = 0.1
+_STOPPED = Outcome("stopped")  # only travels from a worker to the process that told it to stop
+_POLL_SECONDS = 0.2
 _EVENT_SECONDS = 0.1  # between two reports of one task
+_GRACE_SECONDS = 20.0  # for workers to write their checkpoints when this process fails
 
 
 def name_of(task: Task) -> str:
     """What a person calls a task."""
     return f"{task['kind']} {task['slug']}"
+
+
+def inputs_of(task: Task) -> set[str]:
+    """Identities of the tasks whose results this one reads."""
+    asked = task["asked"]
+    return {*asked.get("experts", ()), *([asked["set"]] if "set" in asked else [])}
 
 
 def run_tasks(tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: OnStep, on_end: OnEnd) -> None:
@@ -51,65 +56,99 @@ def _here(tasks: Sequence[Task], runtime: Runtime, on_step: OnStep, on_end: OnEn
             on_end(name_of(task), outcome)
 
 
+class _Worker:
+    """A process that does the tasks it is sent, one at a time, over a pipe of its own: none can block another."""
+
+    def __init__(self, context: Any, runtime: Runtime) -> None:
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, runtime), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.task: Task | None = None
+
+    def begin(self, task: Task) -> None:
+        self.task = task
+        with suppress(OSError):  # it died: the next look at its pipe tells
+            self.pipe.send(task)
+
+    def end(self, grace: float) -> None:
+        """Close its pipe, at which it ends; kill it if it has not within `grace` seconds."""
+        self.pipe.close()
+        self.process.join(grace)
+        self.process.kill()
+        self.process.join()
+
+
 class _Pool:
-    """Workers that each do one task at a time; a task starts when all its inputs of this plan have ended."""
+    """Workers, and the tasks of a plan; a task starts when all its inputs of this plan have ended."""
 
     def __init__(self, tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: OnStep, on_end: OnEnd) -> None:
         self.waiting = {task["identity"]: task for task in tasks}
-        self.running: dict[Future[Outcome], Task] = {}
-        self.runtime, self.workers, self.on_step, self.on_end = runtime, workers, on_step, on_end
+        self.runtime, self.most, self.on_step, self.on_end = replace(runtime, stop=StopFlag()), workers, on_step, on_end
+        self.workers: list[_Worker] = []
         self.stopping = False
         # Spawned, not forked: a forked child of a process that has used torch's threads can hang.
         self.context = multiprocessing.get_context("spawn")
-        self.events: Any = self.context.Queue()
 
     def run(self) -> None:
-        start = (os.getpid(), self.events)
-        plain = replace(self.runtime, stop=StopFlag())
-        pool = ProcessPoolExecutor(self.workers, self.context, initializer=_begin_worker, initargs=start)
-        with pool, self._listening():
-            while self.running or (self.waiting and not self.stopping):
-                self._submit(pool, plain)
-                wait(self.running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-                self._tell()
-                self._collect()
+        try:
+            with self._listening():
+                while self._busy() or (self.waiting and not self.stopping):
+                    self._give_out()
+                    for pipe in ready([worker.pipe for worker in self._busy()], timeout=_POLL_SECONDS):
+                        self._hear(next(worker for worker in self.workers if worker.pipe is pipe))
+        except BaseException:
+            for worker in self.workers:
+                worker.process.terminate()  # checkpoint, then end
+            raise
+        finally:
+            for worker in self.workers:
+                worker.end(_GRACE_SECONDS)
         if self.stopping:
             raise KeyboardInterrupt
 
-    def _submit(self, pool: ProcessPoolExecutor, runtime: Runtime) -> None:
-        unfinished = self.waiting.keys() | {task["identity"] for task in self.running.values()}
+    def _busy(self) -> list[_Worker]:
+        return [worker for worker in self.workers if worker.task is not None]
+
+    def _give_out(self) -> None:
+        unfinished = self.waiting.keys() | {worker.task["identity"] for worker in self.workers if worker.task}
         for identity, task in list(self.waiting.items()):
-            if self.stopping or len(self.running) == self.workers:
+            if self.stopping or len(self._busy()) == self.most:
                 return
             if not unfinished & inputs_of(task):
                 del self.waiting[identity]
-                self.running[pool.submit(_work, task, runtime)] = task
+                self._idle().begin(task)
 
-    def _collect(self) -> None:
-        for future in [future for future in self.running if future.done()]:
-            task = self.running.pop(future)
-            try:
-                outcome = future.result()
-            except BrokenProcessPool:
-                self.waiting.clear()  # the pool takes no more; every task left goes on when run again
-                outcome = Outcome("failed", "a worker process died: killed, or out of memory; run the same again")
-            if outcome.status != _STOPPED:
-                self.on_end(name_of(task), outcome)
+    def _idle(self) -> _Worker:
+        for worker in self.workers:
+            if worker.task is None:
+                return worker
+        self.workers.append(_Worker(self.context, self.runtime))
+        return self.workers[-1]
 
-    def _tell(self) -> None:
-        while True:
-            try:
-                self.on_step(*self.events.get_nowait())
-            except queue.Empty:
-                return
+    def _hear(self, worker: _Worker) -> None:
+        assert worker.task is not None
+        name = name_of(worker.task)
+        try:
+            told = worker.pipe.recv()
+        except (EOFError, OSError):  # it is dead; the others go on, and a new one takes its place
+            self.workers.remove(worker)
+            worker.end(0.0)
+            told = _STOPPED if self.stopping else Outcome("failed", "its process died: killed, or out of memory")
+        if isinstance(told, Outcome):
+            worker.task = None
+            if told != _STOPPED:
+                self.on_end(name, told)
+        else:
+            self.on_step(name, *told)
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
         """Pass SIGINT and SIGTERM on to the workers, which checkpoint; a second one kills them."""
 
         def stop(number: int, frame: object) -> None:
-            for worker in multiprocessing.active_children():
-                worker.kill() if self.stopping else worker.terminate()
+            for worker in self.workers:
+                worker.process.kill() if self.stopping else worker.process.terminate()
             self.stopping = True
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -120,48 +159,32 @@ class _Pool:
                 signal.signal(number, handler)
 
 
-def inputs_of(task: Task) -> set[str]:
-    """Identities of the tasks whose results this one reads."""
-    asked = task["asked"]
-    return {*asked.get("experts", ()), *([asked["set"]] if "set" in asked else [])}
-
-
-# --- in a worker ------------------------------------------------------------------------------------------------------
-
-_stop = StopFlag(escalates=False)  # the terminal's Ctrl-C and the parent's signal may both come
-_events: Any = None
-
-
-def _begin_worker(parent: int, events: Any) -> None:
-    global _events  # a pool's initialiser has no other way to hand things to its tasks
-    _events = events
+def _serve(pipe: Connection, runtime: Runtime) -> None:
+    """A worker's life: do each task that comes, tell of its steps and its end; end when the pipe closes."""
+    stop = StopFlag(escalates=False)  # the terminal's Ctrl-C and the other process's signal may both come
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop.handle)
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    """End with the parent, however it ended: at the next step's checkpoint, or at once when no task is turning."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    _stop.signal = signal.SIGTERM
-    while _stop.turning:
-        time.sleep(0.05)
-    os._exit(1)
-
-
-def _work(task: Task, runtime: Runtime) -> Outcome:
-    if _stop.signal:
-        return Outcome(_STOPPED)
+        signal.signal(number, stop.handle)
     told = 0.0
 
     def progress(done: int, total: int, losses: dict[str, float]) -> None:
         nonlocal told
-        if (now := time.monotonic()) - told >= _EVENT_SECONDS or done == total:
-            told = now
-            _events.put((name_of(task), done, total, losses))
+        if (now := time.monotonic()) - told < _EVENT_SECONDS and done < total:
+            return
+        told = now
+        try:
+            pipe.send((done, total, losses))
+        except OSError:  # the other process is gone, however it ended: checkpoint and follow
+            stop.signal = signal.SIGTERM
 
-    try:
-        return execute(task, replace(runtime, progress=progress, stop=_stop))
-    except (Interrupted, KeyboardInterrupt):
-        return Outcome(_STOPPED)
+    mine = replace(runtime, progress=progress, stop=stop)
+    while not stop.signal:
+        try:
+            task = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            outcome = execute(task, mine)
+        except (Interrupted, KeyboardInterrupt):
+            outcome = _STOPPED
+        with suppress(OSError):
+            pipe.send(outcome)

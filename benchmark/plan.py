@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from results.store import identity
 
 Task = dict[str, Any]  # plain values: kind, identity, slug, asked, label, request
 
-WHOLE = Card("whole", "Whole set", "whole", "")
+WHOLE = Card(protocols.WHOLE, "Whole set", "whole", "")
 RANDOM_SUBSETS = 5  # at least: random subsets vary more than networks do
 EXPERTS_VERSION = 1  # raised when a change alters the experts a recipe yields
 
@@ -32,13 +32,16 @@ class Row:
     method: str
     factor: int | None = None
     control: bool = False
+    unasked: bool = False  # a variant that a preset adds: left out, with a note, where it cannot be had
 
     @property
     def name(self) -> str:
         return self.method if self.factor is None else f"{self.method}@f{self.factor}"
 
-    def overrides(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(given) | ({} if self.factor is None else {"factor": self.factor})
+    def overrides(self, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Settings from the command line; a control keeps to its own, whatever is asked of the method."""
+        asked = {} if self.control else dict(given.get(self.method) or {})
+        return asked | ({} if self.factor is None else {"factor": self.factor})
 
 
 def parse_row(text: str, *, control: bool = False) -> Row:
@@ -84,12 +87,12 @@ def build(config: RunConfig, progress: Callable[[str, int, int], None] | None = 
     """The whole grid as tasks. Raises the rooms' errors before anything runs: unknown names, an ipc too large, …"""
     rows = [parse_row(text) for text in config.methods]
     for text in config.variants:
-        if (row := parse_row(text)).method in {r.method for r in rows} and row not in rows:
+        row = replace(parse_row(text), unasked=True)
+        if row.method in {r.method for r in rows} and replace(row, unasked=False) not in rows:
             rows.append(row)
-    asked_for = {row.method for row in rows} | set(config.controls)
     for name in config.method:
         registry.get(name)
-        if name not in asked_for:
+        if name not in {row.method for row in rows}:
             raise BenchmarkError(
                 f"settings for '{name}', which is not run", where=f"method.{name}", next=f"add it: methods=[…,{name}]"
             )
@@ -109,6 +112,7 @@ class Cells:
 
     def __init__(self, config: RunConfig, plan: Plan, dataset: Dataset, entry: str, architecture: str) -> None:
         self.config, self.plan, self.dataset = config, plan, dataset
+        self.depends_on_batch: dict[str, bool] = {}
         self.architecture = self._architecture(architecture)
         self.evaluated_on = [self._architecture(name) for name in config.eval_architectures] or [self.architecture]
         kept, _ = datasets.hold_out(dataset.train, config.validation, dataset.fingerprint)
@@ -124,27 +128,40 @@ class Cells:
                     f"ipc {ipc} is more than the smallest class of {self.dataset.name} holds: {self.smallest_class}",
                     where=f"ipcs={self.config.ipcs}",
                 )
-            for row in self._with_controls(rows, ipc):
+            asked = [row for row in rows if row.method != WHOLE.name]
+            able = [(row, found) for row in asked if (found := self._resolve_or_leave_out(row, ipc))]
+            controls = self._controls(asked, {getattr(found.config, "factor", 1) for _, found in able})
+            able += [(row, found) for row in controls if (found := self._resolve_or_leave_out(row, ipc))]
+            for row, found in able:
                 for seed in self._seeds(row):
-                    self._condense_and_evaluate(row, ipc, seed)
+                    self._condense_and_evaluate(row, found, ipc, seed)
 
     # --- rows and seeds -----------------------------------------------------------------------------------------------
 
-    def _with_controls(self, rows: Sequence[Row], ipc: int) -> Iterator[Row]:
-        condensed = [row for row in rows if row.method != WHOLE.name]
-        yield from condensed
+    def _controls(self, asked: Sequence[Row], factors: set[int]) -> list[Row]:
+        """Plain random subsets, and mosaics for every factor that a row uses, unless they were asked for anyway."""
         if "random" not in self.config.controls:
-            return
-        factors = {1} | {getattr(self._resolve(row, ipc).config, "factor", 1) for row in condensed}
-        for factor in sorted(factors):
-            control = Row("random", None if factor == 1 else factor, control=True)
-            if replace(control, control=False) not in condensed:
-                yield control
+            return []
+        found = [Row("random", None if factor == 1 else factor, control=True) for factor in sorted({1, *factors})]
+        given = () if self.config.method.get("random") else asked
+        return [row for row in found if replace(row, control=False) not in given]
+
+    def _resolve_or_leave_out(self, row: Row, ipc: int) -> registry.Resolved | None:
+        """The row's settings; None, with a note, for a row nobody asked for that cannot be had at this ipc."""
+        try:
+            return self._resolve(row, ipc)
+        except BenchmarkError as error:
+            if not (row.unasked or row.control):
+                raise
+            self.plan.note(f"{row.name} is left out: {error.what}")
+            return None
 
     def _seeds(self, row: Row) -> list[int]:
         seeds = list(self.config.seeds)
         if row.method == "random":
-            seeds += [s for s in range(RANDOM_SUBSETS + len(seeds)) if s not in seeds][: RANDOM_SUBSETS - len(seeds)]
+            seeds += [s for s in range(RANDOM_SUBSETS + len(seeds)) if s not in seeds][
+                : max(0, RANDOM_SUBSETS - len(seeds))
+            ]
         return seeds
 
     def _resolve(self, row: Row, ipc: int) -> registry.Resolved:
@@ -154,7 +171,7 @@ class Cells:
             ipc=ipc,
             preset=self.config.preset,
             fraction=self.config.fraction,
-            overrides=row.overrides(self.config.method.get(row.method) or {}),
+            overrides=row.overrides(self.config.method),
         )
         needed = ipc * getattr(resolved.config, "factor", 1) ** 2
         if needed > self.smallest_class and getattr(resolved.config, "init", "random") != "noise":
@@ -168,11 +185,12 @@ class Cells:
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
-    def _condense_and_evaluate(self, row: Row, ipc: int, seed: int) -> None:
-        method, resolved = registry.get(row.method), self._resolve(row, ipc)
+    def _condense_and_evaluate(self, row: Row, resolved: registry.Resolved, ipc: int, seed: int) -> None:
+        method = registry.get(row.method)
         self.plan.note(*resolved.notes)
         constants = self._constants(method.constants(self.dataset.reference))
-        recipe = method.experts(resolved.config)
+        declined = method.unsupported(resolved.config, depends_on_batch=self.depends_on_batch[self.architecture])
+        recipe = None if declined else method.experts(resolved.config)
         experts = [self._prepare(recipe, constants, index) for index in range(recipe.count)] if recipe else []
         asked = {
             "method": row.method,
@@ -229,7 +247,14 @@ class Cells:
             "dataset": self._data(self.dataset.constants if shared else constants),
             **self._common(),
         }
-        known = label | {"condensed_with": self.architecture, "protocol": name}
+        if protocol.name.startswith("dc") and self.depends_on_batch[architecture]:
+            raise BenchmarkError(
+                "protocol dc trains networks with batch norm with an augmentation of its own, which is not built yet",
+                where=f"protocols=[{name}], {architecture}",
+                next="use protocols=[dsa]",
+            )
+        made_with = "" if condensed == WHOLE.name else self.architecture  # the whole set stands in every table
+        known = label | {"condensed_with": made_with, "protocol": name}
         self.plan.add("evaluate", f"{slug}-{name}-{architecture}", asked, known, self.request)
 
     def _evaluate_whole(self) -> None:
@@ -266,7 +291,8 @@ class Cells:
     def _architecture(self, name: str) -> str:
         shape = self.dataset.image_shape
         found = networks.default_architecture(shape) if name == "auto" else networks.canonical(name)
-        networks.build(found, shape, self.dataset.num_classes, torch.Generator())  # fails here, not in a task
+        built = networks.build(found, shape, self.dataset.num_classes, torch.Generator())  # fails here, not in a task
+        self.depends_on_batch[found] = built.depends_on_batch
         return found
 
     def _constants(self, owner: str) -> Constants:
@@ -292,8 +318,8 @@ class Cells:
         }
 
     def _label(self, row: Row, card: Card, resolved: registry.Resolved, ipc: int) -> dict[str, Any]:
-        overridden = self.config.method.get(row.method) or {}
-        variant = ", ".join(f"{key}={getattr(resolved.config, key)}" for key in sorted(overridden))
+        told = [key for key in resolved.changed if not (key == "factor" and row.factor)]
+        variant = ", ".join(f"{key}={getattr(resolved.config, key)}" for key in told)
         return self._dataset_label() | {
             "row": f"{row.name} ({variant})" if variant else row.name,
             "variant": variant,

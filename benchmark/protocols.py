@@ -9,6 +9,7 @@ from typing import Any
 from benchmark.errors import BenchmarkError, unknown
 from benchmark.training import Recipe, epochs_to_steps
 
+WHOLE = "whole"  # stands for the whole training set where a synthetic set is named
 WHOLE_EPOCHS = 60  # of the whole training set: a ceiling; the papers' own recipe is unknown
 
 

@@ -15,20 +15,22 @@ from rich.console import Console
 from benchmark import cli
 from benchmark.errors import BenchmarkError
 from results.aggregate import cells
+from results.files import writing
 from results.store import Store
 from results.tables import below, comparison_tables, render_rich, write_tables
 
 
 def report(composed: DictConfig) -> int:
     """Aggregate a store; returns the exit status (1 if some records could not be read)."""
-    out = Path(composed.out)
+    out = Path(composed.out).expanduser()
     if not out.is_dir():
         raise BenchmarkError(f"there is no store at {out}", where=f"out={out}", next="name the folder a run wrote to")
     records, problems = Store(out).records()
     if not records and not problems:
         raise BenchmarkError("the store holds no finished task yet", where=f"out={out}")
     folder = out / "report"
-    folder.mkdir(exist_ok=True)
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
     show_tables(records, folder, Console(soft_wrap=True))
     for problem in problems:
         cli.report(problem)

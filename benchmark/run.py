@@ -17,7 +17,7 @@ from benchmark.config import RunConfig, parse
 from benchmark.local import run_tasks
 from benchmark.progress import Screen
 from benchmark.report import show_tables
-from benchmark.tasks import Outcome, Runtime
+from benchmark.runtime import Outcome, Runtime
 from results.store import Store
 
 
@@ -33,7 +33,9 @@ def run(composed: DictConfig) -> int:
     if config.dry_run:
         return cli.DONE
     failures = do_all(planned, config, compute, workers, console)
-    records = [record for task in planned.tasks if (record := store.record(task)) is not None]
+    # A record says how its first run called things; these tables say it as this run was asked.
+    found = ((task, store.record(task)) for task in planned.tasks)
+    records = [record | {"label": task["label"]} for task, record in found if record is not None]
     show_tables(records, Path(config.out), console)
     for name, outcome in failures:
         console.print(f"{outcome.status}: {name}\n  {outcome.message}", markup=False, highlight=False)
@@ -57,7 +59,7 @@ def do_all(
     with Screen(console, len(planned.tasks)) as screen:
 
         def ended(name: str, outcome: Outcome) -> None:
-            screen.end(name, outcome.status if outcome.status == "done" and outcome.new else _worded(outcome))
+            screen.end(name, _worded(outcome))
             if outcome.status != "done":
                 failures.append((name, outcome))
 
@@ -79,7 +81,7 @@ def describe(planned: plan.Plan, store: Store, config: RunConfig, compute: Compu
 
 
 def _worded(outcome: Outcome) -> str:
-    known = "was done before" if outcome.status == "done" else outcome.status
+    known = outcome.status if outcome.new or outcome.status != "done" else "was done before"
     return f"{known}: {outcome.message}" if outcome.message else known
 
 

@@ -74,9 +74,13 @@ class Origin:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A method's settings for one cell, where each value comes from, and what a person should be told."""
+    """A method's settings for one cell, where each value comes from, and what a person should be told.
+
+    `changed` names the settings in which the overrides differ from the preset.
+    """
 
     config: Settings
+    changed: tuple[str, ...]
     origins: Mapping[str, Origin]
     notes: tuple[str, ...]
     fraction: float  # of the published iterations that this configuration runs
@@ -103,12 +107,14 @@ def resolve(
     config = config.scaled(fraction)
     if fraction < 1 and published is not None:
         notes.append(f"{name}: {asdict(config)['iterations']:,} of the paper's {published:,} iterations")
+    changed: tuple[str, ...] = ()
     if overrides:
         base = {spec.name: getattr(config, spec.name) for spec in fields(config)}
         config = _typed(method, base | dict(overrides), where=f"method.{name}")
-        origins |= {key: Origin("command line", "ours") for key in overrides}
+        changed = tuple(key for key in sorted(overrides) if getattr(config, key) != base[key])
+        origins |= {key: Origin("command line", "ours") for key in changed}
     done = asdict(config).get("iterations", published)
-    return Resolved(config, origins, tuple(notes), done / published if published else 1.0)
+    return Resolved(config, changed, origins, tuple(notes), done / published if published else 1.0)
 
 
 def _preset(

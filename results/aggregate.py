@@ -265,7 +265,7 @@ def device(environment: Json) -> str:
     """What timings depend on: hardware, threads of a CPU, and whether other tasks ran on it."""
     name = str(environment.get("device") or "unknown device")
     threads = environment.get("threads")
-    if threads and "cpu" in name.lower():
+    if threads and (environment.get("device_type") == "cpu" or "cpu" in name.lower()):
         name += f" × {threads} thread{'s' if threads > 1 else ''}"
     return name + (" (shared)" if environment.get("shared") else "")
 

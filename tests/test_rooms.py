@@ -22,9 +22,11 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("training",),
     ("works", "protocols"),
     ("crank",),
+    ("runtime",),
+    ("kinds",),
+    ("tasks",),
     ("config",),
     ("plan",),
-    ("tasks",),
     ("local",),
     ("progress", "cli", "report", "run"),
 )
