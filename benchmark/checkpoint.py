@@ -79,6 +79,8 @@ def load_tree(path: Path, device: torch.device | str = "cpu") -> Tree:
 def _split(tree: Mapping[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Tree:
     values: Tree = {}
     for key, value in tree.items():
+        if "/" in key:
+            raise ValueError(f"a key of a tree cannot hold '/': {key!r}")
         if isinstance(value, Tensor):
             tensors[f"{prefix}{key}"] = value
         elif isinstance(value, Mapping):

@@ -10,9 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from benchmark import config
 from benchmark.errors import BenchmarkError
@@ -31,20 +29,23 @@ def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here whole, not printed by Hydra
     config.register()
     statuses: list[int] = []
+    composing = True  # whatever Hydra raises meanwhile, of whatever type, is about the command line
 
     def guarded(composed: DictConfig) -> None:
+        nonlocal composing
+        composing = False
         try:
             statuses.append(command(composed))
         except OURS as error:
             report(error)
             statuses.append(WRONG_REQUEST)
+        composing = True
 
     try:
         hydra.main(version_base="1.3", config_path="pkg://benchmark.conf", config_name=name)(guarded)()
-    except OURS as error:
-        report(error)
-        statuses.append(WRONG_REQUEST)
-    except (HydraException, OmegaConfBaseException) as error:
+    except Exception as error:
+        if not composing:
+            raise
         report(_composition(error))
         statuses.append(WRONG_REQUEST)
     except KeyboardInterrupt:
@@ -76,4 +77,5 @@ def _composition(error: Exception) -> BenchmarkError:
     preset = re.search(r"Could not find 'preset/([^']+)'", text)
     if preset:
         return BenchmarkError(f"no preset '{preset[1]}'.", where=f"preset={preset[1]}", next="known: paper, quick")
-    return BenchmarkError(text.splitlines()[0], where="command line", next="see --help; quote brackets in zsh")
+    said = f"command line: {' '.join(sys.argv[1:])}"
+    return BenchmarkError(text.partition("\n")[0], where=said, next="see --help; quote brackets in zsh")

@@ -118,6 +118,9 @@ def _scratch() -> str:
 def parse(config: DictConfig) -> RunConfig:
     """The composed configuration as checked plain values. Raises BenchmarkError for a value of the wrong type."""
     values = {spec.name: config[spec.name] for spec in fields(RunConfig)}
+    for name in config:
+        if name not in values:
+            raise unknown("setting", str(name), values, where="command line")
     try:
         parsed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), values))
     except OmegaConfBaseException as error:

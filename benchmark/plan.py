@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmark import datasets, networks, protocols
+from benchmark import augment, datasets, networks, protocols
 from benchmark.config import RunConfig
 from benchmark.datasets import Constants, Dataset
 from benchmark.errors import BenchmarkError
@@ -173,6 +173,8 @@ class Cells:
             fraction=self.config.fraction,
             overrides=row.overrides(self.config.method),
         )
+        if strategy := getattr(resolved.config, "augment", None):
+            augment.parse(strategy)
         needed = ipc * getattr(resolved.config, "factor", 1) ** 2
         if needed > self.smallest_class and getattr(resolved.config, "init", "random") != "noise":
             raise BenchmarkError(

@@ -32,7 +32,8 @@ def save_set(path: Path, synthetic: SyntheticSet) -> str:
 def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
     """Read a set that `save_set` wrote. Raises BenchmarkError for anything else."""
     tensors, card = load_tensors(path, device)
-    if not {"images", "labels"} <= tensors.keys() or not {"ipc", "factor"} <= card.keys():
+    known = isinstance(card, dict) and {"ipc", "factor", "training", "made by"} <= card.keys()
+    if not known or not {"images", "labels"} <= tensors.keys():
         raise BenchmarkError(f"{path.name} is not a synthetic set of this project", where=str(path.parent))
     return SyntheticSet(
         tensors["images"], tensors["labels"], card["ipc"], card["factor"], card["training"], card["made by"]

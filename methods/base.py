@@ -6,6 +6,7 @@ pixel units (0..1 nominal) unless a name says `normalised`.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -178,6 +179,8 @@ class Settings:
     def __post_init__(self) -> None:
         for spec in fields(self):
             options, value = spec.metadata.get("options"), getattr(self, spec.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise MethodError(f"{spec.name} must be a finite number, got {value}", where=spec.name)
             if options and value not in options:
                 raise MethodError(f"{spec.name} must be one of {', '.join(options)}, got {value!r}", where=spec.name)
 

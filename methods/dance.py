@@ -76,7 +76,7 @@ class DANCEConfig(Settings):
             self.require(name, above=0)
         self.require("momentum", least=0, below=1)
         if self.alignment == "off" and not self.calibration:
-            raise MethodError("alignment=off with calibration=off leaves nothing to learn", where="method.dance")
+            raise MethodError("alignment=off with calibration=off leaves nothing to learn", where="calibration")
 
     @classmethod
     def tiny(cls) -> Self:
