@@ -75,22 +75,11 @@ class Job:
             "index": asked["index"],
             "pool_seed": asked["pool_seed"],
         }
-        network = self._network(seeds.generator("expert-network", **roles))
-        normalise = self._normaliser()
-        training = Training(
-            network,
-            images,
-            labels,
-            recipe,
-            self.compute,
-            normalise,
-            lambda role, index: seeds.generator(f"expert-{role}", **roles, at=index),
-            flip=asked["dataset"]["flip"],
-        )
+        training = self._training("expert", roles, images, labels, recipe)
         work = ExpertTraining(training)
         turned = self.turn(work)
         save_tensors(self.folder / "experts.safetensors", work.tensors(), {"expert": dict(asked)})
-        fit = accuracy(network, Split(images, labels), self.compute, normalise)
+        fit = accuracy(training.network, Split(images, labels), self.compute, training.normalise)
         return self.commit("ok", {"train_accuracy": fit}, turned, work.total_steps)
 
     def condense(self) -> Outcome:
@@ -137,7 +126,6 @@ class Job:
             stored = load_set(self._artefact("condense", asked["set"], "synthetic.safetensors"), self.compute.device)
             images, labels = stored.decode()
             recipe = protocol.recipe(len(stored.labels), len(labels))
-        normalise = self._normaliser()
         roles = {
             "dataset": data.fingerprint,
             "architecture": asked["architecture"],
@@ -147,19 +135,9 @@ class Job:
 
         def new_training(index: int) -> Training:
             # The method is no part of these seeds: every method's set meets the same initial weights.
-            network = self._network(seeds.generator("evaluation-network", **roles, network=index))
-            return Training(
-                network,
-                images,
-                labels,
-                recipe,
-                self.compute,
-                normalise,
-                lambda role, at: seeds.generator(f"evaluation-{role}", **roles, network=index, at=at),
-                flip=asked["dataset"]["flip"],
-            )
+            return self._training("evaluation", roles | {"network": index}, images, labels, recipe)
 
-        work = Evaluation(new_training, asked["networks"], data.test, withheld, self.compute, normalise)
+        work = Evaluation(new_training, asked["networks"], data.test, withheld, self.compute, self._normaliser())
         turned = self.turn(work)
         result = {
             "accuracies": work.accuracies,
@@ -171,6 +149,21 @@ class Job:
         return self.commit("ok", result, turned, work.total_steps)
 
     # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _training(
+        self, use: str, roles: Mapping[str, Any], images: torch.Tensor, labels: torch.Tensor, recipe: Recipe
+    ) -> Training:
+        """A fresh network about to learn; its weights and every draw come from `use` and `roles` alone."""
+        return Training(
+            self._network(seeds.generator(f"{use}-network", **roles)),
+            images,
+            labels,
+            recipe,
+            self.compute,
+            self._normaliser(),
+            lambda draw, at: seeds.generator(f"{use}-{draw}", **roles, at=at),
+            flip=self.asked["dataset"]["flip"],
+        )
 
     def turn(self, work: Work, seconds: float = 0.0) -> Turned:
         return turn(

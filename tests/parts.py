@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import torch
 
 from benchmark import seeds
@@ -18,3 +21,12 @@ def make_images(classes: int, each: int, shape: tuple[int, int, int], seed: int 
     base = torch.linspace(40, 200, classes)[labels].view(-1, 1, 1, 1)
     images = base + 40 * torch.randn(classes * each, *shape, generator=draw)
     return Split(images.clamp(0, 255).to(torch.uint8), labels)
+
+
+def outcome(out: Path) -> dict[str, object]:
+    """All that must not depend on interruptions: the bytes of what was made, and every network's accuracy."""
+    made: dict[str, object] = {path.relative_to(out).as_posix(): path.read_bytes()
+                               for path in sorted(out.glob("*/*/*.safetensors"))}  # fmt: skip
+    for path in out.glob("evaluate/*/record.json"):
+        made[path.parent.name] = json.loads(path.read_text())["result"]["accuracies"]
+    return made

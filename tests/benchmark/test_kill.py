@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from parts import outcome
+
 REQUEST = [
     "methods=[dance]", "ipcs=[2]", "controls=[]", "networks=2", "workers=1", "threads=1", "checkpoint_seconds=0.05",
     "method.dance.iterations=40", "method.dance.experts=1", "method.dance.pretrain_epochs=6",
@@ -45,15 +47,6 @@ def stop_in(kind: str, number: signal.Signals, out: Path) -> int:
     text, _ = process.communicate(timeout=60)
     assert "Traceback" not in text, text
     return process.returncode
-
-
-def outcome(out: Path) -> dict[str, object]:
-    """All that must not depend on interruptions: the bytes of what was made, and every network's accuracy."""
-    made: dict[str, object] = {path.relative_to(out).as_posix(): path.read_bytes()
-                               for path in sorted(out.glob("*/*/*.safetensors"))}  # fmt: skip
-    for path in out.glob("evaluate/*/record.json"):
-        made[path.parent.name] = json.loads(path.read_text())["result"]["accuracies"]
-    return made
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from parts import outcome
+
 REQUEST = [
     "methods=[dance]", "ipcs=[2]", "seeds=[0,1]", "controls=[]", "networks=1", "threads=1", "checkpoint_seconds=0.05",
     "method.dance.iterations=120", "method.dance.experts=2", "method.dance.pretrain_epochs=2",
@@ -82,15 +84,6 @@ def alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state not in "ZX"
-
-
-def outcome(out: Path) -> dict[str, object]:
-    """All that must not depend on how tasks were done: the bytes that were made, and every network's accuracy."""
-    made: dict[str, object] = {path.relative_to(out).as_posix(): path.read_bytes()
-                               for path in sorted(out.glob("*/*/*.safetensors"))}  # fmt: skip
-    for path in out.glob("evaluate/*/record.json"):
-        made[path.parent.name] = json.loads(path.read_text())["result"]["accuracies"]
-    return made
 
 
 def attempts(out: Path) -> list[str]:
