@@ -87,7 +87,7 @@ class Job:
         asked, data = self.asked, self._data()
         method = registry.get(asked["method"])
         config = method.Config(**asked["settings"])
-        scratch = self._network(seeds.generator("scratch"))
+        scratch = self._network(seeds.generator("scratch")).requires_grad_(False)
         if reason := method.unsupported(config, depends_on_batch=scratch.depends_on_batch):
             return self.commit("unsupported", {}, Turned(0.0, {}), 0, reason)
         for expert in asked["experts"]:
@@ -96,7 +96,7 @@ class Job:
         kept, _ = datasets.hold_out(data.train, asked["validation"], data.fingerprint)
         problem = ConcreteProblem(
             RealImages(kept, data.num_classes, self.compute.device),
-            [self._expert(identity) for identity in asked["experts"]],
+            [self._expert(identity, scratch) for identity in asked["experts"]],
             self.compute,
             self._normaliser(),
             ipc=asked["ipc"],
@@ -205,14 +205,13 @@ class Job:
         built = networks.build(self.asked["architecture"], data.image_shape, data.num_classes, generator)
         return built.to(self.compute.device)
 
-    def _expert(self, identity: str) -> TrainedExpert:
+    def _expert(self, identity: str, scratch: networks.Network) -> TrainedExpert:
         path = self._artefact("prepare", identity, "experts.safetensors")
         tensors, _ = load_tensors(path, self.compute.device)
         both = {
             part: {name.removeprefix(f"{part}/"): t for name, t in tensors.items() if name.startswith(f"{part}/")}
             for part in ("initial", "trained")
         }
-        scratch = self._network(seeds.generator("scratch")).requires_grad_(False)
         return TrainedExpert(scratch, both["initial"], both["trained"])
 
     def _artefact(self, kind: str, identity: str, name: str) -> Path:
