@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import torch
 
 from benchmark import augment, datasets, networks, protocols
 from benchmark.config import RunConfig
-from benchmark.datasets import Constants, Dataset
+from benchmark.datasets import Constants, Outline
+from benchmark.datasets.base import Progress
 from benchmark.errors import BenchmarkError
 from methods import registry
 from methods.base import Card, ExpertRecipe
@@ -63,6 +64,7 @@ class Plan:
 
     by_identity: dict[str, Task] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    outlines: dict[str, Outline] = field(default_factory=dict)  # by the dataset's name
 
     @property
     def tasks(self) -> list[Task]:
@@ -83,7 +85,7 @@ class Plan:
         return [task for task in self.tasks if task["kind"] == kind]
 
 
-def build(config: RunConfig, progress: Callable[[str, int, int], None] | None = None) -> Plan:
+def build(config: RunConfig, progress: Progress | None = None) -> Plan:
     """The whole grid as tasks. Raises the rooms' errors before anything runs: unknown names, an ipc too large, …"""
     rows = [parse_row(text) for text in config.methods]
     for text in config.variants:
@@ -101,22 +103,31 @@ def build(config: RunConfig, progress: Callable[[str, int, int], None] | None = 
 
     plan = Plan()
     for entry in config.datasets:
-        dataset = datasets.load(entry, Path(config.data_root), progress)
+        outline = _outline(entry, config, plan, progress)
         for architecture in config.architectures:
-            Cells(config, plan, dataset, entry, architecture).add(rows)
+            Cells(config, plan, outline, entry, architecture).add(rows)
     return plan
+
+
+def _outline(entry: str, config: RunConfig, plan: Plan, progress: Progress | None) -> Outline:
+    """The dataset, fetched and decoded if it is not yet; a dry run takes what is there, else the dataset's card."""
+    root = Path(config.data_root)
+    found = datasets.outline(entry, root, progress) if config.dry_run else datasets.load(entry, root, progress).outline
+    if not found.seen:
+        plan.note(f"{found.name} is not decoded yet: planned from its card, as if nothing of it were done")
+    plan.outlines[found.name] = found
+    return found
 
 
 class Cells:
     """Everything planned for one dataset and one condensing architecture."""
 
-    def __init__(self, config: RunConfig, plan: Plan, dataset: Dataset, entry: str, architecture: str) -> None:
+    def __init__(self, config: RunConfig, plan: Plan, dataset: Outline, entry: str, architecture: str) -> None:
         self.config, self.plan, self.dataset = config, plan, dataset
         self.depends_on_batch: dict[str, bool] = {}
         self.architecture = self._architecture(architecture)
         self.evaluated_on = [self._architecture(name) for name in config.eval_architectures] or [self.architecture]
-        kept, _ = datasets.hold_out(dataset.train, config.validation, dataset.fingerprint)
-        self.smallest_class = int(torch.bincount(kept.labels, minlength=dataset.num_classes).min())
+        self.smallest_class = min(datasets.kept_counts(dataset.train, config.validation))
         self.request = {"dataset": _absolute(entry), "data_root": str(Path(config.data_root).absolute())}
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -314,9 +325,10 @@ class Cells:
     def _dataset_label(self) -> dict[str, Any]:
         return {
             "dataset": self.dataset.name,
+            "dataset_title": self.dataset.title,
             "reference": self.dataset.reference,
             "num_classes": self.dataset.num_classes,
-            "train_images": len(self.dataset.train.labels),
+            "train_images": sum(self.dataset.train),
         }
 
     def _label(self, row: Row, card: Card, resolved: registry.Resolved, ipc: int) -> dict[str, Any]:
@@ -336,4 +348,4 @@ class Cells:
 
 def _absolute(entry: str) -> str:
     """A dataset's name as it is, a path so that a task finds it from any folder."""
-    return entry if entry in datasets.KNOWN else str(Path(entry).expanduser().absolute())
+    return entry if datasets.key_of(entry) else str(Path(entry).expanduser().absolute())

@@ -17,9 +17,17 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 LINE_SECONDS = 15.0  # between plain lines of one task
 DRAW_SECONDS = 0.1  # between two looks at one bar, however fast the steps are
+
+
+def print_whole(console: Console, table: Table) -> None:
+    """Print a table at the width it needs: a narrow terminal wraps its lines, nothing is cut."""
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    wide = Console(file=console.file, width=max(console.width, needed), force_terminal=console.is_terminal)
+    wide.print(table)
 
 
 @dataclass
@@ -31,6 +39,41 @@ class Shown:
     first: tuple[float, int] | None = None
     drawn: float = 0.0
     line: float = field(default_factory=time.monotonic)
+
+
+class Reading:
+    """How far fetching and decoding a dataset is: called as `datasets.base.Progress`, inside a `with`."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.shown: dict[str, TaskID] = {}
+        self.line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.bars.stop()
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        if label not in self.shown:
+            for over in self.shown.values():
+                self.bars.remove_task(over)
+            self.shown = {label: self.bars.add_task(label, total=total or None)}
+        self.bars.update(self.shown[label], completed=done, total=total or None)
+        if not self.console.is_terminal and time.monotonic() - self.line >= LINE_SECONDS:
+            self.line = time.monotonic()
+            self.console.print(f"{label}: {done:,}" + (f" of {total:,}" if total else ""), highlight=False)
 
 
 class Screen:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from benchmark import cli
 from benchmark.errors import BenchmarkError
+from benchmark.progress import print_whole
 from results.aggregate import cells
 from results.files import writing
 from results.store import Store
@@ -44,11 +45,7 @@ def show_tables(records: Sequence[Mapping[str, Any]], folder: Path, console: Con
         console.print("no evaluation is finished yet", highlight=False)
         return
     for table in comparison_tables(found):
-        shown = render_rich(table)
-        # A table is never cut to fit: a narrow terminal wraps its lines.
-        needed = console.measure(shown, options=console.options.update(max_width=1000)).maximum
-        wide = Console(file=console.file, width=max(console.width, needed), force_terminal=console.is_terminal)
-        wide.print(shown)
+        print_whole(console, render_rich(table))
         console.print("\n".join(below(table)), markup=False, highlight=False, soft_wrap=True)
     written = write_tables(found, folder)
     console.print("written: " + ", ".join(str(path) for path in written), markup=False, highlight=False)

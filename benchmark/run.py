@@ -15,7 +15,7 @@ from benchmark import cli, plan
 from benchmark.compute import Compute, choose_compute
 from benchmark.config import RunConfig, parse
 from benchmark.local import run_tasks
-from benchmark.progress import Screen
+from benchmark.progress import Reading, Screen
 from benchmark.report import show_tables
 from benchmark.runtime import Outcome, Runtime
 from results.store import Store
@@ -26,8 +26,8 @@ def run(composed: DictConfig) -> int:
     config = parse(composed)
     compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers)
     console = Console(soft_wrap=True)
-    with console.status("reading datasets") as status:
-        planned = plan.build(config, lambda label, done, total: status.update(f"{label}: {done:,} of {total:,}"))
+    with Reading(console) as reading:
+        planned = plan.build(config, reading)
     store = Store(Path(config.out))
     console.print(describe(planned, store, config, compute, workers), markup=False, highlight=False)
     if config.dry_run:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from pathlib import Path
 
-from benchmark.datasets.base import Constants, Dataset, Progress, Split, fingerprint
+from benchmark.datasets import named
+from benchmark.datasets.base import Constants, Dataset, Outline, Progress, Split
 from benchmark.datasets.folders import load_folder
-from benchmark.datasets.holdout import hold_out
-from benchmark.datasets.known import KNOWN, Known, constants_of
-from benchmark.errors import BenchmarkError, unknown
+from benchmark.datasets.holdout import hold_out, kept_counts
+from benchmark.datasets.known import KNOWN, Known, constants_of, key_of
 
-__all__ = ["KNOWN", "Constants", "Dataset", "Known", "Split", "constants_of", "hold_out", "load"]
+__all__ = [
+    "KNOWN",
+    "Constants",
+    "Dataset",
+    "Known",
+    "Outline",
+    "Split",
+    "constants_of",
+    "hold_out",
+    "kept_counts",
+    "key_of",
+    "load",
+    "outline",
+    "prepare",
+]
 
 
 def load(entry: str, data_root: Path, progress: Progress | None = None) -> Dataset:
@@ -21,31 +33,19 @@ def load(entry: str, data_root: Path, progress: Progress | None = None) -> Datas
     Downloads and decoded images are kept under `data_root`. `progress(label, done, total)` is called now and then.
     Raises BenchmarkError, and nothing else, for what a person must put right.
     """
-    root = Path(data_root).expanduser()
-    if entry in KNOWN:
-        return _load_known(entry, root, progress)
-    if _is_path(entry):
-        return load_folder(entry, root, progress)
-    error = unknown("dataset", entry, KNOWN, where="datasets")
-    raise BenchmarkError(error.what, where=error.where, next=f"{error.next}; or the path of a folder, as ./{entry}")
+    root, key = Path(data_root).expanduser(), key_of(entry)
+    return named.load(key, root, progress) if key else load_folder(entry, root, progress)
 
 
-def _is_path(entry: str) -> bool:
-    separated = os.sep in entry or bool(os.altsep and os.altsep in entry)
-    return separated or entry.startswith((".", "~")) or (entry != "" and Path(entry).is_dir())
+def prepare(entry: str, data_root: Path, progress: Progress | None = None) -> Dataset:
+    """`load`, with everything fetched, unpacked and repaired first that can be. Raises BenchmarkError."""
+    root, key = Path(data_root).expanduser(), key_of(entry)
+    return named.prepare(key, root, progress) if key else load_folder(entry, root, progress)
 
 
-def _load_known(name: str, data_root: Path, progress: Progress | None) -> Dataset:
-    known = KNOWN[name]
-    content = importlib.import_module(known.reader).read(name, data_root, progress)
-    return Dataset(
-        name=name,
-        like=None,
-        train=content.train,
-        test=content.test,
-        classes=content.classes,
-        constants=known.constants,
-        flip=known.flip,
-        fingerprint=fingerprint(content),
-        source=content.source,
-    )
+def outline(entry: str, data_root: Path, progress: Progress | None = None) -> Outline:
+    """What a plan must know of a dataset, without fetching or decoding a known one: its card stands in for it."""
+    root, key = Path(data_root).expanduser(), key_of(entry)
+    if key and not named.cached(key, root):
+        return named.from_card(key)
+    return load(entry, root, progress).outline

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmark.errors import BenchmarkError
 
-Progress = Callable[[str, int, int], None]  # what is being done, how many are done, how many there are
+Progress = Callable[[str, int, int], None]  # what is being done, how many are done, how many there are (0: unknown)
 
 _CHUNK = 1024  # images counted at a time: np.bincount widens its input to 8 bytes a pixel
 
@@ -42,6 +42,10 @@ class Split:
         """The images and labels at `indices` (int64), copied."""
         return type(self)(self.images[indices], self.labels[indices])
 
+    def counts(self, num_classes: int) -> tuple[int, ...]:
+        """Images of each class."""
+        return tuple(torch.bincount(self.labels, minlength=num_classes).tolist())
+
 
 @dataclass(frozen=True, eq=False)
 class Content:
@@ -58,16 +62,62 @@ class Content:
         return channels, height, width
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """A dataset as the referee uses it.
+class Source(Protocol):
+    """Files of a dataset that are there, not read yet."""
 
-    like: the known dataset whose settings and published numbers apply, or None. flip: may images be mirrored.
-    fingerprint: sha256 of pixels, labels and class names: equal images, equal fingerprint, whatever the folder's name.
+    @property
+    def kind(self) -> str:
+        """What they are and where, in words."""
+        ...
+
+    def read(self, progress: Progress | None) -> Content:
+        """Both splits. Raises BenchmarkError for what a person must put right."""
+        ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a look at a dataset's files found: `what` in words, and `next`, the cure, where something is wrong."""
+
+    ok: bool
+    what: str
+    next: str = ""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """All that a plan must know of a dataset: everything but its images.
+
+    name: as tables print it, with its split where there are several. title: as papers print it. reference: the known
+    dataset whose settings and published numbers apply, or `name`. flip: may images be mirrored. train, test: images of
+    each class. fingerprint: sha256 of pixels, labels and class names: equal images, equal fingerprint, whatever the
+    folder's name. seen: False for a card whose images are not there; its fingerprint then stands for no images.
     """
 
     name: str
+    title: str
+    reference: str
+    constants: Constants
+    flip: bool
+    image_shape: tuple[int, int, int]  # (ch, H, W)
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+    fingerprint: str
+    seen: bool = True
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.train)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A dataset as the referee uses it. like: the known dataset it was said to be like, or None."""
+
+    name: str
+    title: str
     like: str | None
+    reference: str
     train: Split
     test: Split
     classes: tuple[str, ...]
@@ -87,9 +137,12 @@ class Dataset:
         return channels, height, width
 
     @property
-    def reference(self) -> str:
-        """The dataset whose published settings and numbers apply."""
-        return self.like or self.name
+    def outline(self) -> Outline:
+        train, test = (split.counts(self.num_classes) for split in (self.train, self.test))
+        return Outline(
+            self.name, self.title, self.reference, self.constants, self.flip, self.image_shape, train, test,
+            self.fingerprint,
+        )  # fmt: skip
 
 
 def fingerprint(content: Content) -> str:
@@ -128,5 +181,7 @@ def statistics(images: Tensor, *, where: str = "") -> Constants:
 
 
 def to_split(images: np.ndarray | Tensor, labels: np.ndarray | Tensor | list[int]) -> Split:
-    """A Split of contiguous uint8 (N, ch, H, W) and int64 (N,)."""
+    """A Split of contiguous uint8 (N, ch, H, W) and int64 (N,). Raises ValueError unless there are as many of both."""
+    if len(images) != len(labels):
+        raise ValueError(f"{len(images):,} images and {len(labels):,} labels")
     return Split(torch.as_tensor(images).contiguous(), torch.as_tensor(labels, dtype=torch.int64))

@@ -31,28 +31,41 @@ def cache_file(data_root: Path, name: str, folder: Path, listing: Listing) -> Pa
     return data_root / "cache" / f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
 
 
+def known_file(data_root: Path, name: str) -> Path:
+    """Where the decoded images of a known dataset are kept.
+
+    Its images never change, so the files they came from are not looked at again, and may be deleted.
+    """
+    return data_root / "cache" / f"{name}-v{VERSION}.safetensors"
+
+
 def remembered(path: Path, source: str, build: Callable[[], Content]) -> tuple[Content, str]:
     """The content cached at `path`, or else what `build` answers, cached; with its fingerprint.
 
-    A damaged cache is deleted and built again, which `source` then says. Raises BenchmarkError when the cache cannot
-    be written.
+    The images are a view of the file: pages of it are read when they are looked at, and shared by all processes. A
+    damaged cache is deleted and built again, which `source` then says. Raises BenchmarkError when the cache cannot be
+    written.
     """
-    damaged = False
-    if path.exists():
-        found = _read(path, source)
-        if found:
-            return found
-        damaged = True
-        _delete(path)
-    content = build()
-    mark = fingerprint(content)
-    _write(path, content, mark)
+    damaged = path.exists()
+    if damaged and (found := recall(path, source)):
+        return found
     if damaged:
+        _delete(path)
         source = f"{source}; the cached images were damaged and have been decoded again"
-    return Content(content.train, content.test, content.classes, source), mark
+    content = build()
+    _write(path, content, fingerprint(content))
+    del content  # the file is all that is kept of it
+    found = recall(path, source)
+    if found is None:
+        raise BenchmarkError(
+            f"{path} is not what was written to it a moment ago",
+            where=f"data_root, {path.parent.parent}",
+            next="look at the disk, or set data_root=PATH to a folder on another one",
+        )
+    return found
 
 
-def _read(path: Path, source: str) -> tuple[Content, str] | None:
+def recall(path: Path, source: str) -> tuple[Content, str] | None:
     """What is cached, or None when it is damaged: cut short, overwritten, or not what was written."""
     try:
         with safe_open(path, framework="pt") as file:

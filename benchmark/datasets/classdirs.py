@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,9 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".t
 TEST_NAMES = ("test", "val", "valid", "validation")
 
 
+Classes = Mapping[str, Sequence[Path]]  # class name to its image files, in the order of the labels
+
+
 @dataclass(frozen=True)
 class ClassFolders:
     """A folder with class folders; `train` and `test` are the two split folders."""
@@ -23,14 +26,15 @@ class ClassFolders:
     folder: Path
     train: Path
     test: Path
+    side: int | None = None  # to which images are resized and cut
 
     @classmethod
-    def find(cls, folder: Path) -> ClassFolders | None:
+    def find(cls, folder: Path, side: int | None = None) -> ClassFolders | None:
         """The layout, or None when `folder` has neither a train nor a test folder. BenchmarkError when one lacks."""
         train = folder / "train"
         tests = [folder / name for name in TEST_NAMES if (folder / name).is_dir()]
         if train.is_dir() and tests:
-            return cls(folder, train, tests[0])
+            return cls(folder, train, tests[0], side)
         if not train.is_dir() and not tests:
             return None
         there, missing = (train, "test (or val)") if train.is_dir() else (tests[0], "train")
@@ -50,13 +54,12 @@ class ClassFolders:
 
     def read(self, progress: Progress | None) -> Content:
         """Both splits decoded, class by class, in the order of the file names."""
-        train, test = self._splits().values()
-        first = decode(_encoded(self.folder, train), _count(train), f"decoding {self.train.name}", progress=progress)
-        second = decode(
-            _encoded(self.folder, test), _count(test), f"decoding {self.test.name}", like=first, progress=progress
-        )
-        images = common_mode(first, second)
-        return Content(to_split(images[0], _labels(train)), to_split(images[1], _labels(test)), tuple(train), "")
+        return read_classes(self.folder, *self._splits().values(), side=self.side, kind=self.kind, progress=progress)
+
+    def images(self) -> Iterator[Encoded]:
+        """Every image of both splits, not decoded."""
+        for split in self._splits().values():
+            yield from encoded(self.folder, split)
 
     def _splits(self) -> dict[str, dict[str, list[Path]]]:
         train, test = _classes(self.train), _classes(self.test)
@@ -73,12 +76,29 @@ class ClassFolders:
         return {"train": train, "test": test}
 
 
+def read_classes(
+    folder: Path, train: Classes, test: Classes, *, side: int | None, kind: str, progress: Progress | None
+) -> Content:
+    """Both splits decoded, class by class; `train` and `test` have the same classes in the same order."""
+    first = decode(encoded(folder, train), _count(train), "decoding train", side=side, progress=progress)
+    second = decode(encoded(folder, test), _count(test), "decoding test", side=side, like=first, progress=progress)
+    images = common_mode(first, second)
+    return Content(to_split(images[0], _labels(train)), to_split(images[1], _labels(test)), tuple(train), kind)
+
+
+def encoded(folder: Path, split: Classes) -> Iterator[Encoded]:
+    """The images of a split, not decoded, each called by its path within `folder`."""
+    for paths in split.values():
+        for path in paths:
+            yield Encoded(str(path.relative_to(folder)), path)
+
+
 def holds_images(folder: Path) -> bool:
     """Does an image file lie directly in the folder?"""
-    return any(child.suffix.lower() in SUFFIXES for child in _children(folder))
+    return any(child.suffix.lower() in SUFFIXES for child in children(folder))
 
 
-def _children(folder: Path) -> list[Path]:
+def children(folder: Path) -> list[Path]:
     """What lies in a folder, by name; what is hidden (.DS_Store, .ipynb_checkpoints) does not count."""
     return sorted((child for child in folder.iterdir() if not child.name.startswith(".")), key=lambda path: path.name)
 
@@ -86,9 +106,9 @@ def _children(folder: Path) -> list[Path]:
 def _classes(split: Path) -> dict[str, list[Path]]:
     """Class name to its image files, both sorted by name. Raises BenchmarkError when there are none."""
     found = {}
-    for child in _children(split):
+    for child in children(split):
         if child.is_dir():
-            found[child.name] = _images(child)
+            found[child.name] = images_of(child)
         elif child.suffix.lower() in SUFFIXES:
             raise BenchmarkError(
                 f"{child.name} lies directly in {split}, so its class is unknown",
@@ -102,8 +122,9 @@ def _classes(split: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _images(folder: Path) -> list[Path]:
-    inside = _children(folder)
+def images_of(folder: Path) -> list[Path]:
+    """The image files in a class folder, by name. Raises BenchmarkError when there are none."""
+    inside = children(folder)
     images = [path for path in inside if path.suffix.lower() in SUFFIXES]
     if images:
         return images
@@ -118,15 +139,9 @@ def _images(folder: Path) -> list[Path]:
     raise BenchmarkError(what, where=str(folder), next=cure)
 
 
-def _count(split: dict[str, list[Path]]) -> int:
+def _count(split: Classes) -> int:
     return sum(len(paths) for paths in split.values())
 
 
-def _labels(split: dict[str, list[Path]]) -> np.ndarray:
+def _labels(split: Classes) -> np.ndarray:
     return np.repeat(np.arange(len(split)), [len(paths) for paths in split.values()])
-
-
-def _encoded(folder: Path, split: dict[str, list[Path]]) -> Iterator[Encoded]:
-    for paths in split.values():
-        for path in paths:
-            yield Encoded(str(path.relative_to(folder)), path)

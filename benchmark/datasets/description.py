@@ -1,4 +1,4 @@
-"""dataset.yaml: what a person says about a folder of images (its name, what it is like, whether it may be mirrored)."""
+"""dataset.yaml: what a person says about a folder of images (name, what it is like, size, mirroring)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ from benchmark.datasets.known import KNOWN
 from benchmark.errors import BenchmarkError, unknown
 
 FILE = "dataset.yaml"
-_KEYS = ("name", "like", "flip")
+_KEYS = ("name", "like", "flip", "size")
+_SIZES = (4, 1024)  # pixels a side that make sense here
 
 
 @dataclass(frozen=True)
 class Description:
-    """name: as tables print it. like: a known dataset or None. flip: may images be mirrored."""
+    """name: as tables print it. like: a known dataset or None. flip: may images be mirrored.
+
+    size: pixels a side to which images are resized (short side, centre cut out), None for images as they are.
+    """
 
     name: str
     like: str | None
     flip: bool
+    size: int | None
 
 
 def describe(folder: Path) -> Description:
@@ -41,10 +46,13 @@ def describe(folder: Path) -> Description:
     flip = said.get("flip", KNOWN[like].flip if like else True)
     if not isinstance(flip, bool):
         raise BenchmarkError(f"flip must be true or false, got {flip!r}", where=f"{path}, flip")
+    size = said.get("size")
+    if size is not None and not (type(size) is int and _SIZES[0] <= size <= _SIZES[1]):
+        raise BenchmarkError(f"size must be {_SIZES[0]} to {_SIZES[1]} pixels, got {size!r}", where=f"{path}, size")
     if "name" in said:
-        return Description(_checked_name(said["name"], path), like, flip)
+        return Description(_checked_name(said["name"], path), like, flip, size)
     name = folder.name or "dataset"
-    return Description(f"{name}-folder" if name in KNOWN else name, like, flip)
+    return Description(f"{name}-folder" if name in KNOWN else name, like, flip, size)
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -66,7 +74,7 @@ def _checked_name(name: object, path: Path) -> str:
     where = f"{path}, name"
     if not isinstance(name, str) or not name.strip():
         raise BenchmarkError(f"name must be text, got {name!r}", where=where, next="write it in quotes")
-    if name in KNOWN:
+    if name.partition("@")[0] in KNOWN:
         raise BenchmarkError(
             f"the name '{name}' belongs to a known dataset, whose published numbers would then apply to these images",
             where=where,

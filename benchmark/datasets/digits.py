@@ -6,28 +6,46 @@ store four of them without loss, for free, and everything would cost 16 times th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmark.datasets.base import Content, Progress, to_split
+from benchmark.datasets.base import Content, Finding, Progress, to_split
+from benchmark.datasets.known import KNOWN
 from benchmark.seeds import derive_seed
 
 TEST_FRACTION = 0.2  # of each class, rounded to whole images
 
 
-def read(name: str, data_root: Path, progress: Progress | None = None) -> Content:
-    """Both splits, uint8 (N, 1, 8, 8); nothing is read from `data_root`."""
-    from sklearn.datasets import load_digits
+@dataclass(frozen=True)
+class Digits:
+    """scikit-learn's own copy; methods as `base.Source`."""
 
-    bunch = load_digits()
-    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]  # 0..16 to 0..255
-    labels = np.asarray(bunch.target, dtype=np.int64)
-    test = _test_indices(labels)
-    train = np.setdiff1d(np.arange(len(labels)), test)
-    splits = [to_split(images[part], labels[part]) for part in (train, test)]
-    classes = tuple(str(digit) for digit in range(10))
-    return Content(splits[0], splits[1], classes, "scikit-learn load_digits, our split")
+    kind: str = "scikit-learn load_digits, our split"
+
+    def read(self, progress: Progress | None) -> Content:
+        """Both splits, uint8 (N, 1, 8, 8)."""
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]  # 0..16 to 0..255
+        labels = np.asarray(bunch.target, dtype=np.int64)
+        test = _test_indices(labels)
+        train = np.setdiff1d(np.arange(len(labels)), test)
+        splits = [to_split(images[part], labels[part]) for part in (train, test)]
+        return Content(splits[0], splits[1], KNOWN["digits"].classes, self.kind)
+
+
+def find(name: str, data_root: Path) -> Digits:
+    """Always there: it comes with scikit-learn."""
+    return Digits()
+
+
+def examine(name: str, data_root: Path) -> Iterator[Finding]:
+    """There are no files to look at."""
+    yield from ()
 
 
 def _test_indices(labels: np.ndarray) -> np.ndarray:

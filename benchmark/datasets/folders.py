@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from benchmark.datasets.cache import cache_file, remembered
 from benchmark.datasets.classdirs import ClassFolders
 from benchmark.datasets.description import FILE, describe
 from benchmark.datasets.known import KNOWN
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, unknown
 
 if TYPE_CHECKING:
     from benchmark.datasets.parquet import Parquet
@@ -21,7 +22,7 @@ _WANTED = "wanted: train.parquet and test.parquet, or class folders as in train/
 
 def load_folder(entry: str, data_root: Path, progress: Progress | None = None) -> Dataset:
     """The dataset in the folder `entry`, decoded once and cached under data_root/cache. Raises BenchmarkError."""
-    folder = _existing(entry)
+    folder = existing(entry)
     try:
         return _load(folder, data_root, progress)
     except OSError as error:  # unreadable, or gone while we were reading
@@ -30,17 +31,19 @@ def load_folder(entry: str, data_root: Path, progress: Progress | None = None) -
 
 def _load(folder: Path, data_root: Path, progress: Progress | None) -> Dataset:
     said = describe(folder)
-    layout = _layout(folder)
+    layout = layout_of(folder, said.size)
     stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in layout.files()]
     listing = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    path = cache_file(data_root, said.name, folder, listing)
+    path = cache_file(data_root, said.name, folder, [*listing, ("size", said.size or 0, 0)])
     content, mark = remembered(path, f"{layout.kind} in {folder}", lambda: layout.read(progress))
     if said.like:
         _fits(content, said.like, folder)
     constants = KNOWN[said.like].constants if said.like else statistics(content.train.images, where=str(folder))
     return Dataset(
         name=said.name,
+        title=said.name,
         like=said.like,
+        reference=said.like or said.name,
         train=content.train,
         test=content.test,
         classes=content.classes,
@@ -51,8 +54,13 @@ def _load(folder: Path, data_root: Path, progress: Progress | None) -> Dataset:
     )
 
 
-def _existing(entry: str) -> Path:
+def existing(entry: str) -> Path:
+    """The folder that an entry of `datasets`, no known name, stands for. Raises BenchmarkError when there is none."""
     where = f"datasets, {entry}"
+    separated = os.sep in entry or bool(os.altsep and os.altsep in entry)
+    if not (separated or entry.startswith((".", "~")) or (entry != "" and Path(entry).is_dir())):
+        error = unknown("dataset", entry, KNOWN, where="datasets")
+        raise BenchmarkError(error.what, where=error.where, next=f"{error.next}; or the path of a folder, as ./{entry}")
     try:
         folder = Path(entry).expanduser().resolve()
     except (RuntimeError, ValueError, OSError) as error:
@@ -65,17 +73,18 @@ def _existing(entry: str) -> Path:
     raise BenchmarkError(f"there is no folder {folder}", where=where, next=f"check the path: {above} is there")
 
 
-def _layout(folder: Path) -> ClassFolders | Parquet:
+def layout_of(folder: Path, side: int | None) -> ClassFolders | Parquet:
+    """How a dataset lies in a folder; `side`: what its images are resized to. Raises BenchmarkError when none does."""
     from benchmark.datasets.parquet import Parquet  # pyarrow takes a while to load, and most runs need none of it
 
-    parquet = Parquet.find(folder)
+    parquet = Parquet.find(folder, side)
     if parquet and (folder / "train").is_dir():
         raise BenchmarkError(
             f"{folder} holds both {parquet.train[0].name} and a train folder: which one is the dataset?",
             where=str(folder),
             next="move one of them into a folder of its own",
         )
-    layout = parquet or ClassFolders.find(folder)
+    layout = parquet or ClassFolders.find(folder, side)
     if layout is None:
         raise _wrong_level(folder)
     return layout

@@ -56,30 +56,59 @@ class Decoded:
 
 
 def decode(
-    images: Iterable[Encoded], total: int, label: str, *, like: Decoded | None = None, progress: Progress | None = None
+    images: Iterable[Encoded],
+    total: int,
+    label: str,
+    *,
+    side: int | None = None,
+    like: Decoded | None = None,
+    progress: Progress | None = None,
 ) -> Decoded:
     """All `total` (at least 1) images, in order. All are of the first one's size, or of the size of `like`'s.
 
+    With `side`, each is shrunk or enlarged until its short side has so many pixels (bilinear, antialiased), and its
+    centre is cut out square [IDC@ceac95a, DANCE@3f6b8b6: torchvision's Resize and CenterCrop on Pillow images].
     Pixels are taken as stored (no EXIF rotation); of several frames the first. Raises BenchmarkError for an image that
     cannot be decoded and for one of another size, naming it.
     """
     stream, grey, done = iter(images), True, 0
     head = list(islice(stream, 1))
     first = like.first if like else head[0].where
-    pixels = _room(total, like.pixels.shape[2:] if like else _rgb(head[0])[0].shape[1:], first)
+    pixels = _room(total, like.pixels.shape[2:] if like else _rgb(head[0], side)[0].shape[1:], first)
     pool = ThreadPoolExecutor(min(_THREADS, _cores()))
     try:
         for batch in _parts(chain(head, stream), _BATCH):
             pieces = list(_parts(iter(batch), _PIECE))
             rooms = (pixels[done + start : done + start + _PIECE] for start in range(0, len(batch), _PIECE))
             rooms = (room[: len(piece)] for room, piece in zip(rooms, pieces, strict=True))
-            grey = all(list(pool.map(_fill, pieces, rooms, repeat(first)))) and grey
+            grey = all(list(pool.map(_fill, pieces, rooms, repeat(first), repeat(side)))) and grey
             done += len(batch)
             if progress:
                 progress(label, done, total)
     finally:
         pool.shutdown(cancel_futures=True)  # after an error, or a stop, nobody waits for the rest of the batch
     return Decoded(pixels, grey, first)
+
+
+def unreadable(images: Iterable[Encoded], label: str, progress: Progress | None = None) -> list[str]:
+    """What is wrong with each of the images that cannot be decoded; [] when all can."""
+    found: list[str] = []
+    with ThreadPoolExecutor(min(_THREADS, _cores())) as pool:
+        for number, batch in enumerate(_parts(iter(images), _BATCH)):
+            found += [text for texts in pool.map(_troubles, _parts(iter(batch), _PIECE)) for text in texts]
+            if progress:
+                progress(label, number * _BATCH + len(batch), 0)
+    return found
+
+
+def _troubles(images: list[Encoded]) -> list[str]:
+    found = []
+    for encoded in images:
+        try:
+            _rgb(encoded, None)
+        except BenchmarkError as error:
+            found.append(error.what)
+    return found
 
 
 def common_mode(train: Decoded, test: Decoded) -> tuple[np.ndarray, np.ndarray]:
@@ -106,31 +135,32 @@ def _room(total: int, size: tuple[int, ...], where: str) -> np.ndarray:
         ) from error
 
 
-def _fill(images: list[Encoded], out: np.ndarray, first: str) -> bool:
+def _fill(images: list[Encoded], out: np.ndarray, first: str, side: int | None) -> bool:
     """Decode into out (n, 3, H, W); says whether all were grey."""
     all_grey = True
     for encoded, room in zip(images, out, strict=True):
-        pixels, grey = _rgb(encoded)
+        pixels, grey = _rgb(encoded, side)
         if pixels.shape[1:] != room.shape[1:]:
             (height, width), (rule_height, rule_width) = pixels.shape[1:], room.shape[1:]
             raise BenchmarkError(
                 f"images differ in size: {rule_width}x{rule_height} pixels in {first}, {width}x{height} in "
                 f"{encoded.where}",
                 where=encoded.where,
-                next="resize all images to one size first",
+                next="resize all images to one size, or say `size: PIXELS` in dataset.yaml to have it done",
             )
         room[:] = pixels
         all_grey = all_grey and grey
     return all_grey
 
 
-def _rgb(encoded: Encoded) -> tuple[np.ndarray, bool]:
+def _rgb(encoded: Encoded, side: int | None) -> tuple[np.ndarray, bool]:
     """uint8 (3 or 1, H, W) and whether it is a grey image. Raises BenchmarkError for what Pillow cannot decode."""
     source = io.BytesIO(encoded.data) if isinstance(encoded.data, bytes) else encoded.data
     try:
         with Image.open(source) as image:
             grey = image.mode in _GREY
-            pixels = _sixteen_bit(image) if image.mode.startswith("I") else np.asarray(_flat(image, grey))
+            flat = _sixteen_bit(image) if image.mode.startswith("I") else _flat(image, grey)
+            pixels = np.asarray(_square(flat, side) if side else flat)
     except _DAMAGED as error:
         reason = "not an image" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
         raise BenchmarkError(
@@ -139,6 +169,13 @@ def _rgb(encoded: Encoded) -> tuple[np.ndarray, bool]:
             next="replace or remove this image",
         ) from error
     return (pixels[None] if grey else pixels.transpose(2, 0, 1)), grey
+
+
+def _square(image: Image.Image, side: int) -> Image.Image:
+    from torchvision.transforms import functional
+
+    cut: Image.Image = functional.center_crop(functional.resize(image, [side]), [side, side])
+    return cut
 
 
 def _flat(image: Image.Image, grey: bool) -> Image.Image:
@@ -155,10 +192,10 @@ def _flat(image: Image.Image, grey: bool) -> Image.Image:
     return image.convert(mode)
 
 
-def _sixteen_bit(image: Image.Image) -> np.ndarray:
+def _sixteen_bit(image: Image.Image) -> Image.Image:
     """0..65535 to 0..255, rounded (Pillow's own conversion clips instead)."""
     wide = np.asarray(image).astype(np.int64).clip(0, 65535)
-    return ((wide + 128) // 257).astype(np.uint8)
+    return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
 
 
 def _cores() -> int:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,10 @@ class Parquet:
     folder: Path
     train: tuple[Path, ...]
     test: tuple[Path, ...]
+    side: int | None = None  # to which images are resized and cut
 
     @classmethod
-    def find(cls, folder: Path) -> Parquet | None:
+    def find(cls, folder: Path, side: int | None = None) -> Parquet | None:
         """The layout, or None when there are no such files. Raises BenchmarkError when a split or a shard lacks."""
         train = _files(folder, "train")
         test = next((found for name in _TESTS if (found := _files(folder, name))), ())
@@ -53,7 +55,7 @@ class Parquet:
                 where=str(folder),
                 next="a folder holds both splits: train.parquet and test.parquet",
             )
-        return cls(folder, train, test)
+        return cls(folder, train, test, side)
 
     @property
     def kind(self) -> str:
@@ -67,10 +69,15 @@ class Parquet:
         columns = _agreed(self.files())
         train, test = _read_labels(self.train, columns.label), _read_labels(self.test, columns.label)
         classes = _classes(columns, (self.train[0], train), (self.test[0], test))
-        first = decode(self._encoded(self.train, columns), len(train), "decoding train", progress=progress)
-        second = decode(self._encoded(self.test, columns), len(test), "decoding test", like=first, progress=progress)
+        todo = partial(decode, side=self.side, progress=progress)
+        first = todo(self._encoded(self.train, columns), len(train), "decoding train")
+        second = todo(self._encoded(self.test, columns), len(test), "decoding test", like=first)
         images = common_mode(first, second)
-        return Content(to_split(images[0], train), to_split(images[1], test), classes, "")
+        return Content(to_split(images[0], train), to_split(images[1], test), classes, self.kind)
+
+    def images(self) -> Iterator[Encoded]:
+        """Every image of both splits, not decoded."""
+        yield from self._encoded(self.files(), _agreed(self.files()))
 
     def _encoded(self, files: Sequence[Path], columns: Columns) -> Iterator[Encoded]:
         for path in files:

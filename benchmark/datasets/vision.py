@@ -1,20 +1,20 @@
-"""MNIST, FashionMNIST, SVHN and CIFAR: downloaded once by torchvision, which checks their md5, read as uint8."""
+"""MNIST, FashionMNIST, SVHN and CIFAR as published, checked by md5 and read by torchvision."""
 
 from __future__ import annotations
 
-import http.client
-import socket
 import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmark.datasets.base import Content, Progress, Split, to_split
+from benchmark.datasets.base import Content, Finding, Progress, Split, to_split
+from benchmark.datasets.fetch import Published, download, intact
 from benchmark.datasets.known import KNOWN
 from benchmark.errors import BenchmarkError
 
@@ -25,13 +25,25 @@ _KINDS = {
     "cifar10": "CIFAR10",
     "cifar100": "CIFAR100",
 }
-_PATIENCE = (
-    60.0  # seconds without an answer from a server, after which a download has failed (torchvision waits forever)
-)
-_DIGITS = tuple(str(digit) for digit in range(10))
+# Of the unpacked files, which torchvision does not check once they are there. Public facts; those of MNIST were
+# compared with the files themselves.
+_UNPACKED_MD5 = {
+    "MNIST": {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+    "FashionMNIST": {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+}
 
-# What torchvision lets out when a download fails or a file is damaged. URLError is an OSError; the assertions, look-ups
-# and the like come from its reader of MNIST's format, which checks little before it reads.
+# What torchvision lets out when a file is damaged; the assertions, look-ups and the like come from its reader of
+# MNIST's format, which checks little before it reads.
 _FAILURES = (
     OSError,
     RuntimeError,
@@ -42,29 +54,63 @@ _FAILURES = (
     EOFError,
     zlib.error,
     tarfile.TarError,
-    http.client.HTTPException,
 )
 
 
-def read(name: str, data_root: Path, progress: Progress | None = None) -> Content:
-    """Both splits of a torchvision dataset, downloaded into `data_root` when they are not there yet.
+@dataclass(frozen=True)
+class VisionFiles:
+    """The unpacked files of one of torchvision's datasets, all of them there; methods as `datasets.Source`."""
 
-    Raises BenchmarkError when it can neither be found nor downloaded, or when what is there is damaged.
-    """
-    kind, root = _KINDS[name], _root(name, data_root)
-    report = progress or (lambda label, done, total: None)
-    report(f"reading {name}", 0, 2)
-    try:
-        with _impatient():
-            train, classes = _split(kind, root, train=True)
-            report(f"reading {name}", 1, 2)
-            test, _ = _split(kind, root, train=False)
-        for split in (train, test):
-            _check(name, split)
-    except _FAILURES as error:
-        raise _unreadable(name, root, error) from error
-    report(f"reading {name}", 2, 2)
-    return Content(train, test, classes, f"torchvision {kind} in {root}")
+    name: str
+    root: Path
+
+    @property
+    def kind(self) -> str:
+        return f"torchvision {_KINDS[self.name]} in {self.root}"
+
+    def read(self, progress: Progress | None) -> Content:
+        """Both splits, uint8. Raises BenchmarkError for damaged files."""
+        report, label = progress or (lambda label, done, total: None), f"reading {self.name}"
+        report(label, 0, 2)
+        with _understood(self.name, self.root):
+            train = _split(self.name, self.root, train=True)
+            report(label, 1, 2)
+            test = _split(self.name, self.root, train=False)
+        report(label, 2, 2)
+        return Content(train, test, KNOWN[self.name].classes, self.kind)
+
+
+def find(name: str, data_root: Path) -> VisionFiles | None:
+    """The dataset's files under `data_root`, or None when one is missing."""
+    root = _root(name, data_root)
+    return VisionFiles(name, root) if all(path.is_file() for path, _ in _unpacked(name, root)) else None
+
+
+def fetch(name: str, data_root: Path, progress: Progress | None = None) -> None:
+    """Download what is missing or damaged, and unpack it. Raises BenchmarkError with the ways out when that fails."""
+    from torchvision.datasets.utils import extract_archive
+
+    root = _root(name, data_root)
+    for archive, made in _archives(name, root):
+        if all(intact(path, md5) for path, md5 in made):
+            continue
+        try:
+            download(archive, progress)
+        except BenchmarkError as error:
+            error.next += "; or give a folder with train.parquet and test.parquet: 'datasets=[PATH]'"
+            raise
+        if archive.path not in [path for path, _ in made]:
+            with _understood(name, root):
+                extract_archive(archive.path, archive.path.parent)
+
+
+def examine(name: str, data_root: Path) -> Iterator[Finding]:
+    """Is every file there and whole? The published archives need not be kept once they are unpacked."""
+    root = _root(name, data_root)
+    for path, md5 in _unpacked(name, root):
+        state = "is missing" if not path.is_file() else "" if intact(path, md5) else "is damaged: another md5"
+        cure = f"python -m benchmark.data prepare {name} brings it back"
+        yield Finding(not state, f"{path} {state or 'is the published file (md5)'}", cure if state else "")
 
 
 def _root(name: str, data_root: Path) -> Path:
@@ -72,70 +118,55 @@ def _root(name: str, data_root: Path) -> Path:
     return data_root / "svhn" if name == "svhn" else data_root
 
 
-def _split(kind: str, root: Path, *, train: bool) -> tuple[Split, tuple[str, ...]]:
+def _class(name: str) -> Any:
     from torchvision import datasets
 
-    if kind == "SVHN":
-        found: Any = datasets.SVHN(root, split="train" if train else "test", download=True)
-        return to_split(np.ascontiguousarray(found.data), found.labels), _DIGITS
-    found = getattr(datasets, kind)(root, train=train, download=True)
-    if kind in ("MNIST", "FashionMNIST"):
-        return to_split(found.data.unsqueeze(1), found.targets), _DIGITS if kind == "MNIST" else tuple(found.classes)
-    return to_split(torch.from_numpy(found.data).permute(0, 3, 1, 2), found.targets), tuple(found.classes)
+    return getattr(datasets, _KINDS[name])
+
+
+def _archives(name: str, root: Path) -> list[tuple[Published, list[tuple[Path, str | None]]]]:
+    """Each published file with the files that come out of it, and their md5 (an archive of its own: itself)."""
+    kind = _class(name)
+    if name == "svhn":
+        files = [(url, root / file, md5) for url, file, md5 in (kind.split_list[part] for part in ("train", "test"))]
+        return [(Published(path, md5, (url,)), [(path, md5)]) for url, path, md5 in files]
+    if name in ("mnist", "fashionmnist"):
+        raw = root / _KINDS[name] / "raw"
+        known = _UNPACKED_MD5[_KINDS[name]]
+        return [
+            (
+                Published(raw / file, md5, [mirror + file for mirror in kind.mirrors]),
+                [(raw / file.removesuffix(".gz"), known[file.removesuffix(".gz")])],
+            )
+            for file, md5 in kind.resources
+        ]
+    listed = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
+    made = [(root / kind.base_folder / file, md5) for file, md5 in listed]
+    return [(Published(root / kind.filename, kind.tgz_md5, (kind.url,)), made)]
+
+
+def _unpacked(name: str, root: Path) -> list[tuple[Path, str | None]]:
+    return [file for _, made in _archives(name, root) for file in made]
+
+
+def _split(name: str, root: Path, *, train: bool) -> Split:
+    if name == "svhn":
+        found = _class(name)(root, split="train" if train else "test")
+        return to_split(np.ascontiguousarray(found.data), found.labels)
+    found = _class(name)(root, train=train)
+    if name in ("mnist", "fashionmnist"):
+        return to_split(found.data.unsqueeze(1), found.targets)
+    return to_split(torch.from_numpy(found.data).permute(0, 3, 1, 2), found.targets)
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
-    """A server that does not answer is an error, not a wait without end."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_PATIENCE)
+def _understood(name: str, root: Path) -> Iterator[None]:
     try:
         yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _check(name: str, split: Split) -> None:
-    """MNIST's files are never checked again once unpacked: see that images and labels belong together."""
-    known, shape = KNOWN[name], tuple(split.images.shape[1:])
-    if shape != known.image_shape:
-        raise ValueError(f"images of shape {shape} instead of {known.image_shape}")
-    if not len(split.images) == len(split.labels) > 0:
-        raise ValueError(f"{len(split.images)} images and {len(split.labels)} labels")
-    if int(split.labels.min()) < 0 or int(split.labels.max()) >= known.num_classes:
-        raise ValueError(f"labels outside 0..{known.num_classes - 1}")
-
-
-def _archives(kind: str, root: Path) -> list[tuple[Path, str]]:
-    """The files that torchvision downloads, and their md5."""
-    from torchvision import datasets
-
-    if kind == "SVHN":
-        return [(root / file, md5) for _, file, md5 in (datasets.SVHN.split_list[part] for part in ("train", "test"))]
-    found = getattr(datasets, kind)
-    if kind in ("MNIST", "FashionMNIST"):
-        return [(root / kind / "raw" / file, md5) for file, md5 in found.resources]
-    return [(root / found.filename, found.tgz_md5)]
-
-
-def _unreadable(name: str, root: Path, error: BaseException) -> BenchmarkError:
-    """One message for what failed, where the files are looked for, and the ways out."""
-    from torchvision.datasets.utils import check_integrity
-
-    kind = _KINDS[name]
-    reason = " ".join(str(error).split()) or type(error).__name__
-    archives = _archives(kind, root)
-    damaged = [str(path) for path, md5 in archives if path.is_file() and not check_integrity(path, md5)]
-    looked_for = ", ".join(str(path) for path, _ in archives)
-    cure = f"download elsewhere and copy to {looked_for}; or give a folder with train.parquet and test.parquet: "
-    cure += "'datasets=[PATH]'"
-    if damaged:
-        what = f"{', '.join(damaged)} is damaged (not the published md5: a half download?)"
-        what += f", and downloading {name} again failed: {reason}"
-    elif kind in ("MNIST", "FashionMNIST") and all(path.with_suffix("").is_file() for path, _ in archives):
-        folder = root / kind / "raw"
-        what = f"the unpacked files of {name} in {folder} are damaged: {reason}"
-        cure = f"delete {folder} and run again, or {cure}"
-    else:
-        what = f"{name} is not complete in {root} and downloading it failed: {reason}"
-    return BenchmarkError(what, where=f"data_root, {root}", next=cure)
+    except _FAILURES as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BenchmarkError(
+            f"the files of {name} in {root} are damaged: {reason}",
+            where=f"data_root, {root}",
+            next=f"python -m benchmark.data prepare {name} checks every file and brings back what is damaged",
+        ) from error

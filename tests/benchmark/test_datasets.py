@@ -1,14 +1,12 @@
 """Datasets: what is read is what was written, the same images are the same dataset, and mistakes are told clearly."""
 
 import io
-import json
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,53 +17,10 @@ from safetensors.numpy import load_file, save
 from benchmark.datasets import KNOWN, Constants, Split, constants_of, hold_out, load
 from benchmark.datasets.base import statistics
 from benchmark.errors import BenchmarkError
+from pictures import class_folders, noise, parquet_folder, png, refused, write_parquet
 
 REPOSITORY = Path(__file__).parents[2]
 CIFAR10_JPEG = REPOSITORY.parent / "shared/data/cifar10-jpeg"
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def png(pixels: np.ndarray) -> bytes:
-    Image.fromarray(pixels).save(out := io.BytesIO(), "png")
-    return out.getvalue()
-
-
-def write_parquet(path: Path, images: list, labels: list, label: str = "label", names: list[str] | None = None):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    structs = [None if image is None else {"bytes": image, "path": None} for image in images]
-    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-    table = pa.table({"img": pa.array(structs, kind), label: pa.array(labels, pa.int64())})
-    if names:
-        features = {label: {"_type": "ClassLabel", "names": names}}
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    pq.write_table(table, path)
-
-
-def parquet_folder(folder: Path, **options: object) -> tuple[Path, np.ndarray]:
-    """Three classes of 6x5 images, six to train and three to test; the nine images (N, 6, 5, 3) in that order."""
-    pixels = noise(9, 6, 5, 3)
-    write_parquet(folder / "train.parquet", [png(p) for p in pixels[:6]], [0, 1, 2, 2, 1, 0], **options)
-    write_parquet(folder / "test.parquet", [png(p) for p in pixels[6:]], [2, 0, 1], **options)
-    return folder, pixels
-
-
-def class_folders(folder: Path, test: str = "test", each: int = 2, size: int = 4) -> Path:
-    """Classes `ant` and `bee`, `each` images to train and one to test."""
-    for number, (split, label) in enumerate([("train", "bee"), ("train", "ant"), (test, "bee"), (test, "ant")]):
-        (folder / split / label).mkdir(parents=True)
-        for index, pixels in enumerate(noise(each if split == "train" else 1, size, size, 3, seed=number)):
-            (folder / split / label / f"{index}.png").write_bytes(png(pixels))
-    return folder
-
-
-def refused(entry: object, root: Path) -> str:
-    """All three parts of the message with which `entry` is refused."""
-    with pytest.raises(BenchmarkError) as caught:
-        load(str(entry), root)
-    return " | ".join((caught.value.what, caught.value.where, caught.value.next))
 
 
 def test_digits_are_all_there_once_and_stratified(tmp_path):
@@ -96,67 +51,6 @@ def test_known_names_and_paths_that_lead_nowhere(tmp_path):
     assert f"there is no folder {tmp_path / 'gone/away'}" in refused(tmp_path / "gone/away", tmp_path)
     folder, _ = parquet_folder(tmp_path / "set")
     assert f"give the folder it lies in: {folder}" in refused(folder / "train.parquet", tmp_path)
-
-
-def write_idx(path: Path, values: np.ndarray) -> None:
-    """The format of MNIST's files: magic number, sides, bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sides = b"".join(side.to_bytes(4, "big") for side in values.shape)
-    path.write_bytes((0x0800 + values.ndim).to_bytes(4, "big") + sides + values.tobytes())
-
-
-def test_fashionmnist_from_its_own_files_and_damaged(tmp_path):
-    raw, images, labels = tmp_path / "FashionMNIST/raw", noise(20, 28, 28), np.arange(20, dtype=np.uint8) % 10
-    for part in ("train", "t10k"):
-        write_idx(raw / f"{part}-images-idx3-ubyte", images if part == "train" else images[::-1])
-        write_idx(raw / f"{part}-labels-idx1-ubyte", labels if part == "train" else labels[::-1])
-    clothes = load("fashionmnist", tmp_path)
-    assert torch.equal(clothes.train.images, torch.tensor(images[:, None])) and clothes.classes[9] == "Ankle boot"
-    assert clothes.test.labels.tolist() == labels[::-1].tolist() and clothes.flip
-    (raw / "t10k-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03\0\0\0\x14half")
-    assert f"in {raw} are damaged" in refused("fashionmnist", tmp_path)
-    write_idx(raw / "t10k-images-idx3-ubyte", images[:5])
-    assert "5 images and 20 labels" in refused("fashionmnist", tmp_path)
-
-
-def test_cifar_files_are_read_channels_first(tmp_path, monkeypatch):
-    from torchvision.datasets import CIFAR10
-
-    (folder := tmp_path / "cifar-10-batches-py").mkdir()
-    pixels = noise(20, 3, 32, 32)
-    for name, part in (("data_batch_1", slice(10)), ("test_batch", slice(10, 20))):
-        pd.to_pickle({"data": pixels[part].reshape(10, -1), "labels": list(range(10))}, folder / name)
-    pd.to_pickle({"label_names": [f"thing{n}" for n in range(10)]}, folder / "batches.meta")
-    monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", None]])  # None: any md5
-    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", None]])
-    monkeypatch.setattr(CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": None})
-    cifar = load("cifar10", tmp_path)
-    assert torch.equal(cifar.train.images, torch.tensor(pixels[:10])) and cifar.train.images.is_contiguous()
-    assert torch.equal(cifar.test.images, torch.tensor(pixels[10:])) and cifar.classes[3] == "thing3"
-
-
-def test_svhn_zero_is_class_zero(tmp_path, monkeypatch):
-    from scipy.io import savemat
-    from torchvision.datasets import SVHN
-
-    pixels, labels = noise(10, 3, 32, 32), np.array([10, 1, 2, 3, 4, 5, 6, 7, 8, 9])
-    (tmp_path / "svhn").mkdir()
-    for part in ("train", "test"):
-        savemat(tmp_path / f"svhn/{part}_32x32.mat", {"X": pixels.transpose(2, 3, 1, 0), "y": labels[:, None]})
-        monkeypatch.setitem(SVHN.split_list, part, ["", f"{part}_32x32.mat", None])  # None: any md5
-    numbers = load("svhn", tmp_path)
-    assert numbers.train.labels.tolist() == [*range(10)] and torch.equal(numbers.train.images, torch.tensor(pixels))
-
-
-def test_offline_says_where_to_put_the_files(tmp_path, monkeypatch):
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")  # every connection is refused at once
-    monkeypatch.setenv("no_proxy", "")
-    archive, message = tmp_path / "cifar-10-python.tar.gz", refused("cifar10", tmp_path)
-    assert "cifar10 is not complete in" in message and f"copy to {archive}" in message and "datasets=[PATH]" in message
-    archive.write_bytes(b"half a download")
-    assert f"{archive} is damaged" in refused("cifar10", tmp_path)
-    assert f"copy to {tmp_path / 'MNIST/raw/train-images-idx3-ubyte.gz'}" in refused("mnist", tmp_path)
 
 
 def test_parquet_is_read_exactly_and_cached(tmp_path):

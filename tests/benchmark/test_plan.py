@@ -208,7 +208,7 @@ def test_native_is_each_methods_own_protocol_with_its_own_constants(given: Calla
     train = make_images(100, 1, (3, 32, 32))
     own = datasets.constants_of("cifar100")
     names = tuple(map(str, range(100)))
-    given(Dataset("mine", "cifar100", train, train, names, own, True, "f" * 64, "test"))
+    given(Dataset("mine", "Mine", "cifar100", "cifar100", train, train, names, own, True, "f" * 64, "test"))
     planned = build("methods=[dance@f1,dm,random]", "protocols=[native,quick]", "controls=[whole]")
     means = {(t["label"]["row"], t["asked"]["protocol"]["name"]): tuple(t["asked"]["dataset"]["mean"])
              for t in planned.of_kind("evaluate")}  # fmt: skip

@@ -1,0 +1,140 @@
+"""Datasets: what is there, fetching and rebuilding it, and looking it over.
+
+python -m benchmark.data list
+python -m benchmark.data prepare tinyimagenet
+python -m benchmark.data doctor path/to/folder data_root=data
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmark import cli, datasets
+from benchmark.datasets import doctor, named
+from benchmark.datasets.base import Dataset
+from benchmark.datasets.known import KNOWN, name_of
+from benchmark.errors import BenchmarkError
+from benchmark.progress import Reading, print_whole
+
+_MIB = 2**20
+_USAGE = "python -m benchmark.data {list | prepare NAME… | doctor NAME…} [data_root=PATH]"
+
+
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    """The command; exits with 0, 1 when something is wrong with a dataset, 2 for a wrong request."""
+    asked = _parse(words)
+    console = Console(soft_wrap=True)
+    try:
+        status = _ACTIONS[asked.action](asked.names, Path(asked.data_root).expanduser(), console)
+    except BenchmarkError as error:
+        cli.report(error)
+        status = cli.WRONG_REQUEST
+    except KeyboardInterrupt:
+        status = cli.STOPPED
+    raise SystemExit(status)
+
+
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmark.data", usage=_USAGE, description=_HELP,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("action", choices=tuple(_ACTIONS), help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", help=argparse.SUPPRESS)
+    asked = parser.parse_args(words)
+    settings = [word for word in asked.names if word.startswith("data_root=")]
+    asked.names = [word for word in asked.names if word not in settings]
+    asked.data_root = settings[-1].partition("=")[2] if settings else "data"
+    if (asked.action == "list") == bool(asked.names):
+        parser.error("list takes no name" if asked.names else f"{asked.action} what? Name a dataset or a folder")
+    return asked
+
+
+def _list(names: Sequence[str], root: Path, console: Console) -> int:
+    table = Table(title=f"Datasets known by name; data_root: {root}", box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("Name", "Classes", "Train", "Test", "Image", "Statistics", "Here"):
+        table.add_column(column, justify="right" if column in ("Classes", "Train", "Test") else "left", no_wrap=True)
+    for key, card in KNOWN.items():
+        shape = "×".join(map(str, card.image_shape))
+        counts = (str(card.num_classes), str(card.train), str(card.test))
+        table.add_row(name_of(key), *counts, shape, escape(card.statistics), escape(_state(key, root)))
+    print_whole(console, table)
+    console.print(
+        "Any folder of parquet files or class folders is a dataset too: python -m benchmark.data doctor PATH",
+        highlight=False, markup=False,
+    )  # fmt: skip
+    return cli.DONE
+
+
+def _state(key: str, root: Path) -> str:
+    """Whether a known dataset is there, in a few words."""
+    card = KNOWN[key]
+    if card.embedded:
+        return "comes with a library"
+    if named.cached(key, root):
+        return "decoded"
+    try:
+        source = named.reader_of(key).find(key, root)
+    except BenchmarkError as error:
+        return error.what
+    if source is not None:
+        return "not decoded yet"
+    return f"no; download {card.download / _MIB:,.0f} MiB" if card.download else "no; to be asked for at image-net.org"
+
+
+def _prepare(names: Sequence[str], root: Path, console: Console) -> int:
+    for name in names:
+        with Reading(console) as reading:
+            found = datasets.prepare(name, root, reading)
+        console.print(_described(found), highlight=False, markup=False)
+    return cli.DONE
+
+
+def _described(found: Dataset) -> str:
+    """A dataset's card, as it lies in memory."""
+    shape = "×".join(map(str, found.image_shape))
+    constants = "; ".join(f"{word} {' '.join(f'{value:.4f}' for value in values)}" for word, values in
+                          (("mean", found.constants.mean), ("std", found.constants.std)))  # fmt: skip
+    card = KNOWN.get(found.reference)
+    whose = f" ({card.statistics})" if card else " (computed)"
+    return "\n".join([
+        f"{found.name}: ready",
+        f"  {len(found.train):,} training and {len(found.test):,} test images, {shape}, {found.num_classes} classes",
+        f"  {constants}{whose}; mirrored: {'yes' if found.flip else 'no'}",
+        f"  fingerprint {found.fingerprint}",
+        f"  {found.source}",
+    ])  # fmt: skip
+
+
+def _doctor(names: Sequence[str], root: Path, console: Console) -> int:
+    status = cli.DONE
+    for name in names:
+        console.print(f"{name}:", highlight=False, markup=False)
+        with Reading(console) as reading:
+            for finding in doctor.examine(name, root, reading):
+                status = status if finding.ok else cli.SOME_FAILED
+                lines = [f"  {'ok ' if finding.ok else 'bad'}  {finding.what}"]
+                lines += [f"       next: {finding.next}"] if finding.next else []
+                console.print("\n".join(lines), highlight=False, markup=False)
+    return status
+
+
+_ACTIONS = {"list": _list, "prepare": _prepare, "doctor": _doctor}
+_HELP = """\
+list            the datasets known by name: counts, whose constants normalise them, whether they are there
+prepare NAME…   fetch what is missing, unpack or repair it, decode it once into data_root/cache
+doctor NAME…    read every file anew; check counts, sizes, checksums and class order; say how to mend what is wrong
+
+NAME is a known dataset (imagenette or imagenette@ilsvrc) or the path of a folder. data_root is where downloads and
+decoded images live (default: data).
+Exit status: 0 all is well; 1 something is wrong with a dataset; 2 the request was wrong."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""ImageNet subsets, out of a copy of ILSVRC-2012 as people have it: class folders, Kaggle's layout, or the archives.
+
+    imagenet/train/WNID/*.JPEG    imagenet/val/WNID/*.JPEG                            class folders
+    imagenet/train/WNID/*.JPEG    imagenet/val/*.JPEG    and one of these lists of the labels of val:
+        LOC_val_solution.csv                                                          Kaggle
+        ILSVRC2012_devkit_t12/data/…                                                  the development kit
+    imagenet/ILSVRC2012_img_train.tar, …_img_val.tar, …_devkit_t12.tar.gz             unpacked where needed
+
+Everything the ten classes do not need is left alone.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.datasets import tars
+from benchmark.datasets.base import Content, Finding, Progress
+from benchmark.datasets.classdirs import Classes, encoded, images_of, read_classes
+from benchmark.datasets.images import Encoded
+from benchmark.datasets.known import KNOWN, Counts, name_of
+from benchmark.errors import BenchmarkError
+
+FOLDERS = ("imagenet", "ILSVRC2012", "ILSVRC")  # where it may lie under data_root
+_SPLITS = ("", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC")  # where train and val may lie in that
+_DEVKIT = "ILSVRC2012_devkit_t12"
+
+
+@dataclass(frozen=True)
+class SubsetFiles:
+    """The image files of a subset by class, counted; methods as `base.Source`."""
+
+    folder: Path
+    train: Classes
+    test: Classes
+    side: int
+
+    @property
+    def kind(self) -> str:
+        return f"ILSVRC-2012 in {self.folder}"
+
+    def read(self, progress: Progress | None) -> Content:
+        """Both splits decoded, resized and cut, class by class."""
+        return read_classes(self.folder, self.train, self.test, side=self.side, kind=self.kind, progress=progress)
+
+    def images(self) -> Iterator[Encoded]:
+        """Every image of both splits, not decoded."""
+        yield from encoded(self.folder, self.train)
+        yield from encoded(self.folder, self.test)
+
+
+def find(name: str, data_root: Path) -> SubsetFiles | None:
+    """The files of a subset under `data_root`, or None when there are no class folders of ILSVRC-2012.
+
+    Raises BenchmarkError for a copy that is not complete, or not the original split.
+    """
+    card = KNOWN[name]
+    found = _split_folders(data_root)
+    if found is None:
+        return None
+    base, inner = found
+    train = {wnid: _class_folder(inner / "train" / wnid, name) for wnid in card.classes}
+    test = _validation(base, inner / "val", name, card.classes)
+    _counted(train, card.train, inner / "train", name)
+    _counted(test, card.test, inner / "val", name)
+    return SubsetFiles(inner, train, test, card.image_shape[1])
+
+
+def fetch(name: str, data_root: Path, progress: Progress | None = None) -> None:
+    """Unpack what the subset needs of the archives, if there are any. It cannot be downloaded: it must be asked for.
+
+    Raises BenchmarkError that says how to come by it.
+    """
+    if _complete(name, data_root):
+        return
+    base = next((data_root / place for place in FOLDERS if (data_root / place).is_dir()), data_root / FOLDERS[0])
+    archives = tars.Archives.find(base)
+    if archives:
+        archives.unpack(base, KNOWN[name].classes, labels_of_validation, progress)
+    elif _split_folders(data_root) is None:
+        raise BenchmarkError(
+            f"{name_of(name)} is cut out of ILSVRC-2012, of which there is no copy in {base}",
+            where=f"data_root, {data_root}",
+            next=f"ask for it at image-net.org or Kaggle, then put (or link) its folder or its archives at {base}",
+        )
+
+
+def examine(name: str, data_root: Path) -> Iterator[Finding]:
+    """Are the archives, where they were kept, the published ones?"""
+    for place in FOLDERS:
+        if (data_root / place).is_dir():
+            yield from tars.examine(data_root / place)
+
+
+def _complete(name: str, data_root: Path) -> bool:
+    try:
+        return find(name, data_root) is not None
+    except BenchmarkError:
+        return False
+
+
+def _split_folders(data_root: Path) -> tuple[Path, Path] | None:
+    """The copy's folder, and the folder in it that holds train and val."""
+    for place in FOLDERS:
+        for inner in _SPLITS:
+            folder = data_root / place / inner
+            if (folder / "train").is_dir() and (folder / "val").is_dir():
+                return data_root / place, folder
+    return None
+
+
+def _class_folder(folder: Path, name: str) -> list[Path]:
+    if not folder.is_dir():
+        raise _wrong(f"there is no class folder {folder}", name, folder.parent)
+    return images_of(folder)
+
+
+def _validation(base: Path, val: Path, name: str, classes: tuple[str, ...]) -> Classes:
+    """WordNet id to its validation images: from class folders, or from a list of labels."""
+    if any((val / wnid).is_dir() for wnid in classes):
+        return {wnid: _class_folder(val / wnid, name) for wnid in classes}
+    labels = labels_of_validation(base)
+    if labels is None:
+        raise BenchmarkError(
+            f"the images in {val} are not sorted into class folders, and no list says what they show",
+            where=str(val),
+            next=f"put LOC_val_solution.csv (Kaggle) or {_DEVKIT} (image-net.org) into {base}",
+        )
+    there = {path.name for path in val.iterdir()}
+    found: dict[str, list[Path]] = {wnid: [] for wnid in classes}
+    for file in sorted(file for file, wnid in labels.items() if wnid in found):
+        if file not in there:
+            raise _wrong(f"{val / file} is missing", name, val)
+        found[labels[file]].append(val / file)
+    return found
+
+
+def labels_of_validation(base: Path) -> Mapping[str, str] | None:
+    """File name to WordNet id of the 50,000 validation images, or None when no list is in `base`."""
+    for solution in (base / "LOC_val_solution.csv", base / "ILSVRC" / "LOC_val_solution.csv"):
+        if solution.is_file():
+            with solution.open(newline="", encoding="utf-8") as file:
+                return {f"{row['ImageId']}.JPEG": row["PredictionString"].split()[0] for row in csv.DictReader(file)}
+    kit = base / _DEVKIT / "data"
+    if (kit / "meta.mat").is_file():
+        return _of_devkit(kit)
+    return None
+
+
+def _of_devkit(kit: Path) -> Mapping[str, str]:
+    """The development kit: line k of the ground truth is the ILSVRC id of validation image k."""
+    from scipy.io import loadmat
+
+    synsets: Any = loadmat(kit / "meta.mat", squeeze_me=True)["synsets"]
+    wnids = {int(entry["ILSVRC2012_ID"]): str(entry["WNID"]) for entry in synsets}
+    lines = (kit / "ILSVRC2012_validation_ground_truth.txt").read_text(encoding="utf-8").split()
+    return {f"ILSVRC2012_val_{place:08d}.JPEG": wnids[int(number)] for place, number in enumerate(lines, start=1)}
+
+
+def _counted(split: Classes, wanted: Counts, folder: Path, name: str) -> None:
+    """Raise BenchmarkError for a class with too few or too many images."""
+    for (wnid, paths), least, most in zip(split.items(), wanted.least, wanted.most, strict=True):
+        if not least <= len(paths) <= most:
+            has = str(most) if least == most else f"{least:,} to {most:,}"
+            other = ": perhaps another split, as fast.ai's imagenette2?" if least == most else ""
+            raise _wrong(
+                f"{folder / wnid} has {len(paths)} images where the original split has {has}{other}", name, folder
+            )
+
+
+def _wrong(what: str, name: str, folder: Path) -> BenchmarkError:
+    return BenchmarkError(
+        f"{name_of(name)} is not as published: {what}",
+        where=str(folder),
+        next=f"unpack ILSVRC-2012 again (python -m benchmark.data prepare {name} does, from its archives)",
+    )

@@ -1,0 +1,167 @@
+"""Images, datasets in their real formats, and a web server, made for tests."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from benchmark.datasets import load
+from benchmark.datasets.known import KNOWN, each
+from benchmark.errors import BenchmarkError
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    Image.fromarray(pixels).save(out := io.BytesIO(), "png")
+    return out.getvalue()
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    Image.fromarray(pixels).save(out := io.BytesIO(), "jpeg", quality=90)
+    return out.getvalue()
+
+
+def decoded(data: bytes) -> np.ndarray:
+    """(3, H, W), as Pillow decodes it."""
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).transpose(2, 0, 1)
+
+
+def write_parquet(path: Path, images: list, labels: list, label: str = "label", names: list[str] | None = None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    structs = [None if image is None else {"bytes": image, "path": None} for image in images]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    table = pa.table({"img": pa.array(structs, kind), label: pa.array(labels, pa.int64())})
+    if names:
+        features = {label: {"_type": "ClassLabel", "names": names}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, path)
+
+
+def parquet_folder(folder: Path, **options: object) -> tuple[Path, np.ndarray]:
+    """Three classes of 6x5 images, six to train and three to test; the nine images (N, 6, 5, 3) in that order."""
+    pixels = noise(9, 6, 5, 3)
+    write_parquet(folder / "train.parquet", [png(p) for p in pixels[:6]], [0, 1, 2, 2, 1, 0], **options)
+    write_parquet(folder / "test.parquet", [png(p) for p in pixels[6:]], [2, 0, 1], **options)
+    return folder, pixels
+
+
+def class_folders(folder: Path, test: str = "test", each: int = 2, size: int = 4) -> Path:
+    """Classes `ant` and `bee`, `each` images to train and one to test."""
+    for number, (split, label) in enumerate([("train", "bee"), ("train", "ant"), (test, "bee"), (test, "ant")]):
+        (folder / split / label).mkdir(parents=True)
+        for index, pixels in enumerate(noise(each if split == "train" else 1, size, size, 3, seed=number)):
+            (folder / split / label / f"{index}.png").write_bytes(png(pixels))
+    return folder
+
+
+def refused(entry: object, root: Path) -> str:
+    """All three parts of the message with which `entry` is refused."""
+    with pytest.raises(BenchmarkError) as caught:
+        load(str(entry), root)
+    return " | ".join((caught.value.what, caught.value.where, caught.value.next))
+
+
+# --- known datasets in small ------------------------------------------------------------------------------------------
+
+
+def small_card(monkeypatch: pytest.MonkeyPatch, name: str, train: int, test: int, **changes: object) -> None:
+    """Let a known dataset have so many images of each class, and no pinned fingerprint."""
+    card = KNOWN[name]
+    classes = len(changes.get("classes", card.classes))  # type: ignore[arg-type]
+    small = replace(card, train=each(train, classes), test=each(test, classes), fingerprint=None, **changes)
+    monkeypatch.setitem(KNOWN, name, small)
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    """The format of MNIST's files: magic number, sides, bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sides = b"".join(side.to_bytes(4, "big") for side in values.shape)
+    path.write_bytes((0x0800 + values.ndim).to_bytes(4, "big") + sides + values.tobytes())
+
+
+WNIDS = ("n01443537", "n02124075", "n04067472")  # of TinyImageNet, sorted
+
+
+def tiny_folder(folder: Path, train: int = 3, test: int = 2) -> dict[str, dict[str, bytes]]:
+    """tiny-imagenet-200 as its zip unpacks, of three classes; {"train/WNID" or "val": {file: bytes}}."""
+    made: dict[str, dict[str, bytes]] = {}
+    for c, wnid in enumerate(WNIDS):
+        (images := folder / "train" / wnid / "images").mkdir(parents=True)
+        (images.parent / f"{wnid}_boxes.txt").write_text(f"{wnid}_0.JPEG\t0\t0\t63\t63\n")
+        files = {f"{wnid}_{i}.JPEG": jpeg(noise(64, 64, 3, seed=10 * c + i)) for i in range(train)}
+        if c == 0:  # one of them is grey, as some of the real ones are
+            files[f"{wnid}_0.JPEG"] = jpeg(noise(64, 64, seed=99))
+        made[f"train/{wnid}"] = files
+    order = [WNIDS[k % len(WNIDS)] for k in (2, 0, 1)] * test  # not sorted by class
+    made["val"] = {f"val_{i}.JPEG": jpeg(noise(64, 64, 3, seed=500 + i)) for i in range(len(order))}
+    (folder / "val/images").mkdir(parents=True)
+    lines = [f"val_{i}.JPEG\t{wnid}\t0\t32\t44\t62" for i, wnid in enumerate(order)]
+    (folder / "val/val_annotations.txt").write_text("\n".join(lines) + "\n")
+    (folder / "wnids.txt").write_text("\n".join(reversed(WNIDS)) + "\n")
+    (folder / "words.txt").write_text("".join(f"{wnid}\ta thing\n" for wnid in WNIDS))
+    for place, files in made.items():
+        for name, data in files.items():
+            (folder / place / "images" / name).write_bytes(data)
+    return made
+
+
+# --- a web server -----------------------------------------------------------------------------------------------------
+
+
+class Site:
+    """Files served on loopback. cut: bytes after which each answer breaks off. asked: (path, Range) of each request."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.cut: int | None = None
+        self.ranges = True
+        self.asked: list[tuple[str, str | None]] = []
+        self.url = ""
+
+
+@contextmanager
+def serving() -> Iterator[Site]:
+    site = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            site.asked.append((self.path, wanted))
+            data = site.files.get(self.path)
+            if data is None:
+                self.send_error(404)
+                return
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and site.ranges else 0
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(data) - start))
+            self.end_headers()
+            self.wfile.write(data[start:][: site.cut])
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    site.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
