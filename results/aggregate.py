@@ -23,8 +23,9 @@ FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution
 # Accuracies and deviations are fractions, seconds and bytes as named; nan or NA where nothing is known.
 # fmt: off
 COLUMNS = (
-    "dataset", "condensed_with", "architecture", "protocol", "recipe", "version", "ipc", "row", "kind_of_row",
-    "method", "title", "family", "year", "variant", "reference", "num_classes", "train_images", "test_images",
+    "dataset", "dataset_title", "condensed_with", "architecture", "protocol", "recipe", "version", "ipc", "row",
+    "kind_of_row", "method", "title", "family", "year", "variant", "reference", "num_classes", "train_images",
+    "test_images",
     "status", "message", "accuracy", "sd", "sd_networks", "validation_accuracy", "sets", "networks", "expected",
     "missing", "prepare_seconds", "prepare_amortised", "prepare_divisor", "condense_seconds", "evaluate_seconds",
     "stored_images", "decoded_images", "bytes", "optimiser_steps", "peak_memory_bytes", "factor", "fraction",
@@ -167,6 +168,7 @@ def _labels(label: Json) -> dict[str, Any]:
     same = ("dataset", "row", "num_classes", "train_images", "fraction", "provenance")
     return {
         **{name: label[name] for name in same},
+        "dataset_title": label.get("dataset_title") or label["dataset"],
         "reference": label["reference"] or "",
         "ipc": label.get("ipc"),
         "method": card["name"],

@@ -82,6 +82,7 @@ class PrepareAsked(TypedDict):
 
 class PrepareLabel(TypedDict):
     dataset: str
+    dataset_title: NotRequired[str]
 
 
 class PrepareResult(TypedDict):
@@ -106,6 +107,7 @@ class CondenseAsked(TypedDict):
 
 class CondenseLabel(TypedDict):
     dataset: str
+    dataset_title: NotRequired[str]  # as papers print it, "CIFAR-10"; without it the name stands in tables
     reference: str | None  # the dataset whose published numbers apply; another name than `dataset`: only like it
     num_classes: int
     train_images: int  # of the whole training set
@@ -141,6 +143,7 @@ class EvaluateAsked(TypedDict):
 
 class EvaluateLabel(TypedDict):
     dataset: str
+    dataset_title: NotRequired[str]
     reference: str | None
     num_classes: int
     train_images: int

@@ -8,6 +8,8 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 from scipy import stats
 
+ALPHA = 0.05  # the level of every test that tables show, after Holm's correction
+
 Sample = Mapping[Hashable, float]  # seed → mean accuracy of that seed's set
 
 

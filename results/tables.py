@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,21 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from results import latex
 from results.aggregate import is_random
 from results.captions import captions, main_device
 from results.files import replace
-from results.numbers import count, difference, grouped, percent, seconds, short, spread
-from results.published import compare, of_cell
-from results.significance import better_than, holm
+from results.matrix import matrices
+from results.numbers import count, difference, grouped, percent, seconds, spread
+from results.published import Published, also, compare, of_cell
+from results.rows import circumstances, groups, ipc, is_whole, names, protocol_of, ratio, rows_of
+from results.significance import ALPHA, better_than, holm
 
 COLUMNS = (
     *("IPC", "Ratio %", "Method", "Accuracy %", "Published", "Prepare s (full / shared)", "Condense s"),
     *("Evaluate s", "Stored", "Decoded", "Steps"),
 )
 _WORDS = {"Method", "Published"}  # columns of words, set to the left
-ALPHA = 0.05
-_MAX_DIFFERENCES = 3  # names of settings shown to tell two rows of one name apart
 
 Cell = Mapping[str, Any]
 
@@ -52,50 +53,34 @@ class Table:
 
 def comparison_tables(cells: pd.DataFrame) -> list[Table]:
     """The tables of these cells (`aggregate.cells`), in the cells' order."""
-    rows = [{str(name): value for name, value in row.items()} for row in cells.to_dict("records")]
-    return [_table(group) for group in _groups(rows)]
+    return [_table(_by_ipc(group)) for group in groups(rows_of(cells), _place)]
 
 
-def _groups(rows: Sequence[Cell]) -> Iterator[list[Cell]]:
-    """Cells of one table; those condensed with no network (the whole set, say) stand in the tables of every network."""
-    keys = list(dict.fromkeys(_place(row) for row in rows))
-    networks = {(key[0], *key[2:]) for key in keys if key[1]}
-    for key in keys:
-        if key[1] or (key[0], *key[2:]) not in networks:
-            mine = [row for row in rows if key in (_place(row), _place(row, row["condensed_with"] or key[1]))]
-            yield sorted(mine, key=lambda row: math.inf if pd.isna(row["ipc"]) else row["ipc"])  # stable
+def _by_ipc(rows: Sequence[Cell]) -> list[Cell]:
+    return sorted(rows, key=lambda row: math.inf if is_whole(row) else row["ipc"])  # stable
 
 
-def _place(row: Cell, network: str | None = None) -> tuple[Any, ...]:
-    """What a table is made for; `network` stands in for the condensing network."""
-    version = ("", 0) if row["protocol"] == "native" else (row["recipe"], row["version"])
-    condensed_with = row["condensed_with"] if network is None else network
-    return row["dataset"], condensed_with, row["architecture"], row["protocol"], *version
+def _place(row: Cell) -> tuple[Any, ...]:
+    """What a table is made for, beside the condensing network."""
+    return row["dataset"], row["architecture"], *protocol_of(row)
 
 
 def _table(rows: Sequence[Cell]) -> Table:
     first = rows[0]
-    network = next((row["condensed_with"] for row in rows if row["condensed_with"]), "")
-    parts = [
-        first["dataset"],
-        f"condensed with {network}" if network else "",
-        f"protocol {first['protocol'] or 'none'}",
-    ]
-    parts.insert(2, f"evaluated with {first['architecture']}" if first["architecture"] else "not evaluated")
-    table = Table(", ".join(filter(None, parts)), COLUMNS)
+    table = Table(", ".join([first["dataset"], *circumstances(rows)]), COLUMNS)
     p_values = {} if first["protocol"] == "native" else _p_values(rows)
-    device, names = main_device(rows), _names(rows)
+    device, called = main_device(rows), names(rows)
     withheld = any(row["validation"] for row in rows)
     if withheld:
         table.columns = [*COLUMNS[:4], "Withheld %", *COLUMNS[4:]]
     for place, row in enumerate(rows):
-        cells = [_ipc(row), _ratio(row), names[place], _accuracy(row, p_values.get(place), table)]
+        cells = [ipc(row), ratio(row), called[place], _accuracy(row, p_values.get(place), table)]
         costs = _seconds(row) if device in (None, _device(row)) else ["‡"] * 3
         sizes = [count(row[name]) for name in ("stored_images", "decoded_images", "optimiser_steps")]
         cells += [percent(row["validation_accuracy"])] if withheld else []
         table.rows.append([*cells, _published(row, table), *costs, *sizes])
     _drop_if_empty(table, "Published")
-    table.captions = captions(rows, alpha=ALPHA, tested=bool(p_values))
+    table.captions = captions(rows, tested=bool(p_values))
     return table
 
 
@@ -112,8 +97,8 @@ def _drop_if_empty(table: Table, column: str) -> None:
 def _p_values(rows: Sequence[Cell]) -> dict[int, float]:
     """Place of a method's row → p-value against the random controls, Holm-corrected over the methods at its ipc."""
     adjusted: dict[int, float] = {}
-    for ipc in dict.fromkeys(_ipc(row) for row in rows):
-        block = [place for place, row in enumerate(rows) if _ipc(row) == ipc and row["sets"]]
+    for images in dict.fromkeys(map(ipc, rows)):
+        block = [place for place, row in enumerate(rows) if ipc(row) == images and row["sets"]]
         methods = [place for place in block if rows[place]["kind_of_row"] == "method"]
         controls = [rows[place] for place in block if is_random(rows[place]["row"])]
         if controls:
@@ -132,43 +117,6 @@ def _against(row: Cell, controls: Sequence[Cell]) -> float:
 # --- columns ----------------------------------------------------------------------------------------------------------
 
 
-def _ipc(row: Cell) -> str:
-    return "all" if pd.isna(row["ipc"]) else str(row["ipc"])
-
-
-def _ratio(row: Cell) -> str:
-    """Stored images over training images, in percent; computed, never copied from a paper."""
-    return "100" if pd.isna(row["ipc"]) else short(100 * row["ipc"] * row["num_classes"] / row["train_images"])
-
-
-def _names(rows: Sequence[Cell]) -> list[str]:
-    """How rows are called; those of one name and ipc get the settings in which they differ."""
-    alike: dict[Hashable, list[int]] = {}
-    for place, row in enumerate(rows):
-        alike.setdefault((row["row"], _ipc(row)), []).append(place)
-    names = [_title(row) for row in rows]
-    for places in alike.values():
-        if len(places) > 1:
-            for place in places:
-                names[place] += f" [{_told_apart(rows[place]['spec'], [rows[p]['spec'] for p in places])}]"
-    return names
-
-
-def _title(row: Cell) -> str:
-    """The method's title in place of its name: "dm@f2 (lr_img=2.0)" is printed as "DM@f2 (lr_img=2.0)"."""
-    name, method = str(row["row"]), str(row["method"])
-    return f"{row['title']}{name[len(method) :]}" if name.startswith(method) else name
-
-
-def _told_apart(spec: Cell, others: Sequence[Cell]) -> str:
-    if spec["condensed"] == "elsewhere":
-        return "condensed elsewhere"
-    known = [other for other in others if other["condensed"] != "elsewhere"]
-    keys = [key for key in spec if len({json.dumps(other.get(key)) for other in known}) > 1]
-    said = [f"{key.removeprefix('settings.')}={spec[key]}" for key in sorted(keys, key=lambda key: (len(key), key))]
-    return ", ".join(said[:_MAX_DIFFERENCES]) or "condensed here"
-
-
 def _accuracy(row: Cell, p_value: float | None, table: Table) -> str:
     if not row["sets"]:
         return f"{row['status']} ({table.note(row['message'])})" if row["message"] else str(row["status"])
@@ -183,16 +131,26 @@ def _accuracy(row: Cell, p_value: float | None, table: Table) -> str:
 
 
 def _published(row: Cell, table: Table) -> str:
-    """The printed number beside the measured one: "48.9 ± 0.6 (−0.4 within)", or ≠ and the note of what differs."""
+    """The printed number beside the measured one: "48.9 ± 0.6 (−0.4 within)", or ≠ and the note of what differs.
+
+    A cell that is printed twice says in a note whose number stands here and what the other one is.
+    """
     entry = of_cell(row)
     if entry is None:
         return "–"
-    printed = spread(entry.accuracy, math.nan if entry.std is None else entry.std)
+    printed = _printed(entry)
+    if others := also(entry):
+        twice = "; ".join(f"{_printed(other)} in {other.cited}" for other in others)
+        printed += f" ({table.note(f'from {entry.cited}; {twice}')})"
     if not row["sets"]:
         return printed
     found = compare(row, entry)
     verdict = found.mark or f"≠{table.note('; '.join(found.mismatches))}"
     return f"{printed} ({difference(found.difference)} {verdict})"
+
+
+def _printed(entry: Published) -> str:
+    return spread(entry.accuracy, math.nan if entry.std is None else entry.std)
 
 
 def _device(row: Cell) -> tuple[str, str]:
@@ -251,10 +209,17 @@ def _json(value: Any) -> str:
 
 
 def write_tables(cells: pd.DataFrame, folder: Path) -> list[Path]:
-    """Write tables.md and tables.csv into an existing folder, each whole or not at all. Raises ResultsError."""
+    """Write tables.md, tables.csv and tables.tex into an existing folder, each whole or not at all.
+
+    Raises ResultsError.
+    """
     tables = comparison_tables(cells)
     head = f"{grouped(len(tables))} table{'s' if len(tables) != 1 else ''} from {grouped(len(cells))} cells.\n\n"
-    texts = {"tables.md": head + "\n".join(map(to_markdown, tables)), "tables.csv": to_csv(cells)}
+    texts = {
+        "tables.md": head + "\n".join(map(to_markdown, tables)),
+        "tables.csv": to_csv(cells),
+        "tables.tex": latex.document(matrices(cells)),
+    }
     for name, text in texts.items():
         replace(folder / name, text)
     return [folder / name for name in texts]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from results.aggregate import cells
 from results.store import identity
 
 Record = dict[str, Any]
@@ -99,5 +100,20 @@ def make_evaluated() -> Callable[..., Record]:
         result = {"accuracies": accuracies, "validation_accuracies": [], "optimiser_steps": 1000}
         result |= {"test_images": 10_000, "decoded_images": 100}
         return _record("evaluate", request | (asked or {}), words, result, **more)
+
+    return make
+
+
+@pytest.fixture
+def make_cells(make_condensed, make_evaluated):
+    """Cells of rows given as {row: set means}, one network a set."""
+
+    def make(means, *, extra=(), condensed=None, evaluated=None, **more):
+        records = list(extra)
+        for row, values in means.items():
+            sets = [make_condensed(row, seed, **(condensed or {}), **more) for seed in range(len(values))]
+            scores = [make_evaluated(s, [v], **(evaluated or {}), **more) for s, v in zip(sets, values, strict=True)]
+            records += [*sets, *scores]
+        return cells(records)
 
     return make

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from results.aggregate import COLUMNS, cells
+from results.records import problem
 
 
 def only(frame: pd.DataFrame) -> pd.Series:
@@ -117,6 +118,17 @@ def test_validation_accuracies_are_averaged_like_the_others(make_condensed, make
     score = make_evaluated(made, [0.5, 0.6])
     score["result"]["validation_accuracies"] = [0.7, 0.8]
     assert only(cells([made, score]))["validation_accuracy"] == pytest.approx(0.75)
+
+
+def test_a_dataset_without_a_title_is_called_by_its_name(make_expert, make_condensed, make_evaluated):
+    titled = {"label": {"dataset_title": "CIFAR-10"}}
+    made, failed = make_condensed("dm", **titled), make_condensed("dc", ipc=1, status="diverged", **titled)
+    records = [make_expert(0), made, failed, make_evaluated(made, [0.5], **titled), make_evaluated(None, [0.8])]
+    records.append(make_condensed("idm", ipc=1, status="diverged"))
+    assert [problem(record) for record in records] == [""] * 6  # none needs a title
+    frame = cells(records).set_index("row")
+    expected = {"dm": "CIFAR-10", "dc": "CIFAR-10", "whole": "cifar10", "idm": "cifar10"}
+    assert frame["dataset_title"].to_dict() == expected
 
 
 def test_nothing_gives_an_empty_frame_with_its_columns():

@@ -36,21 +36,6 @@ GOLDEN = """\
 """  # noqa: E501
 
 
-@pytest.fixture
-def make_cells(make_condensed, make_evaluated):
-    """Cells of rows given as {row: set means}, one network a set."""
-
-    def make(means, *, extra=(), condensed=None, evaluated=None, **more):
-        records = list(extra)
-        for row, values in means.items():
-            sets = [make_condensed(row, seed, **(condensed or {}), **more) for seed in range(len(values))]
-            scores = [make_evaluated(s, [v], **(evaluated or {}), **more) for s, v in zip(sets, values, strict=True)]
-            records += [*sets, *scores]
-        return cells(records)
-
-    return make
-
-
 RANDOM = [0.26, 0.25, 0.27, 0.265, 0.255]
 BETTER = [0.489, 0.483, 0.495, 0.49, 0.488]
 
@@ -175,11 +160,10 @@ def test_csv_holds_raw_numbers(make_cells):
 
 def test_tables_are_written_whole(make_cells, tmp_path):
     paths = write_tables(make_cells({"dm": BETTER}), tmp_path)
-    assert (
-        [path.name for path in paths] == ["tables.md", "tables.csv"] == sorted(p.name for p in tmp_path.iterdir())[::-1]
-    )
-    assert paths[0].read_text().startswith("1 table from 1 cell")
+    assert [path.name for path in paths] == ["tables.md", "tables.csv", "tables.tex"]
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert paths[0].read_text().startswith("1 table from 1 cell") and paths[2].read_text().count(r"\label{") == 1
     write_tables(cells([]), tmp_path)
-    assert paths[0].read_text().startswith("0 tables")
+    assert paths[0].read_text().startswith("0 tables") and r"\label{" not in paths[2].read_text()
     with pytest.raises(ResultsError, match=r"tables\.md"):
         write_tables(cells([]), tmp_path / "nowhere")

@@ -1,0 +1,98 @@
+"""Who is best and second best in one column of a table: one dataset, ipc, protocol and pair of networks. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from results.rows import is_demonstration, is_whole
+from results.significance import ALPHA, better_than, holm
+
+Cell = Mapping[str, Any]
+
+BEST, SECOND = "best", "second"
+LEAST_FRACTION = 0.05  # of a paper's iterations; below it numbers tell who starts fast, not who ends well
+_DIGITS = 9  # decimals to which means (fractions) are told apart: far below one test image, above rounding
+
+
+def places(column: Sequence[Cell]) -> list[str]:
+    """BEST, SECOND or "" for each row of one column of `aggregate.cells`.
+
+    Candidates are the rows with two or more scored sets, controls such as random included; the whole set and a row
+    with a single set (its ± is over networks, marked †) are none. The highest mean leads. Every other candidate is
+    compared with the leader by `significance.better_than`, one-sided: is the leader better? The p-values are
+    Holm-corrected over these comparisons, and whoever is not beaten at ALPHA shares BEST with the leader. The same
+    rule among those that were beaten gives SECOND. With fewer than two candidates nothing is marked, and nothing in a
+    column that is `barred`. Rows with unequal fractions of the training images withheld are never compared: each
+    fraction is ranked by itself.
+
+    What the rule does where it is not obvious:
+    - Seeds. The test is paired over shared seeds; with fewer than two of them it is Welch's, on all sets of both. What
+      cannot be tested at all (nan) shares the place.
+    - The leader is chosen on the data that then test it, so the level is not ALPHA: of two equal methods one is marked
+      alone in 2·ALPHA of all cases, and of eight equal ones somebody is left out in about 18 % (5 seeds, simulated).
+    - Sharing a place means "not told apart", not "as good": a row that varies much may share BEST although a row with
+      a higher mean and little variation does not.
+    - Equal means (to rounding): the row with the smaller deviation leads, then the first name, so that the order of
+      rows never matters. A mean that equals the leader's is never beaten.
+    - No variation of the differences: the means decide. A constant gap is a difference, no gap is none.
+    """
+    marks = [""] * len(column)
+    if barred(column):
+        return marks
+    for share in dict.fromkeys(row["validation"] for row in column):
+        ours = [place for place, row in enumerate(column) if row["validation"] == share and _is_candidate(row)]
+        if len(ours) < 2:
+            continue
+        best = _leaders([column[place] for place in ours])
+        rest = [place for place, leads in zip(ours, best, strict=True) if not leads]
+        second = _leaders([column[place] for place in rest])
+        for place, leads in zip(ours, best, strict=True):
+            marks[place] = BEST if leads else ""
+        for place, leads in zip(rest, second, strict=True):
+            marks[place] = SECOND if leads else ""
+    return marks
+
+
+def barred(column: Sequence[Cell]) -> str:
+    """Why no order is drawn in a column whatever its numbers are, "" when it is.
+
+    native: each method stands on a protocol of its own. demonstration: 8×8 digits. budget: a method among the
+    candidates ran less than LEAST_FRACTION of its paper's iterations.
+    """
+    if any(row["protocol"] == "native" for row in column):
+        return "native"
+    if any(map(is_demonstration, column)):
+        return "demonstration"
+    methods = [row for row in column if _is_candidate(row) and row["kind_of_row"] == "method"]
+    return "budget" if any(row["fraction"] < LEAST_FRACTION for row in methods) else ""
+
+
+def _is_candidate(row: Cell) -> bool:
+    return bool(row["sets"] >= 2) and not is_whole(row)
+
+
+def _leaders(rows: Sequence[Cell]) -> list[bool]:
+    """For each row: does it lead, or is it not beaten by the one that does?"""
+    if not rows:
+        return []
+    first = min(range(len(rows)), key=lambda place: _order(rows[place]))
+    others = [place for place in range(len(rows)) if place != first]
+    p_values = holm([_beats(rows[first], rows[place]) for place in others])
+    beaten = {place for place, p in zip(others, p_values, strict=True) if p < ALPHA}
+    return [place not in beaten for place in range(len(rows))]
+
+
+def _beats(leader: Cell, other: Cell) -> float:
+    if _mean(leader) == _mean(other):
+        return 1.0  # else a leader of the same mean could win on the seeds that they share
+    return better_than(leader["sample"], other["sample"])
+
+
+def _order(row: Cell) -> tuple[Any, ...]:
+    return -_mean(row), round(row["sd"], _DIGITS), row["row"], json.dumps(row["spec"], sort_keys=True)
+
+
+def _mean(row: Cell) -> float:
+    return round(float(row["accuracy"]), _DIGITS)
