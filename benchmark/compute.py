@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from benchmark.errors import BenchmarkError, unknown
-from methods.base import Network
+from methods.base import ClassLosses, Network
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 CHUNKS = {"cpu": 64, "cuda": 4096}  # images forwarded at once where no graph is kept; from the device, never measured
+# Pixels of images forwarded at once with a graph: 2,048 and 8,192 images of 32×32, about 4 and 16 GiB in a ConvNet of
+# width 128. Of the request's shapes alone, never of free memory, so that equal requests give equal bytes.
+GRAPH_PIXELS = {"cpu": 2**21, "cuda": 2**23}
 MOST_WORKERS = 8  # unless asked for: each holds its own copy of torch and of the dataset
 
 
@@ -55,11 +61,30 @@ class Compute:
 
     def class_losses(self, network: Network, images: Tensor) -> Tensor:
         """Normalised (C, n, ch, H, W) to (C,): mean cross-entropy of each class's images against their own class."""
-        classes, count = images.shape[:2]
-        labels = torch.arange(classes, device=images.device).repeat_interleave(count)
-        logits = self.logits(network, images.flatten(0, 1), whole=network.depends_on_batch)
-        losses: Tensor = F.cross_entropy(logits, labels, reduction="none").unflatten(0, (classes, count))
-        return losses.mean(1)
+
+        def losses(images: Tensor, labels: Tensor) -> Tensor:
+            classes, count = images.shape[:2]
+            logits = self.logits(network, images.flatten(0, 1), whole=network.depends_on_batch)
+            found = F.cross_entropy(logits, labels.repeat_interleave(count), reduction="none")
+            return found.view(classes, count).mean(1)
+
+        return self.by_class(network, losses, images, torch.arange(len(images), device=images.device))
+
+    def by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
+        """losses(images, *constants) to (C,), a few classes at a time where all at once would take too much memory.
+
+        images: (C, n, ch, H, W); constants: (C, …). The c-th loss must depend on the c-th of each alone. A network
+        whose output depends on the batch always sees all classes.
+        """
+        most = self.classes_at_once(images.shape[1], images.shape[-2:])
+        if network.depends_on_batch or len(images) <= most:
+            return losses(images, *constants)
+        found: Tensor = _InGroups.apply(images, losses, constants, most)
+        return found
+
+    def classes_at_once(self, each: int, size: Sequence[int]) -> int:
+        """How many classes of so many images of (H, W) `by_class` takes at a time; at least one."""
+        return max(1, GRAPH_PIXELS[self.device.type] // math.prod((each, *size)))
 
     def _in_chunks(self, function: Callable[[Tensor], Tensor], images: Tensor, *, whole: bool) -> Tensor:
         with self.autocast():
@@ -68,6 +93,32 @@ class Compute:
             with torch.no_grad():
                 pieces = [images] if whole else images.split(self.chunk)
                 return torch.cat([function(piece).float() for piece in pieces])
+
+
+class _InGroups(torch.autograd.Function):
+    """Losses of groups of classes; each group's gradient is taken at once, so that one graph is held at a time."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, losses: ClassLosses, constants: Sequence[Tensor], group: int) -> Tensor:
+        found: list[Tensor] = []
+        gradients: list[Tensor] = []
+        wanted = ctx.needs_input_grad[0]
+        for start in range(0, len(images), group):
+            part = slice(start, start + group)
+            leaf = images[part].detach().requires_grad_(wanted)
+            with torch.set_grad_enabled(wanted):
+                values = losses(leaf, *(constant[part] for constant in constants))
+                gradients += torch.autograd.grad(values.sum(), leaf) if wanted else ()
+            found.append(values.detach())
+        if gradients:
+            ctx.save_for_backward(torch.cat(gradients))
+        return torch.cat(found)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * upstream.view(-1, *[1] * (gradient.ndim - 1)), None, None, None
 
 
 def choose_compute(device: str, precision: str, threads: int | None, workers: int | None) -> tuple[Compute, int]:

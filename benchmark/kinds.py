@@ -67,7 +67,7 @@ class Job:
         asked, data = self.asked, self._data()
         kept, _ = datasets.hold_out(data.train, asked["validation"], data.fingerprint)
         images, labels = kept.images.to(self.compute.device), kept.labels.to(self.compute.device)
-        recipe = _expert_recipe(asked["recipe"], len(labels))
+        recipe = expert_recipe(asked["recipe"], len(labels))
         roles = {
             "dataset": data.fingerprint,
             "architecture": asked["architecture"],
@@ -119,7 +119,7 @@ class Job:
         protocol = protocols.Protocol(**asked["protocol"] | {"drops": tuple(asked["protocol"]["drops"]), "source": ""})
         if asked["set"] == WHOLE:
             images, labels = kept.images.to(self.compute.device), kept.labels.to(self.compute.device)
-            recipe = protocol.recipe_for_whole(len(labels))
+            recipe = protocol.recipe_for_whole(len(labels), asked["whole"]["epochs"])
         else:
             if blocked := self._blocked("condense", asked["set"]):
                 return blocked
@@ -286,7 +286,7 @@ def load_once(entry: str, data_root: str) -> Dataset:
     return datasets.load(entry, Path(data_root))
 
 
-def _expert_recipe(recipe: Mapping[str, Any], images: int) -> Recipe:
+def expert_recipe(recipe: Mapping[str, Any], images: int) -> Recipe:
     """An expert's recipe in optimiser steps; lr falls after int(fraction · epochs) epochs."""
     each = -(-images // recipe["batch"])
     return Recipe(

@@ -17,11 +17,12 @@ from benchmark.datasets.base import Progress
 from benchmark.errors import BenchmarkError
 from methods import registry
 from methods.base import Card, ExpertRecipe
+from methods.whole import WholeSet
 from results.store import identity
 
 Task = dict[str, Any]  # plain values: kind, identity, slug, asked, label, request
 
-WHOLE = Card(protocols.WHOLE, "Whole set", "whole", "")
+WHOLE = WholeSet.card
 RANDOM_SUBSETS = 5  # at least: random subsets vary more than networks do
 EXPERTS_VERSION = 1  # raised when a change alters the experts a recipe yields
 
@@ -93,8 +94,8 @@ def build(config: RunConfig, progress: Progress | None = None) -> Plan:
         if row.method in {r.method for r in rows} and replace(row, unasked=False) not in rows:
             rows.append(row)
     for name in config.method:
-        registry.get(name)
-        if name not in {row.method for row in rows}:
+        registry.described(name)
+        if name not in {row.method for row in rows} and name not in set(config.controls) & {WHOLE.name}:
             raise BenchmarkError(
                 f"settings for '{name}', which is not run", where=f"method.{name}", next=f"add it: methods=[…,{name}]"
             )
@@ -128,6 +129,10 @@ class Cells:
         self.architecture = self._architecture(architecture)
         self.evaluated_on = [self._architecture(name) for name in config.eval_architectures] or [self.architecture]
         self.smallest_class = min(datasets.kept_counts(dataset.train, config.validation))
+        given = config.method.get(WHOLE.name)
+        self.whole = registry.resolve(
+            WHOLE.name, dataset=dataset.reference, ipc=None, preset=config.preset, overrides=given
+        )
         self.request = {"dataset": _absolute(entry), "data_root": str(Path(config.data_root).absolute())}
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -260,6 +265,8 @@ class Cells:
             "dataset": self._data(self.dataset.constants if shared else constants),
             **self._common(),
         }
+        if condensed == WHOLE.name:
+            asked["whole"] = asdict(self.whole.config)
         if protocol.name.startswith("dc") and self.depends_on_batch[architecture]:
             raise BenchmarkError(
                 "protocol dc trains networks with batch norm with an augmentation of its own, which is not built yet",
@@ -271,15 +278,16 @@ class Cells:
         self.plan.add("evaluate", f"{slug}-{name}-{architecture}", asked, known, self.request)
 
     def _evaluate_whole(self) -> None:
+        variant = _variant(self.whole, self.whole.changed)
         label = self._dataset_label() | {
-            "row": WHOLE.name,
+            "row": f"{WHOLE.name} ({variant})" if variant else WHOLE.name,
             "card": asdict(WHOLE),
             "ipc": None,
             "kind_of_row": "control",
             "fraction": 1.0,
-            "provenance": "ours",
+            "provenance": self.whole.provenance,
             "factor": 1,
-            "variant": "",
+            "variant": variant,
         }
         for architecture in self.evaluated_on:
             for name in self.config.protocols:
@@ -332,8 +340,7 @@ class Cells:
         }
 
     def _label(self, row: Row, card: Card, resolved: registry.Resolved, ipc: int) -> dict[str, Any]:
-        told = [key for key in resolved.changed if not (key == "factor" and row.factor)]
-        variant = ", ".join(f"{key}={getattr(resolved.config, key)}" for key in told)
+        variant = _variant(resolved, [key for key in resolved.changed if not (key == "factor" and row.factor)])
         return self._dataset_label() | {
             "row": f"{row.name} ({variant})" if variant else row.name,
             "variant": variant,
@@ -344,6 +351,11 @@ class Cells:
             "fraction": resolved.fraction,
             "provenance": resolved.provenance,
         }
+
+
+def _variant(resolved: registry.Resolved, changed: Sequence[str]) -> str:
+    """The settings that tell this row from the preset's, as `lr_img=2.0, factor=1`."""
+    return ", ".join(f"{key}={getattr(resolved.config, key)}" for key in changed)
 
 
 def _absolute(entry: str) -> str:

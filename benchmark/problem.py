@@ -93,6 +93,7 @@ class ConcreteProblem:
         self.device, self.architecture, self.flip = compute.device, architecture, flip
         self.seed, self.fingerprint = seed, fingerprint
         self.mean_embedding, self.class_losses = compute.mean_embedding, compute.class_losses
+        self.by_class = compute.by_class
 
     def generator(self, role: str, index: int = 0) -> torch.Generator:
         # The method is no part of the seed: at one seed, all methods start from and see the same images.

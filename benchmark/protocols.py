@@ -10,7 +10,6 @@ from benchmark.errors import BenchmarkError, unknown
 from benchmark.training import Recipe, epochs_to_steps
 
 WHOLE = "whole"  # stands for the whole training set where a synthetic set is named
-WHOLE_EPOCHS = 60  # of the whole training set: a ceiling; the papers' own recipe is unknown
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,11 @@ class Protocol:
         counted = stored if self.steps_fixed else decoded
         return self._recipe(lambda epochs: epochs_to_steps(counted, self.batch, epochs))
 
-    def recipe_for_whole(self, images: int) -> Recipe:
-        """60 epochs with this protocol's batch, augmentation and mixing, and its drops in proportion."""
-        scale = WHOLE_EPOCHS / self.epochs
+    def recipe_for_whole(self, images: int, whole_epochs: int) -> Recipe:
+        """So many epochs with this protocol's batch, augmentation and mixing, and its drops in proportion."""
+        scale = whole_epochs / self.epochs
         return self._recipe(
-            lambda epochs: epochs_to_steps(images, self.batch, min(WHOLE_EPOCHS, round(epochs * scale)))
+            lambda epochs: epochs_to_steps(images, self.batch, min(whole_epochs, round(epochs * scale)))
         )
 
     def _recipe(self, steps: Callable[[int], int]) -> Recipe:

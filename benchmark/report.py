@@ -39,7 +39,7 @@ def report(composed: DictConfig) -> int:
 
 
 def show_tables(records: Sequence[Mapping[str, Any]], folder: Path, console: Console) -> None:
-    """Print the comparison, and write it as Markdown and CSV."""
+    """Print the comparison, and write it as Markdown, CSV and LaTeX."""
     found = cells(records)
     if found.empty:
         console.print("no evaluation is finished yet", highlight=False)

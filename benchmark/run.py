@@ -11,11 +11,12 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from benchmark import cli, plan
+from benchmark import cli, forecast, plan
 from benchmark.compute import Compute, choose_compute
 from benchmark.config import RunConfig, parse
+from benchmark.estimate import estimate
 from benchmark.local import run_tasks
-from benchmark.progress import Reading, Screen
+from benchmark.progress import Reading, Screen, print_whole
 from benchmark.report import show_tables
 from benchmark.runtime import Outcome, Runtime
 from results.store import Store
@@ -31,6 +32,7 @@ def run(composed: DictConfig) -> int:
     store = Store(Path(config.out))
     console.print(describe(planned, store, config, compute, workers), markup=False, highlight=False)
     if config.dry_run:
+        show_estimate(planned, store, compute, workers, console)
         return cli.DONE
     failures = do_all(planned, config, compute, workers, console)
     # A record says how its first run called things; these tables say it as this run was asked.
@@ -42,6 +44,15 @@ def run(composed: DictConfig) -> int:
     if any(outcome.status == "waiting" for _, outcome in failures):
         console.print("what failed before is tried again with retry=failed", highlight=False)
     return cli.SOME_FAILED if failures else cli.DONE
+
+
+def show_estimate(planned: plan.Plan, store: Store, compute: Compute, workers: int, console: Console) -> None:
+    """Probe a few steps of every kind of task and print what the whole plan will take; nothing is written."""
+    with Reading(console) as probing:
+        lines = estimate(planned, store, compute, probing)
+    print_whole(console, forecast.table(lines))
+    for text in forecast.summary(lines, planned, compute, workers):
+        console.print(text, markup=False, highlight=False)
 
 
 def do_all(

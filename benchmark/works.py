@@ -31,14 +31,14 @@ class ExpertTraining:
 
     def __init__(self, training: Training) -> None:
         self.training, self.total_steps = training, training.total_steps
-        self.initial = _copy(training.network)
+        self.initial = copy_of(training.network)
 
     def step(self) -> dict[str, float]:
         return self.training.step()
 
     def tensors(self) -> dict[str, Tensor]:
         """`initial/NAME` and `trained/NAME` of every parameter."""
-        trained = _copy(self.training.network)
+        trained = copy_of(self.training.network)
         return {f"initial/{n}": t for n, t in self.initial.items()} | {f"trained/{n}": t for n, t in trained.items()}
 
     def state_dict(self) -> Tree:
@@ -89,5 +89,6 @@ class Evaluation:
 
 
 @torch.no_grad()
-def _copy(network: Network) -> dict[str, Tensor]:
+def copy_of(network: Network) -> dict[str, Tensor]:
+    """The parameters by name, detached from the network."""
     return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}

@@ -10,15 +10,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
 
-import torch
-from torch import Tensor
-
-from methods.formation import decode
+if TYPE_CHECKING:  # only said here, never called: settings can be looked up without loading torch
+    import torch
+    from torch import Tensor
 
 Tree = dict[str, Any]  # tensors, JSON values, and dicts of them: what a checkpoint can hold
-Transform = Callable[[Tensor], Tensor]
+Transform: TypeAlias = "Callable[[Tensor], Tensor]"
+ClassLosses: TypeAlias = "Callable[..., Tensor]"  # images (C, n, ch, H, W) and constants (C, …) to (C,)
 
 
 class MethodError(Exception):
@@ -132,6 +132,13 @@ class Problem(Protocol):
         """Mean cross-entropy of each class's images against their own class: normalised (C, n, ch, H, W) to (C,)."""
         ...
 
+    def by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
+        """losses(images, *constants) to (C,), a few classes at a time where memory demands it; differentiable once.
+
+        images (C, n, ch, H, W) and constants (C, …): the c-th loss must depend on the c-th of each alone.
+        """
+        ...
+
 
 # --- what a method answers --------------------------------------------------------------------------------------------
 
@@ -155,6 +162,8 @@ class SyntheticSet:
 
     def decode(self) -> tuple[Tensor, Tensor]:
         """The images a network is trained on: (N·factor², ch, H, W) and their labels, tile by tile."""
+        from methods.formation import decode  # loads torch, which whoever holds images has loaded
+
         images = decode(self.images, self.factor)
         return images, self.labels.repeat(self.factor**2)
 
@@ -232,7 +241,7 @@ class Card:
 
     name: str
     title: str
-    family: str  # coreset, gradient matching, trajectory matching, distribution matching
+    family: str  # coreset, gradient matching, trajectory matching, distribution matching, whole
     paper: str  # arXiv id, or "" for a control
     venue: str = ""
     year: int = 0
@@ -241,14 +250,18 @@ class Card:
     native: str = "dsa"  # the protocol its own paper scores it with
 
 
-class Condenser(ABC):
+class Described:
+    """A row of the tables that says who it is and which settings it takes, whether it condenses or not."""
+
+    card: ClassVar[Card]
+    Config: ClassVar[type[Settings]]
+
+
+class Condenser(Described, ABC):
     """One method at work on one problem. It owns no loop: the referee turns the crank, times it and checkpoints.
 
     A selection method has `total_steps` 0. Equal problems and settings give equal bytes, resumed or not.
     """
-
-    card: ClassVar[Card]
-    Config: ClassVar[type[Settings]]
 
     total_steps: int
 

@@ -147,9 +147,12 @@ class DANCE(LearnedImages):
         real = problem.real.sample(config.batch_real, problem.generator("real", self.done))
         target = problem.mean_embedding(network, augment(problem.normalise(real)))
 
+        def gap(images: Tensor, target: Tensor) -> Tensor:
+            return embedding_gap(target, problem.mean_embedding(network, images))
+
         def losses(images: Tensor) -> Tensor:
             decoded = augment(problem.normalise(self._decoded(images, "alignment")))
-            return embedding_gap(target, problem.mean_embedding(network, decoded))
+            return problem.by_class(network, gap, decoded, target)
 
         return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).sum())
 

@@ -70,8 +70,11 @@ class DistributionMatching(LearnedImages):
         real = problem.real.sample(config.batch_real, problem.generator("real", self.done))
         target = problem.mean_embedding(network, augment(problem.normalise(real)))
 
+        def gap(images: Tensor, target: Tensor) -> Tensor:
+            return embedding_gap(target, problem.mean_embedding(network, images))
+
         images = self.images.detach().requires_grad_()
-        loss = embedding_gap(target, problem.mean_embedding(network, augment(self._decoded(images)))).sum()
+        loss = problem.by_class(network, gap, augment(self._decoded(images)), target).sum()
         (gradient,) = torch.autograd.grad(loss, images)
         joint_step(self.images, self.momentum, gradient, config.lr_img, config.momentum)
         self.done += 1

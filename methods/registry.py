@@ -6,16 +6,17 @@ import difflib
 import importlib
 import inspect
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from methods.base import Condenser, MethodError, Settings
+from methods.base import Card, Condenser, Described, MethodError, Settings
 
 GROUP = "condensation_benchmark.methods"  # entry points by which other packages join
 BUILT_IN = {
@@ -23,12 +24,14 @@ BUILT_IN = {
     "dm": "methods.dm:DistributionMatching",
     "random": "methods.coreset:RandomSubset",
 }
+UNCONDENSED = {"whole": "methods.whole:WholeSet"}  # rows with a card and settings, and nothing to condense
+PRESETS = ("paper", "quick")
 PROVENANCES = ("paper", "code", "author", "third party", "ours")  # strongest first
 
 
 def locations() -> dict[str, str]:
-    """Every method's name and "module:Class". Raises MethodError when two claim one name."""
-    found = dict(BUILT_IN)
+    """The name and "module:Class" of all that can be described. Raises MethodError when two claim one name."""
+    found = BUILT_IN | UNCONDENSED
     for point in entry_points(group=GROUP):
         if found.setdefault(point.name, point.value) != point.value:
             raise MethodError(
@@ -40,24 +43,38 @@ def locations() -> dict[str, str]:
 
 
 def names() -> list[str]:
-    """Every method that can be asked for by name."""
-    return sorted(locations())
+    """Every method that condenses, in the order of the alphabet."""
+    return sorted(locations().keys() - UNCONDENSED.keys())
 
 
 def get(name: str) -> type[Condenser]:
-    """The method of that name. Raises MethodError for an unknown name or a plug-in that does not import."""
+    """The condenser of that name. Raises MethodError for an unknown name or a plug-in that does not import."""
+    known = locations()
+    if name in UNCONDENSED:
+        raise MethodError(f"'{name}' condenses nothing", where=known[name], next=f"known: {', '.join(names())}")
+    if name not in known:
+        raise unknown("method", name, known.keys() - UNCONDENSED.keys())
+    found = described(name)
+    assert issubclass(found, Condenser)  # `described` lets nothing else pass under such a name
+    return found
+
+
+def described(name: str) -> type[Described]:
+    """What has a card and settings under that name, a condenser or the whole set. Raises MethodError as `get`."""
     known = locations()
     if name not in known:
-        raise _unknown("method", name, known)
+        raise unknown("method", name, known)
     module, _, attribute = known[name].partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as error:
-        raise MethodError(
-            f"method '{name}' does not import: {type(error).__name__}: {error}", where=known[name]
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Condenser)):
-        raise MethodError(f"method '{name}' is not a methods.base.Condenser", where=known[name])
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise MethodError(f"method '{name}' does not import: {reason}", where=known[name]) from error
+    base = Described if name in UNCONDENSED else Condenser
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise MethodError(f"method '{name}' is not a methods.base.{base.__name__}", where=known[name])
+    if not (isinstance(getattr(found, "card", None), Card) and is_dataclass(getattr(found, "Config", None))):
+        raise MethodError(f"method '{name}' has no card, or no Config that is a dataclass", where=known[name])
     return found
 
 
@@ -91,26 +108,101 @@ class Resolved:
         return max((origin.provenance for origin in self.origins.values()), key=PROVENANCES.index)
 
 
-def resolve(
-    name: str, *, dataset: str, ipc: int, preset: str, fraction: float = 1.0, overrides: Mapping[str, Any] | None = None
-) -> Resolved:
-    """Settings of method `name`: dataclass < preset < fraction of the iterations < overrides.
+@dataclass(frozen=True)
+class Block:
+    """Published values that apply together: to its datasets and ipcs, or to all where it names none."""
 
-    `dataset` is the known dataset whose settings apply. A preset `quick` stands on top of `paper`. For an ipc that a
-    block does not list, the nearest listed one in log scale is taken and a note says so. Raises MethodError for a
-    setting that does not exist or does not fit its type.
+    settings: Mapping[str, Any]
+    source: str
+    provenance: str
+    datasets: tuple[str, ...] = ()
+    ipcs: tuple[int, ...] = ()
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.source, self.provenance)
+
+
+def blocks(name: str, preset: str) -> tuple[Block, ...]:
+    """The blocks that settings/NAME.yaml, beside the method's module, holds for a preset; later ones stand on top.
+
+    A preset other than `paper` stands on top of `paper`. Raises MethodError for a file that holds something else.
     """
-    method = get(name)
+    path = _settings_path(name)
+    document = _document(path)
+    listed = [*document.get("paper", []), *(document.get(preset, []) if preset != "paper" else [])]
+    return tuple(_block(values, path) for values in listed)
+
+
+def _block(values: Any, path: Path) -> Block:
+    """A block as it is written. Raises MethodError, naming the file, for anything else."""
+    try:
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        block = Block(**plain)
+        if not isinstance(block.settings, Mapping) or isinstance(block.datasets, str) or isinstance(block.ipcs, int):
+            raise TypeError
+    except (AttributeError, TypeError) as error:
+        raise MethodError(
+            "a block of settings is not as blocks are",
+            where=str(path),
+            next="settings: {NAME: VALUE}, source and provenance, and where it applies, as lists: datasets, ipcs",
+        ) from error
+    if block.provenance not in PROVENANCES:
+        raise unknown("provenance", str(block.provenance), PROVENANCES, where=str(path))
+    return block
+
+
+def datasets(name: str | None = None) -> list[str]:
+    """The datasets that settings name: those of one method, or of every settings file of this package."""
+    if name is not None:
+        return sorted({dataset for block in blocks(name, "paper") for dataset in block.datasets})
+    return sorted({dataset for built_in in BUILT_IN for dataset in datasets(built_in)})
+
+
+def _settings_path(name: str) -> Path:
+    """Where a method's published settings are, if it has any; those of this package without importing the method."""
+    if name in BUILT_IN or name in UNCONDENSED:
+        return Path(__file__).parent / "settings" / f"{name}.yaml"
+    return Path(inspect.getfile(described(name))).parent / "settings" / f"{name}.yaml"
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else {}
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise MethodError(f"settings cannot be read: {' '.join(str(error).split())}", where=str(path)) from error
+    if not isinstance(found, dict):
+        raise MethodError("settings must be lists of blocks under the names of presets", where=str(path))
+    return {str(preset): listed or [] for preset, listed in found.items()}
+
+
+def resolve(
+    name: str,
+    *,
+    dataset: str,
+    ipc: int | None,
+    preset: str,
+    fraction: float = 1.0,
+    overrides: Mapping[str, Any] | None = None,
+) -> Resolved:
+    """Settings of `name`, a condenser or the whole set: dataclass < preset < fraction of the iterations < overrides.
+
+    `dataset` is the known dataset whose settings apply; ipc is None for the whole set. A preset `quick` stands on top
+    of `paper`. For an ipc that a block does not list, the nearest listed one in log scale is taken and a note says so.
+    Raises MethodError for a setting that does not exist or does not fit its type.
+    """
+    method = described(name)
     values, origins, notes = _preset(method, name, dataset, ipc, preset)
-    config = _typed(method, values, where=f"settings of {name}")
+    config = _typed(method, values, name, where=f"settings of {name}")
     published = asdict(config).get("iterations")
     config = config.scaled(fraction)
     if fraction < 1 and published is not None:
         notes.append(f"{name}: {asdict(config)['iterations']:,} of the paper's {published:,} iterations")
+        origins["iterations"] = Origin(f"fraction {fraction:g} of {published}: {origins['iterations'].source}", "ours")
     changed: tuple[str, ...] = ()
     if overrides:
         base = {spec.name: getattr(config, spec.name) for spec in fields(config)}
-        config = _typed(method, base | dict(overrides), where=f"method.{name}")
+        config = _typed(method, base | dict(overrides), name, where=f"method.{name}")
         changed = tuple(key for key in sorted(overrides) if getattr(config, key) != base[key])
         origins |= {key: Origin("command line", "ours") for key in changed}
     done = asdict(config).get("iterations", published)
@@ -118,56 +210,65 @@ def resolve(
 
 
 def _preset(
-    method: type[Condenser], name: str, dataset: str, ipc: int, preset: str
+    method: type[Described], name: str, dataset: str, ipc: int | None, preset: str
 ) -> tuple[dict[str, Any], dict[str, Origin], list[str]]:
     """The values of a preset's blocks that apply to (dataset, ipc), later blocks on top."""
-    path = Path(inspect.getfile(method)).parent / "settings" / f"{name}.yaml"
-    document: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.exists() else {}
-    blocks = list(document.get("paper", [])) + (list(document.get(preset, [])) if preset != "paper" else [])
-    named = {d for block in blocks for d in block.get("datasets", [])}
+    listed = blocks(name, preset)
+    named = {d for block in listed for d in block.datasets}
     values: dict[str, Any] = {}
     origins = {
         spec.name: Origin(spec.metadata.get("source", "the method's default"), "code") for spec in fields(method.Config)
     }
     notes: list[str] = []
-    for block in blocks:
-        if dataset not in block.get("datasets", [dataset]):
+    for block in listed:
+        if block.datasets and dataset not in block.datasets:
             continue
-        ipcs = block.get("ipcs")
-        if ipcs and ipc not in ipcs:
-            same = [b for b in blocks if b.get("datasets") == block.get("datasets") and "ipcs" in b]
-            nearest = min((i for b in same for i in b["ipcs"]), key=lambda i: abs(math.log(i / ipc)))
-            if nearest not in ipcs:
+        origin = block.origin
+        if block.ipcs and ipc not in block.ipcs:
+            nearest = _nearest(ipc, [b for b in listed if b.datasets == block.datasets])
+            if nearest not in block.ipcs:
                 continue
-            notes.append(f"{name}: no published settings for {dataset} at ipc {ipc}, those of ipc {nearest} are used")
-        values |= block["settings"]
-        origins |= {key: Origin(block["source"], block["provenance"]) for key in block["settings"]}
+            origin = Origin(f"of ipc {nearest}, the nearest: {block.source}", "ours")
+            note = f"{name}: no published settings for {dataset} at ipc {ipc}, those of ipc {nearest} are used"
+            notes += [note] if note not in notes else []
+        values |= block.settings
+        origins |= dict.fromkeys(block.settings, origin)
     if named and dataset not in named:
         notes.append(f"{name}: no published settings for {dataset}, the generic ones are used")
         origins["dataset"] = Origin("generic settings on another dataset", "ours")
     return values, origins, notes
 
 
-def _typed(method: type[Condenser], values: Mapping[str, Any], *, where: str) -> Settings:
+def _nearest(ipc: int | None, alike: Sequence[Block]) -> int | None:
+    """The ipc, of those that blocks for the same datasets list, nearest in log scale. None is near to none."""
+    if ipc is None:
+        return None
+    return min((i for block in alike for i in block.ipcs), key=lambda i: abs(math.log(i / ipc)))
+
+
+def _typed(method: type[Described], values: Mapping[str, Any], name: str, *, where: str) -> Settings:
     """The method's dataclass from plain values; 1 and 1.0 become the same where the field is a float."""
     known = [spec.name for spec in fields(method.Config)]
     for key in values:
         if key not in known:
-            raise _unknown("setting", key, known, where=f"{where}.{key}")
+            raise unknown("setting", key, known, where=f"{where}.{key}")
     schema = OmegaConf.structured(method.Config)
     OmegaConf.set_readonly(schema, False)  # a frozen dataclass makes a read-only node
+    cure = f"python -m methods {name}   (each setting with its unit and source)"
     try:
         config = OmegaConf.to_object(OmegaConf.merge(schema, dict(values)))
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or "?"
-        raise MethodError(str(error).splitlines()[0], where=f"{where}.{key}") from error
+        raise MethodError(str(error).splitlines()[0], where=f"{where}.{key}", next=cure) from error
     except MethodError as error:
-        raise MethodError(error.what, where=f"{where}.{error.where}", next=error.next) from error
+        raise MethodError(error.what, where=f"{where}.{error.where}", next=error.next or cure) from error
     assert isinstance(config, Settings)
     return config
 
 
-def _unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> MethodError:
-    near = difflib.get_close_matches(name, list(known), n=1)
+def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> MethodError:
+    """The error for a name that does not exist: says so, suggests the nearest, lists the rest."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    return MethodError(f"no {kind} '{name}'.{hint}", where=where, next=f"known: {', '.join(sorted(known))}")
+    return MethodError(f"no {kind} '{name}'.{hint}", where=where, next=f"known: {', '.join(names)}")

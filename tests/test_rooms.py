@@ -28,6 +28,7 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("config",),
     ("plan",),
     ("local", "estimate"),
+    ("forecast",),
     ("progress", "cli", "data", "report", "run"),
 )
 

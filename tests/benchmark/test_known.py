@@ -61,9 +61,14 @@ def test_cards_hold_the_published_facts() -> None:
         assert name_of(name) == (name if name == "tinyimagenet" else f"{name}@ilsvrc")
     assert list(KNOWN["tinyimagenet"].classes) == sorted(KNOWN["tinyimagenet"].classes)
     # METHODS.md, section 17: place 0 and 9 of each list
-    ends = {"imagenette": "n01440764 n03888257", "imagewoof": "n02096294 n02105641",
-            "imagefruit": "n07753275 n07760859", "imagemeow": "n02123045 n02127052", "imagesquawk": "n01806143 n01819313",
-            "imageyellow": "n02206856 n01531178"}  # fmt: skip
+    ends = {
+        "imagenette": "n01440764 n03888257",
+        "imagewoof": "n02096294 n02105641",
+        "imagefruit": "n07753275 n07760859",
+        "imagemeow": "n02123045 n02127052",
+        "imagesquawk": "n01806143 n01819313",
+        "imageyellow": "n02206856 n01531178",
+    }
     assert {name: f"{KNOWN[name].classes[0]} {KNOWN[name].classes[9]}" for name in subsets} == ends
 
 

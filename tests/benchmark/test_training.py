@@ -89,8 +89,9 @@ def test_at_steps_takes_the_factor_one_count_with_its_drops() -> None:
 
 @pytest.mark.parametrize("name", ["dsa", "dance", "quick"])
 def test_the_whole_set_takes_60_epochs_with_drops_in_proportion(name: str) -> None:
-    recipe, short = protocol(name).recipe_for_whole(6400), protocol(name).recipe(6400, 6400)
+    recipe, short = protocol(name).recipe_for_whole(6400, 60), protocol(name).recipe(6400, 6400)
     assert recipe.steps == 60 * -(-6400 // recipe.batch)
+    assert protocol(name).recipe_for_whole(6400, 30).steps == recipe.steps / 2
     assert [d / recipe.steps for d in recipe.drops] == pytest.approx([d / short.steps for d in short.drops], abs=0.01)
 
 

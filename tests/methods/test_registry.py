@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from methods import registry
-from methods.base import MethodError
+from methods.base import Condenser, MethodError
 
 SETTINGS = Path(registry.__file__).parent / "settings"
 
@@ -20,42 +22,96 @@ def test_an_unknown_method_is_named_with_its_neighbour() -> None:
     assert "Did you mean 'dance'?" in caught.value.what and "random" in caught.value.next
 
 
-def plug_in(folder: Path, monkeypatch: pytest.MonkeyPatch, points: str, source: str) -> None:
-    """Install a distribution of another author: metadata with entry points, and a module."""
-    meta = folder / "other-1.0.dist-info"
-    meta.mkdir()
-    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-    (meta / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{points}\n")
-    (folder / "other_method.py").write_text(source)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, "other_method", raising=False)
+def test_the_whole_set_is_described_and_is_no_condenser() -> None:
+    assert "whole" not in registry.names() and "whole" in registry.locations()
+    whole = registry.described("whole")
+    assert whole.card.name == whole.card.family == "whole" and not issubclass(whole, Condenser)
+    assert registry.described("dm") is registry.get("dm")
+    with pytest.raises(MethodError, match="'whole' condenses nothing"):
+        registry.get("whole")
+    with pytest.raises(MethodError, match="epochs must be at least 1") as caught:
+        registry.resolve("whole", dataset="cifar10", ipc=None, preset="paper", overrides={"epochs": 0})
+    assert caught.value.where == "method.whole.epochs"
+    with pytest.raises(MethodError, match=r"no method 'wholee'. Did you mean 'whole'?"):
+        registry.described("wholee")
 
 
+def test_settings_are_looked_up_without_loading_torch() -> None:
+    looked = "from methods import registry as r; r.resolve('whole', dataset='x', ipc=1, preset='paper'); r.datasets()"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {looked}; sys.exit('torch' in sys.modules)"], check=False
+    )
+    assert done.returncode == 0
+
+
+PlugIn = Callable[..., Path]
 GOOD = "from methods.coreset import RandomSubset\nclass Mine(RandomSubset):\n    pass\n"
 
 
-def test_another_package_joins_by_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plug_in(tmp_path, monkeypatch, "mine = other_method:Mine", GOOD)
+def test_another_package_joins_by_entry_point(plug_in: PlugIn) -> None:
+    settings = "paper: [{source: their paper, provenance: paper, settings: {factor: 2}}]"
+    plug_in("mine = other_method:Mine", GOOD, settings)
     assert "mine" in registry.names() and registry.get("mine").__name__ == "Mine"
-    (tmp_path / "settings").mkdir()
-    (tmp_path / "settings" / "mine.yaml").write_text(
-        "paper: [{source: their paper, provenance: paper, settings: {factor: 2}}]"
-    )
     resolved = registry.resolve("mine", dataset="cifar10", ipc=1, preset="paper")
     assert resolved.config.factor == 2 and resolved.origins["factor"].source == "their paper"  # type: ignore[attr-defined]
 
 
-def test_a_name_claimed_twice_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plug_in(tmp_path, monkeypatch, "dm = other_method:Mine", GOOD)
-    with pytest.raises(MethodError, match="two methods are called 'dm'"):
-        registry.names()
+def test_two_blocks_that_borrow_from_one_ipc_say_so_once(plug_in: PlugIn) -> None:
+    block = "source: x, provenance: paper, datasets: [moons]"
+    settings = (
+        f"paper: [{{{block}, ipcs: [1], settings: {{factor: 2}}}}, {{{block}, ipcs: [1], settings: {{shrink: area}}}}]"
+    )
+    plug_in("mine = other_method:Mine", GOOD, settings)
+    found = registry.resolve("mine", dataset="moons", ipc=5, preset="paper")
+    assert found.notes == ("mine: no published settings for moons at ipc 5, those of ipc 1 are used",)
+    assert found.config.factor == 2 and found.origins["shrink"].provenance == "ours"  # type: ignore[attr-defined]
 
 
-def test_a_broken_plug_in_harms_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plug_in(tmp_path, monkeypatch, "mine = other_method:Mine", "import a_module_that_is_not_there\n")
+def test_a_broken_plug_in_harms_nobody_else(plug_in: PlugIn) -> None:
+    plug_in("mine = other_method:Mine", "import a_module_that_is_not_there\n")
     assert registry.get("dm").card.name == "dm"
     with pytest.raises(MethodError, match=r"'mine' does not import: ModuleNotFoundError"):
         registry.get("mine")
+
+
+@pytest.mark.parametrize("name", ["dm", "whole"])
+def test_no_plug_in_takes_a_name_of_ours(name: str, plug_in: PlugIn) -> None:
+    plug_in(f"{name} = other_method:Mine", GOOD)
+    with pytest.raises(MethodError, match=f"two methods are called '{name}'"):
+        registry.names()
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ("Mine = 3\n", "'mine' is not a methods.base.Condenser"),
+        ("from methods.base import Condenser\nclass Mine(Condenser): pass\n", "'mine' has no card"),
+        ("raise ValueError('one\\ntwo')\n", r"'mine' does not import: ValueError: one two$"),
+    ],
+)
+def test_a_plug_in_that_is_no_method_is_said_in_a_line(source: str, what: str, plug_in: PlugIn) -> None:
+    plug_in("mine = other_method:Mine", source)
+    with pytest.raises(MethodError, match=what):
+        registry.get("mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("paper: [{settings: {factor: 2}, source: x}]", "not as blocks are"),
+        ("paper: [{settings: [factor], source: x, provenance: paper}]", "not as blocks are"),
+        ("paper: [{settings: {factor: 2}, source: x, provenance: paper, datasets: cifar10}]", "not as blocks are"),
+        ("paper: [nonsense]", "not as blocks are"),
+        ("paper: [{settings: {factor: 2}, source: x, provenance: papers}]", "Did you mean 'paper'"),
+        ("[1, 2]", "under the names of presets"),
+        ("paper: [", "cannot be read"),
+    ],
+)
+def test_settings_of_a_plug_in_that_are_no_settings_are_named(text: str, what: str, plug_in: PlugIn) -> None:
+    plug_in("mine = other_method:Mine", GOOD, text)
+    with pytest.raises(MethodError, match=what) as caught:
+        registry.resolve("mine", dataset="cifar10", ipc=1, preset="paper")
+    assert caught.value.where.endswith("settings/mine.yaml")
 
 
 @pytest.mark.parametrize(
@@ -87,6 +143,8 @@ def test_settings_stand_on_top_of_each_other() -> None:
     quick = resolve(10, "quick", fraction=0.01, overrides={"batch_real": 8})
     assert quick.config.iterations == 200 and quick.config.batch_real == 8  # type: ignore[attr-defined]
     assert quick.fraction == 0.01 and quick.provenance == "ours"
+    assert quick.origins["iterations"].source.startswith("fraction 0.01 of 20000: VICO-UoE")
+    assert resolve(10, fraction=0.01).origins["iterations"].provenance == "ours"  # no paper says 200
     explicit = resolve(10, "quick", fraction=0.01, overrides={"iterations": 1000})
     assert explicit.config.iterations == 1000 and explicit.fraction == 0.05  # type: ignore[attr-defined]
     # 1 and 1.0 are the same request once typed.
@@ -100,27 +158,10 @@ def test_settings_for_another_dataset_are_marked_ours() -> None:
 
 @pytest.mark.parametrize("path", sorted(SETTINGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_value_has_a_source_and_a_field(path: Path) -> None:
-    known = registry.get(path.stem).Config.__dataclass_fields__
+    known = registry.described(path.stem).Config.__dataclass_fields__
     for preset, blocks in OmegaConf.to_container(OmegaConf.load(path)).items():  # type: ignore[union-attr]
         assert preset in ("paper", "quick")
         for block in blocks:
             assert set(block) <= {"datasets", "ipcs", "source", "provenance", "settings"}
             assert block["source"] and block["provenance"] in registry.PROVENANCES
             assert block["settings"] and set(block["settings"]) <= set(known)
-
-
-@pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "fashionmnist"])
-@pytest.mark.parametrize("ipc", [1, 10, 50])
-def test_papers_settings_of_the_tables_cells(dataset: str, ipc: int) -> None:
-    dance = registry.resolve("dance", dataset=dataset, ipc=ipc, preset="paper")
-    config = dance.config
-    expected = {"iterations": 10_000, "momentum": 0.5, "batch_real": 128, "batch_syn_max": 200, "pretrain_epochs": 60,
-                "pretrain_batch": 64, "pretrain_lr": 0.01, "lr_img_per_ipc": 0.01, "alignment": "mid",
-                "calibration": True, "augment": "idc:color_crop_cutout", "factor": 2, "experts": 5}  # fmt: skip
-    assert {name: getattr(config, name) for name in expected} == expected
-    assert not any("no published settings" in note for note in dance.notes)
-    assert (dance.origins["factor"].provenance == "code") == ((dataset, ipc) == ("cifar10", 50))
-    dm = registry.resolve("dm", dataset=dataset, ipc=ipc, preset="paper").config
-    expected = {"iterations": 20_000, "lr_img": 1.0, "momentum": 0.5, "batch_real": 256, "init": "random", "factor": 1,
-                "augment": "dsa:color_crop_cutout_flip_scale_rotate"}  # fmt: skip
-    assert {name: getattr(dm, name) for name in expected} == expected

@@ -1,0 +1,327 @@
+"""What a plan will take, before anything runs: seconds per step from a few probed steps, device-hours, memory, disk.
+
+Every kind of task is built with its own parts on blank images, and steps are timed on the device that will be used.
+A condensing step is probed with two classes first, then with as many more as should take PATIENCE seconds, or all;
+all costs here grow linearly with the classes, so the last two sizes (or the only one) give those of the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from benchmark import datasets, networks, protocols, seeds
+from benchmark.clock import Stopwatch
+from benchmark.compute import Compute
+from benchmark.datasets import Constants, Outline, Split
+from benchmark.environment import PeakMemory
+from benchmark.kinds import expert_recipe
+from benchmark.plan import Plan, Task
+from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
+from benchmark.training import Recipe, Training, accuracy
+from benchmark.works import Work, copy_of
+from methods import registry
+from results.records import KINDS
+from results.store import Store
+
+Progress = Callable[[str, int, int], None]
+
+PATIENCE = 0.25  # seconds of a step, from which no more classes are tried
+LONG = 2.0  # seconds of a first step, from which no second one is timed
+MOST_STEPS = 5
+_COPIES = 4  # of its images that a class adds where it adds no graph: drawn, normalised, augmented, their gradient
+_RECORD = 4096  # bytes of task.json, record.json and log.txt, about
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a task takes. seconds: of a step, nan where there are none; fixed: seconds besides; memory: peak bytes."""
+
+    steps: int
+    seconds: float
+    fixed: float
+    memory: float
+    disk: int
+    note: str = ""
+
+    @property
+    def total(self) -> float:
+        """Seconds of one whole task."""
+        return self.fixed + (self.steps * self.seconds if self.steps else 0.0)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Tasks of one kind that cost the same: all seeds (or experts) of a cell. todo: those that are not done yet."""
+
+    kind: str
+    dataset: str
+    ipc: int | None
+    what: str
+    tasks: int
+    todo: int
+    probe: Probe
+
+    @property
+    def hours(self) -> float:
+        """Of the device, for what is left to do."""
+        return self.todo * self.probe.total / 3600
+
+
+def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) -> list[Line]:
+    """One line for each group of like tasks, kind by kind, datasets in the order of the plan. Writes nothing."""
+    compute.activate()
+    groups: dict[tuple[Any, ...], list[Task]] = {}
+    for task in planned.tasks:
+        groups.setdefault(_group(task), []).append(task)
+    prober = _Prober(planned, compute)
+    lines = []
+    for place, ((kind, dataset, ipc, what, _), tasks) in enumerate(groups.items(), start=1):
+        todo = sum(store.record(task) is None for task in tasks)
+        lines.append(Line(kind, dataset, ipc, what, len(tasks), todo, prober.probe(tasks[0])))
+        progress("probing a few steps of each kind of task", place, len(groups))
+    return sorted(lines, key=lambda line: KINDS.index(line.kind))  # stable
+
+
+def _group(task: Task) -> tuple[Any, ...]:
+    """(kind, dataset, ipc, what) for a person, then whatever else makes tasks cost differently."""
+    asked, label = task["asked"], task["label"]
+    network = asked["architecture"]
+    what = {
+        "prepare": f"experts, {network}",
+        "condense": f"{label.get('row')}, {network}",
+        "evaluate": f"{label.get('row')}, {network}, {label.get('protocol')}",
+    }[task["kind"]]
+    return task["kind"], label["dataset"], label.get("ipc"), what, str(asked.get("recipe", label.get("condensed_with")))
+
+
+class _Prober:
+    """Builds the work of tasks and times it; training steps that are the same are timed once."""
+
+    def __init__(self, planned: Plan, compute: Compute) -> None:
+        self.planned, self.compute = planned, compute
+        self.base = float(PeakMemory(compute.device).bytes() or 0)  # of this process, before anything is probed
+        self.trained: dict[Any, tuple[float, float, float]] = {}
+
+    def probe(self, task: Task) -> Probe:
+        outline = self.planned.outlines[task["label"]["dataset"]]
+        kept = datasets.kept_counts(outline.train, task["asked"]["validation"])
+        kinds = {"prepare": self._prepare, "condense": self._condense, "evaluate": self._evaluate}
+        return kinds[task["kind"]](task, outline, kept)
+
+    # --- the three kinds ----------------------------------------------------------------------------------------------
+
+    def _prepare(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
+        images = sum(kept)
+        recipe = expert_recipe(task["asked"]["recipe"], images)
+        seconds, scoring, memory, parameters = *self._train(task, outline, recipe, images), _parameters(task, outline)
+        data = images * math.prod(outline.image_shape)
+        return Probe(
+            recipe.steps, seconds, scoring * images, self._peak(outline, memory, data), 8 * parameters + _RECORD
+        )
+
+    def _evaluate(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
+        asked = task["asked"]
+        protocol = protocols.Protocol(**asked["protocol"] | {"drops": tuple(asked["protocol"]["drops"]), "source": ""})
+        if asked["set"] == protocols.WHOLE:
+            images, recipe = sum(kept), protocol.recipe_for_whole(sum(kept), asked["whole"]["epochs"])
+        else:
+            stored = task["label"]["ipc"] * outline.num_classes
+            images = stored * task["label"]["factor"] ** 2
+            recipe = protocol.recipe(stored, images)
+        seconds, scoring, memory = self._train(task, outline, recipe, images)
+        scored = asked["networks"] * (sum(outline.test) + sum(outline.train) - sum(kept))
+        data = images * math.prod(outline.image_shape) * (1 if asked["set"] == protocols.WHOLE else 4)
+        peak = self._peak(outline, memory, data)
+        return Probe(asked["networks"] * recipe.steps, seconds, scoring * scored, peak, _RECORD)
+
+    def _condense(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
+        asked = task["asked"]
+        method = registry.get(asked["method"])
+        config = method.Config(**asked["settings"])
+        depends = networks.build(asked["architecture"], outline.image_shape, 2, torch.Generator()).depends_on_batch
+        if reason := method.unsupported(config, depends_on_batch=depends):
+            return Probe(0, math.nan, 0.0, 0.0, _RECORD, f"unsupported: {reason}")
+        disk = _set_bytes(asked["ipc"] * outline.num_classes, outline) + _RECORD
+        measured, note = [], ""
+        classes = min(2, outline.num_classes)
+        while classes:
+            try:
+                measured.append((classes, *self._condense_with(classes, task, outline, kept)))
+            except (torch.OutOfMemoryError, MemoryError):
+                note = f"out of memory with {classes} of {outline.num_classes} classes"
+                break
+            classes = _next_size(classes, measured[-1][2], outline.num_classes)
+        if not measured:
+            return Probe(asdict(config).get("iterations", 0), math.nan, math.nan, math.nan, disk, note)
+        steps, seconds, fixed = _extrapolated([row[:4] for row in measured], outline.num_classes)
+        each = asked["ipc"] * task["label"]["factor"] ** 2
+        memory = _memory(
+            [(row[0], row[4]) for row in measured],
+            outline.num_classes,
+            outline.num_classes if depends else self.compute.classes_at_once(each, outline.image_shape[1:]),
+            _COPIES * 4 * math.prod(outline.image_shape) * (each + getattr(config, "batch_real", 0)),
+        )
+        return Probe(int(steps), seconds, fixed, self._peak(outline, memory, 0), disk, note)
+
+    def _peak(self, outline: Outline, grown: float, on_device: int) -> float:
+        """Peak bytes of a task: what the process has anyway, what a few steps added, and the images."""
+        images = (sum(outline.train) + sum(outline.test)) * math.prod(outline.image_shape)
+        return self.base + grown + (on_device if self.compute.device.type == "cuda" else max(images, on_device))
+
+    # --- building and timing ------------------------------------------------------------------------------------------
+
+    def _condense_with(
+        self, classes: int, task: Task, outline: Outline, kept: Sequence[int]
+    ) -> tuple[int, float, float, float]:
+        """Steps, seconds of a step, seconds of making the method, and peak bytes, with only so many classes."""
+        asked, compute = task["asked"], self.compute
+        split = _blank_split(outline, kept[:classes])
+        memory = _Growth(compute)
+        architecture, shape = asked["architecture"], outline.image_shape
+        scratch = networks.build(architecture, shape, classes, seeds.generator("scratch")).to(compute.device)
+        weights = copy_of(scratch.requires_grad_(False))
+        problem = ConcreteProblem(
+            RealImages(split, classes, compute.device),
+            [TrainedExpert(scratch, weights, weights) for _ in asked["experts"]],
+            compute,
+            _normaliser(asked, compute),
+            ipc=asked["ipc"],
+            image_shape=shape,
+            architecture=architecture,
+            flip=asked["dataset"]["flip"],
+            seed=asked["seed"],
+            fingerprint="probe",
+        )
+        watch = Stopwatch(compute.device)
+        with watch.running():
+            method = registry.get(asked["method"])
+            work = method(problem, method.Config(**asked["settings"]))
+        seconds = _seconds_of_a_step(work, compute) if work.total_steps else 0.0
+        return work.total_steps, seconds, watch.seconds, memory.bytes()
+
+    def _train(self, task: Task, outline: Outline, recipe: Recipe, images: int) -> tuple[float, float, float]:
+        """Seconds of a training step, seconds of scoring one image, and peak bytes without the images trained on."""
+        asked = task["asked"]
+        batch = math.ceil(images / math.ceil(images / recipe.batch))  # the last batch of an epoch is smaller
+        key = (outline.image_shape, outline.num_classes, asked["architecture"], batch, recipe.augment, recipe.cutmix)
+        if key not in self.trained:
+            small = replace(recipe, batch=batch, drops=())
+            self.trained[key] = self._train_with(small, asked, outline)
+        return self.trained[key]
+
+    def _train_with(self, recipe: Recipe, asked: Task, outline: Outline) -> tuple[float, float, float]:
+        compute = self.compute
+        memory = _Growth(compute)
+        network = networks.build(
+            asked["architecture"], outline.image_shape, outline.num_classes, seeds.generator("probe")
+        ).to(compute.device)
+        count = recipe.batch * MOST_STEPS
+        images = torch.rand(count, *outline.image_shape, generator=seeds.generator("probe")).to(compute.device)
+        labels = (torch.arange(count) % outline.num_classes).to(compute.device)
+        normaliser = _normaliser(asked, compute)
+        training = Training(
+            network, images, labels, recipe, compute, normaliser, lambda draw, at: seeds.generator(draw, at=at)
+        )
+        seconds = _seconds_of_a_step(training, compute)
+        scored = _blank_split(outline, (min(compute.chunk, sum(outline.test)),))
+        watch = Stopwatch(compute.device)
+        with watch.running():
+            accuracy(network, scored, compute, normaliser)
+        return seconds, watch.seconds / len(scored), memory.bytes()
+
+
+class _Growth:
+    """The most bytes that were added since this was made."""
+
+    def __init__(self, compute: Compute) -> None:
+        self.peak = PeakMemory(compute.device)
+        self.before = self.peak.bytes()
+
+    def bytes(self) -> float:
+        now = self.peak.bytes()
+        return math.nan if now is None or self.before is None else float(max(0, now - self.before))
+
+
+def _seconds_of_a_step(work: Work, compute: Compute) -> float:
+    """The mean of a few steps after a first one, which warms up; the first one itself where steps are long."""
+    first = Stopwatch(compute.device)
+    with first.running():
+        work.step()
+    if first.seconds >= LONG or work.total_steps < 2:
+        return first.seconds
+    watch, steps = Stopwatch(compute.device), 0
+    while not steps or (steps < min(MOST_STEPS, work.total_steps - 1) and watch.seconds < PATIENCE):
+        with watch.running():
+            work.step()
+        steps += 1
+    return watch.seconds / steps
+
+
+def _next_size(classes: int, seconds: float, most: int) -> int:
+    """With how many classes to probe next, after a step with so many took `seconds`; 0 when that is enough."""
+    if classes == most or seconds >= PATIENCE:
+        return 0
+    return min(most, max(2 * classes, int(classes * PATIENCE / max(seconds, 1e-3))))
+
+
+def _extrapolated(measured: Sequence[tuple[float, ...]], classes: int) -> tuple[float, ...]:
+    """(steps, seconds, fixed) at `classes`, from rows (classes, steps, seconds, fixed) of growing size.
+
+    Along the line through the last two rows; in proportion to the classes where there is only one.
+    """
+    last = measured[-1]
+    if last[0] == classes:
+        return last[1:]
+    if len(measured) == 1:
+        scale = classes / last[0]
+        return last[1], last[2] * scale, last[3] * scale
+    before = measured[-2]
+    share = (classes - last[0]) / (last[0] - before[0])
+    return tuple(max(b, b + (b - a) * share) for a, b in zip(before[1:], last[1:], strict=True))
+
+
+def _memory(measured: Sequence[tuple[int, float]], classes: int, at_once: int, images: float) -> float:
+    """Peak bytes at `classes`, from rows (classes, bytes) of growing size.
+
+    As many classes as are forwarded `at_once` each add activations; those beyond only their `images`, in bytes.
+    """
+    last, peak = measured[-1]
+    before, less = measured[-2] if len(measured) > 1 else (0, 0.0)
+    with_graph = max(0.0, peak - less) / (last - before)
+    graphs = max(0, min(classes, at_once) - last)
+    return peak + graphs * with_graph + (classes - last - graphs) * images
+
+
+def _blank_split(outline: Outline, counts: Sequence[int]) -> Split:
+    """Blank images, so many of each class: what is timed does not depend on pixels, and they cost no memory."""
+    images = torch.zeros(sum(counts), *outline.image_shape, dtype=torch.uint8)
+    return Split(images, torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)))
+
+
+def _normaliser(asked: Task, compute: Compute) -> Normaliser:
+    data = asked["dataset"]
+    return Normaliser(Constants(tuple(data["mean"]), tuple(data["std"])), compute.device)
+
+
+def _parameters(task: Task, outline: Outline) -> int:
+    network = networks.build(task["asked"]["architecture"], outline.image_shape, outline.num_classes, torch.Generator())
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _set_bytes(images: int, outline: Outline) -> int:
+    """synthetic.safetensors, float32, with labels."""
+    return images * (math.prod(outline.image_shape) * 4 + 8)
+
+
+def dataset_bytes(outline: Outline) -> int:
+    """What fetching and decoding a known dataset will still take on disk; 0 for one that is decoded."""
+    key = datasets.key_of(outline.name)
+    if outline.seen or key is None:
+        return 0
+    card = datasets.KNOWN[key]
+    return card.download + card.decoded_bytes

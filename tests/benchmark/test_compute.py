@@ -1,0 +1,104 @@
+"""What methods compute with: the same numbers whether classes are taken all at once or a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmark import compute
+from benchmark.problem import ConcreteProblem
+from methods.base import Condenser
+from methods.dance import DANCE, DANCEConfig
+from methods.dm import DistributionMatching, DMConfig
+from parts import CPU
+
+Make = Callable[..., ConcreteProblem]
+PIXELS = 8 * 8
+
+
+def squares(images: Tensor, targets: Tensor) -> Tensor:
+    """A loss of each class alone, (C, n, ch, H, W) and (C,) to (C,)."""
+    return (images.square().mean((1, 2, 3, 4)) - targets).square()
+
+
+class Plain(nn.Module):
+    depends_on_batch = False
+
+
+class Batched(nn.Module):
+    depends_on_batch = True
+
+
+@pytest.mark.parametrize(("at_once", "sizes"), [(1, [1] * 5), (2, [2, 2, 1]), (4, [4, 1]), (5, [5]), (99, [5])])
+def test_losses_and_gradients_do_not_depend_on_the_groups(at_once, sizes, monkeypatch) -> None:
+    images = torch.randn(5, 3, 2, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    targets, upstream = torch.arange(5.0), torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0])
+    leaf = images.clone().requires_grad_()
+    expected = squares(leaf, targets)
+    (wanted,) = torch.autograd.grad((expected * upstream).sum(), leaf)
+    seen: list[int] = []
+
+    def counted(part: Tensor, goal: Tensor) -> Tensor:
+        seen.append(len(part))
+        return squares(part, goal)
+
+    monkeypatch.setitem(compute.GRAPH_PIXELS, "cpu", at_once * 3 * PIXELS)
+    again = images.clone().requires_grad_()
+    losses = CPU.by_class(Plain(), counted, again * 1.0, targets)
+    (gradient,) = torch.autograd.grad((losses * upstream).sum(), again)
+    assert seen == sizes
+    torch.testing.assert_close(losses, expected, rtol=0, atol=1e-15)
+    torch.testing.assert_close(gradient, wanted, rtol=0, atol=1e-15)
+    with torch.no_grad():
+        torch.testing.assert_close(CPU.by_class(Plain(), squares, images, targets), expected, rtol=0, atol=1e-15)
+
+
+def test_a_network_that_depends_on_the_batch_sees_all_classes(monkeypatch) -> None:
+    monkeypatch.setitem(compute.GRAPH_PIXELS, "cpu", 1)
+    seen: list[int] = []
+    images = torch.randn(5, 3, 2, 8, 8, requires_grad=True)
+    CPU.by_class(Batched(), lambda part: (seen.append(len(part)), squares(part, torch.zeros(5)))[1], images)
+    assert seen == [5]
+
+
+def test_second_derivatives_are_refused_not_wrong(monkeypatch) -> None:
+    monkeypatch.setitem(compute.GRAPH_PIXELS, "cpu", 3 * PIXELS)
+    images = torch.randn(2, 3, 2, 8, 8, requires_grad=True)
+    (gradient,) = torch.autograd.grad(
+        CPU.by_class(Plain(), squares, images, torch.zeros(2)).sum(), images, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match=r"once_differentiable|does not require grad"):
+        torch.autograd.grad(gradient.sum(), images)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda problem: DistributionMatching(problem, DMConfig(iterations=2, batch_real=4)),
+        lambda problem: DistributionMatching(problem, DMConfig(iterations=2, batch_real=4, factor=2)),
+        lambda problem: DANCE(problem, DANCEConfig(iterations=2, batch_real=4, experts=2)),
+    ],
+    ids=["dm", "dm@f2", "dance"],
+)
+def test_a_method_learns_the_same_images_a_few_classes_at_a_time(
+    make: Callable[[ConcreteProblem], Condenser], make_problem: Make, monkeypatch
+) -> None:
+    whole = make(make_problem(classes=5))
+    losses = [whole.step() for _ in range(2)]
+    forwarded: list[int] = []
+    monkeypatch.setitem(compute.GRAPH_PIXELS, "cpu", 2 * 8 * PIXELS)  # two classes of eight decoded images
+    few = make(make_problem(classes=5))
+    real = compute.Compute._in_chunks
+
+    def spied(self, function, images, *, whole):
+        forwarded.append(len(images)) if images.requires_grad else None
+        return real(self, function, images, whole=whole)
+
+    monkeypatch.setattr(compute.Compute, "_in_chunks", spied)
+    for expected in losses:
+        assert few.step() == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(few.synthetic().images, whole.synthetic().images, rtol=1e-5, atol=1e-6)
+    assert forwarded and max(forwarded) <= 16

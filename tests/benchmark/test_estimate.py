@@ -1,0 +1,171 @@
+"""What a dry run says: the same tasks, steps and bytes that the run then has; costs that grow as they were seen to."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+
+from benchmark import config, forecast, plan
+from benchmark import estimate as estimating
+from benchmark.compute import Compute
+from benchmark.datasets import outline
+from benchmark.estimate import Line, estimate
+from results.records import KINDS
+from results.store import Store
+
+CPU = Compute(torch.device("cpu"), "fp32", threads=1, chunk=64)
+TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "networks=2", "method.dance.iterations=3", "method.dm.iterations=4",
+        "method.dance.experts=2", "method.dance.pretrain_epochs=1", "workers=1", "threads=1")  # fmt: skip
+
+
+def planned(*words: str) -> plan.Plan:
+    config.register()
+    with initialize_config_module("benchmark.conf", version_base="1.3"):
+        return plan.build(config.parse(compose("run", overrides=["dry_run=true", *words])))
+
+
+def command(folder: Path, *words: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "benchmark.run", *words], cwd=folder, capture_output=True, text=True,
+                          timeout=280, check=False, env=os.environ | {"COLUMNS": "80"})  # fmt: skip
+    assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_estimate_has_the_steps_and_bytes_that_the_run_then_has(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = (*TINY, "methods=[dance,dm]", "validation=0.1")
+    before = estimate(planned(*words), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    assert not list(tmp_path.iterdir()), "an estimate writes nothing"
+    assert all((line.todo == line.tasks and line.hours > 0) or line.probe.steps == 0 for line in before)
+    assert [line.kind for line in before] == sorted((line.kind for line in before), key=KINDS.index)
+    command(tmp_path, *words)
+    records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/*/*/record.json"))]
+    after = estimate(planned(*words), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    assert sum(line.tasks for line in after) == len(records) and all(line.todo == 0 == line.hours for line in after)
+    for kind in KINDS:
+        assert sorted(r["steps"] for r in records if r["kind"] == kind) == sorted(
+            steps for line in before if line.kind == kind for steps in [line.probe.steps] * line.tasks
+        )
+    for path in tmp_path.glob("outputs/condense/*/synthetic.safetensors"):
+        (row,) = {json.loads((path.parent / "task.json").read_text())["label"]["row"]}
+        (line,) = [line for line in before if line.kind == "condense" and line.what.startswith(f"{row},")]
+        assert abs(path.stat().st_size - line.probe.disk) < 8000
+    assert all(50e6 < line.probe.memory < 8e9 for line in before)
+
+
+def test_table_1_is_estimated_without_its_datasets(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(estimating, "PATIENCE", 0.0)  # two classes and one timed step of each
+    names = ["fashionmnist", "cifar10", "cifar100", "tinyimagenet"]
+    words = ("methods=[dance,dm]", f"datasets=[{','.join(names)}]", "ipcs=[1,10,50]", "preset=paper")
+    built = planned(*words, "architectures=[convnet3-w2]")
+    assert [note for note in built.notes if "not decoded yet" in note] == [
+        f"{name} is not decoded yet: planned from its card, as if nothing of it were done" for name in names
+    ]
+    lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    tasks = {
+        kind: sum(line.tasks for line in lines if line.kind == kind) for kind in ("prepare", "condense", "evaluate")
+    }
+    # 5 experts a dataset; dance, dance@f1, dm, dm@f2, random, random@f2 × 12 cells × 5 seeds; × 2 protocols, and whole
+    assert tasks == {"prepare": 20, "condense": 360, "evaluate": 728}
+    condense = [line for line in lines if line.kind == "condense"]
+    assert {(line.dataset, line.ipc) for line in condense} == {(name, ipc) for name in names for ipc in (1, 10, 50)}
+    for line in condense:
+        method = line.what.partition(",")[0].partition("@")[0]
+        assert line.probe.steps == {"dance": 10_000, "dm": 20_000, "random": 0}[method]
+        assert line.hours > 0 and line.probe.memory > 50e6 and not line.probe.note
+    large = {line.dataset: line.probe for line in condense if (line.ipc, line.what) == (50, "dance, convnet3-w2")}
+    assert large["tinyimagenet"].seconds > 3 * large["cifar10"].seconds
+    assert large["tinyimagenet"].disk == pytest.approx(10_000 * (3 * 64 * 64 * 4 + 8), abs=1e4)
+    said = forecast.summary(lines, built, CPU, workers=1)
+    # 30,878,645 + 170,498,071 + 169,001,437 + 248,100,043 bytes to download; uint8 pixels: 54.88 + 2 × 184.32 + 1351.68 MB
+    assert said[-1].endswith("2.2 GiB for datasets that are not decoded yet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_method_declines_is_said(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4-bn]", "controls=[]")
+    lines = estimate(planned(*words), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    (condense,) = [line for line in lines if line.kind == "condense"]
+    assert condense.probe.note.startswith("unsupported: DANCE interpolates") and condense.probe.total == 0
+
+
+def test_running_out_of_memory_is_an_answer(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    real = estimating.RealImages
+
+    def too_large(split, classes: int, device):
+        if classes > 4:
+            raise torch.OutOfMemoryError("no more")
+        return real(split, classes, device)
+
+    monkeypatch.setattr(estimating, "RealImages", too_large)
+    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    (condense,) = [line for line in lines if line.kind == "condense"]
+    assert condense.probe.note == "out of memory with 10 of 10 classes" and condense.probe.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        ([(2, 100, 1.0, 0.5), (4, 100, 1.6, 0.7), (10, 100, 2.0, 1.0)], (100, 2.0, 1.0)),
+        ([(2, 100, 1.0, 0.5), (4, 100, 1.6, 0.7)], (100, 1.6 + 3 * 0.6, 0.7 + 3 * 0.2)),
+        ([(2, 100, 1.0, 0.5)], (100, 5.0, 2.5)),
+        ([(2, 100, 1.0, 0.5), (4, 100, 0.9, 0.5)], (100, 0.9, 0.5)),  # noise never makes more cost less
+    ],
+)
+def test_costs_grow_along_the_last_two_sizes(measured, expected) -> None:
+    assert estimating._extrapolated(measured, 10) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("measured", "at_once", "expected"),
+    [
+        ([(2, 1e6), (10, 5e6)], 10, 5e6),
+        ([(2, 1e6), (4, 3e6)], 10, 3e6 + 6 * 1e6),
+        ([(2, 1e6), (4, 3e6)], 6, 3e6 + 2 * 1e6 + 4 * 1e3),
+        ([(2, 1e6), (4, 3e6)], 3, 3e6 + 6 * 1e3),
+        ([(2, 1e6)], 5, 1e6 + 3 * 0.5e6 + 5 * 1e3),
+    ],
+)
+def test_memory_grows_with_the_classes_that_are_forwarded_at_once(measured, at_once, expected) -> None:
+    assert estimating._memory(measured, 10, at_once, 1e3) == pytest.approx(expected)
+
+
+def test_sizes_grow_until_a_step_takes_long_enough() -> None:
+    assert estimating._next_size(2, 0.0001, 10) == 10 and estimating._next_size(2, 0.05, 100) == 10
+    assert estimating._next_size(8, 0.2, 100) == 16 and estimating._next_size(8, 0.3, 100) == 0
+    assert estimating._next_size(10, 0.0, 10) == 0
+
+
+def probed(seconds: float, memory: float, kind: str = "condense", todo: int = 3) -> Line:
+    return Line(kind, "cifar10", 10, "dm, convnet3", 4, todo, estimating.Probe(100, seconds, 5.0, memory, 2**20))
+
+
+def test_the_summary_adds_up_and_warns(monkeypatch) -> None:
+    monkeypatch.setattr(forecast, "available", lambda compute: 8 * forecast.GIB)
+    lines = [probed(36.0, 5 * forecast.GIB), probed(math.nan, math.nan), probed(1.0, 1e9, "prepare", 0)]
+    built = plan.Plan()
+    built.outlines["cifar100"] = outline("cifar100", Path("nowhere"))
+    said = forecast.summary(lines, built, CPU, workers=2)
+    assert said[0].startswith("device time for what is to do: 3.0 h (prepare 0.0 s, condense 3.0 h, evaluate 0.0 s)")
+    assert "2 run at once" in said[0] and "5.00 GiB (condense cifar10 ipc 10, dm, convnet3)" in said[1]
+    assert (
+        said[2]
+        == "warning: more than this machine has (4.0 GiB for each of 2 workers): condense cifar10 ipc 10, dm, convnet3"
+    )
+    # 169,001,437 bytes to download and 60,000 × 3 × 32 × 32 decoded
+    assert said[3] == "disk: 6.0 MiB in the store, 337.0 MiB for datasets that are not decoded yet"
+    assert len(forecast.summary(lines, built, CPU, workers=1)) == 3
+    text = [forecast.duration(seconds) for seconds in (math.nan, 0.31, 45.2, 312, 12_240, 4_000_000)]
+    assert text == ["–", "0.3 s", "45 s", "5.2 min", "3.4 h", "1,111 h"]
