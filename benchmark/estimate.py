@@ -1,8 +1,9 @@
 """What a plan will take, before anything runs: seconds per step from a few probed steps, device-hours, memory, disk.
 
 Every kind of task is built with its own parts on blank images, and steps are timed on the device that will be used.
-A condensing step is probed with two classes first, then with as many more as should take PATIENCE seconds, or all;
-all costs here grow linearly with the classes, so the last two sizes (or the only one) give those of the whole.
+A condensing step is probed with one class first, then with two or as many as should take PATIENCE seconds, or all.
+From there seconds grow with the classes (what a step costs besides is small beside PATIENCE), and memory along the last
+two sizes, up to as many classes as are forwarded at once.
 """
 
 from __future__ import annotations
@@ -31,8 +32,11 @@ from results.store import Store
 Progress = Callable[[str, int, int], None]
 
 PATIENCE = 0.25  # seconds of a step, from which no more classes are tried
-LONG = 2.0  # seconds of a first step, from which no second one is timed
-MOST_STEPS = 5
+LONG = {
+    "cpu": 1.0,
+    "cuda": 2.0,
+}  # seconds of a first step, from which no second one is timed: its warm-up is small then
+LEAST_STEPS, MOST_STEPS = 2, 5  # timed after the first: an augmentation's draws make steps differ
 _COPIES = 4  # of its images that a class adds where it adds no graph: drawn, normalised, augmented, their gradient
 _RECORD = 4096  # bytes of task.json, record.json and log.txt, about
 
@@ -148,7 +152,7 @@ class _Prober:
             return Probe(0, math.nan, 0.0, 0.0, _RECORD, f"unsupported: {reason}")
         disk = _set_bytes(asked["ipc"] * outline.num_classes, outline) + _RECORD
         measured, note = [], ""
-        classes = min(2, outline.num_classes)
+        classes = 1
         while classes:
             try:
                 measured.append((classes, *self._condense_with(classes, task, outline, kept)))
@@ -158,7 +162,8 @@ class _Prober:
             classes = _next_size(classes, measured[-1][2], outline.num_classes)
         if not measured:
             return Probe(asdict(config).get("iterations", 0), math.nan, math.nan, math.nan, disk, note)
-        steps, seconds, fixed = _extrapolated([row[:4] for row in measured], outline.num_classes)
+        size, steps, seconds, fixed, _ = measured[-1]
+        scale = outline.num_classes / size
         each = asked["ipc"] * task["label"]["factor"] ** 2
         memory = _memory(
             [(row[0], row[4]) for row in measured],
@@ -166,7 +171,7 @@ class _Prober:
             outline.num_classes if depends else self.compute.classes_at_once(each, outline.image_shape[1:]),
             _COPIES * 4 * math.prod(outline.image_shape) * (each + getattr(config, "batch_real", 0)),
         )
-        return Probe(int(steps), seconds, fixed, self._peak(outline, memory, 0), disk, note)
+        return Probe(steps, seconds * scale, fixed * scale, self._peak(outline, memory, 0), disk, note)
 
     def _peak(self, outline: Outline, grown: float, on_device: int) -> float:
         """Peak bytes of a task: what the process has anyway, what a few steps added, and the images."""
@@ -252,37 +257,22 @@ def _seconds_of_a_step(work: Work, compute: Compute) -> float:
     first = Stopwatch(compute.device)
     with first.running():
         work.step()
-    if first.seconds >= LONG or work.total_steps < 2:
+    if first.seconds >= LONG[compute.device.type] or work.total_steps < 2:
         return first.seconds
     watch, steps = Stopwatch(compute.device), 0
-    while not steps or (steps < min(MOST_STEPS, work.total_steps - 1) and watch.seconds < PATIENCE):
+    for steps in range(1, min(MOST_STEPS, work.total_steps - 1) + 1):
         with watch.running():
             work.step()
-        steps += 1
+        if steps >= LEAST_STEPS and watch.seconds >= PATIENCE:
+            break
     return watch.seconds / steps
 
 
 def _next_size(classes: int, seconds: float, most: int) -> int:
     """With how many classes to probe next, after a step with so many took `seconds`; 0 when that is enough."""
-    if classes == most or seconds >= PATIENCE:
+    if classes == most or (classes > 1 and seconds >= PATIENCE):
         return 0
     return min(most, max(2 * classes, int(classes * PATIENCE / max(seconds, 1e-3))))
-
-
-def _extrapolated(measured: Sequence[tuple[float, ...]], classes: int) -> tuple[float, ...]:
-    """(steps, seconds, fixed) at `classes`, from rows (classes, steps, seconds, fixed) of growing size.
-
-    Along the line through the last two rows; in proportion to the classes where there is only one.
-    """
-    last = measured[-1]
-    if last[0] == classes:
-        return last[1:]
-    if len(measured) == 1:
-        scale = classes / last[0]
-        return last[1], last[2] * scale, last[3] * scale
-    before = measured[-2]
-    share = (classes - last[0]) / (last[0] - before[0])
-    return tuple(max(b, b + (b - a) * share) for a, b in zip(before[1:], last[1:], strict=True))
 
 
 def _memory(measured: Sequence[tuple[int, float]], classes: int, at_once: int, images: float) -> float:

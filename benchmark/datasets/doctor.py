@@ -112,7 +112,7 @@ def _decoded(source: Source, progress: Progress | None) -> Generator[Finding, No
             damaged = unreadable(images(), "looking at every image", progress)
     except BenchmarkError as error:
         first = error
-    yield from (Finding(False, text, "replace or remove this image") for text in damaged[:_SHOWN])
+    yield from (Finding(False, error.what, f"replace or remove {error.where}") for error in damaged[:_SHOWN])
     if len(damaged) > _SHOWN:
         yield Finding(False, f"and {len(damaged) - _SHOWN:,} more images that cannot be decoded")
     if not damaged:

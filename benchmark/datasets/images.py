@@ -90,24 +90,24 @@ def decode(
     return Decoded(pixels, grey, first)
 
 
-def unreadable(images: Iterable[Encoded], label: str, progress: Progress | None = None) -> list[str]:
+def unreadable(images: Iterable[Encoded], label: str, progress: Progress | None = None) -> list[BenchmarkError]:
     """What is wrong with each of the images that cannot be decoded; [] when all can."""
-    found: list[str] = []
+    found: list[BenchmarkError] = []
     with ThreadPoolExecutor(min(_THREADS, _cores())) as pool:
         for number, batch in enumerate(_parts(iter(images), _BATCH)):
-            found += [text for texts in pool.map(_troubles, _parts(iter(batch), _PIECE)) for text in texts]
+            found += [error for some in pool.map(_troubles, _parts(iter(batch), _PIECE)) for error in some]
             if progress:
                 progress(label, number * _BATCH + len(batch), 0)
     return found
 
 
-def _troubles(images: list[Encoded]) -> list[str]:
+def _troubles(images: list[Encoded]) -> list[BenchmarkError]:
     found = []
     for encoded in images:
         try:
             _rgb(encoded, None)
         except BenchmarkError as error:
-            found.append(error.what)
+            found.append(error)
     return found
 
 
@@ -165,7 +165,7 @@ def _rgb(encoded: Encoded, side: int | None) -> tuple[np.ndarray, bool]:
         reason = "not an image" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
         raise BenchmarkError(
             f"cannot decode {encoded.where}: {reason or type(error).__name__}",
-            where=encoded.where,
+            where=str(encoded.data) if isinstance(encoded.data, Path) else encoded.where,
             next="replace or remove this image",
         ) from error
     return (pixels[None] if grey else pixels.transpose(2, 0, 1)), grey

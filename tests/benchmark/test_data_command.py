@@ -87,6 +87,7 @@ def test_prepare_and_doctor_a_folder(tmp_path: Path) -> None:
     (folder / "train/bee/1.png").write_bytes(b"half")
     done = call(tmp_path, "doctor", "bugs")
     assert done.returncode == 1 and "bad  cannot decode train/bee/1.png: not an image" in done.stdout
+    assert f"replace or remove {folder / 'train/bee/1.png'}" in done.stdout
 
 
 def test_every_unreadable_image_is_named(tmp_path: Path) -> None:
