@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +74,34 @@ class ClassFolders:
         if len(train) < 2:
             raise BenchmarkError(f"{self.train} has one class only: {next(iter(train))}", where=str(self.train))
         return {"train": train, "test": test}
+
+
+@dataclass(frozen=True)
+class ClassFiles:
+    """The image files of a known dataset by class, already counted; methods as `base.Source`."""
+
+    kind: str
+    folder: Path
+    train: Classes
+    test: Classes
+    side: int | None = None
+
+    def read(self, progress: Progress | None) -> Content:
+        """Both splits decoded, class by class."""
+        return read_classes(self.folder, self.train, self.test, side=self.side, kind=self.kind, progress=progress)
+
+    def images(self) -> Iterator[Encoded]:
+        """Every image of both splits, not decoded."""
+        yield from encoded(self.folder, self.train)
+        yield from encoded(self.folder, self.test)
+
+
+def is_whole(find: Callable[[], ClassFiles | None]) -> bool:
+    """Does `find` find a dataset, with nothing missing?"""
+    try:
+        return find() is not None
+    except BenchmarkError:
+        return False
 
 
 def read_classes(

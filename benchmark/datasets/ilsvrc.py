@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark.datasets import tars
-from benchmark.datasets.base import Content, Finding, Progress
-from benchmark.datasets.classdirs import Classes, encoded, images_of, read_classes
-from benchmark.datasets.images import Encoded
+from benchmark.datasets.base import Finding, Progress
+from benchmark.datasets.classdirs import Classes, ClassFiles, images_of, is_whole
 from benchmark.datasets.known import KNOWN, Counts, name_of
 from benchmark.errors import BenchmarkError
 
@@ -29,30 +27,7 @@ _SPLITS = ("", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC")  # where train and val may
 _DEVKIT = "ILSVRC2012_devkit_t12"
 
 
-@dataclass(frozen=True)
-class SubsetFiles:
-    """The image files of a subset by class, counted; methods as `base.Source`."""
-
-    folder: Path
-    train: Classes
-    test: Classes
-    side: int
-
-    @property
-    def kind(self) -> str:
-        return f"ILSVRC-2012 in {self.folder}"
-
-    def read(self, progress: Progress | None) -> Content:
-        """Both splits decoded, resized and cut, class by class."""
-        return read_classes(self.folder, self.train, self.test, side=self.side, kind=self.kind, progress=progress)
-
-    def images(self) -> Iterator[Encoded]:
-        """Every image of both splits, not decoded."""
-        yield from encoded(self.folder, self.train)
-        yield from encoded(self.folder, self.test)
-
-
-def find(name: str, data_root: Path) -> SubsetFiles | None:
+def find(name: str, data_root: Path) -> ClassFiles | None:
     """The files of a subset under `data_root`, or None when there are no class folders of ILSVRC-2012.
 
     Raises BenchmarkError for a copy that is not complete, or not the original split.
@@ -66,7 +41,7 @@ def find(name: str, data_root: Path) -> SubsetFiles | None:
     test = _validation(base, inner / "val", name, card.classes)
     _counted(train, card.train, inner / "train", name)
     _counted(test, card.test, inner / "val", name)
-    return SubsetFiles(inner, train, test, card.image_shape[1])
+    return ClassFiles(f"ILSVRC-2012 in {inner}", inner, train, test, card.image_shape[1])
 
 
 def fetch(name: str, data_root: Path, progress: Progress | None = None) -> None:
@@ -74,7 +49,7 @@ def fetch(name: str, data_root: Path, progress: Progress | None = None) -> None:
 
     Raises BenchmarkError that says how to come by it.
     """
-    if _complete(name, data_root):
+    if is_whole(lambda: find(name, data_root)):
         return
     base = next((data_root / place for place in FOLDERS if (data_root / place).is_dir()), data_root / FOLDERS[0])
     archives = tars.Archives.find(base)
@@ -93,13 +68,6 @@ def examine(name: str, data_root: Path) -> Iterator[Finding]:
     for place in FOLDERS:
         if (data_root / place).is_dir():
             yield from tars.examine(data_root / place)
-
-
-def _complete(name: str, data_root: Path) -> bool:
-    try:
-        return find(name, data_root) is not None
-    except BenchmarkError:
-        return False
 
 
 def _split_folders(data_root: Path) -> tuple[Path, Path] | None:

@@ -11,13 +11,11 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.datasets.base import Content, Finding, Progress
-from benchmark.datasets.classdirs import Classes, encoded, images_of, read_classes
+from benchmark.datasets.base import Finding, Progress
+from benchmark.datasets.classdirs import Classes, ClassFiles, images_of, is_whole
 from benchmark.datasets.fetch import Published, download, intact
-from benchmark.datasets.images import Encoded
 from benchmark.datasets.known import KNOWN
 from benchmark.errors import BenchmarkError
 
@@ -26,29 +24,7 @@ URL, MD5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142
 _ANNOTATIONS = "val_annotations.txt"
 
 
-@dataclass(frozen=True)
-class TinyFiles:
-    """Its image files by class, counted; methods as `base.Source`."""
-
-    folder: Path
-    train: Classes
-    test: Classes
-
-    @property
-    def kind(self) -> str:
-        return f"tiny-imagenet-200 in {self.folder}"
-
-    def read(self, progress: Progress | None) -> Content:
-        """Both splits decoded, class by class."""
-        return read_classes(self.folder, self.train, self.test, side=None, kind=self.kind, progress=progress)
-
-    def images(self) -> Iterator[Encoded]:
-        """Every image of both splits, not decoded."""
-        yield from encoded(self.folder, self.train)
-        yield from encoded(self.folder, self.test)
-
-
-def find(name: str, data_root: Path) -> TinyFiles | None:
+def find(name: str, data_root: Path) -> ClassFiles | None:
     """Its files under `data_root`, or None when there is no folder of it. Raises BenchmarkError for half of them."""
     folder = next((data_root / place for place in FOLDERS if (data_root / place).is_dir()), None)
     if folder is None:
@@ -67,12 +43,12 @@ def find(name: str, data_root: Path) -> TinyFiles | None:
             if len(paths) != wanted:
                 where = paths[0].parent if paths and paths[0].parent.name != "images" else folder
                 raise _incomplete(f"{wnid} has {len(paths)} images of {wanted} in {where}", folder)
-    return TinyFiles(folder, train, test)
+    return ClassFiles(f"tiny-imagenet-200 in {folder}", folder, train, test)
 
 
 def fetch(name: str, data_root: Path, progress: Progress | None = None) -> None:
     """Download the zip if its files are not there in full, and unpack it. Raises BenchmarkError."""
-    if _complete(name, data_root):
+    if is_whole(lambda: find(name, data_root)):
         return
     archive = Published(data_root / "tiny-imagenet-200.zip", MD5, (URL,))
     download(archive, progress)
@@ -96,22 +72,9 @@ def examine(name: str, data_root: Path) -> Iterator[Finding]:
         yield Finding(whole, f"{archive} {state}", "" if whole else "delete it, then prepare tinyimagenet again")
 
 
-def _complete(name: str, data_root: Path) -> bool:
-    try:
-        return find(name, data_root) is not None
-    except BenchmarkError:
-        return False
-
-
 def _train(folder: Path, classes: tuple[str, ...]) -> Classes:
     """WordNet id to its training images, in the order of the labels."""
-    found = {}
-    for wnid in classes:
-        own = folder / "train" / wnid
-        if not own.is_dir():
-            raise _incomplete(f"there is no class folder {own}", folder)
-        found[wnid] = images_of(own / "images" if (own / "images").is_dir() else own)
-    return found
+    return {wnid: _class(folder / "train" / wnid, folder, "there is no class folder") for wnid in classes}
 
 
 def _validation(folder: Path, classes: tuple[str, ...]) -> Classes:
@@ -120,13 +83,15 @@ def _validation(folder: Path, classes: tuple[str, ...]) -> Classes:
     flat = folder / "val" / "images"
     if listed.is_file() and flat.is_dir():
         return _by_list(_annotations(listed), flat, classes)
-    found = {}
-    for wnid in classes:
-        own = folder / "val" / wnid
-        if not own.is_dir():
-            raise _incomplete(f"there is neither {listed} with {flat} nor a class folder {own}", folder)
-        found[wnid] = images_of(own / "images" if (own / "images").is_dir() else own)
-    return found
+    without = f"there is neither {listed} with {flat} nor a class folder"
+    return {wnid: _class(folder / "val" / wnid, folder, without) for wnid in classes}
+
+
+def _class(own: Path, folder: Path, without: str) -> list[Path]:
+    """The images of a class folder, or of the images folder in it."""
+    if not own.is_dir():
+        raise _incomplete(f"{without} {own}", folder)
+    return images_of(own / "images" if (own / "images").is_dir() else own)
 
 
 def _annotations(path: Path) -> dict[str, str]:
