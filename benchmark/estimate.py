@@ -147,12 +147,13 @@ class _Prober:
         asked = task["asked"]
         method = registry.get(asked["method"])
         config = method.Config(**asked["settings"])
-        depends = networks.build(asked["architecture"], outline.image_shape, 2, torch.Generator()).depends_on_batch
+        network = networks.build(asked["architecture"], outline.image_shape, 2, torch.Generator())
+        depends = network.depends_on_batch
         if reason := method.unsupported(config, depends_on_batch=depends):
             return Probe(0, math.nan, 0.0, 0.0, _RECORD, f"unsupported: {reason}")
         disk = _set_bytes(asked["ipc"] * outline.num_classes, outline) + _RECORD
         measured, note = [], ""
-        classes = 1
+        classes = min(network.smallest_batch, outline.num_classes)  # at ipc 1 a class is one image
         while classes:
             try:
                 measured.append((classes, *self._condense_with(classes, task, outline, kept)))

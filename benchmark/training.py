@@ -65,6 +65,8 @@ class Training:
             network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
         self._order: tuple[int, Tensor] | None = None
+        # Where batch norm sees one pixel a channel, a batch of one image has no variance, and torch refuses it.
+        self._borrows = network.smallest_batch > 1 and len(labels) % recipe.batch == 1
 
     def step(self) -> dict[str, float]:
         """One optimiser step on the next mini-batch."""
@@ -98,7 +100,10 @@ class Training:
         if self._order is None or self._order[0] != epoch:
             order = torch.randperm(count, generator=self.draw("order", epoch))
             self._order = epoch, order.to(self.labels.device)
-        return self._order[1][place * batch : (place + 1) * batch]
+        start, end = place * batch, (place + 1) * batch
+        if self._borrows:  # the last batch would be one image: the batch before it leaves it another one
+            start, end = (edge - (edge == count - 1) for edge in (start, end))
+        return self._order[1][start:end]
 
     def _mixed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:
         if self.recipe.cutmix > 0:

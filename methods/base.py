@@ -45,8 +45,12 @@ class Network(Protocol):
         """Normalised images (N, ch, H, W) to the flattened features before the classifier (N, D)."""
         ...
 
+    def classify(self, features: Tensor) -> Tensor:
+        """`embed`'s features (N, D) to logits (N, C): network(images) is classify(embed(images))."""
+        ...
+
     def stages(self, images: Tensor) -> list[Tensor]:
-        """Normalised images (N, ch, H, W) to the activations after each block."""
+        """Normalised images (N, ch, H, W) to the activations after each block: (N, …) each, the last embed's."""
         ...
 
 

@@ -5,23 +5,30 @@ from __future__ import annotations
 import torch
 
 from benchmark.networks.base import Network, materialise
-from benchmark.networks.convnet import ConvNet, parse
+from benchmark.networks.convnet import ConvNetSpec
+from benchmark.networks.densenet import DenseNetSpec
+from benchmark.networks.names import Spec, parse
+from benchmark.networks.plain import AlexNetSpec, LeNetSpec, MLPSpec
+from benchmark.networks.resnet import ResNetSpec
+from benchmark.networks.vgg import VGGSpec
 
-__all__ = ["Network", "build", "canonical", "default_architecture"]
+__all__ = ["FAMILIES", "Network", "build", "canonical", "default_architecture"]
+
+FAMILIES: tuple[type[Spec], ...] = (ConvNetSpec, MLPSpec, LeNetSpec, AlexNetSpec, VGGSpec, ResNetSpec, DenseNetSpec)
 
 
 def build(name: str, image_shape: tuple[int, int, int], num_classes: int, generator: torch.Generator) -> Network:
     """A freshly initialised network on the CPU, for normalised images (ch, H, W); equal generators, equal weights.
 
-    Raises BenchmarkError for an unknown name and for one that is too deep for the image size.
+    Raises BenchmarkError for an unknown name and for one that does not fit the image size.
     """
-    spec = parse(name)
-    return materialise(lambda: ConvNet(spec, image_shape, num_classes), generator)
+    spec = parse(name, FAMILIES)
+    return materialise(lambda: spec.build(image_shape, num_classes), generator)
 
 
 def canonical(name: str) -> str:
     """The one spelling of a name that tasks are identified by. Raises BenchmarkError for an unknown name."""
-    return parse(name).name
+    return parse(name, FAMILIES).name
 
 
 def default_architecture(image_shape: tuple[int, int, int]) -> str:

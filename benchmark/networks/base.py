@@ -3,34 +3,99 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
+from benchmark.errors import BenchmarkError
+
+ImageShape = tuple[int, int, int]  # channels, height, width
 Norm = nn.GroupNorm | nn.BatchNorm2d | nn.LayerNorm
 
 
-class Network(nn.Module, ABC):
-    """Images (N, ch, H, W), already normalised, to logits (N, C); satisfies methods.base.Network."""
+class Network(nn.Module):
+    """Blocks, then one linear layer: images (N, ch, H, W), already normalised, to logits (N, C).
+
+    Satisfies methods.base.Network. `blocks` end in what `embed` flattens, `features` numbers an image; a pooling over
+    the whole map that a network ends in is a block of its own, except in VGG, where it is the last block's.
+    """
 
     depends_on_batch: bool  # True if an image's output depends on the images beside it (BatchNorm)
+    smallest_batch: int = 1  # images that it can be trained on at once: 2 where a batch norm sees one pixel a channel
 
-    @abstractmethod
-    def stages(self, images: Tensor) -> list[Tensor]:
-        """The activations after each block, pooling included: one (N, channels, h, w) a block."""
+    def __init__(self, blocks: Iterable[nn.Module], features: int, num_classes: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*blocks)
+        self.classifier = nn.Linear(features, num_classes)
+        self.depends_on_batch = any(isinstance(layer, nn.BatchNorm2d) for layer in self.modules())
 
-    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classify(self.embed(images))
+
     def embed(self, images: Tensor) -> Tensor:
-        """The flattened output of the last pooling: (N, D), equal to `stages(images)[-1].flatten(1)`."""
+        """What the classifier sees: (N, D), equal to `stages(images)[-1].flatten(1)`."""
+        last: Tensor = self.blocks(images)
+        return last.flatten(1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """`embed`'s (N, D) to logits (N, C)."""
+        logits: Tensor = self.classifier(features)
+        return logits
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """The activations after each block, pooling included: (N, channels, h, w), or (N, D) of a linear layer."""
+        found = []
+        for block in self.blocks:
+            images = block(images)
+            found.append(images)
+        return found
 
 
-AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+# --- parts of several families ----------------------------------------------------------------------------------------
 
 
-def materialise(make: Callable[[], AnyNetwork], generator: torch.Generator) -> AnyNetwork:
+class FanOutConv2d(nn.Conv2d):
+    """A convolution whose weights `initialise` draws from N(0, √(2 / (k·k·out_channels))), as IDC's ResNets do."""
+
+
+def sequence(*layers: nn.Module | None) -> nn.Sequential:
+    """The layers one after the other; None is left out."""
+    return nn.Sequential(*(layer for layer in layers if layer is not None))
+
+
+def norm_layer(norm: str, channels: int) -> nn.Module | None:
+    """The norm `in`, `bn` or `none` (None) over that many channels, affine, eps 1e-5."""
+    if norm == "bn":
+        return nn.BatchNorm2d(channels)
+    # "instance norm": not nn.InstanceNorm2d, whose default has no affine parameters
+    return nn.GroupNorm(channels, channels) if norm == "in" else None
+
+
+def widening(image_shape: ImageShape) -> int:
+    """Pixels that the first convolution of DC's networks adds to its padding on each side.
+
+    2 for 28×28 grey images, which so become 32×32 and get the embedding of CIFAR's. Only for theirs: the reference
+    tests the channels alone, and so would also widen grey images of any other size.
+    """
+    return 2 if image_shape == (1, 28, 28) else 0
+
+
+def require_side(name: str, image_shape: ImageShape, least: int, why: str = "") -> None:
+    """Raise BenchmarkError unless images are `least` pixels high and wide."""
+    _, height, width = image_shape
+    if min(height, width) < least:
+        raise BenchmarkError(
+            f"{name} needs images of at least {least}×{least} pixels, and these have {height}×{width}{why}",
+            where=name,
+            next="take auto (the ConvNet for this size), mlp or resnet10-bn, which fit",
+        )
+
+
+# --- first weights ----------------------------------------------------------------------------------------------------
+
+
+def materialise(make: Callable[[], Network], generator: torch.Generator) -> Network:
     """The network that `make` builds, on the CPU, its weights drawn from `generator` alone.
 
     It is built on the meta device, where PyTorch's own initialisation draws nothing from the global generator.
@@ -43,15 +108,19 @@ def materialise(make: Callable[[], AnyNetwork], generator: torch.Generator) -> A
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Overwrite all weights by PyTorch's default law, layer by layer in order of construction.
+    """Overwrite all weights by each layer's law, in order of construction.
 
     Convolution and linear weights: Kaiming-uniform with a = √5; their biases: U(±1/√fan_in); norm weights 1, biases 0
-    (METHODS.md 3.1). Equal to what PyTorch would draw from a global generator in the same state.
+    (METHODS.md 3.1): equal to what PyTorch would draw from a global generator in the same state. FanOutConv2d: normal.
     Raises TypeError for a layer whose law is not known here, rather than leave its memory uninitialised.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            if isinstance(layer, FanOutConv2d):
+                fan_out = layer.out_channels * math.prod(layer.kernel_size)
+                nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / fan_out), generator=generator)
+            else:
+                nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
             if layer.bias is not None:
                 bound = 1 / math.sqrt(layer.weight[0].numel())  # fan_in of a plain (ungrouped) layer
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)

@@ -250,7 +250,7 @@ def test_one_spelling_for_each_network(name, canonical):
         ("convent4-bn", "Did you mean 'convnet4-bn'"),
         ("convnet0", "no architecture 'convnet0'"),
         ("convnet03", "no architecture 'convnet03'"),
-        ("resnet18", "no architecture 'resnet18'"),
+        ("convmet5", "Did you mean 'convnet5'"),
         ("", "no architecture ''"),
         ("convnet3-", "no architecture 'convnet3-'"),
         ("convnet3-bm", "Did you mean 'convnet3-bn'"),

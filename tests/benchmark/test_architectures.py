@@ -1,0 +1,457 @@
+"""The papers' networks beside ConvNet: sizes as published, what they compute, first weights, names, image sizes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision.models
+from torch import Tensor, nn
+
+from benchmark import networks, seeds
+from benchmark.datasets import Constants
+from benchmark.errors import BenchmarkError
+from benchmark.networks.base import FanOutConv2d, Network
+from benchmark.problem import Normaliser
+from benchmark.training import Recipe, Training
+from parts import CPU
+
+CIFAR, MNIST = (3, 32, 32), (1, 28, 28)
+DIGITS = (1, 8, 8)
+SMALL = (  # each family in each norm, narrow
+    "mlp",
+    "lenet",
+    "alexnet-w8",
+    "alexnet-bn-w8",
+    "alexnet-in-w8",
+    "vgg11-w4",
+    "vgg11-bn-w4",
+    "vgg11-none-w4",
+    "resnet10-w4",
+    "resnet10-bn-w4",
+    "resnet10-w4-ap",
+    "resnet18-w4",
+    "resnet18-bn-w4",
+    "resnet18-bn-w4-ap",
+    "densenet121-g2-bn",
+)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def make(name: str, shape: tuple[int, int, int] = CIFAR, classes: int = 10, seed: int = 0) -> Network:
+    return networks.build(name, shape, classes, seeded(seed))
+
+
+def some_images(count: int, shape: tuple[int, int, int] = CIFAR, seed: int = 9) -> Tensor:
+    return torch.randn(count, *shape, generator=seeded(seed))
+
+
+# --- sizes: METHODS.md 3.2 and 3.3, METHODS-2.md 8 --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes", "embedding", "parameters"),
+    [
+        ("mlp", CIFAR, 10, 128, 411_146),
+        ("lenet", CIFAR, 10, 84, 62_006),
+        ("alexnet", CIFAR, 10, 3072, 1_872_202),
+        ("alexnet-bn", CIFAR, 10, 3072, 1_874_122),
+        ("vgg11", CIFAR, 10, 512, 9_231_114),
+        ("vgg11-bn", CIFAR, 10, 512, 9_231_114),
+        ("resnet18", CIFAR, 10, 512, 11_173_962),
+        ("resnet18-bn", CIFAR, 10, 512, 11_173_962),
+        ("resnet18-bn-ap", CIFAR, 10, 8192, 11_250_762),
+        ("resnet10-bn", CIFAR, 10, 256, 1_228_970),
+        ("resnet10-ap", CIFAR, 10, 256, 1_228_970),
+        ("resnet10-bn-w64", CIFAR, 10, 512, 4_903_242),  # SVHN's
+        ("resnet10-ap", (3, 224, 224), 10, 512, 4_910_922),
+        ("resnet10-ap", (3, 224, 224), 100, 512, 4_957_092),
+        ("resnet18-bn", (3, 224, 224), 10, 512, 11_181_642),
+        ("densenet121-g12-bn", CIFAR, 10, 384, 1_000_618),
+        # 28×28 grey: the first kernels and the first layer of MLP see one channel, all else is as above
+        ("mlp", MNIST, 10, 128, 411_146 - (3072 - 784) * 128),
+        ("lenet", MNIST, 10, 84, 62_006 - 2 * 25 * 6),
+        ("alexnet", MNIST, 10, 3072, 1_872_202 - 2 * 25 * 128),
+        ("vgg11", MNIST, 10, 512, 9_231_114 - 2 * 9 * 64),
+        ("resnet18", MNIST, 10, 512, 11_173_962 - 2 * 9 * 64),
+        ("resnet18-bn-ap", MNIST, 10, 4608, 11_250_762 - 2 * 9 * 64 - (8192 - 4608) * 10),
+        ("resnet10-bn", MNIST, 10, 512, 4_903_242 - 2 * 9 * 64),
+        ("resnet10-bn", (3, 64, 64), 10, 512, 4_903_242),
+        # 100 classes
+        ("alexnet", CIFAR, 100, 3072, 1_872_202 + 90 * 3073),
+        ("vgg11", CIFAR, 100, 512, 9_231_114 + 90 * 513),
+        ("densenet121-g12-bn", CIFAR, 100, 384, 1_000_618 + 90 * 385),
+    ],
+)
+def test_published_sizes(name, shape, classes, embedding, parameters):
+    network = make(name, shape, classes)
+    assert sum(p.numel() for p in network.parameters()) == parameters
+    with torch.no_grad():
+        features = network.eval().embed(some_images(1, shape))
+        assert features.shape == (1, embedding)
+        assert network.classify(features).shape == (1, classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "sides"),
+    [
+        ("resnet10-ap-w2", 224, [56, 56, 28, 14, 7, 1]),  # METHODS-2.md 8.1
+        ("resnet10-w2", 224, [56, 56, 28, 14, 7, 1]),
+        ("resnet10-ap-w2", 128, [64, 64, 32, 16, 8, 1]),
+        ("resnet10-w2", 128, [64, 64, 32, 16, 8, 1]),
+        ("resnet18-w2", 64, [64, 64, 32, 16, 8, 1]),
+        ("resnet18-w2-ap", 64, [64, 64, 32, 16, 8, 1]),
+        ("resnet18-w2-ap", 32, [32, 32, 16, 8, 4]),
+        ("densenet121-g2-bn", 32, [32, 16, 8, 4, 4, 1]),
+        ("vgg11-w2", 64, [32, 16, 8, 4, 1]),
+        ("alexnet-w2", 64, [32, 16, 16, 16, 8]),
+    ],
+)
+def test_stages_have_these_sides(name, side, sides):
+    with torch.no_grad():
+        stages = make(name, (3, side, side)).stages(some_images(2, (3, side, side)))
+    assert [tuple(stage.shape[2:]) for stage in stages] == [(each, each) for each in sides]
+
+
+# --- what a network computes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_stages_embedding_and_logits_agree(name):
+    network, images = make(name), some_images(4)
+    with torch.no_grad():
+        embedded = network.embed(images)
+        stages = network.stages(images)
+        assert torch.equal(stages[-1].flatten(1), embedded) and all(len(stage) == 4 for stage in stages)
+        assert torch.equal(network(images), network.classify(embedded))
+        expected = embedded @ network.classifier.weight.T + network.classifier.bias
+        torch.testing.assert_close(network.classify(embedded), expected)
+        kept = [stage.clone() for stage in network.stages(images)]
+        assert all(torch.equal(*pair) for pair in zip(stages, kept, strict=True))  # no block overwrote its input
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_depends_on_batch_tells_the_truth(name):
+    network, images = make(name), some_images(4)
+    with torch.no_grad():
+        alone, beside = network(images[:2]), network(images)[:2]
+    assert network.depends_on_batch == (not torch.allclose(alone, beside, rtol=1e-4, atol=1e-5))
+    assert network.depends_on_batch == ("-bn" in name)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_gradients_can_be_differentiated_again(name):
+    network, images = make(name), some_images(3).requires_grad_()
+    loss = F.cross_entropy(network(images), torch.tensor([0, 1, 2]))
+    gradients = torch.autograd.grad(loss, list(network.parameters()), create_graph=True)
+    (second,) = torch.autograd.grad(sum(g.square().sum() for g in gradients), images)
+    assert second.isfinite().all() and second.abs().sum() > 0
+
+
+@torch.no_grad()
+def redraw(network: nn.Module) -> None:
+    """Draw every parameter anew, so that norm weights are not all 1 and biases not all 0."""
+    for index, parameter in enumerate(network.parameters()):
+        drawn = torch.randn(parameter.shape, generator=seeded(index))
+        parameter.copy_(drawn / math.sqrt(parameter[0].numel()) if parameter.ndim > 1 else 0.5 + 0.2 * drawn)
+
+
+def torchvision_vgg() -> nn.Module:
+    vgg = torchvision.models.vgg11_bn(num_classes=10)
+    vgg.classifier = nn.Linear(512, 10)
+    vgg.avgpool = nn.AdaptiveAvgPool2d(1)
+    return vgg
+
+
+def torchvision_densenet() -> nn.Module:
+    dense = torchvision.models.DenseNet(12, (6, 12, 24, 16), 24, num_classes=10)
+    dense.features.conv0 = nn.Conv2d(3, 24, 3, padding=1, bias=False)
+    dense.features.norm0 = dense.features.relu0 = dense.features.pool0 = nn.Identity()
+    return dense
+
+
+def torchvision_small_resnet() -> nn.Module:
+    resnet = torchvision.models.resnet18(num_classes=10)
+    resnet.conv1, resnet.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+    return resnet
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "reference"),
+    [
+        ("resnet18-bn", 32, torchvision_small_resnet),
+        ("resnet18-bn", 224, lambda: torchvision.models.resnet18(num_classes=10)),
+        ("vgg11-bn", 32, torchvision_vgg),
+        ("densenet121-g12-bn", 32, torchvision_densenet),
+    ],
+)
+def test_torchvision_computes_the_same(name, side, reference):
+    network, images = make(name, (3, side, side)), some_images(2, (3, side, side))
+    redraw(network)
+    with torch.random.fork_rng(devices=[]):
+        other = reference().train()
+    with torch.no_grad():
+        for their, our in zip(other.parameters(), network.parameters(), strict=True):  # both list them in one order
+            assert their.shape == our.shape
+            their.copy_(our)
+        torch.testing.assert_close(network(images), other(images), rtol=1e-3, atol=1e-3)
+
+
+PADDINGS = {"mlp": (), "lenet": (0, 0), "alexnet": (2, 2, 1, 1, 1)}  # of the convolutions, for 32×32 images
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("mlp", CIFAR), ("lenet", CIFAR), ("lenet", MNIST), ("alexnet", CIFAR), ("alexnet", MNIST)]
+)
+def test_plain_networks_compute_their_definitions(name, shape):
+    network, images = make(name, shape, seed=3), some_images(2, shape)
+    redraw(network)
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    convolutions, linear = layers[: len(PADDINGS[name])], layers[len(PADDINGS[name]) :]
+    x = F.pad(images, (2, 2, 2, 2)) if shape == MNIST and name != "mlp" else images
+    for place, (layer, padding) in enumerate(zip(convolutions, PADDINGS[name], strict=True)):
+        x = F.conv2d(x, layer.weight, layer.bias, padding=padding).clamp(min=0)
+        x = F.max_pool2d(x, 2) if place not in (2, 3) else x
+    x = x.flatten(1)
+    for layer in linear[:-1]:
+        x = F.linear(x, layer.weight, layer.bias).clamp(min=0)
+    torch.testing.assert_close(network.embed(images), x)
+    torch.testing.assert_close(network(images), F.linear(x, linear[-1].weight, linear[-1].bias))
+
+
+@pytest.mark.parametrize(("name", "shape"), [("resnet10-bn-w4-ap", CIFAR), ("resnet18-w4-ap", (3, 33, 40))])
+def test_average_poolings_stand_where_the_papers_put_them(name, shape):
+    """Main branch: conv, norm, ReLU, pool, conv, norm; shortcut: 1×1 conv, pool, norm."""
+    network, x = make(name, shape, seed=3), some_images(3, shape)
+    redraw(network)
+    weights = iter(list(network.parameters()))
+
+    def conv(x: Tensor) -> Tensor:
+        weight = next(weights)
+        return F.conv2d(x, weight, padding=weight.shape[2] // 2)
+
+    def norm(x: Tensor) -> Tensor:
+        dims = (0, 2, 3) if "-bn" in name else (2, 3)
+        scaled = (x - x.mean(dims, keepdim=True)) / (x.var(dims, unbiased=False, keepdim=True) + 1e-5).sqrt()
+        return scaled * next(weights)[:, None, None] + next(weights)[:, None, None]
+
+    with torch.no_grad():
+        expected = F.relu(norm(conv(x)))
+        for stage in range(4):
+            for block in range(1 if "10" in name else 2):
+                shrinks = stage > 0 and block == 0
+                pool = (lambda x: F.avg_pool2d(x, 2)) if shrinks else (lambda x: x)
+                main = norm(conv(pool(F.relu(norm(conv(expected))))))
+                expected = F.relu(main + (norm(pool(conv(expected))) if shrinks else expected))
+        torch.testing.assert_close(network.embed(x), expected.mean((2, 3)), rtol=1e-3, atol=1e-4)
+
+
+# --- first weights ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_seed_fixes_the_weights_and_the_global_generator_is_left_alone(name):
+    before = torch.get_rng_state()
+    first, again, other = (make(name, seed=s) for s in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+    for key, value in first.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key])
+    for layer, twin in zip(first.modules(), other.modules(), strict=True):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            assert not torch.equal(layer.weight, twin.weight)
+        elif isinstance(layer, nn.BatchNorm2d):
+            assert (layer.running_mean == 0).all() and (layer.running_var == 1).all() and layer.num_batches_tracked == 0
+        if isinstance(layer, nn.BatchNorm2d | nn.GroupNorm):
+            assert (layer.weight == 1).all() and (layer.bias == 0).all() and layer.eps == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "normal"),
+    [
+        ("resnet10-bn", 32, True),
+        ("resnet10-ap", 32, True),
+        ("resnet18-bn", 64, True),
+        ("resnet18", 32, False),
+        ("resnet18-bn-ap", 32, False),
+        ("vgg11", 32, False),
+        ("densenet121-g12-bn", 32, False),
+    ],
+)
+def test_convolutions_are_drawn_by_their_family(name, side, normal):
+    convolutions = [layer for layer in make(name, (3, side, side)).modules() if isinstance(layer, nn.Conv2d)]
+    assert all(isinstance(layer, FanOutConv2d) == normal for layer in convolutions)
+    checked = 0
+    for layer in convolutions:
+        out, inputs, kernel, _ = layer.weight.shape
+        if layer.weight.numel() > 4000:
+            checked += 1
+            deviation = math.sqrt(2 / (out * kernel**2)) if normal else 1 / math.sqrt(3 * inputs * kernel**2)
+            assert layer.weight.std().item() == pytest.approx(deviation, rel=0.05)
+            assert layer.weight.mean().abs().item() < 0.05 * deviation
+            largest = layer.weight.abs().max().item() / deviation
+            assert largest > 3 if normal else largest < math.sqrt(3) + 0.1  # a normal law has tails
+
+
+def test_the_linear_layer_of_a_normally_drawn_network_keeps_pytorchs_law():
+    head = make("resnet10-bn").classifier
+    assert 0.9 / 16 < head.weight.abs().max() <= 1 / 16 and head.bias.abs().max() <= 1 / 16
+
+
+@pytest.mark.parametrize("name", ["alexnet-bn-w8", "vgg11-bn-w4", "resnet10-bn-w4", "densenet121-g2-bn"])
+def test_batch_statistics_travel_with_the_state(name):
+    network, other = make(name, seed=1), make(name, seed=2)
+    for seed in range(3):
+        network(some_images(8, seed=seed))
+    other.load_state_dict(network.state_dict())
+    images = some_images(4, seed=7)
+    with torch.no_grad():
+        assert torch.equal(network.eval()(images), other.eval()(images))
+        assert not torch.allclose(network(images), make(name, seed=1).eval()(images))
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("alexnet-none-w128", "alexnet"),
+        ("vgg11-w8-bn", "vgg11-bn-w8"),
+        ("vgg11-in-w64", "vgg11"),
+        ("resnet18-ap-bn", "resnet18-bn-ap"),
+        ("resnet18-stride-in", "resnet18"),
+        ("resnet10-ap-w16-in", "resnet10-w16-ap"),
+        ("resnet18-w64", "resnet18-w64"),  # without a width the image size decides
+        ("densenet121", "densenet121-g12-bn"),
+        ("densenet121-bn-g24", "densenet121-g24-bn"),
+    ],
+)
+def test_one_spelling_for_each_network(name, canonical):
+    assert networks.canonical(name) == canonical
+    assert networks.canonical(canonical) == canonical
+
+
+def test_every_name_of_the_papers_tables_is_its_own_spelling():
+    for name in (*SMALL, "alexnet", "alexnet-bn", "vgg11-bn", "resnet18-bn-ap", "resnet10-bn", "densenet121-g12-bn"):
+        assert networks.canonical(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "then"),
+    [
+        ("lenett", "Did you mean 'lenet'?", ["convnetDEPTH", "lenet", "densenet121"]),
+        ("vgg16-bn", "Did you mean 'vgg11-bn'?", ["vgg11[in|bn|none][w64]"]),
+        ("resnet50", "Did you mean 'resnet10'?", ["resnet10|resnet18[in|bn][wN][stride|ap]"]),
+        ("resnetap10", "Did you mean 'resnet10'?", ["stride|ap"]),
+        ("resnet18-gn", "Did you mean 'resnet18-in'?", ["resnet10|resnet18"]),
+        ("densenet121-in", "Did you mean 'densenet121-bn'?", ["densenet121[g12][bn]"]),
+        ("densnet121-g12-bn", "Did you mean 'densenet121-g12-bn'?", ["densenet121[g12][bn]"]),
+        ("lenet-bn", "Did you mean 'lenet'?", ["lenet"]),
+        ("mlp-w64", "Did you mean 'mlp'?", ["mlp"]),
+        ("resnet18-bn-in", "gives its norm twice", ["in|bn"]),
+        ("alexnet-w0", "no architecture 'alexnet-w0'", ["none|bn|in"]),
+        ("zzz", "no architecture 'zzz'", ["mlp, lenet, alexnet"]),
+    ],
+)
+def test_a_wrong_name_is_explained(name, says, then):
+    with pytest.raises(BenchmarkError) as caught:
+        networks.canonical(name)
+    assert says in caught.value.what and caught.value.where == name
+    assert all(words in caught.value.next for words in then)
+
+
+# --- image sizes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "least"),
+    [
+        ("lenet", DIGITS, 16),
+        ("lenet", (3, 15, 40), 16),
+        ("alexnet-bn", (3, 32, 7), 8),
+        ("vgg11", DIGITS, 32),
+        ("vgg11-bn", (3, 28, 28), 32),  # only grey ones are widened
+        ("densenet121-g12-bn", (3, 7, 7), 8),
+        ("resnet10-bn-ap", (3, 7, 7), 8),
+        ("resnet18", DIGITS, 9),
+        ("resnet10", DIGITS, 9),
+        ("resnet18-ap", (3, 15, 15), 16),
+    ],
+)
+def test_images_too_small_are_refused_with_a_cure(name, shape, least):
+    with pytest.raises(BenchmarkError, match=f"{name} needs images of at least {least}×{least}") as caught:
+        make(name, shape)
+    assert caught.value.where == name and "auto" in caught.value.next
+    fits = (shape[0], max(shape[1], least), max(shape[2], least))
+    logits = make(name, fits)(some_images(2, fits))
+    assert logits.shape == (2, 10)
+    assert (logits[0] - logits[1]).abs().max() > 1e-6  # it still sees the image
+
+
+@pytest.mark.parametrize("name", ["mlp", "alexnet", "alexnet-in", "alexnet-bn", "resnet10-bn", "resnet18-bn-ap"])
+@pytest.mark.parametrize("shape", [DIGITS, (3, 96, 80)])
+def test_what_fits_digits_and_odd_sizes(name, shape):
+    network = make(name, shape)
+    with torch.no_grad():
+        logits, features = network(some_images(3, shape)), network.embed(some_images(1, shape).repeat(2, 1, 1, 1))
+    assert logits.std(0).min() > 1e-6
+    assert features.shape[1] == network.classifier.in_features
+
+
+# --- batches of one image ---------------------------------------------------------------------------------------------
+
+
+def batches_of(name: str, shape: tuple[int, int, int], count: int) -> list[list[int]]:
+    """Which images each step of two epochs takes, batch 4; pixels name their image."""
+    recipe = Recipe(2 * math.ceil(count / 4), 4, 0.01, 0.9, 0.0, (), 0.1, False, "none", 0.0)
+    images = torch.arange(count).view(-1, 1, 1, 1).expand(-1, *shape) / 10 + some_images(count, shape) / 1000
+    normalise = Normaliser(Constants((0.0,) * shape[0], (1.0,) * shape[0]), CPU.device)
+    training = Training(
+        make(name, shape), images, torch.arange(count) % 10, recipe, CPU, normalise,
+        lambda role, index: seeds.generator(role, at=index),
+    )  # fmt: skip
+    seen: list[list[int]] = []
+    training.network.register_forward_pre_hook(
+        lambda module, given: seen.append([round(10 * image.mean().item()) for image in given[0]])
+    )
+    for _ in range(recipe.steps):
+        training.step()
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "count", "sizes"),
+    [
+        ("resnet10-bn-w2", DIGITS, 9, [4, 3, 2]),  # torch refuses a batch norm of one pixel of one image
+        ("resnet10-bn-w2", DIGITS, 5, [3, 2]),
+        ("densenet121-g1-bn", DIGITS, 9, [4, 3, 2]),
+        ("resnet10-bn-w2", DIGITS, 10, [4, 4, 2]),
+        ("resnet10-bn-w2", (1, 16, 16), 9, [4, 4, 1]),  # several pixels: one image has statistics, as in the papers
+        ("convnet2-bn-w2", DIGITS, 9, [4, 4, 1]),
+        ("mlp", DIGITS, 9, [4, 4, 1]),
+    ],
+)
+def test_a_last_batch_of_one_image_gets_company_where_it_must(name, shape, count, sizes):
+    seen = batches_of(name, shape, count)
+    each = len(sizes)
+    assert [len(batch) for batch in seen] == 2 * sizes
+    for epoch in (seen[:each], seen[each:]):
+        assert sorted(image for batch in epoch for image in batch) == list(range(count))
+
+
+@pytest.mark.parametrize("name", [*SMALL, "resnet10-bn-w4-ap"])
+@pytest.mark.parametrize("side", [8, 9, 15, 16, 17])
+def test_the_smallest_batch_is_the_smallest_that_torch_takes(name, side):
+    try:
+        network = make(name, (3, side, side)).train()
+    except BenchmarkError:
+        return
+    network(some_images(network.smallest_batch, (3, side, side)))
+    if network.smallest_batch > 1:
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            network(some_images(1, (3, side, side)))
