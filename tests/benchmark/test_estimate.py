@@ -99,6 +99,15 @@ def test_what_a_method_declines_is_said(tmp_path: Path, monkeypatch) -> None:
     assert condense.probe.note.startswith("unsupported: DANCE interpolates") and condense.probe.total == 0
 
 
+def test_a_network_that_cannot_train_on_one_image_is_probed_with_two(tmp_path: Path, monkeypatch) -> None:
+    """At ipc 1 a class is one image, and on digits this network's last batch norm sees one pixel of each."""
+    monkeypatch.chdir(tmp_path)
+    words = ("methods=[dm]", "ipcs=[1]", "architectures=[resnet10-bn-w2]", "controls=[]")
+    lines = estimate(planned(*words), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    assert {line.kind for line in lines} == {"condense", "evaluate"}
+    assert all(line.probe.total > 0 and not line.probe.note for line in lines)
+
+
 def test_running_out_of_memory_is_an_answer(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     real = estimating.RealImages
