@@ -8,12 +8,13 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.func import functional_call, grad, vmap
 
 from benchmark.errors import BenchmarkError, unknown
 from methods.base import ClassLosses, Network
@@ -69,6 +70,54 @@ class Compute:
             return found.view(classes, count).mean(1)
 
         return self.by_class(network, losses, images, torch.arange(len(images), device=images.device))
+
+    def embedding_and_losses(self, network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised (C, n, ch, H, W) and labels (C,) to mean embeddings (C, D) and mean cross-entropies (C,)."""
+        classes, count = images.shape[:2]
+        features = self.embed(network, images.flatten(0, 1))
+        with self.autocast():
+            logits = network.classify(features).float()
+        found = F.cross_entropy(logits, labels.repeat_interleave(count), reduction="none")
+        return features.unflatten(0, (classes, count)).mean(1), found.view(classes, count).mean(1)
+
+    def class_gradients(self, network: Network, images: Tensor, labels: Tensor) -> list[Tensor]:
+        """Normalised (C, n, ch, H, W) and labels (C,) to the gradient of each class's mean cross-entropy.
+
+        One tensor (C, *shape) a parameter. With a graph to the images if they require one: then all classes at once
+        (vmap), as few images leave the device idle; else a class at a time, which for large batches is faster.
+        """
+        module = cast(nn.Module, network)
+        weights = {name: weight.detach() for name, weight in module.named_parameters()}
+
+        def entropy(weights: dict[str, Tensor], images: Tensor, label: Tensor) -> Tensor:
+            with self.autocast():
+                logits = functional_call(module, weights, (images,)).float()
+            return F.cross_entropy(logits, label.expand(len(images)))
+
+        if images.requires_grad:
+            return list(vmap(grad(entropy), in_dims=(None, 0, 0))(weights, images, labels).values())
+        found = [grad(entropy)(weights, batch, label).values() for batch, label in zip(images, labels, strict=True)]
+        return [torch.stack(each) for each in zip(*found, strict=True)]
+
+    @torch.no_grad()
+    def settle_norms(self, network: Network, images: Tensor) -> None:
+        """One forward pass in train mode for batch norm's running statistics, then those in use."""
+        network.train()
+        with self.autocast():
+            network(images)
+        network.train(False)
+
+    def training_gradients(self, network: Network, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The gradients of a mini-batch's mean cross-entropy, in the order of `parameters`, and its logits."""
+        weights = list(network.parameters())
+        for weight in weights:
+            weight.requires_grad_()
+        with self.autocast():
+            logits = network(images).float()
+        gradients = torch.autograd.grad(F.cross_entropy(logits, labels), weights)
+        for weight in weights:
+            weight.requires_grad_(False)
+        return list(gradients), logits.detach()
 
     def by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
         """losses(images, *constants) to (C,), a few classes at a time where all at once would take too much memory.

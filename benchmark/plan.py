@@ -209,7 +209,7 @@ class Cells:
         constants = self._constants(method.constants(self.dataset.reference))
         declined = method.unsupported(resolved.config, depends_on_batch=self.depends_on_batch[self.architecture])
         recipe = None if declined else method.experts(resolved.config)
-        experts = [self._prepare(recipe, constants, index) for index in range(recipe.count)] if recipe else []
+        experts = [self._prepare(recipe, constants, index) for index in _indices(recipe, seed)] if recipe else []
         asked = {
             "method": row.method,
             "version": method.card.version,
@@ -229,7 +229,7 @@ class Cells:
                 self._evaluate(name, architecture, condensed, slug, label, seed, constants, method.card.native)
 
     def _prepare(self, recipe: ExpertRecipe, constants: Constants, index: int) -> str:
-        wanted = {key: value for key, value in asdict(recipe).items() if key != "count"}
+        wanted = {key: value for key, value in asdict(recipe).items() if key not in ("count", "per_seed")}
         asked = {
             "version": EXPERTS_VERSION,
             "dataset": self._data(constants),
@@ -351,6 +351,12 @@ class Cells:
             "fraction": resolved.fraction,
             "provenance": resolved.provenance,
         }
+
+
+def _indices(recipe: ExpertRecipe, seed: int) -> range:
+    """Which experts of its recipe's pool a set of that seed uses."""
+    first = seed * recipe.count if recipe.per_seed else 0
+    return range(first, first + recipe.count)
 
 
 def _variant(resolved: registry.Resolved, changed: Sequence[str]) -> str:

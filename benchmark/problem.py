@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmark import augment, networks, seeds
+from benchmark.augment import Strategy
 from benchmark.compute import Compute
 from benchmark.datasets import Constants, Split
 from methods.base import Expert, Network, Transform
@@ -67,6 +68,8 @@ class TrainedExpert:
     def between(self, weight: float) -> Network:
         for name, parameter in self.scratch.named_parameters():
             torch.lerp(self.trained[name], self.initial[name], weight, out=parameter.data)
+        for name, buffer in self.scratch.named_buffers():  # running statistics are not interpolated
+            buffer.copy_(self.trained[name])
         return self.scratch
 
 
@@ -93,7 +96,9 @@ class ConcreteProblem:
         self.device, self.architecture, self.flip = compute.device, architecture, flip
         self.seed, self.fingerprint = seed, fingerprint
         self.mean_embedding, self.class_losses = compute.mean_embedding, compute.class_losses
-        self.by_class = compute.by_class
+        self.by_class, self.embed = compute.by_class, compute.embed
+        self.embedding_and_losses, self.class_gradients = compute.embedding_and_losses, compute.class_gradients
+        self.settle_norms, self.training_gradients = compute.settle_norms, compute.training_gradients
 
     def generator(self, role: str, index: int = 0) -> torch.Generator:
         # The method is no part of the seed: at one seed, all methods start from and see the same images.
@@ -107,7 +112,11 @@ class ConcreteProblem:
         return network.requires_grad_(False).to(self.device)
 
     def augment(self, strategy: str, generator: torch.Generator) -> Transform:
+        return augment.draw_per_group(self._strategy(strategy), self.num_classes, self.image_shape, generator)
+
+    def augment_batch(self, strategy: str, images: Tensor, generator: torch.Generator) -> Tensor:
+        return augment.augment_batch(images, self._strategy(strategy), generator)
+
+    def _strategy(self, strategy: str) -> Strategy:
         parsed = augment.parse(strategy)
-        if not self.flip:
-            parsed = parsed.without("flip")
-        return augment.draw_per_group(parsed, self.num_classes, self.image_shape, generator)
+        return parsed if self.flip else parsed.without("flip")

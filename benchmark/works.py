@@ -37,7 +37,7 @@ class ExpertTraining:
         return self.training.step()
 
     def tensors(self) -> dict[str, Tensor]:
-        """`initial/NAME` and `trained/NAME` of every parameter."""
+        """`initial/NAME` and `trained/NAME` of every parameter and running statistic."""
         trained = copy_of(self.training.network)
         return {f"initial/{n}": t for n, t in self.initial.items()} | {f"trained/{n}": t for n, t in trained.items()}
 
@@ -90,5 +90,5 @@ class Evaluation:
 
 @torch.no_grad()
 def copy_of(network: Network) -> dict[str, Tensor]:
-    """The parameters by name, detached from the network."""
-    return {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    """Parameters and running statistics by name, detached from the network."""
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

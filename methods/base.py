@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
 
@@ -51,6 +51,22 @@ class Network(Protocol):
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """Normalised images (N, ch, H, W) to the activations after each block: (N, …) each, the last embed's."""
+        ...
+
+    def parameters(self) -> Iterator[Tensor]:
+        """The weights, to be changed in place by a method that trains the network; in a fixed order."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Weights and running statistics by name."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> Any:
+        """Take over `state_dict`'s answer, of a network of the same architecture."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """Batch norm on a batch's own statistics (and keeping count of them), or with False on the running ones."""
         ...
 
 
@@ -112,6 +128,10 @@ class Problem(Protocol):
         """The inverse of `normalise`."""
         ...
 
+    def augment_batch(self, strategy: str, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Normalised images (N, ch, H, W) as a network in training sees them: parameters drawn for each image."""
+        ...
+
     def augment(self, strategy: str, generator: torch.Generator) -> Transform:
         """One drawn transform, one draw a class, for *normalised* images (C, n, ch, H, W) of any n.
 
@@ -134,6 +154,30 @@ class Problem(Protocol):
 
     def class_losses(self, network: Network, images: Tensor) -> Tensor:
         """Mean cross-entropy of each class's images against their own class: normalised (C, n, ch, H, W) to (C,)."""
+        ...
+
+    def embed(self, network: Network, images: Tensor) -> Tensor:
+        """Normalised images (N, ch, H, W) to their embeddings (N, D). No graph is kept for constant images."""
+        ...
+
+    def embedding_and_losses(self, network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """`mean_embedding` and the mean cross-entropy against each class's label, (C,), from one forward pass."""
+        ...
+
+    def class_gradients(self, network: Network, images: Tensor, labels: Tensor) -> list[Tensor]:
+        """Gradient of each class's mean cross-entropy: (C, n, ch, H, W) and labels (C,) to (C, *shape) a parameter.
+
+        Normalised images; where they require a gradient, so can be differentiated what is answered. The network must
+        not depend on the batch: see `settle_norms`.
+        """
+        ...
+
+    def settle_norms(self, network: Network, images: Tensor) -> None:
+        """Let batch norm see normalised images (N, ch, H, W) once, then use its running statistics as constants."""
+        ...
+
+    def training_gradients(self, network: Network, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Mean cross-entropy of a mini-batch, normalised (N, ch, H, W), (N,): its gradients, and the logits (N, C)."""
         ...
 
     def by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
@@ -218,6 +262,11 @@ class Settings:
         return replace(self, **changes)
 
     @classmethod
+    def by_ipc(cls, ipc: int) -> Mapping[str, tuple[Any, str, str]]:
+        """Settings that follow from ipc unless a settings file says otherwise: name to value, source, provenance."""
+        return {}
+
+    @classmethod
     def tiny(cls) -> Self:
         """Settings for tests: everything the method does, in under two seconds on a CPU."""
         return cls()
@@ -237,6 +286,7 @@ class ExpertRecipe:
     gamma: float
     augment: str  # strategy, parameters drawn for each sample
     cutmix: float  # probability for each batch
+    per_seed: bool = False  # experts of its own for each condensation seed, instead of one pool for all
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,57 @@
-"""Selection instead of synthesis: random real images, plain or shrunk into mosaics. The baseline of every table."""
+"""Selection instead of synthesis: real images, drawn at random or chosen by the features of a trained network.
+
+The baselines of every table. `random`: uniformly, plain or shrunk into mosaics. `herding` [Welling, ICML 2009; as
+iCaRL uses it]: the mean feature of the chosen ones follows the class's. `kcenter` [Sener and Savarese, ICLR 2018]:
+every image of the class is near to a chosen one. Both as DC's tables have them, class by class on raw features,
+Euclidean [VICO-UoE/DatasetCondensation, issues 15 and 21].
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
-from methods.base import Card, Condenser, MethodError, Problem, Settings, SyntheticSet, Tree, choice, setting
+import torch
+from torch import Tensor
+
+from methods.base import (
+    Card,
+    Condenser,
+    ExpertRecipe,
+    MethodError,
+    Problem,
+    Settings,
+    SyntheticSet,
+    Tree,
+    choice,
+    setting,
+)
 from methods.initial import SHRINKS, initial_images, labels_of
+
+
+class Selection(Condenser):
+    """images: (C, ipc, ch, H, W) pixels, chosen at once."""
+
+    total_steps = 0
+    problem: Problem
+    images: Tensor
+    factor = 1
+
+    def step(self) -> dict[str, float]:
+        raise MethodError("a selection has no steps")
+
+    def synthetic(self) -> SyntheticSet:
+        return SyntheticSet(self.images.flatten(0, 1), labels_of(self.problem), self.problem.ipc, self.factor)
+
+    def state_dict(self) -> Tree:
+        return {}
+
+    def load_state_dict(self, state: Tree) -> None:
+        """Nothing to go on from: the same seed chooses the same images."""
+
+
+# --- at random --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -18,25 +64,118 @@ class RandomConfig(Settings):
         self.require("factor", least=1)
 
 
-class RandomSubset(Condenser):
+class RandomSubset(Selection):
     """ipc real images of each class, uniformly without replacement: where DM starts at the same seed."""
 
     card = Card("random", "Random", "coreset", "", native="dc")
     Config = RandomConfig
-    total_steps = 0
 
     def __init__(self, problem: Problem, config: RandomConfig) -> None:
-        self.problem, self.config = problem, config
+        self.problem, self.factor = problem, config.factor
         self.images = initial_images(problem, config.factor, "random", config.shrink)
 
-    def step(self) -> dict[str, float]:
-        raise MethodError("a random subset has no steps")
 
-    def synthetic(self) -> SyntheticSet:
-        return SyntheticSet(self.images.flatten(0, 1), labels_of(self.problem), self.problem.ipc, self.config.factor)
+# --- by features ------------------------------------------------------------------------------------------------------
 
-    def state_dict(self) -> Tree:
-        return {}
 
-    def load_state_dict(self, state: Tree) -> None:
-        """Nothing to go on from: the same seed draws the same images."""
+def herding(features: Tensor, count: int) -> list[int]:
+    """Places in features (N, D) of `count` ≤ N images, in the order of choice.
+
+    The k-th makes the sum of the chosen features come closest to k times the mean of all: argmin over those left of
+    ‖ k·μ − Σ chosen − φ_i ‖. Of equals the first. The first choice is the image nearest to the mean.
+    """
+    mean, total = features.mean(0), torch.zeros_like(features[0])
+    left = torch.ones(len(features), dtype=torch.bool, device=features.device)
+    chosen: list[int] = []
+    for k in range(1, count + 1):
+        distance = torch.linalg.vector_norm(k * mean - total - features, dim=1)
+        best = int(distance.masked_fill(~left, torch.inf).argmin())
+        chosen.append(best)
+        left[best] = False
+        total = total + features[best]
+    return chosen
+
+
+def k_center(features: Tensor, count: int) -> list[int]:
+    """Places in features (N, D) of `count` ≤ N images, in the order of choice: farthest-first traversal.
+
+    First the image nearest to the mean, as in herding; then whichever is farthest from its nearest chosen one. Of
+    equals the first that is not chosen yet.
+    """
+    nearest = torch.linalg.vector_norm(features - features.mean(0), dim=1)
+    chosen = [int(nearest.argmin())]
+    nearest = torch.linalg.vector_norm(features - features[chosen[0]], dim=1)
+    for _ in range(count - 1):
+        nearest[chosen[-1]] = -1.0  # not again, even where all that is left are its duplicates
+        chosen.append(int(nearest.argmax()))
+        distance = torch.linalg.vector_norm(features - features[chosen[-1]], dim=1)
+        nearest = torch.minimum(nearest, distance)
+    return chosen
+
+
+@dataclass(frozen=True)
+class FeatureConfig(Settings):
+    """The network whose features choose; the papers name none."""
+
+    pretrain_epochs: int = setting(60, "epochs of the network on the real images", "ours: a ConvNet trained to its end")
+    pretrain_batch: int = setting(256, "images a step of it", "DC's recipe for networks, utils.py")
+    pretrain_lr: float = setting(0.01, "SGD step, momentum 0.9, weight decay 5e-4; a tenth from half on", "DC's recipe")
+    pretrain_augment: str = setting("dsa:color_crop_cutout_flip_scale_rotate", "augmentation in training it", "ours")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("pretrain_epochs", "pretrain_batch"):
+            self.require(name, least=1)
+        self.require("pretrain_lr", above=0)
+
+    @classmethod
+    def tiny(cls) -> Self:
+        return cls(pretrain_epochs=1)
+
+
+class FeatureSelection(Selection):
+    """Chooses in each class by the embeddings of one network, trained on the whole training set, one for each seed."""
+
+    Config = FeatureConfig
+
+    @staticmethod
+    @abstractmethod
+    def select(features: Tensor, count: int) -> list[int]:
+        """Places in one class's features (N, D) of the images to take."""
+
+    @classmethod
+    def experts(cls, config: FeatureConfig) -> ExpertRecipe:
+        return ExpertRecipe(
+            count=1,
+            epochs=config.pretrain_epochs,
+            batch=config.pretrain_batch,
+            lr=config.pretrain_lr,
+            momentum=0.9,
+            weight_decay=5e-4,
+            milestones=(0.5,),
+            gamma=0.1,
+            augment=config.pretrain_augment,
+            cutmix=0.0,
+            per_seed=True,
+        )
+
+    def __init__(self, problem: Problem, config: FeatureConfig) -> None:
+        self.problem = problem
+        network = problem.experts[0].between(0.0)
+        network.train(False)
+        chosen = []
+        for label in range(problem.num_classes):
+            images = problem.real.of_class(label)
+            features = problem.embed(network, problem.normalise(images))
+            chosen.append(images[self.select(features, problem.ipc)])
+        self.images = torch.stack(chosen)
+
+
+class Herding(FeatureSelection):
+    card = Card("herding", "Herding", "coreset", "", native="dc")
+    select = staticmethod(herding)
+
+
+class KCenter(FeatureSelection):
+    card = Card("kcenter", "K-Center", "coreset", "", native="dc")
+    select = staticmethod(k_center)

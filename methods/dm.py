@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from methods.base import Card, Problem, Settings, choice, setting
-from methods.formation import decode_classes
 from methods.initial import INITS, SHRINKS, initial_images
-from methods.learned import LearnedImages
+from methods.learned import NormalisedImages
 from methods.momentum import joint_step
 
 
@@ -53,14 +52,13 @@ def embedding_gap(real: Tensor, synthetic: Tensor) -> Tensor:
     return (real - synthetic).square().sum(-1)
 
 
-class DistributionMatching(LearnedImages):
+class DistributionMatching(NormalisedImages):
     card = Card("dm", "DM", "distribution matching", "2110.04181", "WACV", 2023, native="dsa")
     Config = DMConfig
 
     def __init__(self, problem: Problem, config: DMConfig) -> None:
         self.config = config
         start = initial_images(problem, config.factor, config.init, config.shrink)
-        # Optimised in normalised units and never clamped: lr_img is of those units.
         self.start(problem, problem.normalise(start), config.factor, config.iterations)
 
     def step(self) -> dict[str, float]:
@@ -74,17 +72,8 @@ class DistributionMatching(LearnedImages):
             return embedding_gap(target, problem.mean_embedding(network, images))
 
         images = self.images.detach().requires_grad_()
-        loss = problem.by_class(network, gap, augment(self._decoded(images)), target).sum()
+        loss = problem.by_class(network, gap, augment(self.decoded(images)), target).sum()
         (gradient,) = torch.autograd.grad(loss, images)
         joint_step(self.images, self.momentum, gradient, config.lr_img, config.momentum)
         self.done += 1
         return {"matching": loss.item()}
-
-    def _decoded(self, images: Tensor) -> Tensor:
-        """Normalised stored images to the normalised images they hold; decoding pads in pixels."""
-        if self.factor == 1:
-            return images
-        return self.problem.normalise(decode_classes(self.pixels(images), self.factor))
-
-    def pixels(self, images: Tensor) -> Tensor:
-        return self.problem.denormalise(images)

@@ -37,6 +37,12 @@ def initial_images(problem: Problem, factor: int, init: str, shrink: str) -> Ten
     return mosaic(real, factor, shrink)
 
 
+def normalised_noise(problem: Problem) -> Tensor:
+    """(C, ipc, ch, H, W) of N(0, 1) in *normalised* units, as DC's family starts from noise."""
+    noise = torch.randn(problem.num_classes, problem.ipc, *problem.image_shape, generator=problem.generator("initial"))
+    return noise.to(problem.device)
+
+
 def labels_of(problem: Problem) -> Tensor:
     """(C·ipc,) labels of a set stored class by class."""
     return torch.arange(problem.num_classes, device=problem.device).repeat_interleave(problem.ipc)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Condenser, Problem, SyntheticSet, Tree
+from methods.formation import decode_classes
 from methods.initial import labels_of
 
 
@@ -33,3 +34,16 @@ class LearnedImages(Condenser):
         self.images.copy_(state["images"])
         self.momentum.copy_(state["momentum"])
         self.done = int(state["done"])
+
+
+class NormalisedImages(LearnedImages):
+    """Images optimised in normalised units and never clamped, as DC's family does: lr_img is of those units."""
+
+    def pixels(self, images: Tensor) -> Tensor:
+        return self.problem.denormalise(images)
+
+    def decoded(self, images: Tensor) -> Tensor:
+        """Normalised stored images (C, ipc, …) to the normalised images they hold; decoding pads in pixels."""
+        if self.factor == 1:
+            return images
+        return self.problem.normalise(decode_classes(self.pixels(images), self.factor))

@@ -1,4 +1,4 @@
-"""SGD with momentum on the synthetic images: one joint step, or one step for each class in turn, taken together."""
+"""SGD with momentum as plain functions: on the synthetic images, jointly or class by class, and on weights."""
 
 from __future__ import annotations
 
@@ -43,3 +43,22 @@ def coast(images: Tensor, momentum: Tensor, steps: Tensor, lr: float, mu: float)
     decay = mu**steps
     images.sub_(momentum * (lr * mu * (1 - decay) / (1 - mu)))
     momentum.mul_(decay)
+
+
+@torch.no_grad()
+def train_weights(
+    weights: list[Tensor],
+    gradients: list[Tensor],
+    momentum: list[Tensor] | None = None,
+    *,
+    lr: float,
+    mu: float = 0.0,
+    decay: float = 0.0,
+) -> None:
+    """torch.optim.SGD on a network's weights, in place: g ← g + decay·w; b ← μ·b + g; w ← w − lr·b (no b: plain)."""
+    steps = list(torch._foreach_add(gradients, weights, alpha=decay)) if decay else gradients
+    if momentum is not None:
+        torch._foreach_mul_(momentum, mu)
+        torch._foreach_add_(momentum, steps)
+        steps = momentum
+    torch._foreach_add_(weights, steps, alpha=-lr)

@@ -21,7 +21,12 @@ from methods.base import Card, Condenser, Described, MethodError, Settings
 GROUP = "condensation_benchmark.methods"  # entry points by which other packages join
 BUILT_IN = {
     "dance": "methods.dance:DANCE",
+    "dc": "methods.dc:GradientMatching",
     "dm": "methods.dm:DistributionMatching",
+    "dsa": "methods.dsa:SiameseGradientMatching",
+    "herding": "methods.coreset:Herding",
+    "idm": "methods.idm:ImprovedDistributionMatching",
+    "kcenter": "methods.coreset:KCenter",
     "random": "methods.coreset:RandomSubset",
 }
 UNCONDENSED = {"whole": "methods.whole:WholeSet"}  # rows with a card and settings, and nothing to condense
@@ -233,6 +238,12 @@ def _preset(
             notes += [note] if note not in notes else []
         values |= block.settings
         origins |= dict.fromkeys(block.settings, origin)
+    derived = method.Config.by_ipc(ipc) if ipc is not None else {}
+    for key, (value, source, provenance) in derived.items():
+        if key not in values:
+            values[key], origins[key] = value, Origin(source, provenance)
+            if provenance == "ours":
+                notes.append(f"{name}: {key}={value} at ipc {ipc}, {source.removeprefix('ours: ')}")
     if named and dataset not in named:
         notes.append(f"{name}: no published settings for {dataset}, the generic ones are used")
         origins["dataset"] = Origin("generic settings on another dataset", "ours")

@@ -34,9 +34,13 @@ def make_problem() -> Callable[..., ConcreteProblem]:
 
         def weights(role: str, index: int) -> dict[str, torch.Tensor]:
             network = networks.build(architecture, shape, classes, seeds.generator(role, index=index))
-            return {name: p.detach().clone() for name, p in network.named_parameters()}
+            return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
-        pool = [TrainedExpert(scratch, weights("initial", k), weights("trained", k)) for k in range(experts)]
+        # of another seed other experts, as where a method asks for its own for each
+        first = 100 * seed
+        pool = [
+            TrainedExpert(scratch, weights("initial", k), weights("trained", k)) for k in range(first, first + experts)
+        ]
         split = make_images(classes, each, shape)
         constants = Constants((0.4, 0.5, 0.6)[: shape[0]], (0.2, 0.25, 0.3)[: shape[0]])
         return ConcreteProblem(

@@ -117,7 +117,7 @@ def test_a_method_that_cannot_say_what_it_needs_harms_nobody_else(plug_in: PlugI
 
 @pytest.mark.parametrize("name", sorted(registry.locations()))
 def test_a_method_page_has_every_setting(name: str, say: Say) -> None:
-    page = say(name, columns=400)
+    page = say(name, columns=600)
     method = registry.described(name)
     assert page.startswith(f"{name}: {method.card.title}\n")
     listed = rows(page.split("command line\n")[1])

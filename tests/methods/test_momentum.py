@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods.momentum import class_pass, joint_step
+from methods.momentum import class_pass, joint_step, train_weights
 
 
 def losses_of(images: Tensor, target: Tensor) -> Tensor:
@@ -74,3 +74,20 @@ def test_joint_steps_equal_sgd() -> None:
         (gradient,) = torch.autograd.grad(losses_of(leaf, torch.zeros_like(start)).sum(), leaf)
         joint_step(images, momentum, gradient, 0.3, 0.5)
     torch.testing.assert_close(images, reference.detach(), rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize(("mu", "decay"), [(0.0, 0.0), (0.9, 5e-4), (0.0, 5e-4)])
+def test_weights_are_trained_as_by_torchs_sgd(mu: float, decay: float) -> None:
+    draw = torch.Generator().manual_seed(0)
+    ours = [torch.randn(3, 2, generator=draw), torch.randn(4, generator=draw)]
+    theirs = [weight.clone().requires_grad_() for weight in ours]
+    buffers = [torch.zeros_like(weight) for weight in ours] if mu else None
+    optimiser = torch.optim.SGD(theirs, lr=0.1, momentum=mu, weight_decay=decay)
+    for _ in range(4):
+        gradients = [torch.randn(weight.shape, generator=draw) for weight in ours]
+        for weight, gradient in zip(theirs, gradients, strict=True):
+            weight.grad = gradient.clone()
+        optimiser.step()
+        train_weights(ours, gradients, buffers, lr=0.1, mu=mu, decay=decay)
+    for weight, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(weight, other.detach())
