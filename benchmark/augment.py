@@ -1,7 +1,8 @@
 """Augmentation strategies: which operations run, in which order, and who shares their parameters; and CutMix.
 
-Two families (METHODS.md 6.2, 6.3). `dsa:…` applies exactly one operation of its list. `idc:…` applies flip, colour and
-cutout whenever they are listed, and one operation of the others. All on normalised images.
+Three families (METHODS.md 6.2, 6.3, 6.5). `dsa:…` applies exactly one operation of its list. `idc:…` applies flip,
+colour and cutout whenever they are listed, and one operation of the others. `dc:…` has operations of its own, one for
+each image, and is for training networks only. All on normalised images.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
+from benchmark import augment_dc
 from benchmark.augment_ops import OPERATIONS
 from benchmark.errors import BenchmarkError, unknown
 
-FAMILIES = ("dsa", "idc")
-EXAMPLES = ("none", "dsa:color_crop_cutout_flip_scale_rotate", "idc:color_crop_cutout")
-GRAMMAR = f"a strategy is none, dsa:OP_OP_… or idc:OP_OP_…, each OP one of {', '.join(OPERATIONS)}"
+FAMILIES = {"dsa": tuple(OPERATIONS), "idc": tuple(OPERATIONS), "dc": tuple(augment_dc.OPERATIONS)}
+EXAMPLES = ("none", "dsa:color_crop_cutout_flip_scale_rotate", "idc:color_crop_cutout", "dc:crop_scale_rotate")
+GRAMMAR = (
+    f"a strategy is none, dsa:OP_OP_… or idc:OP_OP_…, each OP one of {', '.join(OPERATIONS)}; "
+    f"or, for training networks, dc:OP_OP_… with {', '.join(augment_dc.OPERATIONS)}"
+)
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,9 @@ class Strategy:
 
     def without(self, operation: str) -> Strategy:
         """The same strategy with one operation taken off its list, if it is there (digits are never flipped)."""
-        if operation not in OPERATIONS:
-            raise unknown("augmentation", operation, OPERATIONS, where=str(self))
+        known = {**OPERATIONS, **augment_dc.OPERATIONS}
+        if operation not in known:
+            raise unknown("augmentation", operation, known, where=str(self))
         return replace(self, operations=tuple(name for name in self.operations if name != operation))
 
 
@@ -50,13 +56,30 @@ def parse(strategy: str) -> Strategy:
         raise error
     operations = tuple(listed.split("_")) if listed else ()
     for operation in operations:
-        if operation not in OPERATIONS:
-            raise unknown("augmentation", operation, OPERATIONS, where=strategy)
+        if operation not in FAMILIES[family]:
+            raise unknown("augmentation", operation, FAMILIES[family], where=strategy)
     if not operations:
         raise BenchmarkError(f"'{strategy}' lists no operation", where=strategy, next=GRAMMAR)
     if len(set(operations)) < len(operations):
         raise BenchmarkError("a strategy lists an operation at most once", where=strategy, next=GRAMMAR)
     return Strategy(family, operations)
+
+
+def parse_for_condensing(strategy: str) -> Strategy:
+    """`parse` for a strategy that real and synthetic images are to share: raises BenchmarkError for `dc:…` besides."""
+    parsed = parse(strategy)
+    _check_shared(parsed)
+    return parsed
+
+
+def _check_shared(strategy: Strategy) -> None:
+    if strategy.family == "dc":
+        raise BenchmarkError(
+            f"'{strategy}' is for training networks only: it draws for each image and has no gradient, "
+            "and real and synthetic images could not share it",
+            where=str(strategy),
+            next="condense with none, dsa:… or idc:…",
+        )
 
 
 # --- what has been drawn ----------------------------------------------------------------------------------------------
@@ -122,16 +145,21 @@ def draw_per_group(
     """For condensing: one draw a group, operation and parameters; `groups` are the classes, image_shape (ch, H, W).
 
     Each group draws its own candidate (dsa) or geometric operation (idc). Applied to the real and to the synthetic
-    batch, all images of a class see the same. Randomness comes from the given CPU generator alone.
+    batch, all images of a class see the same. Randomness comes from the given CPU generator alone. Raises
+    BenchmarkError for `dc:…`.
     """
+    _check_shared(strategy)
     return _draw(strategy, groups, image_shape[-2:], generator, together=False)
 
 
 def augment_batch(images: Tensor, strategy: Strategy, generator: Generator) -> Tensor:
     """For training a network on images (N, ch, H, W): one candidate a mini-batch, parameters for each image.
 
-    Randomness comes from the given CPU generator alone, on whatever device the images are.
+    A `dc:…` strategy draws the candidate, too, for each image. Randomness comes from the given CPU generator alone, on
+    whatever device the images are; they are not written to.
     """
+    if strategy.family == "dc" and strategy.operations:
+        return augment_dc.augment_each(images, strategy.operations, generator)
     transform = _draw(strategy, images.shape[0], images.shape[-2:], generator, together=True)
     return transform(images[:, None]).squeeze(1)
 

@@ -190,7 +190,7 @@ class Cells:
             overrides=row.overrides(self.config.method),
         )
         if strategy := getattr(resolved.config, "augment", None):
-            augment.parse(strategy)
+            augment.parse_for_condensing(strategy)
         needed = ipc * getattr(resolved.config, "factor", 1) ** 2
         if needed > self.smallest_class and getattr(resolved.config, "init", "random") != "noise":
             raise BenchmarkError(
@@ -253,7 +253,7 @@ class Cells:
         constants: Constants,
         native: str,
     ) -> None:
-        protocol = self._protocol(name, native, label["ipc"], label["factor"])
+        protocol = self._protocol(name, native, label["ipc"], label["factor"], architecture)
         # A method's own protocol normalises as its own code does; a shared one as the dataset's constants say.
         shared = not name.startswith("native")
         asked = {
@@ -267,12 +267,6 @@ class Cells:
         }
         if condensed == WHOLE.name:
             asked["whole"] = asdict(self.whole.config)
-        if protocol.name.startswith("dc") and self.depends_on_batch[architecture]:
-            raise BenchmarkError(
-                "protocol dc trains networks with batch norm with an augmentation of its own, which is not built yet",
-                where=f"protocols=[{name}], {architecture}",
-                next="use protocols=[dsa]",
-            )
         made_with = "" if condensed == WHOLE.name else self.architecture  # the whole set stands in every table
         known = label | {"condensed_with": made_with, "protocol": name}
         self.plan.add("evaluate", f"{slug}-{name}-{architecture}", asked, known, self.request)
@@ -296,7 +290,7 @@ class Cells:
                     name, architecture, WHOLE.name, slug, label, self.config.seeds[0], self.dataset.constants, "dsa"
                 )
 
-    def _protocol(self, name: str, native: str, ipc: int | None, factor: int) -> protocols.Protocol:
+    def _protocol(self, name: str, native: str, ipc: int | None, factor: int, architecture: str) -> protocols.Protocol:
         return protocols.get(
             name,
             native=native,
@@ -305,6 +299,7 @@ class Cells:
             num_classes=self.dataset.num_classes,
             ipc=ipc,
             factor=factor,
+            depends_on_batch=self.depends_on_batch[architecture],
         )
 
     # --- parts of requests --------------------------------------------------------------------------------------------

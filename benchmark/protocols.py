@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from benchmark.errors import BenchmarkError, unknown
+from benchmark.errors import unknown
 from benchmark.training import Recipe, epochs_to_steps
 
 WHOLE = "whole"  # stands for the whole training set where a synthetic set is named
@@ -132,9 +132,19 @@ def large_epochs(images_per_class: int, num_classes: int) -> int:
 
 
 def get(
-    name: str, *, native: str, reference: str, resolution: int, num_classes: int, ipc: int | None, factor: int
+    name: str,
+    *,
+    native: str,
+    reference: str,
+    resolution: int,
+    num_classes: int,
+    ipc: int | None,
+    factor: int,
+    depends_on_batch: bool = False,
 ) -> Protocol:
     """The protocol of that name for one cell. `NAME@steps` fixes the optimiser steps to the factor-1 count.
+
+    depends_on_batch: whether the network to be trained has batch norm (`dc` then has an augmentation and more epochs).
 
     Epochs depend on the dataset and the stored ipc, never on the factor; only `native`, which becomes the protocol
     `native` names, counts decoded images as its own code does. Raises BenchmarkError for an unknown name.
@@ -144,25 +154,29 @@ def get(
         raise unknown("protocol", name, [*NAMES, *(f"{n}@steps" for n in NAMES)], where=f"protocols=[{name}]")
     if base == "native":
         shared, ipc = native, None if ipc is None else ipc * factor**2
-        found = replace(_shared(shared, reference, resolution, num_classes, ipc), name=f"native:{shared}")
+        found = _shared(shared, reference, resolution, num_classes, ipc, depends_on_batch)
+        found = replace(found, name=f"native:{shared}")
     else:
-        found = _shared(base, reference, resolution, num_classes, ipc)
+        found = _shared(base, reference, resolution, num_classes, ipc, depends_on_batch)
     return replace(found, name=f"{found.name}@steps", steps_fixed=True) if suffix else found
 
 
-def _shared(name: str, reference: str, resolution: int, num_classes: int, ipc: int | None) -> Protocol:
+def _dc(reference: str, depends_on_batch: bool) -> Protocol:
+    """Without augmentation, 300 epochs; with one, 1,000: on MNIST, and for batch norm, which goes first."""
+    if depends_on_batch:
+        return _vico("dc", 1000, "dc:crop_noise")
+    return _vico("dc", 1000, "dc:crop_scale_rotate") if reference == "mnist" else _vico("dc", 300, "none")
+
+
+def _shared(
+    name: str, reference: str, resolution: int, num_classes: int, ipc: int | None, depends_on_batch: bool
+) -> Protocol:
     if name == "quick":
         return _quick(ipc)
     if name == "dsa":
         return _vico("dsa", 1000, "dsa:color_crop_cutout_flip_scale_rotate")
     if name == "dc":
-        if reference == "mnist":
-            raise BenchmarkError(
-                "protocol dc trains on MNIST with an augmentation of its own, which is not built yet",
-                where="protocols=[dc]",
-                next="use protocols=[dsa]",
-            )
-        return _vico("dc", 300, "none")
+        return _dc(reference, depends_on_batch)
     epochs = {"idc": 1000, "dance": 1500}[name]
     if resolution >= LARGE and ipc is not None:
         epochs = large_epochs(ipc, num_classes)

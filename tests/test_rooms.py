@@ -16,7 +16,7 @@ BANNED = {
 }
 LAYERS = (  # inside benchmark, low to high: a module may import its own layer and those below
     ("errors", "seeds", "clock"),
-    ("datasets", "networks", "augment_ops", "augment", "checkpoint"),
+    ("datasets", "networks", "augment_ops", "augment_dc", "augment", "checkpoint"),
     ("compute", "sets", "environment"),
     ("problem",),
     ("training",),

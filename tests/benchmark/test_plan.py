@@ -11,9 +11,11 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from benchmark import config, datasets, plan
+from benchmark import augment_dc, config, datasets, plan
+from benchmark.augment import parse
 from benchmark.compute import Compute
 from benchmark.datasets import Dataset
+from benchmark.errors import BenchmarkError
 from benchmark.local import inputs_of
 from benchmark.runtime import Runtime
 from benchmark.sets import load_set
@@ -222,6 +224,24 @@ def test_native_is_each_methods_own_protocol_with_its_own_constants(given: Calla
                if t["asked"]["protocol"]["name"].startswith("native"))  # fmt: skip
 
 
+def test_dc_augments_for_batch_norm_and_for_mnist_only(given: Callable[[Dataset], None]) -> None:
+    def augmentations(planned: plan.Plan) -> dict[tuple[str, str], str]:
+        return {(task["asked"]["architecture"], task["label"]["protocol"]): task["asked"]["protocol"]["augment"]
+                for task in planned.of_kind("evaluate") if task["asked"]["set"] != "whole"}  # fmt: skip
+
+    words = ("methods=[random]", "protocols=[dc,native]", "eval_architectures=[convnet2-w4,convnet2-w4-bn]")
+    norm = {("convnet2-bn-w4", name): "dc:crop_noise" for name in ("dc", "native")}
+    plain = {("convnet2-w4", name): "none" for name in ("dc", "native")}
+    assert augmentations(build(*words)) == norm | plain
+    given(replace(datasets.load("digits", Path("data")), reference="mnist", like="mnist"))
+    assert augmentations(build(*words)) == norm | dict.fromkeys(plain, "dc:crop_scale_rotate")
+
+
+def test_condensing_with_an_augmentation_for_training_is_refused_before_anything_runs() -> None:
+    with pytest.raises(BenchmarkError, match="training networks only"):
+        build("methods=[dm]", "method.dm.augment='dc:crop_noise'")
+
+
 # --- what seeds mean, through real tasks ------------------------------------------------------------------------------
 
 
@@ -247,6 +267,27 @@ def test_equal_sets_get_equal_accuracies_whatever_method_made_them(tmp_path: Pat
     for row in ("random", "dm (iterations=1)"):
         accuracies.append(done(of_row(planned, "evaluate", row), tmp_path)["result"]["accuracies"])
     assert accuracies[0] == accuracies[1] and accuracies[0][0] != accuracies[0][1]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "like", "augmentation"),
+    [("convnet2-w4-bn", "digits", "dc:crop_noise"), ("convnet2-w4", "mnist", "dc:crop_scale_rotate")],
+)
+def test_dc_scores_with_its_own_augmentation(
+    architecture: str, like: str, augmentation: str, tmp_path: Path, given: Callable[[Dataset], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A whole evaluation: 1,001 steps of a tiny network, every batch augmented."""
+    given(replace(datasets.load("digits", Path("data")), reference=like))
+    planned = build("methods=[random]", "controls=[]", "protocols=[dc]", f"eval_architectures=[{architecture}]",
+                    "networks=1")  # fmt: skip
+    done(of_row(planned, "condense", "random"), tmp_path)
+    asked: list[tuple[str, ...]] = []
+    real = augment_dc.augment_each
+    monkeypatch.setattr(augment_dc, "augment_each", lambda x, names, g: asked.append(tuple(names)) or real(x, names, g))
+    result = done(of_row(planned, "evaluate", "random"), tmp_path)["result"]
+    assert asked == [parse(augmentation).operations] * 1001
+    assert len(result["accuracies"]) == 1 and 0.3 < result["accuracies"][0] < 0.95  # chance is 0.1
 
 
 def test_random_at_a_seed_holds_the_images_that_dm_starts_from(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -44,8 +46,43 @@ def test_dc_takes_301_passes_without_augmentation() -> None:
     lr = np.array(rates(recipe))
     assert len(lr) == 301 and (lr[:152] == 0.01).all() and np.allclose(lr[152:], 0.001)
     assert recipe.augment == "none"
-    with pytest.raises(BenchmarkError, match="MNIST"):
-        protocol("dc", reference="mnist")
+    assert protocol("native", native="dc", factor=2, reference="svhn").recipe(100, 100) == recipe
+
+
+@pytest.mark.parametrize(
+    ("cell", "augmentation"),
+    [({"reference": "mnist"}, "dc:crop_scale_rotate"), ({"depends_on_batch": True}, "dc:crop_noise"),
+     ({"reference": "mnist", "depends_on_batch": True}, "dc:crop_noise")],
+)  # fmt: skip
+def test_dc_takes_1001_passes_with_its_own_augmentation_on_mnist_and_for_batch_norm(
+    cell: dict[str, object], augmentation: str
+) -> None:
+    for found in (protocol("dc", **cell), protocol("native", native="dc", factor=2, **cell)):
+        recipe = found.recipe(100, 100)
+        lr = np.array(rates(recipe))
+        assert len(lr) == 1001 and (lr[:502] == 0.01).all() and np.allclose(lr[502:], 0.001)
+        assert recipe.augment == augmentation and recipe.reset_at_drop and recipe.batch == 256
+    fixed = protocol("dc@steps", **cell)
+    assert fixed.recipe(100, 400).steps == 1001 and fixed.augment == augmentation
+    whole = protocol("dc", **cell).recipe_for_whole(6400, 60)
+    assert whole.steps == 60 * 25 and whole.drops == (30 * 25,) and whole.augment == augmentation
+
+
+def test_only_dc_looks_at_the_norm() -> None:
+    for name in ("dsa", "idc", "dance", "quick"):
+        assert protocol(name, depends_on_batch=True) == protocol(name)
+        assert protocol("native", native=name, depends_on_batch=True) == protocol("native", native=name)
+
+
+def test_what_dc_asked_of_other_cells_is_what_it_was() -> None:
+    """Word for word: a changed request would orphan the results that are stored for it."""
+    asked = {"name": "dc", "version": 1, "epochs": 301, "batch": 256, "lr": 0.01, "drops": [152], "gamma": 0.1,
+             "reset_at_drop": True, "augment": "none", "cutmix": 0.0, "momentum": 0.9, "weight_decay": 0.0005,
+             "steps_fixed": False}  # fmt: skip
+    for reference in ("digits", "cifar10", "fashionmnist", "svhn"):
+        assert json.dumps(protocol("dc", reference=reference).asked()) == json.dumps(asked)
+        native = protocol("native", native="dc", reference=reference)
+        assert native.asked() == asked | {"name": "native:dc"}
 
 
 @pytest.mark.parametrize(("name", "epochs", "drops"), [("idc", 1000, (666, 833)), ("dance", 1500, (1000, 1250))])
