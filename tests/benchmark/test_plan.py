@@ -135,6 +135,19 @@ def test_variants_share_experts_exactly_if_the_recipe_is_the_same(word: str, sha
     assert of_row(plain, "condense", "dance")["identity"] not in variant.by_identity
 
 
+def test_a_coreset_has_a_network_for_each_seed_and_herding_shares_it_with_k_center() -> None:
+    planned = build("methods=[herding,kcenter]", "seeds=[0,3]", "controls=[]", "ipcs=[1,2]")
+    used = {
+        (task["asked"]["method"], task["asked"]["seed"]): task["asked"]["experts"]
+        for task in planned.of_kind("condense")
+    }
+    assert len(planned.of_kind("prepare")) == 2 and {len(experts) for experts in used.values()} == {1}
+    assert used["herding", 0] == used["kcenter", 0] != used["herding", 3] == used["kcenter", 3]
+    assert {task["asked"]["index"] for task in planned.of_kind("prepare")} == {0, 3}
+    recipe = planned.of_kind("prepare")[0]["asked"]["recipe"]
+    assert "count" not in recipe and "per_seed" not in recipe  # how many there are is nothing to one of them
+
+
 def test_no_experts_where_none_are_looked_at() -> None:
     words = ("methods=[dance]", "controls=[]", "method.dance.alignment=random", "method.dance.calibration=false")
     planned = build(*words)
