@@ -98,7 +98,7 @@ def _group(task: Task) -> tuple[Any, ...]:
     what = {
         "prepare": f"experts, {network}",
         "condense": f"{label.get('row')}, {network}",
-        "import": f"{label['row']}, made elsewhere",
+        "import": f"{label.get('row')}, made elsewhere",
         "evaluate": f"{label.get('row')}, {network}, {label.get('protocol')}",
     }[task["kind"]]
     return task["kind"], label["dataset"], label.get("ipc"), what, str(asked.get("recipe", label.get("condensed_with")))

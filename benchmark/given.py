@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark import datasets
+from benchmark import datasets, protocols
 from benchmark.checkpoint import load_tensors
 from benchmark.config import EvaluateConfig, RunConfig
 from benchmark.datasets import KNOWN, Constants, Dataset
@@ -155,18 +155,20 @@ def _name(config: EvaluateConfig) -> str:
 def _native(config: EvaluateConfig, dataset: Dataset, ipc: int) -> str:
     """The protocol its own paper scores it with."""
     entry = published.lookup(config.method, dataset.reference, ipc) if config.method else None
+    if entry and entry.protocol not in protocols.NAMES:  # MTT's, say, which needs its learned step size
+        entry = None
     if entry is None and any(name.startswith("native") for name in config.protocols):
         raise BenchmarkError(
             "which protocol is the set's own?",
             where=f"protocols={config.protocols}",
-            next="name a protocol, or the method that published a number for this cell: method=NAME",
+            next="name a protocol, or the method that published a number for this cell under a known one: method=NAME",
         )
     return entry.protocol if entry else "dsa"
 
 
 def _label(called: str, row: str, method: str | None, ipc: int, factor: int) -> dict[str, Any]:
     """What tables need. A method's row is titled by the name that was given, whatever the method is called."""
-    name = method or row
+    name = method or f"{FAMILY} {row}"  # no row is compared with a paper because of what its file is called
     card = Card(name, name if row.startswith(name) else row, FAMILY, paper="")
     return {
         "row": called,

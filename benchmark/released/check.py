@@ -49,7 +49,9 @@ def _labels(labels: Tensor, count: int, dataset: Dataset, where: str) -> Tensor:
             next="a hard version, if that is what you want to score: labels.argmax(1)",
         )
     if len(labels) != count or not count:
-        raise BenchmarkError(f"it has {count} images and {len(labels)} labels", where=where)
+        raise BenchmarkError(
+            f"it has {count} images and {len(labels)} labels", where=where, next="the file is incomplete, or no set"
+        )
     whole = labels.long()
     if labels.is_floating_point() and not bool((whole == labels).all()):
         raise BenchmarkError(
