@@ -65,7 +65,7 @@ def _refused(path: Path, said: str) -> BenchmarkError:
     name = next((group for group in asked.groups() if group), "") if asked else ""
     if not name:  # torch's own message would be advice to load the file unsafely
         return BenchmarkError(
-            f"{path.name} is no file that torch.save wrote: it is refused, and nothing in it was run",
+            f"{path.name} holds more than tensors and numbers, or torch.save did not write it: nothing in it was run",
             where=str(path),
             next="wanted: tensors of images and labels, written by torch.save",
         )
