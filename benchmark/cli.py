@@ -18,6 +18,7 @@ from methods.base import MethodError
 from results.errors import ResultsError
 
 DONE, SOME_FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 130
+_SETTINGS = [*config.RunConfig.__dataclass_fields__, *config.EvaluateConfig.__dataclass_fields__]
 OURS = (BenchmarkError, MethodError, ResultsError)
 
 
@@ -71,7 +72,7 @@ def _composition(error: Exception) -> BenchmarkError:
     text = str(error)
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
-        near = difflib.get_close_matches(missing[1].split(".")[0], list(config.RunConfig.__dataclass_fields__), n=1)
+        near = difflib.get_close_matches(missing[1].split(".")[0], _SETTINGS, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         return BenchmarkError(f"there is no setting '{missing[1]}'.{hint}", where="command line", next="see --help")
     preset = re.search(r"Could not find 'preset/([^']+)'", text)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import atexit
 import math
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -19,6 +20,7 @@ from benchmark.errors import BenchmarkError, unknown
 
 CONTROLS = ("random", "whole")
 LAUNCHERS = ("local",)
+UNITS = ("raw", "normalised", "bytes", "whitened")  # as benchmark.released.units, which loads torch
 
 
 @dataclass
@@ -88,6 +90,81 @@ class RunConfig:
             raise unknown("retry", str(self.retry), ["failed"], where=f"retry={self.retry}")
 
 
+@dataclass
+class EvaluateConfig:
+    """conf/evaluate.yaml after composition; see there. Names that run.yaml has mean the same."""
+
+    set: Any  # a path, or a list of them
+    dataset: str | None
+    name: str | None
+    method: str | None
+    factor: int | None
+    units: str | None
+    mean: list[float] | None
+    std: list[float] | None
+    entries: list[int] | None
+    quantise: str | None
+    eval_architectures: list[str]
+    protocols: list[str]
+    seeds: list[int]
+    controls: list[str]
+    preset: str
+    fraction: float
+    variants: list[str]
+    networks: int
+    validation: float
+    precision: str
+    device: str
+    threads: int | None
+    workers: int | None
+    retry: str | None
+    dry_run: bool
+    checkpoint_seconds: float
+    data_root: str
+    out: str
+
+    @property
+    def paths(self) -> list[Path]:
+        return [Path(path).expanduser().absolute() for path in ([self.set] if isinstance(self.set, str) else self.set)]
+
+    def run_config(self, dataset: str = "", ipc: int = 1, sets: int = 1) -> RunConfig:
+        """The run of controls beside `sets` sets of so many images a class."""
+        shared = {spec.name for spec in fields(RunConfig)} & {spec.name for spec in fields(self)} - {"method"}
+        seeds = list(dict.fromkeys([*range(sets), *self.seeds]))
+        return RunConfig(
+            **{name: getattr(self, name) for name in shared} | {"seeds": seeds, "variants": []},
+            methods=["a set made elsewhere"], datasets=[dataset], ipcs=[ipc], architectures=["auto"],
+            pool_seed=0, launcher="local",
+        )  # fmt: skip
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        if not self.set or not isinstance(self.set, str | list) or not all(isinstance(p, str) for p in self.set):
+            raise BenchmarkError(
+                "which set is to be scored?", where=f"set={self.set}", next="name its file or folder: set=PATH"
+            )
+        for name, known in (("units", UNITS), ("quantise", ("8bit",))):
+            if (value := getattr(self, name)) is not None and value not in known:
+                raise unknown(name, value, known, where=f"{name}={value}")
+        if (self.mean is None) != (self.std is None):
+            raise BenchmarkError("mean and std go together", where="mean, std", next="give both, a value a channel")
+        if self.std is not None and min(self.std, default=0.0) <= 0:
+            raise BenchmarkError("std must be positive, a value a channel", where=f"std={self.std}")
+        if self.factor is not None and self.factor < 1:
+            raise BenchmarkError(f"factor must be at least 1, got {self.factor}", where="factor")
+        self.run_config().check()
+
+
+class _Checked(Protocol):
+    out: str
+    data_root: str
+
+    def check(self) -> None: ...
+
+
+Schema = TypeVar("Schema", bound=_Checked)
+
+
 def register() -> None:
     """Tell Hydra what YAML cannot say: an open `method` node, and a scratch folder for sweeps."""
     open_node = OmegaConf.create({}, flags={"struct": False})
@@ -100,10 +177,12 @@ def settings_of(name: str) -> str:
     """What `--help` shows: conf/NAME.yaml's settings with their comments, and what each preset sets on top."""
     conf = files("benchmark.conf")
     lines = (conf / f"{name}.yaml").read_text().split("\nhydra:")[0].split("\n\n", 1)[1].strip().splitlines()
-    if name == "run":
-        lines += ["method.NAME.SETTING=VALUE # any setting of a method, over its preset"]
+    if name in ("run", "evaluate"):
+        lines += ["method.NAME.SETTING=VALUE # any setting of a method, over its preset"] * (name == "run")
         for preset in ("quick", "paper"):
             body = (conf / "preset" / f"{preset}.yaml").read_text().splitlines()[1:]
+            if name == "evaluate":  # nothing is condensed
+                body = [line for line in body if re.match("(protocols|seeds|networks):", line)]
             lines += ["", f"preset={preset}{' (the default)' * (preset == 'quick')}", *(f"  {line}" for line in body)]
     return "\n".join(lines)
 
@@ -116,20 +195,26 @@ def _scratch() -> str:
 
 
 def parse(config: DictConfig) -> RunConfig:
-    """The composed configuration as checked plain values. Raises BenchmarkError for a value of the wrong type."""
-    values = {spec.name: config[spec.name] for spec in fields(RunConfig)}
+    """A run's composed configuration as checked plain values. Raises BenchmarkError for a value of the wrong type."""
+    return parse_as(RunConfig, config)
+
+
+def parse_as(schema: type[Schema], config: DictConfig) -> Schema:
+    """`parse` for any command's schema."""
+    types = {spec.name: spec.type for spec in fields(schema)}  # type: ignore[arg-type]
+    values = {name: config[name] for name in types}
     for name in config:
         if name not in values:
             raise unknown("setting", str(name), values, where="command line")
     try:
-        parsed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), values))
+        parsed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))
     except OmegaConfBaseException as error:
         name = str(getattr(error, "full_key", None) or "?").split("[")[0]
-        wanted = RunConfig.__annotations__.get(name, "another type")
+        wanted = types.get(name, "another type")
         raise BenchmarkError(
             f"{name} must be {wanted}, got {values.get(name)}", where=name, next="see --help"
         ) from error
-    assert isinstance(parsed, RunConfig)
+    assert isinstance(parsed, schema)
     parsed.check()
     parsed.out, parsed.data_root = (str(Path(path).expanduser()) for path in (parsed.out, parsed.data_root))
     return parsed

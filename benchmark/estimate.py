@@ -94,10 +94,11 @@ def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) 
 def _group(task: Task) -> tuple[Any, ...]:
     """(kind, dataset, ipc, what) for a person, then whatever else makes tasks cost differently."""
     asked, label = task["asked"], task["label"]
-    network = asked["architecture"]
+    network = asked.get("architecture")
     what = {
         "prepare": f"experts, {network}",
         "condense": f"{label.get('row')}, {network}",
+        "import": f"{label.get('row')}, made elsewhere",
         "evaluate": f"{label.get('row')}, {network}, {label.get('protocol')}",
     }[task["kind"]]
     return task["kind"], label["dataset"], label.get("ipc"), what, str(asked.get("recipe", label.get("condensed_with")))
@@ -113,8 +114,13 @@ class _Prober:
 
     def probe(self, task: Task) -> Probe:
         outline = self.planned.outlines[task["label"]["dataset"]]
-        kept = datasets.kept_counts(outline.train, task["asked"]["validation"])
-        kinds = {"prepare": self._prepare, "condense": self._condense, "evaluate": self._evaluate}
+        kept = datasets.kept_counts(outline.train, task["asked"].get("validation", 0.0))
+        kinds = {
+            "prepare": self._prepare,
+            "condense": self._condense,
+            "import": self._import,
+            "evaluate": self._evaluate,
+        }
         return kinds[task["kind"]](task, outline, kept)
 
     # --- the three kinds ----------------------------------------------------------------------------------------------
@@ -127,6 +133,11 @@ class _Prober:
         return Probe(
             recipe.steps, seconds, scoring * images, self._peak(outline, memory, data), 8 * parameters + _RECORD
         )
+
+    def _import(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
+        """Reading a file that was read for the plan already: no time to speak of."""
+        stored = 4 * task["asked"]["ipc"] * outline.num_classes * math.prod(outline.image_shape)
+        return Probe(0, math.nan, 0.0, self._peak(outline, 0.0, 2 * stored), stored + _RECORD)
 
     def _evaluate(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         asked = task["asked"]

@@ -1,4 +1,4 @@
-"""What a task of each kind does: train an expert, condense a set, evaluate a set."""
+"""What a task of each kind does: train an expert, condense a set, take in one made elsewhere, evaluate a set."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from benchmark.environment import PeakMemory, describe
 from benchmark.errors import BenchmarkError
 from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
 from benchmark.protocols import WHOLE
+from benchmark.released.make import remake
 from benchmark.runtime import Outcome, Runtime, worded
 from benchmark.sets import load_set, save_preview, save_set
 from benchmark.training import Recipe, Training, accuracy
@@ -48,6 +49,7 @@ class Job:
         kinds: dict[str, Callable[[], Outcome]] = {
             "prepare": self.prepare,
             "condense": self.condense,
+            "import": self.take_in,
             "evaluate": self.evaluate,
         }
         self._sweep()
@@ -60,7 +62,7 @@ class Job:
         except Diverged as error:
             return self.commit("diverged", {}, error.turned, error.steps, str(error))
 
-    # --- the three kinds ----------------------------------------------------------------------------------------------
+    # --- the kinds ----------------------------------------------------------------------------------------------------
 
     def prepare(self) -> Outcome:
         """Train one expert on the real training images; keep its first and last weights."""
@@ -112,6 +114,13 @@ class Job:
         turned = self.turn(work, watch.seconds)
         return self._keep(work.synthetic(), turned, work.total_steps)
 
+    def take_in(self) -> Outcome:
+        """Keep a set that was made elsewhere as one of ours."""
+        watch = Stopwatch(self.compute.device)
+        with watch.running():
+            synthetic, facts = remake(self.task["request"], self.asked, self._data())
+        return self._keep(synthetic, Turned(watch.seconds, {}), 0, facts)
+
     def evaluate(self) -> Outcome:
         """Train fresh networks on a set, or on the whole training set, and score each once on the test split."""
         asked, data = self.asked, self._data()
@@ -121,9 +130,10 @@ class Job:
             images, labels = kept.images.to(self.compute.device), kept.labels.to(self.compute.device)
             recipe = protocol.recipe_for_whole(len(labels), asked["whole"]["epochs"])
         else:
-            if blocked := self._blocked("condense", asked["set"]):
+            kind = "import" if asked.get("imported") else "condense"
+            if blocked := self._blocked(kind, asked["set"]):
                 return blocked
-            stored = load_set(self._artefact("condense", asked["set"], "synthetic.safetensors"), self.compute.device)
+            stored = load_set(self._artefact(kind, asked["set"], "synthetic.safetensors"), self.compute.device)
             images, labels = stored.decode()
             recipe = protocol.recipe(len(stored.labels), len(labels))
         roles = {
@@ -226,7 +236,9 @@ class Job:
             return self.commit(record["status"], {}, Turned(0.0, {}), 0, record["message"])
         return None
 
-    def _keep(self, synthetic: SyntheticSet, turned: Turned, steps: int) -> Outcome:
+    def _keep(
+        self, synthetic: SyntheticSet, turned: Turned, steps: int, facts: Mapping[str, Any] | None = None
+    ) -> Outcome:
         card = {"asked": dict(self.asked)}  # nothing that is not part of the identity: equal tasks, equal bytes
         synthetic = SyntheticSet(
             synthetic.images, synthetic.labels, synthetic.ipc, synthetic.factor, synthetic.training, card
@@ -243,6 +255,7 @@ class Job:
             "bytes": path.stat().st_size,
             "sha256": digest,
             "losses": turned.losses,
+            **(facts or {}),
         }
         return self.commit("ok", result, turned, steps)
 

@@ -201,6 +201,29 @@ class Cells:
             )
         return resolved
 
+    def add_controls(self, ipc: int, factor: int) -> None:
+        """Random subsets and mosaics, and the whole set, to stand beside a set that was made elsewhere."""
+        if WHOLE.name in self.config.controls:
+            self._evaluate_whole()
+        for row in self._controls((), {factor}):
+            if found := self._resolve_or_leave_out(row, ipc):
+                for seed in self._seeds(row):
+                    self._condense_and_evaluate(row, found, ipc, seed)
+
+    def add_import(
+        self, asked: dict[str, Any], slug: str, label: dict[str, Any], source: dict[str, Any], seed: int, native: str
+    ) -> str:
+        """A set made elsewhere, taken in and evaluated; `native` is the protocol of its own paper."""
+        label = self._dataset_label() | label
+        asked = asked | {"dataset": {"fingerprint": self.dataset.fingerprint}}
+        imported = self.plan.add("import", slug, asked, label, self.request | {"source": source})
+        for architecture in self.evaluated_on:
+            for name in self.config.protocols:
+                self._evaluate(
+                    name, architecture, imported, slug, label, seed, self.dataset.constants, native, imported=True
+                )
+        return imported
+
     # --- tasks --------------------------------------------------------------------------------------------------------
 
     def _condense_and_evaluate(self, row: Row, resolved: registry.Resolved, ipc: int, seed: int) -> None:
@@ -252,6 +275,7 @@ class Cells:
         seed: int,
         constants: Constants,
         native: str,
+        imported: bool = False,
     ) -> None:
         protocol = self._protocol(name, native, label["ipc"], label["factor"], architecture)
         # A method's own protocol normalises as its own code does; a shared one as the dataset's constants say.
@@ -267,7 +291,10 @@ class Cells:
         }
         if condensed == WHOLE.name:
             asked["whole"] = asdict(self.whole.config)
-        made_with = "" if condensed == WHOLE.name else self.architecture  # the whole set stands in every table
+        if imported:
+            asked["imported"] = True
+        # The whole set, and one made with a network nobody named, stand in every table.
+        made_with = "" if condensed == WHOLE.name or imported else self.architecture
         known = label | {"condensed_with": made_with, "protocol": name}
         self.plan.add("evaluate", f"{slug}-{name}-{architecture}", asked, known, self.request)
 

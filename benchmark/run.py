@@ -34,6 +34,13 @@ def run(composed: DictConfig) -> int:
     if config.dry_run:
         show_estimate(planned, store, compute, workers, console)
         return cli.DONE
+    return carry_out(planned, store, config, compute, workers, console)
+
+
+def carry_out(
+    planned: plan.Plan, store: Store, config: RunConfig, compute: Compute, workers: int, console: Console
+) -> int:
+    """Do what is planned, print its tables and what failed; returns the exit status."""
     failures = do_all(planned, config, compute, workers, console)
     # A record says how its first run called things; these tables say it as this run was asked.
     found = ((task, store.record(task)) for task in planned.tasks)

@@ -85,7 +85,11 @@ def pages(compared: Sequence[Compared]) -> list[RenderableType]:
 # --- what is stored ---------------------------------------------------------------------------------------------------
 
 _WANTED = "name a store (a folder with condense/ in it), a condense task's folder, or its task.json"
-_KINDS = {"prepare": "this task trains an expert", "evaluate": "this task scores a set"}
+_KINDS = {
+    "prepare": "this task trains an expert",
+    "import": "this task holds a set made elsewhere",
+    "evaluate": "this task scores a set",
+}
 
 
 def _tasks(path: Path) -> list[Path]:
@@ -121,7 +125,7 @@ def _read(path: Path) -> dict[str, Any]:
     kind, asked, label = known.get("kind"), known.get("asked"), known.get("label")
     if not (isinstance(asked, dict) and isinstance(label, dict)):
         raise MethodError("this is no task of a store", where=str(path), next=_WANTED)
-    if kind in ("prepare", "evaluate"):
+    if kind in _KINDS:
         raise MethodError(f"{_KINDS[kind]}, which no method's paper sets", where=str(path), next=_WANTED)
     wanted = {"method": str, "settings": dict, "ipc": int, "version": int}
     lacking = [key for key, type_ in wanted.items() if not isinstance(asked.get(key), type_)]

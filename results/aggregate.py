@@ -42,6 +42,7 @@ _COUNTS = (
     "factor",
     "test_images",
 )
+_SETS = ("prepare", "condense", "import")  # what evaluations are joined with
 _NOT_IN_SPEC = {"kind", "seed", "experts", "ipc", "architecture", "set"}  # the sample, the inputs, or the key itself
 
 
@@ -70,24 +71,28 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Links:
-    """Records by kind and identity; `users`: expert → condense tasks that use it; `batches`: same request, any seed."""
+    """Records by kind and identity; `users`: expert → condense tasks that use it; `batches`: same request, any seed.
+
+    `imports`: sets made elsewhere, which cost nothing here.
+    """
 
     evaluations: list[Json]
     condense: dict[str, Json]
+    imports: dict[str, Json]
     prepare: dict[str, Json]
     users: Counter[str]
     batches: dict[tuple[str, ...], list[Json]]
 
     @classmethod
     def of(cls, records: Sequence[Json]) -> _Links:
-        kinds = {kind: {r["identity"]: r for r in records if r["kind"] == kind} for kind in ("prepare", "condense")}
+        kinds = {kind: {r["identity"]: r for r in records if r["kind"] == kind} for kind in _SETS}
         batches: dict[tuple[str, ...], list[Json]] = defaultdict(list)
         users: Counter[str] = Counter()
         for record in kinds["condense"].values():
             batches[_batch(record)].append(record)
             users.update(set(record["asked"]["experts"]))
         evaluations = {r["identity"]: r for r in records if r["kind"] == "evaluate"}
-        return cls(list(evaluations.values()), kinds["condense"], kinds["prepare"], users, batches)
+        return cls(list(evaluations.values()), kinds["condense"], kinds["import"], kinds["prepare"], users, batches)
 
     def condensed(self, evaluation: Json) -> Json | None:
         """The condense record behind an evaluation; None for the whole set or one condensed elsewhere."""
@@ -112,6 +117,8 @@ def _spec(evaluation: Json, condensed: Json | None) -> dict[str, Any]:
     here = condensed is not None or evaluation["asked"]["set"] == "whole"
     spec: dict[str, Any] = {"condensed": "here" if here else "elsewhere"}
     spec |= _flat(condensed["asked"]) if condensed else {}
+    if evaluation["asked"].get("imported"):
+        spec["source"] = evaluation["label"].get("source", "")  # files of one name are rows of their own
     return spec | {f"evaluation.{name}": value for name, value in _flat(evaluation["asked"]).items()}
 
 
@@ -141,6 +148,7 @@ def _evaluated(group: Sequence[Json], links: _Links) -> dict[str, Any]:
     sources = list({r["identity"]: r for r in map(links.condensed, group) if r}.values())
     batch = links.batches[_batch(condensed)] if condensed else []
     bad = [record for record in [*group, *batch] if record["status"] != "ok"]
+    given = [links.imports[r["asked"]["set"]] for r in group if r["asked"]["set"] in links.imports]
     scores = _scores(scored, links)
     return {
         **_labels(label),
@@ -156,7 +164,7 @@ def _evaluated(group: Sequence[Json], links: _Links) -> dict[str, Any]:
         **_outcome(bad, any_ok=bool(scored)),
         **scores,
         **_missing(scores["sets"], len(batch) or len({r["asked"]["set"] for r in group})),
-        **_sizes(scored, sources),
+        **_sizes(scored, [*sources, *given]),
         **_costs(scored, sources, whole=asked["set"] == "whole", links=links),
         **_surroundings(group, sources, links),
         "spec": _spec(first, condensed),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 SCHEMA = 1
-KINDS = ("prepare", "condense", "evaluate")
+KINDS = ("prepare", "condense", "import", "evaluate")
 RECORDED = ("ok", "diverged", "unsupported")  # outcomes that are final: these make a record.json
 ATTEMPTED = ("failed", "out_of_memory", "timed_out", "interrupted")  # outcomes that may be tried again
 
@@ -127,11 +127,42 @@ class CondenseResult(TypedDict):
     losses: NotRequired[Mapping[str, float]]  # of the last step
 
 
+# --- import: one synthetic set made elsewhere -------------------------------------------------------------------------
+
+
+class ImportAsked(TypedDict):
+    digest: str  # sha256 of its pixels and labels (whitened values where it is whitened)
+    ipc: int
+    factor: int
+    dataset: Mapping[str, Any]  # fingerprint
+    whitening: NotRequired[Mapping[str, Any]]  # how it is undone
+    quantise: NotRequired[str]  # "8bit": clamped to 0..1 and rounded to 256 levels
+
+
+class ImportLabel(TypedDict):
+    dataset: str
+    num_classes: int
+    row: str
+    card: Card
+    source: str  # mark of the files it came from
+
+
+class ImportResult(TypedDict):
+    stored_images: int
+    decoded_images: int
+    factor: int
+    bytes: int
+    sha256: str
+    source: Mapping[str, Any]  # files with their sha256, form, place in it, units and why
+    clamped: NotRequired[float]  # share of the pixels that quantising clamped
+
+
 # --- evaluate: several networks trained on one set --------------------------------------------------------------------
 
 
 class EvaluateAsked(TypedDict):
-    set: str  # identity of the condense task, or "whole"
+    set: str  # identity of the condense or import task, or "whole"
+    imported: NotRequired[bool]  # True: `set` is an import task
     seed: int
     architecture: str  # of the network that is trained and scored
     protocol: Mapping[str, Any]  # name, version and the recipe itself
@@ -156,6 +187,7 @@ class EvaluateLabel(TypedDict):
     fraction: float
     provenance: str
     factor: int
+    source: NotRequired[str]  # of a set made elsewhere: mark of the files it came from
 
 
 class EvaluateResult(TypedDict):
@@ -169,6 +201,7 @@ class EvaluateResult(TypedDict):
 _PARTS: dict[str, tuple[Any, Any, Any]] = {
     "prepare": (PrepareAsked, PrepareLabel, PrepareResult),
     "condense": (CondenseAsked, CondenseLabel, CondenseResult),
+    "import": (ImportAsked, ImportLabel, ImportResult),
     "evaluate": (EvaluateAsked, EvaluateLabel, EvaluateResult),
 }
 

@@ -95,7 +95,8 @@ def names(rows: Sequence[Cell]) -> list[str]:
 
 def _told_apart(spec: Cell, others: Sequence[Cell]) -> str:
     if spec["condensed"] == "elsewhere":
-        return "condensed elsewhere"
+        apart = differing([other for other in others if other["condensed"] == "elsewhere"])
+        return said(spec, apart) or "condensed elsewhere"
     keys = differing([other for other in others if other["condensed"] != "elsewhere"])
     return said(spec, keys) or "condensed here"
 

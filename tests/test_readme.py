@@ -69,6 +69,15 @@ def test_commands_of_the_readme_compose_into_requests() -> None:
                 )
 
 
+def test_sets_of_the_readme_compose_into_requests() -> None:
+    commands = re.findall(r"^    python -m benchmark\.evaluate(.*)$", README, re.M)
+    assert len(commands) >= 4
+    config.register()
+    with initialize_config_module("benchmark.conf", version_base="1.3"):
+        for line in commands:
+            assert config.parse_as(config.EvaluateConfig, compose("evaluate", overrides=shlex.split(line))).paths
+
+
 def test_files_the_readme_names_are_there() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("http") or (ROOT / target).exists(), target

@@ -18,6 +18,7 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("errors", "seeds", "clock"),
     ("datasets", "networks", "augment_ops", "augment_dc", "augment", "checkpoint"),
     ("compute", "sets", "environment"),
+    ("released",),
     ("problem",),
     ("training",),
     ("works", "protocols"),
@@ -27,9 +28,9 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("tasks",),
     ("config",),
     ("plan",),
-    ("local", "estimate"),
+    ("local", "estimate", "given"),
     ("forecast",),
-    ("progress", "cli", "data", "report", "run"),
+    ("progress", "cli", "data", "report", "run", "evaluate"),
 )
 
 

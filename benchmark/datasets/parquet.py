@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark.datasets.base import Content, Progress, to_split
-from benchmark.datasets.images import Encoded, common_mode, decode
+from benchmark.datasets.images import Decoded, Encoded, common_mode, decode
 from benchmark.errors import BenchmarkError
 
 _LABELS = ("label", "labels", "fine_label", "target", "class")
@@ -90,6 +90,14 @@ class Parquet:
                         next="save the dataset with its images embedded, not as paths to files",
                     )
                 yield Encoded(where, data)
+
+
+def read_rows(files: Sequence[Path]) -> tuple[Decoded, np.ndarray, tuple[str, ...] | None]:
+    """The images, labels (int64, not checked) and class names, if any, of files that are no two splits."""
+    columns = _agreed(files)
+    labels = _read_labels(files, columns.label)
+    encoded = Parquet(files[0].parent, tuple(files), ())._encoded(files, columns)
+    return decode(encoded, len(labels), "decoding the set"), labels, columns.names
 
 
 def _files(folder: Path, split: str) -> tuple[Path, ...]:

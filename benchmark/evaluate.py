@@ -1,0 +1,75 @@
+"""Scoring a synthetic set made anywhere: released files, pictures, or a set of this project.
+
+python -m benchmark.evaluate set=res_DSA_CIFAR10_ConvNet_10ipc.pt dataset=cifar10 'protocols=[dsa]' method=dsa
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from benchmark import cli, given
+from benchmark.compute import choose_compute
+from benchmark.config import EvaluateConfig, parse_as
+from benchmark.progress import Reading
+from benchmark.run import carry_out, describe, show_estimate
+from results.store import Store
+
+
+def evaluate(composed: DictConfig) -> int:
+    """Carry out one composed configuration; returns the exit status."""
+    config = parse_as(EvaluateConfig, composed)
+    compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers)
+    console = Console(soft_wrap=True)
+    with Reading(console) as reading:
+        scored = given.build(config, reading)
+    store = Store(Path(config.out))
+    console.print("\n".join(scored.said), markup=False, highlight=False)
+    console.print(describe(scored.plan, store, scored.run, compute, workers), markup=False, highlight=False)
+    if config.dry_run:
+        show_estimate(scored.plan, store, compute, workers, console)
+        return cli.DONE
+    status = carry_out(scored.plan, store, scored.run, compute, workers, console)
+    for line in lost(scored, store):
+        console.print(line, markup=False, highlight=False)
+    return status
+
+
+def lost(scored: given.Given, store: Store) -> Iterator[str]:
+    """What a copy in 8 bits costs, in words: under each protocol and network, over shared seeds and networks."""
+    results = {}
+    for task in scored.plan.of_kind("evaluate"):
+        record = store.record(task)
+        if record and record["status"] == "ok":
+            place = task["label"]["protocol"], task["asked"]["architecture"]
+            results[place, task["asked"]["set"]] = record["result"]["accuracies"]
+    clamped = [share for _, copy in scored.copies if (share := _clamped(store, copy)) is not None]
+    for protocol, architecture in dict.fromkeys(place for place, _ in results):
+        changes = [
+            after - before
+            for whole, copy in scored.copies
+            for before, after in zip(
+                results.get(((protocol, architecture), whole), []),
+                results.get(((protocol, architecture), copy), []),
+                strict=False,
+            )
+        ]
+        if changes and clamped:
+            yield (
+                f"8bit, protocol {protocol}, {architecture}: {100 * fmean(changes):+.2f} points over {len(changes)} "
+                f"network{'s' * (len(changes) > 1)}; {100 * fmean(clamped):.2f} % of the pixels were outside 0..1"
+            )
+
+
+def _clamped(store: Store, identity: str) -> float | None:
+    record: dict[str, Any] | None = store.record({"kind": "import", "identity": identity})
+    return record["result"]["clamped"] if record and record["status"] == "ok" else None
+
+
+if __name__ == "__main__":
+    cli.launch(evaluate, "evaluate")
