@@ -326,7 +326,7 @@ class Cells:
             num_classes=self.dataset.num_classes,
             ipc=ipc,
             factor=factor,
-            depends_on_batch=self.depends_on_batch[architecture],
+            architecture=architecture,
         )
 
     # --- parts of requests --------------------------------------------------------------------------------------------

@@ -140,11 +140,11 @@ def get(
     num_classes: int,
     ipc: int | None,
     factor: int,
-    depends_on_batch: bool = False,
+    architecture: str = "",
 ) -> Protocol:
     """The protocol of that name for one cell. `NAME@steps` fixes the optimiser steps to the factor-1 count.
 
-    depends_on_batch: whether the network to be trained has batch norm (`dc` then has an augmentation and more epochs).
+    architecture: the network to be trained, by its canonical name (`dc` treats ConvNets with batch norm apart).
 
     Epochs depend on the dataset and the stored ipc, never on the factor; only `native`, which becomes the protocol
     `native` names, counts decoded images as its own code does. Raises BenchmarkError for an unknown name.
@@ -154,29 +154,33 @@ def get(
         raise unknown("protocol", name, [*NAMES, *(f"{n}@steps" for n in NAMES)], where=f"protocols=[{name}]")
     if base == "native":
         shared, ipc = native, None if ipc is None else ipc * factor**2
-        found = _shared(shared, reference, resolution, num_classes, ipc, depends_on_batch)
+        found = _shared(shared, reference, resolution, num_classes, ipc, architecture)
         found = replace(found, name=f"native:{shared}")
     else:
-        found = _shared(base, reference, resolution, num_classes, ipc, depends_on_batch)
+        found = _shared(base, reference, resolution, num_classes, ipc, architecture)
     return replace(found, name=f"{found.name}@steps", steps_fixed=True) if suffix else found
 
 
-def _dc(reference: str, depends_on_batch: bool) -> Protocol:
-    """Without augmentation, 300 epochs; with one, 1,000: on MNIST, and for batch norm, which goes first."""
-    if depends_on_batch:
+def _dc(reference: str, architecture: str) -> Protocol:
+    """Without augmentation, 300 epochs; with one, 1,000: on MNIST, and for ConvNets with batch norm, which go first.
+
+    Only for ConvNets: the reference names no other network with batch norm here [utils.py get_daparam].
+    """
+    family, *options = architecture.split("-")
+    if family.startswith("convnet") and "bn" in options:
         return _vico("dc", 1000, "dc:crop_noise")
     return _vico("dc", 1000, "dc:crop_scale_rotate") if reference == "mnist" else _vico("dc", 300, "none")
 
 
 def _shared(
-    name: str, reference: str, resolution: int, num_classes: int, ipc: int | None, depends_on_batch: bool
+    name: str, reference: str, resolution: int, num_classes: int, ipc: int | None, architecture: str
 ) -> Protocol:
     if name == "quick":
         return _quick(ipc)
     if name == "dsa":
         return _vico("dsa", 1000, "dsa:color_crop_cutout_flip_scale_rotate")
     if name == "dc":
-        return _dc(reference, depends_on_batch)
+        return _dc(reference, architecture)
     epochs = {"idc": 1000, "dance": 1500}[name]
     if resolution >= LARGE and ipc is not None:
         epochs = large_epochs(ipc, num_classes)

@@ -51,8 +51,8 @@ def test_dc_takes_301_passes_without_augmentation() -> None:
 
 @pytest.mark.parametrize(
     ("cell", "augmentation"),
-    [({"reference": "mnist"}, "dc:crop_scale_rotate"), ({"depends_on_batch": True}, "dc:crop_noise"),
-     ({"reference": "mnist", "depends_on_batch": True}, "dc:crop_noise")],
+    [({"reference": "mnist"}, "dc:crop_scale_rotate"), ({"architecture": "convnet3-bn"}, "dc:crop_noise"),
+     ({"reference": "mnist", "architecture": "convnet3-bn"}, "dc:crop_noise")],
 )  # fmt: skip
 def test_dc_takes_1001_passes_with_its_own_augmentation_on_mnist_and_for_batch_norm(
     cell: dict[str, object], augmentation: str
@@ -70,8 +70,10 @@ def test_dc_takes_1001_passes_with_its_own_augmentation_on_mnist_and_for_batch_n
 
 def test_only_dc_looks_at_the_norm() -> None:
     for name in ("dsa", "idc", "dance", "quick"):
-        assert protocol(name, depends_on_batch=True) == protocol(name)
-        assert protocol("native", native=name, depends_on_batch=True) == protocol("native", native=name)
+        assert protocol(name, architecture="convnet3-bn") == protocol(name)
+        assert protocol("native", native=name, architecture="convnet3-bn") == protocol("native", native=name)
+    for other in ("convnet3", "resnet10-bn", "densenet121-g12-bn", "vgg11-bn"):
+        assert protocol("dc", architecture=other) == protocol("dc")
 
 
 def test_what_dc_asked_of_other_cells_is_what_it_was() -> None:
