@@ -38,6 +38,7 @@ class RunConfig:
     controls: list[str]
     preset: str
     fraction: float
+    seconds: float | None
     networks: int
     pool_seed: int
     validation: float
@@ -68,6 +69,8 @@ class RunConfig:
                 raise BenchmarkError(f"ipc must be at least 1, got {ipc}", where=f"ipcs={self.ipcs}")
         if not 0 < self.fraction <= 1:
             raise BenchmarkError(f"fraction must be in (0, 1], got {self.fraction}", where="fraction")
+        if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
+            raise BenchmarkError(f"seconds must be a positive number, got {self.seconds}", where="seconds")
         if not 0 <= self.validation < 1:
             raise BenchmarkError(f"validation must be in [0, 1), got {self.validation}", where="validation")
         if self.networks < 1:
@@ -134,7 +137,7 @@ class EvaluateConfig:
         return RunConfig(
             **{name: getattr(self, name) for name in shared} | {"seeds": seeds, "variants": []},
             methods=["a set made elsewhere"], datasets=[dataset], ipcs=[ipc], architectures=["auto"],
-            pool_seed=0, launcher="local",
+            seconds=None, pool_seed=0, launcher="local",
         )  # fmt: skip
 
     def check(self) -> None:

@@ -82,7 +82,7 @@ def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) 
     groups: dict[tuple[Any, ...], list[Task]] = {}
     for task in planned.tasks:
         groups.setdefault(_group(task), []).append(task)
-    prober = _Prober(planned, compute)
+    prober = Prober(planned, compute)
     lines = []
     for place, ((kind, dataset, ipc, what, _), tasks) in enumerate(groups.items(), start=1):
         todo = sum(store.record(task) is None for task in tasks)
@@ -104,7 +104,7 @@ def _group(task: Task) -> tuple[Any, ...]:
     return task["kind"], label["dataset"], label.get("ipc"), what, str(asked.get("recipe", label.get("condensed_with")))
 
 
-class _Prober:
+class Prober:
     """Builds the work of tasks and times it; training steps that are the same are timed once."""
 
     def __init__(self, planned: Plan, compute: Compute) -> None:

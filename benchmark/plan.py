@@ -20,6 +20,7 @@ from methods.base import Card, ExpertRecipe
 from methods.whole import WholeSet
 from results.store import identity
 
+Shares = Mapping[tuple[str, str, int, str], float]  # by row, dataset, ipc and network: of the paper's iterations
 Task = dict[str, Any]  # plain values: kind, identity, slug, asked, label, request
 
 WHOLE = WholeSet.card
@@ -86,8 +87,11 @@ class Plan:
         return [task for task in self.tasks if task["kind"] == kind]
 
 
-def build(config: RunConfig, progress: Progress | None = None) -> Plan:
-    """The whole grid as tasks. Raises the rooms' errors before anything runs: unknown names, an ipc too large, …"""
+def build(config: RunConfig, progress: Progress | None = None, shares: Shares | None = None) -> Plan:
+    """The whole grid as tasks; `shares` stand above the one `fraction` for all.
+
+    Raises the rooms' errors before anything runs: unknown names, an ipc too large, …
+    """
     rows = [parse_row(text) for text in config.methods]
     for text in config.variants:
         row = replace(parse_row(text), unasked=True)
@@ -106,7 +110,7 @@ def build(config: RunConfig, progress: Progress | None = None) -> Plan:
     for entry in config.datasets:
         outline = _outline(entry, config, plan, progress)
         for architecture in config.architectures:
-            Cells(config, plan, outline, entry, architecture).add(rows)
+            Cells(config, plan, outline, entry, architecture, shares or {}).add(rows)
     return plan
 
 
@@ -123,8 +127,10 @@ def _outline(entry: str, config: RunConfig, plan: Plan, progress: Progress | Non
 class Cells:
     """Everything planned for one dataset and one condensing architecture."""
 
-    def __init__(self, config: RunConfig, plan: Plan, dataset: Outline, entry: str, architecture: str) -> None:
-        self.config, self.plan, self.dataset = config, plan, dataset
+    def __init__(
+        self, config: RunConfig, plan: Plan, dataset: Outline, entry: str, architecture: str, shares: Shares
+    ) -> None:
+        self.config, self.plan, self.dataset, self.shares = config, plan, dataset, shares
         self.depends_on_batch: dict[str, bool] = {}
         self.architecture = self._architecture(architecture)
         self.evaluated_on = [self._architecture(name) for name in config.eval_architectures] or [self.architecture]
@@ -186,7 +192,7 @@ class Cells:
             dataset=self.dataset.reference,
             ipc=ipc,
             preset=self.config.preset,
-            fraction=self.config.fraction,
+            fraction=self.shares.get((row.name, self.dataset.name, ipc, self.architecture), self.config.fraction),
             overrides=row.overrides(self.config.method),
         )
         if strategy := getattr(resolved.config, "augment", None):

@@ -11,7 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from benchmark import cli, forecast, plan
+from benchmark import budget, cli, forecast, plan
 from benchmark.compute import Compute, choose_compute
 from benchmark.config import RunConfig, parse
 from benchmark.estimate import estimate
@@ -28,7 +28,10 @@ def run(composed: DictConfig) -> int:
     compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers)
     console = Console(soft_wrap=True)
     with Reading(console) as reading:
-        planned = plan.build(config, reading)
+        if config.seconds is None:
+            planned = plan.build(config, reading)
+        else:
+            planned = budget.planned_within(config, config.seconds, compute, reading)
     store = Store(Path(config.out))
     console.print(describe(planned, store, config, compute, workers), markup=False, highlight=False)
     if config.dry_run:

@@ -29,6 +29,7 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("config",),
     ("plan",),
     ("local", "estimate", "given"),
+    ("budget",),
     ("forecast",),
     ("progress", "cli", "data", "report", "run", "evaluate"),
 )

@@ -1,0 +1,92 @@
+"""Equal seconds instead of an equal fraction: how much of its paper's iterations each row runs in so many seconds.
+
+Seconds are those of one set: condensing, and training the experts behind it, in full. They are turned into iterations
+before anything runs, from a few probed steps, and remembered in the store: a result depends on what was asked and never
+on the clock, and the same command asks for the same tasks again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmark import plan
+from benchmark.compute import Compute
+from benchmark.config import RunConfig
+from benchmark.environment import device_name
+from benchmark.errors import BenchmarkError
+from benchmark.estimate import Prober, Progress
+from benchmark.plan import Plan, Task
+from results.errors import ResultsError
+from results.files import replace as write
+from results.files import to_json, writing
+from results.store import identity
+
+FILE = "seconds.json"  # in the store: what was probed, by what was asked and where
+
+
+def planned_within(config: RunConfig, seconds: float, compute: Compute, progress: Progress) -> Plan:
+    """The plan in which every row takes its share of its paper's iterations. Raises as `plan.build` does.
+
+    Shares not known yet are probed, and written to the store unless this is a dry run.
+    """
+    full = plan.build(replace(config, fraction=1.0), progress)
+    path = Path(config.out) / FILE
+    known = _read(path)
+    prober, shares, found = Prober(full, compute), {}, dict(known)
+    tasks = {
+        (t["label"]["row"], _cell(t)): t for t in full.of_kind("condense") if t["label"]["kind_of_row"] == "method"
+    }
+    for place, ((row, cell), task) in enumerate(tasks.items(), start=1):
+        where = f"{device_name(compute.device)}, {compute.threads} threads"
+        alike = {key: value for key, value in task["asked"].items() if key not in ("seed", "experts")}
+        asked = f"{identity(alike)} in {seconds:g} s on {where}"
+        if asked not in found:
+            found[asked] = _share(task, full, seconds, prober)
+        progress("probing how much of its iterations a method runs in the time given", place, len(tasks))
+        if (share := found[asked]) is not None:
+            shares[(row.partition(" (")[0], *cell)] = share
+    if found != known and not config.dry_run:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, to_json(found))
+    return plan.build(config, progress, shares)
+
+
+def _cell(task: Task) -> tuple[str, int, str]:
+    return task["label"]["dataset"], task["asked"]["ipc"], task["asked"]["architecture"]
+
+
+def _share(task: Task, full: Plan, seconds: float, prober: Prober) -> float | None:
+    """The fraction of the iterations for which there is time, above 0 and at most 1; None where there are none."""
+    probe = prober.probe(task)
+    if not probe.steps:
+        return None
+    prepared = sum(prober.probe(full.by_identity[expert]).total for expert in task["asked"]["experts"])
+    left, whole = seconds - prepared - probe.fixed, probe.steps * probe.seconds
+    if left <= 0:
+        label = task["label"]
+        raise BenchmarkError(
+            f"the experts of {label['row']} on {label['dataset']} take {prepared:,.0f} s alone",
+            where=f"seconds={seconds:g}",
+            next="give more seconds, or train fewer or shorter experts: "
+            f"method.{task['asked']['method']}.pretrain_epochs=N",
+        )
+    return min(1.0, left / whole)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError
+    except (OSError, ValueError) as error:
+        raise ResultsError(
+            "what was probed before cannot be read", where=str(path), next="remove the file to probe again"
+        ) from error
+    return found

@@ -1,0 +1,105 @@
+"""Equal seconds: shares that follow from what a step costs, remembered, and never from the clock in a result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+
+from benchmark import budget, config
+from benchmark.compute import Compute
+from benchmark.errors import BenchmarkError
+from benchmark.estimate import Probe, Prober
+from benchmark.plan import Plan
+from results.errors import ResultsError
+
+CPU = Compute(torch.device("cpu"), "fp32", threads=1, chunk=64)
+COSTS = {"dm": 0.1, "idm": 0.5, "dance": 0.2}  # seconds of a step
+
+
+@pytest.fixture
+def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Lets steps cost what COSTS says, and an expert 7 seconds; collects what is probed."""
+    seen: list[str] = []
+
+    def probe(self: Prober, task: dict) -> Probe:  # type: ignore[type-arg]
+        seen.append(task["slug"])
+        if task["kind"] == "prepare":
+            return Probe(7, 1.0, 0.0, 0.0, 0)
+        steps = task["asked"]["settings"].get("iterations")
+        if steps is None:
+            return Probe(0, float("nan"), 1.0, 0.0, 0)
+        return Probe(steps, COSTS[task["asked"]["method"]], 0.0, 0.0, 0)
+
+    monkeypatch.setattr(Prober, "probe", probe)
+    return seen
+
+
+def planned(folder: Path, *words: str, seconds: float = 60) -> Plan:
+    config.register()
+    given = ["ipcs=[1]", "architectures=[convnet2-w4]", f"out={folder}", *words]
+    with initialize_config_module("benchmark.conf", version_base="1.3"):
+        asked = config.parse(compose("run", overrides=given))
+    return budget.planned_within(asked, seconds, CPU, lambda *call: None)
+
+
+def iterations(plan: Plan) -> dict[str, int]:
+    return {
+        task["label"]["row"]: task["asked"]["settings"]["iterations"]
+        for task in plan.of_kind("condense")
+        if task["label"]["kind_of_row"] == "method"
+    }
+
+
+def test_each_method_runs_what_fits_its_experts_included(tmp_path: Path, probed: list[str]) -> None:
+    plan = planned(tmp_path, "methods=[dm,idm,dance,herding]", "method.dance.experts=2")
+    found = {task["label"]["row"]: task for task in plan.of_kind("condense")}
+    # 60 s: DM 600 steps of 0.1 s, IDM 120 of 0.5 s, DANCE (60 − 2 · 7) s of 0.2 s
+    assert found["dm"]["asked"]["settings"]["iterations"] == 600
+    assert found["idm"]["asked"]["settings"]["iterations"] == 120
+    assert found["dance (experts=2)"]["asked"]["settings"]["iterations"] == 230
+    assert found["dm"]["label"]["fraction"] == pytest.approx(600 / 20_000)
+    assert "random" in found and found["herding"]["label"]["fraction"] == 1.0
+
+
+def test_no_more_than_the_papers_iterations(tmp_path: Path, probed: list[str]) -> None:
+    assert iterations(planned(tmp_path, "methods=[dm]", seconds=1e9)) == {"dm": 20_000}
+
+
+def test_the_same_command_asks_for_the_same_whatever_steps_cost_now(
+    tmp_path: Path, probed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = planned(tmp_path, "methods=[dm]")
+    probed.clear()
+    monkeypatch.setitem(COSTS, "dm", 5.0)
+    again = planned(tmp_path, "methods=[dm]", "seeds=[0,1,2]")
+    assert not probed and iterations(again) == iterations(first)
+    assert first.by_identity.keys() <= again.by_identity.keys()
+    assert iterations(planned(tmp_path, "methods=[dm]", seconds=30)) == {"dm": 6}
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path, probed: list[str]) -> None:
+    planned(tmp_path / "out", "methods=[dm]", "dry_run=true")
+    assert not list(tmp_path.iterdir())
+
+
+def test_experts_that_take_all_the_time_are_refused(tmp_path: Path, probed: list[str]) -> None:
+    with pytest.raises(BenchmarkError, match="take 21 s alone"):
+        planned(tmp_path / "out", "methods=[dance]", seconds=20)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_memory_is_named(tmp_path: Path, probed: list[str]) -> None:
+    (tmp_path / budget.FILE).write_text("[")
+    with pytest.raises(ResultsError) as caught:
+        planned(tmp_path, "methods=[dm]")
+    assert budget.FILE in caught.value.where
+
+
+def test_what_is_remembered_is_readable(tmp_path: Path, probed: list[str]) -> None:
+    planned(tmp_path, "methods=[dm]")
+    ((key, share),) = json.loads((tmp_path / budget.FILE).read_text()).items()
+    assert "in 60 s on" in key and share == pytest.approx(0.03)
