@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ from benchmark.datasets.base import Content, Progress, to_split
 from benchmark.datasets.images import Encoded, common_mode, decode
 from benchmark.errors import BenchmarkError
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_NOT_OURS = ("__MACOSX",)  # what a Mac leaves beside what it packs
+_NOTHING = ("Thumbs.db", "desktop.ini")
 TEST_NAMES = ("test", "val", "valid", "validation")
 
 
@@ -61,13 +64,25 @@ class ClassFolders:
         for split in self._splits().values():
             yield from encoded(self.folder, split)
 
+    def ignored(self) -> list[Path]:
+        """The files in class folders that are not read, since their names are not those of images."""
+        folders = [child for split in (self.train, self.test) for child in children(split) if child.is_dir()]
+        files = [path for folder in folders for path in children(folder) if path.suffix.lower() not in SUFFIXES]
+        return [path for path in files if path.name not in _NOTHING]
+
     def _splits(self) -> dict[str, dict[str, list[Path]]]:
         train, test = _classes(self.train), _classes(self.test)
+        # One system writes é as one character, another as two: the names of train/ stand for both.
+        alike = {unicodedata.normalize("NFC", name): paths for name, paths in test.items()}
+        composed = {name: unicodedata.normalize("NFC", name) for name in train}
+        if len(alike) == len(test) and sorted(composed.values()) == sorted(alike):
+            test = {name: alike[composed[name]] for name in train}
         if set(train) != set(test):
             only = [f"{min(a.keys() - b.keys())} is only in {where}" for a, b, where in
                     ((train, test, self.train), (test, train, self.test)) if a.keys() - b.keys()]  # fmt: skip
+            cased = {name.casefold() for name in train} == {name.casefold() for name in test}
             raise BenchmarkError(
-                f"the classes of the two splits differ: {'; '.join(only)}",
+                f"the classes of the two splits differ{' in upper and lower case' if cased else ''}: {'; '.join(only)}",
                 where=str(self.folder),
                 next=f"give {self.train.name}/ and {self.test.name}/ the same class folders",
             )
@@ -127,14 +142,21 @@ def holds_images(folder: Path) -> bool:
 
 
 def children(folder: Path) -> list[Path]:
-    """What lies in a folder, by name; what is hidden (.DS_Store, .ipynb_checkpoints) does not count."""
-    return sorted((child for child in folder.iterdir() if not child.name.startswith(".")), key=lambda path: path.name)
+    """What lies in a folder, by name; what is hidden (.DS_Store, .ipynb_checkpoints) or a Mac's does not count."""
+    inside = (child for child in folder.iterdir() if not child.name.startswith(".") and child.name not in _NOT_OURS)
+    return sorted(inside, key=lambda path: path.name)
 
 
 def _classes(split: Path) -> dict[str, list[Path]]:
     """Class name to its image files, both sorted by name. Raises BenchmarkError when there are none."""
     found = {}
     for child in children(split):
+        if child.is_symlink() and not child.exists():
+            raise BenchmarkError(
+                f"{child} is a link to {child.readlink()}, which is not there",
+                where=str(split),
+                next="mend the link, or remove it from both splits",
+            )
         if child.is_dir():
             found[child.name] = images_of(child)
         elif child.suffix.lower() in SUFFIXES:
@@ -151,12 +173,18 @@ def _classes(split: Path) -> dict[str, list[Path]]:
 
 
 def images_of(folder: Path) -> list[Path]:
-    """The image files in a class folder, by name. Raises BenchmarkError when there are none."""
+    """The image files in a class folder, by name. Raises BenchmarkError for none, and for more in a folder inside."""
     inside = children(folder)
     images = [path for path in inside if path.suffix.lower() in SUFFIXES]
+    deeper = [path for path in inside if path.suffix.lower() not in SUFFIXES and path.is_dir()]
     if images:
+        if more := next((path for path in deeper if holds_images(path)), None):
+            raise BenchmarkError(
+                f"class folder {folder} holds images, and more of them in {more.name}",
+                where=str(folder),
+                next=f"move the images of {more} into {folder}, or elsewhere",
+            )
         return images
-    deeper = [path for path in inside if path.is_dir()]
     if deeper:
         what = f"class folder {folder} holds folders ({deeper[0].name}) instead of images"
         cure = f"move the images of {deeper[0]} one level up, or give the folder whose train/CLASS/ holds images"

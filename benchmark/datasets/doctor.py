@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmark.datasets.base import Content, Finding, Progress, Source, Split, fingerprint
 from benchmark.datasets.cache import known_file, recall
+from benchmark.datasets.classdirs import ClassFolders
 from benchmark.datasets.description import FILE, describe
 from benchmark.datasets.folders import existing, layout_of
 from benchmark.datasets.images import unreadable
@@ -87,6 +88,10 @@ def _folder(folder: Path, progress: Progress | None) -> Iterator[Finding]:
         yield Finding(False, error.what, error.next)
         return
     yield Finding(True, f"{layout.kind}: {len(files):,} files")
+    if isinstance(layout, ClassFolders) and (others := layout.ignored()):
+        named = ", ".join(str(path.relative_to(folder)) for path in others[:_SHOWN])
+        yield Finding(True, f"{len(others):,} files are ignored, not being images by name: {named}"
+                            f"{', …' if len(others) > _SHOWN else ''}")  # fmt: skip
     if not (folder / FILE).is_file():
         yield Finding(True, f"no {FILE}: called {said.name}, images may be mirrored, constants are computed")
     content = yield from _decoded(layout, progress)
