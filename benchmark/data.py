@@ -8,6 +8,8 @@ python -m benchmark.data doctor path/to/folder data_root=data
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -31,9 +33,12 @@ _USAGE = "python -m benchmark.data {list | prepare NAME… | doctor NAME…} [da
 def main(words: Sequence[str] | None = None) -> NoReturn:
     """The command; exits with 0, 1 when something is wrong with a dataset, 2 for a wrong request."""
     asked = _parse(words)
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     console = Console(soft_wrap=True)
     try:
-        status = _ACTIONS[asked.action](asked.names, Path(asked.data_root).expanduser(), console)
+        status = _ACTIONS[asked.action](asked.names, _root(asked.data_root), console)
     except BenchmarkError as error:
         cli.report(error)
         status = cli.WRONG_REQUEST
@@ -54,6 +59,13 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     if (asked.action == "list") == bool(asked.names):
         parser.error("list takes no name" if asked.names else f"{asked.action} what? Name a dataset or a folder")
     return asked
+
+
+def _root(said: str) -> Path:
+    try:
+        return Path(said).expanduser()
+    except RuntimeError as error:  # ~somebody who is not there
+        raise BenchmarkError(f"{said} is not a path: {error}", where="data_root") from error
 
 
 def _list(names: Sequence[str], root: Path, console: Console) -> int:
@@ -77,12 +89,14 @@ def _state(key: str, root: Path) -> str:
     card = KNOWN[key]
     if card.embedded:
         return "comes with a library"
-    if named.cached(key, root):
-        return "decoded"
     try:
+        if named.cached(key, root):
+            return "decoded"
         source = named.reader_of(key).find(key, root)
     except BenchmarkError as error:
         return error.what
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {error}"
     if source is not None:
         return "not decoded yet"
     return f"no; download {card.download / _MIB:,.0f} MiB" if card.download else "no; to be asked for at image-net.org"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -143,6 +144,16 @@ class Dataset:
             self.name, self.title, self.reference, self.constants, self.flip, self.image_shape, train, test,
             self.fingerprint,
         )  # fmt: skip
+
+
+@contextmanager
+def told(what: str, *, where: str, next: str = "") -> Iterator[None]:
+    """Whatever the files or the system make a reader raise, as a BenchmarkError: `what`, and what was raised."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BenchmarkError(f"{what}: {reason}", where=where, next=next) from error
 
 
 def fingerprint(content: Content) -> str:

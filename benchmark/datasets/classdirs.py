@@ -80,7 +80,7 @@ class ClassFolders:
         if set(train) != set(test):
             only = [f"{min(a.keys() - b.keys())} is only in {where}" for a, b, where in
                     ((train, test, self.train), (test, train, self.test)) if a.keys() - b.keys()]  # fmt: skip
-            cased = {name.casefold() for name in train} == {name.casefold() for name in test}
+            cased = sorted(name.casefold() for name in composed.values()) == sorted(name.casefold() for name in alike)
             raise BenchmarkError(
                 f"the classes of the two splits differ{' in upper and lower case' if cased else ''}: {'; '.join(only)}",
                 where=str(self.folder),

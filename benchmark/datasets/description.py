@@ -41,7 +41,7 @@ def describe(folder: Path) -> Description:
         if key not in _KEYS:
             raise unknown(f"key of {FILE}", str(key), _KEYS, where=str(path))
     like = said.get("like")
-    if like is not None and like not in KNOWN:
+    if like is not None and not (isinstance(like, str) and like in KNOWN):
         raise unknown("dataset", str(like), KNOWN, where=f"{path}, like")
     flip = said.get("flip", KNOWN[like].flip if like else True)
     if not isinstance(flip, bool):

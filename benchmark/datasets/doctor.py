@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from benchmark.datasets.base import Content, Finding, Progress, Source, Split, fingerprint
+from benchmark.datasets.base import Content, Finding, Progress, Source, Split, fingerprint, told
 from benchmark.datasets.cache import known_file, recall
 from benchmark.datasets.classdirs import ClassFolders
 from benchmark.datasets.description import FILE, describe
@@ -28,7 +28,13 @@ def examine(entry: str, data_root: Path, progress: Progress | None = None) -> It
     `entry` is a known name or the path of a folder. Raises BenchmarkError only for an entry that is neither.
     """
     root, key = Path(data_root).expanduser(), key_of(entry)
-    yield from _known(key, root, progress) if key else _folder(existing(entry), progress)
+    try:
+        with told(f"cannot read {entry}", where=entry, next="look at the rights of its files, and at what they hold"):
+            yield from _known(key, root, progress) if key else _folder(existing(entry), progress)
+    except BenchmarkError as error:
+        if error.__cause__ is None:  # an entry that is neither
+            raise
+        yield Finding(False, error.what, error.next)
 
 
 def _known(key: str, root: Path, progress: Progress | None) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.datasets import tars
-from benchmark.datasets.base import Finding, Progress
+from benchmark.datasets.base import Finding, Progress, told
 from benchmark.datasets.classdirs import Classes, ClassFiles, images_of, is_whole
 from benchmark.datasets.known import KNOWN, Counts, name_of
 from benchmark.errors import BenchmarkError
@@ -110,12 +110,28 @@ def labels_of_validation(base: Path) -> Mapping[str, str] | None:
     """File name to WordNet id of the 50,000 validation images, or None when no list is in `base`."""
     for solution in (base / "LOC_val_solution.csv", base / "ILSVRC" / "LOC_val_solution.csv"):
         if solution.is_file():
-            with solution.open(newline="", encoding="utf-8") as file:
-                return {f"{row['ImageId']}.JPEG": row["PredictionString"].split()[0] for row in csv.DictReader(file)}
+            return _of_kaggle(solution)
     kit = base / _DEVKIT / "data"
     if (kit / "meta.mat").is_file():
-        return _of_devkit(kit)
+        with told(f"the development kit in {kit} is damaged", where=str(kit), next=f"unpack {_DEVKIT}.tar.gz again"):
+            return _of_devkit(kit)
     return None
+
+
+def _of_kaggle(solution: Path) -> Mapping[str, str]:
+    """Kaggle's list: a line for each image, its label the first word of the second column."""
+    labels, number = {}, 1
+    try:
+        with solution.open(newline="", encoding="utf-8-sig") as file:  # Excel puts a mark before the header
+            for number, row in enumerate(csv.DictReader(file), start=2):
+                labels[f"{row['ImageId']}.JPEG"] = row["PredictionString"].split()[0]
+    except (OSError, ValueError, LookupError, AttributeError, csv.Error) as error:
+        raise BenchmarkError(
+            f"{solution} line {number} has no image and label: {' '.join(str(error).split())}",
+            where=str(solution),
+            next="download it again from Kaggle: columns ImageId and PredictionString, 50,000 rows",
+        ) from error
+    return labels
 
 
 def _of_devkit(kit: Path) -> Mapping[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, cast
 
-from benchmark.datasets.base import Content, Dataset, Finding, Outline, Progress, Source, fingerprint
+from benchmark.datasets.base import Content, Dataset, Finding, Outline, Progress, Source, fingerprint, told
 from benchmark.datasets.cache import known_file, recall, remembered
 from benchmark.datasets.known import KNOWN, Counts, Known, name_of
 from benchmark.errors import BenchmarkError
@@ -39,6 +40,16 @@ def load(key: str, data_root: Path, progress: Progress | None = None) -> Dataset
 
     Raises BenchmarkError when it can neither be found nor fetched, and for images that are not those of its card.
     """
+    with _told(key, data_root):
+        return _load(key, data_root, progress)
+
+
+def _told(key: str, data_root: Path) -> AbstractContextManager[None]:
+    cure = "look at the rights of the files there, and at what they hold; or set data_root=PATH to another folder"
+    return told(f"cannot read {name_of(key)} in {data_root}", where=f"data_root, {data_root}", next=cure)
+
+
+def _load(key: str, data_root: Path, progress: Progress | None) -> Dataset:
     card = KNOWN[key]
     if card.embedded:
         content = reader_of(key).find(key, data_root).read(progress)  # type: ignore[union-attr]  # is always there
@@ -65,14 +76,16 @@ def read(key: str, data_root: Path, progress: Progress | None = None) -> Content
 
 def prepare(key: str, data_root: Path, progress: Progress | None = None) -> Dataset:
     """Fetch what is missing or damaged, decode and cache; a dataset whose cache is whole needs nothing."""
-    if not KNOWN[key].embedded and recall(known_file(data_root, key), "") is None:
-        reader_of(key).fetch(key, data_root, progress)
+    with _told(key, data_root):
+        if not KNOWN[key].embedded and recall(known_file(data_root, key), "") is None:
+            reader_of(key).fetch(key, data_root, progress)
     return load(key, data_root, progress)
 
 
 def cached(key: str, data_root: Path) -> bool:
     """Are the decoded images there, as far as their file's presence tells?"""
-    return KNOWN[key].embedded or known_file(data_root, key).exists()
+    with _told(key, data_root):
+        return KNOWN[key].embedded or known_file(data_root, key).exists()
 
 
 def check(key: str, content: Content) -> str:

@@ -96,7 +96,7 @@ def _class(own: Path, folder: Path, without: str) -> list[Path]:
 
 def _annotations(path: Path) -> dict[str, str]:
     """File name to WordNet id, from lines of name, WordNet id and a box, divided by tabs."""
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     for number, row in enumerate(rows, start=1):
         if len(row) < 2:
             raise _incomplete(f"{path} line {number} has no label", path.parents[1])

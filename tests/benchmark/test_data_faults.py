@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -49,3 +48,42 @@ def test_class_names_agree_whatever_system_wrote_them(tmp_path: Path) -> None:
     assert load(str(folder), tmp_path).classes == ("ant", "bee", unicodedata.normalize("NFD", "chloé"))
     (folder / "test/bee").rename(folder / "test/Bee")
     assert "differ in upper and lower case" in refused(folder, tmp_path)
+
+
+# --- damage is told in one message ------------------------------------------------------------------------------------
+
+
+def test_a_data_root_that_is_no_folder_is_told(tmp_path: Path) -> None:
+    (root := tmp_path / "file").write_text("")
+    for call in (load, prepare):
+        with pytest.raises(BenchmarkError, match="file"):
+            call("tinyimagenet", root)
+
+
+def test_lists_that_are_not_text_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_card(monkeypatch, "tinyimagenet", 3, 2, classes=WNIDS)
+    tiny_folder(tmp_path / "tiny-imagenet-200")
+    labels = tmp_path / "tiny-imagenet-200/val/val_annotations.txt"
+    labels.write_bytes(b"\xef\xbb\xbf" + labels.read_bytes())
+    assert len(load("tinyimagenet", tmp_path / ".").test) == 6
+    (tmp_path / "cache/tinyimagenet-v1.safetensors").unlink()
+    labels.write_bytes(b"\xff\xfe\x00")
+    assert "cannot read tinyimagenet" in refused("tinyimagenet", tmp_path)
+    assert any("cannot read" in f.what for f in doctor.examine("tinyimagenet", tmp_path) if not f.ok)
+
+
+@pytest.mark.parametrize(
+    "text", ["Image,Label\na,b\n", "ImageId,PredictionString\nx,\n", "ImageId,PredictionString\nx\n"]
+)
+def test_a_damaged_list_of_kaggles_is_told_with_its_line(text: str, tmp_path: Path) -> None:
+    from benchmark.datasets.ilsvrc import labels_of_validation
+
+    (tmp_path / "LOC_val_solution.csv").write_text("\ufeff" + text)
+    with pytest.raises(BenchmarkError, match=r"LOC_val_solution\.csv line 2"):
+        labels_of_validation(tmp_path)
+
+
+def test_like_must_be_a_name(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "bugs")
+    (folder / "dataset.yaml").write_text("like: [cifar10]\n")
+    assert "no dataset" in refused(folder, tmp_path)
