@@ -250,7 +250,7 @@ def _significance(columns: Columns) -> str:
         " A single set is compared with the spread of the control's." if any(r["sets"] == 1 for r in tested) else ""
     )
     return (
-        f"n.s.: not significantly better than every random control (subsets and mosaics) at the same ipc (one-sided "
+        "n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided "
         f"t-test on set means, Holm-corrected over the methods there, α = {ALPHA:g}); n.t.: too few sets to tell."
         f"{single}"
     )

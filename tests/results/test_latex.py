@@ -31,7 +31,7 @@ Protocol dsa, version 1.
 Accuracy: after the last epoch; the test split is scored once. $\pm$ is the sample deviation over condensation seeds of per-set means; $\dagger$ over the networks of the only set.
 Seeds~$\times$~networks: 5~$\times$~1, 1~$\times$~2 for DC, 1~$\times$~1--2 for WHOLE.
 Budget: all of the papers' iterations, for every method.
-n.s.: not significantly better than every random control (subsets and mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, $\alpha$ = 0.05); n.t.: too few sets to tell. A single set is compared with the spread of the control's.
+n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, $\alpha$ = 0.05); n.t.: too few sets to tell. A single set is compared with the spread of the control's.
 Bold: best, underlined: second best of a column, among rows with two or more sets, controls included; rows that the leader does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, $\alpha$ = 0.05).
 Hardware: NVIDIA H100, fp32.
 Code: commit 0123456789.}

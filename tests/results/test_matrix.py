@@ -222,7 +222,7 @@ def test_captions_name_the_circumstances(make_cells, make_evaluated, make_conden
         "seeds of per-set means; † over the networks of the only set. "
         "Seeds × networks: 1 × 2, 5 × 1 for RANDOM, 3–5 × 1 for DM. "
         "Budget: all of the papers' iterations, for every method. "
-        "n.s.: not significantly better than every random control (subsets and mosaics) at the same ipc (one-sided "
+        "n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided "
         "t-test on set means, Holm-corrected over the methods there, α = 0.05); n.t.: too few sets to tell. "
         "A single set is compared with the spread of the control's. "
         "Bold: best, underlined: second best of a column, among rows with two or more sets, controls included; rows "

@@ -27,7 +27,7 @@ GOLDEN = """\
 - Seeds × networks: 5 × 5, 1 × 2 for whole.
 - 10,000 test images: a binomial error of 0.5 points at the best set's 48.9 %.
 - Budget: all of the papers' iterations, for every method.
-- n.s.: not significantly better than every random control (subsets and mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, α = 0.05); n.t.: too few sets to tell.
+- n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, α = 0.05); n.t.: too few sets to tell.
 - Bold: best, underlined: second best at an ipc, among rows with two or more sets, controls included; rows that the leader does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, α = 0.05).
 - Evaluate s: NVIDIA H100, fp32.
 - Code: commit 0123456789.
