@@ -11,14 +11,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.table import Table
 
 from benchmark import cli
 from benchmark.errors import BenchmarkError
-from benchmark.progress import print_whole
 from results.aggregate import cells
 from results.files import writing
 from results.store import Store
-from results.tables import below, comparison_tables, render_rich, write_tables
+from results.tables import all_tables, below, render_rich, write_tables
 
 
 def report(composed: DictConfig) -> int:
@@ -44,11 +44,19 @@ def show_tables(records: Sequence[Mapping[str, Any]], folder: Path, console: Con
     if found.empty:
         console.print("no evaluation is finished yet", highlight=False)
         return
-    for table in comparison_tables(found):
-        print_whole(console, render_rich(table))
-        console.print("\n".join(below(table)), markup=False, highlight=False, soft_wrap=True)
+    plain = not console.is_terminal
+    for table in all_tables(found):
+        _print(console, render_rich(table, plain=plain))
+        console.print("\n".join(below(table, plain=plain)), markup=False, highlight=False, soft_wrap=True)
+        console.print()
     written = write_tables(found, folder)
     console.print("written: " + ", ".join(str(path) for path in written), markup=False, highlight=False)
+
+
+def _print(console: Console, table: Table) -> None:
+    """At the width it needs at least: words break within their column; a terminal narrower still wraps its lines."""
+    least = console.measure(table, options=console.options.update(max_width=1000)).minimum
+    Console(file=console.file, width=max(console.width, least), force_terminal=console.is_terminal).print(table, "")
 
 
 if __name__ == "__main__":

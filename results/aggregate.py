@@ -17,6 +17,8 @@ from typing import Any
 
 import pandas as pd
 
+from results.rows import is_native
+
 Json = Mapping[str, Any]
 
 FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")
@@ -28,8 +30,9 @@ COLUMNS = (
     "test_images",
     "status", "message", "accuracy", "sd", "sd_networks", "validation_accuracy", "sets", "networks", "expected",
     "missing", "prepare_seconds", "prepare_amortised", "prepare_divisor", "condense_seconds", "evaluate_seconds",
-    "stored_images", "decoded_images", "bytes", "optimiser_steps", "peak_memory_bytes", "factor", "fraction",
-    "provenance", "validation", "devices", "precisions", "mixed", "commits", "sample", "spec",
+    "stored_images", "decoded_images", "bytes", "experts", "optimiser_steps", "prepare_peak_bytes",
+    "condense_peak_bytes", "evaluate_peak_bytes", "factor", "fraction", "provenance", "validation",
+    "devices", "precisions", "mixed", "commits", "sample", "spec",
 )
 # fmt: on
 _COUNTS = (
@@ -37,8 +40,11 @@ _COUNTS = (
     "stored_images",
     "decoded_images",
     "bytes",
+    "experts",
     "optimiser_steps",
-    "peak_memory_bytes",
+    "prepare_peak_bytes",
+    "condense_peak_bytes",
+    "evaluate_peak_bytes",
     "factor",
     "test_images",
 )
@@ -53,6 +59,7 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     expected: condense tasks recorded for the cell, whatever came of them; missing: those without an accuracy.
     prepare_seconds: of the experts a set used; prepare_amortised: each expert's seconds / the condense tasks among
     these records that use it; prepare_divisor: those numbers as text ("5" or "5–15"). Seconds are means over sets.
+    experts: how many prepare tasks stand behind one set. *_peak_bytes: the most that any task of the kind had at once.
     sample: {seed: set mean}. spec: {name: value} of all else that was asked.
     A diverged or unsupported task that leaves a cell without accuracy gives its status and message.
     """
@@ -155,7 +162,7 @@ def _evaluated(group: Sequence[Json], links: _Links) -> dict[str, Any]:
         "condensed_with": label["condensed_with"] or "",
         "architecture": asked["architecture"],
         "protocol": label["protocol"],
-        "recipe": asked["protocol"]["name"],
+        "recipe": asked["protocol"]["name"].removeprefix("native:"),
         "version": asked["protocol"]["version"],
         "kind_of_row": label["kind_of_row"],
         "variant": condensed["label"]["variant"] if condensed else label["row"].partition(" (")[2].rstrip(")"),
@@ -164,7 +171,7 @@ def _evaluated(group: Sequence[Json], links: _Links) -> dict[str, Any]:
         **_outcome(bad, any_ok=bool(scored)),
         **scores,
         **_missing(scores["sets"], len(batch) or len({r["asked"]["set"] for r in group})),
-        **_sizes(scored, [*sources, *given]),
+        **_sizes(scored, sources, given, links),
         **_costs(scored, sources, whole=asked["set"] == "whole", links=links),
         **_surroundings(group, sources, links),
         "spec": _spec(first, condensed),
@@ -221,8 +228,9 @@ def _missing(sets: int, expected: int) -> dict[str, int]:
     return {"expected": max(sets, expected), "missing": max(0, expected - sets)}
 
 
-def _sizes(scored: Sequence[Json], sources: Sequence[Json]) -> dict[str, Any]:
-    made = [record["result"] for record in sources if record["status"] == "ok"]
+def _sizes(scored: Sequence[Json], sources: Sequence[Json], given: Sequence[Json], links: _Links) -> dict[str, Any]:
+    """Sizes of the sets, condensed here or `given`, and what tasks took beside time."""
+    made = [record["result"] for record in [*sources, *given] if record["status"] == "ok"]
     results = [record["result"] for record in scored]
     decoded = _largest([r.get("decoded_images") for r in [*made, *results]])
     return {
@@ -231,8 +239,19 @@ def _sizes(scored: Sequence[Json], sources: Sequence[Json]) -> dict[str, Any]:
         "bytes": _largest([r.get("bytes") for r in made]),
         "optimiser_steps": _largest([r.get("optimiser_steps") for r in results]),
         "test_images": _largest([r.get("test_images") for r in results]),
-        "peak_memory_bytes": _largest([r.get("peak_memory_bytes") for r in [*scored, *sources]]),
+        "experts": _largest([len(set(r["asked"]["experts"])) for r in sources if r["status"] == "ok"]),
+        "prepare_peak_bytes": _peak([links.prepare[e] for e in _experts_of(sources) if e in links.prepare]),
+        "condense_peak_bytes": _peak(sources),
+        "evaluate_peak_bytes": _peak(scored),
     }
+
+
+def _peak(records: Sequence[Json]) -> float:
+    return _largest([record.get("peak_memory_bytes") for record in records])
+
+
+def _experts_of(sources: Sequence[Json]) -> list[str]:
+    return sorted({expert for record in sources for expert in record["asked"]["experts"]})
 
 
 def _costs(scored: Sequence[Json], sources: Sequence[Json], *, whole: bool, links: _Links) -> dict[str, Any]:
@@ -259,8 +278,7 @@ def _experts(condensed: Json, links: _Links, *, shared: bool) -> float:
 
 
 def _surroundings(group: Sequence[Json], sources: Sequence[Json], links: _Links) -> dict[str, Any]:
-    experts = {expert for record in sources for expert in record["asked"]["experts"]}
-    involved = [*group, *sources, *(links.prepare[e] for e in sorted(experts) if e in links.prepare)]
+    involved = [*group, *sources, *(links.prepare[e] for e in _experts_of(sources) if e in links.prepare)]
     devices = sorted({device(record["environment"]) for record in involved})
     precisions = sorted({str(record["asked"].get("precision", "")) for record in involved} - {""})
     return {
@@ -302,8 +320,8 @@ def _unevaluated(rows: Sequence[Json], links: _Links) -> Iterator[dict[str, Any]
 def _places(rows: Sequence[Json], dataset: str, network: str, native: str) -> list[tuple[Any, ...]]:
     near = [row for row in rows if row["dataset"] == dataset and row["condensed_with"] == network]
     found = {
-        (row["architecture"], "native", native, 0)
-        if row["protocol"] == "native"
+        (row["architecture"], row["protocol"], native, 0)
+        if is_native(row)
         else (row["architecture"], row["protocol"], row["recipe"], row["version"])
         for row in near
     }
@@ -324,7 +342,7 @@ def _failed(bad: Sequence[Json], expected: int, place: tuple[Any, ...], links: _
         **_outcome(bad, any_ok=False),
         **_scores([], links),
         **_missing(0, expected),
-        **_sizes([], bad),
+        **_sizes([], bad, [], links),
         **_costs([], [], whole=False, links=links),
         **_surroundings([], bad, links),
         "spec": {"condensed": "here", **_flat(asked)},
@@ -354,7 +372,7 @@ def _largest(values: Sequence[float | None]) -> float:
 def _order(row: Json) -> tuple[Any, ...]:
     """Tables in alphabetical order; within one: ipc (the whole set last), controls, then families by year."""
     table = tuple(str(row[name]) for name in ("dataset", "condensed_with", "architecture", "protocol"))
-    version = ("", 0) if row["protocol"] == "native" else (row["recipe"], row["version"])
+    version = ("", 0) if is_native(row) else (row["recipe"], row["version"])
     ipc = math.inf if row["ipc"] is None else row["ipc"]
     family = FAMILIES.index(row["family"]) if row["family"] in FAMILIES else len(FAMILIES)
     kind = (row["kind_of_row"] != "control", family, row["year"] or 0, row["row"])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
+from results.aggregate import is_random
 from results.numbers import grouped, percent, short
-from results.ranking import LEAST_FRACTION
-from results.rows import is_demonstration, is_whole, title
+from results.ranking import LEAST_FRACTION, barred, is_tested, places
+from results.rows import condensed_with, is_demonstration, is_native, is_whole, title
 from results.significance import ALPHA, binomial_error
 
 Cell = Mapping[str, Any]
@@ -19,24 +23,100 @@ _RULE = (
 )
 
 
-def captions(rows: Sequence[Cell], *, tested: bool) -> list[str]:
-    """Sentences for one comparison table's cells; `tested` when its methods met the random controls."""
+_ROUNDING = 1.05  # budgets this close are equal: a fraction of few iterations is rounded to whole ones
+_NORMS = {"in": "instance norm", "bn": "batch norm", "ln": "layer norm", "gn": "group norm", "none": "no norm"}
+_USUAL_NORMS = {"mlp": "none", "lenet": "none", "alexnet": "none", "densenet": "bn"}  # of names that give none
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The cells of each column, the whole set apart, and how to name some of the columns in words."""
+
+    cells: Mapping[Any, Sequence[Cell]]
+    words: Callable[[Set[Hashable]], list[str]]
+
+    def where(self, holds: Callable[[Sequence[Cell]], bool]) -> str | None:
+        """ " for …" with the columns of which `holds` is true; "" when it is true of all, None when of none."""
+        found = {name for name, cells in self.cells.items() if holds(cells)}
+        if not found:
+            return None
+        return "" if found == self.cells.keys() else f" for {'; '.join(self.words(found))}"
+
+
+def captions(rows: Sequence[Cell], columns: Columns) -> list[str]:
+    """Sentences for one comparison table's cells; its `columns` are the ipcs."""
     scored = [row for row in rows if row["sets"]]
     lines = [_demonstration(rows), _protocol(rows), _rule(scored), _sample(scored), _test_set(scored)]
-    lines += [_budget(rows), _withheld(rows), _significance(scored) if tested else "", _divisor(rows)]
-    return [line for line in [*lines, _timings(rows), _commits(rows)] if line]
+    lines += [*_competition(rows, columns, "at an ipc"), _timings(rows, "Evaluate s"), _commits(rows)]
+    return [line for line in lines if line]
 
 
-def matrix_captions(rows: Sequence[Cell], *, marked: bool, unordered: Sequence[str], all_unordered: bool) -> list[str]:
-    """Sentences for a matrix of several datasets, whose cells show accuracies and ranks and nothing else.
+def matrix_captions(rows: Sequence[Cell], columns: Columns) -> list[str]:
+    """Sentences for a matrix of several datasets, whose cells show accuracies, ranks and doubts and nothing else."""
+    return _accuracies(rows, columns, [_networks(rows), _protocol(rows)])
 
-    marked: something is bold or underlined. unordered: columns without an order for want of iterations, in words.
-    """
+
+def network_captions(rows: Sequence[Cell], columns: Columns) -> list[str]:
+    """Sentences for a table of one dataset and protocol with evaluation networks across."""
+    condensed, networks = condensed_with(rows), dict.fromkeys(row["architecture"] for row in rows)
+    norms: dict[str, list[str]] = {}
+    for network in networks:
+        norms.setdefault(norm_of(network), []).append(network)
+    evaluated = ", ".join(f"{norm} ({', '.join(names)})" for norm, names in norms.items())
+    about = f"Test accuracy (%) of each network trained on the same sets, condensed with {condensed}."
+    about += f" Norms: condensed with {norm_of(condensed)}, evaluated with {evaluated}."
+    return _accuracies(rows, columns, [about, _protocol(rows)])
+
+
+def protocol_captions(rows: Sequence[Cell], columns: Columns) -> list[str]:
+    """Sentences for a table of one dataset and pair of networks with protocols across."""
+    used = {row["protocol"]: _protocol([row]) for row in rows if not is_native(row)}
+    own = _protocol([row for row in rows if is_native(row)])
+    return _accuracies(rows, columns, [_networks(rows), " ".join(filter(None, [*used.values(), own]))])
+
+
+def took_captions(rows: Sequence[Cell]) -> list[str]:
+    """Sentences for a table of what condensing took."""
+    memory = any(row["condense_peak_bytes"] > 0 for row in rows if not is_na(row["condense_peak_bytes"]))
+    experts = any(row["experts"] > 0 for row in rows if not is_na(row["experts"]))
+    lines = [
+        "Means over condensation seeds; the same sets stand in the tables of every protocol and evaluation network."
+    ]
+    lines += ["Experts: trained networks behind one set, a prepare task each." if experts else "", _divisor(rows)]
+    lines += [_MEMORY if memory else "", _timings(rows, "Seconds and memory"), _commits(rows)]
+    return [line for line in lines if line]
+
+
+_MEMORY = (
+    "Peak: the most memory that any one task had at once, allocated on a GPU, on a CPU the resident set of its process."
+)
+
+
+def norm_of(network: str) -> str:
+    """The norm that a canonical name says ("convnet3-bn-w64") or leaves unsaid, in words."""
+    head, *options = network.split("-")
+    said = next((option for option in options if option in _NORMS), None)
+    return _NORMS[said or next((norm for name, norm in _USUAL_NORMS.items() if head.startswith(name)), "in")]
+
+
+def is_na(value: Any) -> bool:
+    """Whether nothing is known: NA or nan."""
+    return bool(pd.isna(value))
+
+
+def _accuracies(rows: Sequence[Cell], columns: Columns, about: Sequence[str]) -> list[str]:
     scored = [row for row in rows if row["sets"]]
-    lines = [_demonstration(rows), _networks(rows), _protocol(rows), _rule(scored)]
-    lines += [_samples(scored), _budgets(rows), _withheld(rows)]
-    lines += [_order(rows) if marked else "", _no_order(unordered, everywhere=all_unordered)]
+    lines = [_demonstration(rows), *about, _rule(scored), _samples(scored), *_competition(rows, columns, "of a column")]
     return [line for line in [*lines, _hardware(rows), _commits(rows)] if line]
+
+
+def _competition(rows: Sequence[Cell], columns: Columns, where: str) -> list[str]:
+    """On which terms rows compete, and what the marks of `ranking.places` and `ranking.doubts` mean."""
+    marked = any(any(places(cells)) for cells in columns.cells.values())
+    return [
+        *(_budgets(rows), _unequal(columns), _withheld(rows), _significance(columns)),
+        *(_order(rows, where) if marked else "", _no_order(columns)),
+    ]
 
 
 def main_device(rows: Sequence[Cell]) -> tuple[str, str] | None:
@@ -58,11 +138,15 @@ def _demonstration(rows: Sequence[Cell]) -> str:
 
 
 def _protocol(rows: Sequence[Cell]) -> str:
+    if not rows:
+        return ""
     first = rows[0]
-    if first["protocol"] != "native":
+    if not is_native(first):
         return f"Protocol {first['recipe']}, version {first['version']}." if first["recipe"] else ""
     used = sorted({f"{row['row']} {row['recipe']} v{row['version']}" for row in rows if row["sets"]})
-    return f"Protocol native, each method's own ({', '.join(used)}): rows are not comparable with each other."
+    return (
+        f"Protocol {first['protocol']}, each method's own ({', '.join(used)}): rows are not comparable with each other."
+    )
 
 
 def _rule(scored: Sequence[Cell]) -> str:
@@ -104,29 +188,36 @@ def _test_set(scored: Sequence[Cell]) -> str:
     return f"{images}: a binomial error of {percent(error)} points at the best set's {percent(best['accuracy'])} %."
 
 
-def _budget(rows: Sequence[Cell]) -> str:
-    methods = [row for row in rows if row["kind_of_row"] == "method"]
-    budgets: dict[float, list[str]] = {}
-    for row in methods:
-        budgets.setdefault(row["fraction"], []).append(row["row"])
-    if all(fraction == 1 for fraction in budgets):
-        return ""
-    if len(budgets) == 1:
-        return f"Reduced budget: {short(100 * methods[0]['fraction'])} % of the papers' iterations."
-    each = [f"{short(100 * fraction)} % for {_names(budgets[fraction])}" for fraction in sorted(budgets)]
-    return f"Reduced budget: of the papers' iterations {', '.join(each)}."
-
-
 def _budgets(rows: Sequence[Cell]) -> str:
-    """`_budget` over several columns: from the least to the most."""
-    methods = [row for row in rows if row["kind_of_row"] == "method"]
-    if all(row["fraction"] == 1 for row in methods):
+    methods = [row for row in rows if _iterates(row)]
+    if not methods:
         return ""
+    if all(row["fraction"] == 1 for row in methods):
+        return "Budget: all of the papers' iterations, for every method."
     each = _by_text(_ranges(methods, "fraction", lambda fraction: short(100 * fraction)))
-    shares = [f"{share} % for {_names(names)}" for share, names in each.items()]
     if len(each) == 1:
         return f"Reduced budget: {next(iter(each))} % of the papers' iterations."
+    shares = [f"{share} % for {_names(names)}" for share, names in each.items()]
     return f"Reduced budget: of the papers' iterations {', '.join(shares)}."
+
+
+def _unequal(columns: Columns) -> str:
+    where = columns.where(_is_unequal)
+    return (
+        ""
+        if where is None
+        else f"Warning, unequal budgets{where}: the methods ran unequal fractions of their papers' iterations."
+    )
+
+
+def _is_unequal(cells: Sequence[Cell]) -> bool:
+    fractions = [row["fraction"] for row in cells if row["sets"] and _iterates(row)]
+    return bool(fractions) and max(fractions) > _ROUNDING * min(fractions)
+
+
+def _iterates(row: Cell) -> bool:
+    """Whether a row is a method with a budget: a coreset is chosen in one go."""
+    return bool(row["kind_of_row"] == "method" and row["family"] != "coreset")
 
 
 def _ranges(rows: Sequence[Cell], column: str, form: Callable[[float], str]) -> dict[str, str]:
@@ -151,32 +242,44 @@ def _withheld(rows: Sequence[Cell]) -> str:
     return f"Withheld for validation: {', '.join(short(100 * share) for share in shares)} % of the training images."
 
 
-def _significance(scored: Sequence[Cell]) -> str:
-    few = any(row["sets"] == 1 for row in scored if row["kind_of_row"] == "method")
-    single = " A single set is compared with the spread of the control's." if few else ""
+def _significance(columns: Columns) -> str:
+    tested = [row for cells in columns.cells.values() for row in _tested(cells)]
+    if not tested:
+        return ""
+    single = (
+        " A single set is compared with the spread of the control's." if any(r["sets"] == 1 for r in tested) else ""
+    )
     return (
-        f"n.s.: not significantly better than the random controls at this ipc (one-sided t-test on set means, "
-        f"Holm-corrected over the methods at this ipc, α = {ALPHA:g}); n.t.: too few sets to tell.{single}"
+        "n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided "
+        f"t-test on set means, Holm-corrected over the methods there, α = {ALPHA:g}); n.t.: too few sets to tell."
+        f"{single}"
     )
 
 
-def _order(rows: Sequence[Cell]) -> str:
+def _tested(cells: Sequence[Cell]) -> list[Cell]:
+    scored = [row for row in cells if row["sets"] and not is_native(row)]
+    return [row for row in scored if is_tested(row)] if any(is_random(row["row"]) for row in scored) else []
+
+
+def _order(rows: Sequence[Cell], where: str) -> str:
     """The rule of `ranking.places`, for a reader."""
     apart = len({row["validation"] for row in rows}) > 1
     return (
-        f"Bold: best, underlined: second best of a column, among rows with two or more sets, controls included; "
+        f"Bold: best, underlined: second best {where}, among rows with two or more sets, controls included; "
         f"rows that the leader does not significantly beat share its place (one-sided t-test on set means, paired over "
         f"shared seeds, Holm-corrected, α = {ALPHA:g})."
         + (" Rows with different fractions withheld are ranked apart." if apart else "")
     )
 
 
-def _no_order(columns: Sequence[str], *, everywhere: bool) -> str:
-    if not columns:
-        return ""
-    where = "" if everywhere else f" for {'; '.join(columns)}"
+def _no_order(columns: Columns) -> str:
+    where = columns.where(lambda cells: barred(cells) == "budget")
     least = short(100 * LEAST_FRACTION)
-    return f"No order is drawn{where}: a method ran less than {least} % of its paper's iterations."
+    return (
+        ""
+        if where is None
+        else f"No order is drawn{where}: a method ran less than {least} % of its paper's iterations."
+    )
 
 
 def _divisor(rows: Sequence[Cell]) -> str:
@@ -186,19 +289,18 @@ def _divisor(rows: Sequence[Cell]) -> str:
     return f"Prepare, shared: each expert's seconds / the condense tasks that use it (here {', '.join(shared)})."
 
 
-def _timings(rows: Sequence[Cell]) -> str:
+def _timings(rows: Sequence[Cell], what: str) -> str:
     main = main_device(rows)
     if main is None:
-        return f"Seconds: {_device(rows[0]['devices'], rows[0]['precisions'])}."
+        return f"{what}: {_device(rows[0]['devices'], rows[0]['precisions'])}."
     others = dict.fromkeys((row["devices"], row["precisions"]) for row in rows)
     others.pop(main, None)
-    shown = f"seconds are shown for {_device(*main)} only" if any(main) else "no seconds are shown"
+    shown = f"{what} shown for {_device(*main)} only" if any(main) else f"{what} not shown"
     return f"Warning, mixed devices or precisions: {shown}; ‡ ran on {'; '.join(_device(*other) for other in others)}."
 
 
 def _networks(rows: Sequence[Cell]) -> str:
-    condensed = next((row["condensed_with"] for row in rows if row["condensed_with"]), "")
-    evaluated = rows[0]["architecture"]
+    condensed, evaluated = condensed_with(rows), rows[0]["architecture"]
     if not evaluated:
         return f"Sets condensed with {condensed}, not evaluated."
     return f"Test accuracy (%) of {evaluated}{f' trained on sets condensed with {condensed}' if condensed else ''}."

@@ -6,11 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from results.cross import Cross, Group
 from results.escape import escape
-from results.matrix import MISSING, Dataset, Entry, Line, Matrix
+from results.lines import MISSING, Entry, Line
+from results.matrix import Dataset, Matrix
 from results.ranking import BEST, SECOND
 
 _WIDEST = 12  # columns of numbers side by side; more continue below, dataset by dataset
+_MOST_HEADS = 8  # networks or protocols side by side
 _LONG = 28  # characters of a row's name that stand on one line
 _NAME_WIDTH = "34mm"  # of the lines that a longer name is broken into
 
@@ -23,25 +26,44 @@ _HEAD = r"""% Needs \usepackage{booktabs} and nothing else:
 """
 
 
-def document(matrices: Sequence[Matrix]) -> str:
-    r"""The text of a file to \input: a comment on its use, then every matrix, each with a label of its own."""
+def document(matrices: Sequence[Matrix], crosses: Sequence[Cross] = ()) -> str:
+    r"""The text of a file to \input: a comment on its use, then every table, each with a label of its own."""
     used: Counter[str] = Counter()
     texts = []
-    for matrix in matrices:
-        label = "tab:" + re.sub(r"[^A-Za-z0-9.]+", "-", matrix.label).strip("-")
+    tables: list[Matrix | Cross] = [*matrices, *crosses]
+    for table in tables:
+        label = "tab:" + re.sub(r"[^A-Za-z0-9.]+", "-", table.label).strip("-")
         used[label] += 1
-        texts.append(to_latex(matrix, label if used[label] == 1 else f"{label}.{used[label]}"))
+        label = label if used[label] == 1 else f"{label}.{used[label]}"
+        texts.append(to_latex(table, label) if isinstance(table, Matrix) else cross_to_latex(table, label))
     return "\n".join([_HEAD, *texts])
 
 
 def to_latex(matrix: Matrix, label: str) -> str:
     """A table environment as wide as a page; more of them, with labels that end in -2, -3, …, when it is too wide."""
+    panels = _panels(matrix.datasets)
+    bodies = [(_tabular(matrix, panel), list(_shown(matrix, panel))) for panel in panels]
+    return _floats(matrix, bodies, label)
+
+
+def cross_to_latex(cross: Cross, label: str) -> str:
+    """The same for a table of networks or protocols: an ipc above its methods, a gap between families."""
+    panels = _parts(len(cross.heads))
+    lines = [line for group in cross.groups for _, block in group.blocks for line in block] + cross.whole
+    bodies = [(_cross_tabular(cross, panel), [line.entries[p] for line in lines for p in panel]) for panel in panels]
+    return _floats(cross, bodies, label)
+
+
+def _floats(table: Matrix | Cross, bodies: Sequence[tuple[list[str], list[Entry]]], label: str) -> str:
+    """Panels of one table, each given by its lines of LaTeX and the entries that they show."""
     texts = []
-    for number, panel in enumerate(_panels(matrix.datasets), 1):
-        caption, name = "%\n" + "\n".join(map(_sentence, matrix.captions)), label
+    for number, (tabular, shown) in enumerate(bodies, 1):
+        caption, name = "%\n" + "\n".join(map(_sentence, table.captions)), label
         if number > 1:
             caption, name = rf"Continues Table~\ref{{{label}}}.", f"{label}-{number}"
-        texts.append(_float(matrix, panel, rf"[{{{escape(matrix.title)}}}]{{{caption}}}", name))
+        cited = {entry.note for entry in shown} - {None}
+        notes = [rf"({number}) {escape(text)}\par" for number, text in enumerate(table.notes, 1) if number in cited]
+        texts.append(_float(tabular, notes, rf"[{{{escape(table.title)}}}]{{{caption}}}", name))
     return "\n".join(texts)
 
 
@@ -72,15 +94,43 @@ def _filled(datasets: Sequence[Dataset], width: int) -> list[list[int]]:
     return panels
 
 
-def _float(matrix: Matrix, panel: Sequence[int], caption: str, label: str) -> str:
+def _float(tabular: Sequence[str], notes: Sequence[str], caption: str, label: str) -> str:
     lines = [r"\begin{table*}[tbp]", r"\centering", rf"\caption{caption}", rf"\label{{{label}}}", r"\medskip"]
     lines += [r"\footnotesize", r"\setlength{\tabcolsep}{2.5pt}"]
-    lines += [r"\makebox[\textwidth][c]{%  centred even if it is wider than the text", *_tabular(matrix, panel), "}"]
-    cited = {entry.note for entry in _shown(matrix, panel)} - {None}
-    if cited:
-        notes = [rf"({number}) {escape(text)}\par" for number, text in enumerate(matrix.notes, 1) if number in cited]
+    lines += [r"\makebox[\textwidth][c]{%  centred even if it is wider than the text", *tabular, "}"]
+    if notes:
         lines += [r"\par\smallskip", r"\begin{minipage}{\textwidth}\raggedright", *notes, r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table*}", ""])
+
+
+def _parts(columns: int) -> list[list[int]]:
+    """Places of the columns of each panel: as few panels as _MOST_HEADS allows, of about the same width."""
+    panels = -(-columns // _MOST_HEADS)
+    width = -(-columns // panels)
+    return [list(range(first, min(first + width, columns))) for first in range(0, columns, width)]
+
+
+def _cross_tabular(cross: Cross, panel: Sequence[int]) -> list[str]:
+    heads = [rf"\shortstack{{{_broken_head(cross.heads[place])}}}" for place in panel]
+    lines = [rf"\begin{{tabular}}{{l{'c' * len(panel)}}}", r"\toprule", _cells(["", *heads])]
+    for group in cross.groups:
+        lines += [r"\midrule", _group_head(group, len(panel) + 1)]
+        for place, (_, block) in enumerate(group.blocks):
+            lines += [r"\addlinespace"] if place else []
+            lines += [_row(line, [_entry(line.entries[p]) for p in panel]) for line in block]
+    lines += [r"\midrule"] if cross.whole else []
+    lines += [_row(line, [_entry(line.entries[p]) for p in panel]) for line in cross.whole]
+    return [*lines, r"\bottomrule", r"\end{tabular}"]
+
+
+def _group_head(group: Group, width: int) -> str:
+    return _cells([rf"\multicolumn{{{width}}}{{l}}{{\textit{{IPC {group.ipc} ({escape(group.ratio)}~\%)}}}}"])
+
+
+def _broken_head(name: str) -> str:
+    """A network's name, its options on a second line: "convnet3" above "bn-w64"."""
+    head, dash, options = name.partition("-")
+    return escape(head) + (rf"\\{escape(dash + options)}" if dash else "")
 
 
 def _columns(matrix: Matrix, panel: Sequence[int]) -> list[int]:
@@ -141,8 +191,11 @@ def _spanning(dataset: Dataset, text: str) -> str:
 
 
 def _entry(entry: Entry) -> str:
-    """The deviation as a subscript; † and the note's number, "(1)", as a superscript."""
-    raised = ",".join([*([r"\dagger"] if entry.single else []), *([f"({entry.note})"] if entry.note else [])])
+    """The deviation as a subscript; †, the note's number, "(1)", and a doubt, "n.s.", as a superscript."""
+    doubt = rf"\mathrm{{{entry.doubt}}}" if entry.doubt else ""
+    raised = ",".join(
+        filter(None, [r"\dagger" if entry.single else "", f"({entry.note})" if entry.note else "", doubt])
+    )
     above = f"^{{{raised}}}" if raised else ""
     if entry.mean == MISSING:
         return "--" + (f"${above}$" if above else "")

@@ -48,3 +48,13 @@ def seconds(value: float) -> str:
     if value < 10:
         return "0" if value == 0 else "<0.1" if value < 0.1 else f"{value:.1f}"
     return grouped(value)
+
+
+def size(value: Any) -> str:
+    """Bytes in a unit of 1024: "840 B", "12.5 KiB", "1.25 GiB"; "–" when NA."""
+    if pd.isna(value):
+        return "–"
+    number, units = float(value), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while number >= 999.5 and len(units) > 1:
+        number, units = number / 1024, units[1:]
+    return f"{number:.3g} {units[0]}"

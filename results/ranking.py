@@ -1,19 +1,58 @@
-"""Who is best and second best in one column of a table: one dataset, ipc, protocol and pair of networks. Pure."""
+"""Who is best, and who is better than random, in one column: one dataset, ipc, protocol and pair of networks. Pure."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from results.rows import is_demonstration, is_whole
+from results.aggregate import is_random
+from results.rows import is_demonstration, is_native, is_whole
 from results.significance import ALPHA, better_than, holm
 
 Cell = Mapping[str, Any]
 
 BEST, SECOND = "best", "second"
+NOT_SIGNIFICANT, NOT_TESTED = "n.s.", "n.t."
 LEAST_FRACTION = 0.05  # of a paper's iterations; below it numbers tell who starts fast, not who ends well
 _DIGITS = 9  # decimals to which means (fractions) are told apart: far below one test image, above rounding
+
+
+def marks(column: Sequence[Cell]) -> list[tuple[str, str]]:
+    """The rank (`places`) and the doubt (`doubts`) of each row of one column."""
+    return list(zip(places(column), doubts(column), strict=True))
+
+
+def doubts(column: Sequence[Cell]) -> list[str]:
+    """NOT_SIGNIFICANT, NOT_TESTED or "" for each row of one column of `aggregate.cells`.
+
+    A method must be significantly better (`significance.better_than`, Holm-corrected over the methods of the column)
+    than every random control there: plain subsets and mosaics of every factor. Controls with another fraction of the
+    training images withheld are none of its own. Without any control in the column, and under `native`, where rows do
+    not compare, nothing is marked.
+    """
+    found = [""] * len(column)
+    controls = [row for row in column if row["sets"] and is_random(row["row"])]
+    if not controls or any(map(is_native, column)):
+        return found
+    methods = [place for place, row in enumerate(column) if row["sets"] and is_tested(row)]
+    p_values = holm([_against(column[place], controls) for place in methods])
+    for place, p in zip(methods, p_values, strict=True):
+        found[place] = NOT_TESTED if math.isnan(p) else "" if p < ALPHA else NOT_SIGNIFICANT
+    return found
+
+
+def is_tested(row: Cell) -> bool:
+    """Whether a row is a method that must beat random; random itself need not, even where it was asked for."""
+    return bool(row["kind_of_row"] == "method" and not is_random(row["row"]))
+
+
+def _against(row: Cell, controls: Sequence[Cell]) -> float:
+    """The largest p-value against any control of the same training images: better than random means than each."""
+    same = [control for control in controls if control["validation"] == row["validation"]]
+    found = [better_than(row["sample"], control["sample"]) for control in same]
+    return max((p for p in found if not math.isnan(p)), default=math.nan)
 
 
 def places(column: Sequence[Cell]) -> list[str]:
@@ -61,7 +100,7 @@ def barred(column: Sequence[Cell]) -> str:
     native: each method stands on a protocol of its own. demonstration: 8×8 digits. budget: a method among the
     candidates ran less than LEAST_FRACTION of its paper's iterations.
     """
-    if any(row["protocol"] == "native" for row in column):
+    if any(map(is_native, column)):
         return "native"
     if any(map(is_demonstration, column)):
         return "demonstration"

@@ -37,18 +37,27 @@ def groups(rows: Sequence[Cell], place: Callable[[Cell], Hashable]) -> Iterator[
 
 def protocol_of(row: Cell) -> tuple[Any, ...]:
     """What must agree beside the networks; under `native` every method brings a recipe of its own."""
-    return row["protocol"], *(("", 0) if row["protocol"] == "native" else (row["recipe"], row["version"]))
+    return row["protocol"], *(("", 0) if is_native(row) else (row["recipe"], row["version"]))
+
+
+def is_native(row: Cell) -> bool:
+    """Whether a row stands on its method's own protocol ("native", "native@steps"): compared with papers alone."""
+    return str(row["protocol"]).partition("@")[0] == "native"
 
 
 def circumstances(rows: Sequence[Cell]) -> list[str]:
     """The networks and the protocol of one table, in words."""
-    first = rows[0]
-    network = next((row["condensed_with"] for row in rows if row["condensed_with"]), "")
+    first, network = rows[0], condensed_with(rows)
     return [
         *([f"condensed with {network}"] if network else []),
         f"evaluated with {first['architecture']}" if first["architecture"] else "not evaluated",
         f"protocol {first['protocol'] or 'none'}",
     ]
+
+
+def condensed_with(rows: Sequence[Cell]) -> str:
+    """The network that condensed the sets of one table; "" where there is only the whole set."""
+    return next((str(row["condensed_with"]) for row in rows if row["condensed_with"]), "")
 
 
 # --- what they are called ---------------------------------------------------------------------------------------------

@@ -5,50 +5,42 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich import box
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from results import latex
-from results.aggregate import is_random
-from results.captions import captions, main_device
+from results.captions import Columns, captions, main_device
+from results.cross import network_tables, protocol_tables
 from results.files import replace
+from results.forms import Table, below, cross_table, render_rich, to_markdown
+from results.lines import by_column
 from results.matrix import matrices
 from results.numbers import count, difference, grouped, percent, seconds, spread
 from results.published import Published, also, compare, of_cell
+from results.ranking import marks
 from results.rows import circumstances, groups, ipc, is_whole, names, protocol_of, ratio, rows_of
-from results.significance import ALPHA, better_than, holm
+from results.took import took_tables
 
-COLUMNS = (
-    *("IPC", "Ratio %", "Method", "Accuracy %", "Published", "Prepare s (full / shared)", "Condense s"),
-    *("Evaluate s", "Stored", "Decoded", "Steps"),
-)
-_WORDS = {"Method", "Published"}  # columns of words, set to the left
+__all__ = ["Table", "all_tables", "below", "comparison_tables", "render_rich", "to_csv", "to_markdown", "write_tables"]
+
+_ACCURACY = 3  # its place among the columns
+COLUMNS = ("IPC", "Ratio %", "Method", "Accuracy %", "Published", "Decoded", "Steps", "Evaluate s")
 
 Cell = Mapping[str, Any]
 
 
-@dataclass
-class Table:
-    """What is printed: `rows` of text in the order of `columns`; `notes` are numbered from 1 and cited in the rows."""
-
-    title: str
-    columns: Sequence[str]
-    rows: list[list[str]] = field(default_factory=list)
-    captions: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def note(self, text: str) -> int:
-        """The number under which `text` stands below the table."""
-        if text not in self.notes:
-            self.notes.append(text)
-        return self.notes.index(text) + 1
+def all_tables(cells: pd.DataFrame) -> list[Table]:
+    """Everything for a terminal or Markdown, dataset by dataset: comparisons, networks and protocols across, costs."""
+    found: list[Table] = []
+    for dataset in dict.fromkeys(cells["dataset"]):
+        mine = cells[cells["dataset"] == dataset]
+        found += comparison_tables(mine)
+        found += [cross_table(cross) for cross in [*network_tables(mine), *protocol_tables(mine)]]
+        found += took_tables(mine)
+    return found
 
 
 def comparison_tables(cells: pd.DataFrame) -> list[Table]:
@@ -68,56 +60,35 @@ def _place(row: Cell) -> tuple[Any, ...]:
 def _table(rows: Sequence[Cell]) -> Table:
     first = rows[0]
     table = Table(", ".join([first["dataset"], *circumstances(rows)]), COLUMNS)
-    p_values = {} if first["protocol"] == "native" else _p_values(rows)
+    columns = by_column(rows, ipc)
+    marked = {id(row): mark for cells in columns.values() for row, mark in zip(cells, marks(cells), strict=True)}
     device, called = main_device(rows), names(rows)
     withheld = any(row["validation"] for row in rows)
     if withheld:
         table.columns = [*COLUMNS[:4], "Withheld %", *COLUMNS[4:]]
     for place, row in enumerate(rows):
-        cells = [ipc(row), ratio(row), called[place], _accuracy(row, p_values.get(place), table)]
-        costs = _seconds(row) if device in (None, _device(row)) else ["‡"] * 3
-        sizes = [count(row[name]) for name in ("stored_images", "decoded_images", "optimiser_steps")]
+        rank, doubt = marked.get(id(row), ("", ""))
+        cells = [ipc(row), ratio(row), called[place], _accuracy(row, doubt, table)]
         cells += [percent(row["validation_accuracy"])] if withheld else []
-        table.rows.append([*cells, _published(row, table), *costs, *sizes])
-    _drop_if_empty(table, "Published")
-    table.captions = captions(rows, tested=bool(p_values))
+        sizes = [count(row[name]) for name in ("decoded_images", "optimiser_steps")]
+        duration = seconds(row["evaluate_seconds"]) if device in (None, _device(row)) else "‡"
+        if rank:
+            table.ranks[len(table.rows), _ACCURACY] = rank
+        table.rows.append([*cells, _published(row, table), *sizes, duration])
+    if all(row[table.columns.index("Published")] == "–" for row in table.rows):
+        table.without("Published")
+    table.captions = captions(rows, Columns(columns, _in_words))
     return table
 
 
-def _drop_if_empty(table: Table, column: str) -> None:
-    place = list(table.columns).index(column)
-    if all(row[place] == "–" for row in table.rows):
-        table.columns = [*table.columns[:place], *table.columns[place + 1 :]]
-        table.rows = [[*row[:place], *row[place + 1 :]] for row in table.rows]
-
-
-# --- significance -----------------------------------------------------------------------------------------------------
-
-
-def _p_values(rows: Sequence[Cell]) -> dict[int, float]:
-    """Place of a method's row → p-value against the random controls, Holm-corrected over the methods at its ipc."""
-    adjusted: dict[int, float] = {}
-    for images in dict.fromkeys(map(ipc, rows)):
-        block = [place for place, row in enumerate(rows) if ipc(row) == images and row["sets"]]
-        methods = [place for place in block if rows[place]["kind_of_row"] == "method"]
-        controls = [rows[place] for place in block if is_random(rows[place]["row"])]
-        if controls:
-            found = [_against(rows[place], controls) for place in methods]
-            adjusted |= dict(zip(methods, holm(found), strict=True))
-    return adjusted
-
-
-def _against(row: Cell, controls: Sequence[Cell]) -> float:
-    """The largest p-value against any control of the same training images: better than random means than each."""
-    same = [control for control in controls if control["validation"] == row["validation"]]
-    found = [better_than(row["sample"], control["sample"]) for control in same]
-    return max((p for p in found if not math.isnan(p)), default=math.nan)
+def _in_words(ipcs: Set[Hashable]) -> list[str]:
+    return [f"ipc {', '.join(sorted(map(str, ipcs), key=int))}"]
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
 
 
-def _accuracy(row: Cell, p_value: float | None, table: Table) -> str:
+def _accuracy(row: Cell, doubt: str, table: Table) -> str:
     if not row["sets"]:
         return f"{row['status']} ({table.note(row['message'])})" if row["message"] else str(row["status"])
     parts = [spread(row["accuracy"], row["sd"], row["sd_networks"])]
@@ -125,9 +96,7 @@ def _accuracy(row: Cell, p_value: float | None, table: Table) -> str:
         parts.append(f"[{row['sets']}/{row['expected']}]")
     if row["message"]:
         parts.append(f"({table.note(row['message'])})")
-    if p_value is not None and not p_value < ALPHA:
-        parts.append("n.t." if math.isnan(p_value) else "n.s.")
-    return " ".join(parts)
+    return " ".join(filter(None, [*parts, doubt]))
 
 
 def _published(row: Cell, table: Table) -> str:
@@ -157,43 +126,7 @@ def _device(row: Cell) -> tuple[str, str]:
     return row["devices"], row["precisions"]
 
 
-def _seconds(row: Cell) -> list[str]:
-    full, shared = row["prepare_seconds"], row["prepare_amortised"]
-    prepare = f"{seconds(full)} / {seconds(shared)}" if full > 0 else seconds(full)
-    return [prepare, seconds(row["condense_seconds"]), seconds(row["evaluate_seconds"])]
-
-
-# --- forms ------------------------------------------------------------------------------------------------------------
-
-
-def render_rich(table: Table) -> RichTable:
-    """For a terminal; a line between the ipcs. `below` gives the captions and notes that belong under it."""
-    rich = RichTable(title=table.title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
-    for name in table.columns:
-        head = name.replace(" (", "\n(").replace(" %", "\n%").replace(" s", "\ns", 1)
-        rich.add_column(head, justify="left" if name in _WORDS else "right", no_wrap=True)
-    for row, after in zip(table.rows, [*table.rows[1:], None], strict=True):
-        rich.add_row(
-            *map(Text, row), end_section=after is not None and after[0] != row[0]
-        )  # Text: "[4/5]" is no markup
-    return rich
-
-
-def to_markdown(table: Table) -> str:
-    """A heading, the table, then captions and notes as a list."""
-    bars = [":--" if name in _WORDS else "--:" for name in table.columns]
-    lines = [_line(row) for row in [table.columns, bars, *table.rows]]
-    under = [f"- {line}" for line in below(table)]
-    return "\n".join([f"### {table.title}", "", *lines, "", *under, ""])
-
-
-def _line(row: Sequence[str]) -> str:
-    return "| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in row) + " |"
-
-
-def below(table: Table) -> list[str]:
-    """Captions, then numbered notes."""
-    return [*table.captions, *(f"({number}) {text}" for number, text in enumerate(table.notes, 1))]
+# --- files ------------------------------------------------------------------------------------------------------------
 
 
 def to_csv(cells: pd.DataFrame) -> str:
@@ -213,12 +146,12 @@ def write_tables(cells: pd.DataFrame, folder: Path) -> list[Path]:
 
     Raises ResultsError.
     """
-    tables = comparison_tables(cells)
+    tables = all_tables(cells)
     head = f"{grouped(len(tables))} table{'s' if len(tables) != 1 else ''} from {grouped(len(cells))} cells.\n\n"
     texts = {
         "tables.md": head + "\n".join(map(to_markdown, tables)),
         "tables.csv": to_csv(cells),
-        "tables.tex": latex.document(matrices(cells)),
+        "tables.tex": latex.document(matrices(cells), [*network_tables(cells), *protocol_tables(cells)]),
     }
     for name, text in texts.items():
         replace(folder / name, text)

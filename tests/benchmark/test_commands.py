@@ -49,7 +49,7 @@ def table(text: str) -> dict[str, str]:
     """Row name → "ipc|accuracy" of a printed table."""
     found = {}
     for line in text.splitlines():
-        if match := re.match(r"\s+(all|\d+)\s+[\d.]+\s\s+(\w.*?)\s\s+(\d.*?)\s\s+", line):
+        if match := re.match(r"\s*(all|\d+)\s+[\d.]+\s\s+(\w.*?)\s\s+(\d.*?)\s\s+", line):
             found[match[2]] = f"{match[1]}|{match[3]}"
     return found
 

@@ -68,6 +68,24 @@ def test_prepare_is_charged_in_full_and_amortised_over_all_its_users(make_expert
     assert pd.isna(lost.loc["dm", "prepare_seconds"]) and lost.loc["dc", "prepare_seconds"] == 60.0
 
 
+def test_memory_is_told_apart_by_kind_and_experts_are_counted(make_expert, make_condensed, make_evaluated):
+    experts = [make_expert(index, peak_memory_bytes=peak) for index, peak in enumerate((7, 9))]
+    both = {"experts": [expert["identity"] for expert in experts]}
+    sets = [make_condensed("dm", seed, asked=both, peak_memory_bytes=peak) for seed, peak in enumerate((3, 5))]
+    scores = [make_evaluated(made, [0.5], peak_memory_bytes=4) for made in sets]
+    cell = only(cells([*experts, *sets, *scores]))
+    names = ["experts", "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes"]
+    assert cell[names].tolist() == [2, 9, 5, 4]
+    assert only(cells([*sets, *scores]))["experts"] == 2  # known from what was asked
+    plain = make_condensed("dc")
+    assert only(cells([plain, make_evaluated(plain, [0.5])]))["experts"] == 0
+
+
+def test_the_native_recipe_is_the_protocol_that_it_becomes(make_condensed, make_evaluated):
+    made = make_condensed()
+    assert only(cells([made, make_evaluated(made, [0.5], protocol="native", recipe="native:dsa")]))["recipe"] == "dsa"
+
+
 def test_a_set_condensed_elsewhere_is_scored_without_its_costs(make_condensed, make_evaluated):
     made = make_condensed("dance (alignment=random)")
     cell = only(cells([make_evaluated(made, [0.5])]))

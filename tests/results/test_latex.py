@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from results.aggregate import cells
+from results.cross import network_tables
 from results.escape import escape
 from results.latex import document, to_latex
 from results.matrix import Dataset, Entry, Line, Matrix, matrices
@@ -29,6 +30,8 @@ Test accuracy (\%) of convnet3 trained on sets condensed with convnet3.
 Protocol dsa, version 1.
 Accuracy: after the last epoch; the test split is scored once. $\pm$ is the sample deviation over condensation seeds of per-set means; $\dagger$ over the networks of the only set.
 Seeds~$\times$~networks: 5~$\times$~1, 1~$\times$~2 for DC, 1~$\times$~1--2 for WHOLE.
+Budget: all of the papers' iterations, for every method.
+n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, $\alpha$ = 0.05); n.t.: too few sets to tell. A single set is compared with the spread of the control's.
 Bold: best, underlined: second best of a column, among rows with two or more sets, controls included; rows that the leader does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, $\alpha$ = 0.05).
 Hardware: NVIDIA H100, fp32.
 Code: commit 0123456789.}
@@ -247,3 +250,19 @@ def test_what_a_report_writes_compiles(small, tmp_path, make_pdf):
     (path,) = [path for path in write_tables(small, tmp_path) if path.suffix == ".tex"]
     assert path.name == "tables.tex" and path.read_text() == document(matrices(small))
     make_pdf(path.read_text())
+
+
+@pytest.mark.parametrize(("networks", "panels"), [(3, [3]), (8, [8]), (9, [5, 4]), (17, [6, 6, 5])])
+def test_crossings_compile_in_panels_of_at_most_eight(make_cells, make_pdf, networks, panels):
+    names = ["convnet3", *(f"densenet121-g{number}-bn" for number in range(networks - 1))]
+    means = {"random": [0.2, 0.21, 0.22], "dm": [0.3, 0.32, 0.31], "dc": [0.21, 0.2, 0.22]}
+    crossed = pd.concat([
+        make_cells(means, condensed={"ipc": ipc}, evaluated={"asked": {"architecture": name}})
+        for name in names for ipc in (1, 10)
+    ])  # fmt: skip
+    (cross,) = network_tables(crossed)
+    text = document([], [cross])
+    assert [len(columns) for columns in re.findall(r"\\begin{tabular}{l(c+)}", text)] == panels
+    assert text.count(r"\textit{IPC 1 (0.02~\%)}") == len(panels) and r"^{\mathrm{n.s.}}" in text
+    assert r"\shortstack{densenet121\\-g0-bn}" in text
+    assert "undefined" not in make_pdf(text)

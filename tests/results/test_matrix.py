@@ -221,6 +221,10 @@ def test_captions_name_the_circumstances(make_cells, make_evaluated, make_conden
         "Accuracy: after the last epoch; the test split is scored once. ± is the sample deviation over condensation "
         "seeds of per-set means; † over the networks of the only set. "
         "Seeds × networks: 1 × 2, 5 × 1 for RANDOM, 3–5 × 1 for DM. "
+        "Budget: all of the papers' iterations, for every method. "
+        "n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided "
+        "t-test on set means, Holm-corrected over the methods there, α = 0.05); n.t.: too few sets to tell. "
+        "A single set is compared with the spread of the control's. "
         "Bold: best, underlined: second best of a column, among rows with two or more sets, controls included; rows "
         "that the leader does not significantly beat share its place (one-sided t-test on set means, paired over "
         "shared seeds, Holm-corrected, α = 0.05). "
@@ -242,6 +246,7 @@ def test_captions_say_where_no_order_is_drawn(make_cells):
     assert [entry.rank for entry in lines(only(some))["DM"]] == ["", "", "best", ""]
     text = caption(column(1, 0.01))
     assert "No order is drawn: a method ran less than 5 % of its paper's iterations." in text and "Bold" not in text
+    assert "unequal" not in text
     assert "No order" not in caption(column(1, 1.0)) and "Reduced" not in caption(column(1, 1.0))
 
 
@@ -250,6 +255,24 @@ def test_budgets_that_differ_between_methods_are_named(make_cells):
     frames = [make_cells({name: LEADER}, condensed={"label": {"fraction": fraction}, "ipc": ipc})
               for name, fraction, ipc in budgets]  # fmt: skip
     assert "Reduced budget: of the papers' iterations 50–100 % for DM, 10 % for DC, IDM." in caption(pd.concat(frames))
+    assert "Warning, unequal budgets for cifar10 at ipc 1: the methods" in caption(pd.concat(frames))
+
+
+def test_coresets_and_rounding_make_no_budget_unequal(make_cells):
+    card = {"name": "herding", "title": "Herding", "family": "coreset", "year": 0}
+    frames = [make_cells({"herding": LOWER}, condensed={"label": {"card": card}})]
+    frames += [make_cells({name: LEADER}, condensed={"label": {"fraction": fraction}})
+               for name, fraction in (("dm", 0.1), ("dc", 0.1004))]  # fmt: skip
+    assert "unequal" not in caption(pd.concat(frames))
+
+
+def test_what_is_not_better_than_random_is_marked(make_cells):
+    matrix = only(
+        make_cells({"random": LOWER, "random@f2": LEADER, "dm": LEADER[::-1], "dc": [x + 0.1 for x in LEADER]})
+    )
+    assert {title: entries[0].doubt for title, entries in lines(matrix).items()} == {
+        "RANDOM": "", "RANDOM@f2": "", "DM": "n.s.", "DC": ""}  # fmt: skip
+    assert any(text.startswith("n.s.: ") for text in matrix.captions)
 
 
 def test_rows_with_different_fractions_withheld_are_ranked_apart_and_it_is_said(make_cells):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from results.ranking import barred, places
+from results.ranking import barred, doubts, places
 
 LEADER = [0.60, 0.61, 0.62, 0.61, 0.60]
 SHAPES = ([-2, -1, 0, 1, 2], [1, 2, -2, 0, -1], [0, -2, 1, 2, -1])  # of five gaps: mean 0, deviation √2.5
@@ -159,6 +159,7 @@ def test_equal_means_are_never_beaten_and_the_order_of_rows_does_not_matter():
     [
         ({}, ""),
         ({"protocol": "native"}, "native"),
+        ({"protocol": "native@steps"}, "native"),
         ({"dataset": "digits"}, "demonstration"),
         ({"fraction": 0.0499}, "budget"),
         ({"fraction": 0.05}, ""),
@@ -183,3 +184,32 @@ def test_rows_with_different_fractions_withheld_are_never_compared():
              (("a", LEADER), ("b", below(LEADER, 0.01)))]  # fmt: skip
     assert marks(*rows, *apart) == {"a": "best", "b": "second", "a10": "best", "b10": "second"}
     assert marks(rows[0], apart[0]) == {"a": "", "a10": ""}
+
+
+# --- better than random -----------------------------------------------------------------------------------------------
+
+
+def doubtful(*rows):
+    return dict(zip((row["row"] for row in rows), doubts(rows), strict=True))
+
+
+def test_a_method_must_beat_every_control_that_is_there():
+    random, mosaics = row("random", below(LEADER, 0.001)), row("random@f2", below(LEADER, 0.2))
+    assert doubtful(random, row("dm", LEADER)) == {"random": "", "dm": ""}
+    assert doubtful(random, mosaics, row("dm", LEADER)) == {"random": "", "random@f2": "", "dm": "n.s."}
+    assert doubtful(row("dm", LEADER)) == {"dm": ""}  # no control, no doubt
+    assert doubtful(row("random", LEADER, kind_of_row="method"), row("dm", LEADER))["random"] == ""  # asked for
+
+
+def test_doubts_are_corrected_over_the_methods_of_the_column():
+    random = row("random", below(LEADER, 0.03))
+    assert doubtful(random, row("dm", LEADER))["dm"] == ""
+    assert doubtful(random, row("dm", LEADER), row("dc", below(LEADER, 0.03)))["dm"] == "n.s."  # Holm: 0.06
+    assert doubtful(random, row("dm", LEADER), row("dc", [0.5]) | {"sets": 0})["dm"] == ""  # no number, no test
+
+
+def test_what_cannot_be_tested_says_so_and_native_is_not_tested():
+    assert doubtful(row("random", [0.2]), row("dm", [0.9]))["dm"] == "n.t."
+    assert doubtful(row("random", LEADER, validation=0.1), row("dm", LEADER))["dm"] == "n.t."
+    native = {"protocol": "native"}
+    assert doubtful(row("random", LEADER, **native), row("dm", LEADER, **native))["dm"] == ""

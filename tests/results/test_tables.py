@@ -10,25 +10,26 @@ from rich.console import Console
 
 from results.aggregate import cells
 from results.errors import ResultsError
-from results.tables import comparison_tables, render_rich, to_csv, to_markdown, write_tables
+from results.tables import below, comparison_tables, render_rich, to_csv, to_markdown, write_tables
 
 GOLDEN = """\
 ### cifar10, condensed with convnet3, evaluated with convnet3, protocol dsa
 
-| IPC | Ratio % | Method | Accuracy % | Published | Prepare s (full / shared) | Condense s | Evaluate s | Stored | Decoded | Steps |
-| --: | --: | :-- | --: | :-- | --: | --: | --: | --: | --: | --: |
-| 10 | 0.2 | RANDOM | 26.0 ± 0.8 | 26.0 ± 1.2 (0.0 ≠1) | 0 | <0.1 | 50 | 100 | 100 | 1,000 |
-| 10 | 0.2 | DC | diverged (2) | 44.9 ± 0.5 | – | – | – | – | – | – |
-| 10 | 0.2 | DM | 48.9 ± 0.4 | 48.9 ± 0.6 (0.0 within) | 120 / 24 | 3,600 | 50 | 100 | 100 | 1,000 |
-| all | 100 | WHOLE | 84.5 ± 0.7† | 84.8 ± 0.1 (−0.3 ≠3) | 0 | 0 | 500 | – | 100 | 1,000 |
+| IPC | Ratio % | Method | Accuracy % | Published | Decoded | Steps | Evaluate s |
+| --: | --: | :-- | --: | :-- | --: | --: | --: |
+| 10 | 0.2 | RANDOM | <ins>26.0 ± 0.8</ins> | 26.0 ± 1.2 (0.0 ≠1) | 100 | 1,000 | 50 |
+| 10 | 0.2 | DC | diverged (2) | 44.9 ± 0.5 | – | – | – |
+| 10 | 0.2 | DM | **48.9 ± 0.4** | 48.9 ± 0.6 (0.0 within) | 100 | 1,000 | 50 |
+| all | 100 | WHOLE | 84.5 ± 0.7† | 84.8 ± 0.1 (−0.3 ≠3) | 100 | 1,000 | 500 |
 
 - Protocol dsa, version 1.
 - Accuracy: after the last epoch; the test split is scored once. ± is the sample deviation over condensation seeds of per-set means; † over the networks of the only set.
 - Seeds × networks: 5 × 5, 1 × 2 for whole.
 - 10,000 test images: a binomial error of 0.5 points at the best set's 48.9 %.
-- n.s.: not significantly better than the random controls at this ipc (one-sided t-test on set means, Holm-corrected over the methods at this ipc, α = 0.05); n.t.: too few sets to tell.
-- Prepare, shared: each expert's seconds / the condense tasks that use it (here 5).
-- Seconds: NVIDIA H100, fp32.
+- Budget: all of the papers' iterations, for every method.
+- n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, α = 0.05); n.t.: too few sets to tell.
+- Bold: best, underlined: second best at an ipc, among rows with two or more sets, controls included; rows that the leader does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, α = 0.05).
+- Evaluate s: NVIDIA H100, fp32.
 - Code: commit 0123456789.
 - (1) protocol dsa, published dc
 - (2) the loss is nan at step 7
@@ -111,8 +112,10 @@ def test_seconds_of_two_devices_do_not_share_a_table(make_cells, make_condensed,
     other = make_condensed("dm", environment=slow)
     frame = make_cells({"random": RANDOM, "dc": BETTER}, extra=[other, make_evaluated(other, [0.5], environment=slow)])
     (table,) = comparison_tables(frame)
-    assert column(table, "Condense s") == {"RANDOM": "1.0", "DC": "1.0", "DM": "‡"}
-    assert any("shown for NVIDIA H100, fp32 only; ‡ ran on cpu EPYC × 2 threads" in line for line in table.captions)
+    assert column(table, "Evaluate s") == {"RANDOM": "1.0", "DC": "1.0", "DM": "‡"}
+    assert any(
+        "Evaluate s shown for NVIDIA H100, fp32 only; ‡ ran on cpu EPYC × 2 threads" in line for line in table.captions
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,6 +155,56 @@ def test_text_cannot_break_a_markdown_table(make_cells):
     assert line.replace("\\|", "").count("|") == len(table.columns) + 1
 
 
+def styles(table, width=300, **how):
+    """What a terminal shows: (text, set in a style of its own) of each accuracy."""
+    console = Console(width=width, file=io.StringIO(), force_terminal=True)
+    console.print(render_rich(table, **how))
+    return console.file.getvalue()
+
+
+def test_the_best_is_bold_in_a_terminal_and_signed_in_a_pipe(make_cells):
+    (table,) = comparison_tables(make_cells({"random": RANDOM, "dm": BETTER}))
+    assert "\x1b[1m48.9 ± 0.4" in styles(table) and "\x1b[4m26.0 ± 0.8" in styles(table)
+    assert "*48.9 ± 0.4*" in styles(table, plain=True) and "_26.0 ± 0.8_" in styles(table, plain=True)
+    assert any(line.startswith("*Best* and _second best_") for line in below(table, plain=True))
+
+
+@pytest.mark.parametrize("changes", [{"dataset": "digits"}, {"evaluated": {"protocol": "native"}},
+                                     {"evaluated": {"protocol": "native@steps", "recipe": "native:dsa@steps"}},
+                                     {"condensed": {"label": {"fraction": 0.01}}}])  # fmt: skip
+def test_no_order_where_none_may_be_drawn(make_cells, changes):
+    (table,) = comparison_tables(make_cells({"random": RANDOM, "dm": BETTER}, **changes))
+    assert not table.ranks and "**" not in to_markdown(table) and "Bold" not in to_markdown(table)
+    assert ("No order is drawn: a method ran less than 5 %" in to_markdown(table)) == ("condensed" in changes)
+
+
+def test_a_single_set_is_never_bold(make_cells, make_condensed, make_evaluated):
+    made = make_condensed("dc")
+    frame = make_cells({"random": RANDOM, "dm": BETTER}, extra=[made, make_evaluated(made, [0.8, 0.9])])
+    (table,) = comparison_tables(frame)
+    assert [(table.rows[row][2], rank) for (row, _), rank in table.ranks.items()] == [
+        ("RANDOM", "second"),
+        ("DM", "best"),
+    ]
+
+
+def test_ranks_hold_within_an_ipc(make_cells):
+    frames = [make_cells({"random": RANDOM, "dm": BETTER}, condensed={"ipc": ipc}) for ipc in (1, 10)]
+    low = make_cells({"dc": [x - 0.3 for x in RANDOM]}, condensed={"ipc": 50})
+    (table,) = comparison_tables(pd.concat([*frames, low]))
+    assert sorted(table.ranks.values()) == ["best", "best", "second", "second"]
+
+
+def test_a_narrow_terminal_breaks_words_and_loses_nothing(make_cells):
+    (table,) = comparison_tables(make_cells({"random": RANDOM, "dm (alignment=random, calibration=off)": BETTER}))
+    console = Console(width=74, file=io.StringIO())
+    console.print(render_rich(table))
+    assert all(len(line) <= 74 for line in console.file.getvalue().splitlines())
+    shown = "".join(console.file.getvalue().split())
+    for text in ("48.9±0.4", "1,000", "calibration=off)", "(alignment=random,"):
+        assert text in shown
+
+
 def test_csv_holds_raw_numbers(make_cells):
     back = pd.read_csv(io.StringIO(to_csv(make_cells({"random": RANDOM, "dm": BETTER}))))
     assert back["accuracy"].tolist() == pytest.approx([0.26, 0.489])
@@ -162,7 +215,7 @@ def test_tables_are_written_whole(make_cells, tmp_path):
     paths = write_tables(make_cells({"dm": BETTER}), tmp_path)
     assert [path.name for path in paths] == ["tables.md", "tables.csv", "tables.tex"]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
-    assert paths[0].read_text().startswith("1 table from 1 cell") and paths[2].read_text().count(r"\label{") == 1
+    assert paths[0].read_text().startswith("2 tables from 1 cell") and paths[2].read_text().count(r"\label{") == 1
     write_tables(cells([]), tmp_path)
     assert paths[0].read_text().startswith("0 tables") and r"\label{" not in paths[2].read_text()
     with pytest.raises(ResultsError, match=r"tables\.md"):

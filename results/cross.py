@@ -1,0 +1,130 @@
+"""Tables from cells with evaluation networks or protocols across, methods down, ipcs as groups of rows. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from results.captions import Columns, network_captions, protocol_captions
+from results.lines import Line, Notes, blocks, by_column, line, named
+from results.ranking import marks
+from results.rows import circumstances, condensed_with, groups, ipc, is_whole, protocol_of, ratio, rows_of
+
+Cell = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one ipc, a block for each family; the ratio in percent of the training images."""
+
+    ipc: str
+    ratio: str
+    blocks: list[tuple[str, list[Line]]]
+
+
+@dataclass
+class Cross:
+    """One table; all lines have their entries in the order of `heads`; notes are numbered from 1."""
+
+    title: str
+    label: str  # of plain words, to refer to it
+    heads: list[str]
+    groups: list[Group] = field(default_factory=list)
+    whole: list[Line] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
+
+
+def network_tables(cells: pd.DataFrame) -> list[Cross]:
+    """Evaluation networks across, the condensing one first: a table for each dataset, condensing network and protocol.
+
+    Only where two or more networks were scored on condensed sets.
+    """
+    found = groups(rows_of(cells), lambda row: (row["dataset"], *protocol_of(row)))
+    return [table for rows in found if (table := _by_network(rows)) is not None]
+
+
+def protocol_tables(cells: pd.DataFrame) -> list[Cross]:
+    """Protocols across, `native` last: a table for each dataset and pair of networks.
+
+    Only where two or more protocols were scored on condensed sets.
+    """
+    found = groups(rows_of(cells), lambda row: (row["dataset"], row["architecture"]))
+    return [table for rows in found if (table := _by_protocol(rows)) is not None]
+
+
+def _by_network(rows: Sequence[Cell]) -> Cross | None:
+    rows = [row for row in rows if row["architecture"]]
+    networks = _across(rows, lambda row: row["architecture"])
+    if len(networks) < 2:
+        return None
+    first, network = rows[0], condensed_with(rows)
+    networks.sort(key=lambda name: name != network)
+    words = [f"condensed with {network}", f"protocol {first['protocol']}"]
+    label = f"cross-{first['dataset']}-{network}-{'-v'.join(map(str, protocol_of(first)[::2]))}"
+    table = Cross(", ".join([_titled(first), "evaluation networks across", *words]), label, list(networks))
+    return _filled(table, rows, networks, lambda row: row["architecture"], network_captions)
+
+
+def _by_protocol(rows: Sequence[Cell]) -> Cross | None:
+    rows = [row for row in rows if row["protocol"]]
+    protocols = _across(rows, protocol_of)
+    if len(protocols) < 2:
+        return None
+    protocols.sort(key=lambda found: found[0].startswith("native"))
+    names = [name for name, *_ in protocols]
+    heads = [f"{name} v{version}" if names.count(name) > 1 else name for name, _, version in protocols]
+    first = rows[0]
+    label = f"protocols-{first['dataset']}-{condensed_with(rows)}-{first['architecture']}"
+    title = ", ".join([_titled(first), "protocols across", *circumstances(rows)[:2]])
+    return _filled(Cross(title, label, heads), rows, protocols, protocol_of, protocol_captions)
+
+
+def _titled(row: Cell) -> str:
+    """The dataset's title, with its name where the title does not say it."""
+    title, name = str(row["dataset_title"]), str(row["dataset"])
+    return title if re.sub(r"\W", "", title).lower() == name else f"{title} ({name})"
+
+
+def _across(rows: Sequence[Cell], column: Callable[[Cell], Any]) -> list[Any]:
+    """All that may stand across, in the order of the rows; nothing unless two of them have a scored, condensed set."""
+    scored = {column(row) for row in rows if row["sets"] and not is_whole(row)}
+    return list(dict.fromkeys(map(column, rows))) if len(scored) > 1 else []
+
+
+def _filled(
+    table: Cross,
+    rows: Sequence[Cell],
+    columns: Sequence[Hashable],
+    column: Callable[[Cell], Hashable],
+    captions: Callable[[Sequence[Cell], Columns], list[str]],
+) -> Cross:
+    """The table with its lines and captions; ranks and doubts are those of one ipc and one place across."""
+    heads = dict(zip(columns, table.heads, strict=True))
+    places = by_column(rows, lambda row: (ipc(row), column(row)))
+    marked = {id(row): mark for cells in places.values() for row, mark in zip(cells, marks(cells), strict=True)}
+    for images in sorted({int(row["ipc"]) for row in rows if not is_whole(row)}):
+        mine = [row for row in rows if ipc(row) == str(images)]
+        found = [
+            (family, [line(one, columns, marked, table.notes) for one in lines])
+            for family, lines in blocks(mine, column)
+        ]
+        table.groups.append(Group(str(images), ratio(mine[0]), found))
+    wholes = named([row for row in rows if is_whole(row)], column)
+    table.whole = [line(one, columns, marked, table.notes) for one in wholes]
+    table.captions = captions(rows, Columns(places, lambda keys: _in_words(keys, heads)))
+    return table
+
+
+def _in_words(places: Set[Any], heads: Mapping[Hashable, str]) -> list[str]:
+    """Columns that share their ipcs are named together: "dsa, dc at ipc 1, 10"."""
+    shared: dict[str, list[str]] = {}
+    for column, head in heads.items():
+        ipcs = sorted((images for images, where in places if where == column), key=int)
+        if ipcs:
+            shared.setdefault(", ".join(ipcs), []).append(head)
+    return [f"{', '.join(names)} at ipc {ipcs}" for ipcs, names in shared.items()]

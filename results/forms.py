@@ -1,0 +1,139 @@
+"""A table of text, and its forms for a terminal and in Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich import box
+from rich.cells import cell_len
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from results.cross import Cross
+from results.lines import MISSING, Entry, Line
+from results.ranking import BEST, SECOND
+
+_WORDS = {"Method", "Published"}  # columns of words, set to the left; they are broken where a terminal is narrow
+_LONGEST_WORD = 20  # characters of it that a narrow terminal keeps on one line
+_STYLES = {BEST: "bold", SECOND: "underline"}
+_LEGEND = "Bold: best, underlined: second best"  # as `captions` words it
+_SIGNS = {BEST: ("*", "*"), SECOND: ("_", "_")}
+_MARKUP = {BEST: ("**", "**"), SECOND: ("<ins>", "</ins>")}  # underlined on GitHub, which knows no <u>
+
+
+@dataclass
+class Table:
+    """What is printed: `rows` of text in the order of `columns`; `notes` are numbered from 1 and cited in the rows.
+
+    ranks: BEST or SECOND by (row, column) places.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: list[list[str]] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    ranks: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def without(self, *columns: str) -> None:
+        """Leave columns out. Ranks stay where they are, so that only columns behind all ranks may go."""
+        kept = [place for place, name in enumerate(self.columns) if name not in columns]
+        self.columns = [self.columns[place] for place in kept]
+        self.rows = [[row[place] for place in kept] for row in self.rows]
+
+    def note(self, text: str) -> int:
+        """The number under which `text` stands below the table."""
+        if text not in self.notes:
+            self.notes.append(text)
+        return self.notes.index(text) + 1
+
+
+def cross_table(cross: Cross) -> Table:
+    """A table of networks or protocols as text."""
+    table = Table(cross.title, ["IPC", "Method", *cross.heads], notes=cross.notes, captions=cross.captions)
+    for group in cross.groups:
+        for _, lines in group.blocks:
+            for found in lines:
+                _add(table, group.ipc, found)
+    for found in cross.whole:
+        _add(table, "all", found)
+    return table
+
+
+def _add(table: Table, ipc: str, found: Line) -> None:
+    ranks = {(len(table.rows), 2 + place): e.rank for place, e in enumerate(found.entries) if e.rank}
+    table.ranks |= ranks
+    table.rows.append([ipc, found.title, *map(entry_text, found.entries)])
+
+
+def entry_text(entry: Entry) -> str:
+    """ "48.9 ± 0.4† (1) n.s." """
+    number = entry.mean + (f" ± {entry.spread}" if entry.spread else "") + ("†" if entry.single else "")
+    note = f"({entry.note})" if entry.note else ""
+    return " ".join(filter(None, [number, note, "" if entry.mean == MISSING else entry.doubt]))
+
+
+def render_rich(table: Table, *, plain: bool = False) -> RichTable:
+    """For a terminal; a line between the ipcs. `below` gives the captions and notes that belong under it.
+
+    plain: ranks as *best* and _second_, for a file or a pipe that shows no styles.
+    """
+    rich = RichTable(
+        title=table.title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), show_edge=False
+    )
+    shown = [_marked(table, place, _SIGNS) if plain else row for place, row in enumerate(table.rows)]
+    for column, name in enumerate(table.columns):
+        head = re.sub(r" (?=\(|peak|%|s\b)|(?<=/) ", "\n", name)
+        words = name in _WORDS
+        texts = [*head.split("\n"), *(text for row in shown for text in _pieces(row[column], words))]
+        rich.add_column(
+            head,
+            justify="left" if words else "right",
+            no_wrap=not words,
+            overflow="fold",
+            min_width=max(map(cell_len, texts)),
+        )
+    for place, row in enumerate(shown):
+        styles = [_STYLES.get(table.ranks.get((place, column), ""), "") for column in range(len(row))]
+        after = table.rows[place + 1] if place + 1 < len(table.rows) else row
+        # Text: "[4/5]" is no markup
+        styled = [Text(text, style="" if plain else style) for text, style in zip(row, styles, strict=True)]
+        rich.add_row(*styled, end_section=after[0] != row[0])
+    return rich
+
+
+def _pieces(text: str, words: bool) -> list[str]:
+    """What a column must hold on one line: all of a number, a word of a name, unless that is very long."""
+    return [word[:_LONGEST_WORD] for word in text.split()] if words else [text]
+
+
+def to_markdown(table: Table) -> str:
+    """A heading, the table, then captions and notes as a list."""
+    bars = [":--" if name in _WORDS else "--:" for name in table.columns]
+    rows = [_marked(table, place, _MARKUP) for place in range(len(table.rows))]
+    lines = [_line(row) for row in [table.columns, bars, *rows]]
+    under = [f"- {line}" for line in below(table)]
+    return "\n".join([f"### {table.title}", "", *lines, "", *under, ""])
+
+
+def _marked(table: Table, place: int, signs: Mapping[str, tuple[str, str]]) -> list[str]:
+    """One row, the best and second best numbers within their signs, what is noted beside a number outside."""
+    found = []
+    for column, text in enumerate(table.rows[place]):
+        before, after = signs.get(table.ranks.get((place, column), ""), ("", ""))
+        words = text.split(" ")
+        number = 3 if words[1:2] == ["±"] else 1
+        found.append(" ".join([before + " ".join(words[:number]) + after, *words[number:]]) if before else text)
+    return found
+
+
+def _line(row: Sequence[str]) -> str:
+    return "| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in row) + " |"
+
+
+def below(table: Table, *, plain: bool = False) -> list[str]:
+    """Captions, then numbered notes; plain: with the signs of `render_rich` in the sentence on ranks."""
+    captions = [text.replace(_LEGEND, "*Best* and _second best_") if plain else text for text in table.captions]
+    return [*captions, *(f"({number}) {text}" for number, text in enumerate(table.notes, 1))]
