@@ -151,7 +151,7 @@ def told(what: str, *, where: str, next: str = "") -> Iterator[None]:
     """Whatever the files or the system make a reader raise, as a BenchmarkError: `what`, and what was raised."""
     try:
         yield
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BenchmarkError(f"{what}: {reason}", where=where, next=next) from error
 

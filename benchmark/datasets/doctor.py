@@ -28,9 +28,10 @@ def examine(entry: str, data_root: Path, progress: Progress | None = None) -> It
     `entry` is a known name or the path of a folder. Raises BenchmarkError only for an entry that is neither.
     """
     root, key = Path(data_root).expanduser(), key_of(entry)
+    folder = root if key else existing(entry)
     try:
         with told(f"cannot read {entry}", where=entry, next="look at the rights of its files, and at what they hold"):
-            yield from _known(key, root, progress) if key else _folder(existing(entry), progress)
+            yield from _known(key, root, progress) if key else _folder(folder, progress)
     except BenchmarkError as error:
         if error.__cause__ is None:  # an entry that is neither
             raise

@@ -123,7 +123,7 @@ def _of_kaggle(solution: Path) -> Mapping[str, str]:
     labels, number = {}, 1
     try:
         with solution.open(newline="", encoding="utf-8-sig") as file:  # Excel puts a mark before the header
-            for number, row in enumerate(csv.DictReader(file), start=2):
+            for number, row in enumerate(csv.DictReader(file), start=2):  # noqa: B007
                 labels[f"{row['ImageId']}.JPEG"] = row["PredictionString"].split()[0]
     except (OSError, ValueError, LookupError, AttributeError, csv.Error) as error:
         raise BenchmarkError(
