@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import re
 import sys
@@ -27,6 +28,7 @@ def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
 
     0 done; 1 some tasks failed, and were named; 2 the request was wrong; 130 stopped by a signal.
     """
+    print_anything()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here whole, not printed by Hydra
     config.register()
     statuses: list[int] = []
@@ -53,6 +55,13 @@ def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
         print("\nstopped; the same command goes on from here", file=sys.stderr)  # noqa: T201 -- a command speaks
         statuses.append(STOPPED)
     raise SystemExit(max(statuses, default=DONE))
+
+
+def print_anything() -> None:
+    """Let names of files be printed that are no text, and letters that a terminal lacks: as \\udce9 or \\xd7."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def report(error: BaseException) -> None:

@@ -8,8 +8,8 @@ python -m benchmark.data doctor path/to/folder data_root=data
 from __future__ import annotations
 
 import argparse
-import io
-import sys
+import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmark import cli, datasets
 from benchmark.datasets import doctor, named
-from benchmark.datasets.base import Dataset
+from benchmark.datasets.base import Dataset, expanded
 from benchmark.datasets.known import KNOWN, name_of
 from benchmark.errors import BenchmarkError
 from benchmark.progress import Reading, print_whole
@@ -32,18 +32,19 @@ _USAGE = "python -m benchmark.data {list | prepare NAME… | doctor NAME…} [da
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
     """The command; exits with 0, 1 when something is wrong with a dataset, 2 for a wrong request."""
+    cli.print_anything()
     asked = _parse(words)
-    for stream in (sys.stdout, sys.stderr):  # names of files may be no text
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     console = Console(soft_wrap=True)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is half-written is deleted
     try:
-        status = _ACTIONS[asked.action](asked.names, _root(asked.data_root), console)
+        status = _ACTIONS[asked.action](asked.names, expanded(asked.data_root), console)
     except BenchmarkError as error:
         cli.report(error)
         status = cli.WRONG_REQUEST
     except KeyboardInterrupt:
         status = cli.STOPPED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     raise SystemExit(status)
 
 
@@ -56,27 +57,28 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     settings = [word for word in asked.names if word.startswith("data_root=")]
     asked.names = [word for word in asked.names if word not in settings]
     asked.data_root = settings[-1].partition("=")[2] if settings else "data"
+    for word in asked.names:
+        if re.match(r"[\w-]+=", word) and not Path(word).exists():
+            parser.error(f"'{word}' is no setting: data_root=PATH is the only one")
     if (asked.action == "list") == bool(asked.names):
         parser.error("list takes no name" if asked.names else f"{asked.action} what? Name a dataset or a folder")
     return asked
-
-
-def _root(said: str) -> Path:
-    try:
-        return Path(said).expanduser()
-    except RuntimeError as error:  # ~somebody who is not there
-        raise BenchmarkError(f"{said} is not a path: {error}", where="data_root") from error
 
 
 def _list(names: Sequence[str], root: Path, console: Console) -> int:
     table = Table(title=f"Datasets known by name; data_root: {root}", box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("Name", "Classes", "Train", "Test", "Image", "Statistics", "Here"):
         table.add_column(column, justify="right" if column in ("Classes", "Train", "Test") else "left", no_wrap=True)
+    troubles: list[str] = []
     for key, card in KNOWN.items():
         shape = "×".join(map(str, card.image_shape))
         counts = (str(card.num_classes), str(card.train), str(card.test))
-        table.add_row(name_of(key), *counts, shape, escape(card.statistics), escape(_state(key, root)))
+        here, trouble = _state(key, root)
+        troubles += [f"{name_of(key)}: {trouble}"] if trouble else []
+        table.add_row(name_of(key), *counts, shape, escape(card.statistics), escape(here))
     print_whole(console, table)
+    for line in troubles:
+        console.print(line, highlight=False, markup=False)
     console.print(
         "Any folder of parquet files or class folders is a dataset too: python -m benchmark.data doctor PATH",
         highlight=False, markup=False,
@@ -84,22 +86,23 @@ def _list(names: Sequence[str], root: Path, console: Console) -> int:
     return cli.DONE
 
 
-def _state(key: str, root: Path) -> str:
-    """Whether a known dataset is there, in a few words."""
+def _state(key: str, root: Path) -> tuple[str, str]:
+    """Whether a known dataset is there, in a few words, and what is wrong with it, "" if nothing is."""
     card = KNOWN[key]
     if card.embedded:
-        return "comes with a library"
+        return "comes with a library", ""
     try:
         if named.cached(key, root):
-            return "decoded"
+            return "decoded", ""
         source = named.reader_of(key).find(key, root)
     except BenchmarkError as error:
-        return error.what
+        return "see below", error.what
     except (OSError, ValueError) as error:
-        return f"cannot be read: {error}"
+        return "see below", f"cannot be read: {error}"
     if source is not None:
-        return "not decoded yet"
-    return f"no; download {card.download / _MIB:,.0f} MiB" if card.download else "no; to be asked for at image-net.org"
+        return "not decoded yet", ""
+    how = f"download {card.download / _MIB:,.0f} MiB" if card.download else "to be asked for at image-net.org"
+    return f"no; {how}", ""
 
 
 def _prepare(names: Sequence[str], root: Path, console: Console) -> int:
@@ -116,9 +119,11 @@ def _described(found: Dataset) -> str:
     constants = "; ".join(f"{word} {' '.join(f'{value:.4f}' for value in values)}" for word, values in
                           (("mean", found.constants.mean), ("std", found.constants.std)))  # fmt: skip
     card = KNOWN.get(found.reference)
+    unsure = named.doubt(card, len(found.train)) if card and found.like is None else ""
     whose = f" ({card.statistics})" if card else " (computed)"
     return "\n".join([
         f"{found.name}: ready",
+        *([f"  {unsure}"] if unsure else []),
         f"  {len(found.train):,} training and {len(found.test):,} test images, {shape}, {found.num_classes} classes",
         f"  {constants}{whose}; mirrored: {'yes' if found.flip else 'no'}",
         f"  fingerprint {found.fingerprint}",

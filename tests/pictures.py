@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from benchmark.datasets import load
+from benchmark.datasets import ilsvrc, load
 from benchmark.datasets.known import KNOWN, each
 from benchmark.errors import BenchmarkError
 
@@ -118,6 +118,75 @@ def tiny_folder(folder: Path, train: int = 3, test: int = 2) -> dict[str, dict[s
         for name, data in files.items():
             (folder / place / "images" / name).write_bytes(data)
     return made
+
+
+# --- ILSVRC-2012 ------------------------------------------------------------------------------------------------------
+
+SUBSET = ("n01440764", "n02102040", "n02979186")
+
+
+def ilsvrc_train(folder: Path) -> dict[str, list[bytes]]:
+    """Class folders of pictures of many sizes; one class more than the subset needs."""
+    made: dict[str, list[bytes]] = {}
+    for c, wnid in enumerate((*SUBSET, "n09999999")):
+        (folder / wnid).mkdir(parents=True)
+        made[wnid] = [jpeg(noise(150 + 40 * i, 260 - 30 * c, 3, seed=10 * c + i)) for i in range(2)]
+        for i, data in enumerate(made[wnid]):
+            (folder / wnid / f"{wnid}_{i}.JPEG").write_bytes(data)
+    return made
+
+
+def validation_pictures() -> tuple[dict[str, bytes], dict[str, str]]:
+    """{file: bytes} and {file: WNID} of eight validation images, two of a class, mixed."""
+    labels = {f"ILSVRC2012_val_{k:08d}.JPEG": ("n09999999", *reversed(SUBSET))[k % 4] for k in range(1, 9)}
+    return {name: jpeg(noise(140, 200 + k, 3, seed=70 + k)) for k, name in enumerate(labels)}, labels
+
+
+def by_torchvision(data: bytes) -> np.ndarray:
+    from PIL import Image
+    from torchvision import transforms
+
+    cut = transforms.Compose([transforms.Resize(128), transforms.CenterCrop(128)])
+    return np.asarray(cut(Image.open(io.BytesIO(data)).convert("RGB"))).transpose(2, 0, 1)
+
+
+def devkit(folder: Path, labels: dict[str, str]) -> None:
+    """The development kit's tables, as scipy reads them: leaves first, then an inner node of WordNet."""
+    from scipy.io import savemat
+
+    (folder / "ILSVRC2012_devkit_t12/data").mkdir(parents=True)
+    wnids = sorted(set(labels.values()))
+    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("gloss", "O"), ("num_children", "O")]
+    rows = [(k, wnid, "a thing", "", 0) for k, wnid in enumerate(wnids, start=1)] + [
+        (1001, "n00001740", "entity", "", 9)
+    ]
+    savemat(folder / "ILSVRC2012_devkit_t12/data/meta.mat", {"synsets": np.array(rows, dtype=kind)})
+    truth = "".join(f"{wnids.index(labels[name]) + 1}\n" for name in sorted(labels))
+    (folder / "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt").write_text(truth)
+
+
+def ilsvrc_folder(root: Path, layout: str) -> dict[str, list[bytes]]:
+    """A copy of ILSVRC-2012 as people have it; its training pictures by class."""
+    base = root / "imagenet"
+    inner = base / "ILSVRC/Data/CLS-LOC" if layout == "kaggle" else base
+    made = ilsvrc_train(inner / "train")
+    pictures, labels = validation_pictures()
+    for name, data in pictures.items():
+        target = inner / "val" / (labels[name] if layout == "class folders" else "")
+        target.mkdir(parents=True, exist_ok=True)
+        (target / name).write_bytes(data)
+    if layout == "kaggle":
+        rows = [f"{Path(name).stem},{wnid} 85 1 499 272 {wnid} 3 4 5 6 " for name, wnid in reversed(labels.items())]
+        (base / "LOC_val_solution.csv").write_text("\n".join(["ImageId,PredictionString", *rows]))
+    if layout == "devkit":
+        devkit(base, labels)
+    return made
+
+
+def small_subset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let imagenette have three classes of two images in each split."""
+    small_card(monkeypatch, "imagenette", 2, 2, classes=SUBSET)
+    monkeypatch.setattr(ilsvrc, "VALIDATION", len(validation_pictures()[0]))
 
 
 # --- a web server -----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
@@ -154,6 +155,14 @@ def told(what: str, *, where: str, next: str = "") -> Iterator[None]:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BenchmarkError(f"{what}: {reason}", where=where, next=next) from error
+
+
+def expanded(path: str | Path, *, where: str = "data_root") -> Path:
+    """A path with its ~ replaced. Raises BenchmarkError when that is the home of somebody who is not there."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise BenchmarkError(f"'{path}' is not a path: {error}", where=where) from error
 
 
 def fingerprint(content: Content) -> str:

@@ -101,6 +101,10 @@ class ClassFiles:
     test: Classes
     side: int | None = None
 
+    def files(self) -> list[Path]:
+        """All image files, those of the training split first."""
+        return [path for split in (self.train, self.test) for paths in split.values() for path in paths]
+
     def read(self, progress: Progress | None) -> Content:
         """Both splits decoded, class by class."""
         return read_classes(self.folder, self.train, self.test, side=self.side, kind=self.kind, progress=progress)
@@ -111,12 +115,12 @@ class ClassFiles:
         yield from encoded(self.folder, self.test)
 
 
-def is_whole(find: Callable[[], ClassFiles | None]) -> bool:
-    """Does `find` find a dataset, with nothing missing?"""
+def lacking(find: Callable[[], ClassFiles | None]) -> str | None:
+    """None when `find` finds a dataset, with nothing missing; else what it says is wrong, "" when nothing is there."""
     try:
-        return find() is not None
-    except BenchmarkError:
-        return False
+        return "" if find() is None else None
+    except BenchmarkError as error:
+        return error.what
 
 
 def read_classes(
@@ -178,7 +182,7 @@ def images_of(folder: Path) -> list[Path]:
     images = [path for path in inside if path.suffix.lower() in SUFFIXES]
     deeper = [path for path in inside if path.suffix.lower() not in SUFFIXES and path.is_dir()]
     if images:
-        if more := next((path for path in deeper if holds_images(path)), None):
+        if more := next((path for path in deeper if _images_inside(path)), None):
             raise BenchmarkError(
                 f"class folder {folder} holds images, and more of them in {more.name}",
                 where=str(folder),
@@ -193,6 +197,10 @@ def images_of(folder: Path) -> list[Path]:
         what = f"class folder {folder} holds no images{other}"
         cure = f"add images ({', '.join(SUFFIXES)}) or remove the folder from both splits"
     raise BenchmarkError(what, where=str(folder), next=cure)
+
+
+def _images_inside(folder: Path) -> bool:
+    return holds_images(folder) or any(_images_inside(child) for child in children(folder) if child.is_dir())
 
 
 def _count(split: Classes) -> int:

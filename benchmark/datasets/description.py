@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from benchmark.datasets.known import KNOWN
+from benchmark.datasets.known import KNOWN, name_of
 from benchmark.errors import BenchmarkError, unknown
 
 FILE = "dataset.yaml"
@@ -40,9 +40,7 @@ def describe(folder: Path) -> Description:
     for key in said:
         if key not in _KEYS:
             raise unknown(f"key of {FILE}", str(key), _KEYS, where=str(path))
-    like = said.get("like")
-    if like is not None and not (isinstance(like, str) and like in KNOWN):
-        raise unknown("dataset", str(like), KNOWN, where=f"{path}, like")
+    like = _like(said.get("like"), path)
     flip = said.get("flip", KNOWN[like].flip if like else True)
     if not isinstance(flip, bool):
         raise BenchmarkError(f"flip must be true or false, got {flip!r}", where=f"{path}, flip")
@@ -50,9 +48,10 @@ def describe(folder: Path) -> Description:
     if size is not None and not (type(size) is int and _SIZES[0] <= size <= _SIZES[1]):
         raise BenchmarkError(f"size must be {_SIZES[0]} to {_SIZES[1]} pixels, got {size!r}", where=f"{path}, size")
     if "name" in said:
-        return Description(_checked_name(said["name"], path), like, flip, size)
+        return Description(_checked_name(said["name"], f"{path}, name"), like, flip, size)
     name = folder.name or "dataset"
-    return Description(f"{name}-folder" if name in KNOWN else name, like, flip, size)
+    name = f"{name}-folder" if name in KNOWN else name
+    return Description(_checked_name(name, f"{folder}; {path} may give it another name"), like, flip, size)
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -69,21 +68,30 @@ def _read(path: Path) -> dict[Any, Any]:
     return said
 
 
-def _checked_name(name: object, path: Path) -> str:
+def _like(said: object, path: Path) -> str | None:
+    """The key of a known dataset, which may be called as tables print it: imagenette@ilsvrc."""
+    printed = {name_of(key): key for key in KNOWN}
+    like = printed.get(said, said) if isinstance(said, str) else said
+    if like is None or (isinstance(like, str) and like in KNOWN):
+        return like
+    raise unknown("dataset", str(like), KNOWN, where=f"{path}, like")
+
+
+def _checked_name(name: object, where: str) -> str:
     """A name that can stand in a table, a file name and a command."""
-    where = f"{path}, name"
     if not isinstance(name, str) or not name.strip():
         raise BenchmarkError(f"name must be text, got {name!r}", where=where, next="write it in quotes")
     if name.partition("@")[0] in KNOWN:
         raise BenchmarkError(
             f"the name '{name}' belongs to a known dataset, whose published numbers would then apply to these images",
             where=where,
-            next=f"call it something else, and say like: {name} to use its constants and settings",
+            next=f"call it something else, and say like: {name.partition('@')[0]} to use its constants and settings",
         )
     if name != name.strip() or name[0] in ".~" or not name.isprintable() or set(name) & set("/\\") or len(name) > 60:
         raise BenchmarkError(
-            f"the name {name!r} cannot be part of a file name", where=where, next="use letters, digits, dots and dashes"
-        )
+            f"the name {name!r} cannot be part of a file name", where=where,
+            next="use letters, digits, dots and dashes, 60 at most",
+        )  # fmt: skip
     return name
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from benchmark.datasets.base import Content, Finding, Progress, Source, Split, fingerprint, told
-from benchmark.datasets.cache import known_file, recall
+from benchmark.datasets.base import Content, Finding, Progress, Source, Split, expanded, fingerprint, told
+from benchmark.datasets.cache import recall
 from benchmark.datasets.classdirs import ClassFolders
 from benchmark.datasets.description import FILE, describe
 from benchmark.datasets.folders import existing, layout_of
 from benchmark.datasets.images import unreadable
 from benchmark.datasets.known import KNOWN, key_of, name_of
-from benchmark.datasets.named import differing, reader_of
+from benchmark.datasets.named import differing, doubt, kept_in, reader_of
 from benchmark.errors import BenchmarkError
 
 _SHOWN = 20  # damaged images named one by one
@@ -27,21 +27,19 @@ def examine(entry: str, data_root: Path, progress: Progress | None = None) -> It
 
     `entry` is a known name or the path of a folder. Raises BenchmarkError only for an entry that is neither.
     """
-    root, key = Path(data_root).expanduser(), key_of(entry)
+    root, key = expanded(data_root), key_of(entry)
     folder = root if key else existing(entry)
     try:
         with told(f"cannot read {entry}", where=entry, next="look at the rights of its files, and at what they hold"):
             yield from _known(key, root, progress) if key else _folder(folder, progress)
     except BenchmarkError as error:
-        if error.__cause__ is None:  # an entry that is neither
-            raise
         yield Finding(False, error.what, error.next)
 
 
 def _known(key: str, root: Path, progress: Progress | None) -> Iterator[Finding]:
     card, reader = KNOWN[key], reader_of(key)
     yield from reader.examine(key, root)
-    cache = known_file(root, key)
+    cache = kept_in(key, root)
     kept = recall(cache, "") if cache.exists() else None
     if cache.exists():
         yield Finding(kept is not None, f"decoded images in {cache}: {'whole' if kept else 'damaged'}",
@@ -70,6 +68,8 @@ def _known(key: str, root: Path, progress: Progress | None) -> Iterator[Finding]
     if not wrong:
         counts = f"{len(content.train):,} training and {len(content.test):,} test images"
         yield Finding(True, f"{counts}, {len(content.classes)} classes in their order, as the card says")
+        if unsure := doubt(card, len(content.train)):
+            yield Finding(True, unsure)
         yield _fingerprint(mark, card.fingerprint, lossy=card.lossy)
     if kept and source is not None:
         same = kept[1] == mark

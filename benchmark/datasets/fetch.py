@@ -46,9 +46,17 @@ def download(wanted: Published, progress: Progress | None = None) -> None:
     """
     if intact(wanted.path, wanted.md5):
         return
-    wanted.path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{wanted.path}.lock"):  # two runs may want it at once
-        _from_any(wanted, progress)
+    folder = wanted.path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{wanted.path}.lock"):  # two runs may want it at once
+            _from_any(wanted, progress)
+    except (OSError, NotImplementedError) as error:
+        raise BenchmarkError(
+            f"{wanted.path.name} cannot be put into {folder}: {error}",
+            where=f"data_root, {folder}",
+            next="set data_root=PATH to a folder that you may write to",
+        ) from error
 
 
 def _from_any(wanted: Published, progress: Progress | None) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.datasets import classdirs
-from benchmark.datasets.base import Content, Dataset, Progress, statistics
-from benchmark.datasets.cache import cache_file, remembered
+from benchmark.datasets.base import Content, Dataset, Progress, expanded, statistics, told
+from benchmark.datasets.cache import cache_file, listing, remembered
 from benchmark.datasets.classdirs import ClassFolders
 from benchmark.datasets.description import FILE, describe
 from benchmark.datasets.known import KNOWN
@@ -23,19 +23,17 @@ _WANTED = "wanted: train.parquet and test.parquet, or class folders as in train/
 def load_folder(entry: str, data_root: Path, progress: Progress | None = None) -> Dataset:
     """The dataset in the folder `entry`, decoded once and cached under data_root/cache. Raises BenchmarkError."""
     folder = existing(entry)
-    try:
+    cure = "mend or remove what is named: a link to nothing, or something that you may not read"
+    with told(f"cannot read {folder}", where=f"datasets, {entry}", next=cure):
         return _load(folder, data_root, progress)
-    except OSError as error:  # unreadable, or gone while we were reading
-        raise BenchmarkError(f"cannot read {folder}: {error}", where=f"datasets, {entry}") from error
 
 
 def _load(folder: Path, data_root: Path, progress: Progress | None) -> Dataset:
     said = describe(folder)
     layout = layout_of(folder, said.size)
-    stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in layout.files()]
-    listing = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    path = cache_file(data_root, said.name, folder, [*listing, ("size", said.size or 0, 0)])
-    content, mark = remembered(path, f"{layout.kind} in {folder}", lambda: layout.read(progress))
+    state = [*listing(folder, layout.files()), ("size", said.size or 0, 0)]
+    path = cache_file(data_root, said.name, folder, state)
+    content, mark = remembered(path, f"{layout.kind} in {folder}", lambda: layout.read(progress), str(folder))
     if said.like:
         _fits(content, said.like, folder)
     constants = KNOWN[said.like].constants if said.like else statistics(content.train.images, where=str(folder))
@@ -57,14 +55,16 @@ def _load(folder: Path, data_root: Path, progress: Progress | None) -> Dataset:
 def existing(entry: str) -> Path:
     """The folder that an entry of `datasets`, no known name, stands for. Raises BenchmarkError when there is none."""
     where = f"datasets, {entry}"
+    with told(f"'{entry}' cannot be looked at", where=where, next="check the path, and the rights of its folders"):
+        return _existing(entry, where)
+
+
+def _existing(entry: str, where: str) -> Path:
     separated = os.sep in entry or bool(os.altsep and os.altsep in entry)
     if not (separated or entry.startswith((".", "~")) or (entry != "" and Path(entry).is_dir())):
         error = unknown("dataset", entry, KNOWN, where="datasets")
         raise BenchmarkError(error.what, where=error.where, next=f"{error.next}; or the path of a folder, as ./{entry}")
-    try:
-        folder = Path(entry).expanduser().resolve()
-    except (RuntimeError, ValueError, OSError) as error:
-        raise BenchmarkError(f"'{entry}' is not a path: {error}", where=where) from error
+    folder = expanded(entry, where=where).resolve()
     if folder.is_dir():
         return folder
     if folder.is_file():
@@ -77,6 +77,7 @@ def layout_of(folder: Path, side: int | None) -> ClassFolders | Parquet:
     """How a dataset lies in a folder; `side`: what its images are resized to. Raises BenchmarkError when none does."""
     from benchmark.datasets.parquet import Parquet  # pyarrow takes a while to load, and most runs need none of it
 
+    _not_tiny(folder)
     parquet = Parquet.find(folder, side)
     if parquet and (folder / "train").is_dir():
         raise BenchmarkError(
@@ -88,6 +89,18 @@ def layout_of(folder: Path, side: int | None) -> ClassFolders | Parquet:
     if layout is None:
         raise _wrong_level(folder)
     return layout
+
+
+def _not_tiny(folder: Path) -> None:
+    """Raise BenchmarkError for TinyImageNet as its zip unpacks, whose labels are in a list."""
+    if (folder / "wnids.txt").is_file() and any(folder.glob("train/*/images")):
+        root = folder.parent
+        place = "" if folder.name == "tiny-imagenet-200" else f" (rename or link it to {root / 'tiny-imagenet-200'})"
+        raise BenchmarkError(
+            f"{folder} is TinyImageNet as published, which is known by name",
+            where=f"datasets, {folder}",
+            next=f"use tinyimagenet with data_root={root}{place}",
+        )
 
 
 def _wrong_level(folder: Path) -> BenchmarkError:

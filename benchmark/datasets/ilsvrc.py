@@ -12,19 +12,25 @@ Everything the ten classes do not need is left alone.
 from __future__ import annotations
 
 import csv
+import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmark.datasets import tars
-from benchmark.datasets.base import Finding, Progress, told
-from benchmark.datasets.classdirs import Classes, ClassFiles, images_of, is_whole
+from benchmark.datasets.base import Finding, Progress
+from benchmark.datasets.classdirs import Classes, ClassFiles, images_of, lacking
 from benchmark.datasets.known import KNOWN, Counts, name_of
 from benchmark.errors import BenchmarkError
 
 FOLDERS = ("imagenet", "ILSVRC2012", "ILSVRC")  # where it may lie under data_root
 _SPLITS = ("", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC")  # where train and val may lie in that
 _DEVKIT = "ILSVRC2012_devkit_t12"
+VALIDATION = 50_000  # images, of all classes
+
+# What the readers of the two lists of labels let out for damaged ones.
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, csv.Error, zlib.error, struct.error)
 
 
 def find(name: str, data_root: Path) -> ClassFiles | None:
@@ -35,6 +41,7 @@ def find(name: str, data_root: Path) -> ClassFiles | None:
     card = KNOWN[name]
     found = _split_folders(data_root)
     if found is None:
+        _misplaced(data_root, name)
         return None
     base, inner = found
     train = {wnid: _class_folder(inner / "train" / wnid, name) for wnid in card.classes}
@@ -49,13 +56,14 @@ def fetch(name: str, data_root: Path, progress: Progress | None = None) -> None:
 
     Raises BenchmarkError that says how to come by it.
     """
-    if is_whole(lambda: find(name, data_root)):
+    if lacking(lambda: find(name, data_root)) is None:
         return
     base = next((data_root / place for place in FOLDERS if (data_root / place).is_dir()), data_root / FOLDERS[0])
     archives = tars.Archives.find(base)
     if archives:
         archives.unpack(base, KNOWN[name].classes, labels_of_validation, progress)
     elif _split_folders(data_root) is None:
+        _misplaced(data_root, name)
         raise BenchmarkError(
             f"{name_of(name)} is cut out of ILSVRC-2012, of which there is no copy in {base}",
             where=f"data_root, {data_root}",
@@ -78,6 +86,26 @@ def _split_folders(data_root: Path) -> tuple[Path, Path] | None:
             if (folder / "train").is_dir() and (folder / "val").is_dir():
                 return data_root / place, folder
     return None
+
+
+def _misplaced(data_root: Path, name: str) -> None:
+    """Raise BenchmarkError for a copy that lacks a split, or lies one level too high or too deep."""
+    for folder in (data_root / place / inner for place in FOLDERS for inner in _SPLITS):
+        there = [part for part in ("train", "val") if (folder / part).is_dir()]
+        if there:
+            raise _wrong(f"{folder} holds {there[0]}, but no {'val' if there == ['train'] else 'train'}", name, folder)
+    wnid, where = KNOWN[name].classes[0], f"data_root, {data_root}"
+    if (data_root / "train" / wnid).is_dir():
+        cure = f"set data_root={data_root.parent}" if data_root.name in FOLDERS else f"call it {FOLDERS[0]}"
+        raise BenchmarkError(f"{data_root} is a copy of ILSVRC-2012, not the folder it lies in", where=where, next=cure)
+    for place in FOLDERS:
+        if found := next((data_root / place).glob(f"*/train/{wnid}"), None):
+            deep = found.parents[1]
+            raise BenchmarkError(
+                f"{data_root / place} holds the dataset one level too deep, in {deep}",
+                where=where,
+                next=f"move what is in {deep} one level up",
+            )
 
 
 def _class_folder(folder: Path, name: str) -> list[Path]:
@@ -113,35 +141,54 @@ def labels_of_validation(base: Path) -> Mapping[str, str] | None:
             return _of_kaggle(solution)
     kit = base / _DEVKIT / "data"
     if (kit / "meta.mat").is_file():
-        with told(f"the development kit in {kit} is damaged", where=str(kit), next=f"unpack {_DEVKIT}.tar.gz again"):
-            return _of_devkit(kit)
+        return _of_devkit(kit)
     return None
 
 
 def _of_kaggle(solution: Path) -> Mapping[str, str]:
     """Kaggle's list: a line for each image, its label the first word of the second column."""
-    labels, number = {}, 1
+    labels: dict[str, str] = {}
+    cure = f"download it again from Kaggle: columns ImageId and PredictionString, {VALIDATION:,} rows"
+    line = 1
     try:
         with solution.open(newline="", encoding="utf-8-sig") as file:  # Excel puts a mark before the header
-            for number, row in enumerate(csv.DictReader(file), start=2):  # noqa: B007
+            for row in csv.DictReader(file):
+                line += 1
                 labels[f"{row['ImageId']}.JPEG"] = row["PredictionString"].split()[0]
-    except (OSError, ValueError, LookupError, AttributeError, csv.Error) as error:
+    except _DAMAGED as error:
         raise BenchmarkError(
-            f"{solution} line {number} has no image and label: {' '.join(str(error).split())}",
+            f"{solution} line {line} has no image and label: {' '.join(str(error).split())}",
             where=str(solution),
-            next="download it again from Kaggle: columns ImageId and PredictionString, 50,000 rows",
+            next=cure,
         ) from error
-    return labels
+    return _all(labels, solution, cure)
 
 
 def _of_devkit(kit: Path) -> Mapping[str, str]:
     """The development kit: line k of the ground truth is the ILSVRC id of validation image k."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
-    synsets: Any = loadmat(kit / "meta.mat", squeeze_me=True)["synsets"]
-    wnids = {int(entry["ILSVRC2012_ID"]): str(entry["WNID"]) for entry in synsets}
-    lines = (kit / "ILSVRC2012_validation_ground_truth.txt").read_text(encoding="utf-8").split()
-    return {f"ILSVRC2012_val_{place:08d}.JPEG": wnids[int(number)] for place, number in enumerate(lines, start=1)}
+    meta, truth = kit / "meta.mat", kit / "ILSVRC2012_validation_ground_truth.txt"
+    cure, reading = f"unpack {_DEVKIT}.tar.gz again", meta
+    try:
+        synsets: Any = loadmat(meta, squeeze_me=True)["synsets"].reshape(-1)
+        wnids = {int(entry["ILSVRC2012_ID"]): str(entry["WNID"]) for entry in synsets}
+        reading = truth
+        shown = [wnids[int(word)] for word in truth.read_text(encoding="utf-8").split()]
+    except (*_DAMAGED, MatReadError) as error:
+        reason = f"there is no {error} in it" if isinstance(error, KeyError) else " ".join(str(error).split())
+        reason = f"class {error} is not in meta.mat" if reading == truth and isinstance(error, KeyError) else reason
+        raise BenchmarkError(f"cannot read {reading}: {reason}", where=str(kit), next=cure) from error
+    return _all({f"ILSVRC2012_val_{place:08d}.JPEG": wnid for place, wnid in enumerate(shown, start=1)}, truth, cure)
+
+
+def _all(labels: Mapping[str, str], listed: Path, cure: str) -> Mapping[str, str]:
+    if len(labels) != VALIDATION:
+        raise BenchmarkError(
+            f"{listed} has labels of {len(labels):,} images, not of {VALIDATION:,}", where=str(listed), next=cure
+        )
+    return labels
 
 
 def _counted(split: Classes, wanted: Counts, folder: Path, name: str) -> None:

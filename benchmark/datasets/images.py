@@ -145,7 +145,7 @@ def _fill(images: list[Encoded], out: np.ndarray, first: str, side: int | None) 
             raise BenchmarkError(
                 f"images differ in size: {rule_width}x{rule_height} pixels in {first}, {width}x{height} in "
                 f"{encoded.where}",
-                where=encoded.where,
+                where=_place(encoded),
                 next="resize all images to one size, or say `size: PIXELS` in dataset.yaml to have it done",
             )
         room[:] = pixels
@@ -165,10 +165,14 @@ def _rgb(encoded: Encoded, side: int | None) -> tuple[np.ndarray, bool]:
         reason = "not an image" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
         raise BenchmarkError(
             f"cannot decode {encoded.where}: {reason or type(error).__name__}",
-            where=str(encoded.data) if isinstance(encoded.data, Path) else encoded.where,
+            where=_place(encoded),
             next="replace or remove this image",
         ) from error
     return (pixels[None] if grey else pixels.transpose(2, 0, 1)), grey
+
+
+def _place(encoded: Encoded) -> str:
+    return str(encoded.data) if isinstance(encoded.data, Path) else encoded.where
 
 
 def _square(image: Image.Image, side: int) -> Image.Image:

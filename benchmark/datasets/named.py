@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from benchmark.datasets.base import Content, Dataset, Finding, Outline, Progress, Source, fingerprint, told
-from benchmark.datasets.cache import known_file, recall, remembered
+from benchmark.datasets.cache import cache_file, known_file, listing, recall, remembered, states_of
+from benchmark.datasets.classdirs import ClassFiles
 from benchmark.datasets.known import KNOWN, Counts, Known, name_of
 from benchmark.errors import BenchmarkError
 
@@ -54,14 +55,44 @@ def _load(key: str, data_root: Path, progress: Progress | None) -> Dataset:
     if card.embedded:
         content = reader_of(key).find(key, data_root).read(progress)  # type: ignore[union-attr]  # is always there
         return _dataset(key, content, check(key, content))
-    content, mark = remembered(
-        known_file(data_root, key), _origin(key, data_root), lambda: read(key, data_root, progress)
-    )
+    if not kept_in(key, data_root).exists():
+        _fetched(key, data_root, progress)
+    kept = kept_in(key, data_root)
+    origin = f"{card.source}; decoded images in {kept}"
+    content, mark = remembered(kept, origin, lambda: read(key, data_root, progress), _owner(key, data_root))
     return _dataset(key, content, mark)
+
+
+def kept_in(key: str, data_root: Path) -> Path:
+    """Where the decoded images of a known dataset are kept, or will be.
+
+    Where its card does not say how many there are, half a copy looks like a whole one: the place then hangs on the
+    files, so that a copy that has grown is decoded again. Once they are gone, what was decoded last stands for them.
+    """
+    plain, owner = known_file(data_root, key), _owner(key, data_root)
+    if not owner:
+        return plain
+    try:
+        source = reader_of(key).find(key, data_root)
+    except BenchmarkError:
+        source = None
+    if isinstance(source, ClassFiles):
+        return cache_file(data_root, key, source.folder.resolve(), listing(source.folder, source.files()))
+    return next(iter(states_of(owner, plain.parent)), plain)
+
+
+def _owner(key: str, data_root: Path) -> str:
+    return "" if KNOWN[key].train.exact else known_file(data_root, key).stem
 
 
 def read(key: str, data_root: Path, progress: Progress | None = None) -> Content:
     """The images of a known dataset from its files, checked against its card; the cache is not looked at."""
+    content = _fetched(key, data_root, progress).read(progress)
+    check(key, content)
+    return content
+
+
+def _fetched(key: str, data_root: Path, progress: Progress | None) -> Source:
     reader = reader_of(key)
     source = reader.find(key, data_root)
     if source is None:
@@ -69,15 +100,13 @@ def read(key: str, data_root: Path, progress: Progress | None = None) -> Content
         source = reader.find(key, data_root)
     if source is None:
         raise BenchmarkError(f"{name_of(key)} was fetched, but is not there", where=f"data_root, {data_root}")
-    content = source.read(progress)
-    check(key, content)
-    return content
+    return source
 
 
 def prepare(key: str, data_root: Path, progress: Progress | None = None) -> Dataset:
     """Fetch what is missing or damaged, decode and cache; a dataset whose cache is whole needs nothing."""
     with _told(key, data_root):
-        if not KNOWN[key].embedded and recall(known_file(data_root, key), "") is None:
+        if not KNOWN[key].embedded and recall(kept_in(key, data_root), "") is None:
             reader_of(key).fetch(key, data_root, progress)
     return load(key, data_root, progress)
 
@@ -85,7 +114,7 @@ def prepare(key: str, data_root: Path, progress: Progress | None = None) -> Data
 def cached(key: str, data_root: Path) -> bool:
     """Are the decoded images there, as far as their file's presence tells?"""
     with _told(key, data_root):
-        return KNOWN[key].embedded or known_file(data_root, key).exists()
+        return KNOWN[key].embedded or kept_in(key, data_root).exists()
 
 
 def check(key: str, content: Content) -> str:
@@ -98,6 +127,13 @@ def check(key: str, content: Content) -> str:
             next=f"python -m benchmark.data doctor {key} says how to mend it",
         )
     return mark
+
+
+def doubt(card: Known, images: int) -> str:
+    """What cannot be known of so many training images, in words; "" where the card says how many there are."""
+    if card.train.exact:
+        return ""
+    return f"{images:,} of {card.train} training images: whether the copy is complete has not been verified"
 
 
 def differing(card: Known, content: Content, mark: str) -> Iterator[str]:
@@ -142,10 +178,6 @@ def from_card(key: str) -> Outline:
         fingerprint=card.fingerprint or f"not seen yet: {name_of(key)}",
         seen=False,
     )
-
-
-def _origin(key: str, data_root: Path) -> str:
-    return f"{KNOWN[key].source}; decoded images in {known_file(data_root, key)}"
 
 
 def _dataset(key: str, content: Content, mark: str) -> Dataset:

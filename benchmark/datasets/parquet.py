@@ -168,8 +168,10 @@ def _columns(path: Path) -> Columns:
     listed = ", ".join(f"{column.name} ({_plain(column.type)})" for column in schema)
     images = [column.name for column in schema if _is_image(column.type)]
     if len(images) != 1:
+        plain = [column.name for column in schema if _is_bytes(column.type)]
         raise BenchmarkError(
-            f"{path.name} has {len(images)} columns of encoded images, not one",
+            f"{path.name} has {f'{len(images)} columns' if images else 'no column'} of encoded images"
+            f"{f'; {plain[0]} holds plain bytes' if plain else ''}",
             where=f"{path}: {listed}",
             next="wanted: one struct column with a binary field 'bytes', and one integer label column",
         )
@@ -190,8 +192,11 @@ def _plain(kind: pa.DataType) -> str:
 def _is_image(kind: pa.DataType) -> bool:
     if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
         return False
-    inner = kind.field("bytes").type
-    return bool(pa.types.is_binary(inner) or pa.types.is_large_binary(inner))
+    return _is_bytes(kind.field("bytes").type)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _label_column(integers: Sequence[str], names: dict[str, tuple[str, ...]]) -> str | None:
@@ -222,10 +227,17 @@ def _read_labels(files: Sequence[Path], column: str) -> np.ndarray:
         with _readable(path), pq.ParquetFile(path) as file:
             labels = file.read(columns=[column]).column(column)
             missing = np.flatnonzero(labels.is_null().to_numpy())
-            if not len(missing):
-                parts.append(labels.cast(pa.int64()).to_numpy())
+            found = labels.cast(pa.int64(), safe=False).to_numpy() if not len(missing) else missing
         if len(missing):
             raise BenchmarkError(f"{path.name} row {missing[0]} has no {column}", where=str(path))
+        if labels.type == pa.uint64() and (found < 0).any():
+            row = np.flatnonzero(found < 0)[0]
+            raise BenchmarkError(
+                f"{path.name} row {row}: {column} is {labels[row].as_py()}, far too large for the number of a class",
+                where=str(path),
+                next="number the classes 0, 1, 2, ...",
+            )
+        parts.append(found)
     joined = np.concatenate(parts)
     if not len(joined):
         raise BenchmarkError(f"{files[0].name} holds no images", where=str(files[0]), next="both splits need some")

@@ -66,9 +66,16 @@ class Archives:
         for place, wnid in enumerate(classes, start=1):
             inner = outer.extractfile(f"{wnid}.tar")
             assert inner is not None
-            (folder / wnid).mkdir(parents=True, exist_ok=True)
+            aside = folder / f".{wnid}.part"  # or a kill would leave half a class, which looks like a whole one
+            aside.mkdir(parents=True, exist_ok=True)
             with tarfile.open(fileobj=inner) as images:
-                images.extractall(folder / wnid, filter="data")
+                images.extractall(aside, filter="data")
+            if (folder / wnid).is_dir():
+                for path in aside.iterdir():
+                    path.replace(folder / wnid / path.name)
+                aside.rmdir()
+            else:
+                aside.rename(folder / wnid)
             if progress:
                 progress(f"unpacking {TRAIN}, classes", place, len(classes))
 
@@ -97,5 +104,5 @@ def _readable(path: Path) -> Iterator[None]:
         raise BenchmarkError(
             f"cannot unpack {path}: {' '.join(str(error).split())}",
             where=str(path.parent),
-            next="it may be half a download (python -m benchmark.data doctor compares sizes), or the disk may be full",
+            next="perhaps half a download (python -m benchmark.data doctor imagenette compares sizes), or a full disk",
         ) from error

@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmark.datasets.base import Finding, Progress
-from benchmark.datasets.classdirs import Classes, ClassFiles, images_of, is_whole
+from benchmark.datasets.base import Finding, Progress, told
+from benchmark.datasets.classdirs import Classes, ClassFiles, images_of, lacking
 from benchmark.datasets.fetch import Published, download, intact
 from benchmark.datasets.known import KNOWN
 from benchmark.errors import BenchmarkError
@@ -26,16 +26,9 @@ _ANNOTATIONS = "val_annotations.txt"
 
 def find(name: str, data_root: Path) -> ClassFiles | None:
     """Its files under `data_root`, or None when there is no folder of it. Raises BenchmarkError for half of them."""
-    folder = next((data_root / place for place in FOLDERS if (data_root / place).is_dir()), None)
+    folder = _folder(data_root)
     if folder is None:
         return None
-    deeper = folder / FOLDERS[0]
-    if not (folder / "train").is_dir() and (deeper / "train").is_dir():
-        raise BenchmarkError(
-            f"{folder} holds the dataset one level too deep, in {deeper}",
-            where=str(folder),
-            next=f"move what is in {deeper} one level up",
-        )
     card = KNOWN[name]
     train, test = _train(folder, card.classes), _validation(folder, card.classes)
     for split, counts in ((train, card.train.most), (test, card.test.most)):
@@ -46,21 +39,48 @@ def find(name: str, data_root: Path) -> ClassFiles | None:
     return ClassFiles(f"tiny-imagenet-200 in {folder}", folder, train, test)
 
 
+def _folder(data_root: Path) -> Path | None:
+    """Where it lies. Raises BenchmarkError when that is one level too deep."""
+    folder = next((data_root / place for place in FOLDERS if (data_root / place).is_dir()), None)
+    if folder is None:
+        return None
+    deeper = folder / FOLDERS[0]
+    if not (folder / "train").is_dir() and (deeper / "train").is_dir():
+        raise BenchmarkError(
+            f"{folder} holds the dataset one level too deep, in {deeper}",
+            where=str(folder),
+            next=f"move what is in {deeper} one level up",
+        )
+    return folder
+
+
 def fetch(name: str, data_root: Path, progress: Progress | None = None) -> None:
-    """Download the zip if its files are not there in full, and unpack it. Raises BenchmarkError."""
-    if is_whole(lambda: find(name, data_root)):
-        return
+    """Unpack what is missing or cut short. The zip is downloaded where files are missing. Raises BenchmarkError."""
+    _folder(data_root)
+    wrong = lacking(lambda: find(name, data_root))
     archive = Published(data_root / "tiny-imagenet-200.zip", MD5, (URL,))
-    download(archive, progress)
+    if wrong is None and not intact(archive.path, MD5):
+        return
     try:
-        with zipfile.ZipFile(archive.path) as unpacked:
-            members = unpacked.infolist()
+        download(archive, progress)
+    except BenchmarkError as error:
+        first = f"{wrong}; and " if wrong else ""
+        raise BenchmarkError(f"{first}{error.what}", where=error.where, next=error.next) from error
+    try:
+        with zipfile.ZipFile(archive.path) as packed:
+            members = [one for one in packed.infolist() if _wanted(one, data_root, missing=wrong is not None)]
             for place, member in enumerate(members, start=1):
-                unpacked.extract(member, data_root)
+                packed.extract(member, data_root)
                 if progress and (place % 1000 == 0 or place == len(members)):
                     progress(f"unpacking {archive.path.name}", place, len(members))
     except (OSError, zipfile.BadZipFile, zlib.error) as error:
         raise BenchmarkError(f"cannot unpack {archive.path}: {error}", where=f"data_root, {data_root}") from error
+
+
+def _wanted(member: zipfile.ZipInfo, data_root: Path, *, missing: bool) -> bool:
+    """Is the file of another size than in the zip, or, where `missing` ones are wanted, not there?"""
+    path = data_root / member.filename
+    return path.stat().st_size != member.file_size if path.is_file() else missing
 
 
 def examine(name: str, data_root: Path) -> Iterator[Finding]:
@@ -81,7 +101,7 @@ def _validation(folder: Path, classes: tuple[str, ...]) -> Classes:
     """WordNet id to its validation images: by the list of labels, or by class folders somebody sorted them into."""
     listed = folder / "val" / _ANNOTATIONS
     flat = folder / "val" / "images"
-    if listed.is_file() and flat.is_dir():
+    if listed.is_file() and flat.is_dir() and not (folder / "val" / classes[0]).is_dir():
         return _by_list(_annotations(listed), flat, classes)
     without = f"there is neither {listed} with {flat} nor a class folder"
     return {wnid: _class(folder / "val" / wnid, folder, without) for wnid in classes}
@@ -96,7 +116,9 @@ def _class(own: Path, folder: Path, without: str) -> list[Path]:
 
 def _annotations(path: Path) -> dict[str, str]:
     """File name to WordNet id, from lines of name, WordNet id and a box, divided by tabs."""
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    with told(f"cannot read {path}", where=str(path), next="python -m benchmark.data prepare tinyimagenet mends it"):
+        text = path.read_text(encoding="utf-8-sig")
+    rows = [line.split("\t") for line in text.splitlines() if line.strip()]
     for number, row in enumerate(rows, start=1):
         if len(row) < 2:
             raise _incomplete(f"{path} line {number} has no label", path.parents[1])

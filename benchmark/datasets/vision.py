@@ -92,16 +92,32 @@ def fetch(name: str, data_root: Path, progress: Progress | None = None) -> None:
 
     root = _root(name, data_root)
     for archive, made in _archives(name, root):
-        if all(intact(path, md5) for path, md5 in made):
+        wrong = [path for path, md5 in made if not intact(path, md5)]
+        if not wrong:
             continue
+        _misplaced(wrong[0])
         try:
             download(archive, progress)
         except BenchmarkError as error:
-            error.next += "; or give a folder with train.parquet and test.parquet: 'datasets=[PATH]'"
-            raise
+            known = wrong[0].is_file() and wrong[0] != archive.path  # of the archive itself `download` says so
+            first = f"{wrong[0]} is damaged (another md5); and " if known else ""
+            parquet = "; or give a folder with train.parquet and test.parquet: 'datasets=[PATH]'"
+            raise BenchmarkError(f"{first}{error.what}", where=error.where, next=error.next + parquet) from error
         if archive.path not in [path for path, _ in made]:
             with _understood(name, root):
                 extract_archive(archive.path, archive.path.parent)
+
+
+def _misplaced(path: Path) -> None:
+    """Raise BenchmarkError when a file that is not where torchvision looks for it lies one level above or below."""
+    folder = path.parent
+    for other in (folder.parent / path.name, folder / folder.name / path.name):
+        if not path.exists() and other.is_file():
+            raise BenchmarkError(
+                f"{path.name} lies in {other.parent}, but is looked for in {folder}",
+                where=f"data_root, {folder}",
+                next=f"move the files from {other.parent} to {folder}",
+            )
 
 
 def examine(name: str, data_root: Path) -> Iterator[Finding]:

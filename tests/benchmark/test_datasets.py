@@ -1,6 +1,7 @@
 """Datasets: what is read is what was written, the same images are the same dataset, and mistakes are told clearly."""
 
 import io
+import json
 import resource
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
+from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from benchmark.datasets import KNOWN, Constants, Split, constants_of, hold_out, load
@@ -181,6 +184,12 @@ def test_labels_that_do_not_fit(tmp_path):
     }.items():
         write_parquet(folder / "train.parquet", good, list(labels))
         assert expected in refused(folder, tmp_path)
+    table = pq.read_table(folder / "test.parquet").select(["img"])
+    for split in ("train", "test"):
+        huge = table.append_column("label", pa.array([2, 2**63 + 5, 1], pa.uint64()))
+        pq.write_table(huge, folder / f"{split}.parquet")
+    assert f"train.parquet row 1: label is {2**63 + 5}, far too large" in refused(folder, tmp_path)
+    parquet_folder(folder)
     write_parquet(folder / "train.parquet", good, [0, 1, 3, 2, 1, 0], names=["a", "b", "c"])
     assert "label is 3 for image 2, outside 0..2" in refused(folder, tmp_path)
     write_parquet(folder / "train.parquet", [], [])
@@ -197,7 +206,9 @@ def test_columns_are_found_or_listed(tmp_path):
     pq.write_table(pq.read_table(folder / "train.parquet").rename_columns(["img", "a", "b"]), folder / "train.parquet")
     assert "img (struct), a (int64), b (int64)" in refused(folder, tmp_path)
     pq.write_table(pa.table({"label": [0, 1]}), folder / "train.parquet")
-    assert "0 columns of encoded images" in refused(folder, tmp_path)
+    assert "train.parquet has no column of encoded images |" in refused(folder, tmp_path)
+    pq.write_table(pa.table({"label": [0, 1], "image": [b"x", b"y"]}), folder / "train.parquet")
+    assert "no column of encoded images; image holds plain bytes" in refused(folder, tmp_path)
     (folder / "train.parquet").write_bytes((folder / "test.parquet").read_bytes()[:-20])
     assert "cannot read train.parquet" in refused(folder, tmp_path)
 
@@ -261,8 +272,39 @@ def half(tensors, path, metadata):
 cache.save_file = half
 load({str(folder)!r}, pathlib.Path({str(tmp_path)!r}))"""
     assert subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=False).returncode == -9
-    assert not list((tmp_path / "cache").glob("[!.]*"))
-    assert "decoded again" not in load(str(folder), tmp_path).source
+    (left,) = (tmp_path / "cache").iterdir()
+    assert [path.stat().st_size for path in left.glob("*.safetensors")] == [300]
+    alive = tmp_path / "cache/.writing-alive"
+    alive.mkdir()
+    with FileLock(alive / "lock"):  # somebody else is at work there
+        assert "decoded again" not in load(str(folder), tmp_path).source
+    assert not left.exists() and (alive / "lock").exists(), "what the dead left is deleted, and nothing else"
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_caches_of_earlier_states_are_deleted(tmp_path):
+    folder, pixels = parquet_folder(tmp_path / "mine")
+    other, _ = parquet_folder(tmp_path / "elsewhere/mine")
+    old, kept = load(str(folder), tmp_path), load(str(other), tmp_path)
+    before = set((tmp_path / "cache").iterdir())
+    write_parquet(folder / "test.parquet", [png(p) for p in pixels[:3]], [0, 1, 2])
+    new = load(str(folder), tmp_path)
+    after = set((tmp_path / "cache").iterdir())
+    assert len(before) == len(after) == 2 and len(before & after) == 1, "one of two states, and the other folder's"
+    assert torch.equal(old.train.images, new.train.images), "images that were mapped stay"
+    assert kept.fingerprint == load(str(other), tmp_path, lambda *call: pytest.fail("decoded again")).fingerprint
+
+
+def test_caches_written_before_they_named_their_owner_are_read(tmp_path):
+    folder, _ = parquet_folder(tmp_path / "mine")
+    mark = load(str(folder), tmp_path).fingerprint
+    (cache,) = (tmp_path / "cache").iterdir()
+    with safe_open(cache, framework="np") as file:
+        card, tensors = json.loads(file.metadata()["card"]), load_file(cache)
+    assert card.pop("owner") == str(folder)
+    cache.write_bytes(save(tensors, metadata={"card": json.dumps(card)}))
+    again = load(str(folder), tmp_path, lambda *call: pytest.fail("decoded again"))
+    assert again.fingerprint == mark and "damaged" not in again.source
 
 
 def test_hold_out_is_stratified_disjoint_and_repeatable():
