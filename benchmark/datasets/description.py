@@ -51,7 +51,7 @@ def describe(folder: Path) -> Description:
         return Description(_checked_name(said["name"], f"{path}, name"), like, flip, size)
     name = folder.name or "dataset"
     name = f"{name}-folder" if name in KNOWN else name
-    return Description(_checked_name(name, f"{folder}; {path} may give it another name"), like, flip, size)
+    return Description(_checked_name(name, f"{folder}; `name` in its {FILE} goes first"), like, flip, size)
 
 
 def _read(path: Path) -> dict[Any, Any]:

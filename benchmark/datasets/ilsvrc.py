@@ -156,8 +156,9 @@ def _of_kaggle(solution: Path) -> Mapping[str, str]:
                 line += 1
                 labels[f"{row['ImageId']}.JPEG"] = row["PredictionString"].split()[0]
     except _DAMAGED as error:
+        reason = f": {error}" if isinstance(error, OSError | ValueError | csv.Error) else ""
         raise BenchmarkError(
-            f"{solution} line {line} has no image and label: {' '.join(str(error).split())}",
+            f"{solution} line {line} has no image and label{reason}",
             where=str(solution),
             next=cure,
         ) from error

@@ -27,6 +27,8 @@ from pictures import (
     write_parquet,
 )
 
+REPOSITORY = Path(__file__).parents[2]
+
 
 def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "benchmark.data", *words], cwd=folder, capture_output=True, text=True,
@@ -55,6 +57,47 @@ def test_list_shows_every_known_dataset_whole(tmp_path: Path) -> None:
     assert "no; download 163 MiB" in done.stdout and "to be asked for at image-net.org" in done.stdout
 
 
+def test_list_says_below_the_table_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tiny-imagenet-200/train").mkdir(parents=True)
+    status, text = here(capsys, "list", f"data_root={tmp_path}")
+    lines = text.splitlines()
+    (row,) = [line for line in lines if line.startswith("  tinyimagenet ")]
+    (below,) = [line for line in lines if line.startswith("tinyimagenet: ")]
+    assert status == 0 and row.rstrip().endswith("see below") and "tinyimagenet is not complete" in below
+    assert any(line.startswith("  imageyellow@ilsvrc ") for line in lines), "the others are listed all the same"
+
+
+def test_names_that_are_no_text_are_printed_all_the_same(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "bugs")
+    for split in ("train", "test"):
+        (folder / split / "ant").rename(folder / split / os.fsdecode(b"caf\xe9"))
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-m", "benchmark.data", "doctor", "bugs"], cwd=tmp_path, capture_output=True,
+                          check=False, env=environment)  # fmt: skip
+    assert done.returncode == 0 and b"2 classes: bee, caf\\udce9" in done.stdout, done.stderr
+    script = "from benchmark import cli; cli.launch(lambda asked: print('4\xd74'), 'report')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=REPOSITORY, check=False,
+                          env=environment)  # fmt: skip
+    assert b"4\\xd74" in done.stdout, done.stderr
+
+
+def test_sigterm_while_writing_leaves_nothing_behind(tmp_path: Path) -> None:
+    class_folders(tmp_path / "bugs")
+    script = """import os, signal
+from benchmark import data
+from benchmark.datasets import cache
+def killed(tensors, path, metadata):
+    path.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGTERM)
+cache.save_file = killed
+data.main(["prepare", "bugs"])"""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False,
+                          env=environment)  # fmt: skip
+    assert done.returncode == cli.STOPPED and "Traceback" not in done.stderr, done.stderr
+    assert list((tmp_path / "data/cache").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -65,6 +108,8 @@ def test_list_shows_every_known_dataset_whole(tmp_path: Path) -> None:
         (["doctor", "cifar11"], "Did you mean 'cifar10'?"),
         (["doctor", "./nothing"], "there is no folder"),
         (["prepare", "imagenette@fastai-v2"], "only imagenette@ilsvrc"),
+        (["prepare", "digits", "dataroot=x"], "'dataroot=x' is no setting: data_root=PATH is the only one"),
+        (["list", "data_root=~nobody-of-this-name/x"], "is not a path"),
     ],
 )
 def test_wrong_requests_end_in_2_and_one_message(words: list[str], said: str, tmp_path, monkeypatch, capsys) -> None:

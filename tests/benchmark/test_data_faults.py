@@ -109,7 +109,7 @@ def test_like_must_be_a_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["cifar10@x", "new\nline", "a" * 61, "imagenette@ilsvrc"])
 def test_a_folder_is_called_like_its_name_only_if_that_can_be_a_name(name: str, tmp_path: Path) -> None:
     folder = class_folders(tmp_path / name)
-    assert str(folder / "dataset.yaml") in refused(folder, tmp_path)
+    assert "`name` in its dataset.yaml goes first" in refused(folder, tmp_path)
     (folder / "dataset.yaml").write_text("name: bugs\n")
     assert load(str(folder), tmp_path).name == "bugs"
 
