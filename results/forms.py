@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from results.cross import Cross
-from results.lines import MISSING, Entry, Line
+from results.lines import MISSING, Entry, Line, Notes
 from results.ranking import BEST, SECOND
 
 _WORDS = {"Method", "Published"}  # columns of words, set to the left; they are broken where a terminal is narrow
@@ -34,7 +34,7 @@ class Table:
     columns: Sequence[str]
     rows: list[list[str]] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
     ranks: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def without(self, *columns: str) -> None:
@@ -42,12 +42,6 @@ class Table:
         kept = [place for place, name in enumerate(self.columns) if name not in columns]
         self.columns = [self.columns[place] for place in kept]
         self.rows = [[row[place] for place in kept] for row in self.rows]
-
-    def note(self, text: str) -> int:
-        """The number under which `text` stands below the table."""
-        if text not in self.notes:
-            self.notes.append(text)
-        return self.notes.index(text) + 1
 
 
 def cross_table(cross: Cross) -> Table:

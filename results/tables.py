@@ -90,12 +90,12 @@ def _in_words(ipcs: Set[Hashable]) -> list[str]:
 
 def _accuracy(row: Cell, doubt: str, table: Table) -> str:
     if not row["sets"]:
-        return f"{row['status']} ({table.note(row['message'])})" if row["message"] else str(row["status"])
+        return f"{row['status']} ({table.notes.number(row['message'])})" if row["message"] else str(row["status"])
     parts = [spread(row["accuracy"], row["sd"], row["sd_networks"])]
     if row["missing"]:
         parts.append(f"[{row['sets']}/{row['expected']}]")
     if row["message"]:
-        parts.append(f"({table.note(row['message'])})")
+        parts.append(f"({table.notes.number(row['message'])})")
     return " ".join(filter(None, [*parts, doubt]))
 
 
@@ -110,11 +110,11 @@ def _published(row: Cell, table: Table) -> str:
     printed = _printed(entry)
     if others := also(entry):
         twice = "; ".join(f"{_printed(other)} in {other.cited}" for other in others)
-        printed += f" ({table.note(f'from {entry.cited}; {twice}')})"
+        printed += f" ({table.notes.number(f'from {entry.cited}; {twice}')})"
     if not row["sets"]:
         return printed
     found = compare(row, entry)
-    verdict = found.mark or f"≠{table.note('; '.join(found.mismatches))}"
+    verdict = found.mark or f"≠{table.notes.number('; '.join(found.mismatches))}"
     return f"{printed} ({difference(found.difference)} {verdict})"
 
 

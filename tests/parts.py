@@ -12,23 +12,6 @@ from benchmark.compute import Compute
 from benchmark.datasets import Split
 
 CPU = Compute(torch.device("cpu"), "fp32", threads=1, chunk=16)
-NARROW = (  # every family of networks beside ConvNet in each norm, narrow
-    "mlp",
-    "lenet",
-    "alexnet-w8",
-    "alexnet-bn-w8",
-    "alexnet-in-w8",
-    "vgg11-w4",
-    "vgg11-bn-w4",
-    "vgg11-none-w4",
-    "resnet10-w4",
-    "resnet10-bn-w4",
-    "resnet10-w4-ap",
-    "resnet18-w4",
-    "resnet18-bn-w4",
-    "resnet18-bn-w4-ap",
-    "densenet121-g2-bn",
-)
 
 
 def make_images(classes: int, each: int, shape: tuple[int, int, int], seed: int = 0) -> Split:

@@ -6,26 +6,14 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from network_parts import DIGITS, NARROW, make, some_images
 
 from benchmark import networks, seeds
 from benchmark.datasets import Constants
 from benchmark.errors import BenchmarkError
-from benchmark.networks import Network
 from benchmark.problem import Normaliser
 from benchmark.training import Recipe, Training
-from parts import CPU, NARROW
-
-DIGITS = (1, 8, 8)
-
-
-def make(name: str, shape: tuple[int, int, int]) -> Network:
-    return networks.build(name, shape, 10, torch.Generator().manual_seed(0))
-
-
-def some_images(count: int, shape: tuple[int, int, int]) -> Tensor:
-    return torch.randn(count, *shape, generator=torch.Generator().manual_seed(9))
-
+from parts import CPU
 
 # --- names ------------------------------------------------------------------------------------------------------------
 

@@ -8,26 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision.models
+from network_parts import CIFAR, EVERY_OPTION, MNIST, NARROW, make, seeded, some_images
 from torch import Tensor, nn
 
-from benchmark import networks
-from benchmark.networks.base import FanOutConv2d, Network
-from parts import NARROW
-
-CIFAR, MNIST = (3, 32, 32), (1, 28, 28)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def make(name: str, shape: tuple[int, int, int] = CIFAR, classes: int = 10, seed: int = 0) -> Network:
-    return networks.build(name, shape, classes, seeded(seed))
-
-
-def some_images(count: int, shape: tuple[int, int, int] = CIFAR, seed: int = 9) -> Tensor:
-    return torch.randn(count, *shape, generator=seeded(seed))
-
+from benchmark.networks.base import FanOutConv2d
 
 # --- sizes: METHODS.md 3.2 and 3.3, METHODS-2.md 8 --------------------------------------------------------------------
 
@@ -99,7 +83,7 @@ def test_stages_have_these_sides(name, side, sides):
 # --- what a network computes ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NARROW)
+@pytest.mark.parametrize("name", [*EVERY_OPTION, *NARROW])
 def test_stages_embedding_and_logits_agree(name):
     network, images = make(name), some_images(4)
     with torch.no_grad():
@@ -113,7 +97,7 @@ def test_stages_embedding_and_logits_agree(name):
         assert all(torch.equal(*pair) for pair in zip(stages, kept, strict=True))  # no block overwrote its input
 
 
-@pytest.mark.parametrize("name", NARROW)
+@pytest.mark.parametrize("name", [*EVERY_OPTION, *NARROW])
 def test_depends_on_batch_tells_the_truth(name):
     network, images = make(name), some_images(4)
     with torch.no_grad():
@@ -122,8 +106,9 @@ def test_depends_on_batch_tells_the_truth(name):
     assert network.depends_on_batch == ("-bn" in name)
 
 
-@pytest.mark.parametrize("name", NARROW)
+@pytest.mark.parametrize("name", [*EVERY_OPTION, *NARROW])
 def test_gradients_can_be_differentiated_again(name):
+    """Gradient matching needs it, and in-place activations could break it."""
     network, images = make(name), some_images(3).requires_grad_()
     loss = F.cross_entropy(network(images), torch.tensor([0, 1, 2]))
     gradients = torch.autograd.grad(loss, list(network.parameters()), create_graph=True)
