@@ -7,10 +7,11 @@ import math
 import re
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -24,34 +25,44 @@ UNITS = ("raw", "normalised", "bytes", "whitened")  # as benchmark.released.unit
 
 
 @dataclass
-class RunConfig:
-    """conf/run.yaml after composition; `conf/` says what each name means and holds every default."""
+class Scoring(ABC):
+    """What every command that evaluates sets is asked for. `conf/` has the meaning and the default of each name."""
 
-    methods: list[str]
     variants: list[str]
-    datasets: list[str]
-    ipcs: list[int]
-    architectures: list[str]
     eval_architectures: list[str]
     protocols: list[str]
     seeds: list[int]
     controls: list[str]
     preset: str
     fraction: float
-    seconds: float | None
     networks: int
-    pool_seed: int
     validation: float
     precision: str
     device: str
     threads: int | None
     workers: int | None
-    launcher: str
     retry: str | None
     dry_run: bool
     checkpoint_seconds: float
     data_root: str
     out: str
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+
+
+@dataclass
+class RunConfig(Scoring):
+    """conf/run.yaml after composition."""
+
+    methods: list[str]
+    datasets: list[str]
+    ipcs: list[int]
+    architectures: list[str]
+    seconds: float | None
+    pool_seed: int
+    launcher: str
     method: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -94,8 +105,8 @@ class RunConfig:
 
 
 @dataclass
-class EvaluateConfig:
-    """conf/evaluate.yaml after composition; see there. Names that run.yaml has mean the same."""
+class EvaluateConfig(Scoring):
+    """conf/evaluate.yaml after composition. Names that run.yaml has mean the same."""
 
     set: Any  # a path, or a list of them
     dataset: str | None
@@ -107,24 +118,6 @@ class EvaluateConfig:
     std: list[float] | None
     entries: list[int] | None
     quantise: str | None
-    eval_architectures: list[str]
-    protocols: list[str]
-    seeds: list[int]
-    controls: list[str]
-    preset: str
-    fraction: float
-    variants: list[str]
-    networks: int
-    validation: float
-    precision: str
-    device: str
-    threads: int | None
-    workers: int | None
-    retry: str | None
-    dry_run: bool
-    checkpoint_seconds: float
-    data_root: str
-    out: str
 
     @property
     def paths(self) -> list[Path]:
@@ -132,10 +125,10 @@ class EvaluateConfig:
 
     def run_config(self, dataset: str = "", ipc: int = 1, sets: int = 1) -> RunConfig:
         """The run of controls beside `sets` sets of so many images a class."""
-        shared = {spec.name for spec in fields(RunConfig)} & {spec.name for spec in fields(self)} - {"method"}
+        shared = {spec.name: getattr(self, spec.name) for spec in fields(Scoring)}
         seeds = list(dict.fromkeys([*range(sets), *self.seeds]))
         return RunConfig(
-            **{name: getattr(self, name) for name in shared} | {"seeds": seeds, "variants": []},
+            **shared | {"seeds": seeds, "variants": []},
             methods=["a set made elsewhere"], datasets=[dataset], ipcs=[ipc], architectures=["auto"],
             seconds=None, pool_seed=0, launcher="local",
         )  # fmt: skip
@@ -158,14 +151,7 @@ class EvaluateConfig:
         self.run_config().check()
 
 
-class _Checked(Protocol):
-    out: str
-    data_root: str
-
-    def check(self) -> None: ...
-
-
-Schema = TypeVar("Schema", bound=_Checked)
+Schema = TypeVar("Schema", bound=Scoring)
 
 
 def register() -> None:
@@ -204,7 +190,7 @@ def parse(config: DictConfig) -> RunConfig:
 
 def parse_as(schema: type[Schema], config: DictConfig) -> Schema:
     """`parse` for any command's schema."""
-    types = {spec.name: spec.type for spec in fields(schema)}  # type: ignore[arg-type]
+    types = {spec.name: spec.type for spec in fields(schema)}
     values = {name: config[name] for name in types}
     for name in config:
         if name not in values:

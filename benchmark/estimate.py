@@ -2,8 +2,8 @@
 
 Every kind of task is built with its own parts on blank images, and steps are timed on the device that will be used.
 A condensing step is probed with one class first, then with two or as many as should take PATIENCE seconds, or all.
-From there seconds grow with the classes (what a step costs besides is small beside PATIENCE), and memory along the last
-two sizes, up to as many classes as are forwarded at once.
+From there seconds and memory grow along the last two sizes (a step may also cost what no class adds to, as training a
+network does), memory up to as many classes as are forwarded at once.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class Prober:
             classes = _next_size(classes, measured[-1][2], outline.num_classes)
         if not measured:
             return Probe(asdict(config).get("iterations", 0), math.nan, math.nan, math.nan, disk, note)
-        size, steps, seconds, fixed, _ = measured[-1]
+        size, steps, _, fixed, _ = measured[-1]
         scale = outline.num_classes / size
         each = asked["ipc"] * task["label"]["factor"] ** 2
         memory = _memory(
@@ -183,7 +183,8 @@ class Prober:
             outline.num_classes if depends else self.compute.classes_at_once(each, outline.image_shape[1:]),
             _COPIES * 4 * math.prod(outline.image_shape) * (each + getattr(config, "batch_real", 0)),
         )
-        return Probe(steps, seconds * scale, fixed * scale, self._peak(outline, memory, 0), disk, note)
+        step = _seconds([(row[0], row[2]) for row in measured], outline.num_classes)
+        return Probe(steps, step, fixed * scale, self._peak(outline, memory, 0), disk, note)
 
     def _peak(self, outline: Outline, grown: float, on_device: int) -> float:
         """Peak bytes of a task: what the process has anyway, what a few steps added, and the images."""
@@ -285,6 +286,16 @@ def _next_size(classes: int, seconds: float, most: int) -> int:
     if classes == most or (classes > 1 and seconds >= PATIENCE):
         return 0
     return min(most, max(2 * classes, int(classes * PATIENCE / max(seconds, 1e-3))))
+
+
+def _seconds(measured: Sequence[tuple[int, float]], classes: int) -> float:
+    """Seconds at `classes`, from rows (classes, seconds) of growing size: a line, no steeper than in proportion."""
+    last, seconds = measured[-1]
+    if len(measured) == 1:
+        return seconds * classes / last
+    before, less = measured[-2]
+    each = min(max(0.0, (seconds - less) / (last - before)), seconds / last)
+    return seconds + (classes - last) * each
 
 
 def _memory(measured: Sequence[tuple[int, float]], classes: int, at_once: int, images: float) -> float:

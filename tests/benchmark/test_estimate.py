@@ -138,6 +138,19 @@ def test_memory_grows_with_the_classes_that_are_forwarded_at_once(measured, at_o
     assert estimating._memory(measured, 10, at_once, 1e3) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [([(2, 1.0)], 5.0),  # one size: in proportion
+     ([(1, 1.0), (2, 2.0)], 10.0),
+     ([(1, 3.0), (2, 3.1)], 3.9),  # three seconds that no class adds to, IDM's training of networks, say
+     ([(1, 3.0), (2, 2.9)], 2.9),  # noise: no less than was seen
+     ([(1, 0.1), (2, 3.0)], 15.0),  # a first size that was too fast: no more than in proportion
+     ([(4, 1.0), (10, 2.0)], 2.0)],
+)  # fmt: skip
+def test_seconds_grow_with_the_classes_beside_what_a_step_costs_anyway(measured, expected) -> None:
+    assert estimating._seconds(measured, 10) == pytest.approx(expected)
+
+
 def test_sizes_grow_until_a_step_takes_long_enough() -> None:
     assert estimating._next_size(2, 0.0001, 10) == 10 and estimating._next_size(2, 0.05, 100) == 10
     assert estimating._next_size(8, 0.2, 100) == 16 and estimating._next_size(8, 0.3, 100) == 0
