@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmark.problem import ConcreteProblem
-from methods import registry
+from methods import idm, registry
 from methods.idm import IDMConfig, ImprovedDistributionMatching
 
 Make = Callable[..., ConcreteProblem]
@@ -48,7 +48,7 @@ class ByHand:
         if len(self.queue) == CONFIG.queue:
             self.queue.pop(0)
         network: Any = self.problem.new_network(index)
-        optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+        optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=idm.DECAY_NET)
         self.queue.append({"network": network, "optimiser": optimiser, "right": 0, "seen": 0})
 
     def iterate(self, it: int) -> float:
@@ -89,7 +89,13 @@ class ByHand:
             one["seen"] += len(labels)
 
 
-def test_it_is_the_algorithm_of_the_paper(make_problem: Make) -> None:
+def test_networks_learn_with_the_constants_of_the_code() -> None:
+    assert (idm.LR_NET, idm.MOMENTUM_NET, idm.DECAY_NET, idm.FIRST, idm.TRAINED) == (0.01, 0.9, 5e-4, 3, 2)
+
+
+@pytest.mark.parametrize("decay", [5e-4, 5.0])  # the second so strong that few steps show it
+def test_it_is_the_algorithm_of_the_paper(decay: float, make_problem: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idm, "DECAY_NET", decay)
     problem = make_problem()
     method = ImprovedDistributionMatching(problem, CONFIG)
     hand = ByHand(problem, method.images)
