@@ -87,5 +87,11 @@ def _composition(error: Exception) -> BenchmarkError:
     preset = re.search(r"Could not find 'preset/([^']+)'", text)
     if preset:
         return BenchmarkError(f"no preset '{preset[1]}'.", where=f"preset={preset[1]}", next="known: paper, quick")
+    if any(word.startswith("method=") for word in sys.argv):
+        return BenchmarkError(
+            "'method' holds settings of methods",
+            where="method=…",
+            next="methods=[NAME,…] names what to run; method.NAME.SETTING=VALUE sets something of it",
+        )
     said = f"command line: {' '.join(sys.argv[1:])}"
     return BenchmarkError(text.partition("\n")[0], where=said, next="see --help; quote brackets in zsh")

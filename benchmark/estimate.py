@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmark import datasets, networks, protocols, seeds
 from benchmark.clock import Stopwatch
@@ -204,7 +205,7 @@ class Prober:
         scratch = networks.build(architecture, shape, classes, seeds.generator("scratch")).to(compute.device)
         weights = copy_of(scratch.requires_grad_(False))
         problem = ConcreteProblem(
-            RealImages(split, classes, compute.device),
+            _FewClasses(split, classes, compute.device),
             [TrainedExpert(scratch, weights, weights) for _ in asked["experts"]],
             compute,
             _normaliser(asked, compute),
@@ -251,6 +252,14 @@ class Prober:
         with watch.running():
             accuracy(network, scored, compute, normaliser)
         return seconds, watch.seconds / len(scored), memory.bytes()
+
+
+class _FewClasses(RealImages):
+    """Some classes of a dataset, whose mixed batches are nevertheless as large as those of all: drawn with repetition."""
+
+    def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        chosen = torch.randint(len(self.labels), (n,), generator=generator)
+        return self._take(chosen), self.labels[chosen.to(self.labels.device)]
 
 
 class _Growth:

@@ -62,6 +62,7 @@ WRONG = {
     "control": (["controls=[randm]"], ["Did you mean 'random'?"]),
     "setting": (["netwoks=1"], ["Did you mean 'networks'?"]),
     "setting of a method": (["method.dm.iteration=3"], ["Did you mean 'iterations'?", "method.dm.iteration"]),
+    "methods in the singular": (["method=[dm]"], ["'method' holds settings", "methods=[NAME"]),
     "type": (["networks=two"], ["networks", "int", "two"]),
     "no list": (["methods=dm"], ["methods", "list", "dm"]),
     "type in a list": (["ipcs=[ten]"], ["ipcs", "int"]),

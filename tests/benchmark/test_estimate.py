@@ -18,6 +18,7 @@ from benchmark import estimate as estimating
 from benchmark.compute import Compute
 from benchmark.datasets import outline
 from benchmark.estimate import Line, estimate
+from parts import make_images
 from results.records import KINDS
 from results.store import Store
 
@@ -149,6 +150,12 @@ def test_memory_grows_with_the_classes_that_are_forwarded_at_once(measured, at_o
 )  # fmt: skip
 def test_seconds_grow_with_the_classes_beside_what_a_step_costs_anyway(measured, expected) -> None:
     assert estimating._seconds(measured, 10) == pytest.approx(expected)
+
+
+def test_a_few_small_classes_still_fill_a_mixed_batch() -> None:
+    some = estimating._FewClasses(make_images(2, 5, (3, 8, 8)), 2, CPU.device)
+    images, labels = some.batch(256, torch.Generator().manual_seed(0))
+    assert images.shape == (256, 3, 8, 8) and set(labels.tolist()) == {0, 1}
 
 
 def test_sizes_grow_until_a_step_takes_long_enough() -> None:
