@@ -255,7 +255,7 @@ class Prober:
 
 
 class _FewClasses(RealImages):
-    """Some classes of a dataset, whose mixed batches are nevertheless as large as those of all: drawn with repetition."""
+    """Some classes of a dataset, whose mixed batches are as large as those of all classes: drawn with repetition."""
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(self.labels), (n,), generator=generator)

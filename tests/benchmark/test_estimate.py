@@ -111,14 +111,14 @@ def test_a_network_that_cannot_train_on_one_image_is_probed_with_two(tmp_path: P
 
 def test_running_out_of_memory_is_an_answer(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    real = estimating.RealImages
+    real = estimating._FewClasses
 
     def too_large(split, classes: int, device):
         if classes > 4:
             raise torch.OutOfMemoryError("no more")
         return real(split, classes, device)
 
-    monkeypatch.setattr(estimating, "RealImages", too_large)
+    monkeypatch.setattr(estimating, "_FewClasses", too_large)
     built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
     lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
     (condense,) = [line for line in lines if line.kind == "condense"]
