@@ -109,17 +109,17 @@ def _prepare(names: Sequence[str], root: Path, console: Console) -> int:
     for name in names:
         with Reading(console) as reading:
             found = datasets.prepare(name, root, reading)
-        console.print(_described(found), highlight=False, markup=False)
+        console.print(_described(found, root), highlight=False, markup=False)
     return cli.DONE
 
 
-def _described(found: Dataset) -> str:
+def _described(found: Dataset, root: Path) -> str:
     """A dataset's card, as it lies in memory."""
     shape = "×".join(map(str, found.image_shape))
     constants = "; ".join(f"{word} {' '.join(f'{value:.4f}' for value in values)}" for word, values in
                           (("mean", found.constants.mean), ("std", found.constants.std)))  # fmt: skip
     card = KNOWN.get(found.reference)
-    unsure = named.doubt(card, len(found.train)) if card and found.like is None else ""
+    unsure = named.doubt(found.reference, root, len(found.train)) if card and found.like is None else ""
     whose = f" ({card.statistics})" if card else " (computed)"
     return "\n".join([
         f"{found.name}: ready",

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from benchmark.datasets import ilsvrc, load
+from benchmark.datasets import ilsvrc_lists, load
 from benchmark.datasets.known import KNOWN, each
 from benchmark.errors import BenchmarkError
 
@@ -156,10 +156,9 @@ def devkit(folder: Path, labels: dict[str, str]) -> None:
 
     (folder / "ILSVRC2012_devkit_t12/data").mkdir(parents=True)
     wnids = sorted(set(labels.values()))
-    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("gloss", "O"), ("num_children", "O")]
-    rows = [(k, wnid, "a thing", "", 0) for k, wnid in enumerate(wnids, start=1)] + [
-        (1001, "n00001740", "entity", "", 9)
-    ]
+    kind = [(name, "O") for name in ("ILSVRC2012_ID", "WNID", "words", "gloss", "num_children", "num_train_images")]
+    leaves = [(k, wnid, "a thing", "", 0, 2) for k, wnid in enumerate(wnids, start=1)]
+    rows = [*leaves, (1001, "n00001740", "entity", "", 9, 0)]
     savemat(folder / "ILSVRC2012_devkit_t12/data/meta.mat", {"synsets": np.array(rows, dtype=kind)})
     truth = "".join(f"{wnids.index(labels[name]) + 1}\n" for name in sorted(labels))
     (folder / "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt").write_text(truth)
@@ -178,6 +177,9 @@ def ilsvrc_folder(root: Path, layout: str) -> dict[str, list[bytes]]:
     if layout == "kaggle":
         rows = [f"{Path(name).stem},{wnid} 85 1 499 272 {wnid} 3 4 5 6 " for name, wnid in reversed(labels.items())]
         (base / "LOC_val_solution.csv").write_text("\n".join(["ImageId,PredictionString", *rows]))
+        (listed := base / "ILSVRC/ImageSets/CLS-LOC/train_cls.txt").parent.mkdir(parents=True)
+        files = [f"{wnid}/{wnid}_{i}" for wnid, pictures in made.items() for i in range(len(pictures))]
+        listed.write_text("".join(f"{file} {place}\n" for place, file in enumerate(files, start=1)))
     if layout == "devkit":
         devkit(base, labels)
     return made
@@ -186,7 +188,8 @@ def ilsvrc_folder(root: Path, layout: str) -> dict[str, list[bytes]]:
 def small_subset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let imagenette have three classes of two images in each split."""
     small_card(monkeypatch, "imagenette", 2, 2, classes=SUBSET)
-    monkeypatch.setattr(ilsvrc, "VALIDATION", len(validation_pictures()[0]))
+    monkeypatch.setattr(ilsvrc_lists, "VALIDATION", len(validation_pictures()[0]))
+    monkeypatch.setattr(ilsvrc_lists, "TRAINING", 8)
 
 
 # --- a web server -----------------------------------------------------------------------------------------------------

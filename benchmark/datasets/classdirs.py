@@ -93,13 +93,17 @@ class ClassFolders:
 
 @dataclass(frozen=True)
 class ClassFiles:
-    """The image files of a known dataset by class, already counted; methods as `base.Source`."""
+    """The image files of a known dataset by class, already counted; methods as `base.Source`.
+
+    counted_by: the list beside them that says how many training images there are, where the dataset's card does not.
+    """
 
     kind: str
     folder: Path
     train: Classes
     test: Classes
     side: int | None = None
+    counted_by: Path | None = None
 
     def files(self) -> list[Path]:
         """All image files, those of the training split first."""

@@ -68,7 +68,7 @@ def _known(key: str, root: Path, progress: Progress | None) -> Iterator[Finding]
     if not wrong:
         counts = f"{len(content.train):,} training and {len(content.test):,} test images"
         yield Finding(True, f"{counts}, {len(content.classes)} classes in their order, as the card says")
-        if unsure := doubt(card, len(content.train)):
+        if unsure := doubt(key, root, len(content.train)):
             yield Finding(True, unsure)
         yield _fingerprint(mark, card.fingerprint, lossy=card.lossy)
     if kept and source is not None:

@@ -6,31 +6,24 @@
         ILSVRC2012_devkit_t12/data/…                                                  the development kit
     imagenet/ILSVRC2012_img_train.tar, …_img_val.tar, …_devkit_t12.tar.gz             unpacked where needed
 
-Everything the ten classes do not need is left alone.
+How many training images each class must have is read in meta.mat of the development kit, or in ImageSets/CLS-LOC/
+train_cls.txt of Kaggle's layout. Everything the ten classes do not need is left alone.
 """
 
 from __future__ import annotations
 
-import csv
-import struct
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from benchmark.datasets import tars
 from benchmark.datasets.base import Finding, Progress
 from benchmark.datasets.classdirs import Classes, ClassFiles, images_of, lacking
+from benchmark.datasets.ilsvrc_lists import DEVKIT, counts_of_training, labels_of_validation
 from benchmark.datasets.known import KNOWN, Counts, name_of
 from benchmark.errors import BenchmarkError
 
 FOLDERS = ("imagenet", "ILSVRC2012", "ILSVRC")  # where it may lie under data_root
 _SPLITS = ("", "Data/CLS-LOC", "ILSVRC/Data/CLS-LOC")  # where train and val may lie in that
-_DEVKIT = "ILSVRC2012_devkit_t12"
-VALIDATION = 50_000  # images, of all classes
-
-# What the readers of the two lists of labels let out for damaged ones.
-_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, csv.Error, zlib.error, struct.error)
 
 
 def find(name: str, data_root: Path) -> ClassFiles | None:
@@ -46,9 +39,11 @@ def find(name: str, data_root: Path) -> ClassFiles | None:
     base, inner = found
     train = {wnid: _class_folder(inner / "train" / wnid, name) for wnid in card.classes}
     test = _validation(base, inner / "val", name, card.classes)
-    _counted(train, card.train, inner / "train", name)
-    _counted(test, card.test, inner / "val", name)
-    return ClassFiles(f"ILSVRC-2012 in {inner}", inner, train, test, card.image_shape[1])
+    listed = counts_of_training(base, card.classes)
+    _counted(train, listed.counts if listed else card.train, inner / "train", name)
+    _counted(test, card.test, inner / "val", name, ": perhaps another split, as fast.ai's imagenette2?")
+    counted_by = listed.path if listed else None
+    return ClassFiles(f"ILSVRC-2012 in {inner}", inner, train, test, card.image_shape[1], counted_by)
 
 
 def fetch(name: str, data_root: Path, progress: Progress | None = None) -> None:
@@ -123,7 +118,7 @@ def _validation(base: Path, val: Path, name: str, classes: tuple[str, ...]) -> C
         raise BenchmarkError(
             f"the images in {val} are not sorted into class folders, and no list says what they show",
             where=str(val),
-            next=f"put LOC_val_solution.csv (Kaggle) or {_DEVKIT} (image-net.org) into {base}",
+            next=f"put LOC_val_solution.csv (Kaggle) or {DEVKIT} (image-net.org) into {base}",
         )
     there = {path.name for path in val.iterdir()}
     found: dict[str, list[Path]] = {wnid: [] for wnid in classes}
@@ -134,72 +129,13 @@ def _validation(base: Path, val: Path, name: str, classes: tuple[str, ...]) -> C
     return found
 
 
-def labels_of_validation(base: Path) -> Mapping[str, str] | None:
-    """File name to WordNet id of the 50,000 validation images, or None when no list is in `base`."""
-    for solution in (base / "LOC_val_solution.csv", base / "ILSVRC" / "LOC_val_solution.csv"):
-        if solution.is_file():
-            return _of_kaggle(solution)
-    kit = base / _DEVKIT / "data"
-    if (kit / "meta.mat").is_file():
-        return _of_devkit(kit)
-    return None
-
-
-def _of_kaggle(solution: Path) -> Mapping[str, str]:
-    """Kaggle's list: a line for each image, its label the first word of the second column."""
-    labels: dict[str, str] = {}
-    cure = f"download it again from Kaggle: columns ImageId and PredictionString, {VALIDATION:,} rows"
-    line = 1
-    try:
-        with solution.open(newline="", encoding="utf-8-sig") as file:  # Excel puts a mark before the header
-            for row in csv.DictReader(file):
-                line += 1
-                labels[f"{row['ImageId']}.JPEG"] = row["PredictionString"].split()[0]
-    except _DAMAGED as error:
-        reason = f": {error}" if isinstance(error, OSError | ValueError | csv.Error) else ""
-        raise BenchmarkError(
-            f"{solution} line {line} has no image and label{reason}",
-            where=str(solution),
-            next=cure,
-        ) from error
-    return _all(labels, solution, cure)
-
-
-def _of_devkit(kit: Path) -> Mapping[str, str]:
-    """The development kit: line k of the ground truth is the ILSVRC id of validation image k."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    meta, truth = kit / "meta.mat", kit / "ILSVRC2012_validation_ground_truth.txt"
-    cure, reading = f"unpack {_DEVKIT}.tar.gz again", meta
-    try:
-        synsets: Any = loadmat(meta, squeeze_me=True)["synsets"].reshape(-1)
-        wnids = {int(entry["ILSVRC2012_ID"]): str(entry["WNID"]) for entry in synsets}
-        reading = truth
-        shown = [wnids[int(word)] for word in truth.read_text(encoding="utf-8").split()]
-    except (*_DAMAGED, MatReadError) as error:
-        reason = f"there is no {error} in it" if isinstance(error, KeyError) else " ".join(str(error).split())
-        reason = f"class {error} is not in meta.mat" if reading == truth and isinstance(error, KeyError) else reason
-        raise BenchmarkError(f"cannot read {reading}: {reason}", where=str(kit), next=cure) from error
-    return _all({f"ILSVRC2012_val_{place:08d}.JPEG": wnid for place, wnid in enumerate(shown, start=1)}, truth, cure)
-
-
-def _all(labels: Mapping[str, str], listed: Path, cure: str) -> Mapping[str, str]:
-    if len(labels) != VALIDATION:
-        raise BenchmarkError(
-            f"{listed} has labels of {len(labels):,} images, not of {VALIDATION:,}", where=str(listed), next=cure
-        )
-    return labels
-
-
-def _counted(split: Classes, wanted: Counts, folder: Path, name: str) -> None:
+def _counted(split: Classes, wanted: Counts, folder: Path, name: str, hint: str = "") -> None:
     """Raise BenchmarkError for a class with too few or too many images."""
     for (wnid, paths), least, most in zip(split.items(), wanted.least, wanted.most, strict=True):
         if not least <= len(paths) <= most:
             has = str(most) if least == most else f"{least:,} to {most:,}"
-            other = ": perhaps another split, as fast.ai's imagenette2?" if least == most else ""
             raise _wrong(
-                f"{folder / wnid} has {len(paths)} images where the original split has {has}{other}", name, folder
+                f"{folder / wnid} has {len(paths)} images where the original split has {has}{hint}", name, folder
             )
 
 

@@ -72,11 +72,7 @@ def kept_in(key: str, data_root: Path) -> Path:
     plain, owner = known_file(data_root, key), _owner(key, data_root)
     if not owner:
         return plain
-    try:
-        source = reader_of(key).find(key, data_root)
-    except BenchmarkError:
-        source = None
-    if isinstance(source, ClassFiles):
+    if source := _class_files(key, data_root):
         return cache_file(data_root, key, source.folder.resolve(), listing(source.folder, source.files()))
     return next(iter(states_of(owner, plain.parent)), plain)
 
@@ -129,11 +125,24 @@ def check(key: str, content: Content) -> str:
     return mark
 
 
-def doubt(card: Known, images: int) -> str:
-    """What cannot be known of so many training images, in words; "" where the card says how many there are."""
+def doubt(key: str, data_root: Path, images: int) -> str:
+    """Whether so many training images are all, in words; "" where the card says how many there are."""
+    card = KNOWN[key]
     if card.train.exact:
         return ""
+    source = _class_files(key, data_root)
+    if source and source.counted_by:
+        return f"{images:,} training images, as {source.counted_by} lists"
     return f"{images:,} of {card.train} training images: whether the copy is complete has not been verified"
+
+
+def _class_files(key: str, data_root: Path) -> ClassFiles | None:
+    """The image files of a known dataset, where it lies in class folders that are as they must be."""
+    try:
+        source = reader_of(key).find(key, data_root)
+    except BenchmarkError:
+        return None
+    return source if isinstance(source, ClassFiles) else None
 
 
 def differing(card: Known, content: Content, mark: str) -> Iterator[str]:

@@ -77,6 +77,24 @@ def test_a_copy_that_has_grown_is_decoded_again(tmp_path, two_to_four, capsys):
     assert again.fingerprint == found.fingerprint, "the copy may be deleted once it is decoded"
 
 
+@pytest.mark.parametrize("layout", ["kaggle", "devkit"])
+def test_a_copy_is_counted_where_a_list_says_how_many(tmp_path, two_to_four, capsys, layout):
+    """Two images of each class are listed; the card alone would let up to four pass."""
+    ilsvrc_folder(tmp_path, layout)
+    train = next((tmp_path / "imagenet").rglob("train"))
+    with pytest.raises(SystemExit):
+        data.main(["prepare", "imagenette", f"data_root={tmp_path}"])
+    listed = next(path for name in ("train_cls.txt", "meta.mat") for path in (tmp_path / "imagenet").rglob(name))
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"6 training images, as {listed} lists" in said and "verified" not in said
+    assert any(f"as {listed} lists" in finding.what for finding in doctor.examine("imagenette", tmp_path))
+    (train / SUBSET[1] / "more.JPEG").write_bytes(jpeg(noise(130, 150, 3)))
+    shutil.rmtree(tmp_path / "cache")
+    assert f"{train / SUBSET[1]} has 3 images where the original split has 2" in refused("imagenette", tmp_path)
+    listed.write_bytes(listed.read_bytes()[:-30])
+    assert str(listed) in refused("imagenette", tmp_path)
+
+
 def test_what_older_versions_cached_is_read_or_made_again(tmp_path, two_to_four, monkeypatch):
     ilsvrc_folder(tmp_path, "class folders")
     card = KNOWN["imagenette"]
