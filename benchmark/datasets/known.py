@@ -156,6 +156,7 @@ KNOWN: dict[str, Known] = {
         classes=tuple(_FASHION.split(", ")),
         reader=_VISION,
         source="Zalando Research, through torchvision",
+        fingerprint="632842538616f769ddb7065838776402b64bf97bc8dea5b7fd99b53ad96e8f8c",
         download=30_878_645,
     ),
     "svhn": Known(
