@@ -17,10 +17,11 @@ from benchmark import config
 from benchmark.errors import BenchmarkError
 from methods.base import MethodError
 from results.errors import ResultsError
+from slurm.errors import SlurmError
 
 DONE, SOME_FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 130
 _SETTINGS = [*config.RunConfig.__dataclass_fields__, *config.EvaluateConfig.__dataclass_fields__]
-OURS = (BenchmarkError, MethodError, ResultsError)
+OURS = (BenchmarkError, MethodError, ResultsError, SlurmError)
 
 
 def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from benchmark.errors import BenchmarkError, unknown
 
 CONTROLS = ("random", "whole")
-LAUNCHERS = ("local",)
+LAUNCHERS = ("local", "slurm")
 UNITS = ("raw", "normalised", "bytes", "whitened")  # as benchmark.released.units, which loads torch
 
 
@@ -63,6 +63,8 @@ class RunConfig(Scoring):
     seconds: float | None
     pool_seed: int
     launcher: str
+    profile: str | None
+    wait: bool
     method: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -100,6 +102,10 @@ class RunConfig(Scoring):
                 raise unknown("control", control, CONTROLS, where=f"controls=[{control}]")
         if self.launcher not in LAUNCHERS:
             raise unknown("launcher", self.launcher, LAUNCHERS, where=f"launcher={self.launcher}")
+        if self.launcher == "local" and (self.profile is not None or self.wait):
+            raise BenchmarkError(
+                "profile and wait are about launcher=slurm", where="launcher=local", next="add launcher=slurm"
+            )
         if self.retry not in (None, "failed"):
             raise unknown("retry", str(self.retry), ["failed"], where=f"retry={self.retry}")
 
@@ -130,7 +136,7 @@ class EvaluateConfig(Scoring):
         return RunConfig(
             **shared | {"seeds": seeds, "variants": []},
             methods=["a set made elsewhere"], datasets=[dataset], ipcs=[ipc], architectures=["auto"],
-            seconds=None, pool_seed=0, launcher="local",
+            seconds=None, pool_seed=0, launcher="local", profile=None, wait=False,
         )  # fmt: skip
 
     def check(self) -> None:

@@ -19,6 +19,7 @@ from benchmark.works import Work
 
 Progress = Callable[[int, int, dict[str, float]], None]  # steps done, steps in all, losses of the last one
 CHECKPOINT = "checkpoint.safetensors"
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # the last one: a scheduler's time limit is near
 
 
 @dataclass
@@ -38,7 +39,11 @@ class Diverged(Exception):
 
 
 class Interrupted(Exception):
-    """A signal asked the task to stop; its checkpoint is written."""
+    """A signal asked the task to stop; its checkpoint is written, `done` steps are in it."""
+
+    def __init__(self, message: str, done: int) -> None:
+        super().__init__(message)
+        self.done = done
 
 
 @dataclass
@@ -57,8 +62,8 @@ class StopFlag:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM while inside; only possible in a process's main thread."""
-        before = {number: signal.signal(number, self.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Take the signals to stop while inside; only possible in a process's main thread."""
+        before = {number: signal.signal(number, self.handle) for number in STOPS}
         try:
             yield
         finally:
@@ -104,7 +109,7 @@ def turn(
             if done < work.total_steps or stop.signal:
                 save_tree(path, _state(work, compute, done, watch.seconds, losses))
             if stop.signal:
-                raise Interrupted(f"after step {done} of {work.total_steps}")
+                raise Interrupted(f"after step {done} of {work.total_steps}", done)
     finally:
         stop.turning = False
     return Turned(watch.seconds, losses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -16,6 +17,7 @@ import torch
 import torchvision
 
 from benchmark.compute import Compute
+from slurm.snapshot import FACTS as SNAPSHOT
 
 
 def describe(compute: Compute) -> dict[str, Any]:
@@ -49,8 +51,13 @@ def device_name(device: torch.device) -> str:
 
 @lru_cache(maxsize=1)
 def commit() -> dict[str, Any]:
-    """The commit of the checkout that runs and whether it was changed since; nulls when installed without git."""
+    """The commit of the checkout that runs and whether it was changed since; nulls when installed without git.
+
+    A snapshot of a checkout, as queued jobs run, says beside its packages of which commit it is.
+    """
     here = Path(__file__).parent
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads((here.parent / SNAPSHOT).read_text()))
 
     def git(*words: str) -> str | None:
         with contextlib.suppress(OSError, subprocess.SubprocessError):

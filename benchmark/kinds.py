@@ -22,6 +22,7 @@ from benchmark.environment import PeakMemory, describe
 from benchmark.errors import BenchmarkError
 from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
 from benchmark.protocols import WHOLE
+from benchmark.pulse import Pulse
 from benchmark.released.make import remake
 from benchmark.runtime import Outcome, Runtime, worded
 from benchmark.sets import load_set, save_preview, save_set
@@ -176,17 +177,21 @@ class Job:
         )
 
     def turn(self, work: Work, seconds: float = 0.0) -> Turned:
-        return turn(
-            work,
-            self.folder,
-            self.compute,
-            seconds=seconds,
-            progress=self.runtime.progress,
-            stop=self.runtime.stop,
-            checkpoint_seconds=self.runtime.checkpoint_seconds,
-            still_ours=lambda: not self.lock.lost,
-            say=self.log,
-        )
+        pulse = Pulse(self.folder, self.runtime.progress)
+        try:
+            return turn(
+                work,
+                self.folder,
+                self.compute,
+                seconds=seconds,
+                progress=pulse,
+                stop=self.runtime.stop,
+                checkpoint_seconds=self.runtime.checkpoint_seconds,
+                still_ours=lambda: not self.lock.lost,
+                say=self.log,
+            )
+        finally:
+            pulse.end()
 
     def _sweep(self) -> None:
         """Remove what a kill left half-written: hidden files that only the owner of the lock writes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,13 +14,22 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as ready
 from typing import Any
 
-from benchmark.crank import Interrupted, StopFlag
+from benchmark.crank import STOPS, Interrupted, StopFlag
 from benchmark.runtime import Outcome, Runtime
 from benchmark.tasks import execute
 
 Task = Mapping[str, Any]
 OnStep = Callable[[str, int, int, dict[str, float]], None]  # task name, steps done, steps in all, losses
 OnEnd = Callable[[str, Outcome], None]
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal, `number`, stopped the tasks; what each had done is in its checkpoint."""
+
+    def __init__(self, number: int, message: str = "") -> None:
+        super().__init__(message)
+        self.number = number
+
 
 _STOPPED = Outcome("stopped")  # only travels from a worker to the process that told it to stop
 _POLL_SECONDS = 0.2
@@ -39,7 +49,7 @@ def inputs_of(task: Task) -> set[str]:
 
 
 def run_tasks(tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: OnStep, on_end: OnEnd) -> None:
-    """Do all tasks, inputs first, telling of every step and end. Raises KeyboardInterrupt when told to stop."""
+    """Do all tasks, inputs first, telling of every step and end. Raises Stopped when told to stop."""
     if workers == 1:
         _here(tasks, runtime, on_step, on_end)
     else:
@@ -49,10 +59,12 @@ def run_tasks(tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: On
 def _here(tasks: Sequence[Task], runtime: Runtime, on_step: OnStep, on_end: OnEnd) -> None:
     with runtime.stop.listening():
         for task in tasks:
+            if runtime.stop.signal:  # it came between two tasks
+                raise Stopped(runtime.stop.signal)
             try:
                 outcome = execute(task, replace(runtime, progress=partial(on_step, name_of(task))))
-            except Interrupted as error:
-                raise KeyboardInterrupt(f"{name_of(task)} {error}") from error
+            except (Interrupted, KeyboardInterrupt) as error:
+                raise Stopped(runtime.stop.signal, f"{name_of(task)} {error}") from error
             on_end(name_of(task), outcome)
 
 
@@ -86,7 +98,7 @@ class _Pool:
         self.waiting = {task["identity"]: task for task in tasks}
         self.runtime, self.most, self.on_step, self.on_end = replace(runtime, stop=StopFlag()), workers, on_step, on_end
         self.workers: list[_Worker] = []
-        self.stopping = False
+        self.stopping = 0  # the signal that said so
         # Spawned, not forked: a forked child of a process that has used torch's threads can hang.
         self.context = multiprocessing.get_context("spawn")
 
@@ -105,7 +117,7 @@ class _Pool:
             for worker in self.workers:
                 worker.end(_GRACE_SECONDS)
         if self.stopping:
-            raise KeyboardInterrupt
+            raise Stopped(self.stopping)
 
     def _busy(self) -> list[_Worker]:
         return [worker for worker in self.workers if worker.task is not None]
@@ -144,14 +156,16 @@ class _Pool:
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
-        """Pass SIGINT and SIGTERM on to the workers, which checkpoint; a second one kills them."""
+        """Pass signals to stop on to the workers, which checkpoint; a second Ctrl-C or SIGTERM kills them."""
 
         def stop(number: int, frame: object) -> None:
+            again = self.stopping not in (0, signal.SIGUSR2)
             for worker in self.workers:
-                worker.process.kill() if self.stopping else worker.process.terminate()
-            self.stopping = True
+                if worker.process.pid and worker.process.is_alive():
+                    os.kill(worker.process.pid, signal.SIGKILL if again else _passed_on(number))
+            self.stopping = number
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, stop) for number in STOPS}
         try:
             yield
         finally:
@@ -159,10 +173,15 @@ class _Pool:
                 signal.signal(number, handler)
 
 
+def _passed_on(number: int) -> int:
+    """A worker learns of a time limit as such; anything else is a plain wish to stop."""
+    return signal.SIGUSR2 if number == signal.SIGUSR2 else signal.SIGTERM
+
+
 def _serve(pipe: Connection, runtime: Runtime) -> None:
     """A worker's life: do each task that comes, tell of its steps and its end; end when the pipe closes."""
     stop = StopFlag(escalates=False)  # the terminal's Ctrl-C and the other process's signal may both come
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, stop.handle)
     told = 0.0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from benchmark import budget, cli, forecast, plan
+from benchmark import budget, cli, forecast, launch, plan, status
 from benchmark.compute import Compute, choose_compute
 from benchmark.config import RunConfig, parse
 from benchmark.estimate import estimate
@@ -25,8 +25,10 @@ from results.store import Store
 def run(composed: DictConfig) -> int:
     """Carry out one composed configuration; returns the exit status."""
     config = parse(composed)
-    compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers)
     console = Console(soft_wrap=True)
+    if config.launcher == "slurm":
+        return run_queued(config, console)
+    compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers)
     with Reading(console) as reading:
         if config.seconds is None:
             planned = plan.build(config, reading)
@@ -40,11 +42,35 @@ def run(composed: DictConfig) -> int:
     return carry_out(planned, store, config, compute, workers, console)
 
 
+def run_queued(config: RunConfig, console: Console) -> int:
+    """Queue what is to do on a cluster; with `wait`, look on until it is done. Returns the exit status."""
+    asked = launch.check(config)
+    with Reading(console) as reading:
+        planned = plan.build(config, reading)
+    for text in planned.notes:
+        console.print(f"note: {text}", markup=False, highlight=False)
+    if config.dry_run:
+        console.print(launch.foretold(planned.tasks, config, asked), markup=False, highlight=False)
+        return cli.DONE
+    launched = launch.launch(planned.tasks, config, asked)
+    console.print(launch.worded(launched, config.out), markup=False, highlight=False)
+    if config.wait or not (launched.jobs or launched.queued_before):
+        status.look_on(planned.tasks, Path(config.out), console)
+        return finish(planned, Store(Path(config.out)), config, status.unfinished(planned.tasks, config.out), console)
+    return cli.DONE
+
+
 def carry_out(
     planned: plan.Plan, store: Store, config: RunConfig, compute: Compute, workers: int, console: Console
 ) -> int:
     """Do what is planned, print its tables and what failed; returns the exit status."""
-    failures = do_all(planned, config, compute, workers, console)
+    return finish(planned, store, config, do_all(planned, config, compute, workers, console), console)
+
+
+def finish(
+    planned: plan.Plan, store: Store, config: RunConfig, failures: list[tuple[str, Outcome]], console: Console
+) -> int:
+    """Print the tables of what is planned, then what failed; returns the exit status."""
     # A record says how its first run called things; these tables say it as this run was asked.
     found = ((task, store.record(task)) for task in planned.tasks)
     records = [record | {"label": task["label"]} for task, record in found if record is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import traceback
 from collections.abc import Mapping
@@ -63,7 +64,12 @@ def _attempt(task: Mapping[str, Any], runtime: Runtime, store: Store, lock: Task
     try:
         return job.run()
     except (Interrupted, KeyboardInterrupt) as error:
-        store.attempt(task, "interrupted", str(error) or "stopped before its first step")
+        done = error.done if isinstance(error, Interrupted) else 0
+        timed_out = runtime.stop.signal == signal.SIGUSR2
+        if timed_out and _stuck(store.last_attempt(task), done):
+            return job.failed("failed", f"no step was done between two time limits: {done} steps after each")
+        why = str(error) or "stopped before its first step"
+        store.attempt(task, "timed_out" if timed_out else "interrupted", why, steps=done)
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
         return job.failed("out_of_memory", str(error).partition("\n")[0] or "out of memory")
@@ -77,6 +83,11 @@ def _attempt(task: Mapping[str, Any], runtime: Runtime, store: Store, lock: Task
         job.log(traceback.format_exc())
         status = "out_of_memory" if "can't allocate memory" in str(error) else "failed"  # a CPU's RuntimeError
         return job.failed(status, f"{type(error).__name__}: {error} (see {job.folder / 'log.txt'})")
+
+
+def _stuck(last: Mapping[str, Any] | None, done: int) -> bool:
+    """Whether the try before this one, too, ran into its time limit after as many steps: a third would do no better."""
+    return last is not None and last["status"] == "timed_out" and last.get("steps", 0) >= done
 
 
 def _sentence(error: BenchmarkError | MethodError | ResultsError) -> str:

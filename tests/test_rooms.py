@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 BANNED = {
     "methods": ("benchmark", "results", "slurm", "hydra"),
     "results": ("benchmark", "methods", "slurm", "torch", "torchvision", "hydra"),
+    "slurm": ("benchmark", "methods", "results", "torch", "torchvision", "hydra"),
 }
 LAYERS = (  # inside benchmark, low to high: a module may import its own layer and those below
     ("errors", "seeds", "clock"),
@@ -23,15 +24,17 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("training",),
     ("works", "protocols"),
     ("crank",),
-    ("runtime",),
+    ("runtime", "pulse"),
     ("kinds",),
     ("tasks",),
     ("config",),
     ("plan",),
     ("local", "estimate", "given"),
+    ("crowd", "queued", "watch"),
+    ("launch",),
     ("budget",),
     ("forecast",),
-    ("progress", "cli", "data", "report", "run", "evaluate"),
+    ("progress", "cli", "data", "report", "status", "cancel", "drill", "run", "evaluate"),
 )
 
 
@@ -71,8 +74,8 @@ def test_benchmark_imports_downwards() -> None:
 
 
 def test_only_commands_print_or_exit() -> None:
-    allowed = {"run", "report", "data", "cli", "progress", "local", "__main__"}
-    for room in ("benchmark", "methods", "results"):
+    allowed = {"run", "report", "data", "cli", "progress", "local", "queued", "__main__"}
+    for room in ("benchmark", "methods", "results", "slurm"):
         for path in sources(room):
             if path.stem in allowed:
                 continue
@@ -84,13 +87,13 @@ def test_only_commands_print_or_exit() -> None:
 
 def test_every_package_is_listed_for_installation() -> None:
     listed = set(re.findall(r'^    "([a-z_.]+)",$', (ROOT / "pyproject.toml").read_text(), re.M))
-    for room in ("benchmark", "methods", "results"):
+    for room in ("benchmark", "methods", "results", "slurm"):
         for path in (ROOT / room).rglob("__init__.py"):
             assert ".".join(path.parent.relative_to(ROOT).parts) in listed
 
 
 def test_files_stay_short() -> None:
-    for room in ("benchmark", "methods", "results", "tests"):
+    for room in ("benchmark", "methods", "results", "slurm", "tests"):
         for path in sources(room):
             lines = path.read_text().splitlines()
             assert len(lines) <= 400, f"{path.relative_to(ROOT)} has {len(lines)} lines"

@@ -1,0 +1,40 @@
+"""Cancel what was queued for a store, and nothing else; what its jobs had done is kept.
+
+python -m benchmark.cancel out=outputs
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from benchmark import cli
+from benchmark.errors import BenchmarkError
+from slurm import ledger, queue
+
+
+def cancel(composed: DictConfig) -> int:
+    """Cancel the jobs of a store, or of one of its runs; returns the exit status."""
+    folder = Path(composed.out).expanduser() / "slurm"
+    runs = ledger.runs(folder)
+    if not runs:
+        raise BenchmarkError("nothing was ever queued for this store", where=f"out={composed.out}")
+    if composed.run is not None and composed.run not in runs:
+        raise BenchmarkError(
+            f"there is no run '{composed.run}'", where=f"run={composed.run}", next=f"known: {', '.join(runs)}"
+        )
+    known = ledger.entries(folder, composed.run)
+    live = queue.jobs()
+    mine = {job for entry in known for job in entry.ids if job in live and live[job].name == entry.name}
+    unnoted = {entry.name for entry in known if entry.array is None}
+    mine |= {job for job, found in live.items() if found.name in unnoted}
+    count = queue.cancel(mine)
+    said = f"cancelled {count:,} jobs; the same command goes on from where they were" if count else "no job is queued"
+    Console(soft_wrap=True).print(said, highlight=False)
+    return cli.DONE
+
+
+if __name__ == "__main__":
+    cli.launch(cancel, "cancel")

@@ -1,0 +1,77 @@
+"""A plan as jobs of a cluster: which tasks go into one job, and which jobs wait for which. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.local import inputs_of
+
+Task = Mapping[str, Any]
+Pack = tuple[Task, ...]  # tasks of one job
+
+
+@dataclass(frozen=True)
+class Group:
+    """Jobs that are alike: they can be one array."""
+
+    kind: str
+    packs: tuple[Pack, ...]
+    after: frozenset[str] = frozenset()  # identities of tasks that all of these jobs wait for
+    beside: int | None = None  # the group, by its place, whose k-th job the k-th one of this group waits for
+
+
+def inside_out(tasks: Iterable[Task], failed: Collection[str]) -> set[str]:
+    """Identities of tasks that cannot be done: those that failed, and all that read what those would have made."""
+    lost = set(failed)
+    for task in tasks:  # in the plan's order, inputs come first
+        if lost & inputs_of(task):
+            lost.add(task["identity"])
+    return lost
+
+
+def groups(tasks: Sequence[Task], done: Collection[str], queued: Collection[str], pack: int) -> list[Group]:
+    """What is neither done nor queued, packed `pack` tasks to a job, in an order in which inputs come first.
+
+    Sets that wait for the same experts share an array. The evaluations of its sets are arrays of the same length, one
+    for each evaluation that a set still lacks, so that each waits for its own set alone.
+    """
+    known = {task["identity"] for task in tasks}
+    todo = [task for task in tasks if task["identity"] not in done and task["identity"] not in queued]
+    missing = {task["identity"]: frozenset(inputs_of(task) & known - set(done)) for task in todo}
+    being_made = {task["identity"] for task in todo if task["kind"] == "condense"}
+    scores: dict[str, list[Task]] = defaultdict(list)  # evaluations to do, by the set that is still to be made
+    free: list[Task] = []
+    for task in todo:
+        if task["kind"] == "evaluate":
+            made = task["asked"]["set"]
+            (scores[made] if made in being_made else free).append(task)
+    found = _alike("prepare", [task for task in todo if task["kind"] == "prepare"], missing, pack)
+    alike: dict[tuple[frozenset[str], int], list[Task]] = defaultdict(list)
+    for task in todo:
+        if task["kind"] == "condense":
+            alike[missing[task["identity"]], len(scores[task["identity"]])].append(task)
+    for (after, number), members in alike.items():
+        place, packs = len(found), _packs(members, pack)
+        found.append(Group("condense", packs, after))
+        found += [
+            Group(
+                "evaluate", tuple(tuple(scores[task["identity"]][slot] for task in job) for job in packs), beside=place
+            )
+            for slot in range(number)
+        ]
+    return found + _alike("evaluate", free, missing, pack)
+
+
+def _alike(kind: str, tasks: Sequence[Task], missing: Mapping[str, frozenset[str]], pack: int) -> list[Group]:
+    """Groups of tasks that wait for the same inputs."""
+    found: dict[frozenset[str], list[Task]] = defaultdict(list)
+    for task in tasks:
+        found[missing[task["identity"]]].append(task)
+    return [Group(kind, _packs(members, pack), after) for after, members in found.items()]
+
+
+def _packs(tasks: Sequence[Task], pack: int) -> tuple[Pack, ...]:
+    return tuple(tuple(tasks[start : start + pack]) for start in range(0, len(tasks), pack))

@@ -1,0 +1,57 @@
+"""What a queued job does: its tasks, on whatever device it was given, each into its folder of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmark.compute import choose_compute
+from benchmark.crank import StopFlag
+from benchmark.errors import BenchmarkError
+from benchmark.local import Stopped, name_of, run_tasks
+from benchmark.runtime import Outcome, Runtime
+
+FUNCTION = "benchmark.queued:work"  # as slurm.job calls it
+
+
+def values(tasks: tuple[Mapping[str, Any], ...], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job carries: its tasks and how to do them, as plain values."""
+    return {"tasks": [dict(task) for task in tasks], **settings}
+
+
+def work(given: Mapping[str, Any], told: Any) -> dict[str, Any]:
+    """Do the tasks; what it returns is described in slurm.job.work. `told.signal` is one that came before."""
+    compute, workers = choose_compute(given["device"], given["precision"], given["threads"], given["at_once"])
+    if given["gpus"] and compute.device.type != "cuda" and given["device"] == "auto":
+        raise BenchmarkError(
+            "the profile asks for a GPU, but torch sees none here",
+            where="gpus, in the profile",
+            next="see that the job's Python has torch with CUDA; or device=cpu, to compute on the CPU all the same",
+        )
+    tasks = given["tasks"]
+    stop = StopFlag(escalates=False)  # a scheduler may repeat itself
+    stop.signal = told.signal
+    runtime = Runtime(
+        Path(given["out"]),
+        compute,
+        checkpoint_seconds=given["checkpoint_seconds"],
+        retry_failed=given["retry"] == "failed",
+        shared=workers > 1,
+        stop=stop,
+    )
+    ended: list[str] = []
+    failed: list[str] = []
+
+    def end(name: str, outcome: Outcome) -> None:
+        print(f"{name}: {outcome.status} {outcome.message}".rstrip(), flush=True)  # noqa: T201 -- a job's own output
+        ended.append(name) if outcome.status == "done" else failed.append(f"{name}: {outcome.message}")
+
+    names = ", ".join(map(name_of, tasks))
+    print(f"{len(tasks)} tasks, {workers} at a time on {compute.device}: {names}", flush=True)  # noqa: T201
+    stopped = 0
+    try:
+        run_tasks(tasks, runtime, min(workers, len(tasks)), lambda *step: None, end)
+    except Stopped as signal:
+        stopped = signal.number
+    return {"stopped": stopped, "ended": len(ended), "failed": failed}
