@@ -248,8 +248,8 @@ class Cluster:
 def running(folder: Path, grace: int = 20) -> Iterator[Cluster]:
     """A cluster with all its state in `folder` (made; must be empty), both nodes idle; stopped at any end of the block.
 
-    `grace`: seconds that a preempted job of `gpu` or `cancel` has after the first SIGTERM. SLURM looks only now and then,
-    so that it may be 20 more; then come SIGTERM again and, 5 s later, SIGKILL.
+    `grace`: seconds that a preempted job of `gpu` or `cancel` has after the first SIGTERM, which only its steps get.
+    SLURM looks now and then, so it may be 20 more; then all its processes get SIGTERM and, 5 s later, SIGKILL.
     """
     folder = folder.resolve()
     if len(str(folder)) > 80:
