@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from benchmark import config
 from benchmark.errors import BenchmarkError
-from methods.base import MethodError
+from methods.errors import MethodError
 from results.errors import ResultsError
 from slurm.errors import SlurmError
 

@@ -55,8 +55,10 @@ def run_queued(config: RunConfig, console: Console) -> int:
     launched = launch.launch(planned.tasks, config, asked)
     console.print(launch.worded(launched, config.out), markup=False, highlight=False)
     if config.wait or not (launched.jobs or launched.queued_before):
-        status.look_on(planned.tasks, Path(config.out), console)
-        return finish(planned, Store(Path(config.out)), config, status.unfinished(planned.tasks, config.out), console)
+        out = Path(config.out)
+        status.look_on(planned.tasks, out, console)
+        left = [(one.name, Outcome(one.state, one.why)) for one in status.unfinished(planned.tasks, out)]
+        return finish(planned, Store(out), config, left, console)
     return cli.DONE
 
 

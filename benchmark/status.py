@@ -20,11 +20,8 @@ from rich.table import Table
 from benchmark import cli, watch
 from benchmark.errors import BenchmarkError
 from benchmark.progress import LINE_SECONDS, print_whole
-from benchmark.report import show_tables
-from benchmark.runtime import Outcome
 from results.records import KINDS
 from results.store import Store
-from results.survey import survey
 
 _SHOWN = 20  # tasks of one state that are named
 _LOOK_SECONDS = 5.0
@@ -42,6 +39,8 @@ def status(composed: DictConfig) -> int:
         return cli.DONE
     show(seen, console)
     if composed.tables:
+        from benchmark.report import show_tables  # pandas and scipy take seconds to load, and a look is often wanted
+
         records, problems = Store(out).records()
         show_tables(records, out / "report", console)
         for problem in problems:
@@ -136,15 +135,11 @@ class _Plain:
         pass
 
 
-def unfinished(tasks: Sequence[Mapping[str, Any]], out: str) -> list[tuple[str, Outcome]]:
-    """The tasks without a record, and what is known of why."""
-    seen = watch.view(Path(out)).tasks
-    states = survey(Path(out), tasks)
-    return [
-        (one.name, Outcome(one.state, one.why))
-        for identity in (task["identity"] for task in tasks)
-        if states[identity].status != "done" and (one := seen.get(identity))
-    ]
+def unfinished(tasks: Sequence[Mapping[str, Any]], out: Path) -> list[watch.Seen]:
+    """The tasks without a record."""
+    seen = watch.view(out).tasks
+    found = [seen.get(task["identity"]) for task in tasks]
+    return [one for one in found if one is not None and one.state != "done"]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from benchmark.crank import Interrupted
 from benchmark.errors import BenchmarkError
 from benchmark.kinds import Job
 from benchmark.runtime import Outcome, Runtime, worded
-from methods.base import MethodError
+from methods.errors import MethodError
 from results.errors import ResultsError
 from results.lock import TaskLock
 from results.store import Store

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 
 from methods.ask import answer
-from methods.base import MethodError
+from methods.errors import MethodError
 from methods.layout import rendered
 
 WRONG_REQUEST, STOPPED = 2, 130

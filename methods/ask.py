@@ -15,7 +15,7 @@ from rich.console import RenderableType
 from yaml import YAMLError
 
 from methods import diff, explain, registry
-from methods.base import MethodError
+from methods.errors import MethodError
 
 USAGE = "python -m methods NAME [DATASET IPC [preset=quick] [fraction=F] [SETTING=VALUE …]], or diff PATH …"
 

@@ -21,14 +21,6 @@ Transform: TypeAlias = "Callable[[Tensor], Tensor]"
 ClassLosses: TypeAlias = "Callable[..., Tensor]"  # images (C, n, ch, H, W) and constants (C, …) to (C,)
 
 
-class MethodError(Exception):
-    """A method cannot do what was asked. `what` is a sentence, `where` the place it was said, `next` the cure."""
-
-    def __init__(self, what: str, *, where: str = "", next: str = "") -> None:
-        super().__init__(what)
-        self.what, self.where, self.next = what, where, next
-
-
 # --- what a method is given -------------------------------------------------------------------------------------------
 
 

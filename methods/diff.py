@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from methods import registry
-from methods.base import MethodError
+from methods.errors import MethodError
 from methods.layout import add, columns, shown
 
 NONE = "–"

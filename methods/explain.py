@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from methods import registry
-from methods.base import Condenser, Described, ExpertRecipe, MethodError
+from methods.base import Condenser, Described, ExpertRecipe
+from methods.errors import MethodError
 from methods.layout import add, columns, shown
 from methods.registry import Block
 

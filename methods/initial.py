@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.base import MethodError, Problem
+from methods.base import Problem
+from methods.errors import MethodError
 from methods.formation import mosaic
 
 INITS = ("random", "first", "noise")

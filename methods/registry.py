@@ -16,7 +16,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from methods.base import Card, Condenser, Described, MethodError, Settings
+from methods.base import Card, Condenser, Described, Settings
+from methods.errors import MethodError
 
 GROUP = "condensation_benchmark.methods"  # entry points by which other packages join
 BUILT_IN = {

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark.problem import ConcreteProblem
-from methods.base import MethodError
 from methods.dance import DANCE, DANCEConfig
+from methods.errors import MethodError
 from methods.formation import decode
 
 Make = Callable[..., ConcreteProblem]

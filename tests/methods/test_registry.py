@@ -11,7 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from methods import registry
-from methods.base import Condenser, MethodError
+from methods.base import Condenser
+from methods.errors import MethodError
 
 SETTINGS = Path(registry.__file__).parent / "settings"
 

@@ -1,0 +1,305 @@
+"""A real two-node SLURM cluster on this machine, for the tests: only its GPUs are pretended.
+
+Needs root, Debian's slurm-wlm and munge. No systemd, no cgroups, nothing outside one folder: several may run at once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+NODES = ("n1", "n2")
+CPUS = GPUS = 2  # of each node
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "sinfo", "scancel")
+
+CONF = """\
+ClusterName=loopback
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdPidFile={folder}/%n.pid
+SlurmdLogFile={folder}/%n.log
+SlurmdSpoolDir={folder}/spool/%n
+StateSaveLocation={folder}/state
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser=root
+SlurmdUser=root
+# the nodes are what is said here, however small the machine is
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+MailProg=/bin/true
+ReturnToService=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerParameters=batch_sched_delay=1,sched_interval=2,bf_interval=2
+GresTypes=gpu
+JobRequeue=1
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+KillWait=5
+SlurmdTimeout=15
+{nodes}
+PartitionName=gpu Nodes=n1,n2 Default=YES PriorityTier=1 GraceTime={grace}
+PartitionName=high Nodes=n1,n2 PriorityTier=10
+PartitionName=cancel Nodes=n1,n2 PriorityTier=1 PreemptMode=CANCEL GraceTime={grace}
+"""
+NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=8000 Gres=gpu:2"
+
+
+def why_not() -> str:
+    """'' where a cluster can run, else the reason, for a skip."""
+    if os.geteuid() != 0:
+        return "a SLURM cluster on this machine needs root"
+    missing = [program for program in PROGRAMS if _program(program) is None]
+    if missing:
+        return f"no {', '.join(missing)} here (Debian: apt-get install slurm-wlm munge)"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _pretend_gpu(Path(folder) / "gpu")
+        except OSError as error:
+            return f"root may not make device files here ({error})"
+    return ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the queue; an element of a job array has an id of its own once it has started."""
+
+    job: str  # '12', an array's element '12_3', or '12_[3-5]' for those that wait
+    state: str  # 'PENDING', 'RUNNING', 'COMPLETING' …
+    name: str
+    partition: str
+    nodes: str  # 'n1', '' while it waits
+    reason: str  # why it waits: 'Resources', 'BeginTime', 'Dependency' …
+
+
+@dataclass
+class Cluster:
+    """A running slurmctld with two slurmds, n1 and n2 (2 CPUs and 2 pretended GPUs each), all state under one folder.
+
+    Partitions: `gpu` (the default) and `cancel`, whose jobs are requeued or cancelled for those of `high`.
+    """
+
+    folder: Path
+    conf: Path
+    env: dict[str, str] = field(repr=False)  # for clients: this process's, with SLURM_CONF
+
+    def client(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a SLURM command to its end; raises with what it said where it fails, unless check is False."""
+        done = subprocess.run(words, env=self.env, cwd=self.folder, text=True, capture_output=True, timeout=60)
+        if check and done.returncode:
+            raise RuntimeError(f"{' '.join(words)} ended in {done.returncode}: {done.stderr}{done.stdout}")
+        return done
+
+    def scontrol(self, *words: str) -> str:
+        return self.client("scontrol", *words).stdout
+
+    def queue(self) -> list[Job]:
+        """What squeue shows: jobs that wait, run or are ending, arrays element by element where they have started."""
+        shown = self.client("squeue", "-h", "-o", "%i|%T|%j|%P|%N|%r").stdout
+        return [Job(*line.split("|")) for line in shown.splitlines()]
+
+    def show(self, job_id: str) -> dict[str, str]:
+        """A job's or an array element's fields, as in scontrol show job ('JobState', 'Reason', 'Restarts' …).
+
+        Ended jobs are known for five minutes.
+        """
+        words = self.scontrol("-o", "show", "job", job_id).split()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+    def state(self, job_id: str) -> str:
+        return self.show(job_id)["JobState"]
+
+    def nodes(self) -> dict[str, str]:
+        """Each node's state: 'idle', 'mix', 'alloc', 'down', 'down*' (does not answer) …"""
+        shown = self.client("sinfo", "-h", "-N", "-p", "high", "-o", "%N %t").stdout
+        return dict(line.split() for line in shown.splitlines())
+
+    def submit(self, script: str, *options: str) -> str:
+        """Submit the text of a bash script (its first line is added); gives the job's id, for `output` too."""
+        output = ("--output", f"{self.folder}/jobs/%j.out", "--open-mode=append")
+        path = self.folder / "jobs" / "script"
+        path.write_text(f"#!/bin/bash\n{script}\n")
+        return self.client("sbatch", "--parsable", *output, *options, str(path)).stdout.strip()
+
+    def output(self, job_id: str) -> str:
+        """What a job submitted here has printed so far, over all its starts."""
+        path = self.folder / "jobs" / f"{self.show(job_id)['JobId']}.out"
+        return path.read_text() if path.exists() else ""
+
+    def preempt(self, node: str | None = None, seconds: float = 1) -> str:
+        """Submit a job of `high` that takes all CPUs of a node (of both by default) from the others; gives its id."""
+        where = (f"--nodelist={node}",) if node else (f"--nodes={len(NODES)}",)
+        return self.submit(f"sleep {seconds}", "--partition=high", "--exclusive", "--job-name=high", *where)
+
+    def start_now(self, job_id: str) -> None:
+        """Let a requeued job, which SLURM holds back for two minutes, start once it has left its node."""
+        self.wait_for(lambda: self.show(job_id)["Reason"] == "BeginTime", 60)
+        self.scontrol("update", f"JobId={job_id}", "StartTime=now")
+
+    def crash_node(self, name: str) -> None:
+        """Kill a node's slurmd and all its jobs' processes, as a power cut would, and let the controller know of it.
+
+        By itself the controller would notice after SlurmdTimeout.
+        """
+        _kill(self._processes(name))
+        self.scontrol("update", f"NodeName={name}", "State=DOWN", "Reason=crashed")
+
+    def restore_node(self, name: str) -> None:
+        """Start a crashed node again and wait until it can run jobs."""
+        self._start_node(name)
+        self.wait_for(lambda: self.nodes()[name] in ("idle", "mix", "alloc"), 30)
+
+    def clear(self) -> None:
+        """Cancel every job, wait for their ends and see both nodes idle: one test's jobs are no other's."""
+        self.client("scancel", "--user=root", check=False)
+        for name, state in self.nodes().items():
+            if state.startswith("down"):
+                _kill(self._processes(name))
+                self._start_node(name)
+        self.wait_for(lambda: not self.queue() and set(self.nodes().values()) == {"idle"}, 60)
+
+    def wait_for(self, condition: Callable[[], object], seconds: float, every: float = 0.2) -> None:
+        """Wait until the condition is true; after so many seconds raise, with the queue and the ends of the logs."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f"not so after {seconds} s\n{self.report()}")
+            time.sleep(every)
+
+    def report(self) -> str:
+        """The queue, the nodes and the last lines of each log, for the message of a failing test."""
+        lines = [self.client(*words, check=False).stdout for words in (("squeue",), ("sinfo", "-N", "-l"))]
+        for log in sorted(self.folder.glob("*.log")):
+            lines += [f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-15:]]
+        return "\n".join(lines)
+
+    def start(self) -> None:
+        for name in NODES:
+            (self.folder / "spool" / name).mkdir(parents=True)
+        for name in ("state", "jobs"):
+            (self.folder / name).mkdir()
+        for index in range(GPUS):
+            _pretend_gpu(self.folder / f"gpu{index}")
+        (self.folder / "munge.key").write_bytes(os.urandom(128))
+        (self.folder / "munge.key").chmod(0o400)
+        places = {"key-file": "key", "pid-file": "pid", "log-file": "log", "socket": "socket", "seed-file": "seed"}
+        options = [f"--{option}={self.folder}/munge.{end}" for option, end in places.items()]
+        # forced: pytest's folders are closed to other users, who have no business at this socket
+        self._daemon("munged", "--force", "--num-threads=2", *options)
+        self._daemon("slurmctld", "-c", "-f", str(self.conf))
+        for name in NODES:
+            self._start_node(name)
+        self.wait_for(lambda: self.nodes() == dict.fromkeys(NODES, "idle"), 60)
+
+    def stop(self) -> None:
+        """End everything that runs in this cluster, jobs first; nothing else is touched."""
+        for name in NODES:
+            _kill(self._processes(name))
+        for name in ("slurmctld", "munge"):
+            path = self.folder / f"{name}.pid"
+            if path.exists() and path.read_text().strip():
+                _kill([int(path.read_text())])
+
+    def _start_node(self, name: str) -> None:
+        self._daemon("slurmd", "-N", name, "-f", str(self.conf), node=name)
+
+    def _daemon(self, *words: str, node: str = "") -> None:
+        program = _program(words[0])
+        assert program is not None
+        # slurmstepds inherit this environment, and SLURM gives the same two variables to jobs: the mark to kill by
+        env = {"PATH": self.env["PATH"], "SLURM_CONF": str(self.conf)} | ({"SLURMD_NODENAME": node} if node else {})
+        with (self.folder / "daemons.log").open("a") as log:
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            done = subprocess.run([program, *words[1:]], env=env, cwd=self.folder, timeout=60, **streams)
+        if done.returncode:
+            raise RuntimeError(f"{words[0]} did not start: {(self.folder / 'daemons.log').read_text()}")
+
+    def _processes(self, node: str) -> list[int]:
+        """slurmd, slurmstepds and jobs of one node of this cluster, whatever started them."""
+        marks = {f"SLURM_CONF={self.conf}".encode(), f"SLURMD_NODENAME={node}".encode()}
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if marks <= set(path.read_bytes().split(b"\0")):
+                    found.append(int(path.parent.name))
+            except OSError:
+                continue  # ended meanwhile
+        return [pid for pid in found if pid != os.getpid()]
+
+
+@contextmanager
+def running(folder: Path, grace: int = 20) -> Iterator[Cluster]:
+    """A cluster with all its state in `folder` (made; must be empty), both nodes idle; stopped at any end of the block.
+
+    `grace`: seconds that a preempted job of `gpu` or `cancel` has after the first SIGTERM, which only its steps get.
+    SLURM looks now and then, so it may be 20 more; then all its processes get SIGTERM and, 5 s later, SIGKILL.
+    """
+    folder = folder.resolve()
+    if len(str(folder)) > 80:
+        raise ValueError(f"{folder} is too long a path for the daemons' sockets: at most 80 characters (set TMPDIR)")
+    folder.mkdir(parents=True, exist_ok=True)
+    host = socket.gethostname().split(".")[0]
+    port, *node_ports = _free_ports(1 + len(NODES))
+    lines = [NODE.format(name=name, host=host, port=p) for name, p in zip(NODES, node_ports, strict=True)]
+    conf = folder / "slurm.conf"
+    conf.write_text(CONF.format(host=host, port=port, folder=folder, nodes="\n".join(lines), grace=grace))
+    (folder / "gres.conf").write_text(f"NodeName=n1,n2 Name=gpu File={folder}/gpu[0-{GPUS - 1}]\n")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))}
+    cluster = Cluster(folder, conf, inherited | {"SLURM_CONF": str(conf)})
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+
+
+def _pretend_gpu(path: Path) -> None:
+    os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+
+
+def _free_ports(count: int) -> list[int]:
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in held]
+    for server in held:
+        server.close()
+    return ports
+
+
+def _kill(pids: list[int]) -> None:
+    """SIGKILL these processes and wait until they are gone."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    end = time.monotonic() + 20
+    while any(_alive(pid) for pid in pids) and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
