@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
 
+from methods.errors import MethodError as MethodError
+
 if TYPE_CHECKING:  # only said here, never called: settings can be looked up without loading torch
     import torch
     from torch import Tensor
