@@ -41,9 +41,8 @@ def asked(out: Path, *words: str) -> RunConfig:
 
 def profile(folder: Path, **settings: object) -> str:
     said = {"partition": "gpu", "minutes": 30} | settings
-    (path := folder / f"{'-'.join(map(str, said.values()))}.yaml").write_text(
-        "".join(f"{key}: {value}\n" for key, value in said.items())
-    )
+    path = folder / f"profile{len(list(folder.glob('profile*')))}.yaml"
+    path.write_text("".join(f"{key}: {value}\n" for key, value in said.items()))
     return f"profile={path}"
 
 
