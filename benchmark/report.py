@@ -38,8 +38,8 @@ def report(composed: DictConfig) -> int:
     return cli.SOME_FAILED if problems else cli.DONE
 
 
-def show_tables(records: Sequence[Mapping[str, Any]], folder: Path, console: Console) -> None:
-    """Print the comparison, and write it as Markdown, CSV and LaTeX."""
+def show_tables(records: Sequence[Mapping[str, Any]], folder: Path | None, console: Console) -> None:
+    """Print the comparison, and write it into a folder, if there is one, as Markdown, CSV and LaTeX."""
     found = cells(records)
     if found.empty:
         console.print("no evaluation is finished yet", highlight=False)
@@ -49,6 +49,8 @@ def show_tables(records: Sequence[Mapping[str, Any]], folder: Path, console: Con
         _print(console, render_rich(table, plain=plain))
         console.print("\n".join(below(table, plain=plain)), markup=False, highlight=False, soft_wrap=True)
         console.print()
+    if folder is None:
+        return
     written = write_tables(found, folder)
     console.print("written: " + ", ".join(str(path) for path in written), markup=False, highlight=False)
 

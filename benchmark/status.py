@@ -42,7 +42,7 @@ def status(composed: DictConfig) -> int:
         from benchmark.report import show_tables  # pandas and scipy take seconds to load, and a look is often wanted
 
         records, problems = Store(out).records()
-        show_tables(records, out / "report", console)
+        show_tables(records, None, console)
         for problem in problems:
             cli.report(problem)
     return cli.SOME_FAILED if seen.of("failed") else cli.DONE
