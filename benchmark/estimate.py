@@ -83,10 +83,11 @@ def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) 
     groups: dict[tuple[Any, ...], list[Task]] = {}
     for task in planned.tasks:
         groups.setdefault(_group(task), []).append(task)
+    done = {task["identity"] for task, _ in store.recorded(planned.tasks)}
     prober = Prober(planned, compute)
     lines = []
     for place, ((kind, dataset, ipc, what, _), tasks) in enumerate(groups.items(), start=1):
-        todo = sum(store.record(task) is None for task in tasks)
+        todo = sum(task["identity"] not in done for task in tasks)
         lines.append(Line(kind, dataset, ipc, what, len(tasks), todo, prober.probe(tasks[0])))
         progress("probing a few steps of each kind of task", place, len(groups))
     return sorted(lines, key=lambda line: KINDS.index(line.kind))  # stable

@@ -43,9 +43,8 @@ def evaluate(composed: DictConfig) -> int:
 def lost(scored: given.Given, store: Store) -> Iterator[str]:
     """What a copy in 8 bits costs, in words: under each protocol and network, over shared seeds and networks."""
     results = {}
-    for task in scored.plan.of_kind("evaluate"):
-        record = store.record(task)
-        if record and record["status"] == "ok":
+    for task, record in store.recorded(scored.plan.of_kind("evaluate")):
+        if record["status"] == "ok":
             place = task["label"]["protocol"], task["asked"]["architecture"]
             results[place, task["asked"]["set"]] = record["result"]["accuracies"]
     clamped = [share for _, copy in scored.copies if (share := _clamped(store, copy)) is not None]

@@ -155,8 +155,7 @@ class Cells:
             controls = self._controls(asked, {getattr(found.config, "factor", 1) for _, found in able})
             able += [(row, found) for row in controls if (found := self._resolve_or_leave_out(row, ipc))]
             for row, found in able:
-                for seed in self._seeds(row):
-                    self._condense_and_evaluate(row, found, ipc, seed)
+                self._condense_and_evaluate(row, found, ipc)
 
     # --- rows and seeds -----------------------------------------------------------------------------------------------
 
@@ -213,8 +212,7 @@ class Cells:
             self._evaluate_whole()
         for row in self._controls((), {factor}):
             if found := self._resolve_or_leave_out(row, ipc):
-                for seed in self._seeds(row):
-                    self._condense_and_evaluate(row, found, ipc, seed)
+                self._condense_and_evaluate(row, found, ipc)
 
     def add_import(
         self, asked: dict[str, Any], slug: str, label: dict[str, Any], source: dict[str, Any], seed: int, native: str
@@ -232,30 +230,31 @@ class Cells:
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
-    def _condense_and_evaluate(self, row: Row, resolved: registry.Resolved, ipc: int, seed: int) -> None:
+    def _condense_and_evaluate(self, row: Row, resolved: registry.Resolved, ipc: int) -> None:
+        """One set for each seed. All that seeds share is made once: a plan may have thousands of them."""
         method = registry.get(row.method)
         self.plan.note(*resolved.notes)
         constants = self._constants(method.constants(self.dataset.reference))
         declined = method.unsupported(resolved.config, depends_on_batch=self.depends_on_batch[self.architecture])
         recipe = None if declined else method.experts(resolved.config)
-        experts = [self._prepare(recipe, constants, index) for index in _indices(recipe, seed)] if recipe else []
-        asked = {
+        shared = {
             "method": row.method,
             "version": method.card.version,
             "settings": asdict(resolved.config),
             "ipc": ipc,
-            "seed": seed,
             "architecture": self.architecture,
             "dataset": self._data(constants),
-            "experts": experts,
             **self._common(),
         }
         label = self._label(row, method.card, resolved, ipc)
-        slug = f"{row.name}-{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
-        condensed = self.plan.add("condense", slug, asked, label, self.request)
-        for architecture in self.evaluated_on:
-            for name in self.config.protocols:
-                self._evaluate(name, architecture, condensed, slug, label, seed, constants, method.card.native)
+        for seed in self._seeds(row):
+            experts = [self._prepare(recipe, constants, index) for index in _indices(recipe, seed)] if recipe else []
+            slug = f"{row.name}-{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
+            asked = shared | {"seed": seed, "experts": experts}
+            condensed = self.plan.add("condense", slug, asked, label, self.request)
+            for architecture in self.evaluated_on:
+                for name in self.config.protocols:
+                    self._evaluate(name, architecture, condensed, slug, label, seed, constants, method.card.native)
 
     def _prepare(self, recipe: ExpertRecipe, constants: Constants, index: int) -> str:
         wanted = {key: value for key, value in asdict(recipe).items() if key not in ("count", "per_seed")}

@@ -74,8 +74,7 @@ def finish(
 ) -> int:
     """Print the tables of what is planned, then what failed; returns the exit status."""
     # A record says how its first run called things; these tables say it as this run was asked.
-    found = ((task, store.record(task)) for task in planned.tasks)
-    records = [record | {"label": task["label"]} for task, record in found if record is not None]
+    records = [record | {"label": task["label"]} for task, record in store.recorded(planned.tasks)]
     show_tables(records, Path(config.out), console)
     for name, outcome in failures:
         console.print(f"{outcome.status}: {name}\n  {outcome.message}", markup=False, highlight=False)
@@ -119,7 +118,7 @@ def do_all(
 def describe(planned: plan.Plan, store: Store, config: RunConfig, compute: Compute, workers: int) -> str:
     """The plan in a few lines: tasks of each kind, how many are done, and what a person should know beforehand."""
     total = Counter(task["kind"] for task in planned.tasks)
-    done = Counter(task["kind"] for task in planned.tasks if store.record(task) is not None)
+    done = Counter(task["kind"] for task, _ in store.recorded(planned.tasks))
     counts = ", ".join(f"{total[kind]} {kind} ({done[kind]} done)" for kind in total)
     lines = [
         f"plan: {counts}",

@@ -6,8 +6,10 @@ import difflib
 import importlib
 import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -38,14 +40,33 @@ PROVENANCES = ("paper", "code", "author", "third party", "ours")  # strongest fi
 def locations() -> dict[str, str]:
     """The name and "module:Class" of all that can be described. Raises MethodError when two claim one name."""
     found = BUILT_IN | UNCONDENSED
-    for point in entry_points(group=GROUP):
-        if found.setdefault(point.name, point.value) != point.value:
+    for name, value in _plugged_in(entry_points, tuple((path, _changed(Path(path))) for path in sys.path)):
+        if found.setdefault(name, value) != value:
             raise MethodError(
-                f"two methods are called '{point.name}': {found[point.name]} and {point.value}",
+                f"two methods are called '{name}': {found[name]} and {value}",
                 where=f"entry-point group {GROUP}",
                 next="rename one, or uninstall its package",
             )
     return found
+
+
+@lru_cache(maxsize=1)
+def _plugged_in(find: Callable[..., Any], searched: tuple[tuple[str, object], ...]) -> tuple[tuple[str, str], ...]:
+    """Names and values of other packages' entry points, by `find`; `searched` tells when to look anew.
+
+    Looking reads the metadata of every installed package, and a large plan asks thousands of times. A package that is
+    installed or removed changes a folder of the search path.
+    """
+    return tuple((point.name, point.value) for point in find(group=GROUP))
+
+
+def _changed(path: Path) -> tuple[int, int] | None:
+    """What differs once a file has been written, or a folder has gained or lost an entry; None when it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def names() -> list[str]:
@@ -135,6 +156,12 @@ def blocks(name: str, preset: str) -> tuple[Block, ...]:
     A preset other than `paper` stands on top of `paper`. Raises MethodError for a file that holds something else.
     """
     path = _settings_path(name)
+    return _read_blocks(path, preset, _changed(path))
+
+
+@lru_cache(maxsize=256)
+def _read_blocks(path: Path, preset: str, changed: object) -> tuple[Block, ...]:
+    """`blocks` of a file as it was at that change: reading YAML takes longer than all else that a plan does."""
     document = _document(path)
     listed = [*document.get("paper", []), *(document.get(preset, []) if preset != "paper" else [])]
     return tuple(_block(values, path) for values in listed)
@@ -258,12 +285,18 @@ def _nearest(ipc: int | None, alike: Sequence[Block]) -> int | None:
     return min((i for block in alike for i in block.ipcs), key=lambda i: abs(math.log(i / ipc)))
 
 
+_TYPED: dict[tuple[type[Settings], str], Settings] = {}  # what `_typed` made of values: a grid asks for few of them
+
+
 def _typed(method: type[Described], values: Mapping[str, Any], name: str, *, where: str) -> Settings:
     """The method's dataclass from plain values; 1 and 1.0 become the same where the field is a float."""
     known = [spec.name for spec in fields(method.Config)]
     for key in values:
         if key not in known:
             raise unknown("setting", key, known, where=f"{where}.{key}")
+    exact = method.Config, repr(sorted(values.items()))  # the text tells 1 from 1.0 and from True, which are equal
+    if exact in _TYPED:
+        return _TYPED[exact]
     schema = OmegaConf.structured(method.Config)
     OmegaConf.set_readonly(schema, False)  # a frozen dataclass makes a read-only node
     cure = f"python -m methods {name}   (each setting with its unit and source)"
@@ -275,6 +308,7 @@ def _typed(method: type[Described], values: Mapping[str, Any], name: str, *, whe
     except MethodError as error:
         raise MethodError(error.what, where=f"{where}.{error.where}", next=error.next or cure) from error
     assert isinstance(config, Settings)
+    _TYPED[exact] = config
     return config
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from results.files import create, read_json, sync_folder, to_json, writing
 from results.files import write_json_atomic as write_json_atomic
 from results.records import ATTEMPTED, KINDS, RECORDED, problem
 
-_PREFIX = 12  # hexadecimal digits of the identity in a folder's name
+PREFIX = 12  # hexadecimal digits of the identity in a folder's name
+_NAME = re.compile(rf".*-([0-9a-f]{{{PREFIX}}})")  # of a task's folder
 
 
 def canonical(asked: Mapping[str, Any]) -> str:
@@ -33,6 +35,27 @@ def canonical(asked: Mapping[str, Any]) -> str:
 def identity(asked: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical text of a request, 64 hexadecimal digits."""
     return hashlib.sha256(canonical(asked).encode()).hexdigest()
+
+
+def folders(root: Path, kinds: Iterable[str] = KINDS) -> dict[tuple[str, str], list[Path]]:
+    """Tasks' folders by kind and the first digits of the identity, in the order of their names.
+
+    Each kind is listed once. Raises ResultsError for a folder that cannot be listed.
+    """
+    found: dict[tuple[str, str], list[Path]] = {}
+    for kind in kinds:
+        parent = Path(root) / kind
+        try:
+            with os.scandir(parent) as entries:
+                names = sorted(entry.name for entry in entries)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise ResultsError(f"cannot list a folder: {error.strerror}", where=str(parent), next=_LIST) from error
+        for name in names:
+            if match := _NAME.fullmatch(name):
+                found.setdefault((kind, match[1]), []).append(parent / name)
+    return found
 
 
 class Store:
@@ -63,18 +86,37 @@ class Store:
         path = folder / "task.json"
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        stored = read_json(path, _REMOVE_FOLDER)
+        stored = read_json(path, REMOVE_FOLDER)
         if stored is None and create(path, to_json(dict(task))):
             return folder
-        stored = stored or read_json(path, _REMOVE_FOLDER) or {}
+        stored = stored or read_json(path, REMOVE_FOLDER) or {}
         if canonical(stored.get("asked", {})) != canonical(task["asked"]):
-            raise ResultsError("the stored task asks for something else", where=str(path), next=_REMOVE_FOLDER)
+            raise ResultsError("the stored task asks for something else", where=str(path), next=REMOVE_FOLDER)
         return folder
 
     def record(self, task: Mapping[str, Any]) -> dict[str, Any] | None:
         """What happened, or None when the task has not come to an end. Raises ResultsError when unreadable."""
         folder = self.find(task)
-        return read_json(folder / "record.json", _RERUN) if folder else None
+        return read_json(folder / "record.json", RERUN) if folder else None
+
+    def recorded(self, tasks: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+        """Those of the tasks that have come to an end, each with its record: one listing of folders for all of them.
+
+        Raises ResultsError, as `record` does, at the first record that is unreadable or of another task.
+        """
+        listed: dict[tuple[str, str], list[Path]] | None = None
+        for task in tasks:
+            _check_address(task)
+            folder = self._named(task)
+            record = read_json(folder / "record.json", RERUN)  # mostly there: then nothing need be listed
+            if record is None:
+                listed = folders(self.root) if listed is None else listed
+                for folder in listed.get((task["kind"], task["identity"][:PREFIX]), []):
+                    if (record := read_json(folder / "record.json", RERUN)) is not None:
+                        break
+            if record is not None:
+                check_owner(folder, record, task)
+                yield task, record
 
     def commit(self, task: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
         """Write record.json, the moment from which the task is done, and drop its checkpoints.
@@ -102,7 +144,7 @@ class Store:
         with writing(folder):
             folder.mkdir(exist_ok=True)
         text = to_json({**facts, "status": status, "message": message, "finished": datetime.now(UTC).isoformat()})
-        number = len(_attempts(folder)) + 1
+        number = len(attempts_of(folder)) + 1
         while not create(folder / f"{number:03d}.json", text):  # another process took the number
             number += 1
         return folder / f"{number:03d}.json"
@@ -110,7 +152,7 @@ class Store:
     def last_attempt(self, task: Mapping[str, Any]) -> dict[str, Any] | None:
         """The latest attempt, or None when there was none."""
         folder = self.find(task)
-        paths = _attempts(folder / "attempts") if folder else []
+        paths = attempts_of(folder / "attempts") if folder else []
         return read_json(paths[-1]) if paths else None
 
     def records(self, kind: str | None = None) -> tuple[list[dict[str, Any]], list[ResultsError]]:
@@ -126,43 +168,51 @@ class Store:
 
     def _named(self, task: Mapping[str, Any]) -> Path:
         slug = re.sub(r"[^A-Za-z0-9._@=+-]+", "-", str(task.get("slug", ""))).strip("-.")[:80] or "task"
-        return self.root / str(task["kind"]) / f"{slug}-{task['identity'][:_PREFIX]}"
+        return self.root / str(task["kind"]) / f"{slug}-{task['identity'][:PREFIX]}"
 
     def _candidates(self, task: Mapping[str, Any]) -> list[Path]:
         _check_address(task)
         named = self._named(task)
         if (named / "record.json").exists():  # saves listing thousands of folders
             return [named]
-        return sorted(named.parent.glob(f"*-{task['identity'][:_PREFIX]}"))
+        return sorted(named.parent.glob(f"*-{task['identity'][:PREFIX]}"))
 
     def _is_of(self, folder: Path, task: Mapping[str, Any]) -> bool:
-        stored = read_json(folder / "task.json", _REMOVE_FOLDER)
-        if stored is not None and stored.get("identity") != task["identity"]:
-            what = f"two tasks share the first {_PREFIX} digits of their identities"
-            raise ResultsError(what, where=str(folder), next=f"keep {task['identity']} in another store: out=PATH")
+        stored = read_json(folder / "task.json", REMOVE_FOLDER)
+        if stored is not None:
+            check_owner(folder, stored, task)
         return True  # a folder without task.json was left by a process killed in `begin`
 
 
-_RERUN = "move the file away and run the same command again: only this task is done anew"
-_REMOVE_FOLDER = "move the folder away and run the same command again: only this task is done anew"
+def check_owner(folder: Path, stored: Mapping[str, Any], task: Mapping[str, Any]) -> None:
+    """Raise ResultsError when what a folder's file holds is of another task than the one asked for."""
+    if stored.get("identity") != task["identity"]:
+        what = f"two tasks share the first {PREFIX} digits of their identities"
+        raise ResultsError(what, where=str(folder), next=f"keep {task['identity']} in another store: out=PATH")
+
+
+_LIST = "see that the folder can be read, then run the same command again"
+RERUN = "move the file away and run the same command again: only this task is done anew"
+REMOVE_FOLDER = "move the folder away and run the same command again: only this task is done anew"
 
 
 def _check_address(task: Mapping[str, Any]) -> None:
     if task.get("kind") not in KINDS:
         raise ResultsError(f"no kind of task {task.get('kind')!r}", next=f"known: {', '.join(KINDS)}")
-    if not re.fullmatch(rf"[0-9a-f]{{{_PREFIX},}}", str(task.get("identity"))):
+    if not re.fullmatch(rf"[0-9a-f]{{{PREFIX},}}", str(task.get("identity"))):
         raise ResultsError(f"{task.get('identity')!r} is not the identity of a task", next="use identity(asked)")
 
 
-def _attempts(folder: Path) -> list[Path]:
+def attempts_of(folder: Path) -> list[Path]:
+    """The files of an `attempts` folder, the latest last; none where there is no such folder."""
     return sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem))
 
 
 def _usable(path: Path) -> dict[str, Any]:
-    record = read_json(path, _RERUN)
+    record = read_json(path, RERUN)
     if record is None:
         raise ResultsError("record.json went away while it was read", where=str(path), next="report again")
     trouble = problem(record)
     if trouble:
-        raise ResultsError(f"a record cannot be used: {trouble}", where=str(path), next=_RERUN)
+        raise ResultsError(f"a record cannot be used: {trouble}", where=str(path), next=RERUN)
     return record

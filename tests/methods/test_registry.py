@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,45 @@ def test_another_package_joins_by_entry_point(plug_in: PlugIn) -> None:
     assert "mine" in registry.names() and registry.get("mine").__name__ == "Mine"
     resolved = registry.resolve("mine", dataset="cifar10", ipc=1, preset="paper")
     assert resolved.config.factor == 2 and resolved.origins["factor"].source == "their paper"  # type: ignore[attr-defined]
+
+
+def touch_later(path: Path) -> None:
+    """As if it had changed a second later: quick tests change things within one tick of a file system's clock."""
+    later = path.stat().st_mtime_ns + 1_000_000_000
+    os.utime(path, ns=(later, later))
+
+
+def test_what_is_installed_changed_or_removed_meanwhile_is_noticed(plug_in: PlugIn) -> None:
+    settings = "paper: [{source: x, provenance: paper, settings: {factor: 2}}]"
+    folder = plug_in("mine = other_method:Mine", GOOD, settings)
+    assert registry.resolve("mine", dataset="x", ipc=1, preset="paper").config.factor == 2  # type: ignore[attr-defined]
+    path = folder / "settings" / "mine.yaml"
+    path.write_text(settings.replace("2", "3"))
+    touch_later(path)
+    assert registry.resolve("mine", dataset="x", ipc=1, preset="paper").config.factor == 3  # type: ignore[attr-defined]
+    meta = folder / "other-1.0.dist-info"
+    meta.rename(folder / "removed")
+    touch_later(folder)
+    assert "mine" not in registry.names()
+    (folder / "removed").rename(meta)
+    touch_later(folder)
+    assert "mine" in registry.names()
+
+
+def test_whoever_puts_another_search_in_place_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "theirs" not in registry.names()
+    point = EntryPoint("theirs", "methods.dm:DistributionMatching", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    assert "theirs" in registry.names() and registry.get("theirs").card.name == "dm"
+
+
+def test_equal_values_of_other_types_are_not_taken_for_each_other(plug_in: PlugIn) -> None:
+    config = "@dataclass(frozen=True)\nclass Words(Settings):\n    word: str = 'a'\n"
+    head = "from dataclasses import dataclass\nfrom methods.base import Settings\n"
+    plug_in("mine = other_method:Mine", head + config + GOOD.replace("pass", "Config = Words"))
+    for value in (1, 1.0, True, 1):
+        found = registry.resolve("mine", dataset="x", ipc=1, preset="paper", overrides={"word": value})
+        assert found.config.word == str(value)  # type: ignore[attr-defined]
 
 
 def test_two_blocks_that_borrow_from_one_ipc_say_so_once(plug_in: PlugIn) -> None:

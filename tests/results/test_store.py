@@ -194,6 +194,23 @@ def test_damage_is_named_and_spares_the_rest(tmp_path, make_condensed):
     assert store.records("prepare") == ([], [])
 
 
+def test_records_of_many_tasks_are_those_of_each(tmp_path, make_task):
+    store, tasks = Store(tmp_path), [make_task(slug=f"s{seed}", seed=seed) for seed in range(5)]
+    assert list(store.recorded(tasks)) == []
+    for task in tasks[:3]:
+        store.commit(task, done(task, seconds=float(task["asked"]["seed"])))
+    store.begin(tasks[3])
+    renamed = [{**task, "slug": "another name"} for task in tasks]  # found by identity, not by slug
+    for asked in (tasks, renamed):
+        assert list(store.recorded(asked)) == [(task, store.record(task)) for task in asked[:3]]
+    rival = {**tasks[0], "identity": tasks[0]["identity"][:12] + "0" * 52}
+    with pytest.raises(ResultsError, match="share the first 12 digits"):
+        list(store.recorded([rival]))
+    (store.folder(tasks[1]) / "record.json").write_text("{")
+    with pytest.raises(ResultsError, match="not JSON"):
+        list(store.recorded(tasks))
+
+
 def test_an_address_must_be_one(tmp_path):
     with pytest.raises(ResultsError, match="no kind"):
         Store(tmp_path).record({"kind": "distil", "identity": "0" * 64})

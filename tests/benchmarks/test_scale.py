@@ -1,0 +1,125 @@
+"""How long grids of 10,000 tasks take to plan and to look through. CONTRIBUTING.md says how to run it in full.
+
+An ordinary test run does the same once with few tasks, to see that it works; no time is asserted.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+
+from benchmark import config, plan
+from benchmark.config import RunConfig
+from results.files import to_json
+from results.store import Store
+from results.survey import survey
+
+pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: pip install -e '.[test]'")
+
+SEEDS, FEW_SEEDS = 280, 1  # each adds 36 tasks: ten sets for two protocols, and two random ones
+DATASETS = "[cifar10,cifar100,fashionmnist,tinyimagenet]"
+Measure = Callable[[Callable[[], Any]], Any]
+
+
+@pytest.fixture(scope="session")
+def in_full(pytestconfig: pytest.Config) -> bool:
+    return bool(pytestconfig.getoption("benchmark_only"))
+
+
+@pytest.fixture
+def measured(benchmark: Any, in_full: bool, capsys: pytest.CaptureFixture[str]) -> Iterator[Measure]:
+    """Calls a function: timed without tracing, then, for its peak of Python's memory, once more with it."""
+
+    def measure(act: Callable[[], Any]) -> Any:
+        made = benchmark.pedantic(act, rounds=3 if in_full else 1)
+        tracemalloc.start()
+        act()
+        peak = tracemalloc.get_traced_memory()[1] / 1e6
+        tracemalloc.stop()
+        benchmark.extra_info.update(found=len(made), peak_megabytes=round(peak, 1))
+        return made
+
+    yield measure
+    if in_full:
+        with capsys.disabled():
+            seconds = min(benchmark.stats.stats.data)
+            print(f"\n{benchmark.name}: {seconds:.2f} s, {benchmark.extra_info}")
+
+
+def asked(*words: str) -> RunConfig:
+    config.register()
+    with initialize_config_module("benchmark.conf", version_base="1.3"):
+        composed = compose("run", overrides=["methods=[dance,dm,idm,dc,dsa]", *words])
+    return config.parse(composed)
+
+
+def deep(in_full: bool) -> RunConfig:
+    """Few cells with many seeds."""
+    seeds = ",".join(map(str, range(SEEDS if in_full else FEW_SEEDS)))
+    return asked("ipcs=[1,10]", f"seeds=[{seeds}]", "architectures=[convnet1-w4]", "protocols=[quick,dsa]")
+
+
+def test_planning_many_seeds(measured: Measure, in_full: bool) -> None:
+    request = deep(in_full)
+    planned = measured(lambda: plan.build(request).tasks)
+    assert len(planned) > (10_000 if in_full else 36)
+
+
+def test_planning_many_cells(measured: Measure, in_full: bool, tmp_path: Path) -> None:
+    ipcs = "ipcs=[1,2,3,5,7,10,20,30,40,50]" if in_full else "ipcs=[1]"
+    request = asked(f"datasets={DATASETS}", ipcs, "architectures=[convnet3,convnet3-bn]", "preset=paper",
+                    "dry_run=true", f"data_root={tmp_path}")  # fmt: skip
+    planned = measured(lambda: plan.build(request).tasks)
+    assert len(planned) > (10_000 if in_full else 100)
+
+
+# --- a finished store -------------------------------------------------------------------------------------------------
+
+RESULT = {"accuracies": [0.5] * 5, "validation_accuracies": [], "optimiser_steps": 1000, "test_images": 359,
+          "decoded_images": 100}  # fmt: skip
+ENVIRONMENT = {"device": "AMD EPYC", "threads": 1, "torch": "2.14.1", "python": "3.11.7", "commit": "0" * 40}
+
+
+@pytest.fixture(scope="session")
+def tasks(in_full: bool) -> list[plan.Task]:
+    return plan.build(deep(in_full)).tasks
+
+
+@pytest.fixture(scope="session")
+def finished(tasks: list[plan.Task], tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Every task with a record, as `Store.commit` writes them but for waiting for the disk."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    for task in tasks:
+        folder = store.root / task["kind"] / f"{task['slug']}-{task['identity'][:12]}"
+        folder.mkdir(parents=True)
+        (folder / "task.json").write_text(to_json(task))
+        record = {"schema": 1, "status": "ok", "message": "", "result": RESULT, "seconds": 1.0, "steps": 2000}
+        record |= {"peak_memory_bytes": 10**9, "environment": ENVIRONMENT, "finished": "2026-01-01T00:00:00+00:00"}
+        record |= {key: task[key] for key in ("kind", "identity", "asked", "label")}
+        (folder / "record.json").write_text(to_json(record))
+    return store
+
+
+def test_surveying_a_finished_store(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:
+    found = measured(lambda: survey(finished.root))
+    assert {state.status for state in found.values()} == {"done"} and len(found) == len(tasks)
+
+
+def test_surveying_a_finished_plan(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:
+    found = measured(lambda: survey(finished.root, tasks))
+    assert {state.status for state in found.values()} == {"done"} and len(found) == len(tasks)
+
+
+def test_reading_the_records_of_a_finished_plan(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:
+    assert len(measured(lambda: list(finished.recorded(tasks)))) == len(tasks)
+
+
+def test_looking_for_the_records_of_a_new_plan(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:
+    """Beside as many folders of other tasks."""
+    others = [{**task, "identity": task["identity"][::-1]} for task in tasks]
+    assert measured(lambda: list(finished.recorded(others))) == []
