@@ -24,7 +24,7 @@ from slurm import ledger, profile, queue
 HOW = {
     "warning": "told that its time limit is near",
     "requeue": "requeued, as after pre-emption",
-    "kill": "killed without a word, as by a node that fails, and put back by the same command",
+    "cancel": "cancelled, and queued again by the same command",
 }
 _STEPS = {"cpu": 400, "cuda": 40_000}  # long enough to be caught at work
 _LOOK_SECONDS = 2.0
@@ -94,7 +94,7 @@ def _catch(config: RunConfig, task: Mapping[str, Any], how: str, say: Any) -> No
     elif how == "requeue":
         queue.requeue(job)
     else:
-        queue.ask("scancel", "--signal=KILL", job)
+        queue.cancel([job])
         _wait(config, task, lambda one: one.state not in ("running", "queued"))
         launch.launch(plan.build(config).tasks, config, launch.check(config))
 
