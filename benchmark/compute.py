@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -35,6 +35,17 @@ class Compute:
     precision: str
     threads: int
     chunk: int
+
+    @property
+    def devices(self) -> int:
+        """Over how many devices tasks are spread: all GPUs, unless one is named."""
+        return torch.cuda.device_count() if self.device.type == "cuda" and self.device.index is None else 1
+
+    def on(self, place: int) -> Compute:
+        """How the worker at a place, counted from 0, computes: one process for each GPU, and round again."""
+        if self.devices == 1:
+            return self
+        return replace(self, device=torch.device(self.device.type, place % self.devices))
 
     def activate(self) -> None:
         """Apply the process-wide part: threads, and whether fp32 may be computed as TF32."""
@@ -193,13 +204,18 @@ def choose_compute(device: str, precision: str, threads: int | None, workers: in
     for name, value in (("threads", threads), ("workers", workers)):
         if value is not None and value < 1:
             raise BenchmarkError(f"{name} must be at least 1, got {value}", where=f"{name}={value}")
-    threads, workers = _share_cores(chosen.type, threads, workers)
-    return Compute(chosen, precision, threads, CHUNKS[chosen.type]), workers
+    found = Compute(chosen, precision, 1, CHUNKS[chosen.type])
+    threads, workers = _share_cores(found, threads, workers)
+    return replace(found, threads=threads), workers
 
 
-def _share_cores(device: str, threads: int | None, workers: int | None) -> tuple[int, int]:
-    """Threads of each task and tasks at once. On small images a second task gains far more than a second thread."""
+def _share_cores(compute: Compute, threads: int | None, workers: int | None) -> tuple[int, int]:
+    """Threads of each task and tasks at once: one on each GPU.
+
+    On a CPU as many as there are cores: on small images a second task gains far more than a second thread.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if workers is None:
-        workers = 1 if device == "cuda" else min(MOST_WORKERS, max(1, cores // (threads or 1)))
+        on_cpu = min(MOST_WORKERS, max(1, cores // (threads or 1)))
+        workers = compute.devices if compute.device.type == "cuda" else on_cpu
     return threads or max(1, cores // workers), workers

@@ -71,7 +71,8 @@ def _here(tasks: Sequence[Task], runtime: Runtime, on_step: OnStep, on_end: OnEn
 class _Worker:
     """A process that does the tasks it is sent, one at a time, over a pipe of its own: none can block another."""
 
-    def __init__(self, context: Any, runtime: Runtime) -> None:
+    def __init__(self, context: Any, runtime: Runtime, place: int) -> None:
+        self.place = place
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, runtime), daemon=True)
         self.process.start()
@@ -135,7 +136,9 @@ class _Pool:
         for worker in self.workers:
             if worker.task is None:
                 return worker
-        self.workers.append(_Worker(self.context, self.runtime))
+        place = min(set(range(self.most)) - {worker.place for worker in self.workers})
+        runtime = replace(self.runtime, compute=self.runtime.compute.on(place))
+        self.workers.append(_Worker(self.context, runtime, place))
         return self.workers[-1]
 
     def _hear(self, worker: _Worker) -> None:

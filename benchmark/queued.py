@@ -37,7 +37,7 @@ def work(given: Mapping[str, Any], told: Any) -> dict[str, Any]:
         compute,
         checkpoint_seconds=given["checkpoint_seconds"],
         retry_failed=given["retry"] == "failed",
-        shared=workers > 1,
+        shared=workers > compute.devices,
         stop=stop,
     )
     ended: list[str] = []

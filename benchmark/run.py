@@ -102,7 +102,7 @@ def do_all(
         compute,
         checkpoint_seconds=config.checkpoint_seconds,
         retry_failed=config.retry == "failed",
-        shared=workers > 1,
+        shared=workers > compute.devices,
     )
     with Screen(console, len(planned.tasks)) as screen:
 

@@ -102,3 +102,19 @@ def test_a_method_learns_the_same_images_a_few_classes_at_a_time(
         assert few.step() == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(few.synthetic().images, whole.synthetic().images, rtol=1e-5, atol=1e-6)
     assert forwarded and max(forwarded) <= 16
+
+
+def test_tasks_are_spread_over_all_gpus_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    spread, workers = compute.choose_compute("auto", "fp32", None, None)
+    assert workers == 3 and [str(spread.on(place).device) for place in range(4)] == [
+        "cuda:0",
+        "cuda:1",
+        "cuda:2",
+        "cuda:0",
+    ]
+    one, workers = compute.choose_compute("cuda:1", "fp32", None, None)
+    assert workers == 1 and one.devices == 1 and str(one.on(2).device) == "cuda:1"
+    cpu, _ = compute.choose_compute("cpu", "fp32", 1, 2)
+    assert cpu.devices == 1 and cpu.on(1) == cpu
