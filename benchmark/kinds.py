@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -55,7 +57,9 @@ class Job:
         }
         self._sweep()
         self.compute = as_begun(self.folder, self.runtime.compute, self.log)
-        self.log(f"begun on {self.compute.device}, {self.compute.threads} threads")
+        job = os.environ.get("SLURM_JOB_ID")
+        where = f"{socket.gethostname()}, SLURM job {job}" if job else socket.gethostname()
+        self.log(f"begun on {self.compute.device}, {self.compute.threads} threads, {where}")
         self.compute.activate()
         self.memory = PeakMemory(self.compute.device)
         try:

@@ -126,10 +126,10 @@ def _seen(state: State | None, planned: Mapping[str, Any], job: str, queued: que
         return Seen(
             name, kind, "running" if begun else "queued", "" if begun else "in a job that runs", progress, job, folder
         )
-    if status in ("failed", "out_of_memory", "unreadable"):
-        return Seen(name, kind, "failed", message, folder=folder)
     if state and state.owner and state.modified and datetime.now(UTC).timestamp() - state.modified < _ALIVE_SECONDS:
         return Seen(name, kind, "running", "", progress, folder=folder)
+    if status in ("failed", "out_of_memory", "unreadable"):
+        return Seen(name, kind, "failed", message, folder=folder)
     if ended and ended not in ("COMPLETED", "CANCELLED"):
         return Seen(name, kind, "stopped", f"job {job} ended as {ended}", folder=folder)
     if status == "new":

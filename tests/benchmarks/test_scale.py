@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 from hydra import compose, initialize_config_module
+from submitit.core.utils import DelayedSubmission
 
-from benchmark import config, plan
+from benchmark import config, crowd, plan, queued, watch
 from benchmark.config import RunConfig
 from results.files import to_json
 from results.store import Store
 from results.survey import survey
+from slurm.job import work
 
 pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: pip install -e '.[test]'")
 
@@ -78,6 +81,21 @@ def test_planning_many_cells(measured: Measure, in_full: bool, tmp_path: Path) -
     assert len(planned) > (10_000 if in_full else 100)
 
 
+def test_preparing_a_submission(measured: Measure, in_full: bool, tmp_path: Path) -> None:
+    """From an empty store to files that jobs would read, all but sbatch itself."""
+    request = deep(in_full)
+    planned = plan.build(request).tasks
+
+    def prepare() -> list[bytes]:
+        done = {identity for identity, state in survey(tmp_path, planned).items() if state.status == "done"}
+        found = crowd.groups(planned, done, (), 1)
+        assert len(found) < 50, "arrays, not a submission for each task"
+        carried = [(queued.FUNCTION, queued.values(pack, {})) for group in found for pack in group.packs]
+        return [cloudpickle.dumps(DelayedSubmission(work, *words)) for words in carried]
+
+    assert len(measured(prepare)) == len(planned)
+
+
 # --- a finished store -------------------------------------------------------------------------------------------------
 
 RESULT = {"accuracies": [0.5] * 5, "validation_accuracies": [], "optimiser_steps": 1000, "test_images": 359,
@@ -113,6 +131,10 @@ def test_surveying_a_finished_store(measured: Measure, finished: Store, tasks: l
 def test_surveying_a_finished_plan(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:
     found = measured(lambda: survey(finished.root, tasks))
     assert {state.status for state in found.values()} == {"done"} and len(found) == len(tasks)
+
+
+def test_the_status_of_a_finished_store(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:
+    assert {one.state for one in measured(lambda: watch.view(finished.root).tasks).values()} == {"done"}
 
 
 def test_reading_the_records_of_a_finished_plan(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:

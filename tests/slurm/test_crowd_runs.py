@@ -287,6 +287,17 @@ def test_without_slurm_or_a_profile_the_way_out_is_told(tmp_path: Path) -> None:
     assert done.returncode == 2 and "needs a profile" in done.stderr and not (tmp_path / "outputs").exists()
 
 
+def test_a_drill_interrupts_a_job_and_shows_that_nothing_was_lost(env: Cluster, tmp_path: Path) -> None:
+    words = (profile(tmp_path), "how=requeue", "steps=250", "device=cpu")
+    command = [sys.executable, "-m", "benchmark.drill", *words]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as drill:
+        settled = Settled(env)
+        env.wait_for(lambda: settled() and drill.poll() is not None, 400)
+        said = drill.stdout.read() if drill.stdout else ""
+    assert drill.returncode == 0, said
+    assert "requeued, as after pre-emption" in said and "ended with the same bytes (1 broken-off" in said
+
+
 def call(folder: Path, command: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", f"benchmark.{command}", *words],
