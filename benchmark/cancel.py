@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchmark import cli
 from benchmark.errors import BenchmarkError
+from results.lock import TaskLock
 from slurm import ledger, queue
 
 
@@ -25,12 +26,10 @@ def cancel(composed: DictConfig) -> int:
         raise BenchmarkError(
             f"there is no run '{composed.run}'", where=f"run={composed.run}", next=f"known: {', '.join(runs)}"
         )
-    known = ledger.entries(folder, composed.run)
-    live = queue.jobs()
-    mine = {job for entry in known for job in entry.ids if job in live and live[job].name == entry.name}
-    unnoted = {entry.name for entry in known if entry.array is None}
-    mine |= {job for job, found in live.items() if found.name in unnoted}
-    count = queue.cancel(mine)
+    with TaskLock(folder):  # a driver that is submitting would go on
+        live = queue.jobs()
+        names = {entry.name for entry in ledger.alive(ledger.entries(folder, composed.run), live)}
+        count = queue.cancel(job for job, found in live.items() if found.name in names)
     said = f"cancelled {count:,} jobs; the same command goes on from where they were" if count else "no job is queued"
     Console(soft_wrap=True).print(said, highlight=False)
     return cli.DONE

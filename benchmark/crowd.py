@@ -38,9 +38,9 @@ def groups(tasks: Sequence[Task], done: Collection[str], queued: Collection[str]
     Sets that wait for the same experts share an array. The evaluations of its sets are arrays of the same length, one
     for each evaluation that a set still lacks, so that each waits for its own set alone.
     """
-    known = {task["identity"] for task in tasks}
+    undone = {task["identity"] for task in tasks} - set(done)
     todo = [task for task in tasks if task["identity"] not in done and task["identity"] not in queued]
-    missing = {task["identity"]: frozenset(inputs_of(task) & known - set(done)) for task in todo}
+    missing = {task["identity"]: frozenset(inputs_of(task) & undone) for task in todo}
     being_made = {task["identity"] for task in todo if task["kind"] == "condense"}
     scores: dict[str, list[Task]] = defaultdict(list)  # evaluations to do, by the set that is still to be made
     free: list[Task] = []

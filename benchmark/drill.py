@@ -107,8 +107,9 @@ def _await_end(config: RunConfig, task: Mapping[str, Any], say: Any) -> None:
 def _wait(config: RunConfig, task: Mapping[str, Any], until: Any) -> watch.Seen:
     began = time.monotonic()
     while time.monotonic() - began < _PATIENCE_SECONDS:
-        seen = watch.view(Path(config.out)).tasks.get(task["identity"])
-        if seen is not None and until(seen):
+        view = watch.view(Path(config.out))
+        seen = view.tasks.get(task["identity"])
+        if seen is not None and not view.no_queue and until(seen):
             return seen
         time.sleep(_LOOK_SECONDS)
     raise BenchmarkError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from benchmark import crowd, environment, queued
+from benchmark import crowd, environment, queued, watch
 from benchmark.config import RunConfig
 from benchmark.errors import BenchmarkError
 from benchmark.local import inputs_of
@@ -20,8 +22,8 @@ from results.lock import TaskLock
 from results.survey import survey
 from slurm import ledger, profile, queue, snapshot, submit
 
-ROOMS = ("benchmark", "methods", "results", "slurm")
 _KINDS = ("prepare", "condense", "evaluate")
+_ENDING_LOOKS, _ENDING_SECONDS = 30, 2.0
 _LOCK_SECONDS = 60.0  # for another driver that is submitting to the same store
 
 
@@ -34,6 +36,7 @@ class Launched:
     tasks: Counter[str]  # queued now, by kind
     queued_before: int
     left: int
+    elsewhere: int = 0  # at work outside the queue, and those that need them
 
 
 def settings(config: RunConfig, asked: profile.Profile) -> dict[str, Any]:
@@ -65,6 +68,8 @@ def check(config: RunConfig) -> profile.Profile:
         )
     asked = profile.load(config.profile)
     submit.check(asked)
+    if config.dry_run:
+        return asked
     folder = Path(config.out) / "slurm"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,52 +91,74 @@ def launch(tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: profile
             where=str(lock.path), next="wait for it to end",
         )  # fmt: skip
     try:
-        return _launch(tasks, config, asked, out, folder)
+        return _launch(tasks, config, asked, out, lock)
     finally:
         lock.release()
 
 
 def _launch(
-    tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: profile.Profile, out: Path, folder: Path
+    tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: profile.Profile, out: Path, lock: TaskLock
 ) -> Launched:
+    folder = out / "slurm"
+    waiting = _in_queue(folder)  # before the store: what ends in between is done
     states = survey(out, tasks)
     done = {identity for identity, state in states.items() if state.status == "done"}
-    failed = [i for i, state in states.items() if state.status in ("failed", "out_of_memory")]
-    waiting = _in_queue(folder)
-    left = crowd.inside_out(tasks, [] if config.retry == "failed" else [i for i in failed if i not in waiting])
-    able = [task for task in tasks if task["identity"] not in left]
+    idle = {identity: state for identity, state in states.items() if identity not in waiting}
+    broken = ("unreadable",) if config.retry == "failed" else ("failed", "out_of_memory", "unreadable")
+    left = crowd.inside_out(tasks, [i for i, state in idle.items() if state.status in broken])
+    elsewhere = crowd.inside_out(tasks, [i for i, state in idle.items() if watch.at_work(state)]) - left
+    able = [task for task in tasks if task["identity"] not in left | elsewhere]
     before = sum(task["identity"] in waiting and task["identity"] not in done for task in tasks)
     found = crowd.groups(able, done, waiting, asked.pack)
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
     if not found:
-        return Launched("", 0, Counter(), before, len(left))
+        return Launched("", 0, Counter(), before, len(left), len(elsewhere))
     with writing(folder):
         code = snapshot.take(_packages(), (folder / "code").absolute(), environment.commit())
         write_request(folder / run, tasks, config, code)
     submitter = submit.Submitter(folder.absolute(), run, asked, code)
-    jobs = _submit(found, submitter, waiting, settings(config, asked), asked.array or queue.largest_array())
+    most = min(asked.array or 10**9, queue.largest_array())
+    with writing(folder):
+        jobs = _submit(found, submitter, waiting, settings(config, asked), most, lock)
     kinds = Counter(task["kind"] for group in found for pack in group.packs for task in pack)
-    return Launched(run, jobs, kinds, before, len(left))
+    return Launched(run, jobs, kinds, before, len(left), len(elsewhere))
 
 
 def _in_queue(folder: Path) -> dict[str, str]:
     """Identity to job, of the tasks that are queued or running; what a broken-off submission left is cancelled."""
-    live = queue.jobs()
     known = ledger.entries(folder)
-    for entry in known:
-        if entry.array is None and any(job.name == entry.name for job in live.values()):
-            queue.ask("scancel", "--name", entry.name)
-    return {identity: job for identity, job in ledger.jobs_of(known).items() if job in live}
+    for _ in range(_ENDING_LOOKS):
+        live = queue.jobs()
+        mine = ledger.alive(known, live)
+        for entry in mine:
+            if entry.array is None:
+                queue.ask("scancel", "--name", entry.name)
+        names = {entry.name for entry in mine}
+        # Whether a job that is ending comes back, requeued, or does not, is seen when it has ended.
+        if not any(job.state == "COMPLETING" for job in live.values() if job.name in names):
+            return {identity: job for identity, job in ledger.jobs_of(mine).items() if job in live}
+        time.sleep(_ENDING_SECONDS)
+    raise BenchmarkError(
+        "jobs of this store have been ending for a minute", where="squeue", next="give the same command again later"
+    )
 
 
 def _submit(
-    found: Sequence[crowd.Group], to: submit.Submitter, waiting: Mapping[str, str], how: Mapping[str, Any], most: int
+    found: Sequence[crowd.Group],
+    to: submit.Submitter,
+    waiting: Mapping[str, str],
+    how: Mapping[str, Any],
+    most: int,
+    lock: TaskLock,
 ) -> int:
     """Queue groups, arrays of at most `most`; how many jobs that were."""
     job_of = dict(waiting)  # by identity
     arrays: dict[tuple[int, int], list[str]] = {}  # by group and place of its first pack: ids
     for place, group in enumerate(found):
         for start in range(0, len(group.packs), most):
+            if lock.lost:
+                raise BenchmarkError("another process submits to this store by now", where=str(lock.path),
+                                     next="give the same command again")  # fmt: skip
             packs = group.packs[start : start + most]
             after = ""
             if group.beside is not None:
@@ -195,8 +222,13 @@ def worded(launched: Launched, out: str) -> str:
         lines.append(f"{launched.queued_before:,} tasks were queued before")
     if launched.left:
         lines.append(f"{launched.left:,} tasks failed before, or need one that did: retry=failed tries them again")
+    if launched.elsewhere:
+        lines.append(f"{launched.elsewhere:,} tasks are at work outside the queue, or need one that is: later, again")
     if not lines:
         return "everything is done"
     if launched.jobs or launched.queued_before:
-        lines.append(f"python -m benchmark.status out={out} tells how far they are; benchmark.cancel cancels them")
+        named = shlex.quote(f"out={out}")
+        lines.append(
+            f"python -m benchmark.status {named} tells how far they are; benchmark.cancel {named} cancels them"
+        )
     return "\n".join(lines)

@@ -75,7 +75,9 @@ class _Worker:
         self.place = place
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, runtime), daemon=True)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # the child begins so: deaf until it has its handlers
         self.process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.task: Task | None = None
 
@@ -99,7 +101,9 @@ class _Pool:
         self.waiting = {task["identity"]: task for task in tasks}
         self.runtime, self.most, self.on_step, self.on_end = replace(runtime, stop=StopFlag()), workers, on_step, on_end
         self.workers: list[_Worker] = []
-        self.stopping = 0  # the signal that said so
+        self.cut_short = False  # whether a task was
+        self.stopping = runtime.stop.signal  # the signal that said so; it may have come before
+        self.escalates = runtime.stop.escalates
         # Spawned, not forked: a forked child of a process that has used torch's threads can hang.
         self.context = multiprocessing.get_context("spawn")
 
@@ -117,7 +121,7 @@ class _Pool:
         finally:
             for worker in self.workers:
                 worker.end(_GRACE_SECONDS)
-        if self.stopping:
+        if self.stopping and (self.waiting or self.cut_short):
             raise Stopped(self.stopping)
 
     def _busy(self) -> list[_Worker]:
@@ -152,6 +156,7 @@ class _Pool:
             told = _STOPPED if self.stopping else Outcome("failed", "its process died: killed, or out of memory")
         if isinstance(told, Outcome):
             worker.task = None
+            self.cut_short |= told == _STOPPED
             if told != _STOPPED:
                 self.on_end(name, told)
         else:
@@ -162,7 +167,7 @@ class _Pool:
         """Pass signals to stop on to the workers, which checkpoint; a second Ctrl-C or SIGTERM kills them."""
 
         def stop(number: int, frame: object) -> None:
-            again = self.stopping not in (0, signal.SIGUSR2)
+            again = self.escalates and self.stopping not in (0, signal.SIGUSR2)
             for worker in self.workers:
                 if worker.process.pid and worker.process.is_alive():
                     os.kill(worker.process.pid, signal.SIGKILL if again else _passed_on(number))
@@ -186,6 +191,7 @@ def _serve(pipe: Connection, runtime: Runtime) -> None:
     stop = StopFlag(escalates=False)  # the terminal's Ctrl-C and the other process's signal may both come
     for number in STOPS:
         signal.signal(number, stop.handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     told = 0.0
 
     def progress(done: int, total: int, losses: dict[str, float]) -> None:

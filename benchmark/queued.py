@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmark.compute import choose_compute
-from benchmark.crank import StopFlag
+from benchmark.crank import STOPS, StopFlag
 from benchmark.errors import BenchmarkError
 from benchmark.local import Stopped, name_of, run_tasks
 from benchmark.runtime import Outcome, Runtime
+from slurm.job import restarts
 
 FUNCTION = "benchmark.queued:work"  # as slurm.job calls it
 
@@ -31,17 +33,25 @@ def work(given: Mapping[str, Any], told: Any) -> dict[str, Any]:
         )
     tasks = given["tasks"]
     stop = StopFlag(escalates=False)  # a scheduler may repeat itself
-    stop.signal = told.signal
+    for number in STOPS:
+        signal.signal(number, stop.handle)
+    stop.signal = stop.signal or told.signal
     runtime = Runtime(
         Path(given["out"]),
         compute,
         checkpoint_seconds=given["checkpoint_seconds"],
-        retry_failed=given["retry"] == "failed",
-        shared=workers > compute.devices,
+        retry_failed=given["retry"] == "failed" and not restarts(),  # a requeued job must not go round in its failures
+        shared=min(workers, len(tasks)) > compute.devices,
         stop=stop,
     )
     ended: list[str] = []
     failed: list[str] = []
+
+    begun = False
+
+    def step(name: str, done: int, total: int, losses: dict[str, float]) -> None:
+        nonlocal begun
+        begun = True
 
     def end(name: str, outcome: Outcome) -> None:
         print(f"{name}: {outcome.status} {outcome.message}".rstrip(), flush=True)  # noqa: T201 -- a job's own output
@@ -51,7 +61,7 @@ def work(given: Mapping[str, Any], told: Any) -> dict[str, Any]:
     print(f"{len(tasks)} tasks, {workers} at a time on {compute.device}: {names}", flush=True)  # noqa: T201
     stopped = 0
     try:
-        run_tasks(tasks, runtime, min(workers, len(tasks)), lambda *step: None, end)
-    except Stopped as signal:
-        stopped = signal.number
-    return {"stopped": stopped, "ended": len(ended), "failed": failed}
+        run_tasks(tasks, runtime, min(workers, len(tasks)), step, end)
+    except Stopped as error:
+        stopped = error.number
+    return {"stopped": stopped, "begun": begun, "ended": len(ended), "failed": failed}

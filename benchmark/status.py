@@ -60,7 +60,7 @@ def show(seen: watch.View, console: Console) -> None:
     _name(seen.of("running"), "running", lambda one: _speed(one), say)
     for why, number in Counter(one.why for one in seen.of("queued")).most_common():
         say(f"queued: {number:,}, {why or 'in the queue'}")
-    _name(seen.of("stopped"), "stopped; the same command goes on from there", lambda one: one.why, say)
+    _name(seen.of("stopped"), "stopped; the same command goes on from there", _ending, say)
     _name(seen.of("blocked"), "blocked: what they need has failed", lambda one: "", say)
     _name(seen.of("failed"), "failed; retry=failed tries them again", _failure, say)
 
@@ -96,6 +96,11 @@ def _speed(one: watch.Seen) -> str:
     return text if left is None else f"{text}, {timedelta(seconds=round(left))} left"
 
 
+def _ending(one: watch.Seen) -> str:
+    """Why, and where the job's own output is."""
+    return f"{one.why}{'; it printed ' * bool(one.log)}{one.log or ''}".lstrip("; ")
+
+
 def _failure(one: watch.Seen) -> str:
     return "\n".join([one.why, *(f"    {line}" for line in one.log_end)])
 
@@ -117,7 +122,7 @@ def look_on(tasks: Sequence[Mapping[str, Any]], out: Path, console: Console) -> 
                 said = time.monotonic()
                 states = Counter(one.state for identity, one in seen.tasks.items() if identity in wanted)
                 console.print(", ".join(f"{states[s]:,} {s}" for s in watch.STATES if states[s]), highlight=False)
-            if not at_work:
+            if not at_work and not seen.no_queue:
                 return
             time.sleep(_LOOK_SECONDS)
 

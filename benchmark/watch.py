@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from results.files import read_json
+from results.lock import abandoned
 from results.survey import State, survey
 from slurm import ledger, queue
 from slurm.errors import SlurmError
@@ -29,6 +30,7 @@ class Seen:
     progress: Mapping[str, Any] | None = None  # done, total, rate, losses
     job: str = ""
     folder: Path | None = None
+    log: Path | None = None  # what its job printed, where that is over and the task is not done
 
     @property
     def seconds_left(self) -> float | None:
@@ -67,16 +69,24 @@ def view(out: Path) -> View:
     """The store's tasks and whatever was queued for it. Raises ResultsError, SlurmError for what cannot be read."""
     folder = out / "slurm"
     known = ledger.entries(folder)
-    live, no_queue = _live(bool(known))
+    live, no_queue = _live(bool(known))  # before the store: what ends in between is done
     found = survey(out)
     planned = _planned(folder)
-    job_of = ledger.jobs_of(known)
-    gone = sorted({job for identity, job in job_of.items() if job not in live and not _done(found.get(identity))})
-    ended = queue.ended(gone) if gone and not no_queue else {}
+    last = ledger.jobs_of(known) | {
+        identity: job for identity, job in ledger.jobs_of(ledger.alive(known, live)).items() if job in live
+    }
+    gone = {job for identity, job in last.items() if job not in live and not _done(found.get(identity))}
+    ended = queue.ended(gone) if not no_queue else {}
     seen: dict[str, Seen] = {}
     for identity in {**found, **planned}:
-        job = job_of.get(identity, "")
-        seen[identity] = _seen(found.get(identity), planned.get(identity, {}), job, live.get(job), ended.get(job, ""))
+        job = last.get(identity, "")
+        log = (
+            next((folder / entry.run / "jobs" / f"{job}_0_log.err" for entry in known if job in entry.ids), None)
+            if (job and not _done(found.get(identity)) and job not in live)
+            else None
+        )
+        about = _About(job, live.get(job), ended.get(job, ""), no_queue, log)
+        seen[identity] = _seen(found.get(identity), planned.get(identity, {}), about)
     failed = {identity for identity, one in seen.items() if one.state == "failed"}
     for identity, task in planned.items():  # in the plan's order: inputs come first
         one = seen[identity]
@@ -110,31 +120,57 @@ def _done(state: State | None) -> bool:
     return state is not None and state.status == "done"
 
 
-def _seen(state: State | None, planned: Mapping[str, Any], job: str, queued: queue.Queued | None, ended: str) -> Seen:
+@dataclass(frozen=True)
+class _About:
+    """What is known of a task's last job: itself while it is queued or at work, else how it ended."""
+
+    job: str
+    queued: queue.Queued | None
+    ended: str
+    no_queue: str
+    log: Path | None
+
+
+def at_work(state: State) -> bool:
+    """Whether some process does a task, as far as its folder tells: its lock is young, and its owner not known dead."""
+    young = state.modified is not None and datetime.now(UTC).timestamp() - state.modified < _ALIVE_SECONDS
+    return bool(state.owner) and young and not abandoned(dict(state.owner or {}))
+
+
+def _seen(state: State | None, planned: Mapping[str, Any], about: _About) -> Seen:
     task = state.task if state else planned
     kind = str(task.get("kind"))
-    name = f"{kind} {task.get('slug', '')}".strip()
-    status = state.status if state else "new"
-    message = state.message if state else ""
-    folder, progress = (state.folder, state.progress) if state else (None, None)
+    status, message = (state.status, state.message) if state else ("new", "")
+    folder = state.folder if state else None
+
+    def say(state: str, why: str = "", progress: Mapping[str, Any] | None = None, job: str = "") -> Seen:
+        return Seen(f"{kind} {task.get('slug', '')}".strip(), kind, state, why, progress, job, folder, about.log)
+
     if status == "done":
-        return Seen(name, kind, "done", message, folder=folder)
-    if queued and queued.state == "PENDING":
-        return Seen(name, kind, "queued", _waits(queued.reason), job=job, folder=folder)
-    if queued:
-        begun = state is not None and state.owner is not None
-        return Seen(
-            name, kind, "running" if begun else "queued", "" if begun else "in a job that runs", progress, job, folder
-        )
-    if state and state.owner and state.modified and datetime.now(UTC).timestamp() - state.modified < _ALIVE_SECONDS:
-        return Seen(name, kind, "running", "", progress, folder=folder)
+        return say("done", message)
+    if about.queued and about.queued.state == "PENDING":
+        return say("queued", _waits(about.queued.reason), job=about.job)
+    if state and at_work(state):
+        return say("running", progress=state.progress, job=about.job)
+    if about.queued:
+        failed = status in ("failed", "out_of_memory")
+        return say("queued", f"{message} (in a job that runs)" if failed else "in a job that runs", job=about.job)
     if status in ("failed", "out_of_memory", "unreadable"):
-        return Seen(name, kind, "failed", message, folder=folder)
-    if ended and ended not in ("COMPLETED", "CANCELLED"):
-        return Seen(name, kind, "stopped", f"job {job} ended as {ended}", folder=folder)
-    if status == "new":
-        return Seen(name, kind, "to do", f"job {job} was cancelled" if ended == "CANCELLED" else "", folder=folder)
-    return Seen(name, kind, "stopped", message or "it ended without a word: killed, or out of memory", folder=folder)
+        return say("failed", message)
+    if about.no_queue and about.job:
+        return say("queued", f"as job {about.job} or over: the queue cannot be asked here", job=about.job)
+    return _stopped(say, status, message, about)
+
+
+def _stopped(say: Callable[..., Seen], status: str, message: str, about: _About) -> Seen:
+    """A task that was begun or queued, and that nothing is at any more."""
+    ended = f"job {about.job} ended as {about.ended}" if about.ended else ""
+    if about.ended == "OUT_OF_MEMORY":
+        ended += ": raise memory in the profile"
+    if status == "new" and about.ended in ("", "CANCELLED"):
+        return say("to do", ended)
+    told = "" if about.ended else "it ended without a word: killed, or out of memory"
+    return say("stopped", "; ".join(filter(None, (ended, message))) or told)
 
 
 def _waits(reason: str) -> str:

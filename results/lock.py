@@ -61,7 +61,7 @@ class TaskLock:
             if raw is None:
                 continue  # released just now
             self.holder = _parse(raw)
-            if _abandoned(self.holder) or watch.unchanged(raw, self.holder):
+            if abandoned(self.holder) or watch.unchanged(raw, self.holder):
                 _displace(self.path, raw.__eq__)  # whoever wins the race to replace it, the next claim tells
                 continue
             left = deadline - time.monotonic()
@@ -181,7 +181,15 @@ def _displace(path: Path, expected: Callable[[bytes], bool]) -> None:
 
 def _myself() -> dict[str, Any]:
     pid = os.getpid()
-    return {**_machine(), "pid": pid, "started": _started(pid), "job": os.environ.get("SLURM_JOB_ID")}
+    return {**_machine(), "pid": pid, "started": _started(pid), **_job()}
+
+
+def _job() -> dict[str, Any]:
+    """The SLURM job that this process belongs to, and how often it was requeued; {} outside of one."""
+    job, cluster = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_CLUSTER_NAME", "")
+    if job is None:
+        return {}
+    return {"job": f"{cluster}:{job}", "restarts": int(os.environ.get("SLURM_RESTART_COUNT", 0))}
 
 
 def _machine() -> dict[str, Any]:
@@ -203,7 +211,7 @@ def _started(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])  # state is field 3, the start time field 22
 
 
-def _abandoned(owner: dict[str, Any]) -> bool:
+def abandoned(owner: dict[str, Any]) -> bool:
     """Whether the owner is certainly gone: a dead process of this host, or this very job before it was requeued."""
     here = _machine()
     if isinstance(owner.get("pid"), int) and owner.get("host") == here["host"]:
@@ -211,8 +219,8 @@ def _abandoned(owner: dict[str, Any]) -> bool:
             return True  # the host was started anew
         if owner.get("namespace") == here["namespace"]:
             return not _alive(owner["pid"], owner.get("started"))  # a live neighbour in the same job keeps its lock
-    job = os.environ.get("SLURM_JOB_ID")
-    return job is not None and owner.get("job") == job
+    here = _job()
+    return bool(here) and owner.get("job") == here["job"] and int(owner.get("restarts", 0)) < here["restarts"]
 
 
 def _alive(pid: int, started: int | None) -> bool:

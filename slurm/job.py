@@ -33,17 +33,19 @@ def work(function: str, values: Mapping[str, Any]) -> None:
     """Call `function`, "package.module:name", with (values, told); requeue this job if a signal stopped it.
 
     The function listens to SIGTERM and SIGUSR2 itself while it works, saves when one comes, and returns
-    {"stopped": the signal or 0, "ended": how many things came to an end, "failed": what did not, in words}. Raises
-    JobFailed, so that SLURM calls the job failed and nothing that needs it starts, when nothing came to an end.
+    {"stopped": the signal or 0, "begun": whether anything was done, "ended": how many things came to an end, "failed":
+    what did not, in words}. Raises JobFailed, so that SLURM calls the job failed and nothing that needs it starts, when
+    nothing came to an end.
     """
     told = Told()
     for number in (signal.SIGTERM, _WARNED):
         signal.signal(number, told)
     module, _, name = function.partition(":")
     found = getattr(importlib.import_module(module), name)(values, told)
-    stopped = found["stopped"] or told.signal
     if found["stopped"]:
-        _stop(stopped)
+        if found["stopped"] == _WARNED and not found["begun"] and restarts():
+            raise JobFailed("its time limit came twice before anything was done: raise minutes, or lower warning")
+        _stop()
     if found["failed"] and not found["ended"]:
         raise JobFailed("; ".join(found["failed"]))
 
@@ -54,11 +56,16 @@ def my_id() -> str:
     return f"{array}_{index}" if array and index else os.environ["SLURM_JOB_ID"]
 
 
-def _stop(number: int) -> None:
-    """Requeue this job and wait to be ended; raises JobFailed where a person cancelled it, or it cannot be requeued."""
+def restarts() -> int:
+    """How often this job was requeued."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", 0))
+
+
+def _stop() -> None:
+    """Requeue this job and wait to be ended; raises JobFailed where it was ended on purpose, or cannot be requeued."""
     job = my_id()
-    if number != _WARNED and _cancelled(job):
-        raise JobFailed("cancelled; what was done is kept, the same command goes on from there")
+    if _ended(job):
+        raise JobFailed("cancelled or requeued from outside; what was done is kept")
     try:
         queue.requeue(job)
     except SlurmError as error:
@@ -68,13 +75,15 @@ def _stop(number: int) -> None:
         time.sleep(1)
 
 
-def _cancelled(job: str) -> bool:
-    """Whether someone has ended this job, as opposed to another one about to take its place.
+def _ended(job: str) -> bool:
+    """Whether someone has ended this job, as opposed to its time limit, or another one about to take its place.
 
     A job that is being pre-empted still runs for its grace time; one that is cancelled (or requeued from outside) is
     completing already. Requeueing would bring a cancelled job back.
     """
     try:
-        return queue.job_facts(job).get("JobState") not in ("RUNNING", "SIGNALING", "PREEMPTED", "SUSPENDED")
+        facts = queue.job_facts(job)
     except SlurmError:
         return False
+    at_work = facts.get("JobState") in ("RUNNING", "SIGNALING", "PREEMPTED", "SUSPENDED")
+    return not at_work and facts.get("Reason") != "TimeLimit"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slurm.errors import SlurmError
+from slurm.queue import Queued
 
 FILE = "queued.jsonl"
 
@@ -56,6 +57,12 @@ def entries(folder: Path, run: str | None = None) -> list[Entry]:
 def runs(folder: Path) -> list[str]:
     """The runs that queued something, oldest first."""
     return sorted(path.parent.name for path in folder.glob(f"*/{FILE}"))
+
+
+def alive(found: Sequence[Entry], live: Mapping[str, Queued]) -> list[Entry]:
+    """Those arrays with jobs in the queue, by name: another cluster, or this one reset, gives the same ids again."""
+    names = {job.name for job in live.values()}
+    return [entry for entry in found if entry.name in names]
 
 
 def jobs_of(found: Sequence[Entry]) -> dict[str, str]:

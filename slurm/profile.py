@@ -14,6 +14,10 @@ from yaml import YAMLError
 
 from slurm.errors import SlurmError
 
+# Of sbatch: what a submission sets itself, and relies on.
+OURS = {"array", "dependency", "error", "job-name", "kill-on-invalid-dep", "no-requeue", "open-mode", "output",
+        "parsable", "requeue", "signal", "test-only", "wait", "wrap"}  # fmt: skip
+
 
 @dataclass
 class Profile:
@@ -47,14 +51,26 @@ class Profile:
             raise SlurmError(f"memory is in GB and positive, got {self.memory}", where=where)
         if self.array is not None and self.array < 1:
             raise SlurmError(f"array must be at least 1, got {self.array}", where=where)
-        if not 0 < self.warning < 60 * self.minutes:
+        if not 0 < self.warning <= 30 * self.minutes:  # SLURM may warn a minute early: something must be done before
             raise SlurmError(
-                f"warning is in seconds, and less than the time limit of {self.minutes} minutes; got {self.warning}",
+                f"warning is in seconds, at most half of the time limit of {self.minutes} minutes; got {self.warning}",
                 where=where,
             )
         if self.at_once > self.cpus:
             raise SlurmError(f"{self.at_once} tasks at once have {self.cpus} cores between them", where=where,
                              next="raise cpus, or lower at_once")  # fmt: skip
+        if self.at_once > self.pack:
+            raise SlurmError(f"{self.at_once} tasks at once, of {self.pack} in a job", where=where,
+                             next="raise pack, or lower at_once")  # fmt: skip
+        if clash := sorted(OURS & {str(key).replace("_", "-") for key in self.extra}):
+            raise SlurmError(
+                f"extra cannot set {', '.join(clash)}: jobs are named, found and requeued by it", where=where
+            )
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """`extra` without what is switched off."""
+        return {name: value for name, value in self.extra.items() if value not in (None, False)}
 
     def parameters(self) -> dict[str, Any]:
         """As submitit.SlurmExecutor takes them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import re
 import shutil
 import subprocess
@@ -15,7 +15,8 @@ from slurm.errors import SlurmError
 # What the commands say when the controller did not answer, as opposed to having refused.
 _BUSY = re.compile(
     r"socket timed out|unable to contact slurm controller|connection (refused|reset|timed out)|zero bytes were"
-    r"|resource temporarily unavailable|temporarily unable to (accept job|contact)|transport endpoint",
+    r"|resource temporarily unavailable|temporarily unable to (accept job|contact)|transport endpoint"
+    r"|communication connection failure|message receive failure|standby mode",
     re.I,
 )
 _WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # seconds before each further try
@@ -34,7 +35,7 @@ class Queued:
 
 def there() -> bool:
     """Are SLURM's commands on the path?"""
-    return all(shutil.which(command) for command in ("sbatch", "squeue", "scontrol", "scancel"))
+    return all(shutil.which(command) for command in ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo"))
 
 
 def ask(*words: str, waits: Sequence[float] = _WAITS) -> str:
@@ -60,12 +61,12 @@ def busy(said: str) -> bool:
     return _BUSY.search(said) is not None
 
 
-def jobs(prefix: str = "") -> dict[str, Queued]:
-    """This user's jobs in the queue whose names begin so, by id, arrays taken apart."""
+def jobs() -> dict[str, Queued]:
+    """This user's jobs that are queued or at work, by id, arrays taken apart; those that can never start are not."""
     found = {}
-    for line in ask("squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%i|%j|%T|%r").splitlines():
+    for line in ask("squeue", "-h", "-r", "-u", str(os.getuid()), "-o", "%i|%j|%T|%r").splitlines():
         job, name, state, reason = line.strip().split("|", 3)
-        if name.startswith(prefix):
+        if reason != "DependencyNeverSatisfied":
             found[job] = Queued(job, name, state, reason)
     return found
 
@@ -87,14 +88,15 @@ def ended(ids: Iterable[str]) -> dict[str, str]:
 
 def _accounted(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
     for start in range(0, len(ids), _AT_ONCE):
-        said = ask("sacct", "-n", "-X", "-P", "-o", "JobID,State", "-j", ",".join(ids[start : start + _AT_ONCE]))
+        some = ",".join(ids[start : start + _AT_ONCE])
+        said = ask("sacct", "-n", "-X", "-P", "-o", "JobID,State", "-j", some, waits=())
         for line in said.splitlines():
             job, state = line.split("|", 1)
             yield job, state.split()[0]
 
 
 def _remembered() -> Iterator[tuple[str, str]]:
-    for line in ask("scontrol", "-o", "show", "job").splitlines():
+    for line in ask("scontrol", "-o", "show", "job", waits=()).splitlines():
         said = dict(word.split("=", 1) for word in line.split() if "=" in word)
         array, index = said.get("ArrayJobId"), said.get("ArrayTaskId")
         yield (f"{array}_{index}" if array and index else said.get("JobId", "")), said.get("JobState", "")
@@ -112,7 +114,7 @@ def requeue(job: str) -> None:
 
 
 def cancel(ids: Iterable[str]) -> int:
-    """Cancel these jobs; how many were asked for. Those that are over are passed over."""
+    """Cancel these jobs; how many were asked for."""
     wanted = sorted(set(ids))
     for start in range(0, len(wanted), _AT_ONCE):
         ask("scancel", *wanted[start : start + _AT_ONCE])
@@ -120,11 +122,11 @@ def cancel(ids: Iterable[str]) -> int:
 
 
 def partitions() -> list[str]:
-    """The partitions of the cluster."""
-    return ask("sinfo", "-h", "-o", "%R").split()
+    """The partitions of the cluster, hidden ones too."""
+    return ask("sinfo", "-h", "-a", "-o", "%R").split()
 
 
 def largest_array() -> int:
     """How many elements an array may have: MaxArraySize is one above the highest index."""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.M)
-    return int(found[1]) if found else 1001
+    return max(1, int(found[1])) if found else 1001

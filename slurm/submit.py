@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from slurm.errors import SlurmError
 from slurm.job import work
 from slurm.profile import Profile
 
+# Python starts deaf to signals, which would kill it before its handlers are there; a scheduler repeats them.
+_DEAF = """sh -c 'trap "" TERM USR2; exec "$0" "$@"'"""
 _WAITS = (2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 60.0)  # seconds before each further try at a busy controller
 
 
@@ -23,7 +26,7 @@ def check(profile: Profile) -> None:
     """Raise SlurmError for a cluster that is not there, or that would refuse such jobs; nothing is queued."""
     if not queue.there():
         raise SlurmError(
-            "SLURM's commands (sbatch, squeue, scontrol, scancel) are not on the path",
+            "SLURM's commands (sbatch, srun, squeue, scontrol, scancel, sinfo) are not on the path",
             where="launcher=slurm",
             next="log in where they are, or use launcher=local",
         )
@@ -34,7 +37,7 @@ def check(profile: Profile) -> None:
             where="partition, in the profile",
             next=f"known: {', '.join(sorted(known))}",
         )
-    flags = {"cpus-per-task": profile.cpus, "time": profile.minutes, **profile.extra}
+    flags = {"cpus-per-task": profile.cpus, "time": profile.minutes, **profile.more}
     names = {"gpus_per_node": "gpus-per-node", "mem": "mem", "partition": "partition", "account": "account",
              "qos": "qos", "constraint": "constraint"}  # fmt: skip
     flags |= {names[name]: value for name, value in profile.parameters().items() if name in names}
@@ -58,7 +61,7 @@ class Submitter:
     def __init__(self, folder: Path, run: str, profile: Profile, code: Path) -> None:
         """folder: the store's `slurm` folder. code: the snapshot that jobs import."""
         self.folder, self.run, self.profile, self.code = folder, run, profile, code
-        self.number = len(ledger.entries(folder, run))
+        self.number = 0
 
     def submit(
         self, kind: str, function: str, values: Sequence[Mapping[str, Any]], tasks: Sequence[Sequence[str]], after: str
@@ -87,16 +90,18 @@ class Submitter:
         return ledger.Entry(self.run, name, tuple(tuple(job) for job in tasks), array).ids
 
     def _executor(self, name: str, after: str) -> submitit.SlurmExecutor:
-        executor = submitit.SlurmExecutor(self.folder / self.run / "jobs", python=self.profile.python)
+        python = self.profile.python or shlex.quote(sys.executable)
+        executor = submitit.SlurmExecutor(self.folder / self.run / "jobs", python=f"{_DEAF} {python}")
         code = shlex.quote(str(self.code))
-        more = {**self.profile.extra, "requeue": True}
+        more = {**self.profile.more, "requeue": True}
         if after:
             more |= {"dependency": after, "kill-on-invalid-dep": "yes"}
         executor.update_parameters(
             **self.profile.parameters(),
             job_name=name,
             # The snapshot stands first on the path, and the folder that the job starts in is not on it at all.
-            setup=[f'export PYTHONPATH={code}"${{PYTHONPATH:+:$PYTHONPATH}}" PYTHONSAFEPATH=1', *self.profile.setup],
+            setup=[*self.profile.setup, f'export PYTHONPATH={code}"${{PYTHONPATH:+:$PYTHONPATH}}" PYTHONSAFEPATH=1'],
+            srun_args=[f"--cpus-per-task={self.profile.cpus}"],  # some versions' srun does not take it from sbatch
             additional_parameters=more,
         )
         return executor

@@ -135,10 +135,13 @@ def test_a_process_id_in_use_again_is_not_the_owner(tmp_path):
 
 
 def test_the_same_job_requeued_takes_its_lock_back(tmp_path, monkeypatch):
-    foreign(tmp_path, job="42")
-    monkeypatch.setenv("SLURM_JOB_ID", "43")
-    assert not TaskLock(tmp_path, PERIOD).acquire()
-    monkeypatch.setenv("SLURM_JOB_ID", "42")
+    foreign(tmp_path, job="blue:42", restarts=0)
+    for job, cluster, restarts in (("43", "blue", "1"), ("42", "red", "1"), ("42", "blue", "0")):
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        monkeypatch.setenv("SLURM_CLUSTER_NAME", cluster)
+        monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+        assert not TaskLock(tmp_path, PERIOD).acquire(), "another job, another cluster, another node of this start"
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert TaskLock(tmp_path, PERIOD).acquire()
     assert not TaskLock(tmp_path, PERIOD).acquire()  # a live neighbour within one job keeps its lock
 

@@ -215,7 +215,7 @@ def test_a_failure_stops_only_what_needs_it(env: Cluster, tmp_path: Path, monkey
 def test_queued_jobs_run_the_code_of_their_submission(env: Cluster, tmp_path: Path) -> None:
     """From the command to the table, several tasks in one job, while the checkout is being taken apart."""
     checkout = tmp_path / "checkout"
-    for room in launch.ROOMS:
+    for room in ("benchmark", "methods", "results", "slurm"):
         shutil.copytree(Path(__file__).parents[2] / room, checkout / room)
     words = ("seeds=[0,1,2]", "method.dm.iterations=3")
     more = ("launcher=slurm", profile(tmp_path, pack=3))
