@@ -109,7 +109,7 @@ def read_json(path: Path, cure: str = "") -> dict[str, Any] | None:
     cure = cure or "move the file away, then run the same command again"
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ResultsError(f"cannot read {path.name}: {error.strerror}", where=str(path), next=cure) from error

@@ -131,7 +131,7 @@ class Settled:
 def test_whatever_interrupts_jobs_the_results_are_those_of_a_quiet_run(env: Cluster, tmp_path: Path) -> None:
     words = ("seeds=[0,1,2,3]", "method.dm.iterations=500")
     long = ("seeds=[9]", "method.dm.iterations=1200")
-    limited, _ = start(tmp_path / "limited", *long, profile(tmp_path, minutes=1, warning=20))
+    limited, _ = start(tmp_path / "limited", *long, profile(tmp_path, minutes=1, warning=5))
     planned, launched = start(tmp_path / "out", *words, profile(tmp_path))
     assert launched.jobs == 8
     jobs, settled = Jobs(tmp_path / "out", planned), Settled(env)
@@ -288,7 +288,7 @@ def test_without_slurm_or_a_profile_the_way_out_is_told(tmp_path: Path) -> None:
 
 
 def test_a_drill_interrupts_a_job_and_shows_that_nothing_was_lost(env: Cluster, tmp_path: Path) -> None:
-    words = (profile(tmp_path), "how=requeue", "steps=250", "device=cpu")
+    words = (profile(tmp_path), "how=requeue", "steps=60", "device=cpu")
     command = [sys.executable, "-m", "benchmark.drill", *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as drill:
         settled = Settled(env)
