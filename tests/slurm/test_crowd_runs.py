@@ -132,7 +132,9 @@ def test_whatever_interrupts_jobs_the_results_are_those_of_a_quiet_run(env: Clus
     words = ("seeds=[0,1,2,3]", "method.dm.iterations=500")
     long = ("seeds=[9]", "method.dm.iterations=1200")
     limited, _ = start(tmp_path / "limited", *long, profile(tmp_path, minutes=1, warning=5))
-    planned, launched = start(tmp_path / "out", *words, profile(tmp_path))
+    # a partition whose jobs are cancelled for those of another, not requeued
+    preemptible = profile(tmp_path, partition="cancel")
+    planned, launched = start(tmp_path / "out", *words, preemptible)
     assert launched.jobs == 8
     jobs, settled = Jobs(tmp_path / "out", planned), Settled(env)
     env.wait_for(jobs.at_work(0), 120)
@@ -146,7 +148,7 @@ def test_whatever_interrupts_jobs_the_results_are_those_of_a_quiet_run(env: Clus
     env.wait_for(settled, 400)
     assert jobs.seen("condense", 1).state == "stopped" and "ended as" in jobs.seen("condense", 1).why
     assert [jobs.seen("condense", seed).state for seed in (0, 2, 3)] == ["done"] * 3
-    _, again = start(tmp_path / "out", *words, profile(tmp_path))
+    _, again = start(tmp_path / "out", *words, preemptible)
     assert again.jobs == 2, "the killed set and its evaluation, nothing else"
     env.wait_for(settled, 240)
     for out, run, asked_for in (("out", planned, words), ("limited", limited, long)):
@@ -247,6 +249,11 @@ def test_a_second_driver_finds_what_the_first_has_queued(env: Cluster, tmp_path:
         for driver in drivers:
             driver.join()
         assert sorted((one.jobs, one.queued_before) for one in found) == [(0, 6), (6, 0)]
+        # a driver that died before it noted what it had queued: that is withdrawn, and queued again
+        (noted,) = (tmp_path / "out/slurm").glob("*/queued.jsonl")
+        noted.write_text("".join(line + "\n" for line in noted.read_text().splitlines() if '"array"' not in line))
+        again = launch.launch(planned.tasks, wanted, ready)
+        assert again.jobs == 6 and len(env.client("squeue", "-h", "-r").stdout.splitlines()) == 6
         # cancelling takes these jobs, and no others of the same person
         env.client("sbatch", "--wrap", "sleep 100", "--output=/dev/null")
         assert len(env.client("squeue", "-h", "-r").stdout.splitlines()) == 7
