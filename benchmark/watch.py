@@ -77,14 +77,11 @@ def view(out: Path) -> View:
     }
     gone = {job for identity, job in last.items() if job not in live and not _done(found.get(identity))}
     ended = queue.ended(gone) if not no_queue else {}
+    run_of = {job: entry.run for entry in known for job in entry.ids}
     seen: dict[str, Seen] = {}
     for identity in {**found, **planned}:
         job = last.get(identity, "")
-        log = (
-            next((folder / entry.run / "jobs" / f"{job}_0_log.err" for entry in known if job in entry.ids), None)
-            if (job and not _done(found.get(identity)) and job not in live)
-            else None
-        )
+        log = folder / run_of[job] / "jobs" / f"{job}_0_log.err" if job in gone else None
         about = _About(job, live.get(job), ended.get(job, ""), no_queue, log)
         seen[identity] = _seen(found.get(identity), planned.get(identity, {}), about)
     failed = {identity for identity, one in seen.items() if one.state == "failed"}

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_module
 from benchmark import config, plan, queued, watch
 from benchmark.errors import BenchmarkError
 from results.store import Store
-from slurm import ledger
+from slurm import ledger, queue
 
 SMALL = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "networks=1", "controls=[]", "seeds=[0,1]",
          "method.dm.iterations=2")  # fmt: skip
@@ -79,3 +79,20 @@ def test_where_the_queue_cannot_be_asked_what_was_queued_still_counts(
     seen = watch.view(tmp_path)
     assert "no SLURM commands here" in seen.no_queue
     assert {(one.state, one.job) for one in seen.tasks.values()} == {("queued", f"17_{k}") for k in range(4)}
+
+
+def test_tasks_whose_jobs_are_over_are_told_with_what_those_printed(
+    tmp_path: Path, tasks: list[plan.Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.intend(tmp_path / "slurm", "run", "run-1", [[task["identity"]] for task in tasks])
+    ledger.submitted(tmp_path / "slurm", "run", "run-1", "17")
+    for task in tasks:
+        Store(tmp_path).attempt(task, "interrupted", "after step 1 of 2")
+    monkeypatch.setattr(queue, "there", lambda: True)
+    monkeypatch.setattr(queue, "jobs", dict)
+    monkeypatch.setattr(queue, "ended", lambda ids: dict.fromkeys(ids, "FAILED"))
+    seen = watch.view(tmp_path).tasks
+    for place, task in enumerate(tasks):
+        one = seen[task["identity"]]
+        assert (one.state, one.why) == ("stopped", f"job 17_{place} ended as FAILED; after step 1 of 2")
+        assert one.log == tmp_path / f"slurm/run/jobs/17_{place}_0_log.err"
