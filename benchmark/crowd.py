@@ -7,10 +7,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.local import inputs_of
+from benchmark.errors import BenchmarkError
+from benchmark.local import inputs_of, name_of
 
 Task = Mapping[str, Any]
 Pack = tuple[Task, ...]  # tasks of one job
+KINDS = ("prepare", "condense", "evaluate")  # that jobs do: a set made elsewhere is taken in where its file is
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,14 @@ def groups(tasks: Sequence[Task], done: Collection[str], queued: Collection[str]
 
     Sets that wait for the same experts share an array. The evaluations of its sets are arrays of the same length, one
     for each evaluation that a set still lacks, so that each waits for its own set alone.
+
+    Raises BenchmarkError for a task of a kind that jobs do not do.
     """
+    if strange := next((task for task in tasks if task["kind"] not in KINDS), None):
+        raise BenchmarkError(
+            f"a job cannot do a task of kind '{strange['kind']}'", where=name_of(strange),
+            next=f"do it on this machine; jobs do: {', '.join(KINDS)}",
+        )  # fmt: skip
     undone = {task["identity"] for task in tasks} - set(done)
     todo = [task for task in tasks if task["identity"] not in done and task["identity"] not in queued]
     missing = {task["identity"]: frozenset(inputs_of(task) & undone) for task in todo}

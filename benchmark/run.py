@@ -43,7 +43,10 @@ def run(composed: DictConfig) -> int:
 
 
 def run_queued(config: RunConfig, console: Console) -> int:
-    """Queue what is to do on a cluster; with `wait`, look on until it is done. Returns the exit status."""
+    """Queue what is to do on a cluster; with `wait`, look on until it is done. Returns the exit status.
+
+    Ctrl-C ends the looking on; the jobs go on.
+    """
     asked = launch.check(config)
     with Reading(console) as reading:
         planned = plan.build(config, reading)
@@ -56,7 +59,12 @@ def run_queued(config: RunConfig, console: Console) -> int:
     console.print(launch.worded(launched, config.out), markup=False, highlight=False)
     if config.wait or not (launched.jobs or launched.queued_before):
         out = Path(config.out)
-        status.look_on(planned.tasks, out, console)
+        try:
+            status.look_on(planned.tasks, out, console)
+        except KeyboardInterrupt:
+            said = f"no longer waiting, and the jobs go on: {launch.afterwards(config.out)}"
+            console.print(f"\n{said}", markup=False, highlight=False)
+            return cli.STOPPED
         left = [(one.name, Outcome(one.state, one.why)) for one in status.unfinished(planned.tasks, out)]
         return finish(planned, Store(out), config, left, console)
     return cli.DONE
@@ -78,8 +86,11 @@ def finish(
     show_tables(records, Path(config.out), console)
     for name, outcome in failures:
         console.print(f"{outcome.status}: {name}\n  {outcome.message}", markup=False, highlight=False)
-    if any(outcome.status == "waiting" for _, outcome in failures):
-        console.print("what failed before is tried again with retry=failed", highlight=False)
+    states = {outcome.status for _, outcome in failures}
+    if states & {"failed", "waiting"}:
+        console.print("what failed is tried again with retry=failed", highlight=False)
+    if states & {"stopped", "to do"}:  # of jobs that were killed or cancelled
+        console.print("what was stopped or never begun goes on with the same command", highlight=False)
     return cli.SOME_FAILED if failures else cli.DONE
 
 

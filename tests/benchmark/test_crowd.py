@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmark.crowd import Group, groups, inside_out
+from benchmark.errors import BenchmarkError
 from benchmark.local import inputs_of
 
 Task = Mapping[str, Any]
@@ -90,3 +91,8 @@ def test_random_grids_hold_the_same_promises() -> None:
             for job, pack in enumerate(group.packs):
                 for task in pack:
                     assert (inputs_of(task) - {"whole", *done}) <= waits(found, place, job)
+
+
+def test_a_task_that_jobs_do_not_do_is_told_not_dropped() -> None:
+    with pytest.raises(BenchmarkError, match="cannot do a task of kind 'import'"):
+        groups([*grid(), make("import", "given")], (), (), 1)
