@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from benchmark import datasets, networks, seeds
+from benchmark.analyses.spacing import evenly
 from benchmark.checkpoint import load_tensors
-from benchmark.crank import Diverged, Turned, turn
-from benchmark.datasets import Constants, Dataset
+from benchmark.crank import Diverged, Marks, Turned, turn
+from benchmark.datasets import Constants, Dataset, Split
 from benchmark.environment import PeakMemory, describe
 from benchmark.errors import BenchmarkError
 from benchmark.problem import Normaliser, TrainedExpert
@@ -24,8 +25,9 @@ from benchmark.runtime import Outcome, Runtime, worded
 from benchmark.sets import save_preview, save_set
 from benchmark.training import Recipe, Training
 from benchmark.works import Work
-from methods.base import SyntheticSet
+from methods.base import Condenser, SyntheticSet
 from results.errors import ResultsError
+from results.files import writing
 from results.lock import TaskLock
 from results.records import SCHEMA
 from results.store import Store
@@ -58,7 +60,22 @@ class Attempt:
             flip=self.asked["dataset"]["flip"],
         )
 
-    def turn(self, work: Work, seconds: float = 0.0) -> Turned:
+    def learner(self, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, network: int) -> Training:
+        """A network about to learn a set under the task's protocol.
+
+        The method is no part of its seeds: every method's set, and every snapshot, meets the same initial weights.
+        """
+        asked = self.asked
+        roles = {
+            "dataset": asked["dataset"]["fingerprint"],
+            "architecture": asked["architecture"],
+            "protocol": f"{asked['protocol']['name']}.{asked['protocol']['version']}",
+            "seed": asked["seed"],
+            "network": network,
+        }
+        return self.training("evaluation", roles, images, labels, recipe)
+
+    def turn(self, work: Work, seconds: float = 0.0, marks: Marks | None = None) -> Turned:
         pulse = Pulse(self.folder, self.runtime.progress)
         try:
             return turn(
@@ -71,13 +88,14 @@ class Attempt:
                 checkpoint_seconds=self.runtime.checkpoint_seconds,
                 still_ours=lambda: not self.lock.lost,
                 say=self.log,
+                marks=marks,
             )
         finally:
             pulse.end()
 
     def sweep(self) -> None:
         """Remove what a kill left half-written: hidden files that only the owner of the lock writes."""
-        for path in self.folder.glob(".*"):
+        for path in [*self.folder.glob(".*"), *self.folder.glob("snapshots/.*")]:
             if ASIDE.fullmatch(path.name) and not path.name.startswith(".lock"):
                 path.unlink(missing_ok=True)
 
@@ -92,6 +110,11 @@ class Attempt:
                 passing=True,
             )
         return data
+
+    def splits(self) -> tuple[Split, Split]:
+        """The training images that tasks learn from, and those that are withheld."""
+        data = self.data()
+        return datasets.hold_out(data.train, self.asked["validation"], data.fingerprint)
 
     def normaliser(self) -> Normaliser:
         data = self.asked["dataset"]
@@ -123,13 +146,31 @@ class Attempt:
             return self.commit(record["status"], {}, Turned(0.0, {}), 0, record["message"])
         return None
 
+    def snapshots(self, work: Condenser) -> Marks:
+        """Marks at which the set as it stands is kept, if the task asks for `snapshots`: so many beside the first."""
+        wanted = self.asked.get("snapshots")
+        if not wanted:
+            return Marks()
+        folder = self.folder / "snapshots"
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+
+        def keep(step: int, seconds: float) -> dict[str, Any]:
+            save_set(folder / f"{step}.safetensors", self._carded(work.synthetic()))
+            return {}
+
+        return Marks(frozenset(evenly(work.total_steps, wanted)), keep)
+
+    def _carded(self, synthetic: SyntheticSet) -> SyntheticSet:
+        card = {"asked": dict(self.asked)}  # nothing that is not part of the identity: equal tasks, equal bytes
+        return SyntheticSet(
+            synthetic.images, synthetic.labels, synthetic.ipc, synthetic.factor, synthetic.training, card
+        )
+
     def keep(
         self, synthetic: SyntheticSet, turned: Turned, steps: int, facts: Mapping[str, Any] | None = None
     ) -> Outcome:
-        card = {"asked": dict(self.asked)}  # nothing that is not part of the identity: equal tasks, equal bytes
-        synthetic = SyntheticSet(
-            synthetic.images, synthetic.labels, synthetic.ipc, synthetic.factor, synthetic.training, card
-        )
+        synthetic = self._carded(synthetic)
         if not bool(synthetic.images.isfinite().all()):
             raise Diverged("the synthetic images are not finite", turned, steps)
         path = self.folder / "synthetic.safetensors"

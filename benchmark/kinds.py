@@ -1,4 +1,4 @@
-"""What a task of each kind does: train an expert, condense a set, take in one made elsewhere, evaluate a set."""
+"""What a task of each kind does: train an expert, condense a set, take in one made elsewhere, evaluate, analyse."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmark import datasets, protocols, seeds
+from benchmark import protocols, seeds
+from benchmark.analysing import analyse
 from benchmark.checkpoint import save_tensors
 from benchmark.clock import Stopwatch
 from benchmark.crank import Diverged, Turned, as_begun
@@ -34,6 +35,7 @@ class Job(Attempt):
             "condense": self.condense,
             "import": self.take_in,
             "evaluate": self.evaluate,
+            "analyse": lambda: analyse(self),
         }
         self.sweep()
         self.compute = as_begun(self.folder, self.runtime.compute, self.log)
@@ -52,7 +54,7 @@ class Job(Attempt):
     def prepare(self) -> Outcome:
         """Train one expert on the real training images; keep its first and last weights."""
         asked, data = self.asked, self.data()
-        kept, _ = datasets.hold_out(data.train, asked["validation"], data.fingerprint)
+        kept, _ = self.splits()
         images, labels = kept.images.to(self.compute.device), kept.labels.to(self.compute.device)
         recipe = expert_recipe(asked["recipe"], len(labels))
         roles = {
@@ -80,7 +82,7 @@ class Job(Attempt):
         for expert in asked["experts"]:
             if blocked := self.blocked("prepare", expert):
                 return blocked
-        kept, _ = datasets.hold_out(data.train, asked["validation"], data.fingerprint)
+        kept, _ = self.splits()
         problem = ConcreteProblem(
             RealImages(kept, data.num_classes, self.compute.device),
             [self.expert(identity, scratch) for identity in asked["experts"]],
@@ -96,8 +98,10 @@ class Job(Attempt):
         watch = Stopwatch(self.compute.device)
         with watch.running():  # a selection method does all its work here
             work = method(problem, config)
-        turned = self.turn(work, watch.seconds)
-        return self.keep(work.synthetic(), turned, work.total_steps)
+        marks = self.snapshots(work)
+        turned = self.turn(work, watch.seconds, marks)
+        facts = {"snapshots": marks.taken} if marks.at else {}
+        return self.keep(work.synthetic(), turned, work.total_steps, facts)
 
     def take_in(self) -> Outcome:
         """Keep a set that was made elsewhere as one of ours."""
@@ -109,8 +113,8 @@ class Job(Attempt):
     def evaluate(self) -> Outcome:
         """Train fresh networks on a set, or on the whole training set, and score each once on the test split."""
         asked, data = self.asked, self.data()
-        kept, withheld = datasets.hold_out(data.train, asked["validation"], data.fingerprint)
-        protocol = protocols.Protocol(**asked["protocol"] | {"drops": tuple(asked["protocol"]["drops"]), "source": ""})
+        kept, withheld = self.splits()
+        protocol = protocols.from_asked(asked["protocol"])
         if asked["set"] == WHOLE:
             images, labels = kept.images.to(self.compute.device), kept.labels.to(self.compute.device)
             recipe = protocol.recipe_for_whole(len(labels), asked["whole"]["epochs"])
@@ -121,16 +125,9 @@ class Job(Attempt):
             stored = load_set(self.artefact(kind, asked["set"], "synthetic.safetensors"), self.compute.device)
             images, labels = stored.decode()
             recipe = protocol.recipe(len(stored.labels), len(labels))
-        roles = {
-            "dataset": data.fingerprint,
-            "architecture": asked["architecture"],
-            "protocol": f"{protocol.name}.{protocol.version}",
-            "seed": asked["seed"],
-        }
 
         def new_training(index: int) -> Training:
-            # The method is no part of these seeds: every method's set meets the same initial weights.
-            return self.training("evaluation", roles | {"network": index}, images, labels, recipe)
+            return self.learner(images, labels, recipe, index)
 
         work = Evaluation(new_training, asked["networks"], data.test, withheld, self.compute, self.normaliser())
         turned = self.turn(work)

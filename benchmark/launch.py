@@ -19,10 +19,10 @@ from benchmark.errors import BenchmarkError
 from benchmark.local import inputs_of
 from results.files import write_json_atomic, writing
 from results.lock import TaskLock
+from results.records import KINDS
 from results.survey import survey
 from slurm import ledger, profile, queue, snapshot, submit
 
-_KINDS = ("prepare", "condense", "evaluate")
 _ENDING_LOOKS, _ENDING_SECONDS = 30, 2.0
 _LOCK_SECONDS = 60.0  # for another driver that is submitting to the same store
 
@@ -209,7 +209,7 @@ def foretold(tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: profi
     found = crowd.groups(tasks, done, (), asked.pack)
     most = asked.array or queue.largest_array()
     arrays = sum(-(-len(group.packs) // most) for group in found)
-    jobs = Counter({kind: sum(len(group.packs) for group in found if group.kind == kind) for kind in _KINDS})
+    jobs = Counter({kind: sum(len(group.packs) for group in found if group.kind == kind) for kind in KINDS})
     counts = ", ".join(f"{number:,} {kind}" for kind, number in jobs.items() if number) or "no"
     return f"{len(tasks):,} tasks, {len(done):,} done; would queue {counts} jobs in {arrays:,} arrays"
 

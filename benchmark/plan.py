@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmark import augment, datasets, networks, protocols
+from benchmark import augment, datasets, networks, plan_analyses, protocols
 from benchmark.config import RunConfig
 from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
@@ -52,6 +52,8 @@ def build(config: RunConfig, progress: Progress | None = None, shares: Shares | 
         outline = _outline(entry, config, plan, progress)
         for architecture in config.architectures:
             Cells(config, plan, outline, entry, architecture, shares or {}).add(rows)
+    if config.curve is not None:
+        plan_analyses.add_curves(plan, config.curve)
     return plan
 
 
@@ -187,6 +189,9 @@ class Cells:
             "dataset": self._data(constants),
             **self._common(),
         }
+        # A coreset has no way to its set. Without a curve the key is absent, so that what is stored stays known.
+        if self.config.curve is not None and method.card.family != "coreset":
+            shared["snapshots"] = self.config.curve
         label = self._label(row, method.card, resolved, ipc)
         for seed in self._seeds(row):
             experts = [self._prepare(recipe, constants, index) for index in _indices(recipe, seed)] if recipe else []

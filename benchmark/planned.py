@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,12 @@ class Plan:
 
     def of_kind(self, kind: str) -> list[Task]:
         return [task for task in self.tasks if task["kind"] == kind]
+
+
+def inputs_of(task: Mapping[str, Any]) -> set[str]:
+    """Identities of the tasks whose results this one reads."""
+    asked = task["asked"]
+    return {*asked.get("experts", ()), *asked.get("sets", ()), *([asked["set"]] if "set" in asked else [])}
 
 
 # --- parts of requests ------------------------------------------------------------------------------------------------
