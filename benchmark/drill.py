@@ -63,7 +63,7 @@ def _request(composed: DictConfig, out: Path) -> RunConfig:
         variants=[], eval_architectures=[], protocols=[], seeds=[0], controls=[], preset="quick", fraction=1.0,
         networks=1, validation=0.0, precision="fp32", device=composed.device, threads=1, workers=None, retry=None,
         dry_run=False, checkpoint_seconds=5.0, data_root=composed.data_root, out=str(out), methods=["dm"],
-        datasets=["digits"], ipcs=[1], architectures=["auto"], seconds=None, pool_seed=0, launcher="slurm",
+        datasets=["digits"], ipcs=[1], architectures=["auto"], seconds=None, curve=None, pool_seed=0, launcher="slurm",
         profile=composed.profile, wait=False, method={"dm": {"iterations": steps}},
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -65,6 +65,11 @@ class Protocol:
         values = asdict(self)
         del values["source"]
         return values | {"drops": list(self.drops)}
+
+
+def from_asked(asked: Mapping[str, Any]) -> Protocol:
+    """The protocol that a task asks for, as `Protocol.asked` wrote it."""
+    return Protocol(**{**asked, "drops": tuple(asked["drops"]), "source": ""})
 
 
 def _vico(name: str, epochs: int, strategy: str) -> Protocol:
