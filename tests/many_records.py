@@ -17,9 +17,9 @@ PROTOCOLS = {"dsa": 1000, "dance": 1500, "idc": 1000}
 FAMILIES = ("coreset", "gradient matching", "distribution matching")
 IPCS, EXPERTS = (1, 2, 5, 10, 50), 5
 PER_SET = 1 + len(NETWORKS) * len(PROTOCOLS)
-ENVIRONMENT = {"chunk": 64, "commit": "257cdaa0cc1a228054b3389009e7b361bfef834c", "cuda": "12.8", "device": "NVIDIA H100",
-               "device_type": "cuda", "dirty": False, "host": "node7", "precision": "fp32", "python": "3.11.7",
-               "shared": False, "slurm_job": "4711", "threads": 8, "torch": "2.14.1+cu130",
+ENVIRONMENT = {"chunk": 64, "commit": "257cdaa0cc1a228054b3389009e7b361bfef834c", "cuda": "12.8",
+               "device": "NVIDIA H100", "device_type": "cuda", "dirty": False, "host": "node7", "precision": "fp32",
+               "python": "3.11.7", "shared": False, "slurm_job": "4711", "threads": 8, "torch": "2.14.1+cu130",
                "torchvision": "0.29.1+cu130"}  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def many_records(rows: int, seeds: int) -> Iterator[Record]:
 
 def _expert(dataset: str, index: int) -> Record:
     recipe = {"augment": "idc:color_crop", "batch": 64, "cutmix": 0.5, "epochs": 60, "gamma": 0.2, "lr": 0.01,
-              "milestones": [0.6666666666666666, 0.8333333333333334], "momentum": 0.9, "weight_decay": 0.0005}  # fmt: skip
+              "milestones": [0.666666666666, 0.833333333333], "momentum": 0.9, "weight_decay": 5e-4}  # fmt: skip
     asked = {"dataset": _dataset(dataset), "architecture": "convnet3", "recipe": recipe, "index": index, "pool_seed": 0,
              "version": 1}  # fmt: skip
     label = {"dataset": dataset, "dataset_title": dataset.upper(), "num_classes": DATASETS[dataset]}
