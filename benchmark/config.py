@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.errors import BenchmarkError, unknown
+from results.options import CONTROLS, FORMS, HIGHLIGHTS, ORDERS, TABLES, Options
 
-CONTROLS = ("random", "whole")
 LAUNCHERS = ("local", "slurm")
 ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "curve")  # as benchmark.analyses.VERSIONS
 LAYOUTS = ("tsne", "pca")  # as benchmark.analyses.embedding, which loads torch
@@ -27,8 +27,17 @@ UNITS = ("raw", "normalised", "bytes", "whitened")  # as benchmark.released.unit
 
 
 @dataclass
-class Scoring(ABC):
-    """What every command that evaluates sets is asked for. `conf/` has the meaning and the default of each name."""
+class Asked(ABC):
+    """What a command is asked for, once composed. `conf/` has the meaning and the default of each name."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+
+
+@dataclass
+class Scoring(Asked):
+    """What every command that evaluates sets is asked for."""
 
     variants: list[str]
     eval_architectures: list[str]
@@ -48,10 +57,6 @@ class Scoring(ABC):
     checkpoint_seconds: float
     data_root: str
     out: str
-
-    @abstractmethod
-    def check(self) -> None:
-        """Raise BenchmarkError for the first value that makes no sense."""
 
 
 @dataclass
@@ -195,7 +200,54 @@ class EvaluateConfig(Scoring):
         self.run_config().check()
 
 
-Schema = TypeVar("Schema", bound=Scoring)
+@dataclass
+class ReportConfig(Asked):
+    """conf/report.yaml after composition."""
+
+    out: str
+    tables: list[str]
+    forms: list[str]
+    methods: list[str]
+    controls: list[str]
+    datasets: list[str]
+    ipcs: list[int]
+    architectures: list[str]
+    eval_architectures: list[str]
+    protocols: list[str]
+    order: str
+    highlight: str
+    reasons: bool
+
+    def options(self) -> Options:
+        """The same as plain values for `results.report`."""
+        values: dict[str, Any] = {spec.name: getattr(self, spec.name) for spec in fields(Options)}
+        for name, value in values.items():
+            values[name] = tuple(value) if isinstance(value, list) else value
+        return Options(**values)
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        known = {"tables": TABLES, "forms": FORMS, "controls": CONTROLS}
+        for spec in fields(self):
+            values = getattr(self, spec.name)
+            if not isinstance(values, list):
+                continue
+            if len(set(values)) != len(values):
+                raise BenchmarkError(f"{spec.name} names something twice", where=f"{spec.name}={values}")
+            for name in values if spec.name in known else ():
+                if name not in known[spec.name]:
+                    raise unknown(spec.name.removesuffix("s"), name, known[spec.name], where=f"{spec.name}=[{name}]")
+        for name in ("tables", "forms"):
+            if not getattr(self, name):
+                raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"known: {', '.join(known[name])}")
+        for name, words in (("order", ORDERS), ("highlight", HIGHLIGHTS)):
+            if getattr(self, name) not in words:
+                raise unknown(name, getattr(self, name), words, where=f"{name}={getattr(self, name)}")
+        if self.order == "asked" and not self.methods:
+            raise BenchmarkError("order=asked is that of methods", where="order=asked", next="name them: methods=[…]")
+
+
+Schema = TypeVar("Schema", bound=Asked)
 
 
 def register() -> None:
@@ -249,5 +301,6 @@ def parse_as(schema: type[Schema], config: DictConfig) -> Schema:
         ) from error
     assert isinstance(parsed, schema)
     parsed.check()
-    parsed.out, parsed.data_root = (str(Path(path).expanduser()) for path in (parsed.out, parsed.data_root))
+    for name in {"out", "data_root"} & types.keys():
+        setattr(parsed, name, str(Path(getattr(parsed, name)).expanduser()))
     return parsed

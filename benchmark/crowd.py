@@ -12,7 +12,7 @@ from benchmark.local import inputs_of, name_of
 
 Task = Mapping[str, Any]
 Pack = tuple[Task, ...]  # tasks of one job
-KINDS = (
+KINDS = ("prepare", "condense", "evaluate", "analyse")  # that jobs do: sets are taken in where their files are
     "prepare",
     "condense",
     "evaluate",

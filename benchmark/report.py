@@ -1,4 +1,4 @@
-"""Tables from what is stored: everything in a store, aggregated again.
+"""Tables from what is stored: everything in a store, or what is asked for of it, aggregated again.
 
 python -m benchmark.report out=outputs
 """
@@ -9,53 +9,83 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from benchmark import cli
+from benchmark.config import ReportConfig, parse_as
 from benchmark.errors import BenchmarkError
 from results.aggregate import cells
 from results.files import writing
-from results.store import Store
-from results.tables import all_tables, below, render_rich, write_tables
+from results.forms import Table, below, render_rich
+from results.gather import gather
+from results.options import AS_RUN, Options
+from results.report import tables, texts, write_tables
+from results.tables import all_tables
 
 
 def report(composed: DictConfig) -> int:
     """Aggregate a store; returns the exit status (1 if some records could not be read)."""
-    out = Path(composed.out).expanduser()
+    asked = parse_as(ReportConfig, composed)
+    out, console = Path(asked.out), Console(soft_wrap=True)
     if not out.is_dir():
         raise BenchmarkError(f"there is no store at {out}", where=f"out={out}", next="name the folder a run wrote to")
-    records, problems = Store(out).records()
-    if not records and not problems:
+    stored = gather(out)
+    for note in stored.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    if not stored.records and not stored.problems:
         raise BenchmarkError("the store holds no finished task yet", where=f"out={out}")
-    folder = out / "report"
-    with writing(folder):
-        folder.mkdir(exist_ok=True)
-    show_tables(records, folder, Console(soft_wrap=True))
-    for problem in problems:
+    _report(cells([*stored.records, *stored.unfinished]), out / "report", asked.options(), console)
+    for problem in stored.problems:
         cli.report(problem)
-    return cli.SOME_FAILED if problems else cli.DONE
+    return cli.SOME_FAILED if stored.problems else cli.DONE
+
+
+def _report(found: pd.DataFrame, folder: Path, options: Options, console: Console) -> None:
+    """Print and write the tables that are asked for, or say that there are none."""
+    if found.empty:
+        console.print("no evaluation is finished yet", highlight=False)
+        return
+    made = tables(found, options)
+    if not made:
+        console.print("nothing stored makes such a table yet", highlight=False)
+    if "terminal" in options.forms:
+        _show([text for table in made for text in texts(table)], console)
+    if set(options.forms) - {"terminal"}:
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+        _written(write_tables(found, folder, options), console)
 
 
 def show_tables(records: Sequence[Mapping[str, Any]], folder: Path | None, console: Console) -> None:
-    """Print the comparison, and write it into a folder, if there is one, as Markdown, CSV and LaTeX."""
+    """Print a run's comparison, and write all tables in every form into a folder, if there is one."""
     found = cells(records)
     if found.empty:
         console.print("no evaluation is finished yet", highlight=False)
         return
+    _show(all_tables(found, AS_RUN), console)
+    if folder is not None:
+        _written(write_tables(found, folder, AS_RUN), console)
+
+
+def _show(shown: Sequence[Table], console: Console) -> None:
     plain = not console.is_terminal
-    for table in all_tables(found):
+    for table in shown:
         _print(console, render_rich(table, plain=plain))
         console.print("\n".join(below(table, plain=plain)), markup=False, highlight=False, soft_wrap=True)
         console.print()
-    if folder is None:
-        return
-    written = write_tables(found, folder)
-    console.print("written: " + ", ".join(str(path) for path in written), markup=False, highlight=False)
 
 
-def _print(console: Console, table: Table) -> None:
+def _written(paths: Sequence[Path], console: Console) -> None:
+    sheets = [path for path in paths if path.parent.name == "csv"]
+    named = [str(path) for path in paths if path not in sheets]
+    named += [f"{sheets[0].parent} ({len(sheets)} tables)"] if sheets else []
+    console.print("written: " + ", ".join(named), markup=False, highlight=False)
+
+
+def _print(console: Console, table: RichTable) -> None:
     """At the width it needs at least: words break within their column; a terminal narrower still wraps its lines."""
     least = console.measure(table, options=console.options.update(max_width=1000)).minimum
     Console(file=console.file, width=max(console.width, least), force_terminal=console.is_terminal).print(table, "")

@@ -1,25 +1,22 @@
 """From records to cells: one row for each (dataset, condensing and evaluation network, protocol, row, ipc). Pure.
 
 Networks of one set are averaged first; the sample is the sets (condensation seeds). Records are joined by identities:
-evaluate.asked.set → condense record → asked.experts → prepare records. Requests that differ in anything else that was
-asked (settings, precision, fraction of the iterations, …) are different cells; `spec` holds what tells them apart.
+evaluate.asked.set → condense record → asked.experts → prepare records (`links`).
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
+from results.links import Json, Links, flat, key, spec, text
+from results.records import RECORDED
 from results.rows import is_native
-
-Json = Mapping[str, Any]
 
 FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")
 # Accuracies and deviations are fractions, seconds and bytes as named; nan or NA where nothing is known.
@@ -48,8 +45,6 @@ _COUNTS = (
     "factor",
     "test_images",
 )
-_SETS = ("prepare", "condense", "import")  # what evaluations are joined with
-_NOT_IN_SPEC = {"kind", "seed", "experts", "ipc", "architecture", "set"}  # the sample, the inputs, or the key itself
 
 
 def cells(records: Iterable[Json]) -> pd.DataFrame:
@@ -61,99 +56,28 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     these records that use it; prepare_divisor: those numbers as text ("5" or "5–15"). Seconds are means over sets.
     experts: how many prepare tasks stand behind one set. *_peak_bytes: the most that any task of the kind had at once.
     sample: {seed: set mean}. spec: {name: value} of all else that was asked.
-    A diverged or unsupported task that leaves a cell without accuracy gives its status and message.
+    A task that leaves a cell without accuracy (diverged, unsupported, or one of `gather.Stored.unfinished` among the
+    records) gives its status and message.
     """
-    links = _Links.of(list(records))
+    links = Links.of(list(records))
     groups: dict[tuple[str, ...], list[Json]] = defaultdict(list)
     for record in links.evaluations:
-        groups[_key(record, links.condensed(record))].append(record)
+        groups[key(record, links)].append(record)
     rows = [_evaluated(group, links) for group in groups.values()]
     rows += list(_unevaluated(rows, links))
     rows.sort(key=_order)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
-# --- joining ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Links:
-    """Records by kind and identity; `users`: expert → condense tasks that use it; `batches`: same request, any seed.
-
-    `imports`: sets made elsewhere, which cost nothing here.
-    """
-
-    evaluations: list[Json]
-    condense: dict[str, Json]
-    imports: dict[str, Json]
-    prepare: dict[str, Json]
-    users: Counter[str]
-    batches: dict[tuple[str, ...], list[Json]]
-
-    @classmethod
-    def of(cls, records: Sequence[Json]) -> _Links:
-        kinds = {kind: {r["identity"]: r for r in records if r["kind"] == kind} for kind in _SETS}
-        batches: dict[tuple[str, ...], list[Json]] = defaultdict(list)
-        users: Counter[str] = Counter()
-        for record in kinds["condense"].values():
-            batches[_batch(record)].append(record)
-            users.update(set(record["asked"]["experts"]))
-        evaluations = {r["identity"]: r for r in records if r["kind"] == "evaluate"}
-        return cls(list(evaluations.values()), kinds["condense"], kinds["import"], kinds["prepare"], users, batches)
-
-    def condensed(self, evaluation: Json) -> Json | None:
-        """The condense record behind an evaluation; None for the whole set or one condensed elsewhere."""
-        return self.condense.get(evaluation["asked"]["set"])
-
-
-def _batch(condensed: Json) -> tuple[str, ...]:
-    asked, label = condensed["asked"], condensed["label"]
-    return label["dataset"], asked["architecture"], label["row"], str(asked["ipc"]), _text(_flat(asked))
-
-
-def _key(evaluation: Json, condensed: Json | None) -> tuple[str, ...]:
-    asked, label = evaluation["asked"], evaluation["label"]
-    protocol = asked["protocol"]
-    place = (label["dataset"], label["condensed_with"] or "", asked["architecture"], label["protocol"])
-    what = (protocol["name"], str(protocol["version"]), label["row"], str(label["ipc"]))
-    return *place, *what, _text(_spec(evaluation, condensed))
-
-
-def _spec(evaluation: Json, condensed: Json | None) -> dict[str, Any]:
-    """All that was asked beside the key and the seeds, flat: {"settings.lr": 1.0, "evaluation.networks": 5, …}."""
-    here = condensed is not None or evaluation["asked"]["set"] == "whole"
-    spec: dict[str, Any] = {"condensed": "here" if here else "elsewhere"}
-    spec |= _flat(condensed["asked"]) if condensed else {}
-    if evaluation["asked"].get("imported"):
-        spec["source"] = evaluation["label"].get("source", "")  # files of one name are rows of their own
-    return spec | {f"evaluation.{name}": value for name, value in _flat(evaluation["asked"]).items()}
-
-
-def _flat(asked: Json) -> dict[str, Any]:
-    return dict(_leaves({key: value for key, value in asked.items() if key not in _NOT_IN_SPEC}))
-
-
-def _leaves(tree: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _text(value: Json) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
 # --- a cell that was evaluated ----------------------------------------------------------------------------------------
 
 
-def _evaluated(group: Sequence[Json], links: _Links) -> dict[str, Any]:
+def _evaluated(group: Sequence[Json], links: Links) -> dict[str, Any]:
     first, condensed = group[0], links.condensed(group[0])
     asked, label = first["asked"], first["label"]
     scored = [record for record in group if record["status"] == "ok"]
     sources = list({r["identity"]: r for r in map(links.condensed, group) if r}.values())
-    batch = links.batches[_batch(condensed)] if condensed else []
+    batch = links.batches[links.batch_of[condensed["identity"]]] if condensed else []
     bad = [record for record in [*group, *batch] if record["status"] != "ok"]
     given = [links.imports[r["asked"]["set"]] for r in group if r["asked"]["set"] in links.imports]
     scores = _scores(scored, links)
@@ -174,7 +98,7 @@ def _evaluated(group: Sequence[Json], links: _Links) -> dict[str, Any]:
         **_sizes(scored, sources, given, links),
         **_costs(scored, sources, whole=asked["set"] == "whole", links=links),
         **_surroundings(group, sources, links),
-        "spec": _spec(first, condensed),
+        "spec": spec(first, condensed),
     }
 
 
@@ -202,7 +126,7 @@ def _outcome(bad: Sequence[Json], *, any_ok: bool) -> dict[str, Any]:
     return {"status": bad[0]["status"] if bad else "missing", "message": "; ".join(messages)}
 
 
-def _scores(scored: Sequence[Json], links: _Links) -> dict[str, Any]:
+def _scores(scored: Sequence[Json], links: Links) -> dict[str, Any]:
     sets: dict[str, list[Json]] = defaultdict(list)
     for record in scored:
         sets[record["asked"]["set"]].append(record)
@@ -215,8 +139,8 @@ def _scores(scored: Sequence[Json], links: _Links) -> dict[str, Any]:
     only = next(iter(networks.values())) if len(networks) == 1 else []
     return {
         "accuracy": _mean(means),
-        "sd": stdev(means) if len(means) > 1 else math.nan,
-        "sd_networks": stdev(only) if len(only) > 1 else math.nan,
+        "sd": deviation(means),
+        "sd_networks": deviation(only),
         "validation_accuracy": _mean([_mean(_joined(group, "validation_accuracies")) for group in sets.values()]),
         "sets": len(sets),
         "networks": min(map(len, networks.values()), default=0),
@@ -228,7 +152,7 @@ def _missing(sets: int, expected: int) -> dict[str, int]:
     return {"expected": max(sets, expected), "missing": max(0, expected - sets)}
 
 
-def _sizes(scored: Sequence[Json], sources: Sequence[Json], given: Sequence[Json], links: _Links) -> dict[str, Any]:
+def _sizes(scored: Sequence[Json], sources: Sequence[Json], given: Sequence[Json], links: Links) -> dict[str, Any]:
     """Sizes of the sets, condensed here or `given`, and what tasks took beside time."""
     made = [record["result"] for record in [*sources, *given] if record["status"] == "ok"]
     results = [record["result"] for record in scored]
@@ -254,7 +178,7 @@ def _experts_of(sources: Sequence[Json]) -> list[str]:
     return sorted({expert for record in sources for expert in record["asked"]["experts"]})
 
 
-def _costs(scored: Sequence[Json], sources: Sequence[Json], *, whole: bool, links: _Links) -> dict[str, Any]:
+def _costs(scored: Sequence[Json], sources: Sequence[Json], *, whole: bool, links: Links) -> dict[str, Any]:
     """Mean seconds of a set. The whole training set is not condensed: 0; one condensed elsewhere: nan."""
     made = [record for record in sources if record["status"] == "ok"]
     used = sorted({links.users[expert] for record in made for expert in record["asked"]["experts"]})
@@ -269,7 +193,7 @@ def _costs(scored: Sequence[Json], sources: Sequence[Json], *, whole: bool, link
     }
 
 
-def _experts(condensed: Json, links: _Links, *, shared: bool) -> float:
+def _experts(condensed: Json, links: Links, *, shared: bool) -> float:
     """Seconds of the experts behind one set, in full or shared among their users; nan when a record is absent."""
     experts = set(condensed["asked"]["experts"])
     if not experts <= links.prepare.keys():
@@ -277,8 +201,9 @@ def _experts(condensed: Json, links: _Links, *, shared: bool) -> float:
     return math.fsum(links.prepare[e]["seconds"] / (links.users[e] if shared else 1) for e in experts)
 
 
-def _surroundings(group: Sequence[Json], sources: Sequence[Json], links: _Links) -> dict[str, Any]:
-    involved = [*group, *sources, *(links.prepare[e] for e in _experts_of(sources) if e in links.prepare)]
+def _surroundings(group: Sequence[Json], sources: Sequence[Json], links: Links) -> dict[str, Any]:
+    experts = (links.prepare[expert] for expert in _experts_of(sources) if expert in links.prepare)
+    involved = [record for record in [*group, *sources, *experts] if record["status"] in RECORDED]
     devices = sorted({device(record["environment"]) for record in involved})
     precisions = sorted({str(record["asked"].get("precision", "")) for record in involved} - {""})
     return {
@@ -306,9 +231,9 @@ def _commit(environment: Json) -> str:
 # --- a cell that never got as far as an evaluation --------------------------------------------------------------------
 
 
-def _unevaluated(rows: Sequence[Json], links: _Links) -> Iterator[dict[str, Any]]:
+def _unevaluated(rows: Sequence[Json], links: Links) -> Iterator[dict[str, Any]]:
     """Cells for condense tasks that diverged or are unsupported, in every table their sets would have been in."""
-    reached = {_batch(c) for record in links.evaluations if (c := links.condensed(record))}
+    reached = {links.batch_of.get(record["asked"]["set"]) for record in links.evaluations}
     for batch, records in links.batches.items():
         bad = [record for record in records if record["status"] != "ok"]
         if bad and batch not in reached:
@@ -328,7 +253,7 @@ def _places(rows: Sequence[Json], dataset: str, network: str, native: str) -> li
     return sorted(found)
 
 
-def _failed(bad: Sequence[Json], expected: int, place: tuple[Any, ...], links: _Links) -> dict[str, Any]:
+def _failed(bad: Sequence[Json], expected: int, place: tuple[Any, ...], links: Links) -> dict[str, Any]:
     asked, label = bad[0]["asked"], bad[0]["label"]
     return {
         **_labels(label),
@@ -345,7 +270,7 @@ def _failed(bad: Sequence[Json], expected: int, place: tuple[Any, ...], links: _
         **_sizes([], bad, [], links),
         **_costs([], [], whole=False, links=links),
         **_surroundings([], bad, links),
-        "spec": {"condensed": "here", **_flat(asked)},
+        "spec": {"condensed": "here", **flat(asked)},
     }
 
 
@@ -365,6 +290,14 @@ def _mean(values: Sequence[float], empty: float = math.nan) -> float:
     return fmean(values) if values else empty
 
 
+def deviation(values: Sequence[float]) -> float:
+    """The sample deviation (ddof 1), nan for fewer than two; whatever the order, as its sums are exact."""
+    if len(values) < 2:
+        return math.nan
+    mean = fmean(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
 def _largest(values: Sequence[float | None]) -> float:
     return max((value for value in values if value is not None), default=math.nan)
 
@@ -376,4 +309,4 @@ def _order(row: Json) -> tuple[Any, ...]:
     ipc = math.inf if row["ipc"] is None else row["ipc"]
     family = FAMILIES.index(row["family"]) if row["family"] in FAMILIES else len(FAMILIES)
     kind = (row["kind_of_row"] != "control", family, row["year"] or 0, row["row"])
-    return *table, *version, ipc, *kind, _text(row["spec"])
+    return *table, *version, ipc, *kind, text(row["spec"])

@@ -30,10 +30,11 @@ _USUAL_NORMS = {"mlp": "none", "lenet": "none", "alexnet": "none", "densenet": "
 
 @dataclass(frozen=True)
 class Columns:
-    """The cells of each column, the whole set apart, and how to name some of the columns in words."""
+    """The cells of each column, the whole set apart, how to name some of the columns in words, and the ranks' rule."""
 
     cells: Mapping[Any, Sequence[Cell]]
     words: Callable[[Set[Hashable]], list[str]]
+    highlight: str = "significance"
 
     def where(self, holds: Callable[[Sequence[Cell]], bool]) -> str | None:
         """ " for …" with the columns of which `holds` is true; "" when it is true of all, None when of none."""
@@ -78,13 +79,48 @@ def protocol_captions(rows: Sequence[Cell], columns: Columns) -> list[str]:
 def took_captions(rows: Sequence[Cell]) -> list[str]:
     """Sentences for a table of what condensing took."""
     memory = any(row["condense_peak_bytes"] > 0 for row in rows if not is_na(row["condense_peak_bytes"]))
-    experts = any(row["experts"] > 0 for row in rows if not is_na(row["experts"]))
+    experts = _uses_experts(rows)
     lines = [
         "Means over condensation seeds; the same sets stand in the tables of every protocol and evaluation network."
     ]
     lines += ["Experts: trained networks behind one set, a prepare task each." if experts else "", _divisor(rows)]
     lines += [_MEMORY if memory else "", _timings(rows, "Seconds and memory"), _commits(rows)]
     return [line for line in lines if line]
+
+
+def time_captions(rows: Sequence[Cell]) -> list[str]:
+    """Sentences for a table of seconds under one protocol."""
+    scored = [row for row in rows if row["sets"]]
+    total = "Seconds of one set, means over condensation seeds; evaluate is of all its networks, total is the sum."
+    full = "Prepare, full: all experts that a set used, even where others used them too."
+    lines = [_demonstration(rows), _protocol(rows), _sample(scored), total]
+    lines += [full if _uses_experts(rows) else "", _divisor(rows), _timings(rows, "Seconds"), _commits(rows)]
+    return [line for line in lines if line]
+
+
+def memory_captions(rows: Sequence[Cell]) -> list[str]:
+    """Sentences for a table of peak memory under one protocol."""
+    scored = [row for row in rows if row["sets"]]
+    lines = [_demonstration(rows), _protocol(rows), _sample(scored)]
+    lines += ["Experts: trained networks behind one set." if _uses_experts(rows) else "", _MEMORY]
+    return [line for line in [*lines, _timings(rows, "Memory"), _commits(rows)] if line]
+
+
+def published_captions(rows: Sequence[Cell]) -> list[str]:
+    """Sentences for a table of measured beside published accuracies under one protocol."""
+    scored = [row for row in rows if row["sets"]]
+    lines = [_demonstration(rows), _protocol(rows), _rule(scored), _samples(scored), _MARKS]
+    return [line for line in [*lines, _budgets(rows), _withheld(rows), _hardware(rows), _commits(rows)] if line]
+
+
+_MARKS = (
+    "Difference: measured − published, in points. Within: at most twice the larger of both deviations; above and below "
+    "it; not comparable: what differs besides is in a note."
+)
+
+
+def _uses_experts(rows: Sequence[Cell]) -> bool:
+    return any(row["experts"] > 0 for row in rows if not is_na(row["experts"]))
 
 
 _MEMORY = (
@@ -112,23 +148,36 @@ def _accuracies(rows: Sequence[Cell], columns: Columns, about: Sequence[str]) ->
 
 def _competition(rows: Sequence[Cell], columns: Columns, where: str) -> list[str]:
     """On which terms rows compete, and what the marks of `ranking.places` and `ranking.doubts` mean."""
-    marked = any(any(places(cells)) for cells in columns.cells.values())
+    ranked = columns.highlight != "none"
+    marked = ranked and any(any(places(cells)) for cells in columns.cells.values())
+    order = _HIGHEST.format(where=where) if columns.highlight == "mean" else _order(rows, where)
     return [
         *(_budgets(rows), _unequal(columns), _withheld(rows), _significance(columns)),
-        *(_order(rows, where) if marked else "", _no_order(columns)),
+        *(order if marked else "", _no_order(columns) if ranked else ""),
     ]
+
+
+_HIGHEST = (
+    "Bold: highest, underlined: second highest mean {where}, among rows with two or more sets, controls included; no "
+    "test says that the order is more than chance."
+)
 
 
 def main_device(rows: Sequence[Cell]) -> tuple[str, str] | None:
     """The (device, precision) whose seconds a table shows: the commonest unmixed one; None when all rows agree.
 
-    Seconds taken on different devices or precisions never share a table.
+    Seconds taken on different devices or precisions never share a table. Rows of which nothing ran have no device.
     """
+    rows = _ran(rows)
     used = Counter((row["devices"], row["precisions"]) for row in rows)
     if len(used) < 2 and not any(row["mixed"] for row in rows):
         return None
     pure = Counter((row["devices"], row["precisions"]) for row in rows if not row["mixed"])
     return pure.most_common(1)[0][0] if pure else ("", "")
+
+
+def _ran(rows: Sequence[Cell]) -> list[Cell]:
+    return [row for row in rows if row["devices"]]
 
 
 def _demonstration(rows: Sequence[Cell]) -> str:
@@ -290,9 +339,9 @@ def _divisor(rows: Sequence[Cell]) -> str:
 
 
 def _timings(rows: Sequence[Cell], what: str) -> str:
-    main = main_device(rows)
+    main, rows = main_device(rows), _ran(rows)
     if main is None:
-        return f"{what}: {_device(rows[0]['devices'], rows[0]['precisions'])}."
+        return f"{what}: {_device(rows[0]['devices'], rows[0]['precisions'])}." if rows else ""
     others = dict.fromkeys((row["devices"], row["precisions"]) for row in rows)
     others.pop(main, None)
     shown = f"{what} shown for {_device(*main)} only" if any(main) else f"{what} not shown"

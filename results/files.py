@@ -6,7 +6,9 @@ import errno
 import json
 import math
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ _CURES = {
     errno.EPERM: "choose a folder that you may write, on a file system with hard links: out=PATH",
     errno.EOPNOTSUPP: "choose a folder on a file system with hard links: out=PATH",
 }
+_MOVE = "move the file away, then run the same command again"
+_READERS, _CHUNK = 8, 64  # threads, and files that one of them reads at a time
 
 
 @contextmanager
@@ -106,15 +110,52 @@ def write_json_atomic(path: Path, value: Any) -> None:
 
 def read_json(path: Path, cure: str = "") -> dict[str, Any] | None:
     """The JSON object in a file, None when there is no such file. Raises ResultsError with `cure` when unreadable."""
-    cure = cure or "move the file away, then run the same command again"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        held = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise ResultsError(f"cannot read {path.name}: {error.strerror}", where=str(path), next=cure) from error
+        raise unreadable(path, error, cure) from error
+    return parse_json(held, path, cure)
+
+
+def parse_json(held: bytes, path: Path, cure: str = "") -> dict[str, Any]:
+    """The JSON object that was read in `path`. Raises ResultsError with `cure` when it is none."""
+    try:
+        value = json.loads(held)
     except ValueError as error:
-        raise ResultsError(f"{path.name} is not JSON: {error}", where=str(path), next=cure) from error
+        raise ResultsError(f"{path.name} is not JSON: {error}", where=str(path), next=cure or _MOVE) from error
     if not isinstance(value, dict):
-        raise ResultsError(f"{path.name} does not hold a JSON object", where=str(path), next=cure)
+        raise ResultsError(f"{path.name} does not hold a JSON object", where=str(path), next=cure or _MOVE)
     return value
+
+
+def unreadable(path: Path, error: OSError, cure: str = "") -> ResultsError:
+    """What to say of a file that is there and cannot be read."""
+    return ResultsError(f"cannot read {path.name}: {error.strerror}", where=str(path), next=cure or _MOVE)
+
+
+def read_many(paths: Sequence[Path]) -> Iterator[bytes | OSError]:
+    """What each file holds, or why it cannot be read, in their order, a few files ahead of whoever asks.
+
+    Threads overlap the waiting, which is what many small files cost on NFS.
+    """
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        ahead = deque(pool.submit(_read_all, chunk) for chunk in chunks[: 2 * _READERS])
+        for place in range(len(chunks)):
+            found = ahead.popleft().result()
+            if place + 2 * _READERS < len(chunks):
+                ahead.append(pool.submit(_read_all, chunks[place + 2 * _READERS]))
+            yield from found
+
+
+def _read_all(paths: Sequence[Path]) -> list[bytes | OSError]:
+    return [_read(path) for path in paths]
+
+
+def _read(path: Path) -> bytes | OSError:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from rich import box
@@ -13,12 +13,15 @@ from rich.text import Text
 
 from results.cross import Cross
 from results.lines import MISSING, Entry, Line, Notes
+from results.matrix import Matrix, panels
 from results.ranking import BEST, SECOND
 
-_WORDS = {"Method", "Published"}  # columns of words, set to the left; they are broken where a terminal is narrow
+# Columns of words, set to the left; they are broken where a terminal is narrow.
+_WORDS = {"Method", "Published", "Dataset", "Mark", "Printed in"}
+_TEXT_WIDTH = 6  # columns of a matrix side by side in a text; more continue below, dataset by dataset
 _LONGEST_WORD = 20  # characters of it that a narrow terminal keeps on one line
 _STYLES = {BEST: "bold", SECOND: "underline"}
-_LEGEND = "Bold: best, underlined: second best"  # as `captions` words it
+_LEGEND = re.compile(r"Bold: (\w+), underlined: (second \w+)")  # as `captions` words it
 _SIGNS = {BEST: ("*", "*"), SECOND: ("_", "_")}
 _MARKUP = {BEST: ("**", "**"), SECOND: ("<ins>", "</ins>")}  # underlined on GitHub, which knows no <u>
 
@@ -27,7 +30,7 @@ _MARKUP = {BEST: ("**", "**"), SECOND: ("<ins>", "</ins>")}  # underlined on Git
 class Table:
     """What is printed: `rows` of text in the order of `columns`; `notes` are numbered from 1 and cited in the rows.
 
-    ranks: BEST or SECOND by (row, column) places.
+    ranks: BEST or SECOND by (row, column) places. words: columns that are set to the left.
     """
 
     title: str
@@ -36,6 +39,12 @@ class Table:
     captions: list[str] = field(default_factory=list)
     notes: Notes = field(default_factory=Notes)
     ranks: dict[tuple[int, int], str] = field(default_factory=dict)
+    words: Set[str] = frozenset(_WORDS)
+
+    @property
+    def label(self) -> str:
+        """Its title in plain words, to refer to it."""
+        return re.sub(r"[^a-z0-9.@]+", "-", self.title.lower()).strip("-")
 
     def without(self, *columns: str) -> None:
         """Leave columns out. Ranks stay where they are, so that only columns behind all ranks may go."""
@@ -54,6 +63,38 @@ def cross_table(cross: Cross) -> Table:
     for found in cross.whole:
         _add(table, "all", found)
     return table
+
+
+def matrix_table(matrix: Matrix, panel: Sequence[int] | None = None) -> Table:
+    """A matrix as text, or some of its datasets, given by their places. The whole set stands once for each dataset."""
+    datasets = [matrix.datasets[place] for place in (range(len(matrix.datasets)) if panel is None else panel)]
+    columns = [matrix.columns.index((dataset.name, images)) for dataset in datasets for images in dataset.ipcs]
+    heads = [
+        f"{d.title} ipc {images} ({share}\u00a0%)"
+        for d in datasets
+        for images, share in zip(d.ipcs, d.ratios, strict=True)
+    ]
+    table = Table(matrix.title, ["Method", *heads], notes=matrix.notes, captions=matrix.captions)
+    for _, lines in matrix.blocks:
+        for line in lines:
+            entries = [line.entries[place] for place in columns]
+            table.ranks |= {(len(table.rows), 1 + place): e.rank for place, e in enumerate(entries) if e.rank}
+            table.rows.append([line.title, *map(entry_text, entries)])
+    for line in matrix.whole:
+        found = [entry_text(line.entries[matrix.datasets.index(dataset)]) for dataset in datasets]
+        spans = [[text, *[""] * (len(d.ipcs) - 1)] for text, d in zip(found, datasets, strict=True)]
+        table.rows.append([line.title, *(text for span in spans for text in span)])
+    return table
+
+
+def matrix_tables(matrix: Matrix) -> list[Table]:
+    """A matrix as texts that are narrow enough to read; captions and notes stand under the last."""
+    found = [matrix_table(matrix, panel) for panel in panels(matrix.datasets, _TEXT_WIDTH)]
+    for number, table in enumerate(found, 1):
+        table.title += f" ({number} of {len(found)})" if len(found) > 1 else ""
+        if number < len(found):
+            table.captions, table.notes = [], Notes()
+    return found
 
 
 def _add(table: Table, ipc: str, found: Line) -> None:
@@ -79,8 +120,8 @@ def render_rich(table: Table, *, plain: bool = False) -> RichTable:
     )
     shown = [_marked(table, place, _SIGNS) if plain else row for place, row in enumerate(table.rows)]
     for column, name in enumerate(table.columns):
-        head = re.sub(r" (?=\(|peak|%|s\b)|(?<=/) ", "\n", name)
-        words = name in _WORDS
+        head = re.sub(r" (?=\(|peak|%|s\b|ipc\b)|(?<=/) ", "\n", name)
+        words = name in table.words
         texts = [*head.split("\n"), *(text for row in shown for text in _pieces(row[column], words))]
         rich.add_column(
             head,
@@ -105,7 +146,7 @@ def _pieces(text: str, words: bool) -> list[str]:
 
 def to_markdown(table: Table) -> str:
     """A heading, the table, then captions and notes as a list."""
-    bars = [":--" if name in _WORDS else "--:" for name in table.columns]
+    bars = [":--" if name in table.words else "--:" for name in table.columns]
     rows = [_marked(table, place, _MARKUP) for place in range(len(table.rows))]
     lines = [_line(row) for row in [table.columns, bars, *rows]]
     under = [f"- {line}" for line in below(table)]
@@ -129,5 +170,9 @@ def _line(row: Sequence[str]) -> str:
 
 def below(table: Table, *, plain: bool = False) -> list[str]:
     """Captions, then numbered notes; plain: with the signs of `render_rich` in the sentence on ranks."""
-    captions = [text.replace(_LEGEND, "*Best* and _second best_") if plain else text for text in table.captions]
+    captions = [_LEGEND.sub(_plain, text) if plain else text for text in table.captions]
     return [*captions, *(f"({number}) {text}" for number, text in enumerate(table.notes, 1))]
+
+
+def _plain(legend: re.Match[str]) -> str:
+    return f"*{legend[1].capitalize()}* and _{legend[2]}_"

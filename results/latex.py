@@ -1,21 +1,26 @@
-"""Matrices as LaTeX that needs no package but booktabs; everything written is ASCII, so that any engine reads it."""
+"""Tables as LaTeX that needs no package but booktabs; everything written is ASCII, so that any engine reads it."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from results import latex_flat
 from results.cross import Cross, Group
 from results.escape import escape
+from results.grid import Shown
 from results.lines import MISSING, Entry, Line
-from results.matrix import Dataset, Matrix
+from results.matrix import Dataset, Matrix, panels
 from results.ranking import BEST, SECOND
 
 _WIDEST = 12  # columns of numbers side by side; more continue below, dataset by dataset
 _MOST_HEADS = 8  # networks or protocols side by side
 _LONG = 28  # characters of a row's name that stand on one line
+_FLOATS = 18  # tables that LaTeX holds back without being asked for room
 _NAME_WIDTH = "34mm"  # of the lines that a longer name is broken into
+
+Body = tuple[list[str], set[int]]
 
 _HEAD = r"""% Needs \usepackage{booktabs} and nothing else:
 %   \documentclass{article}
@@ -26,42 +31,65 @@ _HEAD = r"""% Needs \usepackage{booktabs} and nothing else:
 """
 
 
-def document(matrices: Sequence[Matrix], crosses: Sequence[Cross] = ()) -> str:
+def document(tables: Iterable[Shown]) -> str:
     r"""The text of a file to \input: a comment on its use, then every table, each with a label of its own."""
     used: Counter[str] = Counter()
     texts = []
-    tables: list[Matrix | Cross] = [*matrices, *crosses]
     for table in tables:
         label = "tab:" + re.sub(r"[^A-Za-z0-9.]+", "-", table.label).strip("-")
         used[label] += 1
-        label = label if used[label] == 1 else f"{label}.{used[label]}"
-        texts.append(to_latex(table, label) if isinstance(table, Matrix) else cross_to_latex(table, label))
-    return "\n".join([_HEAD, *texts])
+        texts.append(to_latex(table, label if used[label] == 1 else f"{label}.{used[label]}"))
+    floats = sum(text.count(r"\begin{table*}") for text in texts)
+    room = rf"\extrafloats{{{floats}}}  % LaTeX waits with few of them at once" + "\n" if floats > _FLOATS else ""
+    return "\n".join([_HEAD + room, *texts])
 
 
-def to_latex(matrix: Matrix, label: str) -> str:
-    """A table environment as wide as a page; more of them, with labels that end in -2, -3, …, when it is too wide."""
-    panels = _panels(matrix.datasets)
-    bodies = [(_tabular(matrix, panel), list(_shown(matrix, panel))) for panel in panels]
-    return _floats(matrix, bodies, label)
+ARTICLE = r"""% A document of all tables: pdflatex article.tex, twice.
+\documentclass{article}
+\usepackage{booktabs}
+\begin{document}
+\input{tables}
+\end{document}
+"""
 
 
-def cross_to_latex(cross: Cross, label: str) -> str:
-    """The same for a table of networks or protocols: an ipc above its methods, a gap between families."""
-    panels = _parts(len(cross.heads))
+def to_latex(table: Shown, label: str) -> str:
+    """A table environment as wide as a page; more of them, with labels that end in -2, -3, …, when it is too large."""
+    if isinstance(table, Matrix):
+        return _floats(table, [_matrix_body(table, places) for places in panels(table.datasets, _WIDEST)], label)
+    if isinstance(table, Cross):
+        return _floats(table, [_cross_body(table, places) for places in _parts(len(table.heads))], label, table.title)
+    found = [(tabular, set(_cited(said))) for tabular, said in latex_flat.bodies(table)]
+    return _floats(table, found, label, table.title)
+
+
+def _matrix_body(matrix: Matrix, panel: Sequence[int]) -> Body:
+    return _tabular(matrix, panel), {entry.note for entry in _shown(matrix, panel) if entry.note}
+
+
+def _cross_body(cross: Cross, panel: Sequence[int]) -> Body:
+    """An ipc above its methods, a gap between families."""
     lines = [line for group in cross.groups for _, block in group.blocks for line in block] + cross.whole
-    bodies = [(_cross_tabular(cross, panel), [line.entries[p] for line in lines for p in panel]) for panel in panels]
-    return _floats(cross, bodies, label)
+    notes = {note for line in lines for place in panel if (note := line.entries[place].note)}
+    return _cross_tabular(cross, panel), notes
 
 
-def _floats(table: Matrix | Cross, bodies: Sequence[tuple[list[str], list[Entry]]], label: str) -> str:
-    """Panels of one table, each given by its lines of LaTeX and the entries that they show."""
+def _cited(said: str) -> Iterator[int]:
+    """Numbers of notes in a text: "(1)", "≠1"."""
+    return (int(number) for number in re.findall(r"(?:\(|≠)(\d+)\b", said))
+
+
+def _floats(table: Shown, bodies: Sequence[Body], label: str, lead: str = "") -> str:
+    """Parts of one table, each given by its lines of LaTeX and the numbers of the notes that they cite.
+
+    lead: what the caption begins with, where the table does not say itself what it is of.
+    """
     texts = []
-    for number, (tabular, shown) in enumerate(bodies, 1):
-        caption, name = "%\n" + "\n".join(map(_sentence, table.captions)), label
+    for number, (tabular, cited) in enumerate(bodies, 1):
+        sentences = [f"{lead}."] * bool(lead) + list(table.captions)
+        caption, name = "%\n" + "\n".join(map(_sentence, sentences)), label
         if number > 1:
             caption, name = rf"Continues Table~\ref{{{label}}}.", f"{label}-{number}"
-        cited = {entry.note for entry in shown} - {None}
         notes = [rf"({number}) {escape(text)}\par" for number, text in enumerate(table.notes, 1) if number in cited]
         texts.append(_float(tabular, notes, rf"[{{{escape(table.title)}}}]{{{caption}}}", name))
     return "\n".join(texts)
@@ -73,25 +101,6 @@ def _sentence(text: str) -> str:
 
 
 # --- layout -----------------------------------------------------------------------------------------------------------
-
-
-def _panels(datasets: Sequence[Dataset]) -> list[list[int]]:
-    """Places of the datasets that stand side by side: as few panels as _WIDEST allows, of about the same width."""
-    fewest = len(_filled(datasets, _WIDEST))
-    return next(found for width in range(1, _WIDEST + 1) if len(found := _filled(datasets, width)) == fewest)
-
-
-def _filled(datasets: Sequence[Dataset], width: int) -> list[list[int]]:
-    """Panels filled one after the other; a dataset is never split, however wide."""
-    panels: list[list[int]] = []
-    room = 0
-    for place, dataset in enumerate(datasets):
-        if len(dataset.ipcs) > room:
-            panels.append([])
-            room = width
-        panels[-1].append(place)
-        room -= len(dataset.ipcs)
-    return panels
 
 
 def _float(tabular: Sequence[str], notes: Sequence[str], caption: str, label: str) -> str:

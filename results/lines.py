@@ -9,12 +9,15 @@ import json
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-from results.aggregate import FAMILIES, is_random
+from results.choice import family_place, row_order
 from results.numbers import percent
+from results.options import DEFAULT, Options
 from results.rows import Cell, differing, is_whole, said, title
 
 MISSING = "–"
+NOT_RUN = "not run: the store has no such task"
 
 Column = Callable[[Cell], Hashable]
 Named = tuple[str, dict[Hashable, Cell]]  # what a line is called, and its cells
@@ -59,19 +62,30 @@ def by_column(rows: Sequence[Cell], column: Column) -> dict[Hashable, list[Cell]
     return found
 
 
-def blocks(rows: Sequence[Cell], column: Column) -> list[tuple[str, list[Named]]]:
-    """Families in the order of FAMILIES, then others by name; within one: random, other controls, then by year."""
-    found: dict[str, list[Named]] = {}
-    for line in named([row for row in rows if not is_whole(row)], column):
-        found.setdefault(_any_cell(line)["family"], []).append(line)
-    known = {family: place for place, family in enumerate(FAMILIES)}
-    names = sorted(found, key=lambda name: (known.get(name, len(known)), name))
-    return [(name, sorted(found[name], key=_order)) for name in names]
+def blocks(rows: Sequence[Cell], column: Column, options: Options = DEFAULT) -> list[tuple[str, list[Named]]]:
+    """Lines in blocks with a name each: the families, unless `options.order` is another; then one block without."""
+    found = list(named([row for row in rows if not is_whole(row)], column))
+    if options.order == "accuracy":
+        return [("", _best_first(found))] if found else []
+    order = row_order(options)
+    found.sort(key=lambda line: (*order(_any_cell(line)), line[0]))
+    if options.order != "family":
+        return [("", found)] if found else []
+    families = sorted({_any_cell(line)["family"] for line in found}, key=family_place)
+    return [(name, [line for line in found if _any_cell(line)["family"] == name]) for name in families]
 
 
-def _order(line: Named) -> tuple[object, ...]:
-    row = _any_cell(line)
-    return not is_random(row["row"]), row["kind_of_row"] != "control", row["year"] or 0, row["row"], line[0]
+def _best_first(lines: Sequence[Named]) -> list[Named]:
+    """By the mean over the columns that all scored lines have, or over its own columns where there is none."""
+    scored = [{where for where, row in cells.items() if row["sets"]} for _, cells in lines]
+    shared = set.intersection(*filter(None, scored)) if any(scored) else set()
+
+    def order(place: int) -> tuple[object, ...]:
+        name, cells = lines[place]
+        means = [float(cells[where]["accuracy"]) for where in shared or scored[place] if where in scored[place]]
+        return not means, -fmean(means) if means else 0.0, name
+
+    return [lines[place] for place in sorted(range(len(lines)), key=order)]
 
 
 def _any_cell(line: Named) -> Cell:
@@ -143,20 +157,26 @@ def _suffix(spec: Cell, keys: Mapping[str, Sequence[str]], *most: None) -> str:
 # --- entries ----------------------------------------------------------------------------------------------------------
 
 
-def line(found: Named, columns: Sequence[Hashable], marks: Mapping[int, tuple[str, str]], notes: Notes) -> Line:
-    """A line of all `columns`; marks: id of a cell → its rank and doubt."""
+@dataclass(frozen=True)
+class Setting:
+    """What entries of one table share. marks: id of a cell → its rank and doubt; notes: where reasons are written."""
+
+    marks: Mapping[int, tuple[str, str]]
+    notes: Notes
+    options: Options = DEFAULT
+
+
+def line(found: Named, columns: Sequence[Hashable], setting: Setting) -> Line:
+    """A line of all `columns`."""
     name, cells = found
-    entries = (
-        _entry(cells[column], marks.get(id(cells[column]), ("", "")), notes) if column in cells else Entry()
-        for column in columns
-    )
-    return Line(name, tuple(entries))
+    return Line(name, tuple(_entry(cells.get(column), setting) for column in columns))
 
 
-def _entry(row: Cell, marks: tuple[str, str], notes: Notes) -> Entry:
-    note = notes.number(_reason(row))
-    if not row["sets"]:
-        return Entry(note=note)
+def _entry(row: Cell | None, setting: Setting) -> Entry:
+    if row is None or not row["sets"]:
+        return Entry(note=setting.notes.number(_reason(row) if row else NOT_RUN) if setting.options.reasons else None)
+    note = setting.notes.number(_reason(row))
+    marks = setting.marks.get(id(row), ("", ""))
     single = math.isnan(row["sd"]) and not math.isnan(row["sd_networks"])
     deviation = row["sd_networks"] if single else row["sd"]
     spread = "" if math.isnan(deviation) else percent(deviation)

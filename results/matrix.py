@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from results.captions import Columns, matrix_captions
-from results.lines import MISSING, Entry, Line, Notes, blocks, by_column, line, named
-from results.ranking import marks
+from results.lines import MISSING, Entry, Line, Notes, Setting, blocks, by_column, line, named
+from results.options import DEFAULT, Options
+from results.ranking import marked
 from results.rows import circumstances, condensed_with, groups, ipc, is_whole, protocol_of, ratio, rows_of
 
 __all__ = ["MISSING", "Dataset", "Entry", "Line", "Matrix", "matrices"]
@@ -47,26 +48,29 @@ class Matrix:
         return [(dataset.name, images) for dataset in self.datasets for images in dataset.ipcs]
 
 
-def matrices(cells: pd.DataFrame) -> list[Matrix]:
+def matrices(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Matrix]:
     """One matrix for each protocol and pair of networks among these cells (`aggregate.cells`), in their order."""
-    return [_matrix(group) for group in groups(rows_of(cells), _place)]
+    return [matrix_of(group, options) for group in groups(rows_of(cells), place_of)]
 
 
-def _place(row: Cell) -> tuple[Any, ...]:
+def place_of(row: Cell) -> tuple[Any, ...]:
     """What a matrix is made for, beside the condensing network."""
     return row["architecture"], *protocol_of(row)
 
 
-def _matrix(rows: Sequence[Cell]) -> Matrix:
-    matrix = Matrix(", ".join(["Test accuracy (%)", *circumstances(rows)]), _label(rows), _datasets(rows))
+def matrix_of(rows: Sequence[Cell], options: Options) -> Matrix:
+    """The matrix of these rows, which share a protocol and both networks."""
+    title = ", ".join(["Test accuracy (%)", *circumstances(rows)])
+    matrix = Matrix(title, _label(rows), _datasets(rows, options))
     columns = by_column(rows, _column)
-    marked = {id(row): mark for cells in columns.values() for row, mark in zip(cells, marks(cells), strict=True)}
-    for family, lines in blocks(rows, _column):
-        matrix.blocks.append((family, [line(found, matrix.columns, marked, matrix.notes) for found in lines]))
+    setting = Setting(marked(columns.values(), options), matrix.notes, options)
+    for family, lines in blocks(rows, _column, options):
+        matrix.blocks.append((family, [line(found, matrix.columns, setting) for found in lines]))
     spans = [(dataset.name, "all") for dataset in matrix.datasets]
     wholes = named([row for row in rows if is_whole(row)], _column)
-    matrix.whole = [line(found, spans, marked, matrix.notes) for found in wholes]
-    matrix.captions = matrix_captions(rows, Columns(columns, lambda keys: _in_words(keys, matrix.datasets)))
+    matrix.whole = [line(found, spans, setting) for found in wholes]
+    words = Columns(columns, lambda keys: _in_words(keys, matrix.datasets), options.highlight)
+    matrix.captions = matrix_captions(rows, words)
     return matrix
 
 
@@ -83,14 +87,14 @@ def _column(row: Cell) -> Column:
     return row["dataset"], ipc(row)
 
 
-def _datasets(rows: Sequence[Cell]) -> list[Dataset]:
+def _datasets(rows: Sequence[Cell], options: Options) -> list[Dataset]:
     """Datasets in the order of the rows; one of which only the whole set is known has the one column "all"."""
     found = []
     titles = _dataset_titles(rows)
     for name in titles:
         mine = [row for row in rows if row["dataset"] == name]
         ratios = {int(row["ipc"]): ratio(row) for row in mine if not is_whole(row)}
-        ipcs = sorted(ratios)
+        ipcs = sorted(ratios, key=options.ipc_place)
         across = (tuple(map(str, ipcs)), tuple(ratios[images] for images in ipcs)) if ipcs else (("all",), ("100",))
         found.append(Dataset(name, titles[name], *across))
     return found
@@ -113,3 +117,24 @@ def _in_words(columns: Set[Hashable], datasets: Sequence[Dataset]) -> list[str]:
         ipcs = [images for images in dataset.ipcs if (dataset.name, images) in columns]
         said += [f"{dataset.title} at ipc {', '.join(ipcs)}"] if ipcs else []
     return said
+
+
+def panels(datasets: Sequence[Dataset], most: int) -> list[list[int]]:
+    """Places of the datasets that stand side by side: as few panels as `most` columns allow, of about equal width.
+
+    A dataset is never split, however wide.
+    """
+    fewest = len(_filled(datasets, most))
+    return next(found for width in range(1, most + 1) if len(found := _filled(datasets, width)) == fewest)
+
+
+def _filled(datasets: Sequence[Dataset], width: int) -> list[list[int]]:
+    panels: list[list[int]] = []
+    room = 0
+    for place, dataset in enumerate(datasets):
+        if len(dataset.ipcs) > room:
+            panels.append([])
+            room = width
+        panels[-1].append(place)
+        room -= len(dataset.ipcs)
+    return panels

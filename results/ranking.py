@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from results.aggregate import is_random
+from results.options import DEFAULT, Options
 from results.rows import is_demonstration, is_native, is_whole
 from results.significance import ALPHA, better_than, holm
 
@@ -19,9 +20,19 @@ LEAST_FRACTION = 0.05  # of a paper's iterations; below it numbers tell who star
 _DIGITS = 9  # decimals to which means (fractions) are told apart: far below one test image, above rounding
 
 
-def marks(column: Sequence[Cell]) -> list[tuple[str, str]]:
-    """The rank (`places`) and the doubt (`doubts`) of each row of one column."""
-    return list(zip(places(column), doubts(column), strict=True))
+def marks(column: Sequence[Cell], options: Options = DEFAULT) -> list[tuple[str, str]]:
+    """The rank and the doubt (`doubts`) of each row of one column; `options.highlight` says which rule ranks."""
+    ranks = {"significance": places, "mean": highest, "none": _unranked}[options.highlight](column)
+    return list(zip(ranks, doubts(column), strict=True))
+
+
+def marked(columns: Iterable[Sequence[Cell]], options: Options = DEFAULT) -> dict[int, tuple[str, str]]:
+    """`marks` of several columns, by the id of the row."""
+    return {id(row): mark for column in columns for row, mark in zip(column, marks(column, options), strict=True)}
+
+
+def _unranked(column: Sequence[Cell]) -> list[str]:
+    return [""] * len(column)
 
 
 def doubts(column: Sequence[Cell]) -> list[str]:
@@ -80,10 +91,7 @@ def places(column: Sequence[Cell]) -> list[str]:
     marks = [""] * len(column)
     if barred(column):
         return marks
-    for share in dict.fromkeys(row["validation"] for row in column):
-        ours = [place for place, row in enumerate(column) if row["validation"] == share and _is_candidate(row)]
-        if len(ours) < 2:
-            continue
+    for ours in _comparable(column):
         best = _leaders([column[place] for place in ours])
         rest = [place for place, leads in zip(ours, best, strict=True) if not leads]
         second = _leaders([column[place] for place in rest])
@@ -92,6 +100,30 @@ def places(column: Sequence[Cell]) -> list[str]:
         for place, leads in zip(rest, second, strict=True):
             marks[place] = SECOND if leads else ""
     return marks
+
+
+def highest(column: Sequence[Cell]) -> list[str]:
+    """BEST for the highest mean of a column and whoever equals it, SECOND for the next; "" for all others.
+
+    Among the same candidates as `places`, and in no column that is `barred`: without a test, so that the order may be
+    chance.
+    """
+    found = [""] * len(column)
+    if barred(column):
+        return found
+    for ours in _comparable(column):
+        means = sorted({_mean(column[place]) for place in ours}, reverse=True)
+        for place in ours:
+            found[place] = dict(zip(means, (BEST, SECOND), strict=False)).get(_mean(column[place]), "")
+    return found
+
+
+def _comparable(column: Sequence[Cell]) -> Iterator[list[int]]:
+    """Places of two or more candidates with the same fraction of the training images withheld."""
+    for share in dict.fromkeys(row["validation"] for row in column):
+        ours = [place for place, row in enumerate(column) if row["validation"] == share and _is_candidate(row)]
+        if len(ours) > 1:
+            yield ours
 
 
 def barred(column: Sequence[Cell]) -> str:

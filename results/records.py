@@ -5,7 +5,7 @@ documentation cannot drift from the check.
 """
 
 # Annotations are evaluated here (no `from __future__`): otherwise NotRequired keys would count as required.
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 SCHEMA = 1
@@ -276,6 +276,12 @@ _PARTS: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
+_NEEDED = {  # the keys of a record's parts, by kind
+    kind: [frozenset(shape.__required_keys__) for shape in shapes if shape] for kind, shapes in _PARTS.items()
+}
+_FOUND = {name: frozenset(shape.__required_keys__) for name, shape in ANALYSES.items()}  # of an analysis' result
+
+
 def problem(record: Mapping[str, Any]) -> str:
     """A sentence saying why this record cannot be used, "" when it can."""
     if record.get("schema") != SCHEMA:
@@ -284,18 +290,24 @@ def problem(record: Mapping[str, Any]) -> str:
         return f"its kind is {record.get('kind')!r} and its status {record.get('status')!r}"
     if record["kind"] == "analyse" and (named := (record.get("asked") or {}).get("analysis")) not in ANALYSES:
         return f"its analysis is {named!r}"
-    lacking = sorted(_lacking(record))
-    return f"it lacks {', '.join(lacking)}" if lacking else ""
+    parts = ("asked", "label", "result") if record["status"] == "ok" else ("asked", "label")
+    return _lacks([*(key for key in Record.__required_keys__ if key not in record), *_lacking(record, parts)])
 
 
-def _lacking(record: Mapping[str, Any]) -> list[str]:
-    names = [key for key in Record.__required_keys__ if key not in record]
-    asked, label, result = _PARTS[record["kind"]]
-    if record["kind"] == "analyse":
-        result = ANALYSES[record["asked"]["analysis"]]
-    parts = {"asked": asked, "label": label} | ({"result": result} if record["status"] == "ok" else {})
-    for part, shape in parts.items():
+def problem_of_task(task: Mapping[str, Any]) -> str:
+    """The same for a task that came to no end: of what it asked and how it is called."""
+    return _lacks(_lacking(task, ("asked", "label")))
+
+
+def _lacks(names: Iterable[str]) -> str:
+    found = sorted(names)
+    return f"it lacks {', '.join(found)}" if found else ""
+
+
+def _lacking(record: Mapping[str, Any], parts: Sequence[str]) -> Iterator[str]:
+    needs = _NEEDED[record["kind"]]
+    if record["kind"] == "analyse" and "result" in parts:
+        needs = [*needs, _FOUND[record["asked"]["analysis"]]]
+    for part, needed in zip(parts, needs, strict=False):  # a record that is not ok has no result
         held = record.get(part)
-        keys = held if isinstance(held, Mapping) else {}
-        names += [f"{part}.{key}" for key in shape.__required_keys__ if key not in keys]
-    return names
+        yield from (f"{part}.{key}" for key in (needed - held.keys() if isinstance(held, Mapping) else needed))

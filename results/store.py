@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from results.errors import ResultsError
-from results.files import create, read_json, sync_folder, to_json, writing
+from results.files import create, parse_json, read_json, read_many, sync_folder, to_json, unreadable, writing
 from results.files import write_json_atomic as write_json_atomic
 from results.records import ATTEMPTED, KINDS, RECORDED, problem
 
@@ -45,17 +48,19 @@ def folders(root: Path, kinds: Iterable[str] = KINDS) -> dict[tuple[str, str], l
     found: dict[tuple[str, str], list[Path]] = {}
     for kind in kinds:
         parent = Path(root) / kind
-        try:
-            with os.scandir(parent) as entries:
-                names = sorted(entry.name for entry in entries)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise ResultsError(f"cannot list a folder: {error.strerror}", where=str(parent), next=_LIST) from error
-        for name in names:
+        for name in _names(parent):
             if match := _NAME.fullmatch(name):
                 found.setdefault((kind, match[1]), []).append(parent / name)
     return found
+
+
+@dataclass(frozen=True)
+class Read:
+    """Usable records by their folders, in the order of these; what is wrong with others; folders without one."""
+
+    records: dict[Path, dict[str, Any]]
+    problems: list[ResultsError]
+    without: list[Path]
 
 
 class Store:
@@ -157,14 +162,28 @@ class Store:
 
     def records(self, kind: str | None = None) -> tuple[list[dict[str, Any]], list[ResultsError]]:
         """All usable records (of one kind), in the order of their folders, and what is wrong with the others."""
-        records: list[dict[str, Any]] = []
-        problems: list[ResultsError] = []
-        for path in sorted(self.root.glob(f"{kind or '*'}/*/record.json")):
-            try:
-                records.append(_usable(path))
-            except ResultsError as error:
-                problems.append(error)
-        return records, problems
+        found = self.read(kind)
+        return list(found.records.values()), found.problems
+
+    def read(self, kind: str | None = None) -> Read:
+        """Everything (of one kind) that stands in the store. Raises ResultsError where a folder cannot be listed."""
+        found = Read({}, [], [])
+        with _many_objects():
+            paths = [folder / "record.json" for folder in self._listed(kind)]
+            for path, held in zip(paths, read_many(paths), strict=True):
+                try:
+                    found.records[path.parent] = _usable(path, held)
+                except (FileNotFoundError, NotADirectoryError):
+                    if path.parts[-3] in KINDS and _NAME.fullmatch(path.parts[-2]):
+                        found.without.append(path.parent)
+                except ResultsError as error:
+                    found.problems.append(error)
+        return found
+
+    def _listed(self, kind: str | None) -> Iterator[Path]:
+        """What stands where tasks' folders do, sorted."""
+        for name in [kind] if kind else _names(self.root):
+            yield from (self.root / name / task for task in _names(self.root / name))
 
     def _named(self, task: Mapping[str, Any]) -> Path:
         slug = re.sub(r"[^A-Za-z0-9._@=+-]+", "-", str(task.get("slug", ""))).strip("-.")[:80] or "task"
@@ -208,11 +227,36 @@ def attempts_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem))
 
 
-def _usable(path: Path) -> dict[str, Any]:
-    record = read_json(path, RERUN)
-    if record is None:
-        raise ResultsError("record.json went away while it was read", where=str(path), next="report again")
+def _usable(path: Path, held: bytes | OSError) -> dict[str, Any]:
+    if isinstance(held, FileNotFoundError | NotADirectoryError):
+        raise held
+    if isinstance(held, OSError):
+        raise unreadable(path, held, RERUN) from held
+    record = parse_json(held, path, RERUN)
     trouble = problem(record)
     if trouble:
         raise ResultsError(f"a record cannot be used: {trouble}", where=str(path), next=RERUN)
     return record
+
+
+def _names(folder: Path) -> list[str]:
+    """Of what stands in a folder, sorted; none where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ResultsError(f"cannot list a folder: {error.strerror}", where=str(folder), next=_LIST) from error
+
+
+@contextmanager
+def _many_objects() -> Iterator[None]:
+    """Without the collector of cycles, which looks through all of them again and again: JSON has none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -62,11 +62,12 @@ def _best(alike: list[Path], task: Mapping[str, Any] | None) -> State:
     if not alike:
         assert task is not None
         return State(task, None, "new")
-    states = [_state(folder, task) for folder in alike]
+    states = [state_of(folder, task) for folder in alike]
     return next((state for state in states if state.status == "done"), states[0])
 
 
-def _state(folder: Path, task: Mapping[str, Any] | None) -> State:
+def state_of(folder: Path, task: Mapping[str, Any] | None = None) -> State:
+    """How far the task of one folder is."""
     try:
         record = read_json(folder / "record.json", RERUN)
         return _open(folder, task) if record is None else _done(folder, task, record)

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
 from collections.abc import Hashable, Mapping, Sequence, Set
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from results import latex
 from results.captions import Columns, captions, main_device
+from results.choice import sorted_rows
 from results.cross import network_tables, protocol_tables
-from results.files import replace
-from results.forms import Table, below, cross_table, render_rich, to_markdown
-from results.lines import by_column
-from results.matrix import matrices
-from results.numbers import count, difference, grouped, percent, seconds, spread
+from results.forms import Table, cross_table
+from results.lines import MISSING, by_column
+from results.numbers import count, difference, percent, seconds, spread
+from results.options import DEFAULT, Options
 from results.published import Published, also, compare, of_cell
-from results.ranking import marks
-from results.rows import circumstances, groups, ipc, is_whole, names, protocol_of, ratio, rows_of
+from results.ranking import marked
+from results.rows import circumstances, groups, ipc, names, protocol_of, ratio, rows_of
 from results.took import took_tables
-
-__all__ = ["Table", "all_tables", "below", "comparison_tables", "render_rich", "to_csv", "to_markdown", "write_tables"]
 
 _ACCURACY = 3  # its place among the columns
 COLUMNS = ("IPC", "Ratio %", "Method", "Accuracy %", "Published", "Decoded", "Steps", "Evaluate s")
@@ -32,24 +26,21 @@ COLUMNS = ("IPC", "Ratio %", "Method", "Accuracy %", "Published", "Decoded", "St
 Cell = Mapping[str, Any]
 
 
-def all_tables(cells: pd.DataFrame) -> list[Table]:
-    """Everything for a terminal or Markdown, dataset by dataset: comparisons, networks and protocols across, costs."""
+def all_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
+    """What a run prints, dataset by dataset: comparisons, networks and protocols across, what condensing took."""
     found: list[Table] = []
     for dataset in dict.fromkeys(cells["dataset"]):
         mine = cells[cells["dataset"] == dataset]
-        found += comparison_tables(mine)
-        found += [cross_table(cross) for cross in [*network_tables(mine), *protocol_tables(mine)]]
+        found += comparison_tables(mine, options)
+        crosses = [*network_tables(mine, options), *protocol_tables(mine, options)]
+        found += [cross_table(cross) for cross in crosses]
         found += took_tables(mine)
     return found
 
 
-def comparison_tables(cells: pd.DataFrame) -> list[Table]:
+def comparison_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
     """The tables of these cells (`aggregate.cells`), in the cells' order."""
-    return [_table(_by_ipc(group)) for group in groups(rows_of(cells), _place)]
-
-
-def _by_ipc(rows: Sequence[Cell]) -> list[Cell]:
-    return sorted(rows, key=lambda row: math.inf if is_whole(row) else row["ipc"])  # stable
+    return [_table(sorted_rows(group, options), options) for group in groups(rows_of(cells), _place)]
 
 
 def _place(row: Cell) -> tuple[Any, ...]:
@@ -57,18 +48,18 @@ def _place(row: Cell) -> tuple[Any, ...]:
     return row["dataset"], row["architecture"], *protocol_of(row)
 
 
-def _table(rows: Sequence[Cell]) -> Table:
+def _table(rows: Sequence[Cell], options: Options) -> Table:
     first = rows[0]
     table = Table(", ".join([first["dataset"], *circumstances(rows)]), COLUMNS)
     columns = by_column(rows, ipc)
-    marked = {id(row): mark for cells in columns.values() for row, mark in zip(cells, marks(cells), strict=True)}
+    ranked = marked(columns.values(), options)
     device, called = main_device(rows), names(rows)
     withheld = any(row["validation"] for row in rows)
     if withheld:
         table.columns = [*COLUMNS[:4], "Withheld %", *COLUMNS[4:]]
     for place, row in enumerate(rows):
-        rank, doubt = marked.get(id(row), ("", ""))
-        cells = [ipc(row), ratio(row), called[place], _accuracy(row, doubt, table)]
+        rank, doubt = ranked.get(id(row), ("", ""))
+        cells = [ipc(row), ratio(row), called[place], _accuracy(row, doubt, table, options)]
         cells += [percent(row["validation_accuracy"])] if withheld else []
         sizes = [count(row[name]) for name in ("decoded_images", "optimiser_steps")]
         duration = seconds(row["evaluate_seconds"]) if device in (None, _device(row)) else "‡"
@@ -77,7 +68,7 @@ def _table(rows: Sequence[Cell]) -> Table:
         table.rows.append([*cells, _published(row, table), *sizes, duration])
     if all(row[table.columns.index("Published")] == "–" for row in table.rows):
         table.without("Published")
-    table.captions = captions(rows, Columns(columns, _in_words))
+    table.captions = captions(rows, Columns(columns, _in_words, options.highlight))
     return table
 
 
@@ -88,8 +79,10 @@ def _in_words(ipcs: Set[Hashable]) -> list[str]:
 # --- columns ----------------------------------------------------------------------------------------------------------
 
 
-def _accuracy(row: Cell, doubt: str, table: Table) -> str:
+def _accuracy(row: Cell, doubt: str, table: Table, options: Options) -> str:
     if not row["sets"]:
+        if not options.reasons:
+            return MISSING
         return f"{row['status']} ({table.notes.number(row['message'])})" if row["message"] else str(row["status"])
     parts = [spread(row["accuracy"], row["sd"], row["sd_networks"])]
     if row["missing"]:
@@ -124,35 +117,3 @@ def _printed(entry: Published) -> str:
 
 def _device(row: Cell) -> tuple[str, str]:
     return row["devices"], row["precisions"]
-
-
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def to_csv(cells: pd.DataFrame) -> str:
-    """All cells with raw numbers (fractions, seconds, bytes); `sample` and `spec` as JSON."""
-    plain = cells.assign(**{name: cells[name].map(_json) for name in ("sample", "spec")})
-    text = io.StringIO()
-    plain.to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue()
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def write_tables(cells: pd.DataFrame, folder: Path) -> list[Path]:
-    """Write tables.md, tables.csv and tables.tex into an existing folder, each whole or not at all.
-
-    Raises ResultsError.
-    """
-    tables = all_tables(cells)
-    head = f"{grouped(len(tables))} table{'s' if len(tables) != 1 else ''} from {grouped(len(cells))} cells.\n\n"
-    texts = {
-        "tables.md": head + "\n".join(map(to_markdown, tables)),
-        "tables.csv": to_csv(cells),
-        "tables.tex": latex.document(matrices(cells), [*network_tables(cells), *protocol_tables(cells)]),
-    }
-    for name, text in texts.items():
-        replace(folder / name, text)
-    return [folder / name for name in texts]

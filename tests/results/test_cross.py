@@ -9,6 +9,7 @@ from results.aggregate import cells
 from results.captions import norm_of
 from results.cross import network_tables, protocol_tables
 from results.forms import cross_table, to_markdown
+from results.options import Options
 
 HIGH = [0.60, 0.61, 0.62, 0.61, 0.60]
 LOW = [0.50, 0.52, 0.51, 0.50, 0.51]
@@ -94,8 +95,10 @@ def test_one_network_is_no_crossing_even_if_another_failed(make_crossed, make_co
     frame = cells([made, make_evaluated(made, [0.5]), make_evaluated(made, [0.5], **bad)])
     assert network_tables(frame) == []
     frame = pd.concat([frame, make_crossed({network: {"dm": HIGH} for network in NETWORKS[::2]})])
-    (table,) = network_tables(frame)
+    (table,) = network_tables(frame, Options(reasons=True))
     assert shown(table)["10", "DC"] == ["50.0", "–"] and table.notes == ["diverged: nan"]
+    (table,) = network_tables(frame)
+    assert shown(table)["10", "DC"] == ["50.0", "–"] and table.notes == []
 
 
 def test_a_table_for_each_dataset_condensing_network_and_protocol(make_crossed):

@@ -7,6 +7,7 @@ import pytest
 
 from results.aggregate import cells
 from results.matrix import Entry, matrices
+from results.options import Options
 
 LEADER = [0.60, 0.61, 0.62, 0.61, 0.60]
 LOWER = [0.50, 0.52, 0.51, 0.50, 0.51]
@@ -94,14 +95,22 @@ def test_what_is_missing_says_why_in_a_note(make_cells, make_condensed):
     gone += [make_condensed("idm", status="unsupported", message="BatchNorm"), make_condensed("dc", ipc=1, seed=3)]
     frame = make_cells({"dm": LEADER}, extra=gone)
     one = make_cells({"random": LEADER}, condensed={"ipc": 1})
-    matrix = only(pd.concat([one, frame]))
+    (matrix,) = matrices(pd.concat([one, frame]), Options(reasons=True))
     assert {title: shown(entries) for title, entries in lines(matrix).items()} == {
-        "RANDOM": ["60.8±0.8", "–±"],
-        "DC": ["–±", "–±1"],
-        "DM": ["–±", "60.8±0.82"],
-        "IDM": ["–±", "–±3"],
+        "RANDOM": ["60.8±0.8", "–±1"],
+        "DC": ["–±1", "–±2"],
+        "DM": ["–±1", "60.8±0.83"],
+        "IDM": ["–±1", "–±4"],
     }
-    assert matrix.notes == ["diverged: the loss is nan", "5 of 6 sets", "unsupported: BatchNorm"]
+    never = "not run: the store has no such task"
+    assert matrix.notes == [never, "diverged: the loss is nan", "5 of 6 sets", "unsupported: BatchNorm"]
+
+
+def test_reasons_wait_until_they_are_asked_for_but_a_number_of_fewer_sets_always_says_so(make_cells, make_condensed):
+    gone = [make_condensed("dc", status="diverged", message="the loss is nan"), make_condensed("dm", seed=9)]
+    matrix = only(make_cells({"dm": LEADER}, extra=gone))
+    assert {title: shown(entries) for title, entries in lines(matrix).items()} == {"DC": ["–±"], "DM": ["60.8±0.81"]}
+    assert matrix.notes == ["5 of 6 sets"]
 
 
 def test_a_single_set_is_marked_and_a_single_network_has_no_deviation(make_cells, make_condensed, make_evaluated):

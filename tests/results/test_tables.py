@@ -10,7 +10,10 @@ from rich.console import Console
 
 from results.aggregate import cells
 from results.errors import ResultsError
-from results.tables import below, comparison_tables, render_rich, to_csv, to_markdown, write_tables
+from results.forms import below, render_rich, to_markdown
+from results.options import AS_RUN, Options
+from results.report import to_csv, write_tables
+from results.tables import comparison_tables
 
 GOLDEN = """\
 ### cifar10, condensed with convnet3, evaluated with convnet3, protocol dsa
@@ -53,8 +56,11 @@ def test_golden(make_expert, make_condensed, make_evaluated):
     means = dict(zip(map(id, [*randoms, *sets]), [*RANDOM, *BETTER], strict=True))
     scores = [make_evaluated(made, [means[id(made)]] * 5, seconds=50.0) for made in [*randoms, *sets]]
     whole = make_evaluated(None, [0.84, 0.85], seconds=500.0)
-    (table,) = comparison_tables(cells([expert, *randoms, *sets, gone, *scores, whole]))
+    frame = cells([expert, *randoms, *sets, gone, *scores, whole])
+    (table,) = comparison_tables(frame, AS_RUN)
     assert to_markdown(table) == GOLDEN
+    (table,) = comparison_tables(frame)
+    assert column(table, "Accuracy %")["DC"] == "–" and "nan at step 7" not in to_markdown(table)
 
 
 def test_a_method_no_better_than_random_is_marked(make_cells):
@@ -213,10 +219,13 @@ def test_csv_holds_raw_numbers(make_cells):
 
 def test_tables_are_written_whole(make_cells, tmp_path):
     paths = write_tables(make_cells({"dm": BETTER}), tmp_path)
-    assert [path.name for path in paths] == ["tables.md", "tables.csv", "tables.tex"]
-    assert sorted(tmp_path.iterdir()) == sorted(paths)
-    assert paths[0].read_text().startswith("2 tables from 1 cell") and paths[2].read_text().count(r"\label{") == 1
+    names = ["tables.md", "tables.tex", "article.tex", "tables.html", "tables.csv"]
+    sheets = [f"{kind}-1.csv" for kind in ("accuracy", "comparison", "published", "time", "memory")]
+    assert [path.name for path in paths] == [*names, *sheets]
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(paths)
+    assert paths[0].read_text().startswith("5 tables from 1 cell.") and paths[1].read_text().count(r"\label{") == 5
     write_tables(cells([]), tmp_path)
-    assert paths[0].read_text().startswith("0 tables") and r"\label{" not in paths[2].read_text()
+    assert paths[0].read_text().startswith("0 tables") and r"\label{" not in paths[1].read_text()
+    assert not list((tmp_path / "csv").iterdir())
     with pytest.raises(ResultsError, match=r"tables\.md"):
-        write_tables(cells([]), tmp_path / "nowhere")
+        write_tables(cells([]), tmp_path / "nowhere", Options(forms=("markdown",)))

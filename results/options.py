@@ -1,0 +1,47 @@
+"""What a report shows and how: plain values, checked once; nothing here loads pandas, as every command reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TABLES = ("accuracy", "comparison", "networks", "protocols", "ablation", "published", "time", "memory")
+FORMS = ("terminal", "markdown", "latex", "html", "csv")
+CONTROLS = ("random", "whole")
+ORDERS = ("family", "asked", "accuracy", "name")
+HIGHLIGHTS = ("significance", "mean", "none")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which rows and columns tables have, in which order, and what is marked in them. An empty choice is all there is.
+
+    tables: some of TABLES, in the order in which they are wanted. forms: some of FORMS.
+    methods: rows by their names in the store, as shell patterns: "dance*" is dance, dance@f1, "dance (alignment=off)".
+    controls: which of CONTROLS stand beside the methods; random subsets and mosaics are both "random".
+    datasets, ipcs, architectures (condensed with), eval_architectures, protocols: columns, in the order given here.
+    order: of rows. family: family blocks, within one by year; asked: as `methods` names them; accuracy: the best first,
+    by the mean over the columns that all rows have; name: alphabetical. The whole set is always last.
+    highlight: significance (`ranking.places`), mean (the two highest means of two or more sets), none.
+    reasons: whether a note says why a cell has no number; cells with some of their sets say so always.
+    """
+
+    tables: tuple[str, ...] = TABLES
+    forms: tuple[str, ...] = FORMS
+    methods: tuple[str, ...] = ()
+    controls: tuple[str, ...] = CONTROLS
+    datasets: tuple[str, ...] = ()
+    ipcs: tuple[int, ...] = ()
+    architectures: tuple[str, ...] = ()
+    eval_architectures: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
+    order: str = "family"
+    highlight: str = "significance"
+    reasons: bool = False
+
+    def ipc_place(self, ipc: int) -> tuple[int, int]:
+        """Where the sets of an ipc stand: as asked for, then ascending."""
+        return self.ipcs.index(ipc) if ipc in self.ipcs else len(self.ipcs), ipc
+
+
+DEFAULT = Options()
+AS_RUN = Options(reasons=True)  # as `benchmark.run` prints and writes its tables

@@ -1,0 +1,128 @@
+"""What `python -m benchmark.report` shows: tables of every kind, and the files of every form."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results import html, latex
+from results.ablation import ablation_tables
+from results.beside import published_tables
+from results.choice import chosen
+from results.costs import memory_tables, time_tables
+from results.cross import Cross, network_tables, protocol_tables
+from results.files import replace, writing
+from results.forms import Table, cross_table, matrix_tables, to_markdown
+from results.grid import Shown, grid, sheet
+from results.matrix import Matrix, matrices
+from results.numbers import grouped
+from results.options import DEFAULT, Options
+from results.tables import comparison_tables
+
+KINDS: Mapping[str, Callable[[pd.DataFrame, Options], Sequence[Shown]]] = {
+    "accuracy": matrices,
+    "comparison": comparison_tables,
+    "networks": network_tables,
+    "protocols": protocol_tables,
+    "ablation": ablation_tables,
+    "published": published_tables,
+    "time": time_tables,
+    "memory": memory_tables,
+}
+
+
+def tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Shown]:
+    """The tables that `options` ask for, in the order of `options.tables`, of those cells that they choose.
+
+    cells: `aggregate.cells`. Raises ResultsError for rows or columns that are not among them (`choice.chosen`).
+    """
+    return [table for found in by_kind(cells, options).values() for table in found]
+
+
+def by_kind(cells: pd.DataFrame, options: Options = DEFAULT) -> dict[str, list[Shown]]:
+    """The same, by kind; a kind of which there is no table has an empty list."""
+    kept = chosen(cells, options)
+    return {kind: list(KINDS[kind](kept, options)) for kind in options.tables}
+
+
+def texts(shown: Shown) -> list[Table]:
+    """A table as text: several where it is too wide."""
+    if isinstance(shown, Matrix):
+        return matrix_tables(shown)
+    return [cross_table(shown) if isinstance(shown, Cross) else shown]
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def write_tables(cells: pd.DataFrame, folder: Path, options: Options = DEFAULT) -> list[Path]:
+    r"""Write what `options` ask for into an existing folder, each file whole or not at all; returns their paths.
+
+    markdown: tables.md. latex: tables.tex to \input, and article.tex, which is a whole document of it. html:
+    tables.html. csv: tables.csv, all chosen cells with raw numbers; and csv/KIND-NUMBER.csv, each table as it is shown,
+    in place of those of an earlier report. Raises ResultsError.
+    """
+    kinds = by_kind(cells, options)
+    made = [table for found in kinds.values() for table in found]
+    kept = chosen(cells, options)
+    head = f"{_counted(len(made), 'table')} from {_counted(len(kept), 'cell')}"
+    files: dict[str, str] = {}
+    if "markdown" in options.forms:
+        files["tables.md"] = f"{head}.\n\n" + "\n".join(to_markdown(text) for table in made for text in texts(table))
+    if "latex" in options.forms:
+        files |= {"tables.tex": latex.document(made), "article.tex": latex.ARTICLE}
+    if "html" in options.forms:
+        files["tables.html"] = html.page(made, head)
+    if "csv" in options.forms:
+        files |= {"tables.csv": to_csv(kept), **_sheets(kinds)}
+        _clear(folder / "csv")
+    for name, text in files.items():
+        replace(folder / name, text)
+    return [folder / name for name in files]
+
+
+def to_csv(cells: pd.DataFrame) -> str:
+    """All cells with raw numbers (fractions, seconds, bytes); `sample` and `spec` as JSON."""
+    plain = cells.assign(**{name: cells[name].map(_json) for name in ("sample", "spec")})
+    text = io.StringIO()
+    plain.to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _sheets(kinds: Mapping[str, Sequence[Shown]]) -> dict[str, str]:
+    """Names of files and what they hold: "csv/time-1.csv", numbered as they stand in the other forms.
+
+    What is no table begins with "#": pandas.read_csv(path, comment="#") reads the rest.
+    """
+    found = {}
+    for kind, made in kinds.items():
+        for number, table in enumerate(made, 1):
+            text = io.StringIO()
+            notes = (f"({place}) {note}" for place, note in enumerate(table.notes, 1))
+            text.writelines(f"# {' '.join(line.split())}\n" for line in (table.title, *table.captions, *notes))
+            csv.writer(text, lineterminator="\n").writerows(sheet(grid(table)))
+            found[f"csv/{kind}-{number}.csv"] = text.getvalue()
+    return found
+
+
+def _clear(folder: Path) -> None:
+    """Make a folder, or take out the tables of an earlier report, which may have had more of them."""
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        for path in folder.glob("*-*.csv"):
+            if path.stem.rpartition("-")[0] in KINDS:
+                path.unlink()
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{grouped(number)} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,93 @@
+"""Made-up records of large grids, shaped as real ones are: experts, sets of many rows, evaluations of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+from results.store import identity
+
+Record = dict[str, Any]
+
+DATASETS = {"cifar10": 10, "cifar100": 100, "svhn": 10, "fashionmnist": 10, "tinyimagenet": 200}
+NETWORKS = ("convnet3", "resnet10-bn", "densenet121-g12-bn")
+PROTOCOLS = {"dsa": 1000, "dance": 1500, "idc": 1000}
+FAMILIES = ("coreset", "gradient matching", "distribution matching")
+IPCS, EXPERTS = (1, 2, 5, 10, 50), 5
+PER_SET = 1 + len(NETWORKS) * len(PROTOCOLS)
+ENVIRONMENT = {"chunk": 64, "commit": "257cdaa0cc1a228054b3389009e7b361bfef834c", "cuda": "12.8",
+               "device": "NVIDIA H100", "device_type": "cuda", "dirty": False, "host": "node7", "precision": "fp32",
+               "python": "3.11.7", "shared": False, "slurm_job": "4711", "threads": 8, "torch": "2.14.1+cu130",
+               "torchvision": "0.29.1+cu130"}  # fmt: skip
+
+
+def many_records(rows: int, seeds: int) -> Iterator[Record]:
+    """Records of `rows` methods with `seeds` sets a cell: about 250·rows·seeds of them, and 25 experts."""
+    experts = {dataset: [_expert(dataset, index) for index in range(EXPERTS)] for dataset in DATASETS}
+    yield from (record for found in experts.values() for record in found)
+    for dataset, ipc, row, seed in product(DATASETS, IPCS, range(rows), range(seeds)):
+        used = [record["identity"] for record in experts[dataset]] if row % 2 else []
+        condensed = _condensed(dataset, ipc, row, seed, used)
+        yield condensed
+        for network, protocol in product(NETWORKS, PROTOCOLS):
+            yield _evaluated(condensed, network, protocol)
+
+
+def _expert(dataset: str, index: int) -> Record:
+    recipe = {"augment": "idc:color_crop", "batch": 64, "cutmix": 0.5, "epochs": 60, "gamma": 0.2, "lr": 0.01,
+              "milestones": [0.666666666666, 0.833333333333], "momentum": 0.9, "weight_decay": 5e-4}  # fmt: skip
+    asked = {"dataset": _dataset(dataset), "architecture": "convnet3", "recipe": recipe, "index": index, "pool_seed": 0,
+             "version": 1}  # fmt: skip
+    label = {"dataset": dataset, "dataset_title": dataset.upper(), "num_classes": DATASETS[dataset]}
+    return _record("prepare", asked, label, {"train_accuracy": 0.93}, 420.5)
+
+
+def _condensed(dataset: str, ipc: int, row: int, seed: int, experts: list[str]) -> Record:
+    name = "random" if row == 0 else f"m{row}"
+    settings = {"iterations": 10_000, "lr_img": 0.1 * (row + 1), "momentum": 0.5, "batch_real": 128, "factor": 1,
+                "augment": "color_crop_cutout_flip_scale_rotate", "init": "random", "shrink": "nearest"}  # fmt: skip
+    asked = {"method": name, "version": 1, "settings": settings, "ipc": ipc, "seed": seed, "architecture": "convnet3",
+             "dataset": _dataset(dataset), "experts": experts}  # fmt: skip
+    card = {"name": name, "title": name.upper(), "family": FAMILIES[row % 3] if row else "coreset", "paper": "",
+            "venue": "here", "year": 2000 + row, "native": "dsa"}  # fmt: skip
+    label = _label(dataset, name) | {"card": card, "variant": "", "provenance": "paper", "fraction": 1.0, "factor": 1}
+    images = ipc * DATASETS[dataset]
+    result = {"stored_images": images, "decoded_images": images, "factor": 1, "bytes": 12_288 * images,
+              "sha256": "0" * 64, "losses": {"match": 0.5}}  # fmt: skip
+    return _record("condense", asked, label, result, 1000.0 + row + seed)
+
+
+def _evaluated(condensed: Record, network: str, protocol: str) -> Record:
+    recipe = {"name": protocol, "version": 1, "epochs": PROTOCOLS[protocol], "lr": 0.01, "momentum": 0.9, "batch": 256,
+              "weight_decay": 0.0005, "augment": "color_crop_cutout_flip_scale_rotate", "mixing": "cut"}  # fmt: skip
+    made, label = condensed["asked"], condensed["label"]
+    asked = {"set": condensed["identity"], "seed": made["seed"], "architecture": network, "protocol": recipe,
+             "networks": 5, "dataset": made["dataset"]}  # fmt: skip
+    words = {**label, "ipc": made["ipc"], "condensed_with": "convnet3", "protocol": protocol,
+             "kind_of_row": "control" if label["row"] == "random" else "method"}  # fmt: skip
+    del words["variant"]
+    spread = int(condensed["identity"][:4], 16) / 0xFFFF / 50
+    mean = 0.2 + 0.1 * len(made["method"]) + spread
+    result = {"accuracies": [mean + 0.001 * step for step in range(5)], "validation_accuracies": [],
+              "optimiser_steps": 1000, "test_images": 10_000, "decoded_images": 100}  # fmt: skip
+    return _record("evaluate", asked, words, result, 300.0)
+
+
+def _dataset(name: str) -> Record:
+    return {"fingerprint": identity({"name": name}), "flip": True, "mean": [0.4914, 0.4822, 0.4465],
+            "std": [0.2023, 0.1994, 0.201]}  # fmt: skip
+
+
+def _label(dataset: str, row: str) -> Record:
+    return {"dataset": dataset, "dataset_title": dataset.upper(), "reference": dataset, "row": row,
+            "num_classes": DATASETS[dataset], "train_images": 50_000}  # fmt: skip
+
+
+def _record(kind: str, asked: Record, label: Record, result: Record, seconds: float) -> Record:
+    asked = {"kind": kind, "validation": 0.0, "precision": "fp32", **asked}
+    record = {"schema": 1, "kind": kind, "identity": identity(asked), "status": "ok", "message": "", "asked": asked,
+              "label": label, "result": result, "seconds": seconds, "steps": 10_000, "peak_memory_bytes": 10**9,
+              "environment": ENVIRONMENT, "finished": "2026-01-01T00:00:00+00:00"}  # fmt: skip
+    return json.loads(json.dumps(record))  # nothing is shared between records, as if each had been read from its file
