@@ -17,6 +17,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from benchmark import scoring
 from benchmark.errors import BenchmarkError, unknown
 
 CONTROLS = ("random", "whole")
@@ -31,6 +32,7 @@ class Scoring(ABC):
     variants: list[str]
     eval_architectures: list[str]
     protocols: list[str]
+    scores: bool
     seeds: list[int]
     controls: list[str]
     preset: str
@@ -46,6 +48,11 @@ class Scoring(ABC):
     checkpoint_seconds: float
     data_root: str
     out: str
+
+    @property
+    def set_protocols(self) -> list[str]:
+        """What sets are evaluated under; the whole training set, under `protocols` alone."""
+        return scoring.with_plain(self.protocols) if self.scores else self.protocols
 
     @abstractmethod
     def check(self) -> None:
@@ -100,6 +107,8 @@ class RunConfig(Scoring):
         for control in self.controls:
             if control not in CONTROLS:
                 raise unknown("control", control, CONTROLS, where=f"controls=[{control}]")
+        if self.scores:
+            scoring.check(self.protocols, self.controls)
         if self.launcher not in LAUNCHERS:
             raise unknown("launcher", self.launcher, LAUNCHERS, where=f"launcher={self.launcher}")
         if self.launcher == "local" and (self.profile is not None or self.wait):
