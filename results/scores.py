@@ -23,6 +23,7 @@ from results.robust import augmentation_position, improvement, label_position, r
 from results.rows import (
     circumstances,
     condensed_with,
+    counterpart,
     groups,
     ipc,
     is_native,
@@ -171,24 +172,10 @@ class _Known:
         """A cell of this protocol with what it is compared with here and under the plain one."""
         plain = beside.requests.get(_request(row)) if beside else None
         random_plain = beside.random(plain) if beside and plain else None
-        return _Compared(row, _anchor(self.wholes, row), self.random(row), plain, random_plain)
+        return _Compared(row, counterpart(self.wholes, row), self.random(row), plain, random_plain)
 
     def random(self, row: Cell) -> Cell | None:
-        return _anchor(self.randoms.get(ipc(row), []), row)
-
-
-def _anchor(candidates: Sequence[Cell], row: Cell) -> Cell | None:
-    """The candidate that was evaluated on the same terms; of several the one with as many networks, then most sets."""
-    alike = [other for other in candidates if other["sets"] and _terms(other) == _terms(row)]
-    return max(alike, key=lambda other: (other["networks"] == row["networks"], other["sets"]), default=None)
-
-
-def _terms(row: Cell) -> dict[str, Any]:
-    """How a cell was evaluated beside its protocol: images withheld, precision, normalisation."""
-    own = ("evaluation.protocol.", "evaluation.whole.", "evaluation.networks", "evaluation.imported")
-    return {
-        key: value for key, value in row["spec"].items() if key.startswith("evaluation.") and not key.startswith(own)
-    }
+        return counterpart(self.randoms.get(ipc(row), []), row)
 
 
 def _request(row: Cell) -> tuple[str, ...]:
