@@ -27,7 +27,7 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("runtime", "pulse"),
     ("kinds",),
     ("tasks",),
-    ("config",),
+    ("config", "scoring"),
     ("plan",),
     ("local", "estimate", "given"),
     ("crowd", "queued", "watch"),
