@@ -17,6 +17,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from benchmark import scoring
 from benchmark.errors import BenchmarkError, unknown
 from results.options import CONTROLS, FORMS, HIGHLIGHTS, ORDERS, TABLES, Options
 
@@ -42,6 +43,7 @@ class Scoring(Asked):
     variants: list[str]
     eval_architectures: list[str]
     protocols: list[str]
+    scores: bool
     seeds: list[int]
     controls: list[str]
     preset: str
@@ -57,6 +59,11 @@ class Scoring(Asked):
     checkpoint_seconds: float
     data_root: str
     out: str
+
+    @property
+    def set_protocols(self) -> list[str]:
+        """What sets are evaluated under; the whole training set, under `protocols` alone."""
+        return scoring.with_plain(self.protocols) if self.scores else self.protocols
 
 
 @dataclass
@@ -116,6 +123,8 @@ class RunConfig(Scoring):
         for control in self.controls:
             if control not in CONTROLS:
                 raise unknown("control", control, CONTROLS, where=f"controls=[{control}]")
+        if self.scores:
+            scoring.check(self.protocols, self.controls)
         if self.launcher not in LAUNCHERS:
             raise unknown("launcher", self.launcher, LAUNCHERS, where=f"launcher={self.launcher}")
         if self.launcher == "local" and (self.profile is not None or self.wait):

@@ -13,11 +13,6 @@ from benchmark.local import inputs_of, name_of
 Task = Mapping[str, Any]
 Pack = tuple[Task, ...]  # tasks of one job
 KINDS = ("prepare", "condense", "evaluate", "analyse")  # that jobs do: sets are taken in where their files are
-    "prepare",
-    "condense",
-    "evaluate",
-    "analyse",
-)  # that jobs do: a set made elsewhere is taken in where its file is
 
 
 @dataclass(frozen=True)

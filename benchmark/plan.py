@@ -165,7 +165,7 @@ class Cells:
         asked = asked | {"dataset": {"fingerprint": self.dataset.fingerprint}}
         imported = self.plan.add("import", slug, asked, label, self.request | {"source": source})
         for architecture in self.evaluated_on:
-            for name in self.config.protocols:
+            for name in self.config.set_protocols:
                 self._evaluate(
                     name, architecture, imported, slug, label, seed, self.dataset.constants, native, imported=True
                 )
@@ -199,7 +199,7 @@ class Cells:
             asked = shared | {"seed": seed, "experts": experts}
             condensed = self.plan.add("condense", slug, asked, label, self.request)
             for architecture in self.evaluated_on:
-                for name in self.config.protocols:
+                for name in self.config.set_protocols:
                     self._evaluate(name, architecture, condensed, slug, label, seed, constants, method.card.native)
 
     def _prepare(self, recipe: ExpertRecipe, constants: Constants, index: int) -> str:
@@ -246,7 +246,8 @@ class Cells:
             asked["imported"] = True
         # The whole set, and one made with a network nobody named, stand in every table.
         made_with = "" if condensed == WHOLE.name or imported else self.architecture
-        known = label | {"condensed_with": made_with, "protocol": name}
+        # `dc@plain` is `dc` itself where that augments nothing.
+        known = label | {"condensed_with": made_with, "protocol": protocol.name if shared else name}
         self.plan.add("evaluate", f"{slug}-{name}-{architecture}", asked, known, self.request)
 
     def _evaluate_whole(self) -> None:

@@ -88,8 +88,8 @@ def write_tables(cells: pd.DataFrame, folder: Path, options: Options = DEFAULT) 
 
 
 def to_csv(cells: pd.DataFrame) -> str:
-    """All cells with raw numbers (fractions, seconds, bytes); `sample` and `spec` as JSON."""
-    plain = cells.assign(**{name: cells[name].map(_json) for name in ("sample", "spec")})
+    """All cells with raw numbers (fractions, seconds, bytes); `sample`, `accuracies` and `spec` as JSON."""
+    plain = cells.assign(**{name: cells[name].map(_json) for name in ("sample", "accuracies", "spec")})
     text = io.StringIO()
     plain.to_csv(text, index=False, lineterminator="\n")
     return text.getvalue()

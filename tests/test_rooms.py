@@ -29,7 +29,7 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("analysing",),
     ("kinds",),
     ("tasks",),
-    ("config",),
+    ("config", "scoring"),
     ("rows", "planned"),
     ("plan_analyses",),
     ("plan",),
