@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from results.figures.join import (
@@ -30,13 +31,14 @@ from results.figures.style import (
     legend_above,
     legend_beside,
     legend_height,
+    log_from_zero,
     log_values,
     new_figure,
+    span,
     styled,
 )
 
 Json = Mapping[str, Any]
-Groups = dict[tuple[Place, tuple[Any, ...]], list[Json]]
 
 DISTANCES = {  # of the result's keys, in words
     "mean_distance": "Squared distance of class means",
@@ -59,6 +61,7 @@ class Interpolation:
     """Accuracies (fractions) of networks between initial and trained weights."""
 
     dataset: str
+    architecture: str
     title: str
     facts: tuple[str, ...]
     split: str
@@ -81,7 +84,7 @@ class Expert:
 
 def discrepancies(records: Sequence[Json], sets: Mapping[str, MadeSet]) -> tuple[list[Discrepancy], list[str]]:
     """A figure for each place and circumstances, over all records of them; and why others are not drawn."""
-    groups, missing = _groups(records, sets, "discrepancy")
+    groups, missing = _groups(records, sets, "discrepancy", _distances)
     found: list[Discrepancy] = []
     for (place, _), ours in groups.items():
         what = f"discrepancy, {place.dataset_title}, ipc {place.ipc}"
@@ -89,29 +92,32 @@ def discrepancies(records: Sequence[Json], sets: Mapping[str, MadeSet]) -> tuple
     return found, missing
 
 
-def _discrepancy(place: Place, records: Sequence[Json], sets: Mapping[str, MadeSet]) -> Discrepancy:
+def _distances(record: Json) -> dict[str, dict[str, Sample]]:
+    """By identity and kind; the relative distance is None where real images of a class are all alike."""
+    steps, sets = record["result"]["steps"], record["result"]["sets"]
+    return {
+        name: {
+            kind: Sample.of(steps, ([value] for value in found[kind]))
+            for kind in DISTANCES
+            if kind == "mean_distance" or None not in found.get(kind, [None])
+        }
+        for name, found in sets.items()
+    }
+
+
+def _discrepancy(place: Place, found: Sequence[Found], sets: Mapping[str, MadeSet]) -> Discrepancy:
     lines: dict[str, tuple[Line, ...]] = {}
     for kind in DISTANCES:
         rows: dict[str, list[Sample]] = {}
-        for made, record in _each_set(records, sets, place):
-            values = record["result"]["sets"][made.identity].get(kind) or [None]
-            if None not in values:  # it is where the real images of every class are alike
-                sample = Sample.of(record["result"]["steps"], ([value] for value in values))
-                rows.setdefault(made.name, []).append(sample)
+        for made, one in _each_set(found, sets, place):
+            if kind in one:
+                rows.setdefault(made.name, []).append(one[kind])
         if rows:
             lines[kind] = tuple(mean_line(name, samples) for name, samples in rows.items())
-    if not lines:
-        raise KeyError("mean_distance")
-    network = f"a fresh {records[0]['asked']['architecture']} trained on the real training images; mean over classes"
+    record = found[0].record
+    network = f"a fresh {record['asked']['architecture']} trained on the real training images; mean over classes"
     title = f"Distance of synthetic features from real ones: {place.dataset_title}, ipc {place.ipc}"
-    return Discrepancy(place, title, (network, *_condensed(place), analysed_on(records[0])), lines)
-
-
-def _each_set(records: Sequence[Json], sets: Mapping[str, MadeSet], place: Place) -> Iterator[tuple[MadeSet, Json]]:
-    """The sets of one place in the order of the tables, each with the records that hold something of it."""
-    for made in sets.values():
-        if made.place == place:
-            yield from ((made, record) for record in records if made.identity in record["result"]["sets"])
+    return Discrepancy(place, title, (network, *_condensed(place), analysed_on(record)), lines)
 
 
 def _condensed(place: Place) -> list[str]:
@@ -131,13 +137,22 @@ def discrepancy_figure(found: Discrepancy, looks: Looks) -> Figure:
                 draw_line(axes, line, looks[line.name])
             if all(y > 0 for line in lines for y in line.y):
                 log_values(axes)
-            axes.set_xlabel("Training step of the network")
+            _steps(axes, [x for line in lines for x in line.x], "Training step of the network")
             axes.set_ylabel(DISTANCES[kind])
         if alone:
             legend_above(panels[0], COLUMN, names)
         else:
             legend_beside(figure, names)
     return figure
+
+
+def _steps(axes: Axes, steps: Sequence[float], label: str) -> None:
+    """Steps that were chosen with growing distances are drawn on a logarithmic axis."""
+    ordered = sorted({step for step in steps if step > 0})
+    if len(ordered) > 2 and ordered[-1] > 30 * ordered[0]:
+        log_from_zero(axes, steps, ordered[0], f"{label} (log)")
+    else:
+        axes.set_xlabel(label)
 
 
 # --- interpolation ----------------------------------------------------------------------------------------------------
@@ -160,7 +175,7 @@ def _interpolation(record: Json) -> Interpolation:
     line = replace(line, over=f"{len(result['accuracies'][0])} experts")
     facts = [f"{asked['architecture']}, {line.over}", "θ = λ · initial + (1 − λ) · trained", analysed_on(record)]
     heading = f"Between initial and trained weights: {title}"
-    return Interpolation(label["dataset"], heading, tuple(facts), str(result["split"]), line)
+    return Interpolation(label["dataset"], asked["architecture"], heading, tuple(facts), str(result["split"]), line)
 
 
 def interpolation_figure(found: Interpolation) -> Figure:
@@ -180,7 +195,7 @@ def interpolation_figure(found: Interpolation) -> Figure:
 
 def experts(records: Sequence[Json], sets: Mapping[str, MadeSet]) -> tuple[list[Expert], list[str]]:
     """A figure for each place and circumstances, over all records of them; and why others are not drawn."""
-    groups, missing = _groups(records, sets, "expert")
+    groups, missing = _groups(records, sets, "expert", _scores)
     found: list[Expert] = []
     for (place, _), ours in groups.items():
         what = f"expert, {place.dataset_title}, ipc {place.ipc}"
@@ -188,21 +203,24 @@ def experts(records: Sequence[Json], sets: Mapping[str, MadeSet]) -> tuple[list[
     return found, missing
 
 
-def _expert(place: Place, records: Sequence[Json], sets: Mapping[str, MadeSet]) -> Expert:
+def _scores(record: Json) -> dict[str, Sample]:
+    sets = record["result"]["sets"]
+    return {name: Sample.of(found["steps"], found["accuracies"]) for name, found in sets.items()}
+
+
+def _expert(place: Place, found: Sequence[Found], sets: Mapping[str, MadeSet]) -> Expert:
     rows: dict[str, list[Sample]] = {}
-    count = 0
-    for made, record in _each_set(records, sets, place):
-        found = record["result"]["sets"][made.identity]
-        rows.setdefault(made.name, []).append(Sample.of(found["steps"], found["accuracies"]))
-        count = max(count, *map(len, found["accuracies"]))
-    real = {split: value for split, value in records[0]["result"]["real"].items() if value is not None}
-    scored = f"mean accuracy of {count} experts ({records[0]['asked']['architecture']}) on the decoded synthetic images"
+    for made, sample in _each_set(found, sets, place):
+        rows.setdefault(made.name, []).append(sample)
+    record = found[0].record
+    count = span([len(values) for samples in rows.values() for sample in samples for values in sample.values])
+    scored = f"mean accuracy of {count} experts ({record['asked']['architecture']}) on the decoded synthetic images"
     return Expert(
         place,
         f"Experts on condensed images: {place.dataset_title}, ipc {place.ipc}",
-        (scored, *_condensed(place), analysed_on(records[0])),
+        (scored, *_condensed(place), analysed_on(record)),
         tuple(mean_line(name, samples, "experts") for name, samples in rows.items()),
-        real,
+        {split: float(value) for split, value in record["result"]["real"].items() if value is not None},
     )
 
 
@@ -230,15 +248,37 @@ def _real(split: str) -> str:
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _groups(records: Sequence[Json], sets: Mapping[str, MadeSet], analysis: str) -> tuple[Groups, list[str]]:
+@dataclass(frozen=True)
+class Found:
+    """A record, and what it holds of each set, by identity."""
+
+    record: Json
+    of: Mapping[str, Any]
+
+
+Groups = dict[tuple[Place, tuple[Any, ...]], list[Found]]
+
+
+def _groups(
+    records: Sequence[Json],
+    sets: Mapping[str, MadeSet],
+    analysis: str,
+    understood: Callable[[Json], Mapping[str, Any]],
+) -> tuple[Groups, list[str]]:
     """Analyses by the place of the sets they look at, and by their circumstances."""
     ours, missing = analyses(records, analysis)
-    found: Groups = {}
+    groups: Groups = {}
     for record in ours:
-        looked_at = record["result"].get("sets") or {}
-        known = [identity for identity in looked_at if identity in sets]
-        for place in dict.fromkeys(sets[identity].place for identity in known):
-            found.setdefault((place, circumstances(record)), []).append(record)
-        for identity in looked_at.keys() - sets.keys():
-            missing.append(f"{analysis}, analysis {record['identity'][:12]}: no record of its set {identity[:12]}")
-    return dict(sorted(found.items(), key=lambda item: (item[0][0], str(item[0][1])))), sorted(missing)
+        what = f"{analysis}, analysis {record['identity'][:12]}"
+        for of in attempt(what, partial(understood, record), missing):
+            missing += [f"{what}: no record of its set {name[:12]}" for name in sorted(of.keys() - sets.keys())]
+            for place in dict.fromkeys(sets[name].place for name in of if name in sets):
+                groups.setdefault((place, circumstances(record)), []).append(Found(record, of))
+    return dict(sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1])))), missing
+
+
+def _each_set(found: Sequence[Found], sets: Mapping[str, MadeSet], place: Place) -> Iterator[tuple[MadeSet, Any]]:
+    """The sets of one place in the order of the tables, each with what was found of it."""
+    for made in sets.values():
+        if made.place == place:
+            yield from ((made, one.of[made.identity]) for one in found if made.identity in one.of)

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
+from matplotlib.transforms import IdentityTransform
 from numpy.typing import NDArray
 
-from results.figures.join import MadeSet, Place, analysed_on, analyses, attempt
+from results.figures.join import MadeSet, Place, analysed_on, analyses, attempt, circumstances
 from results.figures.style import COLUMN, PAGE, PALETTE, new_figure, styled
 
 Json = Mapping[str, Any]
@@ -57,22 +58,30 @@ class Embedding:
 
 
 def embeddings(records: Sequence[Json], sets: Mapping[str, MadeSet]) -> tuple[list[Embedding], list[str]]:
-    """A figure for each record and place of its sets, the first seed of each row; and why others are not drawn."""
+    """A figure for each place and circumstances, from the first seed of each row; and why others are not drawn.
+
+    Each seed has a layout of its own, so that one record makes a figure.
+    """
     ours, missing = analyses(records, "embedding")
-    found: list[Embedding] = []
-    for record in ours:
-        looked_at = record["result"].get("sets") or {}
-        known = [made for made in sets.values() if made.identity in looked_at]
-        for identity in sorted(looked_at.keys() - sets.keys()):
-            missing.append(f"embedding, analysis {record['identity'][:12]}: no record of its set {identity[:12]}")
-        for place in dict.fromkeys(made.place for made in known):
-            here = [made for made in known if made.place == place]
-            what = f"embedding, {place.dataset_title}, ipc {place.ipc}"
-            found += attempt(what, partial(_embedding, place, here, record), missing)
-    return found, missing
+    found: dict[tuple[Any, ...], Embedding] = {}
+    for record in sorted(ours, key=lambda record: str(record["asked"].get("seed", ""))):
+        what = f"embedding, analysis {record['identity'][:12]}"
+        for laid in attempt(what, partial(_laid_out, record), missing):
+            missing += [f"{what}: no record of its set {name[:12]}" for name in sorted(laid.keys() - sets.keys())]
+            known = [made for made in sets.values() if made.identity in laid]
+            for place in dict.fromkeys(made.place for made in known):
+                key = place, *circumstances(record), record["result"]["method"]
+                here = [made for made in known if made.place == place]
+                if key not in found:
+                    found |= {key: e for e in attempt(what, partial(_embedding, place, here, laid, record), missing)}
+    return list(found.values()), missing
 
 
-def _embedding(place: Place, made: Sequence[MadeSet], record: Json) -> Embedding:
+def _laid_out(record: Json) -> dict[str, Cloud]:
+    return {name: Cloud.of(found) for name, found in record["result"]["sets"].items()}
+
+
+def _embedding(place: Place, made: Sequence[MadeSet], laid: Mapping[str, Cloud], record: Json) -> Embedding:
     result = record["result"]
     real = Cloud.of(result["real"])
     every = sorted(set(real.labels.tolist()))
@@ -95,7 +104,7 @@ def _embedding(place: Place, made: Sequence[MadeSet], record: Json) -> Embedding
         f"Real and synthetic features: {place.dataset_title}, ipc {place.ipc}",
         tuple(facts),
         real.only(classes),
-        {name: Cloud.of(result["sets"][one.identity]).only(classes) for name, one in shown.items()},
+        {name: laid[one.identity].only(classes) for name, one in shown.items()},
     )
 
 
@@ -158,7 +167,9 @@ def _synthetic(axes: Axes, cloud: Cloud) -> None:
         linewidths=[0.4, 0.0],
         zorder=3,
     )
+    discs.set_transform(IdentityTransform())  # sizes are points, whatever the axes show
     axes.add_collection(discs)
+    axes.autoscale_view()
 
 
 @lru_cache

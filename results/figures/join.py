@@ -22,7 +22,7 @@ class MadeSet:
     """A synthetic set, condensed here or (kind "import") elsewhere.
 
     selected: real images, which nothing has changed. machine: device and precision. prepare_seconds: of its experts,
-    in full; nan when a record is absent. order: where its row stands in the tables.
+    in full; nan when a record is absent or of another machine. order: where its row stands in the tables.
     """
 
     identity: str
@@ -51,17 +51,17 @@ class Place:
 def made_sets(records: Sequence[Json]) -> dict[str, MadeSet]:
     """By identity, all sets that came to a good end, in the order of the tables: by place, row and seed."""
     ready = [record for record in records if record["kind"] in ("condense", "import") and record["status"] == "ok"]
-    seconds = {record["identity"]: float(record["seconds"]) for record in records if record["kind"] == "prepare"}
+    experts = {record["identity"]: record for record in records if record["kind"] == "prepare"}
     called = _names(ready)
-    found = [_made(record, called[record["identity"]], seconds) for record in ready]
+    found = [_made(record, called[record["identity"]], experts) for record in ready]
     found.sort(key=lambda made: (made.place, made.order, made.name, made.seed, made.identity))
     return {made.identity: made for made in found}
 
 
-def _made(record: Json, name: str, seconds: Mapping[str, float]) -> MadeSet:
+def _made(record: Json, name: str, experts: Mapping[str, Json]) -> MadeSet:
     asked, label = record["asked"], record["label"]
-    experts = set(asked.get("experts") or ())
-    prepare = math.fsum(seconds[expert] for expert in experts) if experts <= seconds.keys() else math.nan
+    used = set(asked.get("experts") or ())
+    known = all(expert in experts and machine(experts[expert]) == machine(record) for expert in used)
     return MadeSet(
         record["identity"],
         record["kind"],
@@ -70,11 +70,16 @@ def _made(record: Json, name: str, seconds: Mapping[str, float]) -> MadeSet:
         int(asked.get("seed", 0)),
         int(record["result"]["factor"]),
         label["card"]["family"] == "coreset",
-        (device(record["environment"]), str(asked.get("precision", ""))),
+        machine(record),
         float(record["seconds"]),
-        prepare,
+        math.fsum(float(experts[expert]["seconds"]) for expert in used) if known else math.nan,
         _order(label),
     )
+
+
+def machine(record: Json) -> tuple[str, str]:
+    """The hardware and the precision on which seconds depend."""
+    return device(record["environment"]), str(record["asked"].get("precision", ""))
 
 
 def _place(record: Json) -> Place:
@@ -140,7 +145,7 @@ def analyses(records: Sequence[Json], name: str) -> tuple[list[Json], list[str]]
 def circumstances(record: Json) -> tuple[Any, ...]:
     """What analyses must share to stand in one figure, beside the sets: data, network, protocol, split, precision."""
     asked, protocol = record["asked"], record["asked"].get("protocol") or {}
-    wanted = ("version", "architecture", "networks", "validation", "precision")
+    wanted = ("version", "architecture", "validation", "precision")
     return (
         record["label"]["dataset"],
         (asked.get("dataset") or {}).get("fingerprint", ""),
@@ -151,7 +156,7 @@ def circumstances(record: Json) -> tuple[Any, ...]:
 
 def analysed_on(record: Json) -> str:
     """The hardware and precision of an analysis."""
-    return ", ".join(filter(None, (device(record["environment"]), str(record["asked"].get("precision", "")))))
+    return ", ".join(filter(None, machine(record)))
 
 
 def protocol_of(record: Json) -> str:

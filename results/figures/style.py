@@ -25,6 +25,7 @@ from results.numbers import short
 COLUMN, PAGE = 3.35, 7.0  # width in inches of one column of a two-column paper, and of both
 _BETWEEN = " · "  # facts
 LEGEND_ROW = 0.145  # inches
+_NAME = 22  # letters of a name on one line of a legend
 DOTS = 300  # an inch of a PNG
 INK, FAINT = "#1a1a1a", "#595959"
 
@@ -45,7 +46,7 @@ _SETTINGS: dict[str, Any] = {
     "ytick.labelsize": 6.5,
     "legend.fontsize": 6.5,
     "legend.frameon": False,
-    "legend.handlelength": 2.6,
+    "legend.handlelength": 3.2,
     "legend.columnspacing": 1.2,
     "legend.labelspacing": 0.35,
     "axes.linewidth": 0.6,
@@ -116,8 +117,8 @@ def looks_of(names: Iterable[str], wholes: Iterable[str] = ()) -> dict[str, Look
 
 def new_figure(width: float, height: float, title: str, facts: Sequence[str]) -> Figure:
     """An empty figure, in inches, with its title above and its circumstances in small print below."""
-    below = textwrap.fill(_BETWEEN.join(facts), int(width * 23))
-    above = textwrap.fill(title, int(width * 18))
+    below = textwrap.fill("\u00a0· ".join(facts), int(width * 23), break_on_hyphens=False)
+    above = textwrap.fill(title, int(width * 18), break_on_hyphens=False)
     size = (width, height + 0.1 * (below.count("\n") + 1) + 0.13 * above.count("\n"))
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr, call-arg]
@@ -135,18 +136,22 @@ def words_of(figure: Figure) -> tuple[str, list[str]]:
 def legend_columns(names: Sequence[str], width: float) -> int:
     """How many columns of these names stand beside each other in so many inches."""
     widest = max(map(len, names), default=1)
-    return max(1, min(len(names), int(width / (0.42 + 0.056 * widest))))
+    return max(1, min(len(names), int((width - 0.4) / (0.45 + 0.051 * min(widest, _NAME)))))
 
 
 def legend_height(names: Sequence[str], width: float) -> float:
     """The inches that `legend_above` takes."""
-    return LEGEND_ROW * -(-len(names) // legend_columns(names, width)) if names else 0.0
+    lines = [wrapped(name).count("\n") + 1 for name in names]
+    rows = -(-len(names) // legend_columns(names, width)) if names else 0
+    return LEGEND_ROW * max((sum(lines[start : start + rows]) for start in range(0, len(lines), rows)), default=0)
 
 
 def legend_above(axes: Axes, width: float, names: Sequence[str]) -> None:
     """The legend of these labels, in this order, above the axes and never over data."""
     columns, handles = legend_columns(names, width), _handles(axes, names)
-    axes.legend(handles, names, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0.2)
+    axes.legend(
+        handles, list(map(wrapped, names)), ncols=columns, loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0.2
+    )
 
 
 def legend_beside(figure: Figure, names: Sequence[str]) -> None:
@@ -160,9 +165,9 @@ def _handles(axes: Axes, names: Sequence[str]) -> list[Artist]:
     return [found[name] for name in names]
 
 
-def wrapped(name: str, width: int = 26) -> str:
+def wrapped(name: str) -> str:
     """A long name of a legend on several lines."""
-    return textwrap.fill(name, width)
+    return textwrap.fill(name, _NAME, break_on_hyphens=False)
 
 
 def span(values: Sequence[float]) -> str:
@@ -183,7 +188,7 @@ def log_seconds(axes: Axes, values: Sequence[float], label: str) -> None:
     axes.set_xlabel(label)
 
 
-def symlog_seconds(axes: Axes, values: Sequence[float], least: float, label: str) -> None:
+def log_from_zero(axes: Axes, values: Sequence[float], least: float, label: str) -> None:
     """A logarithmic x-axis for values that may be 0: linear up to the power of ten below `least`, which is positive."""
     start = 10.0 ** _power(least)
     axes.set_xscale("symlog", linthresh=start, linscale=0.35)

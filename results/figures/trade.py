@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ from results.figures.style import (
     span,
     styled,
 )
+from results.numbers import short
 from results.rows import (
     Cell,
     circumstances,
@@ -57,28 +59,32 @@ class Point:
 
 @dataclass(frozen=True)
 class Trade:
-    """The points of one dataset, ipc, protocol and pair of networks; `whole` is the whole training set's."""
+    """The points of one dataset, ipc, protocol, pair of networks and share of the training images withheld.
+
+    wholes: of the whole training set, mostly one.
+    """
 
     dataset: str
     ipc: int
     condensed_with: str
     architecture: str
     protocol: str
+    validation: float
     title: str
     facts: tuple[str, ...]
     points: tuple[Point, ...]
-    whole: Point | None
+    wholes: tuple[Point, ...]
 
 
 def trades(cells: pd.DataFrame) -> tuple[list[Trade], list[str]]:
     """The figures of these cells (`aggregate.cells`), and why others are not drawn.
 
     Rows that took their time on another device or in another precision than most are left out of a figure, which says
-    so; under `native`, where rows do not compare, there is none.
+    so. Rows with different fractions withheld do not compare, and under `native` none do: there is no figure.
     """
     found: list[Trade] = []
     missing: list[str] = []
-    for rows in groups(rows_of(cells), lambda row: (row["dataset"], row["architecture"], *protocol_of(row))):
+    for rows in groups(rows_of(cells), _place):
         scored = [(name, row) for name, row in zip(names(rows), rows, strict=True) if row["sets"]]
         if not scored:
             continue
@@ -94,6 +100,10 @@ def trades(cells: pd.DataFrame) -> tuple[list[Trade], list[str]]:
     return found, missing
 
 
+def _place(row: Cell) -> tuple[Any, ...]:
+    return row["dataset"], row["architecture"], *protocol_of(row), row["validation"]
+
+
 def _where(rows: Sequence[Cell]) -> str:
     return f"accuracy against seconds, {', '.join([rows[0]['dataset_title'], *circumstances(rows)])}"
 
@@ -102,16 +112,15 @@ def _trade(ipc: int, named: Sequence[tuple[str, Cell]]) -> Trade:
     rows = [row for _, row in named]
     ours = [row for row in rows if not is_whole(row)]
     device = main_device(ours) or (ours[0]["devices"], ours[0]["precisions"])
-    points: dict[str, Point] = {}
+    points: list[Point] = []
+    wholes: list[Point] = []
     left_out: dict[str, list[str]] = {}
-    wholes: list[str] = []
     for name, row in named:
         reason = _reason(row, device)
         if reason:
             left_out.setdefault(reason, []).append(name)
         else:
-            points[name] = _point(name, row)
-            wholes += [name] if is_whole(row) else []
+            (wholes if is_whole(row) else points).append(_point(name, row))
     first, network = ours[0], condensed_with(rows)
     reasons = [f"Not shown, {reason}: {', '.join(names)}" for reason, names in left_out.items()]
     return Trade(
@@ -120,10 +129,11 @@ def _trade(ipc: int, named: Sequence[tuple[str, Cell]]) -> Trade:
         network,
         first["architecture"],
         first["protocol"],
+        float(first["validation"]),
         f"Accuracy against total seconds: {first['dataset_title']}, ipc {ipc}",
         (*_facts(ours, network, device), *reasons),
-        tuple(point for name, point in points.items() if name not in wholes),
-        points[wholes[0]] if wholes else None,
+        tuple(points),
+        tuple(wholes),
     )
 
 
@@ -154,6 +164,7 @@ def _facts(rows: Sequence[Cell], network: str, device: tuple[str, str]) -> list[
     lines.append(f"condensed with {network}, evaluated with {first['architecture']}")
     lines.append(f"seeds × networks {sizes}; seconds of one set and all its networks")
     lines.append(", ".join(filter(None, device)) or "unknown device")
+    lines += [f"withheld for validation: {short(100 * first['validation'])} %"] if first["validation"] else []
     return lines + _budget(rows)
 
 
@@ -177,7 +188,7 @@ def pareto(points: Sequence[Point]) -> list[Point]:
 
 def trade_figure(trade: Trade, looks: Looks) -> Figure:
     """One column wide. Bars: ± sd over sets; a thin line to the left ends where experts are shared."""
-    points = [*trade.points, *([trade.whole] if trade.whole else [])]
+    points = [*trade.points, *trade.wholes]
     names = [*(point.name for point in points), FRONT]
     height = 2.2 + legend_height(names, COLUMN)
     with styled():
@@ -187,8 +198,8 @@ def trade_figure(trade: Trade, looks: Looks) -> Figure:
         _draw_front(axes, pareto(trade.points))
         for point in points:
             _draw(axes, point, looks[point.name])
-        if trade.whole:
-            axes.axhline(100 * trade.whole.accuracy, color=INK, linewidth=0.6, linestyle=(0, (1, 2)), zorder=1.2)
+        for whole in trade.wholes:
+            axes.axhline(100 * whole.accuracy, color=INK, linewidth=0.6, linestyle=(0, (1, 2)), zorder=1.2)
         axes.set_ylabel("Test accuracy (%)")
         axes.margins(y=0.08)
         legend_above(axes, COLUMN, names)
@@ -220,5 +231,5 @@ def _reading(trade: Trade) -> list[str]:
     return [
         *(["bars: ± sd over sets"] if any(not math.isnan(point.sd) for point in points) else []),
         *(["line to the left: experts shared"] if any(_shared(p) < p.seconds for p in points) else []),
-        *([f"{trade.whole.name} is no part of the front"] if trade.whole else []),
+        *(f"{whole.name} is no part of the front" for whole in trade.wholes),
     ]

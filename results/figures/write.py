@@ -120,10 +120,11 @@ def drawings(records: Sequence[Json], store: Store, known: pd.DataFrame) -> tupl
     plan.missing += untimed
     looks = _looks(traded, timed, sets)
     for t in traded:
-        where = (t.dataset, t.condensed_with, t.architecture, t.protocol, f"ipc{t.ipc}")
+        where = (t.dataset, t.condensed_with, t.architecture, t.protocol, f"ipc{t.ipc}", _withheld(t.validation))
         plan.add("accuracy against seconds", ("trade", *where), partial(trade.trade_figure, t, looks))
     for c in timed:
-        plan.add("anytime curves", ("anytime", *_of(c.place), c.architecture), partial(curves.anytime_figure, c, looks))
+        draw = partial(curves.anytime_figure, c, looks)
+        plan.add("anytime curves", ("anytime", *_of(c.place), c.architecture, c.protocol), draw)
     for shown in grids.to_show(sets):
         parts = ("sets", *_of(shown.place), f"part{shown.part}" if shown.part else "")
         plan.add("synthetic sets", parts, partial(_grid, shown, store))
@@ -141,7 +142,8 @@ def _analyses(plan: _Plan, records: Sequence[Json], sets: Mapping[str, MadeSet],
     plan.missing += lacking
     between, lacking = analyses.interpolations(records)
     for i in between:
-        plan.add("interpolation", ("interpolation", i.dataset), partial(analyses.interpolation_figure, i))
+        draw = partial(analyses.interpolation_figure, i)
+        plan.add("interpolation", ("interpolation", i.dataset, i.architecture), draw)
     plan.missing += lacking
     scored, lacking = analyses.experts(records, sets)
     for e in scored:
@@ -157,6 +159,10 @@ def _of(place: Place) -> Iterator[str]:
     yield from (place.dataset, place.condensed_with, f"ipc{place.ipc}")
 
 
+def _withheld(share: float) -> str:
+    return f"validation{share:g}" if share else ""
+
+
 def _grid(shown: grids.Shown, store: Store) -> Figure:
     return grids.grid_figure(grids.read_grid(shown, store))
 
@@ -164,5 +170,5 @@ def _grid(shown: grids.Shown, store: Store) -> Figure:
 def _looks(traded: Sequence[trade.Trade], timed: Sequence[curves.Anytime], sets: Mapping[str, MadeSet]) -> Looks:
     """One look for each name in all figures; the most used names come first, as the first looks differ the most."""
     names = [*(point.name for t in traded for point in t.points), *(made.name for made in sets.values())]
-    wholes = [t.whole.name for t in traded if t.whole] + [c.whole.name for c in timed if c.whole]
+    wholes = [whole.name for t in traded for whole in t.wholes] + [c.whole.name for c in timed if c.whole]
     return looks_of(names, wholes)
