@@ -70,10 +70,11 @@ def embeddings(records: Sequence[Json], sets: Mapping[str, MadeSet]) -> tuple[li
             missing += [f"{what}: no record of its set {name[:12]}" for name in sorted(laid.keys() - sets.keys())]
             known = [made for made in sets.values() if made.identity in laid]
             for place in dict.fromkeys(made.place for made in known):
-                key = place, *circumstances(record), record["result"]["method"]
+                key = place, *circumstances(record), record["result"].get("method")
                 here = [made for made in known if made.place == place]
                 if key not in found:
-                    found |= {key: e for e in attempt(what, partial(_embedding, place, here, laid, record), missing)}
+                    for one in attempt(what, partial(_embedding, place, here, laid, record), missing):
+                        found[key] = one
     return list(found.values()), missing
 
 
@@ -175,7 +176,7 @@ def _synthetic(axes: Axes, cloud: Cloud) -> None:
 @lru_cache
 def _digits(label: int) -> Path:
     """A number as a shape around (0, 0) that fits into the unit circle."""
-    path = TextPath((0, 0), str(label), size=10, prop=FontProperties("DejaVu Sans", weight="bold"))
+    path = TextPath((0, 0), str(label), size=10, prop=FontProperties(family="DejaVu Sans", weight="bold"))
     ends = np.asarray(path.get_extents().get_points())
     return Path(1.3 * (np.asarray(path.vertices) - ends.mean(axis=0)) / np.ptp(ends, axis=0).max(), path.codes)
 

@@ -97,8 +97,19 @@ def to_show(sets: Mapping[str, MadeSet]) -> list[Shown]:
 
 
 def read_grid(shown: Shown, store: Store) -> Grid:
-    """The pictures of one figure, from the sets' files. Raises ResultsError when one cannot be read."""
-    pairs = [(made, *_before_and_after(made, store)) for made in shown.sets]
+    """The pictures of one figure, from the sets' files; what cannot be read is left out, which the facts say.
+
+    Raises ResultsError when no set can be read.
+    """
+    pairs: list[tuple[MadeSet, Stored | None, Stored]] = []
+    unread: list[ResultsError] = []
+    for made in shown.sets:
+        try:
+            pairs.append((made, *_before_and_after(made, store)))
+        except ResultsError as error:
+            unread.append(ResultsError(f"{made.name}: {error.what}", where=error.where, next=error.next))
+    if not pairs:
+        raise unread[0]
     blocks = sum(1 + (before is not None) for _, before, _ in pairs)
     every = sorted({int(label) for _, _, after in pairs for label in after.labels})
     columns = min(max(_count(after) for _, _, after in pairs), max(1, _COLUMNS // blocks))
@@ -106,7 +117,7 @@ def read_grid(shown: Shown, store: Store) -> Grid:
     return Grid(
         place,
         f"Synthetic sets: {place.dataset_title}, ipc {place.ipc}{part}",
-        tuple(_facts(pairs, len(every), columns, place)),
+        (*_facts(pairs, len(every), columns, place), *(f"not shown, {error.what}" for error in unread)),
         tuple(every[:_CLASSES]),
         tuple(block for pair in pairs for block in _blocks(*pair, every[:_CLASSES], columns)),
     )

@@ -169,6 +169,6 @@ def attempt(what: str, make: Callable[[], T], missing: list[str]) -> list[T]:
     """What `make` makes, or nothing and a line among `missing` where a record does not hold what it should."""
     try:
         return [make()]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         missing.append(f"{what}: a record of it is not understood ({type(error).__name__}: {error})")
         return []

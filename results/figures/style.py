@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib.style
@@ -18,14 +19,17 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, SymmetricalLogLocator
 
 from results.numbers import short
 
 COLUMN, PAGE = 3.35, 7.0  # width in inches of one column of a two-column paper, and of both
 _BETWEEN = " · "  # facts
+LARGE, SMALL = 8, 5.5  # points of titles and of facts
 LEGEND_ROW = 0.145  # inches
-_NAME = 22  # letters of a name on one line of a legend
+_NAME = 19  # letters of a name on one line of a legend
 DOTS = 300  # an inch of a PNG
 INK, FAINT = "#1a1a1a", "#595959"
 
@@ -117,14 +121,14 @@ def looks_of(names: Iterable[str], wholes: Iterable[str] = ()) -> dict[str, Look
 
 def new_figure(width: float, height: float, title: str, facts: Sequence[str]) -> Figure:
     """An empty figure, in inches, with its title above and its circumstances in small print below."""
-    below = textwrap.fill("\u00a0· ".join(facts), int(width * 23), break_on_hyphens=False)
-    above = textwrap.fill(title, int(width * 18), break_on_hyphens=False)
+    below = _filled("\u00a0· ".join(facts), 0.93 * width, SMALL)
+    above = _filled(title, 0.93 * width, LARGE)
     size = (width, height + 0.1 * (below.count("\n") + 1) + 0.13 * above.count("\n"))
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr, call-arg]
-    figure.suptitle(above, x=0.01, ha="left", fontsize=8)  # no bold: a second font in every PDF
+    figure.suptitle(above, x=0.01, ha="left", fontsize=LARGE)  # no bold: a second font in every PDF
     if below:
-        figure.supxlabel(below, x=0.01, ha="left", fontsize=5.5, color=FAINT, linespacing=1.25)
+        figure.supxlabel(below, x=0.01, ha="left", fontsize=SMALL, color=FAINT, linespacing=1.25)
     return figure
 
 
@@ -133,16 +137,32 @@ def words_of(figure: Figure) -> tuple[str, list[str]]:
     return " ".join(figure.get_suptitle().split()), " ".join(figure.get_supxlabel().split()).split(_BETWEEN)
 
 
+def _filled(text: str, width: float, size: float) -> str:
+    """Text on as many lines as it needs to be no wider than so many inches."""
+    letters = max(8, int(width * 72 / (0.45 * size)))  # of a narrow kind
+    while True:
+        lines = textwrap.wrap(text, letters, break_on_hyphens=False)
+        if letters <= 8 or max(map(partial(_inches, size=size), lines), default=0) <= width:
+            return "\n".join(lines)
+        letters -= max(1, letters // 30)
+
+
+def _inches(text: str, size: float) -> float:
+    font = FontProperties(family=_SETTINGS["font.family"], size=size)
+    return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
+
+
 def legend_columns(names: Sequence[str], width: float) -> int:
-    """How many columns of these names stand beside each other in so many inches."""
-    widest = max(map(len, names), default=1)
-    return max(1, min(len(names), int((width - 0.4) / (0.45 + 0.051 * min(widest, _NAME)))))
+    """How many columns of these names stand beside each other above axes in a figure so many inches wide."""
+    lines = [line for name in names for line in wrapped(name).splitlines()]
+    widest = max((_inches(line, _SETTINGS["legend.fontsize"]) for line in lines), default=0)
+    return max(1, min(len(names), int((width - 0.4) / (0.45 + widest))))
 
 
 def legend_height(names: Sequence[str], width: float) -> float:
     """The inches that `legend_above` takes."""
     lines = [wrapped(name).count("\n") + 1 for name in names]
-    rows = -(-len(names) // legend_columns(names, width)) if names else 0
+    rows = max(1, -(-len(names) // legend_columns(names, width)))
     return LEGEND_ROW * max((sum(lines[start : start + rows]) for start in range(0, len(lines), rows)), default=0)
 
 
@@ -216,7 +236,8 @@ def _power(value: float) -> int:
 
 
 def _ticks(axis: Axis, span: float) -> None:
-    subs = (1.0,) if span > 1000 else (1.0, 3.0) if span > 100 else (1.0, 2.0, 5.0)
+    few, fewer = (1.0, 2.0, 5.0), (1.0, 3.0)
+    subs = (1.0,) if span > 1000 else fewer if span > 100 else few if span > 4 else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
     axis.set_major_locator(LogLocator(subs=subs, numticks=50))
     axis.set_major_formatter(FuncFormatter(_number))
     axis.set_minor_locator(NullLocator())
