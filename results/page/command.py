@@ -39,9 +39,9 @@ class Command:
 
 def command(behind: Behind, request: Json) -> Command:
     """What plans the tasks of one cell; `request` is that of a task.json of the cell ({} where there is none)."""
-    first = (behind.evaluations or behind.sets or [None])[0]
-    if first is None:
+    if not (behind.evaluations or behind.sets):
         return Command("", ("its records are not there",))
+    first = (behind.evaluations or behind.sets)[0]
     imported = any(record["kind"] == "import" for record in behind.sets)
     if imported and not request.get("source"):
         return Command("", ("it is not known any more which file the set came from",))

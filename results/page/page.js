@@ -11,7 +11,8 @@ const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9
 // --- what lies in the page, packed ------------------------------------------------------------------------------------
 
 async function inflate(id) {
-  const bytes = Uint8Array.from(atob(get(id).textContent), (letter) => letter.charCodeAt(0));
+  const text = get(id).textContent;
+  const bytes = Uint8Array.fromBase64?.(text) ?? Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).text();
 }
@@ -46,7 +47,8 @@ function grid(heads, rows) {
 }
 
 function picture(set, name) {
-  const shows = set.classes ? `${set.classes} classes, a row each, with ${set.images} images` : "a grid of images";
+  const line = set.across ? "column" : "row";
+  const shows = set.classes ? `${set.classes} classes, a ${line} each of ${set.images} images` : "a grid of images";
   const image = make("img", { class: "set", src: get(`picture-${set.picture}`).textContent, width: set.width,
     height: set.height, alt: `Synthetic set of ${name}, seed ${set.seed}: ${shows}` });
   const lens = make("div", { class: "lens", "aria-hidden": "true" });
@@ -75,7 +77,9 @@ function layout(x, y, more = {}) {
     legend: { orientation: "h", y: -0.25 }, hovermode: "closest" };
 }
 
-const settings = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+// Named one by one: Plotly's own choice has a button that sends the plot to a server.
+const BUTTONS = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"];
+const settings = { responsive: true, displaylogo: false, modeBarButtons: [BUTTONS] };
 
 function traces(rows, places) {
   const names = [...new Set(rows.map((row) => row.filters.method))]; // a method keeps its mark whatever is shown
@@ -83,10 +87,10 @@ function traces(rows, places) {
     const mine = places.filter((place) => rows[place].filters.method === name && rows[place].total !== null);
     const of = (value) => mine.map((place) => value(rows[place]));
     return { name, type: "scatter", mode: places.length > 60 ? "markers" : "markers+text", x: of((row) => row.total),
-      y: of((row) => row.accuracy), text: of((row) => row.filters.ipc), textposition: "top center", customdata: mine,
+      y: of((row) => row.accuracy), text: of((row) => row.filters.ipc), textposition: "middle right", customdata: mine,
       hovertext: of((row) => `${row.label}: ${row.shown}`.replace(/[<&]/g, (sign) => (sign === "<" ? "&lt;" : "&amp;"))),
       hoverinfo: "text", error_y: { type: "data", array: of((row) => row.error), thickness: 1 },
-      marker: { size: 10, color: COLOURS[at % COLOURS.length],
+      marker: { size: 10, line: { width: 1, color: getComputedStyle(root).getPropertyValue("--ink") }, color: COLOURS[at % COLOURS.length],
         symbol: SYMBOLS[at % SYMBOLS.length] + (rows[mine[0]]?.control ? "-open" : "") } };
   }).filter((trace) => trace.x.length);
 }
@@ -212,17 +216,16 @@ async function begin() {
     if (!near) return;
     const Plotly = await drawing();
     const rows = data.groups[get("group").value]?.rows.filter((at) => shown.has(at)) ?? [];
-    await Plotly.react("plot", traces(data.rows, rows), layout("Total seconds", "Accuracy %", { type: "log" }), settings);
+    const marks = traces(data.rows, rows);
+    await Plotly.react("plot", marks, layout("Total seconds", "Accuracy %", { type: "log" }), settings);
     get("plot").removeAllListeners("plotly_click");
     get("plot").on("plotly_click", (event) => openRun(data, event.points[0].customdata));
-    get("plot").dataset.drawn = rows.length;
+    get("plot").dataset.drawn = marks.reduce((sum, trace) => sum + trace.x.length, 0);
   }
 
   table.on("draw", () => { left = BATCH; gallery(); plot(); });
-  form.addEventListener("input", (event) => {
-    if (event.target.name === "search") table.search(event.target.value);
-    table.draw();
-  });
+  form.addEventListener("change", (event) => event.target.name === "search" || table.draw());
+  form.elements.search.addEventListener("input", (event) => table.search(event.target.value).draw());
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => table.search("").draw()));
   get("more").addEventListener("click", () => { left += BATCH; gallery(); });

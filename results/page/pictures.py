@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ class Picture:
     url: str = ""
     width: int = 0
     height: int = 0
-    rows: int = 0  # classes, from the first on; 0 where the picture does not tell
-    columns: int = 0  # images of each
+    classes: int = 0  # from the first on; 0 where the picture does not tell
+    images: int = 0  # of each class
+    across: bool = False  # a column for each class: few images of many classes would be a narrow strip
     size: int = 0  # bytes of the file
     why: str = ""
 
@@ -64,13 +65,18 @@ def _picture(path: Path | None, ipc: int) -> Picture:
         return Picture(why="its preview.png cannot be read")
     columns = min(10, ipc)
     tiles = _tiles(pixels, columns)
-    grid = pixels if tiles is None else _joined(tiles[:CLASSES])
+    if tiles is None:
+        return _of(pixels)
+    tiles = tiles[:CLASSES]
+    across = columns < len(tiles)
+    return _of(_joined(tiles.swapaxes(0, 1) if across else tiles), len(tiles), columns, across)
+
+
+def _of(grid: Pixels, classes: int = 0, images: int = 0, across: bool = False) -> Picture:
     data = _encoded(grid)
     url = "data:image/webp;base64," + base64.b64encode(data).decode()
     height, width = grid.shape[:2]
-    if tiles is None:
-        return Picture(url, width, height, size=len(data))
-    return Picture(url, width, height, min(CLASSES, len(tiles)), columns, len(data))
+    return Picture(url, width, height, classes, images, across, len(data))
 
 
 def _tiles(grid: Pixels, columns: int) -> Pixels | None:
@@ -84,17 +90,21 @@ def _tiles(grid: Pixels, columns: int) -> Pixels | None:
     step = width // columns
     split = grid[_PADDING:, _PADDING:].reshape(height // step, step, columns, step, 3).swapaxes(1, 2)
     tiles = split[:, :, : step - _PADDING, : step - _PADDING]
-    return next((small for small in _shrunk(tiles) if small is not None), tiles)
+    return _shrunk(tiles)
 
 
-def _shrunk(tiles: Pixels) -> Iterator[Pixels | None]:
-    """The images without their enlargement, tried from the largest factor down."""
+def _shrunk(tiles: Pixels) -> Pixels:
+    """The images without their enlargement, whose factor the first one tells and the others confirm."""
     side = tiles.shape[2]
     for factor in range(side // 2, 1, -1):
-        if side % factor == 0:
-            small = tiles[:, :, ::factor, ::factor]
-            large = small.repeat(factor, 2).repeat(factor, 3)
-            yield small if np.array_equal(large, tiles) else None
+        if side % factor == 0 and _is_enlarged(tiles[:1, :1], factor) and _is_enlarged(tiles, factor):
+            return tiles[:, :, ::factor, ::factor]
+    return tiles
+
+
+def _is_enlarged(tiles: Pixels, factor: int) -> bool:
+    small = tiles[:, :, ::factor, ::factor]
+    return np.array_equal(small.repeat(factor, 2).repeat(factor, 3), tiles)
 
 
 def _joined(tiles: Pixels) -> Pixels:

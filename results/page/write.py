@@ -149,7 +149,8 @@ def _pictured(picture: Picture, urls: Mapping[str, int]) -> dict[str, Any]:
         "picture": urls.get(picture.url),
         "width": picture.width,
         "height": picture.height,
-        "classes": picture.rows,
-        "images": picture.columns,
+        "classes": picture.classes,
+        "images": picture.images,
+        "across": picture.across,
         "why": picture.why,
     }
