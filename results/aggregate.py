@@ -187,20 +187,12 @@ def _costs(scored: Sequence[Json], sources: Sequence[Json], *, whole: bool, link
     unknown = 0.0 if whole else math.nan
     sets = {record["asked"]["set"] for record in scored}
     return {
-        "prepare_seconds": _mean([_experts(r, links, shared=False) for r in made], unknown),
-        "prepare_amortised": _mean([_experts(r, links, shared=True) for r in made], unknown),
+        "prepare_seconds": _mean([links.prepare_seconds(r, shared=False) for r in made], unknown),
+        "prepare_amortised": _mean([links.prepare_seconds(r, shared=True) for r in made], unknown),
         "prepare_divisor": "–".join(map(str, dict.fromkeys((used[0], used[-1])))) if used else "",
         "condense_seconds": _mean([r["seconds"] for r in made], unknown),
         "evaluate_seconds": sum(r["seconds"] for r in scored) / len(sets) if sets else math.nan,
     }
-
-
-def _experts(condensed: Json, links: Links, *, shared: bool) -> float:
-    """Seconds of the experts behind one set, in full or shared among their users; nan when a record is absent."""
-    experts = set(condensed["asked"]["experts"])
-    if not experts <= links.prepare.keys():
-        return math.nan
-    return math.fsum(links.prepare[e]["seconds"] / (links.users[e] if shared else 1) for e in experts)
 
 
 def _surroundings(group: Sequence[Json], sources: Sequence[Json], links: Links) -> dict[str, Any]:

@@ -30,7 +30,8 @@ _MARKUP = {BEST: ("**", "**"), SECOND: ("<ins>", "</ins>")}  # underlined on Git
 class Table:
     """What is printed: `rows` of text in the order of `columns`; `notes` are numbered from 1 and cited in the rows.
 
-    ranks: BEST or SECOND by (row, column) places. words: columns that are set to the left.
+    ranks: BEST or SECOND by (row, column) places. words: columns that are set to the left. blocks: places of the rows
+    that begin one; without any, a block is of rows that have the first column in common (an ipc, say).
     """
 
     title: str
@@ -40,6 +41,12 @@ class Table:
     notes: Notes = field(default_factory=Notes)
     ranks: dict[tuple[int, int], str] = field(default_factory=dict)
     words: Set[str] = frozenset(_WORDS)
+    blocks: Set[int] = frozenset()
+
+    def begins(self, place: int) -> bool:
+        """Whether a row, but not the first, begins a block."""
+        first = [row[0] for row in self.rows[max(0, place - 1) : place + 1]]
+        return place > 0 and (place in self.blocks if self.blocks else len(set(first)) > 1)
 
     @property
     def label(self) -> str:
@@ -75,11 +82,14 @@ def matrix_table(matrix: Matrix, panel: Sequence[int] | None = None) -> Table:
         for images, share in zip(d.ipcs, d.ratios, strict=True)
     ]
     table = Table(matrix.title, ["Method", *heads], notes=matrix.notes, captions=matrix.captions)
+    starts = set()
     for _, lines in matrix.blocks:
+        starts.add(len(table.rows))
         for line in lines:
             entries = [line.entries[place] for place in columns]
             table.ranks |= {(len(table.rows), 1 + place): e.rank for place, e in enumerate(entries) if e.rank}
             table.rows.append([line.title, *map(entry_text, entries)])
+    table.blocks = frozenset({*starts, len(table.rows)})
     for line in matrix.whole:
         found = [entry_text(line.entries[matrix.datasets.index(dataset)]) for dataset in datasets]
         spans = [[text, *[""] * (len(d.ipcs) - 1)] for text, d in zip(found, datasets, strict=True)]
@@ -132,10 +142,9 @@ def render_rich(table: Table, *, plain: bool = False) -> RichTable:
         )
     for place, row in enumerate(shown):
         styles = [_STYLES.get(table.ranks.get((place, column), ""), "") for column in range(len(row))]
-        after = table.rows[place + 1] if place + 1 < len(table.rows) else row
         # Text: "[4/5]" is no markup
         styled = [Text(text, style="" if plain else style) for text, style in zip(row, styles, strict=True)]
-        rich.add_row(*styled, end_section=after[0] != row[0])
+        rich.add_row(*styled, end_section=place + 1 < len(shown) and table.begins(place + 1))
     return rich
 
 

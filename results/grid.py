@@ -75,11 +75,9 @@ def parts(text: str, rank: str = "") -> Cell:
 def _of_table(table: Table) -> Grid:
     heads = {place for place, name in enumerate(table.columns) if name in _ROW_HEADS}
     made = Grid(table.title, table.label, [[Head(name) for name in table.columns]])
-    before = None
     for place, row in enumerate(table.rows):
-        if row[0] != before:  # a block for each ipc, or each dataset
+        if not place or table.begins(place):
             made.blocks.append(("", []))
-        before = row[0]
         cells = [
             Cell(Entry(text), head=True) if column in heads else parts(text, table.ranks.get((place, column), ""))
             for column, text in enumerate(row)

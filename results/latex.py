@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from results import latex_flat
 from results.cross import Cross, Group
 from results.escape import escape
 from results.grid import Shown
+from results.latex_flat import LONGEST, bodies
 from results.lines import MISSING, Entry, Line
 from results.matrix import Dataset, Matrix, panels
 from results.ranking import BEST, SECOND
@@ -45,8 +46,12 @@ def document(tables: Iterable[Shown]) -> str:
 
 
 ARTICLE = r"""% A document of all tables: pdflatex article.tex, twice.
-\documentclass{article}
+\documentclass[a4paper]{article}
 \usepackage{booktabs}
+\setlength{\textwidth}{180mm}
+\setlength{\textheight}{255mm}
+\setlength{\oddsidemargin}{-10mm}
+\setlength{\topmargin}{-25mm}
 \begin{document}
 \input{tables}
 \end{document}
@@ -58,8 +63,9 @@ def to_latex(table: Shown, label: str) -> str:
     if isinstance(table, Matrix):
         return _floats(table, [_matrix_body(table, places) for places in panels(table.datasets, _WIDEST)], label)
     if isinstance(table, Cross):
-        return _floats(table, [_cross_body(table, places) for places in _parts(len(table.heads))], label, table.title)
-    found = [(tabular, set(_cited(said))) for tabular, said in latex_flat.bodies(table)]
+        parts = [_cross_body(part, places) for part in _short(table) for places in _parts(len(table.heads))]
+        return _floats(table, parts, label, table.title)
+    found = [(tabular, set(_cited(said))) for tabular, said in bodies(table)]
     return _floats(table, found, label, table.title)
 
 
@@ -79,13 +85,13 @@ def _cited(said: str) -> Iterator[int]:
     return (int(number) for number in re.findall(r"(?:\(|≠)(\d+)\b", said))
 
 
-def _floats(table: Shown, bodies: Sequence[Body], label: str, lead: str = "") -> str:
+def _floats(table: Shown, parts: Sequence[Body], label: str, lead: str = "") -> str:
     """Parts of one table, each given by its lines of LaTeX and the numbers of the notes that they cite.
 
     lead: what the caption begins with, where the table does not say itself what it is of.
     """
     texts = []
-    for number, (tabular, cited) in enumerate(bodies, 1):
+    for number, (tabular, cited) in enumerate(parts, 1):
         sentences = [f"{lead}."] * bool(lead) + list(table.captions)
         caption, name = "%\n" + "\n".join(map(_sentence, sentences)), label
         if number > 1:
@@ -117,6 +123,21 @@ def _parts(columns: int) -> list[list[int]]:
     panels = -(-columns // _MOST_HEADS)
     width = -(-columns // panels)
     return [list(range(first, min(first + width, columns))) for first in range(0, columns, width)]
+
+
+def _short(cross: Cross) -> Iterator[Cross]:
+    """Parts of as many ipcs as a page holds; the whole set stands in the last."""
+    groups: list[Group] = []
+    for group in cross.groups:
+        if groups and sum(map(_lines, [*groups, group])) > LONGEST:
+            yield replace(cross, groups=groups, whole=[])
+            groups = []
+        groups.append(group)
+    yield replace(cross, groups=groups)
+
+
+def _lines(group: Group) -> int:
+    return 1 + sum(len(lines) for _, lines in group.blocks)
 
 
 def _cross_tabular(cross: Cross, panel: Sequence[int]) -> list[str]:

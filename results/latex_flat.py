@@ -10,15 +10,27 @@ from results.forms import Table
 from results.grid import Cell, parts, plain_number
 from results.ranking import BEST, SECOND
 
-_LONGEST = 45  # rows of one float; more continue in another
+LONGEST = 32  # rows of one float; more continue in another
 _WORDS_WIDTH = 34  # characters on one line of a column of words
 _MILLIMETRES = 1.55  # of a character of it, about
 
 
 def bodies(table: Table) -> list[tuple[list[str], str]]:
     """Parts of the table: the lines of a tabular, and all text in it, in which notes are cited."""
-    starts = range(0, max(1, len(table.rows)), _LONGEST)
-    return [_tabular(table, range(start, min(start + _LONGEST, len(table.rows)))) for start in starts]
+    return [_tabular(table, rows) for rows in _pages(table)]
+
+
+def _pages(table: Table) -> list[range]:
+    """Rows of each part: whole blocks as far as they fit, one that is too long in pieces of about equal length."""
+    starts = [place for place in range(len(table.rows)) if not place or table.begins(place)]
+    found = [range(0)]
+    for start, end in zip(starts, [*starts[1:], len(table.rows)], strict=True):
+        if found[-1] and end - found[-1].start <= LONGEST:
+            found[-1] = range(found[-1].start, end)
+            continue
+        size = -(-(end - start) // -(-(end - start) // LONGEST))
+        found += [range(first, min(first + size, end)) for first in range(start, end, size)]
+    return found[1:] or found
 
 
 def _tabular(table: Table, rows: Sequence[int]) -> tuple[list[str], str]:
@@ -27,7 +39,7 @@ def _tabular(table: Table, rows: Sequence[int]) -> tuple[list[str], str]:
     layout = "".join("l" if is_words else "r" for is_words in words)
     lines = [rf"\begin{{tabular}}{{{layout}}}", r"\toprule", _line(heads), r"\midrule"]
     for place in rows:
-        if place != rows[0] and table.rows[place][0] != table.rows[place - 1][0]:
+        if place != rows[0] and table.begins(place):
             lines.append(r"\addlinespace")
         cells = enumerate(table.rows[place])
         lines.append(_line([_words(text) if words[c] else _number(table, place, c, text) for c, text in cells]))

@@ -7,6 +7,7 @@ holds what tells them apart, and `key` and `batch` say the same in texts that ar
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,13 @@ class Links:
     def condensed(self, evaluation: Json) -> Json | None:
         """The condense record behind an evaluation; None for the whole set or one condensed elsewhere."""
         return self.condense.get(evaluation["asked"]["set"])
+
+    def prepare_seconds(self, condensed: Json, *, shared: bool) -> float:
+        """Seconds of the experts behind one set, in full or shared among their users; nan when a record is absent."""
+        experts = set(condensed["asked"]["experts"])
+        if not experts <= self.prepare.keys():
+            return math.nan
+        return math.fsum(self.prepare[e]["seconds"] / (self.users[e] if shared else 1) for e in experts)
 
 
 def batch(condensed: Json) -> tuple[str, ...]:

@@ -1,0 +1,107 @@
+"""The records of a store as one tidy frame, for whatever no table here shows.
+
+from results.frame import load
+
+runs = load("outputs")
+runs.groupby(["dataset", "ipc", "row", "seed"])["accuracy"].mean()
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.aggregate import device
+from results.errors import ResultsError
+from results.gather import gather
+from results.links import Links, spec
+
+# Accuracies are fractions; seconds are those of the whole set, whatever the number of its networks.
+# fmt: off
+COLUMNS = {
+    "dataset": "str", "row": "str", "method": "str", "title": "str", "family": "str", "ipc": "Int64", "seed": "Int64",
+    "network": "int64", "protocol": "str", "recipe": "str", "version": "int64", "condensed_with": "str",
+    "architecture": "str", "accuracy": "float64", "validation_accuracy": "float64", "prepare_seconds": "float64",
+    "prepare_amortised": "float64", "condense_seconds": "float64", "evaluate_seconds": "float64", "factor": "Int64",
+    "fraction": "float64", "provenance": "str", "validation": "float64", "device": "str", "precision": "str",
+    "commit": "str", "finished": "str", "settings": "str", "asked": "str", "set": "str", "evaluation": "str",
+}
+# fmt: on
+
+
+def load(out: str | Path) -> pd.DataFrame:
+    """One row for each network's accuracy on the test split, in the order of the records; no row for what has none.
+
+    dataset, row (the method as tables know it), ipc (NA: the whole training set), seed (of condensing), network (its
+    place among those of a set), protocol (as asked for), recipe and version (what that was), condensed_with and
+    architecture (the networks; condensed_with is "" for the whole set), accuracy and validation_accuracy (fractions;
+    nan without a validation split). prepare_seconds (all experts of the set), prepare_amortised (each one's / the sets
+    of the store that use it), condense_seconds, evaluate_seconds (of all networks of the set). settings: what the
+    method was asked for, as JSON with sorted keys; asked: all else that may tell two rows apart. set, evaluation: the
+    identities of both tasks (set is "whole" for the training set). Other columns as in `aggregate.cells`.
+
+    What is wrong with a store is warned of, in a line for each trouble. Raises ResultsError when there is no store.
+    """
+    root = Path(out).expanduser()
+    if not root.is_dir():
+        raise ResultsError(f"there is no store at {root}", next="name the folder a run wrote to")
+    stored = gather(root)
+    for problem in stored.problems:
+        warnings.warn(f"{problem.what} ({problem.where})", stacklevel=2)
+    return frame(stored.records)
+
+
+def frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """`load` for records at hand."""
+    links = Links.of(records)
+    rows = [row for record in links.evaluations if record["status"] == "ok" for row in _networks(record, links)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _networks(record: Mapping[str, Any], links: Links) -> Iterator[dict[str, Any]]:
+    common, result = _common(record, links), record["result"]
+    validation = result.get("validation_accuracies") or []
+    for place, accuracy in enumerate(result["accuracies"]):
+        kept = validation[place] if place < len(validation) else math.nan
+        yield {**common, "network": place, "accuracy": accuracy, "validation_accuracy": kept}
+
+
+def _common(record: Mapping[str, Any], links: Links) -> dict[str, Any]:
+    asked, label, environment = record["asked"], record["label"], record["environment"]
+    condensed = links.condensed(record)
+    card = label["card"]
+    others = {key: value for key, value in spec(record, condensed).items() if not key.startswith("settings.")}
+    return {
+        **{name: label[name] for name in ("dataset", "row", "ipc", "protocol", "factor", "fraction", "provenance")},
+        **{name: asked[name] for name in ("set", "architecture", "validation", "precision")},
+        **{name: card[name] for name in ("title", "family")},
+        **_seconds(record, condensed, links),
+        "method": card["name"],
+        "seed": (condensed or record)["asked"]["seed"],
+        "condensed_with": label["condensed_with"] or "",
+        "recipe": asked["protocol"]["name"].removeprefix("native:"),
+        "version": asked["protocol"]["version"],
+        "device": device(environment),
+        "commit": environment.get("commit") or "",
+        "finished": record["finished"],
+        "settings": json.dumps(condensed["asked"]["settings"] if condensed else {}, sort_keys=True),
+        "asked": json.dumps(others, sort_keys=True),
+        "evaluation": record["identity"],
+    }
+
+
+def _seconds(record: Mapping[str, Any], condensed: Mapping[str, Any] | None, links: Links) -> dict[str, float]:
+    """Nothing is condensed for the whole set; what was condensed elsewhere took an unknown time."""
+    unknown = 0.0 if record["asked"]["set"] == "whole" else math.nan
+    return {
+        "prepare_seconds": links.prepare_seconds(condensed, shared=False) if condensed else unknown,
+        "prepare_amortised": links.prepare_seconds(condensed, shared=True) if condensed else unknown,
+        "condense_seconds": condensed["seconds"] if condensed else unknown,
+        "evaluate_seconds": record["seconds"],
+    }
