@@ -43,8 +43,9 @@ def test_what_augments_nothing_is_its_own_plain_variant() -> None:
     assert protocols.get("dc@plain", **CELL) == protocols.get("dc", **CELL)
     with_norm = CELL | {"architecture": "convnet3-bn"}  # there dc augments
     assert protocols.get("dc@plain", **with_norm).name == "dc@plain" != protocols.get("dc", **with_norm).name
-    planned = build("methods=[dm]", "protocols=[dc,dc@plain]", "controls=[]")
-    assert [protocol for _, protocol, _ in evaluated(planned)] == ["dc"]
+    for words in ("protocols=[dc,dc@plain]", "protocols=[dc@plain]"):
+        planned = build("methods=[dm]", words, "controls=[]")
+        assert [protocol for _, protocol, _ in evaluated(planned)] == ["dc"]
 
 
 def test_native_may_be_plain_too() -> None:

@@ -79,7 +79,7 @@ def test_a_set_that_equals_whole_and_random_alike(make_scored, make_evaluated):
 
 
 def test_mosaics_are_a_row_and_random_stays_plain_whatever_the_factor(make_scored, whole):
-    records = [*make_scored({"random@f2": [([0.4], [0.3])] * 2, "dance": [([0.5], [0.4])] * 2}, factor=2)]
+    records = [*make_scored({"random@f2": [([0.4], [0.3])] * 4, "dance": [([0.5], [0.4])] * 2}, factor=2)]
     table_cells = cells([whole, *make_scored(RANDOM), *records])
     frame = scores(table_cells)
     assert score_of(frame, "random@f2")["ior"] == pytest.approx(0.15)  # over plain images, 0.25
