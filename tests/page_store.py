@@ -38,9 +38,9 @@ def grid(pixels: np.ndarray) -> bytes:
 
 
 def enlarged(seed: int, ipc: int, classes: int = 10) -> np.ndarray:
-    """(classes, at most 10, 48, 48, 3) bytes: random images of 8 × 8 pixels, six times as large."""
-    draw = np.random.default_rng(seed).integers(0, 256, (classes, min(10, ipc), 8, 8, 3), np.uint8)
-    return draw.repeat(6, 2).repeat(6, 3)
+    """(classes, at most 10, 48, 48, 3) bytes: random grey images of 8 × 8 pixels, six times as large."""
+    draw = np.random.default_rng(seed).integers(0, 256, (classes, min(10, ipc), 8, 8, 1), np.uint8)
+    return draw.repeat(6, 2).repeat(6, 3).repeat(3, 4)
 
 
 @lru_cache(maxsize=64)

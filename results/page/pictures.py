@@ -19,7 +19,7 @@ BUDGET = 12_000_000  # bytes of all pictures of a page, as files; a third more a
 CLASSES = 10  # shown of a set, at most
 _SMALL = 8_000  # bytes up to which a picture is kept as it is, without loss
 _PADDING = 2  # between the images of a preview
-_QUALITY = 70  # of WebP, for pictures that would be large without loss
+_QUALITY = 80  # of WebP, for pictures that would be large without loss
 
 
 @dataclass(frozen=True)

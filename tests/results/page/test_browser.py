@@ -79,7 +79,8 @@ class Page:
     def column(self, head: str) -> list[str]:
         """The texts of one column of the rows that are shown."""
         return self.js(
-            "const at = [...document.querySelectorAll('#table thead th')].findIndex(th => th.innerText.trim() == arguments[0]);"
+            "const heads = [...document.querySelectorAll('#table thead th')];"
+            "const at = heads.findIndex(th => th.innerText.trim() == arguments[0]);"
             "return [...document.querySelectorAll('#table tbody tr')].map(tr => tr.cells[at]?.innerText)", head,
         )  # fmt: skip
 
@@ -150,7 +151,11 @@ def test_rows_sort_by_mouse_and_by_keyboard(opened: Page) -> None:
 
 
 def test_filters_choose_rows_points_and_pictures(opened: Page) -> None:
-    for name, value, head in (("dataset", "cifar10", "Dataset"), ("method", "DM", "Method"), ("protocol", "dsa", "Protocol")):
+    for name, value, head in (
+        ("dataset", "cifar10", "Dataset"),
+        ("method", "DM", "Method"),
+        ("protocol", "dsa", "Protocol"),
+    ):
         opened.filter(name, value)
         assert set(opened.column(head)) == {value}
     rows = len(opened.column("IPC"))
@@ -205,7 +210,9 @@ def test_pictures_are_magnified_pixel_by_pixel(opened: Page) -> None:
 
 def test_a_point_of_the_plot_opens_its_run(opened: Page) -> None:
     assert opened.plotted() > 1
-    titles = [button.get_attribute("data-title") for button in opened.driver.find_elements(By.CSS_SELECTOR, ".modebar-btn")]
+    titles = [
+        button.get_attribute("data-title") for button in opened.driver.find_elements(By.CSS_SELECTOR, ".modebar-btn")
+    ]
     assert titles and not any("hare" in title or "loud" in title for title in titles)  # nothing leaves the machine
     point = opened.driver.find_elements(By.CSS_SELECTOR, "#plot .scatterlayer .point")[-1]
     ActionChains(opened.driver).move_to_element(point).pause(0.3).click().perform()
@@ -255,13 +262,19 @@ def test_headings_names_and_heads_are_there_for_a_screen_reader(opened: Page) ->
         const all = selector => [...document.querySelectorAll(selector)];
         return {
             levels: all("h1, h2, h3").filter(one => !one.closest("dialog")).map(one => one.tagName),
-            unnamed: all("button, select, input, [role=img], [role=region]").filter(one => !name(one) && one.checkVisibility())
-                .map(one => one.outerHTML.slice(0, 100)),
+            unnamed: all("button, select, input, [role=img], [role=region]")
+                .filter(one => !name(one) && one.checkVisibility()).map(one => one.outerHTML.slice(0, 100)),
             unscoped: all("th:not([scope])").length,
             pictures: all("img").filter(one => !one.alt).length,
             language: document.documentElement.lang,
         }""")
-    assert found == {"levels": ["H1", "H2", "H2", "H2", "H2"], "unnamed": [], "unscoped": 0, "pictures": 0, "language": "en"}
+    assert found == {
+        "levels": ["H1", "H2", "H2", "H2", "H2"],
+        "unnamed": [],
+        "unscoped": 0,
+        "pictures": 0,
+        "language": "en",
+    }
     first = opened.one("a, button, input, select, summary, [tabindex]")
     assert first.text == "" and first.get_attribute("class") == "skip"  # out of sight until it is reached
     opened.js("arguments[0].focus()", first)
