@@ -226,6 +226,8 @@ class ReportConfig(Asked):
     order: str
     highlight: str
     reasons: bool
+    figures: bool
+    page: bool
 
     def options(self) -> Options:
         """The same as plain values for `results.report`."""

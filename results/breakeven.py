@@ -15,8 +15,10 @@ import pandas as pd
 
 from results.aggregate import device
 from results.captions import with_circumstances
+from results.choice import sorted_rows
 from results.forms import Table
 from results.numbers import grouped, percent, seconds, short
+from results.options import DEFAULT, Options
 from results.rows import circumstances, counterpart, groups, ipc, is_native, is_whole, names, protocol_of, rows_of
 
 Cell = Mapping[str, Any]
@@ -188,14 +190,17 @@ def _line(row: Cell, whole: _Whole) -> dict[str, Any]:
     }
 
 
-def break_even_table(cells: pd.DataFrame, records: Iterable[Json]) -> list[Table]:
+def break_even_table(cells: pd.DataFrame, options: Options = DEFAULT, records: Iterable[Json] = ()) -> list[Table]:
     """A table for each dataset, pair of networks and shared protocol where the whole set's seconds are known."""
     found = _compared(cells, records)
-    return [_table(rows) for rows in found if any(not math.isnan(row["whole_seconds"]) for row in rows)]
+    return [
+        _table(sorted_rows(rows, options))
+        for rows in found
+        if any(not math.isnan(row["whole_seconds"]) for row in rows)
+    ]
 
 
-def _table(group: Sequence[Cell]) -> Table:
-    rows = sorted(group, key=lambda row: row["ipc"])  # stable
+def _table(rows: Sequence[Cell]) -> Table:
     table = Table(", ".join([f"Break-even: {rows[0]['dataset']}", *circumstances(rows)]), HEADS)
     for row, called in zip(rows, names(rows), strict=True):
         bound = row["whole_from"] == COMPLETE

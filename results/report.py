@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 from results import html, latex
 from results.ablation import ablation_tables
 from results.beside import published_tables
+from results.breakeven import break_even_table
 from results.choice import chosen
 from results.costs import memory_tables, time_tables
 from results.cross import Cross, network_tables, protocol_tables
@@ -22,10 +24,15 @@ from results.forms import Table, cross_table, matrix_tables, to_markdown
 from results.grid import Shown, grid, sheet
 from results.matrix import Matrix, matrices
 from results.numbers import grouped
-from results.options import DEFAULT, Options
+from results.options import DEFAULT, TABLES, Options
+from results.scores import score_table
 from results.tables import comparison_tables
+from results.variance import variance_table
 
-KINDS: Mapping[str, Callable[[pd.DataFrame, Options], Sequence[Shown]]] = {
+Json = Mapping[str, Any]
+Maker = Callable[[pd.DataFrame, Options], Sequence[Shown]]
+
+KINDS: Mapping[str, Maker] = {
     "accuracy": matrices,
     "comparison": comparison_tables,
     "networks": network_tables,
@@ -34,21 +41,25 @@ KINDS: Mapping[str, Callable[[pd.DataFrame, Options], Sequence[Shown]]] = {
     "published": published_tables,
     "time": time_tables,
     "memory": memory_tables,
+    "scores": score_table,
+    "variance": variance_table,
 }
+FROM_RECORDS = "breakeven"  # the one kind that reads records besides: curves along training on the whole set
 
 
-def tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Shown]:
+def tables(cells: pd.DataFrame, options: Options = DEFAULT, records: Sequence[Json] = ()) -> list[Shown]:
     """The tables that `options` ask for, in the order of `options.tables`, of those cells that they choose.
 
-    cells: `aggregate.cells`. Raises ResultsError for rows or columns that are not among them (`choice.chosen`).
+    cells: `aggregate.cells` of the records. Raises ResultsError for rows or columns that are not among them (`choice.chosen`).
     """
-    return [table for found in by_kind(cells, options).values() for table in found]
+    return [table for found in by_kind(cells, options, records).values() for table in found]
 
 
-def by_kind(cells: pd.DataFrame, options: Options = DEFAULT) -> dict[str, list[Shown]]:
+def by_kind(cells: pd.DataFrame, options: Options = DEFAULT, records: Sequence[Json] = ()) -> dict[str, list[Shown]]:
     """The same, by kind; a kind of which there is no table has an empty list."""
     kept = chosen(cells, options)
-    return {kind: list(KINDS[kind](kept, options)) for kind in options.tables}
+    makers: Mapping[str, Maker] = {**KINDS, FROM_RECORDS: partial(break_even_table, records=records)}
+    return {kind: list(makers[kind](kept, options)) for kind in options.tables}
 
 
 def texts(shown: Shown) -> list[Table]:
@@ -61,14 +72,16 @@ def texts(shown: Shown) -> list[Table]:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def write_tables(cells: pd.DataFrame, folder: Path, options: Options = DEFAULT) -> list[Path]:
+def write_tables(
+    cells: pd.DataFrame, folder: Path, options: Options = DEFAULT, records: Sequence[Json] = ()
+) -> list[Path]:
     r"""Write what `options` ask for into an existing folder, each file whole or not at all; returns their paths.
 
     markdown: tables.md. latex: tables.tex to \input, and article.tex, which is a whole document of it. html:
     tables.html. csv: tables.csv, all chosen cells with raw numbers; and csv/KIND-NUMBER.csv, each table as it is shown,
     in place of those of an earlier report. Raises ResultsError.
     """
-    kinds = by_kind(cells, options)
+    kinds = by_kind(cells, options, records)
     made = [table for found in kinds.values() for table in found]
     kept = chosen(cells, options)
     head = f"{_counted(len(made), 'table')} from {_counted(len(kept), 'cell')}"
@@ -120,7 +133,7 @@ def _clear(folder: Path) -> None:
     with writing(folder):
         folder.mkdir(exist_ok=True)
         for path in folder.glob("*-*.csv"):
-            if path.stem.rpartition("-")[0] in KINDS:
+            if path.stem.rpartition("-")[0] in TABLES:
                 path.unlink()
 
 

@@ -16,8 +16,10 @@ from typing import Any
 import pandas as pd
 
 from results.captions import Columns, is_na, with_circumstances
+from results.choice import sorted_rows
 from results.forms import Table
 from results.numbers import difference, spread
+from results.options import DEFAULT, Options
 from results.ranking import marks
 from results.robust import augmentation_position, improvement, label_position, recovery, scaled
 from results.rows import (
@@ -233,28 +235,30 @@ def _ior(one: _Compared) -> float:
     return improvement(one.cell["accuracy"], one.random["accuracy"]) if one.random and one.cell["sets"] else math.nan
 
 
-def score_table(cells: pd.DataFrame) -> list[Table]:
+def score_table(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
     """A table of scores for each dataset, condensing network, evaluation network and shared protocol.
 
     Only where a condensed set has a score. Ranks and n.s. are those of `ranking.marks` on the positions α and β, of
     which the scores are a rising function: for LRS they are those of the accuracy.
     """
     tables = []
-    for compared in _compared(cells):
+    for found in _compared(cells):
+        place = {id(row): at for at, row in enumerate(sorted_rows([one.cell for one in found], options))}
+        compared = sorted(found, key=lambda one: place[id(one.cell)])
         scored = [(one.label_robust(), one.augmentation_robust()) for one in compared]
         if any(pair[0].positions or pair[1].positions for pair in scored):
-            tables.append(_table(compared, scored))
+            tables.append(_table(compared, scored, options))
     return tables
 
 
-def _table(compared: Sequence[_Compared], scored: Sequence[tuple[Score, Score]]) -> Table:
+def _table(compared: Sequence[_Compared], scored: Sequence[tuple[Score, Score]], options: Options) -> Table:
     rows = [one.cell for one in compared]
     table = Table(", ".join([f"Scores: {rows[0]['dataset']}", *circumstances(rows)]), HEADS)
     columns = _columns(rows, scored)
     marked = {
         (row["place"], column): mark
         for (_, column), cells in columns.items()
-        for row, mark in zip(cells, marks(cells), strict=True)
+        for row, mark in zip(cells, marks(cells, options), strict=True)
     }
     for place, (one, called, pair) in enumerate(zip(compared, names(rows), scored, strict=True)):
         texts = [ipc(one.cell), called, _percent(one.cell), difference(_hlr(one)), difference(_ior(one))]
@@ -267,7 +271,7 @@ def _table(compared: Sequence[_Compared], scored: Sequence[tuple[Score, Score]])
         if is_whole(one.cell):
             texts[3:] = ["–", "–"]
         table.rows.append([*texts, robust[0], _percent(one.plain), robust[1]])
-    table.captions = with_circumstances(rows, _about(compared), Columns(columns, _in_words))
+    table.captions = with_circumstances(rows, _about(compared), Columns(columns, _in_words, options.highlight))
     return table
 
 

@@ -17,8 +17,10 @@ import pandas as pd
 from scipy import stats
 
 from results.captions import with_circumstances
+from results.choice import sorted_rows
 from results.forms import Table
 from results.numbers import percent
+from results.options import DEFAULT, Options
 from results.rows import circumstances, groups, ipc, is_whole, names, protocol_of, rows_of
 
 Cell = Mapping[str, Any]
@@ -184,15 +186,18 @@ def _mean_interval(row: Cell) -> Interval:
     return (low, high) if math.isnan(low) else (max(0.0, low), min(1.0, high))
 
 
-def variance_table(cells: pd.DataFrame) -> list[Table]:
+def variance_table(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
     """A table for each dataset, condensing network, evaluation network and protocol in which something can be split."""
     scored = [{**row, "parts": split(_each(row))} for row in rows_of(cells) if row["sets"]]
     found = groups(scored, lambda row: (row["dataset"], row["architecture"], *protocol_of(row)))
-    return [_table(rows) for rows in found if any(not math.isnan(row["parts"].between) for row in rows)]
+    return [
+        _table(sorted_rows(rows, options))
+        for rows in found
+        if any(not math.isnan(row["parts"].between) for row in rows)
+    ]
 
 
-def _table(group: Sequence[Cell]) -> Table:
-    rows = sorted(group, key=lambda row: math.inf if is_whole(row) else row["ipc"])  # stable
+def _table(rows: Sequence[Cell]) -> Table:
     table = Table(", ".join([f"Variance: {rows[0]['dataset']}", *circumstances(rows)]), HEADS)
     for row, called in zip(rows, names(rows), strict=True):
         found = row["parts"]

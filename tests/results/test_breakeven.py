@@ -114,14 +114,14 @@ def test_without_a_curve_the_complete_training_is_an_upper_bound(make_sets, make
     found = only(records)
     assert (found["to_reach"], found["whole_seconds"], found["whole_from"]) == (pytest.approx(0.42), 32.0, "complete")
     assert found["trainings"] == pytest.approx(90 / 27)
-    (table,) = break_even_table(cells(records), records)
+    (table,) = break_even_table(cells(records), records=records)
     assert table.rows == [["10", "DM", "42.0", "90", "5.0", "95", "≤ 32", "≥ 2.97", "≥ 4"]]
     assert any(text.startswith("≤, ≥: the complete training") for text in table.captions)
 
 
 def test_a_table_from_a_curve(make_sets, make_curve):
     records = [*make_sets(), make_curve()]
-    (table,) = break_even_table(cells(records), records)
+    (table,) = break_even_table(cells(records), records=records)
     assert table.title == "Break-even: cifar10, condensed with convnet3, evaluated with convnet3, protocol dsa"
     assert table.rows == [["10", "DM", "40.0", "90", "5.0", "95", "15", "6.33", "9"]]
     assert any("read off its curve" in text for text in table.captions) and not any("≤" in t for t in table.captions)
@@ -129,7 +129,7 @@ def test_a_table_from_a_curve(make_sets, make_curve):
 
 def test_never_when_a_network_takes_as_long_on_the_set(make_sets, make_curve):
     records = [*make_sets(seconds=32.0), make_curve()]
-    (table,) = break_even_table(cells(records), records)
+    (table,) = break_even_table(cells(records), records=records)
     assert only(records)["trainings"] == math.inf and table.rows[0][HEADS.index("Pays after")] == "never"
 
 
@@ -138,7 +138,7 @@ def test_a_set_that_costs_nothing_pays_with_its_first_network(make_condensed, ma
     scored = make_evaluated(made, [0.4], asked=WITHHELD, seconds=5.0)
     scored["result"]["validation_accuracies"] = [0.4]
     records = [made, scored, make_curve()]
-    (table,) = break_even_table(cells(records), records)
+    (table,) = break_even_table(cells(records), records=records)
     assert table.rows[0][HEADS.index("Pays after")] == "1"
 
 
@@ -186,7 +186,7 @@ def test_what_is_missing_is_said(make_sets, make_whole, make_curve, make_condens
     records += [make_curve()] if curve else []
     found = only(records)
     assert found["missing"].startswith(reason) and math.isnan(found["trainings"])
-    tables = break_even_table(cells(records), records)
+    tables = break_even_table(cells(records), records=records)
     if whole is False:
         assert tables == []
         return
@@ -204,4 +204,4 @@ def test_native_protocols_have_no_common_time(make_condensed, make_evaluated):
     made = make_condensed("dm")
     records = [made, make_evaluated(made, [0.4], protocol="native", recipe="native:dsa")]
     records.append(make_evaluated(None, [0.8], protocol="native", recipe="native:dsa"))
-    assert break_even(cells(records), records).empty and break_even_table(cells(records), records) == []
+    assert break_even(cells(records), records).empty and break_even_table(cells(records), records=records) == []
