@@ -50,7 +50,8 @@ FROM_RECORDS = "breakeven"  # the one kind that reads records besides: curves al
 def tables(cells: pd.DataFrame, options: Options = DEFAULT, records: Sequence[Json] = ()) -> list[Shown]:
     """The tables that `options` ask for, in the order of `options.tables`, of those cells that they choose.
 
-    cells: `aggregate.cells` of the records. Raises ResultsError for rows or columns that are not among them (`choice.chosen`).
+    cells: `aggregate.cells` of the records. Raises ResultsError for rows or columns that are not among them
+    (`choice.chosen`).
     """
     return [table for found in by_kind(cells, options, records).values() for table in found]
 
