@@ -342,7 +342,7 @@ def test_a_drill_interrupts_a_job_and_shows_that_nothing_was_lost(env: Cluster, 
     command = [sys.executable, "-m", "benchmark.drill", *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as drilling:
         settled = Settled(env)
-        env.wait_for(lambda: settled() and drilling.poll() is not None, 400)
+        env.wait_for(lambda: settled() and drilling.poll() is not None, 800)
         said = drilling.stdout.read() if drilling.stdout else ""
     assert drilling.returncode == 0, said
     assert f"now {drill.HOW[how]}" in said and "ended with the same bytes (1 broken-off" in said
