@@ -37,7 +37,8 @@ def finish(
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
-    rows = {task["identity"]: task["label"]["row"] for task in planned.of_kind("condense")}
+    sets = planned.of_kind("condense")
+    rows = {task["identity"]: f"{task['label']['row']} at ipc {task['asked']['ipc']}" for task in sets}
     found = [record for _, record in store.recorded(planned.of_kind("analyse"))]
     for record in found:
         say(worded(record, rows))
@@ -59,11 +60,10 @@ FIGURES = {
 
 
 def worded(record: Record, rows: Mapping[str, str]) -> str:
-    """What an analysis found, in a line; rows: of its sets, by identity."""
+    """What an analysis found, in a line; rows: its sets in words, by identity."""
     asked, label = record["asked"], record["label"]
-    ipc = f", ipc {label['ipc']}" if label["ipc"] is not None else ""
     seed = f", seed {asked['seed']}" if "seed" in asked else ""
-    where = f"{asked['analysis']}, {label['dataset']}{ipc}, {asked['architecture']}{seed}"
+    where = f"{asked['analysis']}, {label['dataset']}, {asked['architecture']}{seed}"
     if record["status"] != "ok":
         return f"{where}: {record['status']}: {record['message']}"
     return f"{where}: {'; '.join(_WORDS[asked['analysis']](record, rows))}"
@@ -79,7 +79,7 @@ def _curve(record: Record, rows: Mapping[str, str]) -> Iterator[str]:
 def _discrepancy(record: Record, rows: Mapping[str, str]) -> Iterator[str]:
     steps = record["result"]["steps"]
     yield f"relative distance before and after {steps[-1]:,} steps"
-    for identity, found in record["result"]["sets"].items():
+    for identity, found in _in_order(record, rows):
         first, last = (found["relative_distance"][place] for place in (0, -1))
         yield f"{rows[identity]} " + " → ".join("–" if value is None else f"{value:.3g}" for value in (first, last))
 
@@ -93,7 +93,7 @@ def _interpolation(record: Record, rows: Mapping[str, str]) -> Iterator[str]:
 
 
 def _expert(record: Record, rows: Mapping[str, str]) -> Iterator[str]:
-    for identity, found in record["result"]["sets"].items():
+    for identity, found in _in_order(record, rows):
         accuracies = [found["accuracies"][place] for place in ((0, -1) if len(found["steps"]) > 1 else (-1,))]
         yield f"{rows[identity]} {' → '.join(f'{100 * fmean(each):.1f}' for each in accuracies)} %"
     real = record["result"]["real"]
@@ -103,8 +103,14 @@ def _expert(record: Record, rows: Mapping[str, str]) -> Iterator[str]:
 def _embedding(record: Record, rows: Mapping[str, str]) -> Iterator[str]:
     found = record["result"]
     yield f"{found['method']} of {len(found['real']['xy']):,} real images"
-    for identity, one in found["sets"].items():
+    for identity, one in _in_order(record, rows):
         yield f"{len(one['xy']):,} of {rows[identity]}"
+
+
+def _in_order(record: Record, rows: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """What was found of each set, in the order of the plan."""
+    sets = record["result"]["sets"]
+    return ((identity, sets[identity]) for identity in rows if identity in sets)
 
 
 _WORDS = {

@@ -221,11 +221,11 @@ class AnalyseAsked(TypedDict):
 class AnalyseLabel(TypedDict):
     dataset: str
     dataset_title: NotRequired[str]
-    reference: str | None
+    reference: NotRequired[str | None]
     num_classes: int
     train_images: int
     condensed_with: str  # architecture; "" for the whole training set
-    ipc: int | None  # of its sets; None without any, or for the whole training set
+    ipc: NotRequired[int | None]  # of all its sets; None where they differ, without any, and for the whole training set
     protocol: NotRequired[str]  # as asked for
 
 
@@ -242,13 +242,13 @@ class DiscrepancyResult(TypedDict):
 class InterpolationResult(TypedDict):
     lambdas: list[float]  # of the initial weights: 0 is the expert
     split: str  # "validation" or "train"
-    images: int  # scored on, drawn where there are more
+    images: NotRequired[int]  # scored on, drawn where there are more
     accuracies: list[list[float]]  # for each λ, one an expert
 
 
 class ExpertResult(TypedDict):
     real: Mapping[str, float | None]  # "train" and "validation": means over the experts
-    images: int  # of the training images that "train" stands on
+    images: NotRequired[int]  # of the training images that "train" stands on
     sets: Mapping[str, Mapping[str, Any]]  # identity → steps, and for each accuracies, one an expert
 
 
