@@ -42,13 +42,8 @@ def tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Shown]:
 
     cells: `aggregate.cells`. Raises ResultsError for rows or columns that are not among them (`choice.chosen`).
     """
-    return [table for found in by_kind(cells, options).values() for table in found]
-
-
-def by_kind(cells: pd.DataFrame, options: Options = DEFAULT) -> dict[str, list[Shown]]:
-    """The same, by kind; a kind of which there is no table has an empty list."""
     kept = chosen(cells, options)
-    return {kind: list(KINDS[kind](kept, options)) for kind in options.tables}
+    return [table for kind in options.tables for table in KINDS[kind](kept, options)]
 
 
 def texts(shown: Shown) -> list[Table]:
@@ -68,9 +63,9 @@ def write_tables(cells: pd.DataFrame, folder: Path, options: Options = DEFAULT) 
     tables.html. csv: tables.csv, all chosen cells with raw numbers; and csv/KIND-NUMBER.csv, each table as it is shown,
     in place of those of an earlier report. Raises ResultsError.
     """
-    kinds = by_kind(cells, options)
-    made = [table for found in kinds.values() for table in found]
     kept = chosen(cells, options)
+    kinds = {kind: list(KINDS[kind](kept, options)) for kind in options.tables}
+    made = [table for found in kinds.values() for table in found]
     head = f"{_counted(len(made), 'table')} from {_counted(len(kept), 'cell')}"
     files: dict[str, str] = {}
     if "markdown" in options.forms:
