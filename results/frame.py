@@ -8,19 +8,20 @@ runs.groupby(["dataset", "ipc", "row", "seed"])["accuracy"].mean()
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.aggregate import device
 from results.errors import ResultsError
 from results.gather import gather
 from results.links import Links, spec
+from results.links import text as as_text
 
 # Accuracies are fractions; seconds are those of the whole set, whatever the number of its networks.
 # fmt: off
@@ -30,9 +31,11 @@ COLUMNS = {
     "architecture": "str", "accuracy": "float64", "validation_accuracy": "float64", "prepare_seconds": "float64",
     "prepare_amortised": "float64", "condense_seconds": "float64", "evaluate_seconds": "float64", "factor": "Int64",
     "fraction": "float64", "provenance": "str", "validation": "float64", "device": "str", "precision": "str",
-    "commit": "str", "finished": "str", "settings": "str", "asked": "str", "set": "str", "evaluation": "str",
+    "commit": "str", "finished": "str", "settings": "object", "asked": "object", "set": "str", "evaluation": "str",
 }
 # fmt: on
+_OF_NETWORKS = ("network", "accuracy", "validation_accuracy")
+_OF_SETS = {name: kind for name, kind in COLUMNS.items() if name not in _OF_NETWORKS}
 
 
 def load(out: str | Path) -> pd.DataFrame:
@@ -60,19 +63,28 @@ def load(out: str | Path) -> pd.DataFrame:
 def frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """`load` for records at hand."""
     links = Links.of(records)
-    rows = [row for record in links.evaluations if record["status"] == "ok" for row in _networks(record, links)]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    scored = [record for record in links.evaluations if record["status"] == "ok"]
+    texts: dict[str, str] = {}  # 100,000 records have few different requests: each is kept once
+    sets = pd.DataFrame([_common(record, links, texts) for record in scored], columns=list(_OF_SETS)).astype(_OF_SETS)
+    networks = [len(record["result"]["accuracies"]) for record in scored]
+    found = sets.loc[sets.index.repeat(networks)].reset_index(drop=True)
+    found["network"] = np.concatenate([np.arange(number) for number in networks] or [np.arange(0)])
+    found["accuracy"] = [value for record in scored for value in record["result"]["accuracies"]]
+    found["validation_accuracy"] = [value for record in scored for value in _validation(record["result"])]
+    return found[list(COLUMNS)].astype({name: COLUMNS[name] for name in _OF_NETWORKS})
 
 
-def _networks(record: Mapping[str, Any], links: Links) -> Iterator[dict[str, Any]]:
-    common, result = _common(record, links), record["result"]
-    validation = result.get("validation_accuracies") or []
-    for place, accuracy in enumerate(result["accuracies"]):
-        kept = validation[place] if place < len(validation) else math.nan
-        yield {**common, "network": place, "accuracy": accuracy, "validation_accuracy": kept}
+def _validation(result: Mapping[str, Any]) -> list[float]:
+    return result.get("validation_accuracies") or [math.nan] * len(result["accuracies"])
 
 
-def _common(record: Mapping[str, Any], links: Links) -> dict[str, Any]:
+def _common(record: Mapping[str, Any], links: Links, texts: dict[str, str]) -> dict[str, Any]:
+    """What all networks of a set have in common. texts: every JSON text made so far, by itself."""
+
+    def text(value: Mapping[str, Any]) -> str:
+        made = as_text(value)
+        return texts.setdefault(made, made)
+
     asked, label, environment = record["asked"], record["label"], record["environment"]
     condensed = links.condensed(record)
     card = label["card"]
@@ -90,8 +102,8 @@ def _common(record: Mapping[str, Any], links: Links) -> dict[str, Any]:
         "device": device(environment),
         "commit": environment.get("commit") or "",
         "finished": record["finished"],
-        "settings": json.dumps(condensed["asked"]["settings"] if condensed else {}, sort_keys=True),
-        "asked": json.dumps(others, sort_keys=True),
+        "settings": text(condensed["asked"]["settings"] if condensed else {}),
+        "asked": text(others),
         "evaluation": record["identity"],
     }
 

@@ -53,12 +53,10 @@ def tables(cells: pd.DataFrame, options: Options = DEFAULT, records: Sequence[Js
     cells: `aggregate.cells` of the records. Raises ResultsError for rows or columns that are not among them
     (`choice.chosen`).
     """
-    return [table for found in by_kind(cells, options, records).values() for table in found]
+    return [table for found in _by_kind(chosen(cells, options), options, records).values() for table in found]
 
 
-def by_kind(cells: pd.DataFrame, options: Options = DEFAULT, records: Sequence[Json] = ()) -> dict[str, list[Shown]]:
-    """The same, by kind; a kind of which there is no table has an empty list."""
-    kept = chosen(cells, options)
+def _by_kind(kept: pd.DataFrame, options: Options, records: Sequence[Json]) -> dict[str, list[Shown]]:
     makers: Mapping[str, Maker] = {**KINDS, FROM_RECORDS: partial(break_even_table, records=records)}
     return {kind: list(makers[kind](kept, options)) for kind in options.tables}
 
@@ -82,9 +80,9 @@ def write_tables(
     tables.html. csv: tables.csv, all chosen cells with raw numbers; and csv/KIND-NUMBER.csv, each table as it is shown,
     in place of those of an earlier report. Raises ResultsError.
     """
-    kinds = by_kind(cells, options, records)
-    made = [table for found in kinds.values() for table in found]
     kept = chosen(cells, options)
+    kinds = _by_kind(kept, options, records)
+    made = [table for found in kinds.values() for table in found]
     head = f"{_counted(len(made), 'table')} from {_counted(len(kept), 'cell')}"
     files: dict[str, str] = {}
     if "markdown" in options.forms:

@@ -28,11 +28,16 @@ def groups(rows: Sequence[Cell], place: Callable[[Cell], Hashable]) -> Iterator[
 
     Rows condensed with no network (the whole set, say) stand in the tables of every network.
     """
-    keys = dict.fromkeys((row["condensed_with"], place(row)) for row in rows)
+    at: dict[Hashable, list[Cell]] = {}
+    keys: dict[tuple[str, Hashable], None] = {}
+    for row in rows:
+        found = place(row)
+        at.setdefault(found, []).append(row)
+        keys[row["condensed_with"], found] = None
     with_network = {found for network, found in keys if network}
     for network, found in keys:
         if network or found not in with_network:
-            yield [row for row in rows if place(row) == found and row["condensed_with"] in (network, "")]
+            yield [row for row in at[found] if row["condensed_with"] in (network, "")]
 
 
 def protocol_of(row: Cell) -> tuple[Any, ...]:

@@ -1,12 +1,14 @@
-"""Made-up records of large grids, shaped as real ones are: experts, sets of many rows, evaluations of each."""
+"""Made-up records of grids, small and large, shaped as real ones are; and stores of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+from results.files import to_json
 from results.store import identity
 
 Record = dict[str, Any]
@@ -16,23 +18,46 @@ NETWORKS = ("convnet3", "resnet10-bn", "densenet121-g12-bn")
 PROTOCOLS = {"dsa": 1000, "dance": 1500, "idc": 1000}
 FAMILIES = ("coreset", "gradient matching", "distribution matching")
 IPCS, EXPERTS = (1, 2, 5, 10, 50), 5
-PER_SET = 1 + len(NETWORKS) * len(PROTOCOLS)
+ARTEFACTS = {"prepare": "experts.safetensors", "condense": "synthetic.safetensors"}
 ENVIRONMENT = {"chunk": 64, "commit": "257cdaa0cc1a228054b3389009e7b361bfef834c", "cuda": "12.8",
                "device": "NVIDIA H100", "device_type": "cuda", "dirty": False, "host": "node7", "precision": "fp32",
                "python": "3.11.7", "shared": False, "slurm_job": "4711", "threads": 8, "torch": "2.14.1+cu130",
                "torchvision": "0.29.1+cu130"}  # fmt: skip
 
 
-def many_records(rows: int, seeds: int) -> Iterator[Record]:
-    """Records of `rows` methods with `seeds` sets a cell: about 250·rows·seeds of them, and 25 experts."""
-    experts = {dataset: [_expert(dataset, index) for index in range(EXPERTS)] for dataset in DATASETS}
-    yield from (record for found in experts.values() for record in found)
-    for dataset, ipc, row, seed in product(DATASETS, IPCS, range(rows), range(seeds)):
-        used = [record["identity"] for record in experts[dataset]] if row % 2 else []
-        condensed = _condensed(dataset, ipc, row, seed, used)
-        yield condensed
-        for network, protocol in product(NETWORKS, PROTOCOLS):
-            yield _evaluated(condensed, network, protocol)
+def many_records(
+    rows: int,
+    seeds: int,
+    datasets: Iterable[str] = DATASETS,
+    ipcs: Iterable[int] = IPCS,
+    networks: Iterable[str] = NETWORKS,
+    protocols: Iterable[str] = PROTOCOLS,
+) -> Iterator[Record]:
+    """Records of `rows` methods, the first of them random, with `seeds` sets a cell; every second uses experts.
+
+    All defaults: 250·rows·seeds records and 25 experts.
+    """
+    for dataset in datasets:
+        experts = [_expert(dataset, index) for index in range(EXPERTS)]
+        yield from experts
+        for ipc, row, seed in product(ipcs, range(rows), range(seeds)):
+            condensed = _condensed(dataset, ipc, row, seed, [e["identity"] for e in experts] if row % 2 else [])
+            yield condensed
+            for network, protocol in product(networks, protocols):
+                yield _evaluated(condensed, network, protocol)
+
+
+def write_store(root: Path, records: Iterable[Record]) -> Path:
+    """Folders as `Store.commit` leaves them, without waiting for the disk; sets and experts are empty files."""
+    for record in records:
+        folder = root / record["kind"] / f"{record['label'].get('row', 'expert')}-{record['identity'][:12]}"
+        folder.mkdir(parents=True)
+        task = {key: record[key] for key in ("kind", "identity", "asked", "label")} | {"slug": folder.name[:-13]}
+        (folder / "task.json").write_text(to_json(task))
+        (folder / "record.json").write_text(to_json(record))
+        if record["kind"] in ARTEFACTS:
+            (folder / ARTEFACTS[record["kind"]]).touch()
+    return root
 
 
 def _expert(dataset: str, index: int) -> Record:

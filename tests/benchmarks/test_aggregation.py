@@ -1,0 +1,77 @@
+"""How long 100,000 records take to read and to aggregate, and how much memory. CONTRIBUTING.md says how to run it.
+
+An ordinary test run does the same once with few records, to see that it works; no time is asserted.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from many_records import many_records, write_store
+from results.aggregate import cells
+from results.frame import frame
+from results.gather import gather
+from results.report import tables
+
+pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: pip install -e '.[test]'")
+
+ROWS, SEEDS = 40, 10  # 100,025 records, which make 9,000 cells
+FEW_ROWS, FEW_SEEDS = 2, 2
+Measure = Callable[[Callable[[], Any]], Any]
+
+
+@pytest.fixture(scope="session")
+def in_full(pytestconfig: pytest.Config) -> bool:
+    return bool(pytestconfig.getoption("benchmark_only"))
+
+
+@pytest.fixture
+def measured(benchmark: Any, in_full: bool, capsys: pytest.CaptureFixture[str]) -> Iterator[Measure]:
+    """Calls a function and times it; prints the seconds and the most memory that the process has had so far."""
+
+    def measure(act: Callable[[], Any]) -> Any:
+        made = benchmark.pedantic(act, rounds=3 if in_full else 1)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        benchmark.extra_info.update(found=len(made), peak_gigabytes_of_the_process=round(peak, 2))
+        return made
+
+    yield measure
+    if in_full:
+        with capsys.disabled():
+            seconds = min(benchmark.stats.stats.data)
+            print(f"\n{benchmark.name}: {seconds:.2f} s, {benchmark.extra_info}")
+
+
+@pytest.fixture(scope="session")
+def store(in_full: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    shape = (ROWS, SEEDS) if in_full else (FEW_ROWS, FEW_SEEDS)
+    return write_store(tmp_path_factory.mktemp("store"), many_records(*shape))
+
+
+@pytest.fixture(scope="session")
+def records(store: Path) -> list[dict[str, Any]]:
+    return gather(store).records
+
+
+def test_reading_the_records_of_a_store(measured: Measure, store: Path, in_full: bool) -> None:
+    found = measured(lambda: gather(store).records)
+    assert len(found) == (100_025 if in_full else 1_025)
+
+
+def test_aggregating_records(measured: Measure, records: list[dict[str, Any]], in_full: bool) -> None:
+    found = measured(lambda: cells(records))
+    assert len(found) == (9_000 if in_full else 450) and (found["sets"] == (SEEDS if in_full else FEW_SEEDS)).all()
+
+
+def test_making_tables(measured: Measure, records: list[dict[str, Any]]) -> None:
+    found = cells(records)
+    assert len(measured(lambda: tables(found))) == 9 + 45 + 15 + 15 + 9 + 45 + 45
+
+
+def test_a_tidy_frame(measured: Measure, records: list[dict[str, Any]]) -> None:
+    assert len(measured(lambda: frame(records))) == 5 * sum(record["kind"] == "evaluate" for record in records)
