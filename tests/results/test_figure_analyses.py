@@ -102,8 +102,11 @@ def test_without_experts_there_is_one_panel(make_condensed):
     assert len(figure.axes) == 1 and figure.axes[0].get_legend() is not None
 
 
-def test_curves_of_other_hardware_or_without_their_experts_seconds_are_named(make_curves, make_condensed):
-    records = [record for record in make_curves() if record["kind"] != "prepare"]
+@pytest.mark.parametrize("device", [None, "NVIDIA A100"])
+def test_curves_of_other_hardware_or_without_their_experts_seconds_are_named(make_curves, make_condensed, device):
+    records = make_curves()
+    expert = records.pop(0)
+    records += [expert | {"environment": {"device": device}}] if device else []
     other = make_condensed("dc", environment={"device": "NVIDIA A100"})
     records += [other, curve(other["identity"], [1.0, 2.0], [[0.2], [0.3]])]
     records.append(curve("whole", [0.0, 5.0], [[0.1], [0.9]], device="NVIDIA A100"))
