@@ -124,9 +124,11 @@ function magnified(set, name) {
 
 function curveParts(curves) {
   const place = make("div", { class: "curve", role: "img", "aria-label": "Accuracy along condensing; the numbers follow" });
-  drawing().then((Plotly) => Plotly.newPlot(place, curves.map((curve) => ({ name: curve.name, mode: "lines+markers",
-    type: "scatter", x: curve.points.map((point) => point[1]), y: curve.points.map((point) => point[2]) })),
-    layout("Seconds", `Accuracy % (${curves[0].split} split)`), settings));
+  const lines = curves.map((curve, at) => ({ name: curve.name, type: "scatter", mode: "lines+markers",
+    marker: { symbol: SYMBOLS[at % SYMBOLS.length], size: 8 }, x: curve.points.map((point) => point[1]),
+    y: curve.points.map((point) => point[2]) }));
+  const axes = layout("Seconds", `Accuracy % (${curves[0].split} split)`);
+  drawing().then((Plotly) => Plotly.newPlot(place, lines, axes, settings));
   const tables = curves.map((curve) => hidden(`Numbers: ${curve.name}`, grid(["Step", "Seconds", "Accuracy %"],
     curve.points.map(([step, seconds, accuracy]) => [`${step}`, seconds.toFixed(1), accuracy.toFixed(1)]))));
   return titled("Along condensing", place, ...tables);
