@@ -91,7 +91,7 @@ def show_tables(records: Sequence[Mapping[str, Any]], folder: Path | None, conso
         return
     _show(all_tables(found, AS_RUN), console)
     if folder is not None:
-        _written(write_tables(found, folder, AS_RUN), console)
+        _written(write_tables(found, folder, AS_RUN, records), console)
 
 
 def _show(shown: Sequence[Table], console: Console) -> None:
