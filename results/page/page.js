@@ -59,7 +59,8 @@ function picture(set, name) {
     image.closest("figure").append(lens);
     const [half, edge] = [lens.offsetWidth / 2, 24];
     const left = event.clientX + edge + 2 * half > innerWidth ? event.clientX - edge - 2 * half : event.clientX + edge;
-    Object.assign(lens.style, { left: `${Math.max(0, left)}px`, top: `${Math.max(0, event.clientY - half)}px`,
+    const top = Math.min(event.clientY - half, innerHeight - 2 * half);
+    Object.assign(lens.style, { left: `${Math.max(0, left)}px`, top: `${Math.max(0, top)}px`,
       backgroundImage: `url(${image.src})`, backgroundSize: `${box.width * times}px ${box.height * times}px`,
       backgroundPosition: `${half - x * times}px ${half - y * times}px` });
   });

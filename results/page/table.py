@@ -20,7 +20,7 @@ _WORDS = {"n.s.": "not significantly better than random", "n.t.": "too few sets 
 
 @dataclass(frozen=True)
 class Text:
-    """An entry of the table: what is read, what it is sorted by (None: last of all), what is said of it besides."""
+    """An entry of the table: what is read, what it is sorted by (None: below all), what is said of it besides."""
 
     text: str
     order: float | str | None = None

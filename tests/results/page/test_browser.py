@@ -203,8 +203,13 @@ def test_pictures_are_magnified_pixel_by_pixel(opened: Page) -> None:
     slider.send_keys(Keys.END)
     assert image.size["width"] == 16 * (10 * 9 - 1) > before
     assert image.value_of_css_property("image-rendering") == "pixelated" and "10 classes" in image.get_attribute("alt")
+    opened.press(Keys.HOME)
+    assert image.size["width"] == 10 * 9 - 1 and image.size["height"] == 9 - 1
     ActionChains(opened.driver).move_to_element_with_offset(image, 0, 0).perform()
     assert opened.one("#run .lens").is_displayed()
+    opened.press(Keys.ESCAPE)
+    box = opened.one("#gallery img").size
+    assert round(box["width"] / box["height"], 1) == round((10 * 9 - 1) / (9 - 1), 1)  # none is squeezed
     assert opened.errors() == []
 
 
