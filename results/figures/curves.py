@@ -164,8 +164,8 @@ def anytime_figure(anytime: Anytime, looks: Looks) -> Figure:
 
 
 def _panel(axes: Axes, lines: Sequence[Line], looks: Looks, label: str) -> None:
-    along = [line for line in lines if len(line.x) > 1] or lines  # a selection takes no time, and would rule the scale
     seconds = [x for line in lines for x in line.x]
-    log_from_zero(axes, seconds, min((x for line in along for x in line.x if x > 0), default=1.0), label)
+    later = [x for line in lines for x in line.x[1:] if x > 0]  # where all begin takes next to no time: at zero
+    log_from_zero(axes, seconds, min(later or [x for x in seconds if x > 0], default=1.0), label)
     for line in lines:
         draw_line(axes, line, looks[line.name], 100)
