@@ -90,11 +90,14 @@ class Look:
     colour: str
     marker: str
     line: Any
+    hollow: bool = False  # the marker is an outline
 
     def plot(self, size: float = 4) -> dict[str, Any]:
         """Options of `Axes.plot` and `errorbar`."""
         star = self.marker == "*"  # smaller than the others at the same size
-        edge = {"markeredgecolor": "white", "markeredgewidth": 0.0 if star else 0.4}
+        edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.0 if star else 0.4}
+        if self.hollow:
+            edge = {"markerfacecolor": "white", "markeredgecolor": self.colour, "markeredgewidth": 0.9}
         drawn = {"color": self.colour, "marker": self.marker, "linestyle": self.line}
         return {**drawn, "markersize": size * (1.6 if star else 1), **edge}
 
@@ -106,14 +109,14 @@ WHOLE = Look("#000000", "*", LINES[3])
 
 
 def looks_of(names: Iterable[str], wholes: Iterable[str] = ()) -> dict[str, Look]:
-    """A look for each name, by its place among them; two of the first eleven share no marker.
+    """A look for each name, by its place among them; two of the first 22 share no marker, filled or hollow.
 
     `wholes` are names of the whole training set, which always looks the same.
     """
     found = dict.fromkeys(wholes, WHOLE)
     for place, name in enumerate(name for name in dict.fromkeys(names) if name not in found):
         colour, marker, line = (cycle[place % len(cycle)] for cycle in (PALETTE, MARKERS, LINES))
-        found[name] = Look(colour, marker, line)
+        found[name] = Look(colour, marker, line, hollow=place // len(MARKERS) % 2 == 1)
     return found
 
 
