@@ -36,6 +36,7 @@ from results.figures.style import (
     new_figure,
     span,
     styled,
+    whole_numbers,
 )
 
 Json = Mapping[str, Any]
@@ -152,7 +153,7 @@ def _steps(axes: Axes, steps: Sequence[float], label: str) -> None:
     if len(ordered) > 2 and ordered[-1] > 30 * ordered[0]:
         log_from_zero(axes, steps, ordered[0], f"{label} (log)")
     else:
-        axes.set_xlabel(label)
+        whole_numbers(axes, label)
 
 
 # --- interpolation ----------------------------------------------------------------------------------------------------
@@ -172,8 +173,8 @@ def _interpolation(record: Json) -> Interpolation:
     asked, label, result = record["asked"], record["label"], record["result"]
     title = label.get("dataset_title") or label["dataset"]
     line = mean_line("experts", [Sample.of(result["lambdas"], result["accuracies"])], "experts")
-    line = replace(line, over=f"{len(result['accuracies'][0])} experts")
-    facts = [f"{asked['architecture']}, {line.over}", "θ = λ · initial + (1 − λ) · trained", analysed_on(record)]
+    line = replace(line, over="experts")
+    facts = [f"{asked['architecture']}, {line.count} experts", "θ = λ initial + (1 − λ) trained", analysed_on(record)]
     heading = f"Between initial and trained weights: {title}"
     return Interpolation(label["dataset"], asked["architecture"], heading, tuple(facts), str(result["split"]), line)
 
@@ -235,7 +236,7 @@ def expert_figure(found: Expert, looks: Looks) -> Figure:
             draw_line(axes, line, looks[line.name], 100)
         for (split, value), dashes in zip(found.real.items(), ((0, (4, 2)), (0, (1, 1.5))), strict=False):
             axes.axhline(100 * value, color=FAINT, linewidth=0.9, linestyle=dashes, label=_real(split), zorder=1.5)
-        axes.set_xlabel("Step of condensing")
+        whole_numbers(axes, "Step of condensing")
         axes.set_ylabel("Accuracy of experts (%)")
         legend_above(axes, COLUMN, names)
     return figure

@@ -150,22 +150,26 @@ def anytime_figure(anytime: Anytime, looks: Looks) -> Figure:
             height = 2.2 + legend_height(names, COLUMN)
             figure = new_figure(COLUMN, height, anytime.title, facts)
             axes = figure.add_subplot()
-            _panel(axes, lines, looks, "Seconds of condensing (log)")
+            _panel(axes, lines, _least(lines), looks, "Seconds of condensing (log)")
             legend_above(axes, COLUMN, names)
         else:
             figure = new_figure(PAGE, 2.3, anytime.title, facts)
             left, right = figure.subplots(1, 2, sharey=True)
-            _panel(left, lines, looks, "Seconds of condensing (log)")
+            _panel(left, lines, _least(lines), looks, "Seconds of condensing (log)")
             moved = [line.shifted(anytime.prepare.get(line.name, 0.0)) for line in lines if line.name not in unknown]
-            _panel(right, moved, looks, "Seconds of preparing (in full) + condensing (log)")
+            _panel(right, moved, _least(lines), looks, "Seconds of preparing (in full) + condensing (log)")
             legend_beside(figure, names)
         figure.axes[0].set_ylabel(f"{anytime.split.capitalize()} accuracy (%)")
     return figure
 
 
-def _panel(axes: Axes, lines: Sequence[Line], looks: Looks, label: str) -> None:
-    along = [line for line in lines if len(line.x) > 1] or lines  # a selection takes no time, and would rule the scale
-    seconds = [x for line in lines for x in line.x]
-    log_from_zero(axes, seconds, min((x for line in along for x in line.x if x > 0), default=1.0), label)
+def _least(lines: Sequence[Line]) -> float:
+    """The least seconds of a second point: where curves begin, and selections end, takes next to no time."""
+    seconds = [x for line in lines for x in line.x if x > 0]
+    return min([x for line in lines for x in line.x[1:] if x > 0] or seconds, default=1.0)
+
+
+def _panel(axes: Axes, lines: Sequence[Line], least: float, looks: Looks, label: str) -> None:
+    log_from_zero(axes, [x for line in lines for x in line.x], least, label)
     for line in lines:
         draw_line(axes, line, looks[line.name], 100)

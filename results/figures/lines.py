@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from results.figures.style import Look
+from results.figures.style import Look, span
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,18 @@ class Sample:
 
 @dataclass(frozen=True)
 class Line:
-    """y and sd in the unit of the values; sd is nan where nothing varies. over: what sd is over, in words."""
+    """y and sd in the unit of the values; sd is nan where nothing varies. It is over `count` of `over`, in words."""
 
     name: str
     x: tuple[float, ...]
     y: tuple[float, ...]
     sd: tuple[float, ...]
+    count: int
     over: str
 
     def shifted(self, by: float) -> Line:
         """The same line so much further to the right."""
-        return Line(self.name, tuple(x + by for x in self.x), self.y, self.sd, self.over)
+        return Line(self.name, tuple(x + by for x in self.x), self.y, self.sd, self.count, self.over)
 
 
 def mean_line(name: str, samples: Sequence[Sample], members: str = "networks") -> Line:
@@ -66,8 +67,8 @@ def mean_line(name: str, samples: Sequence[Sample], members: str = "networks") -
         x.append(fmean(sample.x[place] for sample, place in at))
         y.append(fmean(means))
         sd.append(stdev(varied) if len(varied) > 1 else math.nan)
-    over = f"{len(samples)} sets" if len(samples) > 1 else f"{len(samples[0].values[0])} {members} of one set"
-    return Line(name, tuple(x), tuple(y), tuple(sd), over)
+    count, over = (len(samples), "sets") if len(samples) > 1 else (len(samples[0].values[0]), f"{members} of one set")
+    return Line(name, tuple(x), tuple(y), tuple(sd), count, over)
 
 
 def draw_line(axes: Axes, line: Line, look: Look, scale: float = 1.0) -> None:
@@ -81,10 +82,14 @@ def draw_line(axes: Axes, line: Line, look: Look, scale: float = 1.0) -> None:
     axes.plot(line.x, y, label=line.name, markevery=max(1, -(-len(y) // 8)), **style)
     if not any(map(math.isnan, line.sd)):
         low, high = ([v + sign * scale * sd for v, sd in zip(y, line.sd, strict=True)] for sign in (-1, 1))
-        axes.fill_between(line.x, low, high, color=look.colour, alpha=0.16, linewidth=0)
+        axes.fill_between(line.x, low, high, facecolor=(look.colour, 0.14), edgecolor=(look.colour, 0.5), linewidth=0.4)
 
 
 def bands(lines: Iterable[Line]) -> list[str]:
     """What the bands are, for the small print: one line, or none where nothing varies."""
-    over = list(dict.fromkeys(line.over for line in lines if not any(map(math.isnan, line.sd))))
+    counts: dict[str, list[float]] = {}
+    for line in lines:
+        if not any(map(math.isnan, line.sd)):
+            counts.setdefault(line.over, []).append(line.count)
+    over = [f"{span(each)} {unit}" for unit, each in counts.items()]
     return [f"bands: ± sd over {' or '.join(over)}"] if over else []

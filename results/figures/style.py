@@ -7,6 +7,7 @@ defaults, so that a person's matplotlibrc changes nothing.
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -21,9 +22,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, SymmetricalLogLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
-from results.numbers import short
+from results.numbers import grouped, short
 
 COLUMN, PAGE = 3.35, 7.0  # width in inches of one column of a two-column paper, and of both
 _BETWEEN = " · "  # facts
@@ -89,11 +90,14 @@ class Look:
     colour: str
     marker: str
     line: Any
+    hollow: bool = False  # the marker is an outline
 
     def plot(self, size: float = 4) -> dict[str, Any]:
         """Options of `Axes.plot` and `errorbar`."""
         star = self.marker == "*"  # smaller than the others at the same size
-        edge = {"markeredgecolor": "white", "markeredgewidth": 0.0 if star else 0.4}
+        edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.0 if star else 0.4}
+        if self.hollow:
+            edge = {"markerfacecolor": "white", "markeredgecolor": self.colour, "markeredgewidth": 0.9}
         drawn = {"color": self.colour, "marker": self.marker, "linestyle": self.line}
         return {**drawn, "markersize": size * (1.6 if star else 1), **edge}
 
@@ -105,14 +109,14 @@ WHOLE = Look("#000000", "*", LINES[3])
 
 
 def looks_of(names: Iterable[str], wholes: Iterable[str] = ()) -> dict[str, Look]:
-    """A look for each name, by its place among them; two of the first eleven share no marker.
+    """A look for each name, by its place among them; two of the first 22 share no marker, filled or hollow.
 
     `wholes` are names of the whole training set, which always looks the same.
     """
     found = dict.fromkeys(wholes, WHOLE)
     for place, name in enumerate(name for name in dict.fromkeys(names) if name not in found):
         colour, marker, line = (cycle[place % len(cycle)] for cycle in (PALETTE, MARKERS, LINES))
-        found[name] = Look(colour, marker, line)
+        found[name] = Look(colour, marker, line, hollow=place // len(MARKERS) % 2 == 1)
     return found
 
 
@@ -211,11 +215,19 @@ def log_seconds(axes: Axes, values: Sequence[float], label: str) -> None:
 def log_from_zero(axes: Axes, values: Sequence[float], least: float, label: str) -> None:
     """A logarithmic x-axis for values that may be 0: linear up to the power of ten below `least`, which is positive."""
     start = 10.0 ** _power(least)
-    axes.set_xscale("symlog", linthresh=start, linscale=0.35)
-    axes.set_xlim(-0.2 * start if min(values) < start else start, 1.3 * max(values))
+    decades = max(2.0, math.log10(max(values) / start)) if max(values) > 0 else 2.0
+    axes.set_xscale("symlog", linthresh=start, linscale=0.17 * decades)  # room for the two ticks of the linear part
+    axes.set_xlim(-0.2 * start if min(values) < start else start, 1.3 * max(start, *values))
     subs = (1.0,) if max(values) / start > 150 else (1.0, 2.0, 5.0)
     axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=start, subs=subs))
     axes.xaxis.set_major_formatter(FuncFormatter(_number))
+    axes.set_xlabel(label)
+
+
+def whole_numbers(axes: Axes, label: str) -> None:
+    """An x-axis of steps."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: grouped(value)))
     axes.set_xlabel(label)
 
 

@@ -32,7 +32,7 @@ def test_networks_of_a_set_are_averaged_before_the_deviation_over_sets():
     samples = [Sample.of([0, 5], [[0.1, 0.3], [0.4]]), Sample.of([0, 5, 7], [[0.4], [0.8, 0.8], [0.9]])]
     line = mean_line("dm", samples)
     assert line.x == (0.0, 5.0) and line.y == pytest.approx((0.3, 0.6))
-    assert line.sd == pytest.approx((0.2 / math.sqrt(2), 0.4 / math.sqrt(2))) and line.over == "2 sets"
+    assert line.sd == pytest.approx((0.2 / math.sqrt(2), 0.4 / math.sqrt(2))) and (line.count, line.over) == (2, "sets")
 
 
 def test_a_single_set_varies_over_its_networks_and_a_single_number_not_at_all():
@@ -194,7 +194,7 @@ def test_seeds_that_were_looked_at_apart_share_a_figure_and_ipcs_do_not(make_con
     for one in found:
         assert list(one.lines) == ["mean_distance"]
         (line,) = one.lines["mean_distance"]
-        assert line.y == (1.5,) and line.over == "2 sets"
+        assert line.y == (1.5,) and (line.count, line.over) == (2, "sets")
         assert len(analyses.discrepancy_figure(one, looks(records)).axes) == 1
 
 

@@ -68,8 +68,8 @@ def test_methods_differ_in_marker_as_well_as_in_colour():
         assert len({getattr(look, key) for look in first}) == len(first)
     assert len({(look.colour, look.marker) for look in looks.values()}) == 41
     assert looks["whole"].marker not in MARKERS and "whole" not in looks_of(["m0"])
-    eleven = [looks[f"m{k}"].marker for k in range(11)]
-    assert len(set(eleven)) == 11
+    assert len({(looks[f"m{k}"].marker, looks[f"m{k}"].hollow) for k in range(22)}) == 22
+    assert looks["m12"].plot()["markerfacecolor"] == "white" != looks["m12"].plot()["markeredgecolor"]
     assert looks_of(["b", "a", "b"]) == looks_of(["b", "a"])
 
 
