@@ -202,7 +202,8 @@ def grid_figure(grid: Grid) -> Figure:
 
 def _heading(block: Block, letters: int) -> str:
     name, _, kind = block.heading.partition("\n")
-    return "\n".join([*textwrap.wrap(name, letters), *textwrap.wrap(kind, letters)])
+    fits = all(len(word) <= letters + 4 for word in name.split())  # a little may hang over into the gap
+    return "\n".join([*textwrap.wrap(name, letters, break_long_words=not fits), *textwrap.wrap(kind, letters)])
 
 
 def montage(rows: Pixels) -> tuple[Pixels, list[float]]:
