@@ -25,11 +25,6 @@ FEW_ROWS, FEW_SEEDS = 2, 2
 Measure = Callable[[Callable[[], Any]], Any]
 
 
-@pytest.fixture(scope="session")
-def in_full(pytestconfig: pytest.Config) -> bool:
-    return bool(pytestconfig.getoption("benchmark_only"))
-
-
 @pytest.fixture
 def measured(benchmark: Any, in_full: bool, capsys: pytest.CaptureFixture[str]) -> Iterator[Measure]:
     """Calls a function and times it; prints the seconds and the most memory that the process has had so far."""
