@@ -150,7 +150,8 @@ def other(kind: str) -> dict[str, Any]:
     [
         (json.dumps(other("prepare")), "this task trains an expert"),
         (json.dumps(other("evaluate")), "this task scores a set"),
-        (json.dumps(other("analyse")), "this is no condense task: its kind is 'analyse'"),
+        (json.dumps(other("analyse")), "this task looks at sets"),
+        (json.dumps(other("horoscope")), "this is no condense task: its kind is 'horoscope'"),
         (json.dumps({"kind": "condense"}), "this is no task of a store"),
         (json.dumps([1]), "this is no task of a store"),
         ("not JSON", "this is no task: it is not JSON"),
