@@ -25,7 +25,8 @@ from results.numbers import grouped
 from results.options import DEFAULT, Options
 from results.tables import comparison_tables
 
-KINDS: Mapping[str, Callable[[pd.DataFrame, Options], Sequence[Shown]]] = {
+Kinds = Mapping[str, Callable[[pd.DataFrame, Options], Sequence[Shown]]]  # how tables of each name are made
+KINDS: Kinds = {
     "accuracy": matrices,
     "comparison": comparison_tables,
     "networks": network_tables,
@@ -37,13 +38,14 @@ KINDS: Mapping[str, Callable[[pd.DataFrame, Options], Sequence[Shown]]] = {
 }
 
 
-def tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Shown]:
+def tables(cells: pd.DataFrame, options: Options = DEFAULT, kinds: Kinds = KINDS) -> list[Shown]:
     """The tables that `options` ask for, in the order of `options.tables`, of those cells that they choose.
 
-    cells: `aggregate.cells`. Raises ResultsError for rows or columns that are not among them (`choice.chosen`).
+    cells: `aggregate.cells`. kinds: has a maker for each of `options.tables`. Raises ResultsError for rows or columns
+    that are not among the cells (`choice.chosen`).
     """
     kept = chosen(cells, options)
-    return [table for kind in options.tables for table in KINDS[kind](kept, options)]
+    return [table for kind in options.tables for table in kinds[kind](kept, options)]
 
 
 def texts(shown: Shown) -> list[Table]:
@@ -56,7 +58,7 @@ def texts(shown: Shown) -> list[Table]:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def write_tables(cells: pd.DataFrame, folder: Path, options: Options = DEFAULT) -> list[Path]:
+def write_tables(cells: pd.DataFrame, folder: Path, options: Options = DEFAULT, kinds: Kinds = KINDS) -> list[Path]:
     r"""Write what `options` ask for into an existing folder, each file whole or not at all; returns their paths.
 
     markdown: tables.md. latex: tables.tex to \input, and article.tex, which is a whole document of it. html:
@@ -64,8 +66,8 @@ def write_tables(cells: pd.DataFrame, folder: Path, options: Options = DEFAULT) 
     in place of those of an earlier report. Raises ResultsError.
     """
     kept = chosen(cells, options)
-    kinds = {kind: list(KINDS[kind](kept, options)) for kind in options.tables}
-    made = [table for found in kinds.values() for table in found]
+    by_kind = {kind: list(kinds[kind](kept, options)) for kind in options.tables}
+    made = [table for found in by_kind.values() for table in found]
     head = f"{_counted(len(made), 'table')} from {_counted(len(kept), 'cell')}"
     files: dict[str, str] = {}
     if "markdown" in options.forms:
@@ -75,8 +77,8 @@ def write_tables(cells: pd.DataFrame, folder: Path, options: Options = DEFAULT) 
     if "html" in options.forms:
         files["tables.html"] = html.page(made, head)
     if "csv" in options.forms:
-        files |= {"tables.csv": to_csv(kept), **_sheets(kinds)}
-        _clear(folder / "csv")
+        files |= {"tables.csv": to_csv(kept), **_sheets(by_kind)}
+        _clear(folder / "csv", kinds)
     for name, text in files.items():
         replace(folder / name, text)
     return [folder / name for name in files]
@@ -94,13 +96,13 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def _sheets(kinds: Mapping[str, Sequence[Shown]]) -> dict[str, str]:
+def _sheets(by_kind: Mapping[str, Sequence[Shown]]) -> dict[str, str]:
     """Names of files and what they hold: "csv/time-1.csv", numbered as they stand in the other forms.
 
     What is no table begins with "#": pandas.read_csv(path, comment="#") reads the rest.
     """
     found = {}
-    for kind, made in kinds.items():
+    for kind, made in by_kind.items():
         for number, table in enumerate(made, 1):
             text = io.StringIO()
             notes = (f"({place}) {note}" for place, note in enumerate(table.notes, 1))
@@ -110,12 +112,12 @@ def _sheets(kinds: Mapping[str, Sequence[Shown]]) -> dict[str, str]:
     return found
 
 
-def _clear(folder: Path) -> None:
+def _clear(folder: Path, kinds: Kinds) -> None:
     """Make a folder, or take out the tables of an earlier report, which may have had more of them."""
     with writing(folder):
         folder.mkdir(exist_ok=True)
         for path in folder.glob("*-*.csv"):
-            if path.stem.rpartition("-")[0] in KINDS:
+            if path.stem.rpartition("-")[0] in kinds:
                 path.unlink()
 
 
