@@ -17,10 +17,13 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from benchmark import scoring
 from benchmark.errors import BenchmarkError, unknown
 from results.options import CONTROLS, FORMS, HIGHLIGHTS, ORDERS, TABLES, Options
 
 LAUNCHERS = ("local", "slurm")
+ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "curve")  # as benchmark.analyses.VERSIONS
+LAYOUTS = ("tsne", "pca")  # as benchmark.analyses.embedding, which loads torch
 UNITS = ("raw", "normalised", "bytes", "whitened")  # as benchmark.released.units, which loads torch
 
 
@@ -40,6 +43,7 @@ class Scoring(Asked):
     variants: list[str]
     eval_architectures: list[str]
     protocols: list[str]
+    scores: bool
     seeds: list[int]
     controls: list[str]
     preset: str
@@ -56,6 +60,11 @@ class Scoring(Asked):
     data_root: str
     out: str
 
+    @property
+    def set_protocols(self) -> list[str]:
+        """What sets are evaluated under; the whole training set, under `protocols` alone."""
+        return scoring.with_plain(self.protocols) if self.scores else self.protocols
+
 
 @dataclass
 class RunConfig(Scoring):
@@ -66,6 +75,7 @@ class RunConfig(Scoring):
     ipcs: list[int]
     architectures: list[str]
     seconds: float | None
+    curve: int | None
     pool_seed: int
     launcher: str
     profile: str | None
@@ -91,6 +101,14 @@ class RunConfig(Scoring):
             raise BenchmarkError(f"seconds must be a positive number, got {self.seconds}", where="seconds")
         if not 0 <= self.validation < 1:
             raise BenchmarkError(f"validation must be in [0, 1), got {self.validation}", where="validation")
+        if self.curve is not None and self.curve < 1:
+            raise BenchmarkError(f"curve must be at least 1, got {self.curve}", where=f"curve={self.curve}")
+        if self.curve is not None and self.validation == 0:
+            raise BenchmarkError(
+                "a curve is scored on withheld training images, and none are withheld",
+                where=f"curve={self.curve}, validation=0",
+                next="say which fraction to withhold: validation=0.1",
+            )
         if self.networks < 1:
             raise BenchmarkError(f"networks must be at least 1, got {self.networks}", where="networks")
         if not (self.checkpoint_seconds > 0 and math.isfinite(self.checkpoint_seconds)):
@@ -105,6 +123,8 @@ class RunConfig(Scoring):
         for control in self.controls:
             if control not in CONTROLS:
                 raise unknown("control", control, CONTROLS, where=f"controls=[{control}]")
+        if self.scores:
+            scoring.check(self.protocols, self.controls)
         if self.launcher not in LAUNCHERS:
             raise unknown("launcher", self.launcher, LAUNCHERS, where=f"launcher={self.launcher}")
         if self.launcher == "local" and (self.profile is not None or self.wait):
@@ -113,6 +133,33 @@ class RunConfig(Scoring):
             )
         if self.retry not in (None, "failed"):
             raise unknown("retry", str(self.retry), ["failed"], where=f"retry={self.retry}")
+
+
+@dataclass
+class AnalyseConfig(RunConfig):
+    """conf/analyse.yaml after composition: a run's settings, and what to look at."""
+
+    analyses: list[str] = field(default_factory=list)
+    layout: str = "tsne"
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
+        if not self.analyses:
+            raise BenchmarkError("analyses is empty", where="analyses=[]", next=f"known: {', '.join(ANALYSES)}")
+        for name in self.analyses:
+            if name not in ANALYSES:
+                raise unknown("analysis", name, ANALYSES, where=f"analyses=[{name}]")
+        if len(set(self.analyses)) != len(self.analyses):
+            raise BenchmarkError("analyses names something twice", where=f"analyses={self.analyses}")
+        if self.layout not in LAYOUTS:
+            raise unknown("layout", self.layout, LAYOUTS, where=f"layout={self.layout}")
+        if "curve" in self.analyses and self.curve is None:
+            raise BenchmarkError(
+                "a curve has so many points beside the first, and nobody said how many",
+                where="analyses=[curve]",
+                next="say it: curve=10 validation=0.1",
+            )
 
 
 @dataclass
@@ -141,7 +188,7 @@ class EvaluateConfig(Scoring):
         return RunConfig(
             **shared | {"seeds": seeds, "variants": []},
             methods=["a set made elsewhere"], datasets=[dataset], ipcs=[ipc], architectures=["auto"],
-            seconds=None, pool_seed=0, launcher="local", profile=None, wait=False,
+            seconds=None, curve=None, pool_seed=0, launcher="local", profile=None, wait=False,
         )  # fmt: skip
 
     def check(self) -> None:
@@ -179,6 +226,8 @@ class ReportConfig(Asked):
     order: str
     highlight: str
     reasons: bool
+    figures: bool
+    page: bool
 
     def options(self) -> Options:
         """The same as plain values for `results.report`."""
@@ -224,8 +273,8 @@ def settings_of(name: str) -> str:
     """What `--help` shows: conf/NAME.yaml's settings with their comments, and what each preset sets on top."""
     conf = files("benchmark.conf")
     lines = (conf / f"{name}.yaml").read_text().split("\nhydra:")[0].split("\n\n", 1)[1].strip().splitlines()
-    if name in ("run", "evaluate"):
-        lines += ["method.NAME.SETTING=VALUE # any setting of a method, over its preset"] * (name == "run")
+    if name in ("run", "analyse", "evaluate"):
+        lines += ["method.NAME.SETTING=VALUE # any setting of a method, over its preset"] * (name != "evaluate")
         for preset in ("quick", "paper"):
             body = (conf / "preset" / f"{preset}.yaml").read_text().splitlines()[1:]
             if name == "evaluate":  # nothing is condensed

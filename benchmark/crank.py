@@ -7,9 +7,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from benchmark.checkpoint import load_tree, save_tree
 from benchmark.clock import Stopwatch
@@ -28,6 +29,28 @@ class Turned:
 
     seconds: float
     losses: dict[str, float]
+
+
+@dataclass
+class Marks:
+    """Steps after which the work is looked at, uncharged: a snapshot is kept, a network scored.
+
+    look: given the steps done and the seconds charged so far, answers JSON values. taken: what it answered, each with
+    its `step` and `seconds`; it is part of the checkpoint, so that a resumed task has all of them.
+    """
+
+    at: frozenset[int] = frozenset()
+    look: Callable[[int, float], dict[str, Any]] = lambda step, seconds: {}
+    taken: list[dict[str, Any]] = field(default_factory=list)
+
+    def pass_by(self, step: int, seconds: float) -> None:
+        """Look if there is a mark at this step, and it has not been looked at."""
+        if step in self.at and all(one["step"] != step for one in self.taken):
+            self.taken.append({"step": step, "seconds": seconds} | self.look(step, seconds))
+
+    def after(self, step: int, last: int) -> int:
+        """The next step with a mark, `last` where there is none before it."""
+        return min((mark for mark in self.at if mark > step), default=last)
 
 
 class Diverged(Exception):
@@ -82,21 +105,23 @@ def turn(
     checkpoint_seconds: float,
     still_ours: Callable[[], bool],
     say: Callable[[str], None],
+    marks: Marks | None = None,
 ) -> Turned:
-    """Do the steps that are left. Writes a checkpoint every `checkpoint_seconds` and when asked to stop.
+    """Do the steps that are left. Writes a checkpoint every `checkpoint_seconds`, at marks, and when asked to stop.
 
     `seconds` were spent on making the work. Raises Interrupted after a signal, Diverged at a loss that is not finite,
     BenchmarkError when the task was taken over by another process.
     """
-    path = folder / CHECKPOINT
-    done, seconds, losses = _restore(work, path, compute, seconds, say)
+    path, marks = folder / CHECKPOINT, marks or Marks()
+    done, seconds, losses = _restore(work, path, compute, seconds, marks, say)
     watch = Stopwatch(compute.device, seconds)
     stop.turning = True
     try:
+        marks.pass_by(done, watch.seconds)
         while done < work.total_steps:
-            began = time.monotonic()
+            began, until = time.monotonic(), marks.after(done, work.total_steps)
             with watch.running():  # around many steps: reading the clock waits for the device
-                while done < work.total_steps and not stop.signal and time.monotonic() - began < checkpoint_seconds:
+                while done < until and not stop.signal and time.monotonic() - began < checkpoint_seconds:
                     losses = work.step()
                     done += 1
                     progress(done, work.total_steps, losses)
@@ -106,8 +131,9 @@ def turn(
                 raise Diverged(f"at step {done} of {work.total_steps}: {losses}", Turned(watch.seconds, losses), done)
             if not still_ours():
                 raise BenchmarkError("another process has taken this task over", where=str(folder), passing=True)
+            marks.pass_by(done, watch.seconds)
             if done < work.total_steps or stop.signal:
-                save_tree(path, _state(work, compute, done, watch.seconds, losses))
+                save_tree(path, _state(work, compute, done, watch.seconds, losses, marks))
             if stop.signal:
                 raise Interrupted(f"after step {done} of {work.total_steps}", done)
     finally:
@@ -115,12 +141,15 @@ def turn(
     return Turned(watch.seconds, losses)
 
 
-def _state(work: Work, compute: Compute, done: int, seconds: float, losses: dict[str, float]) -> dict[str, object]:
+def _state(
+    work: Work, compute: Compute, done: int, seconds: float, losses: dict[str, float], marks: Marks
+) -> dict[str, object]:
     return {
         "work": work.state_dict(),
         "done": done,
         "seconds": seconds,
         "losses": losses,
+        "marks": marks.taken,
         "threads": compute.threads,
         "chunk": compute.chunk,
         "device": compute.device.type,
@@ -128,12 +157,13 @@ def _state(work: Work, compute: Compute, done: int, seconds: float, losses: dict
 
 
 def _restore(
-    work: Work, path: Path, compute: Compute, seconds: float, say: Callable[[str], None]
+    work: Work, path: Path, compute: Compute, seconds: float, marks: Marks, say: Callable[[str], None]
 ) -> tuple[int, float, dict[str, float]]:
     if not path.exists():
         return 0, seconds, {}
     state = load_tree(path, compute.device)
     work.load_state_dict(state["work"])
+    marks.taken = list(state.get("marks", []))
     say(f"going on from step {state['done']} of {work.total_steps}")
     return int(state["done"]), float(state["seconds"]), dict(state["losses"])
 

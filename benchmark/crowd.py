@@ -7,10 +7,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.local import inputs_of
+from benchmark.errors import BenchmarkError
+from benchmark.local import inputs_of, name_of
 
 Task = Mapping[str, Any]
 Pack = tuple[Task, ...]  # tasks of one job
+KINDS = ("prepare", "condense", "evaluate", "analyse")  # that jobs do: sets are taken in where their files are
 
 
 @dataclass(frozen=True)
@@ -35,34 +37,44 @@ def inside_out(tasks: Iterable[Task], failed: Collection[str]) -> set[str]:
 def groups(tasks: Sequence[Task], done: Collection[str], queued: Collection[str], pack: int) -> list[Group]:
     """What is neither done nor queued, packed `pack` tasks to a job, in an order in which inputs come first.
 
-    Sets that wait for the same experts share an array. The evaluations of its sets are arrays of the same length, one
-    for each evaluation that a set still lacks, so that each waits for its own set alone.
+    Sets that wait for the same experts share an array. The evaluations and curves of its sets are arrays of the same
+    length, one for each that a set still lacks, so that each waits for its own set alone. An analysis of several sets
+    waits for all of them and for its experts.
+
+    Raises BenchmarkError for a task of a kind that jobs do not do.
     """
+    if strange := next((task for task in tasks if task["kind"] not in KINDS), None):
+        raise BenchmarkError(
+            f"a job cannot do a task of kind '{strange['kind']}'", where=name_of(strange),
+            next=f"do it on this machine; jobs do: {', '.join(KINDS)}",
+        )  # fmt: skip
     undone = {task["identity"] for task in tasks} - set(done)
     todo = [task for task in tasks if task["identity"] not in done and task["identity"] not in queued]
     missing = {task["identity"]: frozenset(inputs_of(task) & undone) for task in todo}
     being_made = {task["identity"] for task in todo if task["kind"] == "condense"}
-    scores: dict[str, list[Task]] = defaultdict(list)  # evaluations to do, by the set that is still to be made
-    free: list[Task] = []
+    after_one: dict[str, list[Task]] = defaultdict(list)  # to do as soon as a set is there that is still to be made
+    free: dict[str, list[Task]] = {"evaluate": [], "analyse": []}
     for task in todo:
-        if task["kind"] == "evaluate":
-            made = task["asked"]["set"]
-            (scores[made] if made in being_made else free).append(task)
+        if task["kind"] in free:
+            waits = missing[task["identity"]]
+            alone = next(iter(waits)) if len(waits) == 1 and waits <= being_made else None
+            (after_one[alone] if alone else free[task["kind"]]).append(task)
     found = _alike("prepare", [task for task in todo if task["kind"] == "prepare"], missing, pack)
-    alike: dict[tuple[frozenset[str], int], list[Task]] = defaultdict(list)
+    alike: dict[tuple[frozenset[str], tuple[str, ...]], list[Task]] = defaultdict(list)
     for task in todo:
         if task["kind"] == "condense":
-            alike[missing[task["identity"]], len(scores[task["identity"]])].append(task)
-    for (after, number), members in alike.items():
+            kinds = tuple(each["kind"] for each in after_one[task["identity"]])
+            alike[missing[task["identity"]], kinds].append(task)
+    for (after, kinds), members in alike.items():
         place, packs = len(found), _packs(members, pack)
         found.append(Group("condense", packs, after))
         found += [
-            Group(
-                "evaluate", tuple(tuple(scores[task["identity"]][slot] for task in job) for job in packs), beside=place
-            )
-            for slot in range(number)
+            Group(kind, tuple(tuple(after_one[task["identity"]][slot] for task in job) for job in packs), beside=place)
+            for slot, kind in enumerate(kinds)
         ]
-    return found + _alike("evaluate", free, missing, pack)
+    for kind, tasks in free.items():
+        found += _alike(kind, tasks, missing, pack)
+    return found
 
 
 def _alike(kind: str, tasks: Sequence[Task], missing: Mapping[str, frozenset[str]], pack: int) -> list[Group]:

@@ -50,20 +50,21 @@ def drill(composed: DictConfig) -> int:
     _catch(shaken, tasks["shaken"], composed.how, say)
     for name, config in configs.items():
         _await_end(config, tasks[name], say)
-    return _compare(configs, tasks, say)
+    return compare(configs, tasks, say)
 
 
 def _request(composed: DictConfig, out: Path) -> RunConfig:
-    """One set of digits, condensed by DM: small, and long enough."""
+    """One set of digits, condensed by DM and not evaluated: small, and long enough."""
     if composed.profile is None:
         raise BenchmarkError("a drill needs a profile of the cluster", where="profile", next="profile=PATH.yaml")
     device = "cuda" if profile.load(composed.profile).gpus and composed.device == "auto" else composed.device
     steps = composed.steps or _STEPS["cuda" if device.startswith("cuda") else "cpu"]
     return RunConfig(
-        variants=[], eval_architectures=[], protocols=["quick"], seeds=[0], controls=[], preset="quick", fraction=1.0,
-        networks=1, validation=0.0, precision="fp32", device=composed.device, threads=1, workers=None, retry=None,
+        variants=[], eval_architectures=[], protocols=[], scores=False, seeds=[0], controls=[], preset="quick",
+        fraction=1.0, networks=1, validation=0.0, precision="fp32", device=composed.device, threads=1, workers=None,
+        retry=None,
         dry_run=False, checkpoint_seconds=5.0, data_root=composed.data_root, out=str(out), methods=["dm"],
-        datasets=["digits"], ipcs=[1], architectures=["auto"], seconds=None, pool_seed=0, launcher="slurm",
+        datasets=["digits"], ipcs=[1], architectures=["auto"], seconds=None, curve=None, pool_seed=0, launcher="slurm",
         profile=composed.profile, wait=False, method={"dm": {"iterations": steps}},
     )  # fmt: skip
 
@@ -119,14 +120,20 @@ def _wait(config: RunConfig, task: Mapping[str, Any], until: Any) -> watch.Seen:
     )
 
 
-def _compare(configs: Mapping[str, RunConfig], tasks: Mapping[str, Mapping[str, Any]], say: Any) -> int:
-    """Are both sets there, and the same?"""
+def compare(configs: Mapping[str, RunConfig], tasks: Mapping[str, Mapping[str, Any]], say: Any) -> int:
+    """Are both sets there, and the same? Returns the exit status.
+
+    Raises BenchmarkError where nothing was interrupted: equal sets would show nothing.
+    """
     stores = {name: Store(Path(config.out)) for name, config in configs.items()}
     if lacking := [name for name, store in stores.items() if store.record(tasks[name]) is None]:
         say(f"{' and '.join(lacking)} came to no end: something was lost")
         return cli.SOME_FAILED
     files = {name: store.folder(tasks[name]) / "synthetic.safetensors" for name, store in stores.items()}
-    tries = len(list((files["shaken"].parent / "attempts").glob("*.json")))
+    folder = files["shaken"].parent
+    if (folder / "log.txt").read_text(errors="replace").count(" begun on ") < 2:
+        raise BenchmarkError("the job was over before it could be interrupted", where=str(folder), next="steps=MORE")
+    tries = len(list((folder / "attempts").glob("*.json")))
     if files["calm"].read_bytes() == files["shaken"].read_bytes():
         say(f"the interrupted job ended with the same bytes ({tries} broken-off tries are on record): nothing was lost")
         return cli.DONE

@@ -9,7 +9,7 @@ network does), memory up to as many classes as are forwarded at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from benchmark.datasets import Constants, Outline, Split
 from benchmark.environment import PeakMemory
 from benchmark.kinds import expert_recipe
 from benchmark.plan import Plan, Task
+from benchmark.probe_analyses import effort, points_of
 from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
 from benchmark.training import Recipe, Training, accuracy
 from benchmark.works import Work, copy_of
@@ -39,6 +40,7 @@ LONG = {
 }  # seconds of a first step, from which no second one is timed: its warm-up is small then
 LEAST_STEPS, MOST_STEPS = 2, 5  # timed after the first: an augmentation's draws make steps differ
 _COPIES = 4  # of its images that a class adds where it adds no graph: drawn, normalised, augmented, their gradient
+_SCORING = Recipe(1, 64, 0.01, 0.9, 0.0, (), 1.0, False, "none", 0.0)  # where it is scored alone that is timed
 _RECORD = 4096  # bytes of task.json, record.json and log.txt, about
 
 
@@ -82,7 +84,7 @@ def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) 
     compute.activate()
     groups: dict[tuple[Any, ...], list[Task]] = {}
     for task in planned.tasks:
-        groups.setdefault(_group(task), []).append(task)
+        groups.setdefault(_group(task, planned.by_identity), []).append(task)
     done = {task["identity"] for task, _ in store.recorded(planned.tasks)}
     prober = Prober(planned, compute)
     lines = []
@@ -93,7 +95,7 @@ def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) 
     return sorted(lines, key=lambda line: KINDS.index(line.kind))  # stable
 
 
-def _group(task: Task) -> tuple[Any, ...]:
+def _group(task: Task, sets: Mapping[str, Task]) -> tuple[Any, ...]:
     """(kind, dataset, ipc, what) for a person, then whatever else makes tasks cost differently."""
     asked, label = task["asked"], task["label"]
     network = asked.get("architecture")
@@ -102,8 +104,16 @@ def _group(task: Task) -> tuple[Any, ...]:
         "condense": f"{label.get('row')}, {network}",
         "import": f"{label.get('row')}, made elsewhere",
         "evaluate": f"{label.get('row')}, {network}, {label.get('protocol')}",
+        "analyse": ", ".join(filter(None, (_looks_at(task, sets), network, label.get("protocol")))),
     }[task["kind"]]
     return task["kind"], label["dataset"], label.get("ipc"), what, str(asked.get("recipe", label.get("condensed_with")))
+
+
+def _looks_at(task: Task, sets: Mapping[str, Task]) -> str:
+    """The analysis, and for a curve, whose cost is its set's, of which row."""
+    asked = task["asked"]
+    one = sets.get(asked["sets"][0]) if asked.get("analysis") == "curve" else None
+    return f"curve of {one['label']['row']}" if one else str(asked.get("analysis"))
 
 
 class Prober:
@@ -122,6 +132,7 @@ class Prober:
             "condense": self._condense,
             "import": self._import,
             "evaluate": self._evaluate,
+            "analyse": self._analyse,
         }
         return kinds[task["kind"]](task, outline, kept)
 
@@ -143,7 +154,7 @@ class Prober:
 
     def _evaluate(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         asked = task["asked"]
-        protocol = protocols.Protocol(**asked["protocol"] | {"drops": tuple(asked["protocol"]["drops"]), "source": ""})
+        protocol = protocols.from_asked(asked["protocol"])
         if asked["set"] == protocols.WHOLE:
             images, recipe = sum(kept), protocol.recipe_for_whole(sum(kept), asked["whole"]["epochs"])
         else:
@@ -156,6 +167,15 @@ class Prober:
         peak = self._peak(outline, memory, data)
         return Probe(asked["networks"] * recipe.steps, seconds, scoring * scored, peak, _RECORD)
 
+    def _analyse(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
+        found = effort(task, outline, sum(kept), self.planned.by_identity)
+        recipe, images = found.trains or (_SCORING, sum(kept))
+        seconds, scoring, memory = self._train(task, outline, recipe, images)
+        peak = self._peak(outline, memory, images * math.prod(outline.image_shape))
+        if found.trains is None:
+            return Probe(found.steps, found.scored * scoring / found.steps, 0.0, peak, _RECORD, found.note)
+        return Probe(found.steps, seconds, scoring * found.scored, peak, _RECORD, found.note)
+
     def _condense(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         asked = task["asked"]
         method = registry.get(asked["method"])
@@ -164,7 +184,8 @@ class Prober:
         depends = network.depends_on_batch
         if reason := method.unsupported(config, depends_on_batch=depends):
             return Probe(0, math.nan, 0.0, 0.0, _RECORD, f"unsupported: {reason}")
-        disk = _set_bytes(asked["ipc"] * outline.num_classes, outline) + _RECORD
+        sets = 1 + (len(points_of(task)) if "snapshots" in asked else 0)
+        disk = sets * _set_bytes(asked["ipc"] * outline.num_classes, outline) + _RECORD
         measured, note = [], ""
         classes = min(network.smallest_batch, outline.num_classes)  # at ipc 1 a class is one image
         while classes:

@@ -45,7 +45,8 @@ def table(lines: Sequence[Line]) -> Table:
 
 def summary(lines: Sequence[Line], planned: Plan, compute: Compute, workers: int) -> list[str]:
     """Device-hours by kind, the largest memory, and disk, in sentences."""
-    kinds = [kind for kind in KINDS if kind != "import" or any(line.kind == kind for line in lines)]
+    asked = {line.kind for line in lines}
+    kinds = [kind for kind in KINDS if kind not in ("import", "analyse") or kind in asked]
     hours = {kind: _sum(line.hours for line in lines if line.kind == kind) for kind in kinds}
     each = ", ".join(f"{kind} {duration(3600 * value)}" for kind, value in hours.items())
     where = f"{device_name(compute.device)}, {compute.threads} threads, {compute.precision}"

@@ -22,7 +22,6 @@ from results.lock import TaskLock
 from results.survey import survey
 from slurm import ledger, profile, queue, snapshot, submit
 
-_KINDS = ("prepare", "condense", "evaluate")
 _ENDING_LOOKS, _ENDING_SECONDS = 30, 2.0
 _LOCK_SECONDS = 60.0  # for another driver that is submitting to the same store
 
@@ -209,7 +208,7 @@ def foretold(tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: profi
     found = crowd.groups(tasks, done, (), asked.pack)
     most = asked.array or queue.largest_array()
     arrays = sum(-(-len(group.packs) // most) for group in found)
-    jobs = Counter({kind: sum(len(group.packs) for group in found if group.kind == kind) for kind in _KINDS})
+    jobs = Counter({kind: sum(len(group.packs) for group in found if group.kind == kind) for kind in crowd.KINDS})
     counts = ", ".join(f"{number:,} {kind}" for kind, number in jobs.items() if number) or "no"
     return f"{len(tasks):,} tasks, {len(done):,} done; would queue {counts} jobs in {arrays:,} arrays"
 
@@ -227,8 +226,11 @@ def worded(launched: Launched, out: str) -> str:
     if not lines:
         return "everything is done"
     if launched.jobs or launched.queued_before:
-        named = shlex.quote(f"out={out}")
-        lines.append(
-            f"python -m benchmark.status {named} tells how far they are; benchmark.cancel {named} cancels them"
-        )
+        lines.append(afterwards(out))
     return "\n".join(lines)
+
+
+def afterwards(out: str) -> str:
+    """What to do about jobs that are queued."""
+    named = shlex.quote(f"out={out}")
+    return f"python -m benchmark.status {named} tells how far they are; benchmark.cancel {named} cancels them"

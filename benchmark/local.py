@@ -15,6 +15,7 @@ from multiprocessing.connection import wait as ready
 from typing import Any
 
 from benchmark.crank import STOPS, Interrupted, StopFlag
+from benchmark.planned import inputs_of as inputs_of
 from benchmark.runtime import Outcome, Runtime
 from benchmark.tasks import execute
 
@@ -40,12 +41,6 @@ _GRACE_SECONDS = 20.0  # for workers to write their checkpoints when this proces
 def name_of(task: Task) -> str:
     """What a person calls a task."""
     return f"{task['kind']} {task['slug']}"
-
-
-def inputs_of(task: Task) -> set[str]:
-    """Identities of the tasks whose results this one reads."""
-    asked = task["asked"]
-    return {*asked.get("experts", ()), *([asked["set"]] if "set" in asked else [])}
 
 
 def run_tasks(tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: OnStep, on_end: OnEnd) -> None:

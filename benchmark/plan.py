@@ -2,89 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmark import augment, datasets, networks, protocols
+from benchmark import augment, datasets, networks, plan_analyses, protocols
 from benchmark.config import RunConfig
 from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
 from benchmark.errors import BenchmarkError
+from benchmark.planned import Plan as Plan
+from benchmark.planned import Task as Task
+from benchmark.planned import absolute, data_asked, dataset_label
+from benchmark.rows import WHOLE, Row
+from benchmark.rows import parse_row as parse_row
 from methods import registry
 from methods.base import Card, ExpertRecipe
-from methods.whole import WholeSet
-from results.store import identity
 
 Shares = Mapping[tuple[str, str, int, str], float]  # by row, dataset, ipc and network: of the paper's iterations
-Task = dict[str, Any]  # plain values: kind, identity, slug, asked, label, request
 
-WHOLE = WholeSet.card
 RANDOM_SUBSETS = 5  # at least: random subsets vary more than networks do
 EXPERTS_VERSION = 1  # raised when a change alters the experts a recipe yields
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the tables: a method, with a factor of its own or not; a control runs beside whatever was asked."""
-
-    method: str
-    factor: int | None = None
-    control: bool = False
-    unasked: bool = False  # a variant that a preset adds: left out, with a note, where it cannot be had
-
-    @property
-    def name(self) -> str:
-        return self.method if self.factor is None else f"{self.method}@f{self.factor}"
-
-    def overrides(self, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Settings from the command line; a control keeps to its own, whatever is asked of the method."""
-        asked = {} if self.control else dict(given.get(self.method) or {})
-        return asked | ({} if self.factor is None else {"factor": self.factor})
-
-
-def parse_row(text: str, *, control: bool = False) -> Row:
-    """`NAME` or `NAME@fN`. Raises MethodError for an unknown name, BenchmarkError for an unknown suffix."""
-    name, at, suffix = text.partition("@")
-    if name == WHOLE.name and not at:
-        return Row(name, control=True)
-    registry.get(name)
-    if not at:
-        return Row(name, control=control)
-    if not re.fullmatch(r"f[1-9]\d*", suffix):
-        raise BenchmarkError(f"'{text}' is no method", where="methods", next=f"{name}, or {name}@f2 for factor 2")
-    return Row(name, int(suffix[1:]), control)
-
-
-@dataclass
-class Plan:
-    """Tasks in an order in which every task comes after its inputs, and what a person should be told."""
-
-    by_identity: dict[str, Task] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    outlines: dict[str, Outline] = field(default_factory=dict)  # by the dataset's name
-
-    @property
-    def tasks(self) -> list[Task]:
-        return list(self.by_identity.values())
-
-    def add(self, kind: str, slug: str, asked: dict[str, Any], label: dict[str, Any], request: dict[str, Any]) -> str:
-        """The task's identity; a task that is planned already is not planned again."""
-        asked = {"kind": kind, **asked}
-        key = identity(asked)
-        task = {"kind": kind, "identity": key, "slug": slug, "asked": asked, "label": label, "request": request}
-        self.by_identity.setdefault(key, task)
-        return key
-
-    def note(self, *texts: str) -> None:
-        self.notes += [text for text in texts if text not in self.notes]
-
-    def of_kind(self, kind: str) -> list[Task]:
-        return [task for task in self.tasks if task["kind"] == kind]
 
 
 def build(config: RunConfig, progress: Progress | None = None, shares: Shares | None = None) -> Plan:
@@ -111,6 +52,8 @@ def build(config: RunConfig, progress: Progress | None = None, shares: Shares | 
         outline = _outline(entry, config, plan, progress)
         for architecture in config.architectures:
             Cells(config, plan, outline, entry, architecture, shares or {}).add(rows)
+    if config.curve is not None:
+        plan_analyses.add_curves(plan, config.curve)
     return plan
 
 
@@ -139,7 +82,7 @@ class Cells:
         self.whole = registry.resolve(
             WHOLE.name, dataset=dataset.reference, ipc=None, preset=config.preset, overrides=given
         )
-        self.request = {"dataset": _absolute(entry), "data_root": str(Path(config.data_root).absolute())}
+        self.request = {"dataset": absolute(entry), "data_root": str(Path(config.data_root).absolute())}
 
     def add(self, rows: Sequence[Row]) -> None:
         if WHOLE.name in self.config.controls or any(row.method == WHOLE.name for row in rows):
@@ -222,7 +165,7 @@ class Cells:
         asked = asked | {"dataset": {"fingerprint": self.dataset.fingerprint}}
         imported = self.plan.add("import", slug, asked, label, self.request | {"source": source})
         for architecture in self.evaluated_on:
-            for name in self.config.protocols:
+            for name in self.config.set_protocols:
                 self._evaluate(
                     name, architecture, imported, slug, label, seed, self.dataset.constants, native, imported=True
                 )
@@ -246,6 +189,9 @@ class Cells:
             "dataset": self._data(constants),
             **self._common(),
         }
+        # A coreset has no way to its set. Without a curve the key is absent, so that what is stored stays known.
+        if self.config.curve is not None and method.card.family != "coreset":
+            shared["snapshots"] = self.config.curve
         label = self._label(row, method.card, resolved, ipc)
         for seed in self._seeds(row):
             experts = [self._prepare(recipe, constants, index) for index in _indices(recipe, seed)] if recipe else []
@@ -253,7 +199,7 @@ class Cells:
             asked = shared | {"seed": seed, "experts": experts}
             condensed = self.plan.add("condense", slug, asked, label, self.request)
             for architecture in self.evaluated_on:
-                for name in self.config.protocols:
+                for name in self.config.set_protocols:
                     self._evaluate(name, architecture, condensed, slug, label, seed, constants, method.card.native)
 
     def _prepare(self, recipe: ExpertRecipe, constants: Constants, index: int) -> str:
@@ -300,7 +246,8 @@ class Cells:
             asked["imported"] = True
         # The whole set, and one made with a network nobody named, stand in every table.
         made_with = "" if condensed == WHOLE.name or imported else self.architecture
-        known = label | {"condensed_with": made_with, "protocol": name}
+        # `dc@plain` is `dc` itself where that augments nothing.
+        known = label | {"condensed_with": made_with, "protocol": protocol.name if shared else name}
         self.plan.add("evaluate", f"{slug}-{name}-{architecture}", asked, known, self.request)
 
     def _evaluate_whole(self) -> None:
@@ -347,24 +294,13 @@ class Cells:
         return self.dataset.constants if owner == self.dataset.reference else datasets.constants_of(owner)
 
     def _data(self, constants: Constants) -> dict[str, Any]:
-        return {
-            "fingerprint": self.dataset.fingerprint,
-            "mean": list(constants.mean),
-            "std": list(constants.std),
-            "flip": self.dataset.flip,
-        }
+        return data_asked(self.dataset, constants)
 
     def _common(self) -> dict[str, Any]:
         return {"validation": self.config.validation, "precision": self.config.precision}
 
     def _dataset_label(self) -> dict[str, Any]:
-        return {
-            "dataset": self.dataset.name,
-            "dataset_title": self.dataset.title,
-            "reference": self.dataset.reference,
-            "num_classes": self.dataset.num_classes,
-            "train_images": sum(self.dataset.train),
-        }
+        return dataset_label(self.dataset)
 
     def _label(self, row: Row, card: Card, resolved: registry.Resolved, ipc: int) -> dict[str, Any]:
         variant = _variant(resolved, [key for key in resolved.changed if not (key == "factor" and row.factor)])
@@ -389,8 +325,3 @@ def _indices(recipe: ExpertRecipe, seed: int) -> range:
 def _variant(resolved: registry.Resolved, changed: Sequence[str]) -> str:
     """The settings that tell this row from the preset's, as `lr_img=2.0, factor=1`."""
     return ", ".join(f"{key}={getattr(resolved.config, key)}" for key in changed)
-
-
-def _absolute(entry: str) -> str:
-    """A dataset's name as it is, a path so that a task finds it from any folder."""
-    return entry if datasets.key_of(entry) else str(Path(entry).expanduser().absolute())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -60,11 +60,22 @@ class Protocol:
             cutmix=self.cutmix,
         )
 
+    def plain(self) -> Protocol:
+        """The same recipe with augmentation and mixing off; itself where both are off anyway."""
+        if self.augment == "none" and not self.cutmix:
+            return self
+        return replace(self, name=f"{self.name}@plain", augment="none", cutmix=0.0)
+
     def asked(self) -> dict[str, Any]:
         """All that can change a result, as JSON values (the source is not among it)."""
         values = asdict(self)
         del values["source"]
         return values | {"drops": list(self.drops)}
+
+
+def from_asked(asked: Mapping[str, Any]) -> Protocol:
+    """The protocol that a task asks for, as `Protocol.asked` wrote it."""
+    return Protocol(**{**asked, "drops": tuple(asked["drops"]), "source": ""})
 
 
 def _vico(name: str, epochs: int, strategy: str) -> Protocol:
@@ -121,6 +132,7 @@ def _quick(ipc: int | None) -> Protocol:
 
 
 NAMES = ("dc", "dsa", "idc", "dance", "quick", "native")
+VARIANTS = ("steps", "plain", "steps@plain")  # what may stand behind a name and an @, in this order
 LARGE = 128  # pixels from which IDC's family takes its epochs from a table of images a class
 
 
@@ -142,23 +154,27 @@ def get(
     factor: int,
     architecture: str = "",
 ) -> Protocol:
-    """The protocol of that name for one cell. `NAME@steps` fixes the optimiser steps to the factor-1 count.
+    """The protocol of that name for one cell. `NAME@steps` fixes the optimiser steps to the factor-1 count;
+    `NAME@plain` and `NAME@steps@plain` turn augmentation and mixing off, which leaves one without either as it is.
 
     architecture: the network to be trained, by its canonical name (`dc` treats ConvNets with batch norm apart).
 
     Epochs depend on the dataset and the stored ipc, never on the factor; only `native`, which becomes the protocol
     `native` names, counts decoded images as its own code does. Raises BenchmarkError for an unknown name.
     """
-    base, _, suffix = name.partition("@")
-    if base not in NAMES or suffix not in ("", "steps"):
-        raise unknown("protocol", name, [*NAMES, *(f"{n}@steps" for n in NAMES)], where=f"protocols=[{name}]")
+    base, at, variant = name.partition("@")
+    if base not in NAMES or (at and variant not in VARIANTS):
+        known = [*NAMES, *(f"{n}@{v}" for v in VARIANTS for n in NAMES)]
+        raise unknown("protocol", name, known, where=f"protocols=[{name}]")
     if base == "native":
         shared, ipc = native, None if ipc is None else ipc * factor**2
         found = _shared(shared, reference, resolution, num_classes, ipc, architecture)
         found = replace(found, name=f"native:{shared}")
     else:
         found = _shared(base, reference, resolution, num_classes, ipc, architecture)
-    return replace(found, name=f"{found.name}@steps", steps_fixed=True) if suffix else found
+    if "steps" in variant.split("@"):
+        found = replace(found, name=f"{found.name}@steps", steps_fixed=True)
+    return found.plain() if "plain" in variant.split("@") else found
 
 
 def _dc(reference: str, architecture: str) -> Protocol:

@@ -1,4 +1,4 @@
-"""Tables from what is stored: everything in a store, or what is asked for of it, aggregated again.
+"""Tables, figures and a page from what is stored: all of it, or what is asked for, aggregated again.
 
 python -m benchmark.report out=outputs
 """
@@ -18,11 +18,14 @@ from benchmark import cli
 from benchmark.config import ReportConfig, parse_as
 from benchmark.errors import BenchmarkError
 from results.aggregate import cells
+from results.figures import write_figures
 from results.files import writing
 from results.forms import Table, below, render_rich
 from results.gather import gather
 from results.options import AS_RUN, Options
+from results.page import write_page
 from results.report import tables, texts, write_tables
+from results.store import Store
 from results.tables import all_tables
 
 
@@ -37,18 +40,22 @@ def report(composed: DictConfig) -> int:
         console.print(f"note: {note}", markup=False, highlight=False)
     if not stored.records and not stored.problems:
         raise BenchmarkError("the store holds no finished task yet", where=f"out={out}")
-    _report(cells([*stored.records, *stored.unfinished]), out / "report", asked.options(), console)
+    found = cells([*stored.records, *stored.unfinished])
+    _tables(found, stored.records, out / "report", asked.options(), console)
+    _pictures(found, stored.records, Store(out), asked, console)
     for problem in stored.problems:
         cli.report(problem)
     return cli.SOME_FAILED if stored.problems else cli.DONE
 
 
-def _report(found: pd.DataFrame, folder: Path, options: Options, console: Console) -> None:
+def _tables(
+    found: pd.DataFrame, records: Sequence[Mapping[str, Any]], folder: Path, options: Options, console: Console
+) -> None:
     """Print and write the tables that are asked for, or say that there are none."""
     if found.empty:
         console.print("no evaluation is finished yet", highlight=False)
         return
-    made = tables(found, options)
+    made = tables(found, options, records)
     if not made:
         console.print("nothing stored makes such a table yet", highlight=False)
     if "terminal" in options.forms:
@@ -56,7 +63,24 @@ def _report(found: pd.DataFrame, folder: Path, options: Options, console: Consol
     if set(options.forms) - {"terminal"}:
         with writing(folder):
             folder.mkdir(exist_ok=True)
-        _written(write_tables(found, folder, options), console)
+        _written(write_tables(found, folder, options, records), console)
+
+
+def _pictures(
+    found: pd.DataFrame, records: Sequence[Mapping[str, Any]], store: Store, asked: ReportConfig, console: Console
+) -> None:
+    """Write the figures and the page, which show all that is stored, where they are asked for."""
+    folder = store.root / "report"
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+    if asked.figures:
+        missing: list[str] = []
+        written = write_figures(records, store, folder / "figures", missing.append, found)
+        drawn = f"written: {written[-1]} lists {len(written) // 2} figures, as PDF and PNG beside it"
+        said = f"{drawn}, and why {len(missing)} are not drawn" if missing else drawn
+        console.print(said, markup=False, highlight=False)
+    if asked.page:
+        console.print(f"written: {write_page(records, store, found, folder)}", markup=False, highlight=False)
 
 
 def show_tables(records: Sequence[Mapping[str, Any]], folder: Path | None, console: Console) -> None:
@@ -67,7 +91,7 @@ def show_tables(records: Sequence[Mapping[str, Any]], folder: Path | None, conso
         return
     _show(all_tables(found, AS_RUN), console)
     if folder is not None:
-        _written(write_tables(found, folder, AS_RUN), console)
+        _written(write_tables(found, folder, AS_RUN, records), console)
 
 
 def _show(shown: Sequence[Table], console: Console) -> None:

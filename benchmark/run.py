@@ -6,7 +6,9 @@ python -m benchmark.run 'methods=[dance,dm]'
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -21,32 +23,43 @@ from benchmark.report import show_tables
 from benchmark.runtime import Outcome, Runtime
 from results.store import Store
 
+Complete = Callable[[plan.Plan], plan.Plan]
+Finish = Callable[[plan.Plan, Store, Any, list[tuple[str, Outcome]], Console], int]
+
 
 def run(composed: DictConfig) -> int:
     """Carry out one composed configuration; returns the exit status."""
-    config = parse(composed)
+    return carry_through(parse(composed), finish)
+
+
+def carry_through(config: RunConfig, end: Finish, complete: Complete = lambda planned: planned) -> int:
+    """Plan a run, let `complete` make it what the command is after, do or queue it; `end` tells what came of it."""
     console = Console(soft_wrap=True)
     if config.launcher == "slurm":
-        return run_queued(config, console)
+        return run_queued(config, console, end, complete)
     compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers)
     with Reading(console) as reading:
         if config.seconds is None:
             planned = plan.build(config, reading)
         else:
             planned = budget.planned_within(config, config.seconds, compute, reading)
+        planned = complete(planned)
     store = Store(Path(config.out))
     console.print(describe(planned, store, config, compute, workers), markup=False, highlight=False)
     if config.dry_run:
         show_estimate(planned, store, compute, workers, console)
         return cli.DONE
-    return carry_out(planned, store, config, compute, workers, console)
+    return end(planned, store, config, do_all(planned, config, compute, workers, console), console)
 
 
-def run_queued(config: RunConfig, console: Console) -> int:
-    """Queue what is to do on a cluster; with `wait`, look on until it is done. Returns the exit status."""
+def run_queued(config: RunConfig, console: Console, end: Finish, complete: Complete) -> int:
+    """Queue what is to do on a cluster; with `wait`, look on until it is done. Returns the exit status.
+
+    Ctrl-C ends the looking on; the jobs go on.
+    """
     asked = launch.check(config)
     with Reading(console) as reading:
-        planned = plan.build(config, reading)
+        planned = complete(plan.build(config, reading))
     for text in planned.notes:
         console.print(f"note: {text}", markup=False, highlight=False)
     if config.dry_run:
@@ -56,9 +69,14 @@ def run_queued(config: RunConfig, console: Console) -> int:
     console.print(launch.worded(launched, config.out), markup=False, highlight=False)
     if config.wait or not (launched.jobs or launched.queued_before):
         out = Path(config.out)
-        status.look_on(planned.tasks, out, console)
+        try:
+            status.look_on(planned.tasks, out, console)
+        except KeyboardInterrupt:
+            said = f"no longer waiting, and the jobs go on: {launch.afterwards(config.out)}"
+            console.print(f"\n{said}", markup=False, highlight=False)
+            return cli.STOPPED
         left = [(one.name, Outcome(one.state, one.why)) for one in status.unfinished(planned.tasks, out)]
-        return finish(planned, Store(out), config, left, console)
+        return end(planned, Store(out), config, left, console)
     return cli.DONE
 
 
@@ -76,11 +94,19 @@ def finish(
     # A record says how its first run called things; these tables say it as this run was asked.
     records = [record | {"label": task["label"]} for task, record in store.recorded(planned.tasks)]
     show_tables(records, Path(config.out), console)
+    tell_failures(failures, console)
+    return cli.SOME_FAILED if failures else cli.DONE
+
+
+def tell_failures(failures: Sequence[tuple[str, Outcome]], console: Console) -> None:
+    """Name the tasks that came to no end, and why."""
     for name, outcome in failures:
         console.print(f"{outcome.status}: {name}\n  {outcome.message}", markup=False, highlight=False)
-    if any(outcome.status == "waiting" for _, outcome in failures):
-        console.print("what failed before is tried again with retry=failed", highlight=False)
-    return cli.SOME_FAILED if failures else cli.DONE
+    states = {outcome.status for _, outcome in failures}
+    if states & {"failed", "waiting"}:
+        console.print("what failed is tried again with retry=failed", highlight=False)
+    if states & {"stopped", "to do"}:  # of jobs that were killed or cancelled
+        console.print("what was stopped or never begun goes on with the same command", highlight=False)
 
 
 def show_estimate(planned: plan.Plan, store: Store, compute: Compute, workers: int, console: Console) -> None:

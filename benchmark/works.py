@@ -1,9 +1,9 @@
-"""Work that is turned a step at a time besides condensing: training an expert, evaluating a set."""
+"""Work that is turned a step at a time besides condensing: training experts and networks, scoring, looking at sets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -86,6 +86,48 @@ class Evaluation:
         self.accuracies, self.validation = list(state["accuracies"]), list(state["validation"])
         self.training = self.new_training(min(len(self.accuracies), self.networks - 1))
         self.training.load_state_dict(state["training"])
+
+
+class Trainings:
+    """Equally long trainings, one after the other; each stays to be looked at until the next one's first step."""
+
+    def __init__(self, new_training: Callable[[int], Training], count: int) -> None:
+        self.new_training, self.place = new_training, 0
+        self.training = new_training(0)
+        self.steps_each = self.training.total_steps
+        self.total_steps = count * self.steps_each
+
+    def step(self) -> dict[str, float]:
+        if self.training.done == self.steps_each:
+            self.place += 1
+            self.training = self.new_training(self.place)
+        return self.training.step()
+
+    def state_dict(self) -> Tree:
+        return {"place": self.place, "training": self.training.state_dict()}
+
+    def load_state_dict(self, state: Tree) -> None:
+        self.place = int(state["place"])
+        self.training = self.new_training(self.place)
+        self.training.load_state_dict(state["training"])
+
+
+class Pieces:
+    """Pieces of work that do not need each other, one a step; `found` holds what each yielded, JSON values."""
+
+    def __init__(self, pieces: Sequence[Callable[[], Any]]) -> None:
+        self.pieces, self.total_steps = pieces, len(pieces)
+        self.found: list[Any] = []
+
+    def step(self) -> dict[str, float]:
+        self.found.append(self.pieces[len(self.found)]())
+        return {}
+
+    def state_dict(self) -> Tree:
+        return {"found": self.found}
+
+    def load_state_dict(self, state: Tree) -> None:
+        self.found = list(state["found"])
 
 
 @torch.no_grad()

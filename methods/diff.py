@@ -89,6 +89,7 @@ _KINDS = {
     "prepare": "this task trains an expert",
     "import": "this task holds a set made elsewhere",
     "evaluate": "this task scores a set",
+    "analyse": "this task looks at sets",
 }
 
 

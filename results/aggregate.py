@@ -29,7 +29,7 @@ COLUMNS = (
     "missing", "prepare_seconds", "prepare_amortised", "prepare_divisor", "condense_seconds", "evaluate_seconds",
     "stored_images", "decoded_images", "bytes", "experts", "optimiser_steps", "prepare_peak_bytes",
     "condense_peak_bytes", "evaluate_peak_bytes", "factor", "fraction", "provenance", "validation",
-    "devices", "precisions", "mixed", "commits", "sample", "spec",
+    "devices", "precisions", "mixed", "commits", "sample", "accuracies", "spec",
 )
 # fmt: on
 _COUNTS = (
@@ -55,7 +55,7 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     prepare_seconds: of the experts a set used; prepare_amortised: each expert's seconds / the condense tasks among
     these records that use it; prepare_divisor: those numbers as text ("5" or "5–15"). Seconds are means over sets.
     experts: how many prepare tasks stand behind one set. *_peak_bytes: the most that any task of the kind had at once.
-    sample: {seed: set mean}. spec: {name: value} of all else that was asked.
+    sample: {seed: set mean}; accuracies: {seed: [every network's]}. spec: {name: value} of all else that was asked.
     A task that leaves a cell without accuracy (diverged, unsupported, or one of `gather.Stored.unfinished` among the
     records) gives its status and message.
     """
@@ -131,10 +131,11 @@ def _scores(scored: Sequence[Json], links: Links) -> dict[str, Any]:
     for record in scored:
         sets[record["asked"]["set"]].append(record)
     networks = {name: _joined(group, "accuracies") for name, group in sets.items()}
-    sample: dict[str, float] = {}
+    each: dict[str, list[float]] = {}
     for name, group in sets.items():
         seed = str((links.condensed(group[0]) or group[0])["asked"]["seed"])
-        sample[f"{seed}/{name[:8]}" if seed in sample else seed] = fmean(networks[name])  # two expert pools, one seed
+        each[f"{seed}/{name[:8]}" if seed in each else seed] = networks[name]  # two expert pools, one seed
+    sample = {seed: fmean(values) for seed, values in each.items()}
     means = list(sample.values())
     only = next(iter(networks.values())) if len(networks) == 1 else []
     return {
@@ -145,6 +146,7 @@ def _scores(scored: Sequence[Json], links: Links) -> dict[str, Any]:
         "sets": len(sets),
         "networks": min(map(len, networks.values()), default=0),
         "sample": sample,
+        "accuracies": each,
     }
 
 

@@ -123,6 +123,13 @@ def _uses_experts(rows: Sequence[Cell]) -> bool:
     return any(row["experts"] > 0 for row in rows if not is_na(row["experts"]))
 
 
+def with_circumstances(rows: Sequence[Cell], about: Sequence[str], columns: Columns | None = None) -> list[str]:
+    """`about` with what rows stand on: sample, budgets, hardware, commits; `columns`: where they compete."""
+    terms = _competition(rows, columns, "at an ipc") if columns else [_budgets(rows), _withheld(rows)]
+    lines = [_demonstration(rows), *about, _samples([row for row in rows if row["sets"]]), *terms]
+    return [line for line in [*lines, _hardware(rows), _commits(rows)] if line]
+
+
 _MEMORY = (
     "Peak: the most memory that any one task had at once, allocated on a GPU, on a CPU the resident set of its process."
 )

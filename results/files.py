@@ -54,12 +54,12 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def write_aside(path: Path, text: str) -> Path:
-    """Write `text` to a hidden, uniquely named neighbour of `path`, through to the disk; nothing stays on failure."""
+def write_aside(path: Path, content: str | bytes) -> Path:
+    """Write to a hidden, uniquely named neighbour of `path`, through to the disk; nothing stays on failure."""
     aside = path.with_name(f".{path.name}.{uuid4().hex}")  # same folder: the rename is atomic, the umask holds
     try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with aside.open("wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode())
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -91,10 +91,10 @@ def create(path: Path, text: str) -> bool:
         return True
 
 
-def replace(path: Path, text: str) -> None:
-    """Give `path` this text, whatever it held. Readers see the old or the new, never a part. Raises ResultsError."""
+def replace(path: Path, content: str | bytes) -> None:
+    """Give `path` this content, whatever it held. Readers see the old or the new, never a part. Raises ResultsError."""
     with writing(path):
-        aside = write_aside(path, text)
+        aside = write_aside(path, content)
         try:
             aside.replace(path)
         except BaseException:

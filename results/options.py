@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-TABLES = ("accuracy", "comparison", "networks", "protocols", "ablation", "published", "time", "memory")
+TABLES = (
+    *("accuracy", "comparison", "networks", "protocols", "ablation", "published", "time", "memory"),
+    *("scores", "variance", "breakeven"),
+)
 FORMS = ("terminal", "markdown", "latex", "html", "csv")
 CONTROLS = ("random", "whole")
 ORDERS = ("family", "asked", "accuracy", "name")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 SCHEMA = 1
-KINDS = ("prepare", "condense", "import", "evaluate")
+KINDS = ("prepare", "condense", "import", "evaluate", "analyse")
 RECORDED = ("ok", "diverged", "unsupported")  # outcomes that are final: these make a record.json
 ATTEMPTED = ("failed", "out_of_memory", "timed_out", "interrupted")  # outcomes that may be tried again
 
@@ -103,6 +103,7 @@ class CondenseAsked(TypedDict):
     experts: list[str]  # identities of prepare tasks
     validation: float
     precision: str
+    snapshots: NotRequired[int]  # kept beside the first, evenly over the steps
 
 
 class CondenseLabel(TypedDict):
@@ -125,6 +126,7 @@ class CondenseResult(TypedDict):
     bytes: int  # of synthetic.safetensors
     sha256: str
     losses: NotRequired[Mapping[str, float]]  # of the last step
+    snapshots: NotRequired[list[Mapping[str, Any]]]  # step, and seconds charged up to it: snapshots/STEP.safetensors
 
 
 # --- import: one synthetic set made elsewhere -------------------------------------------------------------------------
@@ -198,17 +200,86 @@ class EvaluateResult(TypedDict):
     validation_accuracies: NotRequired[list[float]]
 
 
+# --- analyse: what can be learnt of sets and experts beside their scores ----------------------------------------------
+
+
+class AnalyseAsked(TypedDict):
+    analysis: str  # one of ANALYSES
+    version: int
+    sets: list[str]  # identities of condense tasks, or "whole"; [] where none is looked at
+    experts: list[str]  # identities of prepare tasks; [] where none is looked at
+    architecture: str
+    dataset: Mapping[str, Any]
+    validation: float
+    precision: str
+    seed: NotRequired[int]
+    protocol: NotRequired[Mapping[str, Any]]  # of the networks that are trained
+    networks: NotRequired[int]
+    method: NotRequired[str]  # of an embedding: tsne, pca
+
+
+class AnalyseLabel(TypedDict):
+    dataset: str
+    dataset_title: NotRequired[str]
+    reference: NotRequired[str | None]
+    num_classes: int
+    train_images: int
+    condensed_with: str  # architecture; "" for the whole training set
+    ipc: NotRequired[int | None]  # of all its sets; None where they differ, without any, and for the whole training set
+    protocol: NotRequired[str]  # as asked for
+
+
+class CurveResult(TypedDict):
+    split: str  # "validation"
+    points: list[Mapping[str, Any]]  # step, seconds charged up to it, accuracies (one a network); the first at step 0
+
+
+class DiscrepancyResult(TypedDict):
+    steps: list[int]  # of a network's training on the real images
+    sets: Mapping[str, Mapping[str, list[float | None]]]  # identity → mean_distance, relative_distance, one a step
+
+
+class InterpolationResult(TypedDict):
+    lambdas: list[float]  # of the initial weights: 0 is the expert
+    split: str  # "validation" or "train"
+    images: NotRequired[int]  # scored on, drawn where there are more
+    accuracies: list[list[float]]  # for each λ, one an expert
+
+
+class ExpertResult(TypedDict):
+    real: Mapping[str, float | None]  # "train" and "validation": means over the experts
+    images: NotRequired[int]  # of the training images that "train" stands on
+    sets: Mapping[str, Mapping[str, Any]]  # identity → steps, and for each accuracies, one an expert
+
+
+class EmbeddingResult(TypedDict):
+    method: str  # "tsne" or "pca"
+    real: Mapping[str, Any]  # xy: a pair an image; labels
+    sets: Mapping[str, Mapping[str, Any]]  # identity → xy, labels
+
+
+ANALYSES: dict[str, Any] = {
+    "curve": CurveResult,
+    "discrepancy": DiscrepancyResult,
+    "interpolation": InterpolationResult,
+    "expert": ExpertResult,
+    "embedding": EmbeddingResult,
+}
+
+
 _PARTS: dict[str, tuple[Any, Any, Any]] = {
     "prepare": (PrepareAsked, PrepareLabel, PrepareResult),
     "condense": (CondenseAsked, CondenseLabel, CondenseResult),
     "import": (ImportAsked, ImportLabel, ImportResult),
     "evaluate": (EvaluateAsked, EvaluateLabel, EvaluateResult),
+    "analyse": (AnalyseAsked, AnalyseLabel, None),  # the result by its analysis: ANALYSES
 }
 
 
 _NEEDED = {  # the keys of a record's parts, by kind
-    kind: [frozenset(shape.__required_keys__) for shape in shapes] for kind, shapes in _PARTS.items()
+    kind: [frozenset(shape.__required_keys__) for shape in shapes if shape] for kind, shapes in _PARTS.items()
 }
+_FOUND = {name: frozenset(shape.__required_keys__) for name, shape in ANALYSES.items()}  # of an analysis' result
 
 
 def problem(record: Mapping[str, Any]) -> str:
@@ -217,6 +288,8 @@ def problem(record: Mapping[str, Any]) -> str:
         return f"its schema is {record.get('schema')!r}, this version reads {SCHEMA}"
     if record.get("kind") not in KINDS or record.get("status") not in RECORDED:
         return f"its kind is {record.get('kind')!r} and its status {record.get('status')!r}"
+    if record["kind"] == "analyse" and (named := (record.get("asked") or {}).get("analysis")) not in ANALYSES:
+        return f"its analysis is {named!r}"
     parts = ("asked", "label", "result") if record["status"] == "ok" else ("asked", "label")
     return _lacks([*(key for key in Record.__required_keys__ if key not in record), *_lacking(record, parts)])
 
@@ -232,6 +305,9 @@ def _lacks(names: Iterable[str]) -> str:
 
 
 def _lacking(record: Mapping[str, Any], parts: Sequence[str]) -> Iterator[str]:
-    for part, needed in zip(parts, _NEEDED[record["kind"]], strict=False):  # a record that is not ok has no result
+    needs = _NEEDED[record["kind"]]
+    if record["kind"] == "analyse" and "result" in parts:
+        needs = [*needs, _FOUND[record["asked"]["analysis"]]]
+    for part, needed in zip(parts, needs, strict=False):  # a record that is not ok has no result
         held = record.get(part)
         yield from (f"{part}.{key}" for key in (needed - held.keys() if isinstance(held, Mapping) else needed))

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 from results import html, latex
 from results.ablation import ablation_tables
 from results.beside import published_tables
+from results.breakeven import break_even_table
 from results.choice import chosen
 from results.costs import memory_tables, time_tables
 from results.cross import Cross, network_tables, protocol_tables
@@ -22,11 +24,15 @@ from results.forms import Table, cross_table, matrix_tables, to_markdown
 from results.grid import Shown, grid, sheet
 from results.matrix import Matrix, matrices
 from results.numbers import grouped
-from results.options import DEFAULT, Options
+from results.options import DEFAULT, TABLES, Options
+from results.scores import score_table
 from results.tables import comparison_tables
+from results.variance import variance_table
 
-Kinds = Mapping[str, Callable[[pd.DataFrame, Options], Sequence[Shown]]]  # how tables of each name are made
-KINDS: Kinds = {
+Json = Mapping[str, Any]
+Maker = Callable[[pd.DataFrame, Options], Sequence[Shown]]
+
+KINDS: Mapping[str, Maker] = {
     "accuracy": matrices,
     "comparison": comparison_tables,
     "networks": network_tables,
@@ -35,17 +41,24 @@ KINDS: Kinds = {
     "published": published_tables,
     "time": time_tables,
     "memory": memory_tables,
+    "scores": score_table,
+    "variance": variance_table,
 }
+FROM_RECORDS = "breakeven"  # the one kind that reads records besides: curves along training on the whole set
 
 
-def tables(cells: pd.DataFrame, options: Options = DEFAULT, kinds: Kinds = KINDS) -> list[Shown]:
+def tables(cells: pd.DataFrame, options: Options = DEFAULT, records: Sequence[Json] = ()) -> list[Shown]:
     """The tables that `options` ask for, in the order of `options.tables`, of those cells that they choose.
 
-    cells: `aggregate.cells`. kinds: has a maker for each of `options.tables`. Raises ResultsError for rows or columns
-    that are not among the cells (`choice.chosen`).
+    cells: `aggregate.cells` of the records. Raises ResultsError for rows or columns that are not among them
+    (`choice.chosen`).
     """
-    kept = chosen(cells, options)
-    return [table for kind in options.tables for table in kinds[kind](kept, options)]
+    return [table for found in _by_kind(chosen(cells, options), options, records).values() for table in found]
+
+
+def _by_kind(kept: pd.DataFrame, options: Options, records: Sequence[Json]) -> dict[str, list[Shown]]:
+    makers: Mapping[str, Maker] = {**KINDS, FROM_RECORDS: partial(break_even_table, records=records)}
+    return {kind: list(makers[kind](kept, options)) for kind in options.tables}
 
 
 def texts(shown: Shown) -> list[Table]:
@@ -58,7 +71,9 @@ def texts(shown: Shown) -> list[Table]:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def write_tables(cells: pd.DataFrame, folder: Path, options: Options = DEFAULT, kinds: Kinds = KINDS) -> list[Path]:
+def write_tables(
+    cells: pd.DataFrame, folder: Path, options: Options = DEFAULT, records: Sequence[Json] = ()
+) -> list[Path]:
     r"""Write what `options` ask for into an existing folder, each file whole or not at all; returns their paths.
 
     markdown: tables.md. latex: tables.tex to \input, and article.tex, which is a whole document of it. html:
@@ -66,8 +81,8 @@ def write_tables(cells: pd.DataFrame, folder: Path, options: Options = DEFAULT, 
     in place of those of an earlier report. Raises ResultsError.
     """
     kept = chosen(cells, options)
-    by_kind = {kind: list(kinds[kind](kept, options)) for kind in options.tables}
-    made = [table for found in by_kind.values() for table in found]
+    kinds = _by_kind(kept, options, records)
+    made = [table for found in kinds.values() for table in found]
     head = f"{_counted(len(made), 'table')} from {_counted(len(kept), 'cell')}"
     files: dict[str, str] = {}
     if "markdown" in options.forms:
@@ -77,16 +92,16 @@ def write_tables(cells: pd.DataFrame, folder: Path, options: Options = DEFAULT, 
     if "html" in options.forms:
         files["tables.html"] = html.page(made, head)
     if "csv" in options.forms:
-        files |= {"tables.csv": to_csv(kept), **_sheets(by_kind)}
-        _clear(folder / "csv", kinds)
+        files |= {"tables.csv": to_csv(kept), **_sheets(kinds)}
+        _clear(folder / "csv")
     for name, text in files.items():
         replace(folder / name, text)
     return [folder / name for name in files]
 
 
 def to_csv(cells: pd.DataFrame) -> str:
-    """All cells with raw numbers (fractions, seconds, bytes); `sample` and `spec` as JSON."""
-    plain = cells.assign(**{name: cells[name].map(_json) for name in ("sample", "spec")})
+    """All cells with raw numbers (fractions, seconds, bytes); `sample`, `accuracies` and `spec` as JSON."""
+    plain = cells.assign(**{name: cells[name].map(_json) for name in ("sample", "accuracies", "spec")})
     text = io.StringIO()
     plain.to_csv(text, index=False, lineterminator="\n")
     return text.getvalue()
@@ -96,13 +111,13 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def _sheets(by_kind: Mapping[str, Sequence[Shown]]) -> dict[str, str]:
+def _sheets(kinds: Mapping[str, Sequence[Shown]]) -> dict[str, str]:
     """Names of files and what they hold: "csv/time-1.csv", numbered as they stand in the other forms.
 
     What is no table begins with "#": pandas.read_csv(path, comment="#") reads the rest.
     """
     found = {}
-    for kind, made in by_kind.items():
+    for kind, made in kinds.items():
         for number, table in enumerate(made, 1):
             text = io.StringIO()
             notes = (f"({place}) {note}" for place, note in enumerate(table.notes, 1))
@@ -112,12 +127,12 @@ def _sheets(by_kind: Mapping[str, Sequence[Shown]]) -> dict[str, str]:
     return found
 
 
-def _clear(folder: Path, kinds: Kinds) -> None:
+def _clear(folder: Path) -> None:
     """Make a folder, or take out the tables of an earlier report, which may have had more of them."""
     with writing(folder):
         folder.mkdir(exist_ok=True)
         for path in folder.glob("*-*.csv"):
-            if path.stem.rpartition("-")[0] in kinds:
+            if path.stem.rpartition("-")[0] in TABLES:
                 path.unlink()
 
 

@@ -65,6 +65,21 @@ def condensed_with(rows: Sequence[Cell]) -> str:
     return next((str(row["condensed_with"]) for row in rows if row["condensed_with"]), "")
 
 
+def counterpart(candidates: Sequence[Cell], row: Cell) -> Cell | None:
+    """The scored candidate that was evaluated on the same terms; of several that with as many networks, most sets."""
+    alike = [other for other in candidates if other["sets"] and _terms(other) == _terms(row)]
+    return max(alike, key=lambda other: (other["networks"] == row["networks"], other["sets"]), default=None)
+
+
+def _terms(row: Cell) -> dict[str, Any]:
+    """How a cell was evaluated beside its protocol: images withheld, precision, normalisation."""
+    own = ("protocol.", "whole.", "networks", "imported")
+    told = {
+        name.removeprefix("evaluation."): value for name, value in row["spec"].items() if name.startswith("evaluation.")
+    }
+    return {name: value for name, value in told.items() if not name.startswith(own)}
+
+
 # --- what they are called ---------------------------------------------------------------------------------------------
 
 

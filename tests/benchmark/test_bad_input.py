@@ -80,6 +80,8 @@ WRONG = {
     "fraction": (["fraction=0"], ["fraction"]),
     "validation": (["validation=1"], ["validation"]),
     "validation too small": (["validation=0.001"], ["validation", "none"]),
+    "curve of what is not withheld": (["curve=5"], ["withheld", "validation=0.1"]),
+    "no points": (["curve=0", "validation=0.1"], ["curve", "at least 1"]),
     "precision": (["precision=fp8"], ["fp8", "bf16"]),
     "retry": (["retry=fail"], ["Did you mean 'failed'?"]),
     "threads": (["threads=0"], ["threads"]),

@@ -21,7 +21,7 @@ import torch
 from hydra import compose, initialize_config_module
 from PIL import Image
 
-from benchmark import config, datasets, kinds, plan
+from benchmark import config, datasets, job, plan
 from benchmark.compute import Compute
 from benchmark.datasets import Split
 from benchmark.runtime import Runtime
@@ -218,7 +218,7 @@ def test_preparing_and_condensing_never_look_at_the_test_split(
     guarded = replace(datasets.load("digits", tmp_path), test=Untouchable())
     assert not isinstance(guarded.test, Split)
     monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None: guarded)
-    kinds.load_once.cache_clear()
+    job.load_once.cache_clear()
     runtime = Runtime(tmp_path, Compute(torch.device("cpu"), "fp32", threads=1, chunk=64))
     try:
         statuses = {task["slug"]: execute(task, runtime) for task in planned.tasks if task["kind"] != "evaluate"}
@@ -226,4 +226,4 @@ def test_preparing_and_condensing_never_look_at_the_test_split(
         scored = execute(next(t for t in planned.of_kind("evaluate") if t["label"]["row"] != "whole"), runtime)
         assert scored.status == "failed" and "the test split was read" in scored.message, "the guard guards nothing"
     finally:
-        kinds.load_once.cache_clear()
+        job.load_once.cache_clear()

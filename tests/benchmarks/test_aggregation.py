@@ -28,11 +28,6 @@ FEW_ROWS, FEW_SEEDS = 2, 2
 Measure = Callable[[Callable[[], int]], int]
 
 
-@pytest.fixture(scope="session")
-def in_full(pytestconfig: pytest.Config) -> bool:
-    return bool(pytestconfig.getoption("benchmark_only"))
-
-
 @pytest.fixture
 def measured(benchmark: Any, in_full: bool, capsys: pytest.CaptureFixture[str]) -> Iterator[Measure]:
     """Times a function that counts what it makes; with the processor's seconds, which other work does not lengthen.

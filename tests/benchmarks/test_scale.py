@@ -29,11 +29,6 @@ DATASETS = "[cifar10,cifar100,fashionmnist,tinyimagenet]"
 Measure = Callable[[Callable[[], Any]], Any]
 
 
-@pytest.fixture(scope="session")
-def in_full(pytestconfig: pytest.Config) -> bool:
-    return bool(pytestconfig.getoption("benchmark_only"))
-
-
 @pytest.fixture
 def measured(benchmark: Any, in_full: bool, capsys: pytest.CaptureFixture[str]) -> Iterator[Measure]:
     """Calls a function: timed without tracing, then, for its peak of Python's memory, once more with it."""

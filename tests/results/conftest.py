@@ -47,7 +47,7 @@ def make_expert() -> Callable[..., Record]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_condensed() -> Callable[..., Record]:
     """A synthetic set of `row` at `ipc`; `asked` and `label` entries replace the usual ones."""
 
@@ -72,7 +72,7 @@ def make_condensed() -> Callable[..., Record]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_evaluated() -> Callable[..., Record]:
     """The networks' `accuracies` on a condensed set, or on the whole training set when `condensed` is None."""
 

@@ -11,15 +11,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
 
-from benchmark import config, launch, plan, watch
+from benchmark import config, drill, launch, plan, watch
 from benchmark.compute import choose_compute
 from benchmark.config import RunConfig
+from benchmark.crank import CHECKPOINT
+from benchmark.errors import BenchmarkError
 from benchmark.local import run_tasks
 from benchmark.runtime import Runtime
 from loopback import Cluster
@@ -35,10 +39,12 @@ SMALL = (
 )  # fmt: skip
 
 
-def asked(out: Path, *words: str) -> RunConfig:
+def asked(out: Path, *words: str, scored: bool = True) -> RunConfig:
+    """`scored`: whether the sets are evaluated, too."""
     config.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return config.parse(compose("run", [*SMALL, f"out={out}", f"data_root={out.parent / 'data'}", *words]))
+        said = config.parse(compose("run", [*SMALL, f"out={out}", f"data_root={out.parent / 'data'}", *words]))
+    return said if scored else replace(said, protocols=[])
 
 
 def profile(folder: Path, **settings: object) -> str:
@@ -48,17 +54,19 @@ def profile(folder: Path, **settings: object) -> str:
     return f"profile={path}"
 
 
-def start(out: Path, *words: str) -> tuple[plan.Plan, launch.Launched]:
+def start(out: Path, *words: str, scored: bool = True) -> tuple[plan.Plan, launch.Launched]:
     """Queue a run as the command does."""
-    wanted = asked(out, "launcher=slurm", *words)
+    wanted = asked(out, "launcher=slurm", *words, scored=scored)
     planned = plan.build(wanted)
     return planned, launch.launch(planned.tasks, wanted, launch.check(wanted))
 
 
-def in_peace(out: Path, *words: str) -> None:
+def in_peace(out: Path, *words: str, scored: bool = True) -> plan.Plan:
     """The same run on this machine, one task after the other."""
     compute, _ = choose_compute("cpu", "fp32", 1, 1)
-    run_tasks(plan.build(asked(out, *words)).tasks, Runtime(out, compute), 1, lambda *step: None, lambda *end: None)
+    planned = plan.build(asked(out, *words, scored=scored))
+    run_tasks(planned.tasks, Runtime(out, compute), 1, lambda *step: None, lambda *end: None)
+    return planned
 
 
 def results(out: Path, planned: plan.Plan) -> dict[str, Any]:
@@ -129,14 +137,22 @@ class Settled:
 
 
 def test_whatever_interrupts_jobs_the_results_are_those_of_a_quiet_run(env: Cluster, tmp_path: Path) -> None:
-    words = ("seeds=[0,1,2,3]", "method.dm.iterations=500")
+    words = ("seeds=[0,1,2,3,4]", "method.dm.iterations=500")
     long = ("seeds=[9]", "method.dm.iterations=1200")
-    limited, _ = start(tmp_path / "limited", *long, profile(tmp_path, minutes=1, warning=5))
     # a partition whose jobs are cancelled for those of another, not requeued
     preemptible = profile(tmp_path, partition="cancel")
+    first, _ = start(tmp_path / "out", *words, "seeds=[4]", preemptible)
+    jobs, settled = Jobs(tmp_path / "out", first), Settled(env)
+    lost = Store(tmp_path / "out").folder(jobs.task("condense", 4))
+    env.wait_for(lambda: jobs.at_work(4)() and (lost / CHECKPOINT).exists(), 120)
+    node = env.show(jobs.job("condense", 4))["NodeList"]
+    env.crash_node(node)  # as where the power fails
+    assert jobs.seen("condense", 4).state == "queued"
+    env.restore_node(node)
+    limited, _ = start(tmp_path / "limited", *long, profile(tmp_path, minutes=1, warning=5), scored=False)
     planned, launched = start(tmp_path / "out", *words, preemptible)
-    assert launched.jobs == 8
-    jobs, settled = Jobs(tmp_path / "out", planned), Settled(env)
+    assert (launched.jobs, launched.queued_before) == (8, 2)
+    jobs = Jobs(tmp_path / "out", planned)
     env.wait_for(jobs.at_work(0), 120)
     env.scontrol("requeue", jobs.job("condense", 0))  # as an administrator does
     env.wait_for(jobs.at_work(1), 60)
@@ -148,11 +164,12 @@ def test_whatever_interrupts_jobs_the_results_are_those_of_a_quiet_run(env: Clus
     env.wait_for(settled, 400)
     assert jobs.seen("condense", 1).state == "stopped" and "ended as" in jobs.seen("condense", 1).why
     assert [jobs.seen("condense", seed).state for seed in (0, 2, 3)] == ["done"] * 3
+    assert jobs.seen("condense", 4).state == "done" and "going on from step" in (lost / "log.txt").read_text()
     _, again = start(tmp_path / "out", *words, preemptible)
     assert again.jobs == 2, "the killed set and its evaluation, nothing else"
     env.wait_for(settled, 240)
     for out, run, asked_for in (("out", planned, words), ("limited", limited, long)):
-        in_peace(tmp_path / f"{out}-peace", *asked_for)
+        in_peace(tmp_path / f"{out}-peace", *asked_for, scored=out == "out")
         assert results(tmp_path / out, run) == results(tmp_path / f"{out}-peace", run)
     tries = {
         path.parts[-3]: [json.loads(found.read_text())["status"] for found in sorted(path.parent.glob("*.json"))]
@@ -165,6 +182,7 @@ def test_whatever_interrupts_jobs_the_results_are_those_of_a_quiet_run(env: Clus
 FAULTY = """
 import os
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from methods.dm import DistributionMatching
 
@@ -194,8 +212,14 @@ def test_a_failure_stops_only_what_needs_it(env: Cluster, tmp_path: Path, monkey
     monkeypatch.syspath_prepend(str(plug))
     prepared = profile(tmp_path, setup=f'["export PYTHONPATH=$PYTHONPATH:{plug} FAULT={fault}"]')
     words = ("methods=[faulty,dm]", "method.dm.iterations=3", "method.faulty.iterations=3", prepared)
-    planned, _ = start(tmp_path / "out", *words)
-    env.wait_for(lambda: not env.queue(), 240)
+    planned = plan.build(asked(tmp_path / "out", "launcher=slurm", *words))
+    command = (*SMALL, *words, "launcher=slurm", "wait=true", "out=out", "data_root=data")
+    path = os.pathsep.join([str(plug), *filter(None, [os.environ.get("PYTHONPATH")])])
+    waited = call(tmp_path, "run", *command, PYTHONPATH=path)
+    assert waited.returncode == 1 and "queued 4 jobs" in waited.stdout and "DM" in waited.stdout, waited.stderr
+    for said in ("failed: condense faulty-", "broken (see ", "blocked: evaluate faulty-", "again with retry=failed"):
+        assert said in waited.stdout
+    assert not env.queue()
     seen = watch.view(tmp_path / "out").tasks
     states = {(task["kind"], task["label"]["card"]["name"]): seen[task["identity"]].state for task in planned.tasks}
     assert states == {
@@ -208,10 +232,28 @@ def test_a_failure_stops_only_what_needs_it(env: Cluster, tmp_path: Path, monkey
     _, again = start(tmp_path / "out", *words)
     assert (again.jobs, again.left) == (0, 2)
     fault.unlink()
-    _, again = start(tmp_path / "out", *words, "retry=failed")
-    assert again.jobs == 2
-    env.wait_for(lambda: not env.queue(), 240)
+    waited = call(tmp_path, "run", *command, "retry=failed", PYTHONPATH=path)
+    assert waited.returncode == 0 and "queued 2 jobs" in waited.stdout and "Faulty" in waited.stdout, waited.stderr
     assert {one.state for one in watch.view(tmp_path / "out").tasks.values()} == {"done"}
+
+
+def test_a_driver_that_waits_may_be_stopped_and_its_jobs_go_on(env: Cluster, tmp_path: Path) -> None:
+    words = (*SMALL, "method.dm.iterations=3", "launcher=slurm", profile(tmp_path), "out=out", "data_root=data")
+    env.scontrol("update", "PartitionName=gpu", "State=DOWN")
+    try:
+        waiting = [sys.executable, "-m", "benchmark.run", *words, "wait=true"]
+        with subprocess.Popen(waiting, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as driver:
+            assert driver.stdout is not None
+            said = list(takewhile(lambda line: line != "2 queued\n", driver.stdout))  # then it looks on
+            driver.send_signal(signal.SIGINT)
+            said += driver.stdout.readlines()
+        assert driver.returncode == 130 and "the jobs go on" in said[-1], said
+        assert [job.state for job in env.queue()] == ["PENDING"] * 2
+    finally:
+        env.scontrol("update", "PartitionName=gpu", "State=UP")
+    waited = call(tmp_path, "run", *words, "wait=true")
+    assert waited.returncode == 0 and "DM" in waited.stdout, waited.stderr
+    assert not env.queue() and len(ledger.entries(tmp_path / "out/slurm")) == 2, "nothing was queued twice"
 
 
 def test_queued_jobs_run_the_code_of_their_submission(env: Cluster, tmp_path: Path) -> None:
@@ -294,19 +336,27 @@ def test_without_slurm_or_a_profile_the_way_out_is_told(tmp_path: Path) -> None:
     assert done.returncode == 2 and "needs a profile" in done.stderr and not (tmp_path / "outputs").exists()
 
 
-def test_a_drill_interrupts_a_job_and_shows_that_nothing_was_lost(env: Cluster, tmp_path: Path) -> None:
-    words = (profile(tmp_path), "how=requeue", "steps=60", "device=cpu")
+@pytest.mark.parametrize("how", drill.HOW)
+def test_a_drill_interrupts_a_job_and_shows_that_nothing_was_lost(env: Cluster, tmp_path: Path, how: str) -> None:
+    words = (profile(tmp_path), f"how={how}", "steps=60", "device=cpu")
     command = [sys.executable, "-m", "benchmark.drill", *words]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as drill:
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as drilling:
         settled = Settled(env)
-        env.wait_for(lambda: settled() and drill.poll() is not None, 400)
-        said = drill.stdout.read() if drill.stdout else ""
-    assert drill.returncode == 0, said
-    assert "requeued, as after pre-emption" in said and "ended with the same bytes (1 broken-off" in said
+        env.wait_for(lambda: settled() and drilling.poll() is not None, 800)
+        said = drilling.stdout.read() if drilling.stdout else ""
+    assert drilling.returncode == 0, said
+    assert f"now {drill.HOW[how]}" in said and "ended with the same bytes (1 broken-off" in said
+
+
+def test_a_drill_that_interrupted_nothing_says_so(tmp_path: Path) -> None:
+    configs = {name: asked(tmp_path / name, "method.dm.iterations=2", scored=False) for name in ("calm", "shaken")}
+    tasks = {name: in_peace(tmp_path / name, "method.dm.iterations=2", scored=False).tasks[0] for name in configs}
+    with pytest.raises(BenchmarkError, match="over before it could be interrupted"):
+        drill.compare(configs, tasks, print)
 
 
 def call(folder: Path, command: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", f"benchmark.{command}", *words],
-        cwd=folder, capture_output=True, text=True, timeout=300, check=False, env=os.environ | env,
+        cwd=folder, capture_output=True, text=True, timeout=600, check=False, env=os.environ | env,
     )  # fmt: skip

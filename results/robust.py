@@ -1,0 +1,46 @@
+"""The formulas of DD-Ranking's scores, on accuracies as fractions. Pure.
+
+arXiv:2505.13300; NUS-HPC-AI-Lab/DD-Ranking@b8b0966, whose code feeds percents into the exponential, which is made for
+fractions. Every function raises ResultsError for an accuracy that is none.
+"""
+
+from __future__ import annotations
+
+import math
+
+from results.errors import ResultsError
+
+WEIGHT = 0.5  # of IOR against HLR (w), and of the gain with augmentation against the one without (γ)
+
+
+def recovery(whole: float, synthetic: float) -> float:
+    """HLR, hard-label recovery: accuracy of the whole set − of the synthetic one, hard labels. Less is better."""
+    return _fraction(whole) - _fraction(synthetic)
+
+
+def improvement(synthetic: float, random: float) -> float:
+    """IOR, improvement over random: accuracy of the set − of as many random real images. More is better."""
+    return _fraction(synthetic) - _fraction(random)
+
+
+def label_position(whole: float, random: float, synthetic: float) -> float:
+    """α = w·IOR − (1 − w)·HLR with w = 0.5, in [−1, 1]; here it is the set's accuracy − (whole + random) / 2."""
+    return WEIGHT * improvement(synthetic, random) - (1 - WEIGHT) * recovery(whole, synthetic)
+
+
+def augmentation_position(random: float, random_plain: float, synthetic: float, synthetic_plain: float) -> float:
+    """β = γ·IOR with augmentation + (1 − γ)·IOR without, γ = 0.5, in [−1, 1]."""
+    return WEIGHT * improvement(synthetic, random) + (1 - WEIGHT) * improvement(synthetic_plain, random_plain)
+
+
+def scaled(position: float) -> float:
+    """LRS of α, ARS of β: (e^x − e⁻¹) / (e − e⁻¹), in [0, 1]; 0.26894 at x = 0, where a set is nothing better."""
+    return (math.exp(position) - math.exp(-1)) / (math.e - math.exp(-1))
+
+
+def _fraction(accuracy: float) -> float:
+    if not 0 <= accuracy <= 1:
+        raise ResultsError(
+            f"an accuracy must be a fraction from 0 to 1, got {accuracy:g}", next="divide percents by 100"
+        )
+    return accuracy

@@ -1,0 +1,62 @@
+"""Hand-made analyses and sets on disk, for tests of what is drawn from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from safetensors.numpy import save_file
+
+from results.store import Store, identity
+
+Record = dict[str, Any]
+FINISHED = "synthetic.safetensors"
+
+
+def analysis(name: str, result: Record, *, status: str = "ok", device: str = "NVIDIA H100", **asked: Any) -> Record:
+    """A record of kind analyse on cifar10; `asked` replaces what is usually asked."""
+    usual = {"kind": "analyse", "analysis": name, "version": 1, "sets": [], "experts": [], "architecture": "convnet3"}
+    usual |= {"dataset": {"fingerprint": "cifar10"}, "precision": "fp32", "validation": 0.1}
+    asked = usual | {"protocol": {"name": "dsa", "version": 1}} | asked
+    label = {"dataset": "cifar10", "num_classes": 10, "train_images": 50_000, "condensed_with": "convnet3"}
+    outcome = {"status": status, "message": "" if status == "ok" else "the loss is not finite", "result": result}
+    facts = {"seconds": 1.0, "steps": 1, "peak_memory_bytes": None, "finished": ""}
+    head = {"schema": 1, "kind": "analyse", "identity": identity(asked), "asked": asked, "label": label}
+    return {**head, **outcome, **facts, "environment": {"device": device}}
+
+
+def curve(of: str, seconds: list[float], accuracies: list[list[float]], **more: Any) -> Record:
+    """The analysis "curve" of one set, or of "whole"; a step for each of the seconds."""
+    found = zip(seconds, accuracies, strict=True)
+    points = [{"step": 10 * k, "seconds": s, "accuracies": a} for k, (s, a) in enumerate(found)]
+    return analysis("curve", {"split": "validation", "points": points}, sets=[of], **more)
+
+
+def keep(store: Store, record: Record, images: np.ndarray, labels: list[int], name: str = FINISHED) -> Path:
+    """Store a set's record with a file of it, as the benchmark writes both; images (N, ch, H, W)."""
+    folder = store.begin({**record, "slug": record["label"]["row"]})
+    store.commit(record, record)
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    card = {"ipc": record["asked"]["ipc"], "factor": record["result"]["factor"], "training": {}, "made by": {}}
+    tensors = {"images": images.astype(np.float32), "labels": np.asarray(labels, np.int64)}
+    save_file(tensors, path, metadata={"card": json.dumps(card)})
+    return path
+
+
+def flat(values: Sequence[float], shape: tuple[int, int, int] = (1, 4, 4)) -> np.ndarray:
+    """An image of one value for each of these."""
+    return np.stack([np.full(shape, value, np.float32) for value in values])
+
+
+def drawn(axes: Axes) -> dict[str, list[tuple[float, float]]]:
+    """The points of each labelled line of a panel."""
+    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    found = {str(line.get_label()): line for line in lines}
+    for container in axes.containers:  # a single point with its bar
+        found[str(container.get_label())] = container[0]
+    return {name: list(zip(*map(np.asarray, line.get_data()), strict=True)) for name, line in found.items()}

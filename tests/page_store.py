@@ -1,0 +1,86 @@
+"""Stores of hand-made records on a disk, with previews and logs, and pages made of them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from results.aggregate import cells
+from results.page import write_page
+from results.store import PREFIX, Store
+
+Record = dict[str, Any]
+
+METHODS = ("random", "dm", "dc", "dsa", "idm", "dance")
+DATASETS = ("cifar10", "cifar100", "svhn", "fashionmnist", "tinyimagenet", "mnist", "imagenette")
+IPCS = (1, 2, 5, 10, 20, 50)
+PROTOCOLS = ("dsa", "dance")
+
+
+def grid(pixels: np.ndarray) -> bytes:
+    """A PNG as benchmark.sets.save_preview makes one, of (classes, columns, h, w, 3) bytes: two white pixels around."""
+    classes, columns, height, width, _ = pixels.shape
+    whole = np.full((2 + classes * (height + 2), 2 + columns * (width + 2), 3), 255, np.uint8)
+    for row, column in product(range(classes), range(columns)):
+        top, left = 2 + row * (height + 2), 2 + column * (width + 2)
+        whole[top : top + height, left : left + width] = pixels[row, column]
+    buffer = io.BytesIO()
+    Image.fromarray(whole).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def enlarged(seed: int, ipc: int, classes: int = 10) -> np.ndarray:
+    """(classes, at most 10, 48, 48, 3) bytes: random grey images of 8 × 8 pixels, six times as large."""
+    draw = np.random.default_rng(seed).integers(0, 256, (classes, min(10, ipc), 8, 8, 1), np.uint8)
+    return draw.repeat(6, 2).repeat(6, 3).repeat(3, 4)
+
+
+@lru_cache(maxsize=64)
+def preview(seed: int, ipc: int) -> bytes:
+    """`grid` of `enlarged` images."""
+    return grid(enlarged(seed, ipc))
+
+
+def put(root: Path, record: Record, *, log: str = "begun\nok\n", preview: bytes = b"", request: Any = None) -> Path:
+    """A task's folder as a run leaves it; without a log, a preview or a task.json where none is given."""
+    folder = root / record["kind"] / f"task-{record['identity'][:PREFIX]}"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(record))
+    if request is not None:
+        task = {key: record[key] for key in ("kind", "identity", "asked", "label")}
+        (folder / "task.json").write_text(json.dumps(task | {"slug": "task", "request": request}))
+    if log:
+        (folder / "log.txt").write_text(log)
+    if preview:
+        (folder / "preview.png").write_bytes(preview)
+    return folder
+
+
+def page_of(root: Path) -> Path:
+    records, problems = Store(root).records()
+    assert not problems
+    folder = root / "report"
+    folder.mkdir()
+    return write_page(records, Store(root), cells(records), folder)
+
+
+def many(make_condensed: Any, make_evaluated: Any) -> Iterator[Record]:
+    """Sets of three seeds, each followed by its scores under two protocols."""
+    draw = np.random.default_rng(0)
+    for dataset, ipc, method, seed in product(DATASETS, IPCS, METHODS, range(3)):
+        words = {"dataset": dataset, "seconds": float(10 ** draw.uniform(0, 4))}
+        known = {"losses": {"matching": 0.5}, "stored_images": 10 * ipc, "decoded_images": 10 * ipc, "factor": 1}
+        made = make_condensed(method, seed, ipc, **words)
+        made["result"] |= known
+        yield made
+        accuracy = 0.2 + 0.05 * METHODS.index(method) + 0.02 * float(draw.normal())
+        for protocol in PROTOCOLS:
+            yield make_evaluated(made, [accuracy, accuracy + 0.01], dataset=dataset, protocol=protocol)

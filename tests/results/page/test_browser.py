@@ -1,0 +1,322 @@
+"""The page as a person meets it: in a real Chromium, opened from the disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install -e '.[test]'")
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+from page_store import page_of, put  # noqa: E402
+
+DRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not (DRIVER and CHROMIUM), reason="needs Debian's chromium and chromium-driver"),
+]
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
+)
+HOSTILE = '<script>window.ran = 1</script><img src=x onerror="window.ran = 2">'
+CARD = {"name": "dm", "family": "distribution matching", "paper": "", "year": 2023, "native": "dsa"}
+PATIENCE = 60  # seconds: the machine may have other work
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    os.environ.setdefault("SE_OFFLINE", "true")  # selenium looks nothing up
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """An open page, in the words of its tests."""
+
+    def __init__(self, driver: Any, path: Path) -> None:
+        self.driver = driver
+        self.size(1280, 900)
+        driver.get_log("browser")  # what earlier pages said
+        driver.get(path.as_uri())
+        self.until(lambda: self.js("return document.documentElement.dataset.ready") or self.text("#trouble"))
+        assert not self.text("#trouble")
+
+    def js(self, script: str, *values: Any) -> Any:
+        return self.driver.execute_script(script, *values)
+
+    def until(self, holds: Callable[[], Any]) -> Any:
+        return WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: holds())
+
+    def one(self, selector: str) -> Any:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def text(self, selector: str) -> str:
+        return self.one(selector).text
+
+    def size(self, width: int, height: int) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def press(self, *keys: str) -> None:
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def column(self, head: str) -> list[str]:
+        """The texts of one column of the rows that are shown."""
+        return self.js(
+            "const heads = [...document.querySelectorAll('#table thead th')];"
+            "const at = heads.findIndex(th => th.innerText.trim() == arguments[0]);"
+            "return [...document.querySelectorAll('#table tbody tr')].map(tr => tr.cells[at]?.innerText)", head,
+        )  # fmt: skip
+
+    def head(self, name: str) -> Any:
+        heads = self.driver.find_elements(By.CSS_SELECTOR, "#table thead th")
+        return next(head for head in heads if head.text.strip() == name)
+
+    def filter(self, name: str, value: str) -> None:
+        Select(self.one(f"#filters [name={name}]")).select_by_visible_text(value)
+
+    def first(self, **filters: str) -> Any:
+        """The button of the first row that these filters leave."""
+        for name, value in filters.items():
+            self.filter(name, value)
+        return self.one("#table tbody th button")
+
+    def is_open(self) -> bool:
+        return bool(self.js("return document.getElementById('run').open"))
+
+    def plotted(self) -> int:
+        self.js("document.getElementById('plot').scrollIntoView()")
+        self.until(lambda: self.js("return document.getElementById('plot').dataset.drawn"))
+        return int(self.js("return document.getElementById('plot').dataset.drawn"))
+
+    def errors(self) -> list[str]:
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+
+@pytest.fixture(scope="module", params=[100, 2000])
+def loaded(request: Any, chromium: Any, stored: Any, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The page of so many records."""
+    return Page(chromium, page_of(stored(tmp_path_factory.mktemp("store"), request.param)))
+
+
+@pytest.fixture
+def opened(loaded: Page) -> Page:
+    """The page with nothing open, all rows, and no message."""
+    loaded.size(1280, 900)
+    loaded.js("document.getElementById('run').close(); document.getElementById('filters').reset(); scrollTo(0, 0)")
+    loaded.until(lambda: not loaded.one("#filters [name=search]").get_attribute("value"))
+    loaded.errors()
+    return loaded
+
+
+def numbers(texts: list[str]) -> list[float]:
+    return [float(re.sub(r"[^\d.].*", "", text.replace(",", ""))) for text in texts]
+
+
+def test_rows_sort_by_mouse_and_by_keyboard(opened: Page) -> None:
+    def is_sorted(head: Any, how: str) -> list[float]:
+        opened.until(lambda: head.get_attribute("aria-sort") == how)
+        shown = numbers(opened.column(head.text.strip()))
+        assert shown == sorted(shown, reverse=how == "descending")
+        return shown
+
+    head = opened.head("Accuracy %")
+    head.click()
+    is_sorted(head, "ascending")
+    opened.js("arguments[0].querySelector('[role=button]').focus()", head)
+    opened.press(Keys.ENTER)
+    is_sorted(head, "descending")
+    costs = opened.head("Condense s")  # thousands have commas
+    costs.click()
+    opened.js("arguments[0].querySelector('[role=button]').focus()", costs)
+    opened.press(Keys.ENTER)
+    assert is_sorted(costs, "descending")[0] >= 1000 and not head.get_attribute("aria-sort")
+    assert opened.errors() == []
+
+
+def test_filters_choose_rows_points_and_pictures(opened: Page) -> None:
+    for name, value, head in (
+        ("dataset", "cifar10", "Dataset"),
+        ("method", "DM", "Method"),
+        ("protocol", "dsa", "Protocol"),
+    ):
+        opened.filter(name, value)
+        assert set(opened.column(head)) == {value}
+    rows = len(opened.column("IPC"))
+    opened.filter("ipc", "1")
+    assert opened.column("IPC") == ["1"] and rows > 1
+    assert opened.text("#gallery-count") == "3 of 3 sets" and "DM, ipc 1" in opened.text("#gallery")
+    assert opened.plotted() == 1
+    opened.one("#filters [name=search]").send_keys("no such method")
+    assert opened.column("Method") == [None] and "No row is left" in opened.text("#table tbody")
+    opened.one("#filters [type=reset]").click()
+    opened.until(lambda: len(opened.column("Method")) > rows)
+    opened.one("#filters [name=search]").send_keys("dance cifar10")
+    assert set(opened.column("Method")) <= {"DANCE", "DM", "DC", "DSA", "IDM", "RANDOM", "WHOLE"}
+    assert opened.plotted() > 0 and opened.errors() == []
+
+
+def test_a_run_opens_by_mouse_and_by_keyboard_and_closes_with_escape(opened: Page) -> None:
+    button = opened.first(dataset="cifar10", method="DM", ipc="1", protocol="dsa")
+    button.click()
+    assert opened.is_open() and opened.text("#run-title") == "DM, ipc 1, cifar10"
+    body = opened.text("#run-body")
+    assert "Losses of the last step" in body and "lr" in body and body.count("Set of seed") >= 3
+    image = opened.one("#run img.set")
+    assert image.is_displayed() and opened.js("return arguments[0].naturalWidth", image) == 10 * 9 - 1
+    assert opened.text("#command").startswith("python -m benchmark.run 'methods=[dm]' 'datasets=[cifar10]' 'ipcs=[1]'")
+    log = opened.one("#run details")
+    log.find_element(By.TAG_NAME, "summary").click()
+    assert log.find_element(By.TAG_NAME, "pre").text == "begun\nok"
+    opened.press(Keys.ESCAPE)
+    assert not opened.is_open() and opened.driver.switch_to.active_element == button
+    opened.press(Keys.ENTER)
+    assert opened.is_open()
+    assert opened.driver.switch_to.active_element.get_attribute("id") == "close"
+    for _ in range(3):
+        opened.press(Keys.TAB)  # focus stays within
+        assert opened.js("return document.getElementById('run').contains(document.activeElement)")
+    opened.one("#close").click()
+    assert not opened.is_open() and opened.errors() == []
+
+
+def test_pictures_are_magnified_pixel_by_pixel(opened: Page) -> None:
+    opened.first(method="DM", ipc="1").click()
+    image, slider = opened.one("#run img.set"), opened.one("#run input[type=range]")
+    before = image.size["width"]
+    slider.send_keys(Keys.END)
+    assert image.size["width"] == 16 * (10 * 9 - 1) > before
+    assert image.value_of_css_property("image-rendering") == "pixelated" and "10 classes" in image.get_attribute("alt")
+    opened.press(Keys.HOME)
+    assert image.size["width"] == 10 * 9 - 1 and image.size["height"] == 9 - 1
+    ActionChains(opened.driver).move_to_element_with_offset(image, 0, 0).perform()
+    assert opened.one("#run .lens").is_displayed()
+    opened.press(Keys.ESCAPE)
+    box = opened.one("#gallery img").size
+    assert round(box["width"] / box["height"], 1) == round((10 * 9 - 1) / (9 - 1), 1)  # none is squeezed
+    assert opened.errors() == []
+
+
+def test_a_point_of_the_plot_opens_its_run(opened: Page) -> None:
+    assert opened.plotted() > 1
+    titles = [
+        button.get_attribute("data-title") for button in opened.driver.find_elements(By.CSS_SELECTOR, ".modebar-btn")
+    ]
+    assert titles and not any("hare" in title or "loud" in title for title in titles)  # nothing leaves the machine
+    point = opened.driver.find_elements(By.CSS_SELECTOR, "#plot .scatterlayer .point")[-1]
+    ActionChains(opened.driver).move_to_element(point).pause(0.3).click().perform()
+    opened.until(lambda: ", ipc " in opened.text("#run-title"))
+    assert opened.is_open() and opened.errors() == []
+
+
+def test_colours_turn_dark_and_back(opened: Page) -> None:
+    def paper() -> str:
+        return str(opened.js("return getComputedStyle(document.body).backgroundColor"))
+
+    toggle = opened.one("#theme")
+    assert (paper(), toggle.get_attribute("aria-pressed")) == ("rgb(255, 255, 255)", "false")
+    toggle.send_keys(Keys.SPACE)
+    assert (paper(), toggle.get_attribute("aria-pressed")) == ("rgb(21, 25, 30)", "true")
+    toggle.click()
+    assert paper() == "rgb(255, 255, 255)"
+    features = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    opened.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+    try:
+        opened.driver.refresh()
+        opened.until(lambda: opened.js("return document.documentElement.dataset.ready"))
+        assert paper() == "rgb(21, 25, 30)" and opened.one("#theme").get_attribute("aria-pressed") == "true"
+    finally:
+        opened.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert opened.errors() == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_sticks_out_sideways(opened: Page, width: int) -> None:
+    opened.size(width, 800)
+    opened.plotted()
+
+    def over(element: str) -> int:
+        return int(opened.js(f"const one = {element}; return one.scrollWidth - one.clientWidth"))
+
+    assert over("document.documentElement") == 0
+    opened.first(method="DM").click()
+    assert opened.is_open() and over("document.documentElement") == 0 and over("document.getElementById('run')") == 0
+
+
+def test_headings_names_and_heads_are_there_for_a_screen_reader(opened: Page) -> None:
+    opened.plotted()
+    found = opened.js("""
+        const name = one => (one.getAttribute("aria-label") || one.labels?.[0]?.innerText || one.innerText
+            || one.querySelector("img")?.alt || "").trim();
+        const all = selector => [...document.querySelectorAll(selector)];
+        return {
+            levels: all("h1, h2, h3").filter(one => !one.closest("dialog")).map(one => one.tagName),
+            unnamed: all("button, select, input, [role=img], [role=region]")
+                .filter(one => !name(one) && one.checkVisibility()).map(one => one.outerHTML.slice(0, 100)),
+            unscoped: all("th:not([scope])").length,
+            pictures: all("img").filter(one => !one.alt).length,
+            language: document.documentElement.lang,
+        }""")
+    assert found == {
+        "levels": ["H1", "H2", "H2", "H2", "H2"],
+        "unnamed": [],
+        "unscoped": 0,
+        "pictures": 0,
+        "language": "en",
+    }
+    first = opened.one("a, button, input, select, summary, [tabindex]")
+    assert first.text == "" and first.get_attribute("class") == "skip"  # out of sight until it is reached
+    opened.js("arguments[0].focus()", first)
+    assert first.text == "Skip to the comparison" and first.location["x"] >= 0
+    opened.press(Keys.ENTER)
+    assert opened.js("return document.activeElement.id") == "comparison"
+    opened.press(Keys.TAB)
+    ring = opened.js("return getComputedStyle(document.activeElement).outlineStyle")
+    assert ring == "solid"
+
+
+def test_what_records_and_logs_hold_is_text_and_never_runs(
+    chromium: Any, make_condensed: Any, make_evaluated: Any, tmp_path: Path
+) -> None:
+    label = {"row": f"dm ({HOSTILE})", "dataset_title": HOSTILE, "card": {**CARD, "title": HOSTILE}}
+    made = make_condensed("dm", label=label, asked={"settings": {HOSTILE: HOSTILE}})
+    put(tmp_path, made, log=HOSTILE, request={"dataset": HOSTILE, "data_root": HOSTILE})
+    put(tmp_path, make_evaluated(made, [0.5, 0.6], label=label), log=HOSTILE)
+    failed = make_condensed("dc", status="diverged", message=HOSTILE)
+    put(tmp_path, failed, log="")
+    opened = Page(chromium, page_of(tmp_path))
+    assert opened.plotted() == 1
+    point = opened.one("#plot .scatterlayer .point")
+    ActionChains(opened.driver).move_to_element(point).pause(0.5).perform()
+    assert "<script>" in opened.text("#plot .hoverlayer")
+    for place in range(2):
+        opened.js(f"document.querySelector('th button[data-run=\"{place}\"]').click()")
+        assert HOSTILE in opened.text("#run-body")
+        opened.press(Keys.ESCAPE)
+    assert HOSTILE in opened.column("Dataset")
+    assert opened.js("return window.ran") is None and opened.errors() == []
+    assert opened.js("return document.querySelectorAll('img[src=x]').length") == 0
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(opened: Page) -> None:
+    assert opened.plotted() > 1
+    loaded = opened.js("return performance.getEntriesByType('resource').map(one => one.name)")
+    assert all(name.startswith(("data:", "blob:")) for name in loaded)
+    opened.js("const image = new Image(); image.src = 'http://127.0.0.1:9/x'; document.body.append(image)")
+    opened.until(lambda: any("Content Security Policy" in line for line in opened.errors()))

@@ -1,0 +1,211 @@
+"""What write_page puts into a page, without a browser: pictures, the records behind a cell, what is missing."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from page_store import Record, enlarged, grid, page_of, put
+from results.aggregate import cells
+from results.page import write_page
+from results.page.behind import behind
+from results.page.pictures import Picture, pictures
+from results.page.runs import LOG_LINES
+from results.rows import rows_of
+from results.store import Store
+
+
+def data(page: Path) -> Any:
+    """The JSON that a page holds."""
+    text = page.read_text(encoding="utf-8")
+    packed = re.search(r'<script type="text/plain" id="data">([^<]*)<', text)
+    assert packed
+    return json.loads(gzip.decompress(base64.b64decode(packed[1])))
+
+
+def pixels(picture: Picture) -> np.ndarray:
+    kind, _, text = picture.url.partition(",")
+    assert kind == "data:image/webp;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB"))
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def seen(make_condensed: Any, folder: Path, preview: bytes, ipc: int = 10, **more: Any) -> Picture:
+    made = make_condensed("dm", ipc=ipc)
+    return pictures([(made, put(folder, made, preview=preview))], **more)[made["identity"]]
+
+
+def test_an_enlarged_preview_is_kept_at_its_own_size_without_loss(make_condensed: Any, tmp_path: Path) -> None:
+    images = enlarged(0, 4)
+    found = seen(make_condensed, tmp_path, grid(images), ipc=4)
+    assert (found.classes, found.images, found.across) == (10, 4, True)  # a strip of 4 would be narrow
+    assert (found.height, found.width) == (4 * 9 - 1, 10 * 9 - 1)
+    shown = pixels(found)
+    assert np.array_equal(shown[9:17, 18:26], images[2, 1, ::6, ::6])
+    assert (shown[8] == 255).all() and (shown[:, 8] == 255).all()
+
+
+def test_a_preview_of_many_classes_is_cut_and_a_large_one_is_lossy_but_close(
+    make_condensed: Any, tmp_path: Path
+) -> None:
+    shades = np.linspace(0, 255, 32 * 32 * 3).reshape(1, 1, 32, 32, 3) + np.zeros((30, 10, 1, 1, 1))
+    noise = np.random.default_rng(0).normal(0, 20, (30, 10, 32, 32, 3))
+    images = np.clip(shades + noise, 0, 255).astype(np.uint8)
+    preview = grid(images)
+    found = seen(make_condensed, tmp_path, preview)
+    assert (found.classes, found.images, found.height, found.width) == (10, 10, 329, 329)
+    assert found.size < len(preview) / 10
+    apart = pixels(found)[:32, 33:65].astype(float) - images[0, 1]
+    assert np.abs(apart).mean() < 20
+
+
+@pytest.mark.parametrize(
+    ("preview", "why"),
+    [(b"", "no preview.png is there"), (b"no PNG", "its preview.png cannot be read"),
+     (grid(enlarged(0, 10))[:500], "its preview.png cannot be read")],
+)  # fmt: skip
+def test_a_missing_or_broken_preview_says_so(make_condensed: Any, tmp_path: Path, preview: bytes, why: str) -> None:
+    assert seen(make_condensed, tmp_path, preview) == Picture(why=why)
+
+
+def test_a_picture_that_is_no_grid_is_shown_as_it_is(make_condensed: Any, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((7, 31, 3), 9, np.uint8)).save(buffer, "PNG")
+    found = seen(make_condensed, tmp_path, buffer.getvalue())
+    assert (found.classes, found.width, found.height) == (0, 31, 7) and (pixels(found) == 9).all()
+
+
+def test_pictures_beyond_the_budget_are_left_out_and_equal_ones_count_once(make_condensed: Any, tmp_path: Path) -> None:
+    made = [make_condensed("dm", seed) for seed in range(4)]
+    previews = [grid(enlarged(seed, 10)) for seed in (0, 0, 1, 0)]
+    sets = [(one, put(tmp_path, one, preview=preview)) for one, preview in zip(made, previews, strict=True)]
+    size = pictures(sets[:1])[made[0]["identity"]].size
+    found = [pictures(sets, budget=size + 10)[one["identity"]] for one in made]
+    assert [bool(picture.url) for picture in found] == [True, True, False, True]
+    assert found[2].why.startswith("left out")
+
+
+def test_equal_pictures_lie_in_the_page_once(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
+    made = [make_condensed("dm", seed) for seed in range(3)]
+    for one, of in zip(made, (0, 0, 1), strict=True):
+        put(tmp_path, one, preview=grid(enlarged(of, 10)))
+        put(tmp_path, make_evaluated(one, [0.5]))
+    page = page_of(tmp_path)
+    assert page.read_text().count("data:image/webp") == 2
+    assert [data(page)["sets"][one["identity"]]["picture"] for one in made] == [0, 0, 1]
+
+
+# --- records behind a cell --------------------------------------------------------------------------------------------
+
+
+def test_every_cell_finds_its_own_records(make_condensed: Any, make_evaluated: Any, make_expert: Any) -> None:
+    expert = make_expert(0)
+    sets = [make_condensed("dm", seed, asked={"experts": [expert["identity"]]}) for seed in range(2)]
+    other = make_condensed("dm", asked={"settings": {"lr": 2.0}})  # a cell of its own with the same name
+    failed = make_condensed("dm", 2, asked={"experts": [expert["identity"]]}, status="diverged", message="boom")
+    alone = make_condensed("idm", status="diverged", message="boom")
+    scored = [make_evaluated(one, [0.5]) for one in [*sets, other]]
+    whole = make_evaluated(None, [0.9])
+    elsewhere = make_evaluated(sets[0], [0.4], protocol="dance")
+    records: list[Record] = [expert, *sets, other, failed, alone, *scored, whole, elsewhere]
+    found = rows_of(cells(records))
+    names = {record["identity"]: name for record, name in zip(
+        records, ["expert", "0", "1", "other", "failed", "alone", "s0", "s1", "so", "whole", "dance"], strict=True,
+    )}  # fmt: skip
+
+    def named(of: list[Record]) -> set[str]:
+        return {names[record["identity"]] for record in of}
+
+    stands = {
+        (row["protocol"], row["row"], row["spec"].get("settings.lr")): (
+            named(b.evaluations),
+            named(b.sets),
+            named(b.experts),
+        )
+        for row, b in zip(found, behind(records, found), strict=True)
+    }
+    assert stands == {
+        ("dsa", "dm", 1.0): ({"s0", "s1"}, {"0", "1", "failed"}, {"expert"}),
+        ("dance", "dm", 1.0): ({"dance"}, {"0", "1", "failed"}, {"expert"}),
+        ("dsa", "dm", 2.0): ({"so"}, {"other"}, set()),
+        ("dsa", "idm", 1.0): (set(), {"alone"}, set()),
+        ("dance", "idm", 1.0): (set(), {"alone"}, set()),
+        ("dsa", "whole", None): ({"whole"}, set(), set()),
+    }
+
+
+def test_a_run_tells_networks_losses_logs_and_curves(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
+    made = make_condensed("dm")
+    made["result"]["losses"] = {"matching": 0.25}
+    points = [
+        {"step": 0, "seconds": 0.0, "accuracies": [0.1, 0.3]},
+        {"step": 5, "seconds": 2.5, "accuracies": [0.5, 0.7]},
+    ]
+    curve = {
+        **made, "kind": "analyse", "identity": "f" * 64, "result": {"split": "validation", "points": points},
+        "asked": {"analysis": "curve", "sets": [made["identity"]], "architecture": "convnet3", "seed": 0,
+                  "protocol": {"name": "quick"}},
+    }  # fmt: skip
+    long = "\n".join(f"line {n}" for n in range(100))
+    put(tmp_path, made, log=long)
+    put(tmp_path, make_evaluated(made, [0.5, 0.625]), log="")
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("*/*/record.json")]
+    page = _page(tmp_path, [*records, curve])
+    found = data(page)
+    (run,), one = found["runs"], found["sets"][made["identity"]]
+    assert run["networks"][0]["accuracies"] == ["50.0", "62.5"] and run["networks"][0]["log"] == ""
+    assert run["curves"] == [{"name": "seed 0, protocol quick, convnet3", "split": "validation",
+                              "points": [[0, 0.0, 20.0], [5, 2.5, 60.0]]}]  # fmt: skip
+    assert one["losses"] == [["matching", "0.25"]]
+    assert one["log"].splitlines() == [f"line {n}" for n in range(100 - LOG_LINES, 100)]
+    assert ["lr", "1"] in run["settings"] and found["rows"][0]["sets"] == [made["identity"]]
+
+
+def test_records_without_a_folder_are_shown(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
+    made = make_condensed("dm")
+    page = _page(tmp_path, [made, make_evaluated(made, [0.5])])
+    found = data(page)
+    assert found["rows"][0]["accuracy"] == 50.0
+    assert found["sets"][made["identity"]]["why"] == "no preview.png is there"
+    assert any("name in tables" in note for note in found["runs"][0]["notes"])
+
+
+def test_a_store_without_an_evaluation_says_so(make_condensed: Any, tmp_path: Path) -> None:
+    text = _page(tmp_path, [make_condensed("dm")]).read_text()
+    assert "No evaluation is finished yet." in text and "1 record: 1 condense" in text and "<table" not in text
+
+
+def test_timings_of_another_device_are_no_points(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
+    sets = [make_condensed(name, environment={"device": device}) for name, device in
+            (("dm", "H100"), ("dc", "H100"), ("idm", "a CPU"))]  # fmt: skip
+    scores = [make_evaluated(one, [0.5], environment=one["environment"]) for one in sets]
+    rows = data(_page(tmp_path, [*sets, *scores]))["rows"]
+    assert {row["name"]: row["total"] for row in rows} == {"DM": 2.0, "DC": 2.0, "IDM": None}
+    assert next(row["shown"] for row in rows if row["name"] == "IDM") == "50.0 %, ‡ s"
+
+
+def test_markup_in_a_record_is_escaped(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
+    hostile = "</script><script>alert(1)</script>"
+    no_text = {"settings": {"path": "caf\udce9"}}  # as the name of a file may be
+    made = make_condensed("dm", label={"row": f"dm ({hostile})", "dataset_title": hostile}, asked=no_text)
+    text = _page(tmp_path, [made, make_evaluated(made, [0.5], label={"dataset_title": hostile})]).read_text("utf-8")
+    assert "alert(1)" in text and "<script>alert" not in text
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy and "default-src 'none'" in policy[1] and "script-src blob: &#39;" not in policy[1]
+    scripts = re.search(r"script-src ([^;]*)", policy[1])
+    assert scripts and "unsafe" not in scripts[1] and scripts[1].count("sha256-") == 1
+
+
+def _page(root: Path, records: list[Record]) -> Path:
+    return write_page(records, Store(root), cells(records), root)
