@@ -3,7 +3,7 @@
 from results.frame import load
 
 runs = load("outputs")
-runs.groupby(["dataset", "ipc", "row", "seed"])["accuracy"].mean()
+means = runs.groupby(["dataset", "ipc", "row", "seed"])["accuracy"].mean()
 """
 
 from __future__ import annotations
