@@ -135,10 +135,11 @@ class RunConfig(Scoring):
             raise unknown("retry", str(self.retry), ["failed"], where=f"retry={self.retry}")
 
 
-@dataclass
+@dataclass(kw_only=True)
 class AnalyseConfig(RunConfig):
-    """conf/analyse.yaml after composition: a run's settings, and what to look at."""
+    """conf/analyse.yaml after composition: a run's settings, and what to look at. Nothing is evaluated."""
 
+    scores: bool = False
     analyses: list[str] = field(default_factory=list)
     layout: str = "tsne"
 
@@ -298,7 +299,7 @@ def parse(config: DictConfig) -> RunConfig:
 def parse_as(schema: type[Schema], config: DictConfig) -> Schema:
     """`parse` for any command's schema."""
     types = {spec.name: spec.type for spec in fields(schema)}
-    values = {name: config[name] for name in types}
+    values = {name: config[name] for name in types if name in config}
     for name in config:
         if name not in values:
             raise unknown("setting", str(name), values, where="command line")

@@ -53,7 +53,7 @@ def build(config: RunConfig, progress: Progress | None = None, shares: Shares | 
         for architecture in config.architectures:
             Cells(config, plan, outline, entry, architecture, shares or {}).add(rows)
     if config.curve is not None:
-        plan_analyses.add_curves(plan, config.curve)
+        plan_analyses.add_curves(plan, config.curve, config.protocols)
     return plan
 
 

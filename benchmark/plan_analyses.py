@@ -21,11 +21,11 @@ _Group = tuple[str, str, int, int | None]  # dataset, condensing architecture, s
 _LABEL = ("dataset", "dataset_title", "reference", "num_classes", "train_images", "condensed_with", "ipc", "protocol")
 
 
-def add_curves(plan: Plan, points: int) -> None:
-    """A curve for each evaluation of a plan: of its set's snapshots, or of its networks' training on the whole set."""
+def add_curves(plan: Plan, points: int, under: Sequence[str]) -> None:
+    """A curve for each evaluation under these protocols: of its set's snapshots, or of networks learning the whole set."""
     for task in plan.of_kind("evaluate"):
         asked = {key: value for key, value in task["asked"].items() if key not in ("kind", "set")}
-        if asked.get("imported"):
+        if asked.get("imported") or task["label"]["protocol"] not in under:  # of those that scores add, none
             continue
         wanted = {"analysis": "curve", "version": VERSIONS["curve"], "sets": [task["asked"]["set"]], "experts": []}
         if task["asked"]["set"] == WHOLE.name:

@@ -165,7 +165,15 @@ def test_settings_of_a_run_mean_the_same_here() -> None:
     run, analyse = (yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("run", "analyse"))
     added = {"analyses", "layout"}
     same = {name: value for name, value in analyse.items() if name not in added | {"hydra"}}
-    assert same == {name: value for name, value in run.items() if name != "hydra"} and added < set(analyse)
+    elsewhere = {"hydra", "scores"}  # of evaluations, and there are none here
+    assert same == {name: value for name, value in run.items() if name not in elsewhere} and added < set(analyse)
+
+
+def test_scores_add_evaluations_and_no_curves() -> None:
+    words = ("methods=[dm]", "curve=3", "validation=0.1")
+    plain, scored = run(*words), run(*words, "scores=true")
+    assert {task["identity"] for task in plain.tasks} < {task["identity"] for task in scored.tasks}
+    assert [task["identity"] for task in of(plain, "curve")] == [task["identity"] for task in of(scored, "curve")]
 
 
 # --- before it runs, and on a cluster ---------------------------------------------------------------------------------
