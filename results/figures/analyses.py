@@ -266,8 +266,9 @@ def _groups(
     analysis: str,
     understood: Callable[[Json], Mapping[str, Any]],
 ) -> tuple[Groups, list[str]]:
-    """Analyses by the place of the sets they look at, and by their circumstances."""
+    """Analyses by the place of the sets they look at, and by their circumstances; those of most sets first."""
     ours, missing = analyses(records, analysis)
+    ours.sort(key=lambda record: -len(record["asked"].get("sets", ())))
     groups: Groups = {}
     for record in ours:
         what = f"{analysis}, analysis {record['identity'][:12]}"
@@ -279,7 +280,8 @@ def _groups(
 
 
 def _each_set(found: Sequence[Found], sets: Mapping[str, MadeSet], place: Place) -> Iterator[tuple[MadeSet, Any]]:
-    """The sets of one place in the order of the tables, each with what was found of it."""
+    """The sets of one place in the order of the tables, each with what was found of it, however often it was."""
     for made in sets.values():
-        if made.place == place:
-            yield from ((made, one.of[made.identity]) for one in found if made.identity in one.of)
+        of = next((one.of[made.identity] for one in found if made.identity in one.of), None)
+        if made.place == place and of is not None:
+            yield made, of

@@ -60,11 +60,11 @@ class Embedding:
 def embeddings(records: Sequence[Json], sets: Mapping[str, MadeSet]) -> tuple[list[Embedding], list[str]]:
     """A figure for each place and circumstances, from the first seed of each row; and why others are not drawn.
 
-    Each seed has a layout of its own, so that one record makes a figure.
+    Each seed has a layout of its own, so that one record makes a figure: of several, that of most sets.
     """
     ours, missing = analyses(records, "embedding")
     found: dict[tuple[Any, ...], Embedding] = {}
-    for record in sorted(ours, key=lambda record: str(record["asked"].get("seed", ""))):
+    for record in sorted(ours, key=_order):
         what = f"embedding, analysis {record['identity'][:12]}"
         for laid in attempt(what, partial(_laid_out, record), missing):
             missing += [f"{what}: no record of its set {name[:12]}" for name in sorted(laid.keys() - sets.keys())]
@@ -76,6 +76,10 @@ def embeddings(records: Sequence[Json], sets: Mapping[str, MadeSet]) -> tuple[li
                     for one in attempt(what, partial(_embedding, place, here, laid, record), missing):
                         found[key] = one
     return list(found.values()), missing
+
+
+def _order(record: Json) -> tuple[str, int]:
+    return str(record["asked"].get("seed", "")), -len(record["asked"].get("sets", ()))
 
 
 def _laid_out(record: Json) -> dict[str, Cloud]:

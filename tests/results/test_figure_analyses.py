@@ -198,6 +198,23 @@ def test_seeds_that_were_looked_at_apart_share_a_figure_and_ipcs_do_not(make_con
         assert len(analyses.discrepancy_figure(one, looks(records)).axes) == 1
 
 
+@pytest.mark.parametrize("name", ["discrepancy", "expert"])
+def test_a_set_that_two_analyses_looked_at_counts_once(make_condensed, name):
+    sets = [make_condensed(row) for row in ("dm", "dance")]
+    result = {"steps": [0, 10], "mean_distance": [4.0, 1.0], "relative_distance": [0.4, 0.1]}
+    result |= {"accuracies": [[0.9], [0.5]]}
+    records = list(sets)
+    for looked_at in (sets[:1], sets):  # as after methods=[dm], then methods=[dance,dm]
+        made = {one["identity"]: result for one in looked_at}
+        records.append(analysis(name, {"steps": [0, 10], "real": {"train": 0.9}, "sets": made}, sets=list(made)))
+    make = {"discrepancy": analyses.discrepancies, "expert": analyses.experts}[name]
+    (found,), _ = make(records, made_sets(records))
+    lines = found.lines["mean_distance"] if name == "discrepancy" else found.lines
+    assert {line.name: (line.count, line.over) for line in lines} == dict.fromkeys(
+        ["DM", "DANCE"], (1, "networks of one set" if name == "discrepancy" else "experts of one set")
+    )
+
+
 def test_interpolation_goes_from_the_expert_to_its_initial_weights():
     result = {"lambdas": [0.0, 0.5, 1.0], "split": "train", "accuracies": [[0.8, 0.9], [0.4, 0.6], [0.1, 0.1]]}
     (found,), missing = analyses.interpolations([analysis("interpolation", result)])
@@ -251,6 +268,19 @@ def test_an_embedding_has_a_panel_for_the_real_images_and_one_for_each_row(make_
         assert discs[::2].tolist() == discs[1::2].tolist() == shown[made["identity"]]["xy"]
     assert "t-SNE" in facts(figure) and "60 real images" in facts(figure)
     assert dm.get_xlim() == real.get_xlim() and real.get_xlim()[1] < 4
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_layouts_of_a_seed_the_one_of_more_sets_is_shown(make_condensed, turned):
+    sets = [make_condensed("dm"), make_condensed("dance")]
+    records = []
+    for looked_at in (sets[:1], sets):
+        shown = {made["identity"]: cloud(3, 1) for made in looked_at}
+        result = {"method": "pca", "real": cloud(3, 2), "sets": shown}
+        records.append(analysis("embedding", result, sets=list(shown), seed=0))
+    records = [*sets, *(reversed(records) if turned else records)]
+    (found,), _ = embedding.embeddings(records, made_sets(records))
+    assert set(found.sets) == {"DM", "DANCE"}
 
 
 def test_of_many_classes_the_first_ten_are_shown_and_one_layout_of_several_seeds(make_condensed):
