@@ -261,7 +261,7 @@ def _table(compared: Sequence[_Compared], scored: Sequence[tuple[Score, Score]],
         for row, mark in zip(cells, marks(cells, options), strict=True)
     }
     for place, (one, called, pair) in enumerate(zip(compared, names(rows), scored, strict=True)):
-        texts = [ipc(one.cell), called, _percent(one.cell), difference(_hlr(one)), difference(_ior(one))]
+        texts = [ipc(one.cell), called, _percent(one.cell), _points(_hlr(one)), _points(_ior(one))]
         robust = []
         for column, score in zip((_LRS, _ARS), pair, strict=True):
             rank, doubt = marked.get((place, column), ("", ""))
@@ -294,6 +294,10 @@ def _as_cell(score: Score) -> dict[str, Any]:
 
 def _in_words(keys: Set[Hashable]) -> list[str]:
     return [f"ipc {', '.join(sorted({key[0] for key in keys if isinstance(key, tuple)}, key=int))}"]
+
+
+def _points(fraction: float) -> str:
+    return "–" if math.isnan(fraction) else difference(fraction)
 
 
 def _percent(cell: Cell | None) -> str:

@@ -124,7 +124,7 @@ function magnified(set, name) {
 }
 
 function curveParts(curves) {
-  const place = make("div", { class: "curve", role: "img", "aria-label": "Accuracy along condensing; the numbers follow" });
+  const place = make("div", { class: "curve", role: "img", "aria-label": `Accuracy along ${curves[0].along}; the numbers follow` });
   const lines = curves.map((curve, at) => ({ name: curve.name, type: "scatter", mode: "lines+markers",
     marker: { symbol: SYMBOLS[at % SYMBOLS.length], size: 8 }, x: curve.points.map((point) => point[1]),
     y: curve.points.map((point) => point[2]) }));
@@ -132,7 +132,7 @@ function curveParts(curves) {
   drawing().then((Plotly) => Plotly.newPlot(place, lines, axes, settings));
   const tables = curves.map((curve) => hidden(`Numbers: ${curve.name}`, grid(["Step", "Seconds", "Accuracy %"],
     curve.points.map(([step, seconds, accuracy]) => [`${step}`, seconds.toFixed(1), accuracy.toFixed(1)]))));
-  return titled("Along condensing", place, ...tables);
+  return titled(`Along ${curves[0].along}`, place, ...tables);
 }
 
 function networkParts(networks) {

@@ -179,7 +179,8 @@ def _curve(record: Json) -> dict[str, Any]:
     name = protocol.get("name") if isinstance(protocol, Mapping) else protocol
     words = [f"seed {asked.get('seed', 0)}", *([f"protocol {name}"] if name else []), str(asked["architecture"])]
     points = [(p["step"], p["seconds"], 100 * fmean(p["accuracies"])) for p in result["points"] if p["accuracies"]]
-    return {"name": ", ".join(words), "split": result["split"], "points": points}
+    along = "training" if asked["sets"] == ["whole"] else "condensing"
+    return {"name": ", ".join(words), "split": result["split"], "along": along, "points": points}
 
 
 def _whole(record: Json) -> str:

@@ -133,6 +133,8 @@ def test_what_is_missing_is_said(make_scored, whole, left_out, label, augmentati
     (line,) = (row for row in tables[0].rows if row[1] == "DM")
     assert [line[HEADS.index(name)].startswith("–") for name in ("LRS %", "ARS %")] == [bool(label), bool(augmentation)]
     assert any((label or augmentation) in text for text in below(tables[0]))
+    known = {"HLR": left_out != "whole", "IOR": left_out != "random"}
+    assert {name: line[HEADS.index(name)] != "–" for name in known} == known and "nan" not in " ".join(line)
 
 
 def test_a_protocol_that_augments_nothing_has_no_augmentation_to_be_robust_to(make_condensed, make_evaluated):

@@ -166,7 +166,7 @@ def test_a_run_tells_networks_losses_logs_and_curves(make_condensed: Any, make_e
     (run,), one = found["runs"], found["sets"][made["identity"]]
     assert run["networks"][0]["accuracies"] == ["50.0", "62.5"] and run["networks"][0]["log"] == ""
     assert run["curves"] == [{"name": "seed 0, protocol quick, convnet3", "split": "validation",
-                              "points": [[0, 0.0, 20.0], [5, 2.5, 60.0]]}]  # fmt: skip
+                              "along": "condensing", "points": [[0, 0.0, 20.0], [5, 2.5, 60.0]]}]  # fmt: skip
     assert one["losses"] == [["matching", "0.25"]]
     assert one["log"].splitlines() == [f"line {n}" for n in range(100 - LOG_LINES, 100)]
     assert ["lr", "1"] in run["settings"] and found["rows"][0]["sets"] == [made["identity"]]
