@@ -84,7 +84,8 @@ def _composition(error: Exception) -> BenchmarkError:
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
         near = difflib.get_close_matches(missing[1].split(".")[0], _SETTINGS, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        meant = " It belongs to another command." if near == [missing[1]] else ""
+        hint = meant or (f" Did you mean '{near[0]}'?" if near else "")
         return BenchmarkError(f"there is no setting '{missing[1]}'.{hint}", where="command line", next="see --help")
     preset = re.search(r"Could not find 'preset/([^']+)'", text)
     if preset:
