@@ -124,9 +124,9 @@ def _uses_experts(rows: Sequence[Cell]) -> bool:
 
 
 def with_circumstances(rows: Sequence[Cell], about: Sequence[str], columns: Columns | None = None) -> list[str]:
-    """`about` with what rows stand on: sample, budgets, hardware, commits; `columns`: where they compete."""
+    """`about` with what rows stand on: protocol, sample, budgets, hardware, commits; `columns`: where they compete."""
     terms = _competition(rows, columns, "at an ipc") if columns else [_budgets(rows), _withheld(rows)]
-    lines = [_demonstration(rows), *about, _samples([row for row in rows if row["sets"]]), *terms]
+    lines = [_demonstration(rows), _protocol(rows), *about, _samples([row for row in rows if row["sets"]]), *terms]
     return [line for line in [*lines, _hardware(rows), _commits(rows)] if line]
 
 
