@@ -228,6 +228,7 @@ def _about(rows: Sequence[Cell]) -> list[str]:
         "Whole set: training one network on all images until it is as good as the set's networks are.",
         "Pays after: so many trained networks, set / (whole set − one network), rounded up; never: where a network "
         "takes as long on the set as on the whole set.",
+        "One network: with scoring it on the test split and on withheld images; points of a curve are without scoring.",
     ]
     if CURVE in sources:
         lines.append(

@@ -127,7 +127,14 @@ def _told_apart(spec: Cell, others: Sequence[Cell]) -> str:
         apart = differing([other for other in others if other["condensed"] == "elsewhere"])
         return said(spec, apart) or "condensed elsewhere"
     keys = differing([other for other in others if other["condensed"] != "elsewhere"])
-    return said(spec, keys) or "condensed here"
+    if found := said(spec, keys):
+        return found
+    return "condensed here" if any(other["condensed"] == "elsewhere" for other in others) else f"without {named(keys)}"
+
+
+def named(keys: Sequence[str]) -> str:
+    """The first few of these settings by their short names."""
+    return ", ".join([key.removeprefix("settings.") for key in keys][:_MAX_DIFFERENCES])
 
 
 def differing(specs: Sequence[Cell]) -> list[str]:

@@ -82,7 +82,7 @@ class _Compared:
         if not self.cell["sets"]:
             return _none(self._failed())
         if self.whole is None:
-            return _none(f"no whole set under {self.cell['protocol']}: it comes with controls=[random,whole]")
+            return _none(f"no whole set under {self.cell['protocol']} among what is shown: controls=[random,whole]")
         if self.random is None:
             return _none(self._no_random(self.cell))
         whole, random = self.whole["accuracy"], self.random["accuracy"]
@@ -95,7 +95,7 @@ class _Compared:
         if is_plain(self.cell):
             return _none(f"{protocol} augments and mixes nothing: there are no two accuracies to compare")
         if self.plain is None or not self.plain["sets"]:
-            return _none(f"not evaluated under {protocol}{_SUFFIX}: it comes with scores=true")
+            return _none(f"not under {protocol}{_SUFFIX} among what is shown: a run with scores=true evaluates there")
         if self.random is None or self.random_plain is None:
             return _none(self._no_random(self.plain if self.random else self.cell))
         random, without = self.random["accuracy"], self.random_plain["accuracy"]
@@ -105,7 +105,7 @@ class _Compared:
         return str(self.cell["message"] or self.cell["status"])
 
     def _no_random(self, cell: Cell) -> str:
-        return f"no Random at ipc {ipc(cell)} under {cell['protocol']}: it comes with controls=[random,whole]"
+        return f"no Random at ipc {ipc(cell)} under {cell['protocol']}: controls=[random,whole] shows it"
 
 
 def _none(reason: str) -> Score:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from results.aggregate import FAMILIES, device, is_random
-from results.rows import differing, said, title
+from results.rows import differing, named, said, title
 
 Json = Mapping[str, Any]
 T = TypeVar("T")
@@ -109,7 +109,7 @@ def _names(records: Sequence[Json]) -> dict[str, str]:
         specs = [dict(_leaves(_request(same[0]))) if len(requests) > 1 else {} for same in requests.values()]
         apart = differing(specs)
         for spec, same in zip(specs, requests.values(), strict=True):
-            suffix = f" [{said(spec, apart)}]" if len(requests) > 1 else ""
+            suffix = f" [{said(spec, apart) or 'without ' + named(apart)}]" if len(requests) > 1 else ""
             found |= {record["identity"]: _title(record["label"]) + suffix for record in same}
     return found
 

@@ -115,7 +115,7 @@ def test_ars_stands_on_the_sets_that_were_evaluated_both_ways(make_scored, whole
     [
         ("whole", "no whole set under dsa", ""),
         ("random", "no Random at ipc 10 under dsa", "no Random at ipc 10 under dsa:"),
-        ("plain", "", "not evaluated under dsa@plain"),
+        ("plain", "", "not under dsa@plain"),
         ("random plain", "", "no Random at ipc 10 under dsa@plain"),
     ],
 )

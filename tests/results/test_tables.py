@@ -13,6 +13,7 @@ from results.errors import ResultsError
 from results.forms import below, render_rich, to_markdown
 from results.options import AS_RUN, Options
 from results.report import to_csv, write_tables
+from results.rows import names
 from results.tables import comparison_tables
 
 GOLDEN = """\
@@ -229,3 +230,11 @@ def test_tables_are_written_whole(make_cells, tmp_path):
     assert not list((tmp_path / "csv").iterdir())
     with pytest.raises(ResultsError, match=r"tables\.md"):
         write_tables(cells([]), tmp_path / "nowhere", Options(forms=("markdown",)))
+
+
+def test_rows_of_one_name_say_what_only_one_of_them_asked_for():
+    rows = [
+        {"row": "dm", "method": "dm", "title": "DM", "ipc": 1, "spec": {"condensed": "here", **asked}}
+        for asked in ({"snapshots": 4}, {})
+    ]
+    assert names(rows) == ["DM [snapshots=4]", "DM [without snapshots]"]
