@@ -71,8 +71,9 @@ def _pictures(
 ) -> None:
     """Write the figures and the page, which show all that is stored, where they are asked for."""
     folder = store.root / "report"
-    with writing(folder):
-        folder.mkdir(exist_ok=True)
+    if asked.figures or asked.page:
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
     if asked.figures:
         missing: list[str] = []
         written = write_figures(records, store, folder / "figures", missing.append, found)

@@ -18,6 +18,7 @@ from many_records import many_records, write_store
 from results.options import Options
 from results.report import KINDS
 
+NO_PICTURES = ("figures=false", "page=false")
 Report = Callable[..., tuple[int, str, str]]  # words of the command line to (status, stdout, stderr)
 
 
@@ -56,13 +57,14 @@ def test_everything_is_printed_and_written_without_a_word_of_torch(out: Path, co
     for title in ("Test accuracy (%)", "Wall-clock: cifar10", "Memory: svhn", "protocols across", "Measured beside"):
         assert title in text
     files = {path.name for path in (out / "report").iterdir()}
-    assert files == {"tables.md", "tables.tex", "article.tex", "tables.html", "tables.csv", "csv"}
+    written = {"tables.md", "tables.tex", "article.tex", "tables.html", "tables.csv", "csv"}
+    assert files == written | {"figures", "report.html"}
     assert "note:" not in text and f"{Path('out/report/csv')} (" in text
 
 
 def test_options_choose_rows_columns_order_and_forms(out: Path, command: Report) -> None:
     words = ("tables=[accuracy]", "forms=[terminal,csv]", "methods=[m2,m1]", "order=asked", "datasets=[svhn]",
-             "ipcs=[10]", "protocols=[idc]", "controls=[]", "highlight=none")  # fmt: skip
+             "ipcs=[10]", "protocols=[idc]", "controls=[]", "highlight=none", *NO_PICTURES)  # fmt: skip
     status, text, err = command("out=out", *words)
     assert (status, err) == (0, "")
     assert {path.name for path in (out / "report").iterdir()} == {"tables.csv", "csv"}
@@ -73,7 +75,7 @@ def test_options_choose_rows_columns_order_and_forms(out: Path, command: Report)
 
 
 def test_only_the_terminal_writes_nothing(out: Path, command: Report) -> None:
-    status, text, _ = command("out=out", "forms=[terminal]", "tables=[time]")
+    status, text, _ = command("out=out", "forms=[terminal]", "tables=[time]", *NO_PICTURES)
     assert status == 0 and "Wall-clock" in text and "Test accuracy" not in text and not (out / "report").exists()
 
 
@@ -135,7 +137,7 @@ def test_a_store_with_every_fault_shows_the_rest(out: Path, command: Report) -> 
     (folders[4] / "task.json").unlink()
     (folders[4] / "record.json").unlink()
     next(out.glob("condense/*/synthetic.safetensors")).unlink()
-    status, text, err = command("out=out", "tables=[accuracy,time]")
+    status, text, err = command("out=out", "tables=[accuracy,time]", *NO_PICTURES)
     assert status == 1 and "Traceback" not in text + err
     notes = [line for line in text.splitlines() if line.startswith("note: ")]
     assert [note.partition(":")[2].split(",")[0][:24] for note in notes] == [
@@ -150,7 +152,7 @@ def test_records_of_several_versions_are_told_and_stand_apart(out: Path, command
         record = json.loads(path.read_text())
         record["asked"]["protocol"]["version"] = 2 if record["label"]["protocol"] == "dsa" else 1
         path.write_text(json.dumps(record))
-    status, text, _ = command("out=out", "tables=[accuracy]", "protocols=[dsa]")
+    status, text, _ = command("out=out", "tables=[accuracy]", "protocols=[dsa]", *NO_PICTURES)
     assert status == 0
     assert "note: records of several versions stand apart and are not compared: protocol dsa v1, v2" in text
     assert text.count("Protocol dsa, version 2.") == 1 and text.count("Protocol dsa, version 1.") == 1
@@ -161,8 +163,8 @@ def test_reasons_are_given_on_request(out: Path, command: Report) -> None:
         record = json.loads(path.read_text())
         if record["label"]["ipc"] == 1:
             path.unlink()
-    usual = command("out=out", "tables=[accuracy]", "forms=[terminal]")[1]
-    asked = command("out=out", "tables=[accuracy]", "forms=[terminal]", "reasons=true")[1]
+    words = ("out=out", "tables=[accuracy]", "forms=[terminal]", *NO_PICTURES)
+    usual, asked = command(*words)[1], command(*words, "reasons=true")[1]
     assert "begun: it has no record yet" not in usual and "begun: it has no record yet" in asked
     assert "– (1)" in asked.replace("\n", " ") and "– (" not in usual
 
