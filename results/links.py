@@ -94,13 +94,14 @@ def _compared(asked: Json) -> dict[str, Any]:
 
 def flat(asked: Json) -> dict[str, Any]:
     """What was asked beside the sample and the inputs: {"settings.lr": 1.0, "precision": "fp32", …}."""
-    return dict(_leaves(_compared(asked)))
+    return dict(leaves(_compared(asked)))
 
 
-def _leaves(tree: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings by their names: {"a": {"b": 1}} gives ("a.b", 1)."""
     for key, value in tree.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

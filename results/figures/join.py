@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from results.aggregate import FAMILIES, device, is_random
+from results.links import leaves
 from results.rows import differing, named, said, title
 
 Json = Mapping[str, Any]
@@ -106,7 +107,7 @@ def _names(records: Sequence[Json]) -> dict[str, str]:
         alike.setdefault((_place(record), record["label"]["row"]), {}).setdefault(request, []).append(record)
     found: dict[str, str] = {}
     for requests in alike.values():
-        specs = [dict(_leaves(_request(same[0]))) if len(requests) > 1 else {} for same in requests.values()]
+        specs = [dict(leaves(_request(same[0]))) if len(requests) > 1 else {} for same in requests.values()]
         apart = differing(specs)
         for spec, same in zip(specs, requests.values(), strict=True):
             suffix = f" [{said(spec, apart) or 'without ' + named(apart)}]" if len(requests) > 1 else ""
@@ -121,14 +122,6 @@ def _title(label: Json) -> str:
 def _request(record: Json) -> dict[str, Any]:
     asked = {name: value for name, value in record["asked"].items() if name not in _SAMPLE}
     return asked if record["kind"] == "condense" else {"source": record["label"].get("source", "")}
-
-
-def _leaves(tree: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 # --- analyses ---------------------------------------------------------------------------------------------------------
