@@ -22,7 +22,7 @@ _LABEL = ("dataset", "dataset_title", "reference", "num_classes", "train_images"
 
 
 def add_curves(plan: Plan, points: int, under: Sequence[str]) -> None:
-    """A curve for each evaluation under these protocols: of its set's snapshots, or of learning the whole set."""
+    """A curve for each evaluation under these protocols: of a set's snapshots, or along training on the whole set."""
     for task in plan.of_kind("evaluate"):
         asked = {key: value for key, value in task["asked"].items() if key not in ("kind", "set")}
         if asked.get("imported") or task["label"]["protocol"] not in under:  # of those that scores add, none
