@@ -138,7 +138,9 @@ def test_one_combination_or_one_that_failed_is_no_ablation(make_views, make_cell
     assert ablation_tables(make_views("dance")) == ablation_tables(make_cells({"dm": [0.5]})) == []
     settings = {"settings": {"alignment": "off", "calibration": True}}
     gone = make_condensed("dance (alignment=off)", asked=settings, status="diverged", message="nan")
-    assert ablation_tables(pd.concat([make_views("dance"), cells([gone])])) == []
+    gone = cells([gone]).assign(architecture="convnet3", protocol="dsa", recipe="dsa", version=1)
+    assert ablation_tables(pd.concat([make_views("dance"), gone])) == []
+    assert ablation_tables(pd.concat([make_views("dance", lr=lr) for lr in (1.0, 2.0)])) == []
 
 
 def test_other_settings_and_factors_are_lines_of_their_own(make_views):

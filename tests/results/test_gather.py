@@ -13,6 +13,7 @@ from results.gather import gather
 from results.matrix import matrices
 from results.options import Options
 from results.store import Store
+from results.tables import comparison_tables
 
 
 @pytest.fixture
@@ -94,6 +95,8 @@ def test_unfinished_tasks_are_counted_and_stand_in_tables_as_what_they_are(
     assert frame.loc["dm", "message"] == "seed 2 out_of_memory: 80 GiB were not enough"
     assert frame.loc["dc", ["status", "message", "sets"]].tolist() == ["begun", "it has no record yet", 0]
     assert not frame["mixed"].any() and set(frame["devices"]) == {"NVIDIA H100", ""}
+    (table,) = comparison_tables(frame.reset_index())
+    assert "Evaluate s: NVIDIA H100, fp32." in table.captions and not any("mixed" in text for text in table.captions)
     (matrix,) = matrices(frame.reset_index(), Options(reasons=True))
     assert matrix.notes == ["begun: it has no record yet", "2 of 3 sets: seed 2 out_of_memory: 80 GiB were not enough"]
 
@@ -133,6 +136,12 @@ def test_a_lost_set_or_expert_costs_no_number(store, keep, make_expert, make_con
     assert note.startswith("2 files are missing: the numbers are shown")
     assert str(folder / "synthetic.safetensors") in note and str(expert / "experts.safetensors") in note
     assert not found.problems and cells(found.records)["accuracy"].tolist() == [0.5]
+
+
+def test_a_set_that_diverged_has_no_file_to_lose(store, keep, make_condensed):
+    (folder,) = keep(make_condensed(status="diverged", message="nan"))
+    (folder / "synthetic.safetensors").unlink()
+    assert gather(store.root).notes == []
 
 
 def test_versions_that_stand_apart_or_together_are_named(store, keep, make_condensed, make_evaluated):
