@@ -104,7 +104,7 @@ def _show(shown: Sequence[Table], console: Console) -> None:
 
 
 def _written(paths: Sequence[Path], console: Console) -> None:
-    sheets = [path for path in paths if path.parent.name == "csv"]
+    sheets = [path for path in paths if path.parent.name == "sheets"]
     named = [str(path) for path in paths if path not in sheets]
     named += [f"{sheets[0].parent} ({len(sheets)} tables)"] if sheets else []
     console.print("written: " + ", ".join(named), markup=False, highlight=False)

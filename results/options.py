@@ -8,7 +8,7 @@ TABLES = (
     *("accuracy", "comparison", "networks", "protocols", "ablation", "published", "time", "memory"),
     *("scores", "variance", "breakeven"),
 )
-FORMS = ("terminal", "markdown", "latex", "html", "csv")
+FORMS = ("terminal", "markdown", "latex", "html", "csv", "sheets")
 CONTROLS = ("random", "whole")
 ORDERS = ("family", "asked", "accuracy", "name")
 HIGHLIGHTS = ("significance", "mean", "none")
@@ -47,4 +47,4 @@ class Options:
 
 
 DEFAULT = Options()
-AS_RUN = Options(reasons=True)  # as `benchmark.run` prints and writes its tables
+AS_RUN = Options(reasons=True, forms=FORMS[:-1])  # as `benchmark.run` prints and writes its tables

@@ -77,8 +77,8 @@ def write_tables(
     r"""Write what `options` ask for into an existing folder, each file whole or not at all; returns their paths.
 
     markdown: tables.md. latex: tables.tex to \input, and article.tex, which is a whole document of it. html:
-    tables.html. csv: tables.csv, all chosen cells with raw numbers; and csv/KIND-NUMBER.csv, each table as it is shown,
-    in place of those of an earlier report. Raises ResultsError.
+    tables.html. csv: tables.csv, all chosen cells with raw numbers. sheets: sheets/KIND-NUMBER.csv, each table as it is
+    shown, in place of those of an earlier report. Raises ResultsError.
     """
     kept = chosen(cells, options)
     kinds = _by_kind(kept, options, records)
@@ -92,8 +92,10 @@ def write_tables(
     if "html" in options.forms:
         files["tables.html"] = html.page(made, head)
     if "csv" in options.forms:
-        files |= {"tables.csv": to_csv(kept), **_sheets(kinds)}
-        _clear(folder / "csv")
+        files["tables.csv"] = to_csv(kept)
+    if "sheets" in options.forms:
+        files |= _sheets(kinds)
+        _clear(folder / "sheets")
     for name, text in files.items():
         replace(folder / name, text)
     return [folder / name for name in files]
@@ -112,7 +114,7 @@ def _json(value: Any) -> str:
 
 
 def _sheets(kinds: Mapping[str, Sequence[Shown]]) -> dict[str, str]:
-    """Names of files and what they hold: "csv/time-1.csv", numbered as they stand in the other forms.
+    """Names of files and what they hold: "sheets/time-1.csv", numbered as they stand in the other forms.
 
     What is no table begins with "#": pandas.read_csv(path, comment="#") reads the rest.
     """
@@ -123,7 +125,7 @@ def _sheets(kinds: Mapping[str, Sequence[Shown]]) -> dict[str, str]:
             notes = (f"({place}) {note}" for place, note in enumerate(table.notes, 1))
             text.writelines(f"# {' '.join(line.split())}\n" for line in (table.title, *table.captions, *notes))
             csv.writer(text, lineterminator="\n").writerows(sheet(grid(table)))
-            found[f"csv/{kind}-{number}.csv"] = text.getvalue()
+            found[f"sheets/{kind}-{number}.csv"] = text.getvalue()
     return found
 
 

@@ -57,19 +57,19 @@ def test_everything_is_printed_and_written_without_a_word_of_torch(out: Path, co
     for title in ("Test accuracy (%)", "Wall-clock: cifar10", "Memory: svhn", "protocols across", "Measured beside"):
         assert title in text
     files = {path.name for path in (out / "report").iterdir()}
-    written = {"tables.md", "tables.tex", "article.tex", "tables.html", "tables.csv", "csv"}
+    written = {"tables.md", "tables.tex", "article.tex", "tables.html", "tables.csv", "sheets"}
     assert files == written | {"figures", "report.html"}
-    assert "note:" not in text and f"{Path('out/report/csv')} (" in text
+    assert "note:" not in text and f"{Path('out/report/sheets')} (" in text
 
 
 def test_options_choose_rows_columns_order_and_forms(out: Path, command: Report) -> None:
-    words = ("tables=[accuracy]", "forms=[terminal,csv]", "methods=[m2,m1]", "order=asked", "datasets=[svhn]",
+    words = ("tables=[accuracy]", "forms=[terminal,csv,sheets]", "methods=[m2,m1]", "order=asked", "datasets=[svhn]",
              "ipcs=[10]", "protocols=[idc]", "controls=[]", "highlight=none", *NO_PICTURES)  # fmt: skip
     status, text, err = command("out=out", *words)
     assert (status, err) == (0, "")
-    assert {path.name for path in (out / "report").iterdir()} == {"tables.csv", "csv"}
-    table = pd.read_csv(out / "report" / "csv" / "accuracy-1.csv", comment="#")
-    assert table["Method"].tolist() == ["M2", "M1"] and len(list((out / "report" / "csv").iterdir())) == 1
+    assert {path.name for path in (out / "report").iterdir()} == {"tables.csv", "sheets"}
+    table = pd.read_csv(out / "report" / "sheets" / "accuracy-1.csv", comment="#")
+    assert table["Method"].tolist() == ["M2", "M1"] and len(list((out / "report" / "sheets").iterdir())) == 1
     assert "CIFAR10" not in text and "RANDOM" not in text and "Bold" not in text and "*" not in text
     assert set(pd.read_csv(out / "report" / "tables.csv")["dataset"]) == {"svhn"}
 

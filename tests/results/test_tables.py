@@ -227,7 +227,7 @@ def test_tables_are_written_whole(make_cells, tmp_path):
     assert paths[0].read_text().startswith("5 tables from 1 cell.") and paths[1].read_text().count(r"\label{") == 5
     write_tables(cells([]), tmp_path)
     assert paths[0].read_text().startswith("0 tables") and r"\label{" not in paths[1].read_text()
-    assert not list((tmp_path / "csv").iterdir())
+    assert not list((tmp_path / "sheets").iterdir())
     with pytest.raises(ResultsError, match=r"tables\.md"):
         write_tables(cells([]), tmp_path / "nowhere", Options(forms=("markdown",)))
 
