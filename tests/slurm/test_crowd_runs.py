@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -242,7 +243,8 @@ def test_a_driver_that_waits_may_be_stopped_and_its_jobs_go_on(env: Cluster, tmp
     env.scontrol("update", "PartitionName=gpu", "State=DOWN")
     try:
         waiting = [sys.executable, "-m", "benchmark.run", *words, "wait=true"]
-        with subprocess.Popen(waiting, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as driver:
+        hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell starts with & is deaf to Ctrl-C
+        with subprocess.Popen(waiting, cwd=tmp_path, stdout=subprocess.PIPE, text=True, preexec_fn=hear) as driver:
             assert driver.stdout is not None
             said = list(takewhile(lambda line: line != "2 queued\n", driver.stdout))  # then it looks on
             driver.send_signal(signal.SIGINT)
