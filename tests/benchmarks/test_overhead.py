@@ -23,12 +23,13 @@ TASKS, AT_ONCE, STEPS = 200, 2, 100
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, in_full: bool) -> Iterator[loopback.Cluster]:
+def cluster(tmp_path: Path, in_full: bool, monkeypatch: pytest.MonkeyPatch) -> Iterator[loopback.Cluster]:
     if not in_full:
         pytest.skip("a measurement of ten minutes: pytest tests/benchmarks/test_overhead.py --benchmark-only")
     if reason := loopback.why_not():
         pytest.skip(reason)
     with loopback.running(tmp_path / "slurm") as started:
+        monkeypatch.setenv("SLURM_CONF", str(started.conf))
         yield started
 
 
@@ -70,7 +71,7 @@ def test_two_hundred_tiny_tasks(benchmark, cluster: loopback.Cluster, tmp_path: 
     def queue_and_wait() -> None:
         wanted = asked(there, "launcher=slurm", f"profile={profile}")
         queued = launch.launch(planned.tasks, wanted, launch.check(wanted))
-        assert len(queued.jobs) == AT_ONCE
+        assert queued.jobs == AT_ONCE
         cluster.wait_for(lambda: len(list(Store(there).recorded(planned.tasks))) == TASKS, 1800, every=0.5)
 
     benchmark.pedantic(queue_and_wait, rounds=1)
