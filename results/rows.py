@@ -138,8 +138,12 @@ def named(keys: Sequence[str]) -> str:
 
 
 def differing(specs: Sequence[Cell]) -> list[str]:
-    """The names on which these requests differ, or which only some of them have; the shortest first."""
-    keys = dict.fromkeys(key for spec in specs for key in spec)
+    """The names on which these requests differ, or which only some of them have; the shortest first.
+
+    Where one was never evaluated, what the others' evaluations asked for tells nothing apart.
+    """
+    scored = [any(key.startswith("evaluation.") for key in spec) for spec in specs]
+    keys = dict.fromkeys(key for spec in specs for key in spec if all(scored) or not key.startswith("evaluation."))
     apart = [key for key in keys if len({json.dumps(spec.get(key)) for spec in specs}) > 1]
     return sorted(apart, key=lambda key: (len(key), key))
 

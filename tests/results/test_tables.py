@@ -238,3 +238,11 @@ def test_rows_of_one_name_say_what_only_one_of_them_asked_for():
         for asked in ({"snapshots": 4}, {})
     ]
     assert names(rows) == ["DM [snapshots=4]", "DM [without snapshots]"]
+
+
+def test_a_row_without_an_evaluation_does_not_make_the_others_wordy():
+    specs = ({"settings.iterations": 4, "evaluation.networks": 1}, {"settings.iterations": 50})
+    rows = [
+        {"row": "dc", "method": "dc", "title": "DC", "ipc": 10, "spec": {"condensed": "here", **spec}} for spec in specs
+    ]
+    assert names(rows) == ["DC [iterations=4]", "DC [iterations=50]"]
