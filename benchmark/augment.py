@@ -103,6 +103,17 @@ class Step:
     parts: tuple[Part, ...]
     order: Tensor
 
+    def of(self, groups: range) -> Step:
+        """The same step of only these groups, which then count from 0."""
+        sizes = [part.parameters.shape[1] for part in self.parts]
+        parts, order = [], []
+        for part, members in zip(self.parts, self.order.split(sizes), strict=True):
+            kept = (members >= groups.start) & (members < groups.stop)
+            if kept.any():
+                parts.append(Part(part.operation, part.parameters[:, kept]))
+                order.append(members[kept] - groups.start)
+        return Step(tuple(parts), torch.cat(order))
+
     def __call__(self, images: Tensor) -> Tensor:
         if len(self.parts) == 1:
             return self.parts[0](images)
@@ -123,6 +134,11 @@ class Transform:
     groups: int
     size: tuple[int, int]
     steps: tuple[Step, ...]
+
+    def of(self, groups: slice) -> Transform:
+        """The same transform for only these neighbouring groups, (g, n, ch, H, W)."""
+        kept = range(*groups.indices(self.groups))
+        return Transform(len(kept), self.size, tuple(step.of(kept) for step in self.steps))
 
     def __call__(self, images: Tensor) -> Tensor:
         if images.ndim != 5 or images.shape[0] != self.groups or images.shape[-2:] != self.size:

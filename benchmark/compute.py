@@ -1,14 +1,16 @@
-"""Precision, chunks and threads behind a few verbs: what a method or a protocol computes, not how."""
+"""Precision, chunks, compilation and threads behind a few verbs: what a method or a protocol computes, not how."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,25 +18,44 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call, grad, vmap
 
+from benchmark import passes
+from benchmark.compiled import COMPILER
 from benchmark.errors import BenchmarkError, unknown
-from methods.base import ClassLosses, Network
+from methods.base import ByClass, ClassLosses, Network
 
 PRECISIONS = ("fp32", "tf32", "bf16")
-CHUNKS = {"cpu": 64, "cuda": 4096}  # images forwarded at once where no graph is kept; from the device, never measured
-# Pixels of images forwarded at once with a graph: 2,048 and 8,192 images of 32×32, about 4 and 16 GiB in a ConvNet of
-# width 128. Of the request's shapes alone, never of free memory, so that equal requests give equal bytes.
-GRAPH_PIXELS = {"cpu": 2**21, "cuda": 2**23}
+# Pixels of images forwarded at once, without a graph and with one: of the device and the images alone, never of free
+# memory or measured time, so that equal requests give equal bytes. On a CPU 16 images of 32×32, whose activations stay
+# in its caches.
+CHUNK_PIXELS = {"cpu": 2**14, "cuda": 2**20}
+GRAPH_PIXELS = {"cpu": 2**14, "cuda": 2**18}
+# Pixels that a task forwards in all, from which it is worth compiling: 100,000 images of 32×32.
+WORTH_COMPILING = 10**8
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
 MOST_WORKERS = 8  # unless asked for: each holds its own copy of torch and of the dataset
 
+Answer = TypeVar("Answer")
 
-@dataclass(frozen=True)
+
+@dataclass
 class Compute:
-    """How tasks compute. On a CPU, equal threads and chunk give equal bytes."""
+    """How tasks compute. On a CPU, equal threads, chunk, graph and compilation give equal bytes.
+
+    chunk, graph: pixels forwarded at once without and with a graph; halved where memory runs out, `stepped_down` times.
+    compile: whether to compile; None while the rule has not been asked.
+    """
 
     device: torch.device
     precision: str
     threads: int
-    chunk: int
+    chunk: int = 0
+    graph: int = 0
+    compile: bool | None = False
+    stepped_down: int = 0
+
+    def __post_init__(self) -> None:
+        self.chunk = self.chunk or CHUNK_PIXELS[self.device.type]
+        self.graph = self.graph or GRAPH_PIXELS[self.device.type]
 
     @property
     def devices(self) -> int:
@@ -48,26 +69,47 @@ class Compute:
         return replace(self, device=torch.device(self.device.type, place % self.devices))
 
     def activate(self) -> None:
-        """Apply the process-wide part: threads, and whether fp32 may be computed as TF32."""
+        """Apply the process-wide part: threads, memory that is kept, and whether fp32 may be computed as TF32."""
         torch.set_num_threads(self.threads)
+        keep_memory()
         torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+
+    def expect(self, images: int, size: Sequence[int]) -> None:
+        """Decide whether to compile, unless it was said: a task is to forward so many images (…, H, W) in all."""
+        if self.compile is None:
+            self.compile = images * math.prod(size[-2:]) >= WORTH_COMPILING
+
+    @property
+    def compiled(self) -> bool:
+        """Whether what can be compiled is."""
+        return bool(self.compile) and not COMPILER.broken
 
     def autocast(self) -> AbstractContextManager[object]:
         if self.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return contextlib.nullcontext()
 
+    # --- forward passes -----------------------------------------------------------------------------------------------
+
     def embed(self, network: Network, images: Tensor) -> Tensor:
         """Normalised (N, ch, H, W) to (N, D) in float32; without a graph, and in chunks, if the images need none."""
-        return self._in_chunks(network.embed, images, whole=network.depends_on_batch)
+        return self._forward(passes.embed, network, images, whole=network.depends_on_batch)
 
     def logits(self, network: Network, images: Tensor, *, whole: bool = False) -> Tensor:
         """Normalised (N, ch, H, W) to (N, C) in float32, likewise; `whole` keeps a batch-dependent network's batch."""
-        return self._in_chunks(network, images, whole=whole)
+        return self._forward(passes.logits, network, images, whole=whole)
 
-    def mean_embedding(self, network: Network, images: Tensor) -> Tensor:
-        """Normalised (C, n, ch, H, W) to (C, D)."""
+    def mean_embedding(self, network: Network, images: ByClass) -> Tensor:
+        """Normalised (C, n, ch, H, W) to (C, D); classes that need no graph are looked at one after the other."""
+        if isinstance(images, Tensor) and passes.needs_graph(images):
+            return self._mean_embedding(network, images)
+        classes, count = len(images), images.shape[1]
+        each = classes if network.depends_on_batch else max(1, self.at_once(images.shape) // count)
+        parts = [self._mean_embedding(network, images[c : c + each]) for c in range(0, classes, each)]
+        return torch.cat(parts)
+
+    def _mean_embedding(self, network: Network, images: Tensor) -> Tensor:
         features: Tensor = self.embed(network, images.flatten(0, 1)).unflatten(0, images.shape[:2])
         return features.mean(1)
 
@@ -91,24 +133,69 @@ class Compute:
         found = F.cross_entropy(logits, labels.repeat_interleave(count), reduction="none")
         return features.unflatten(0, (classes, count)).mean(1), found.view(classes, count).mean(1)
 
-    def class_gradients(self, network: Network, images: Tensor, labels: Tensor) -> list[Tensor]:
+    def at_once(self, shape: Sequence[int]) -> int:
+        """How many images of shape (…, H, W) are forwarded at once without a graph; at least one."""
+        return max(1, self.chunk // math.prod(shape[-2:]))
+
+    def _forward(self, function: Callable[[Network, Tensor], Tensor], network: Network, images: Tensor, *,
+                 whole: bool) -> Tensor:  # fmt: skip
+        """`function` of all images at once where a graph is needed or the batch must stay whole, else in chunks."""
+        if passes.needs_graph(images):
+            with self.autocast():
+                return function(network, images)
+        if whole:
+            with self.autocast(), torch.no_grad():
+                return self._call(function, network, images)
+        return self._within_memory("chunk", images[0, 0].numel(), lambda: self._in_chunks(function, network, images))
+
+    def _in_chunks(self, function: Callable[[Network, Tensor], Tensor], network: Network, images: Tensor) -> Tensor:
+        at_once, count = self.at_once(images.shape), len(images)
+        with self.autocast(), torch.no_grad():
+            pieces = [*images.split(at_once)]
+            if self.compiled and len(pieces) > 1 and count % at_once:  # all of one shape: compiled once
+                pieces[-1] = F.pad(pieces[-1], (0, 0) * 3 + (0, at_once - count % at_once))
+            return torch.cat([self._call(function, network, piece) for piece in pieces])[:count]
+
+    def _call(self, function: Callable[..., Answer], *args: Any) -> Answer:
+        return COMPILER.call(function, *args) if self.compiled else function(*args)
+
+    # --- gradients of networks ----------------------------------------------------------------------------------------
+
+    def class_gradients(self, network: Network, images: ByClass, labels: Tensor) -> list[Tensor]:
         """Normalised (C, n, ch, H, W) and labels (C,) to the gradient of each class's mean cross-entropy.
 
         One tensor (C, *shape) a parameter. With a graph to the images if they require one: then all classes at once
-        (vmap), as few images leave the device idle; else a class at a time, which for large batches is faster.
+        (vmap), as few images leave the device idle; else class by class and in chunks.
         """
-        module = cast(nn.Module, network)
-        weights = {name: weight.detach() for name, weight in module.named_parameters()}
+        if isinstance(images, Tensor) and passes.needs_graph(images):
+            module = cast(nn.Module, network)
 
-        def entropy(weights: dict[str, Tensor], images: Tensor, label: Tensor) -> Tensor:
-            with self.autocast():
-                logits = functional_call(module, weights, (images,)).float()
-            return F.cross_entropy(logits, label.expand(len(images)))
+            def entropy(weights: dict[str, Tensor], images: Tensor, label: Tensor) -> Tensor:
+                with self.autocast():
+                    logits = functional_call(module, weights, (images,)).float()
+                return F.cross_entropy(logits, label.expand(len(images)))
 
-        if images.requires_grad:
-            return list(vmap(grad(entropy), in_dims=(None, 0, 0))(weights, images, labels).values())
-        found = [grad(entropy)(weights, batch, label).values() for batch, label in zip(images, labels, strict=True)]
+            held = {name: weight.detach() for name, weight in module.named_parameters()}
+            return list(vmap(grad(entropy), in_dims=(None, 0, 0))(held, images, labels).values())
+        with _learning(network) as weights:
+            found = [self._gradients_of(network, weights, images[c : c + 1][0], labels[c]) for c in range(len(images))]
         return [torch.stack(each) for each in zip(*found, strict=True)]
+
+    def _gradients_of(
+        self, network: Network, weights: list[Tensor], images: Tensor, label: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The gradient of one class's mean cross-entropy, from sums over chunks of its images (n, ch, H, W)."""
+
+        def in_chunks() -> tuple[Tensor, ...]:
+            total: tuple[Tensor, ...] = ()
+            for piece in images.split(self.at_once(images.shape)):
+                with self.autocast():
+                    loss, _ = self._call(passes.summed_entropy, network, piece, label.expand(len(piece)))
+                part = torch.autograd.grad(loss, weights)
+                total = torch._foreach_add(total, part) if total else part
+            return torch._foreach_div(total, len(images))
+
+        return self._within_memory("chunk", images[0, 0].numel(), in_chunks)
 
     @torch.no_grad()
     def settle_norms(self, network: Network, images: Tensor) -> None:
@@ -120,57 +207,126 @@ class Compute:
 
     def training_gradients(self, network: Network, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
         """The gradients of a mini-batch's mean cross-entropy, in the order of `parameters`, and its logits."""
-        weights = list(network.parameters())
-        for weight in weights:
-            weight.requires_grad_()
+        with _learning(network) as weights:
+            loss, logits = self.training_loss(network, images, labels)
+            return list(torch.autograd.grad(loss, weights)), logits.detach()
+
+    def training_loss(
+        self, network: Network, images: Tensor, labels: Tensor, others: Tensor | None = None, weight: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """A mini-batch's mean cross-entropy, to be differentiated, and its logits: (N, ch, H, W), (N,) to (), (N, C).
+
+        With `others`: weight · CE(labels) + (1 − weight) · CE(others), as mixed images have two labels.
+        """
         with self.autocast():
-            logits = network(images).float()
-        gradients = torch.autograd.grad(F.cross_entropy(logits, labels), weights)
-        for weight in weights:
-            weight.requires_grad_(False)
-        return list(gradients), logits.detach()
+            if others is None:
+                return self._call(passes.entropy, network, images, labels)
+            share = torch.tensor(weight, device=images.device)
+            return self._call(passes.mixed_entropy, network, images, labels, others, share)
+
+    # --- losses of synthetic images -----------------------------------------------------------------------------------
 
     def by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
-        """losses(images, *constants) to (C,), a few classes at a time where all at once would take too much memory.
+        """losses(images, *constants) to (C,), a few classes at a time: within memory, and on a CPU within its caches.
 
-        images: (C, n, ch, H, W); constants: (C, …). The c-th loss must depend on the c-th of each alone. A network
-        whose output depends on the batch always sees all classes.
+        images: (C, n, ch, H, W); constants: (C, …). The c-th loss must depend on the c-th of each alone. What differs
+        from step to step and is no image belongs into `constants`, a network's weights apart: numbers that `losses`
+        finds elsewhere are compiled in. A network whose output depends on the batch always sees all classes.
         """
         most = self.classes_at_once(images.shape[1], images.shape[-2:])
-        if network.depends_on_batch or len(images) <= most:
+        if network.depends_on_batch or (len(images) <= most and not self.compiled):
             return losses(images, *constants)
-        found: Tensor = _InGroups.apply(images, losses, constants, most)
+        found: Tensor = _InGroups.apply(images, losses, constants, self)
         return found
 
     def classes_at_once(self, each: int, size: Sequence[int]) -> int:
         """How many classes of so many images of (H, W) `by_class` takes at a time; at least one."""
-        return max(1, GRAPH_PIXELS[self.device.type] // math.prod((each, *size)))
+        return max(1, self.graph // math.prod((each, *size)))
 
-    def _in_chunks(self, function: Callable[[Tensor], Tensor], images: Tensor, *, whole: bool) -> Tensor:
-        with self.autocast():
-            if images.requires_grad:
-                return function(images).float()
+    def loss_and_gradient(
+        self, losses: ClassLosses, images: Tensor, constants: Sequence[Tensor], wanted: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Some classes' losses (g,) and their gradient, like the images (g, n, ch, H, W); nothing if not `wanted`."""
+        if not wanted:
             with torch.no_grad():
-                pieces = [images] if whole else images.split(self.chunk)
-                return torch.cat([function(piece).float() for piece in pieces])
+                return losses(images, *constants), images.new_empty(0)
+        if self.compiled:
+            return COMPILER.call(passes.loss_and_gradient, losses, images, *constants, inner=losses)
+        return passes.loss_and_gradient_plain(losses, images, *constants)
+
+    # --- memory -------------------------------------------------------------------------------------------------------
+
+    def _within_memory(self, name: str, least: int, attempt: Callable[[], Answer]) -> Answer:
+        """attempt(), again with half of what `name` allows where memory runs out, down to `least` pixels at once."""
+        while True:
+            try:
+                return attempt()
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not out_of_memory(error) or getattr(self, name) <= least:
+                    raise
+            self._step_down(name, least)  # here, where the error no longer holds what was computed
+
+    def _step_down(self, name: str, least: int) -> None:
+        setattr(self, name, max(least, getattr(self, name) // 2))
+        self.stepped_down += 1
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        what = "without a graph" if name == "chunk" else "with a graph"
+        COMPILER.say(f"memory ran out: from now on {getattr(self, name):,} pixels at once {what}")
+
+
+@lru_cache(maxsize=1)
+def keep_memory() -> None:
+    """Have glibc keep freed memory for the next step, of which it would else hand every large piece back and forth.
+
+    A page of memory that the system gives anew costs about as much as all that is then computed on it. Without glibc
+    nothing is done.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        library = ctypes.CDLL("libc.so.6")
+        library.mallopt(_MMAP_THRESHOLD, 2**30)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory ran out, of a GPU or of this machine."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(error) for words in ("can't allocate memory", "not enough memory", "bad_alloc"))
+
+
+@contextlib.contextmanager
+def _learning(network: Network) -> Iterator[list[Tensor]]:
+    """The network's weights, which need gradients while inside."""
+    weights = list(network.parameters())
+    for weight in weights:
+        weight.requires_grad_()
+    try:
+        yield weights
+    finally:
+        for weight in weights:
+            weight.requires_grad_(False)
 
 
 class _InGroups(torch.autograd.Function):
     """Losses of groups of classes; each group's gradient is taken at once, so that one graph is held at a time."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, losses: ClassLosses, constants: Sequence[Tensor], group: int) -> Tensor:
+    def forward(ctx: Any, images: Tensor, losses: ClassLosses, constants: Sequence[Tensor], compute: Compute) -> Tensor:
         found: list[Tensor] = []
         gradients: list[Tensor] = []
-        wanted = ctx.needs_input_grad[0]
-        for start in range(0, len(images), group):
-            part = slice(start, start + group)
-            leaf = images[part].detach().requires_grad_(wanted)
-            with torch.set_grad_enabled(wanted):
-                values = losses(leaf, *(constant[part] for constant in constants))
-                gradients += torch.autograd.grad(values.sum(), leaf) if wanted else ()
-            found.append(values.detach())
-        if gradients:
+        done, wanted = 0, ctx.needs_input_grad[0]
+
+        def next_group() -> tuple[Tensor, Tensor]:
+            part = slice(done, done + compute.classes_at_once(images.shape[1], images.shape[-2:]))
+            return compute.loss_and_gradient(losses, images[part], [constant[part] for constant in constants], wanted)
+
+        while done < len(images):
+            values, gradient = compute._within_memory("graph", images[0, :, 0].numel(), next_group)
+            found.append(values)
+            gradients.append(gradient)
+            done += len(values)
+        if wanted:
             ctx.save_for_backward(torch.cat(gradients))
         return torch.cat(found)
 
@@ -181,7 +337,9 @@ class _InGroups(torch.autograd.Function):
         return gradient * upstream.view(-1, *[1] * (gradient.ndim - 1)), None, None, None
 
 
-def choose_compute(device: str, precision: str, threads: int | None, workers: int | None) -> tuple[Compute, int]:
+def choose_compute(
+    device: str, precision: str, threads: int | None, workers: int | None, compile: bool | None = None
+) -> tuple[Compute, int]:
     """How each task computes, and how many run at once. Raises BenchmarkError for what cannot be had."""
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS, where=f"precision={precision}")
@@ -191,7 +349,7 @@ def choose_compute(device: str, precision: str, threads: int | None, workers: in
         chosen = torch.device(device)
     except RuntimeError as error:
         raise unknown("device", device, ["auto", "cpu", "cuda", "cuda:0"], where=f"device={device}") from error
-    if chosen.type not in CHUNKS:
+    if chosen.type not in CHUNK_PIXELS:
         raise unknown("device", device, ["auto", "cpu", "cuda", "cuda:0"], where=f"device={device}")
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise BenchmarkError(
@@ -204,7 +362,7 @@ def choose_compute(device: str, precision: str, threads: int | None, workers: in
     for name, value in (("threads", threads), ("workers", workers)):
         if value is not None and value < 1:
             raise BenchmarkError(f"{name} must be at least 1, got {value}", where=f"{name}={value}")
-    found = Compute(chosen, precision, 1, CHUNKS[chosen.type])
+    found = Compute(chosen, precision, 1, compile=compile)
     threads, workers = _share_cores(found, threads, workers)
     return replace(found, threads=threads), workers
 

@@ -51,6 +51,7 @@ class Scoring(Asked):
     networks: int
     validation: float
     precision: str
+    compile: bool | None
     device: str
     threads: int | None
     workers: int | None

@@ -152,6 +152,8 @@ def _state(
         "marks": marks.taken,
         "threads": compute.threads,
         "chunk": compute.chunk,
+        "graph": compute.graph,
+        "compile": compute.compiled,
         "device": compute.device.type,
     }
 
@@ -169,19 +171,20 @@ def _restore(
 
 
 def as_begun(folder: Path, compute: Compute, say: Callable[[str], None]) -> Compute:
-    """`compute` with the threads and chunk of the folder's checkpoint: with others the last bits would differ.
+    """`compute`, copied for the task, with what the folder's checkpoint says of it: else the last bits would differ.
 
     A checkpoint that cannot be read is dropped: the task begins anew, which costs time and nothing else.
     """
     path = folder / CHECKPOINT
     if not path.exists():
-        return compute
+        return replace(compute)
     try:
         state = load_tree(path)  # whole: a damaged tensor shows here, before anything is built
     except BenchmarkError as error:
         say(f"the checkpoint is dropped, the task begins anew: {error.what}")
         path.unlink()
-        return compute
+        return replace(compute)
     if state["device"] != compute.device.type:
-        return compute
-    return replace(compute, threads=int(state["threads"]), chunk=int(state["chunk"]))
+        return replace(compute)
+    kept = {name: state[name] for name in ("threads", "chunk", "graph", "compile") if name in state}
+    return replace(compute, **kept)

@@ -61,8 +61,8 @@ def _request(composed: DictConfig, out: Path) -> RunConfig:
     steps = composed.steps or _STEPS["cuda" if device.startswith("cuda") else "cpu"]
     return RunConfig(
         variants=[], eval_architectures=[], protocols=[], scores=False, seeds=[0], controls=[], preset="quick",
-        fraction=1.0, networks=1, validation=0.0, precision="fp32", device=composed.device, threads=1, workers=None,
-        retry=None,
+        fraction=1.0, networks=1, validation=0.0, precision="fp32", compile=None, device=composed.device, threads=1,
+        workers=None, retry=None,
         dry_run=False, checkpoint_seconds=5.0, data_root=composed.data_root, out=str(out), methods=["dm"],
         datasets=["digits"], ipcs=[1], architectures=["auto"], seconds=None, curve=None, pool_seed=0, launcher="slurm",
         profile=composed.profile, wait=False, method={"dm": {"iterations": steps}},

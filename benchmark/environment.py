@@ -21,12 +21,15 @@ from slurm.snapshot import FACTS as SNAPSHOT
 
 
 def describe(compute: Compute) -> dict[str, Any]:
-    """Device, threads, chunk, precision, versions, host and commit, as JSON values."""
+    """Device, threads, pixels at once, compilation, precision, versions, host and commit, as JSON values."""
     return {
         "device": device_name(compute.device),
         "device_type": compute.device.type,
         "threads": compute.threads,
         "chunk": compute.chunk,
+        "graph": compute.graph,
+        "stepped_down": compute.stepped_down,
+        "compiled": compute.compiled,
         "precision": compute.precision,
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -24,7 +24,7 @@ from benchmark.environment import PeakMemory
 from benchmark.kinds import expert_recipe
 from benchmark.plan import Plan, Task
 from benchmark.probe_analyses import effort, points_of
-from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
+from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert, images_of_steps
 from benchmark.training import Recipe, Training, accuracy
 from benchmark.works import Work, copy_of
 from methods import registry
@@ -187,27 +187,39 @@ class Prober:
         sets = 1 + (len(points_of(task)) if "snapshots" in asked else 0)
         disk = sets * _set_bytes(asked["ipc"] * outline.num_classes, outline) + _RECORD
         measured, note = [], ""
-        classes = min(network.smallest_batch, outline.num_classes)  # at ipc 1 a class is one image
+        compute, each = self._as_condensing(task, outline, config), asked["ipc"] * task["label"]["factor"] ** 2
+        at_once = outline.num_classes if depends else compute.classes_at_once(each, outline.image_shape[1:])
+        # at ipc 1 a class is one image; whole groups where each size of them would be compiled
+        classes = min(at_once if compute.compiled else network.smallest_batch, outline.num_classes)
         while classes:
             try:
-                measured.append((classes, *self._condense_with(classes, task, outline, kept)))
+                measured.append((classes, *self._condense_with(classes, task, outline, kept, compute)))
             except (torch.OutOfMemoryError, MemoryError):
                 note = f"out of memory with {classes} of {outline.num_classes} classes"
                 break
-            classes = _next_size(classes, measured[-1][2], outline.num_classes)
+            if not compute.compiled:
+                classes = _next_size(classes, measured[-1][2], outline.num_classes)
+            else:
+                classes = 2 * classes if len(measured) == 1 and 2 * classes <= outline.num_classes else 0
         if not measured:
             return Probe(asdict(config).get("iterations", 0), math.nan, math.nan, math.nan, disk, note)
         size, steps, _, fixed, _ = measured[-1]
         scale = outline.num_classes / size
-        each = asked["ipc"] * task["label"]["factor"] ** 2
         memory = _memory(
             [(row[0], row[4]) for row in measured],
             outline.num_classes,
-            outline.num_classes if depends else self.compute.classes_at_once(each, outline.image_shape[1:]),
+            at_once,
             _COPIES * 4 * math.prod(outline.image_shape) * (each + getattr(config, "batch_real", 0)),
         )
         step = _seconds([(row[0], row[2]) for row in measured], outline.num_classes)
         return Probe(steps, step, fixed * scale, self._peak(outline, memory, 0), disk, note)
+
+    def _as_condensing(self, task: Task, outline: Outline, config: Any) -> Compute:
+        """How the task will compute: compiled or not, by the rule."""
+        compute, asked = replace(self.compute), task["asked"]
+        images = images_of_steps(asdict(config).get("iterations", 0), outline.num_classes, asked["ipc"], config)
+        compute.expect(images, outline.image_shape)
+        return compute
 
     def _peak(self, outline: Outline, grown: float, on_device: int) -> float:
         """Peak bytes of a task: what the process has anyway, what a few steps added, and the images."""
@@ -217,10 +229,10 @@ class Prober:
     # --- building and timing ------------------------------------------------------------------------------------------
 
     def _condense_with(
-        self, classes: int, task: Task, outline: Outline, kept: Sequence[int]
+        self, classes: int, task: Task, outline: Outline, kept: Sequence[int], compute: Compute
     ) -> tuple[int, float, float, float]:
         """Steps, seconds of a step, seconds of making the method, and peak bytes, with only so many classes."""
-        asked, compute = task["asked"], self.compute
+        asked = task["asked"]
         split = _blank_split(outline, kept[:classes])
         memory = _Growth(compute)
         architecture, shape = asked["architecture"], outline.image_shape
@@ -249,14 +261,18 @@ class Prober:
         """Seconds of a training step, seconds of scoring one image, and peak bytes without the images trained on."""
         asked = task["asked"]
         batch = math.ceil(images / math.ceil(images / recipe.batch))  # the last batch of an epoch is smaller
-        key = (outline.image_shape, outline.num_classes, asked["architecture"], batch, recipe.augment, recipe.cutmix)
+        compute = replace(self.compute)
+        compute.expect(asked.get("networks", 1) * recipe.seen(images), outline.image_shape)
+        key = (outline.image_shape, outline.num_classes, asked["architecture"], batch, recipe.augment, recipe.cutmix,
+               compute.compile)  # fmt: skip
         if key not in self.trained:
             small = replace(recipe, batch=batch, drops=())
-            self.trained[key] = self._train_with(small, asked, outline)
+            self.trained[key] = self._train_with(small, asked, outline, compute)
         return self.trained[key]
 
-    def _train_with(self, recipe: Recipe, asked: Task, outline: Outline) -> tuple[float, float, float]:
-        compute = self.compute
+    def _train_with(
+        self, recipe: Recipe, asked: Task, outline: Outline, compute: Compute
+    ) -> tuple[float, float, float]:
         memory = _Growth(compute)
         network = networks.build(
             asked["architecture"], outline.image_shape, outline.num_classes, seeds.generator("probe")
@@ -269,7 +285,7 @@ class Prober:
             network, images, labels, recipe, compute, normaliser, lambda draw, at: seeds.generator(draw, at=at)
         )
         seconds = _seconds_of_a_step(training, compute)
-        scored = _blank_split(outline, (min(compute.chunk, sum(outline.test)),))
+        scored = _blank_split(outline, (min(compute.at_once(outline.image_shape), sum(outline.test)),))
         watch = Stopwatch(compute.device)
         with watch.running():
             accuracy(network, scored, compute, normaliser)
@@ -281,7 +297,7 @@ class _FewClasses(RealImages):
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(self.labels), (n,), generator=generator)
-        return self._take(chosen), self.labels[chosen.to(self.labels.device)]
+        return self.take(chosen), self.labels[chosen.to(self.labels.device)]
 
 
 class _Growth:
@@ -301,7 +317,8 @@ def _seconds_of_a_step(work: Work, compute: Compute) -> float:
     first = Stopwatch(compute.device)
     with first.running():
         work.step()
-    if first.seconds >= LONG[compute.device.type] or work.total_steps < 2:
+    warm = first.seconds >= LONG[compute.device.type] and not compute.compiled  # compiling is no part of a step
+    if warm or work.total_steps < 2:
         return first.seconds
     watch, steps = Stopwatch(compute.device), 0
     for steps in range(1, min(MOST_STEPS, work.total_steps - 1) + 1):

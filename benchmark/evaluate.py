@@ -24,7 +24,7 @@ from results.store import Store
 def evaluate(composed: DictConfig) -> int:
     """Carry out one composed configuration; returns the exit status."""
     config = parse_as(EvaluateConfig, composed)
-    compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers)
+    compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers, config.compile)
     console = Console(soft_wrap=True)
     with Reading(console) as reading:
         scored = given.build(config, reading)

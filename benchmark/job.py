@@ -49,6 +49,7 @@ class Attempt:
         self, use: str, roles: Mapping[str, Any], images: torch.Tensor, labels: torch.Tensor, recipe: Recipe
     ) -> Training:
         """A fresh network about to learn; its weights and every draw come from `use` and `roles` alone."""
+        self.compute.expect(recipe.seen(len(labels)), images.shape)
         return Training(
             self.network(seeds.generator(f"{use}-network", **roles)),
             images,

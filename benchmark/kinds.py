@@ -12,11 +12,12 @@ from benchmark import protocols, seeds
 from benchmark.analysing import analyse
 from benchmark.checkpoint import save_tensors
 from benchmark.clock import Stopwatch
+from benchmark.compiled import COMPILER
 from benchmark.crank import Diverged, Turned, as_begun
 from benchmark.datasets import Split
 from benchmark.environment import PeakMemory
 from benchmark.job import Attempt
-from benchmark.problem import ConcreteProblem, RealImages
+from benchmark.problem import ConcreteProblem, RealImages, images_of_steps
 from benchmark.protocols import WHOLE
 from benchmark.released.make import remake
 from benchmark.runtime import Outcome
@@ -43,6 +44,7 @@ class Job(Attempt):
         where = f"{socket.gethostname()}, SLURM job {job}" if job else socket.gethostname()
         self.log(f"begun on {self.compute.device}, {self.compute.threads} threads, {where}")
         self.compute.activate()
+        COMPILER.begin_task(self.log)
         self.memory = PeakMemory(self.compute.device)
         try:
             return kinds[self.task["kind"]]()
@@ -98,6 +100,7 @@ class Job(Attempt):
         watch = Stopwatch(self.compute.device)
         with watch.running():  # a selection method does all its work here
             work = method(problem, config)
+        self.compute.expect(images_of_steps(work.total_steps, data.num_classes, asked["ipc"], config), data.image_shape)
         marks = self.snapshots(work)
         turned = self.turn(work, watch.seconds, marks)
         facts = {"snapshots": marks.taken} if marks.at else {}
@@ -125,6 +128,7 @@ class Job(Attempt):
             stored = load_set(self.artefact(kind, asked["set"], "synthetic.safetensors"), self.compute.device)
             images, labels = stored.decode()
             recipe = protocol.recipe(len(stored.labels), len(labels))
+        self.compute.expect(asked["networks"] * recipe.seen(len(labels)), images.shape)
 
         def new_training(index: int) -> Training:
             return self.learner(images, labels, recipe, index)

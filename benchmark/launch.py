@@ -45,6 +45,7 @@ def settings(config: RunConfig, asked: profile.Profile) -> dict[str, Any]:
         "device": "cpu" if config.device == "auto" and not asked.gpus else config.device,
         "gpus": asked.gpus,
         "precision": config.precision,
+        "compile": config.compile,
         "threads": config.threads or max(1, asked.cpus // asked.at_once),
         "at_once": asked.at_once,
         "checkpoint_seconds": config.checkpoint_seconds,

@@ -14,6 +14,12 @@ from benchmark.datasets import Constants, Split
 from methods.base import Expert, Network, Transform
 
 
+def images_of_steps(steps: int, classes: int, ipc: int, config: object) -> int:
+    """How many images condensing forwards in all, near enough: synthetic ones as decoded, and real ones."""
+    synthetic = ipc * int(getattr(config, "factor", 1)) ** 2
+    return steps * classes * (synthetic + int(getattr(config, "batch_real", 0)))
+
+
 class Normaliser:
     """Pixels to the units networks see and back: (x − mean) / std of each channel, for (..., ch, H, W)."""
 
@@ -42,20 +48,37 @@ class RealImages:
         self.counts: Sequence[int] = [len(members) for members in self.members]
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        return self.take(self.draw(n, generator))
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Which images `sample` answers: indices (C, m)."""
         each = min(n, *self.counts)
-        chosen = [m[torch.randperm(len(m), generator=generator)[:each]] for m in self.members]
-        images: Tensor = self._take(torch.cat(chosen)).unflatten(0, (len(self.members), each))
-        return images
+        return torch.stack([m[torch.randperm(len(m), generator=generator)[:each]] for m in self.members])
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randperm(len(self.labels), generator=generator)[:n]
-        return self._take(chosen), self.labels[chosen.to(self.labels.device)]
+        return self.take(chosen), self.labels[chosen.to(self.labels.device)]
 
     def of_class(self, label: int) -> Tensor:
-        return self._take(self.members[label])
+        return self.take(self.members[label])
 
-    def _take(self, index: Tensor) -> Tensor:
+    def take(self, index: Tensor) -> Tensor:
+        """The images at indices (…), in pixels: (…, ch, H, W)."""
         return pixels(self.images[index.to(self.images.device)])
+
+
+class RealBatch:
+    """methods.base.ByClass: drawn real images, normalised and augmented when classes of them are asked for."""
+
+    def __init__(self, real: RealImages, index: Tensor, normalise: Normaliser, augment: Transform) -> None:
+        self.real, self.index, self.normalise, self.augment = real, index, normalise, augment
+        self.shape = torch.Size((*index.shape, *real.images.shape[1:]))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, classes: slice) -> Tensor:
+        return self.augment.of(classes)(self.normalise(self.real.take(self.index[classes])))
 
 
 class TrainedExpert:
@@ -110,6 +133,9 @@ class ConcreteProblem:
         )
         network = networks.build(self.architecture, self.image_shape, self.num_classes, draw)
         return network.requires_grad_(False).to(self.device)
+
+    def real_batch(self, n: int, generator: torch.Generator, augment: Transform) -> RealBatch:
+        return RealBatch(self.real, self.real.draw(n, generator), self.normalise, augment)
 
     def augment(self, strategy: str, generator: torch.Generator) -> Transform:
         return augment.draw_per_group(self._strategy(strategy), self.num_classes, self.image_shape, generator)

@@ -24,7 +24,8 @@ def values(tasks: tuple[Mapping[str, Any], ...], settings: Mapping[str, Any]) ->
 
 def work(given: Mapping[str, Any], told: Any) -> dict[str, Any]:
     """Do the tasks; what it returns is described in slurm.job.work. `told.signal` is one that came before."""
-    compute, workers = choose_compute(given["device"], given["precision"], given["threads"], given["at_once"])
+    how = (given["device"], given["precision"], given["threads"], given["at_once"])
+    compute, workers = choose_compute(*how, given["compile"])
     if given["gpus"] and compute.device.type != "cuda" and given["device"] == "auto":
         raise BenchmarkError(
             "the profile asks for a GPU, but torch sees none here",

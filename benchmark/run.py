@@ -37,7 +37,7 @@ def carry_through(config: RunConfig, end: Finish, complete: Complete = lambda pl
     console = Console(soft_wrap=True)
     if config.launcher == "slurm":
         return run_queued(config, console, end, complete)
-    compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers)
+    compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers, config.compile)
     with Reading(console) as reading:
         if config.seconds is None:
             planned = plan.build(config, reading)

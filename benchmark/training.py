@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark import augment
@@ -34,6 +33,10 @@ class Recipe:
     reset_at_drop: bool  # whether a drop makes a new optimiser, forgetting its momentum
     augment: str  # strategy, parameters drawn for each sample
     cutmix: float  # probability for each batch
+
+    def seen(self, images: int) -> int:
+        """How many images a training on so many is shown in all, an image counted as often as it is shown."""
+        return self.steps * min(self.batch, images)
 
 
 def epochs_to_steps(images: int, batch: int, epochs: int) -> int:
@@ -76,11 +79,7 @@ class Training:
         with torch.no_grad():
             images = augment.augment_batch(images, self.strategy, self.draw("augment", self.done))
             images, first, second, weight = self._mixed(images, labels)
-        with self.compute.autocast():
-            logits = self.network(images).float()
-        loss = F.cross_entropy(logits, first)
-        if weight < 1:
-            loss = weight * loss + (1 - weight) * F.cross_entropy(logits, second)
+        loss, _ = self.compute.training_loss(self.network, images, first, second, weight)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -105,11 +104,13 @@ class Training:
             start, end = (edge - (edge == count - 1) for edge in (start, end))
         return self._order[1][start:end]
 
-    def _mixed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:
-        if self.recipe.cutmix > 0:
-            generator = self.draw("cutmix", self.done)
-            if float(torch.rand((), generator=generator)) < self.recipe.cutmix:
-                return augment.cutmix(images, labels, generator)
+    def _mixed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor | None, float]:
+        """The images, their labels, and where mixing is on the others' labels and the weight of the first ones."""
+        if self.recipe.cutmix == 0:
+            return images, labels, None, 1.0
+        generator = self.draw("cutmix", self.done)
+        if float(torch.rand((), generator=generator)) < self.recipe.cutmix:
+            return augment.cutmix(images, labels, generator)
         return images, labels, labels, 1.0
 
     def state_dict(self) -> Tree:
@@ -134,7 +135,8 @@ def accuracy(network: Network, split: Split, compute: Compute, normalise: Normal
     network.eval()
     right = 0
     with torch.no_grad():
-        for images, labels in zip(split.images.split(compute.chunk), split.labels.split(compute.chunk), strict=True):
+        at_once = compute.at_once(split.images.shape)
+        for images, labels in zip(split.images.split(at_once), split.labels.split(at_once), strict=True):
             logits = compute.logits(network, normalise(pixels(images.to(compute.device))))
             right += int((logits.argmax(1) == labels.to(compute.device)).sum())
     network.train(training)

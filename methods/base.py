@@ -19,11 +19,39 @@ if TYPE_CHECKING:  # only said here, never called: settings can be looked up wit
     from torch import Tensor
 
 Tree = dict[str, Any]  # tensors, JSON values, and dicts of them: what a checkpoint can hold
-Transform: TypeAlias = "Callable[[Tensor], Tensor]"
 ClassLosses: TypeAlias = "Callable[..., Tensor]"  # images (C, n, ch, H, W) and constants (C, …) to (C,)
 
 
 # --- what a method is given -------------------------------------------------------------------------------------------
+
+
+class Transform(Protocol):
+    """A drawn augmentation of *normalised* images (C, n, ch, H, W) of any n, with parameters of each class's own."""
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """The images as they are seen through it."""
+        ...
+
+    def of(self, classes: slice, /) -> Transform:
+        """The same for some neighbouring classes alone."""
+        ...
+
+
+class ByClass(Protocol):
+    """Images (C, n, ch, H, W): a tensor, or real images that are made when classes of them are asked for."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """(C, n, ch, H, W)."""
+        ...
+
+    def __len__(self) -> int:
+        """C."""
+        ...
+
+    def __getitem__(self, classes: slice, /) -> Tensor:
+        """Those of some neighbouring classes."""
+        ...
 
 
 class Network(Protocol):
@@ -142,7 +170,14 @@ class Problem(Protocol):
         """A fresh CPU generator for one use: nothing random need be kept in a checkpoint."""
         ...
 
-    def mean_embedding(self, network: Network, images: Tensor) -> Tensor:
+    def real_batch(self, n: int, generator: torch.Generator, augment: Transform) -> ByClass:
+        """augment(normalise(real.sample(n, generator))), made when classes of it are looked at: that saves memory.
+
+        Every look makes them anew: for one pass of `mean_embedding` or `class_gradients`.
+        """
+        ...
+
+    def mean_embedding(self, network: Network, images: ByClass) -> Tensor:
         """Mean embedding of each class: normalised (C, n, ch, H, W) to (C, D). No graph is kept for constant images."""
         ...
 
@@ -158,7 +193,7 @@ class Problem(Protocol):
         """`mean_embedding` and the mean cross-entropy against each class's label, (C,), from one forward pass."""
         ...
 
-    def class_gradients(self, network: Network, images: Tensor, labels: Tensor) -> list[Tensor]:
+    def class_gradients(self, network: Network, images: ByClass, labels: Tensor) -> list[Tensor]:
         """Gradient of each class's mean cross-entropy: (C, n, ch, H, W) and labels (C,) to (C, *shape) a parameter.
 
         Normalised images; where they require a gradient, so can be differentiated what is answered. The network must
@@ -177,7 +212,8 @@ class Problem(Protocol):
     def by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
         """losses(images, *constants) to (C,), a few classes at a time where memory demands it; differentiable once.
 
-        images (C, n, ch, H, W) and constants (C, …): the c-th loss must depend on the c-th of each alone.
+        images (C, n, ch, H, W) and constants (C, …): the c-th loss must depend on the c-th of each alone. `losses` may
+        be compiled: numbers that differ from step to step come in `constants`; those it finds elsewhere are built in.
         """
         ...
 

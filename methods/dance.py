@@ -144,8 +144,8 @@ class DANCE(LearnedImages):
         """Every class's step on the gap of mean embeddings; returns their sum."""
         problem, config = self.problem, self.config
         augment = problem.augment(config.augment, problem.generator("augment", self.done))
-        real = problem.real.sample(config.batch_real, problem.generator("real", self.done))
-        target = problem.mean_embedding(network, augment(problem.normalise(real)))
+        real = problem.real_batch(config.batch_real, problem.generator("real", self.done), augment)
+        target = problem.mean_embedding(network, real)
 
         def gap(images: Tensor, target: Tensor) -> Tensor:
             return embedding_gap(target, problem.mean_embedding(network, images))

@@ -155,9 +155,9 @@ class GradientMatching(NormalisedImages):
             some = problem.real.sample(NORM_IMAGES, problem.generator("norms", self.done))
             problem.settle_norms(network, problem.normalise(some).flatten(0, 1))
         augment = problem.augment(self.augment, problem.generator("augment", self.done))
-        real = problem.real.sample(config.batch_real, problem.generator("real", self.done))
+        real = problem.real_batch(config.batch_real, problem.generator("real", self.done), augment)
         classes = torch.arange(problem.num_classes, device=problem.device)
-        target = problem.class_gradients(network, augment(problem.normalise(real)), classes)
+        target = problem.class_gradients(network, real, classes)
 
         def gap(images: Tensor, labels: Tensor, *target: Tensor) -> Tensor:
             return DISTANCES[config.distance](target, problem.class_gradients(network, images, labels))

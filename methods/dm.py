@@ -65,8 +65,8 @@ class DistributionMatching(NormalisedImages):
         problem, config = self.problem, self.config
         network = problem.new_network(self.done)
         augment = problem.augment(config.augment, problem.generator("augment", self.done))
-        real = problem.real.sample(config.batch_real, problem.generator("real", self.done))
-        target = problem.mean_embedding(network, augment(problem.normalise(real)))
+        real = problem.real_batch(config.batch_real, problem.generator("real", self.done), augment)
+        target = problem.mean_embedding(network, real)
 
         def gap(images: Tensor, target: Tensor) -> Tensor:
             return embedding_gap(target, problem.mean_embedding(network, images))

@@ -119,19 +119,19 @@ class ImprovedDistributionMatching(NormalisedImages):
     def _match(self, trainee: Trainee) -> float:
         """Every class's step; returns the sum of their losses."""
         problem, config, network = self.problem, self.config, trainee.network
-        weight = config.ce_weight * trainee.accuracy
         network.train(False)
         augment = problem.augment(config.augment, problem.generator("augment", self.done))
-        real = problem.real.sample(config.batch_real, problem.generator("real", self.done))
-        target = problem.mean_embedding(network, augment(problem.normalise(real)))
+        real = problem.real_batch(config.batch_real, problem.generator("real", self.done), augment)
+        target = problem.mean_embedding(network, real)
         classes = torch.arange(problem.num_classes, device=problem.device)
+        weights = torch.full_like(target[:, 0], config.ce_weight * trainee.accuracy)  # of each class the same
 
-        def loss(images: Tensor, target: Tensor, labels: Tensor) -> Tensor:
+        def loss(images: Tensor, target: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
             embedding, entropy = problem.embedding_and_losses(network, images, labels)
             return embedding_gap(target, embedding) + weight * entropy
 
         def losses(images: Tensor) -> Tensor:
-            return problem.by_class(network, loss, augment(self.decoded(images)), target, classes)
+            return problem.by_class(network, loss, augment(self.decoded(images)), target, classes, weights)
 
         return float(class_pass(self.images, self.momentum, losses, config.lr_img, config.momentum).sum())
 

@@ -11,7 +11,7 @@ from benchmark import seeds
 from benchmark.compute import Compute
 from benchmark.datasets import Split
 
-CPU = Compute(torch.device("cpu"), "fp32", threads=1, chunk=16)
+CPU = Compute(torch.device("cpu"), "fp32", threads=1)
 
 
 def make_images(classes: int, each: int, shape: tuple[int, int, int], seed: int = 0) -> Split:

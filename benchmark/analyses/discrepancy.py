@@ -41,7 +41,8 @@ def moments(
     sums: Tensor | None = None
     squares = torch.zeros(classes, dtype=torch.float64, device=compute.device)
     counts = torch.zeros(classes, dtype=torch.float64, device=compute.device)
-    for some, of in zip(images.split(compute.chunk), labels.split(compute.chunk), strict=True):
+    at_once = compute.at_once(images.shape)
+    for some, of in zip(images.split(at_once), labels.split(at_once), strict=True):
         of = of.to(compute.device)
         features = compute.embed(network, normalise(pixels(some.to(compute.device)))).double()
         sums = features.new_zeros(classes, features.shape[1]) if sums is None else sums

@@ -36,7 +36,8 @@ def features(network: Network, images: Tensor, compute: Compute, normalise: Norm
     training = network.training
     network.eval()
     found = [
-        compute.embed(network, normalise(pixels(some.to(compute.device)))).cpu() for some in images.split(compute.chunk)
+        compute.embed(network, normalise(pixels(some.to(compute.device)))).cpu()
+        for some in images.split(compute.at_once(images.shape))
     ]
     network.train(training)
     return torch.cat(found).double().numpy()

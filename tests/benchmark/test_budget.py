@@ -16,7 +16,7 @@ from benchmark.estimate import Probe, Prober
 from benchmark.plan import Plan
 from results.errors import ResultsError
 
-CPU = Compute(torch.device("cpu"), "fp32", threads=1, chunk=64)
+CPU = Compute(torch.device("cpu"), "fp32", threads=1)
 COSTS = {"dm": 0.1, "idm": 0.5, "dance": 0.2}  # seconds of a step
 
 

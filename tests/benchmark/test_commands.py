@@ -220,7 +220,7 @@ def test_preparing_and_condensing_never_look_at_the_test_split(
     assert not isinstance(guarded.test, Split)
     monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None: guarded)
     job.load_once.cache_clear()
-    runtime = Runtime(tmp_path, Compute(torch.device("cpu"), "fp32", threads=1, chunk=64))
+    runtime = Runtime(tmp_path, Compute(torch.device("cpu"), "fp32", threads=1))
     try:
         statuses = {task["slug"]: execute(task, runtime) for task in planned.tasks if task["kind"] != "evaluate"}
         assert {outcome.status for outcome in statuses.values()} == {"done"}, statuses

@@ -45,7 +45,7 @@ def test_losses_and_gradients_do_not_depend_on_the_groups(at_once, sizes, monkey
         seen.append(len(part))
         return squares(part, goal)
 
-    monkeypatch.setitem(compute.GRAPH_PIXELS, "cpu", at_once * 3 * PIXELS)
+    monkeypatch.setattr(CPU, "graph", at_once * 3 * PIXELS)
     again = images.clone().requires_grad_()
     losses = CPU.by_class(Plain(), counted, again * 1.0, targets)
     (gradient,) = torch.autograd.grad((losses * upstream).sum(), again)
@@ -57,7 +57,7 @@ def test_losses_and_gradients_do_not_depend_on_the_groups(at_once, sizes, monkey
 
 
 def test_a_network_that_depends_on_the_batch_sees_all_classes(monkeypatch) -> None:
-    monkeypatch.setitem(compute.GRAPH_PIXELS, "cpu", 1)
+    monkeypatch.setattr(CPU, "graph", 1)
     seen: list[int] = []
     images = torch.randn(5, 3, 2, 8, 8, requires_grad=True)
     CPU.by_class(Batched(), lambda part: (seen.append(len(part)), squares(part, torch.zeros(5)))[1], images)
@@ -65,7 +65,7 @@ def test_a_network_that_depends_on_the_batch_sees_all_classes(monkeypatch) -> No
 
 
 def test_second_derivatives_are_refused_not_wrong(monkeypatch) -> None:
-    monkeypatch.setitem(compute.GRAPH_PIXELS, "cpu", 3 * PIXELS)
+    monkeypatch.setattr(CPU, "graph", 3 * PIXELS)
     images = torch.randn(2, 3, 2, 8, 8, requires_grad=True)
     (gradient,) = torch.autograd.grad(
         CPU.by_class(Plain(), squares, images, torch.zeros(2)).sum(), images, create_graph=True
@@ -89,15 +89,15 @@ def test_a_method_learns_the_same_images_a_few_classes_at_a_time(
     whole = make(make_problem(classes=5))
     losses = [whole.step() for _ in range(2)]
     forwarded: list[int] = []
-    monkeypatch.setitem(compute.GRAPH_PIXELS, "cpu", 2 * 8 * PIXELS)  # two classes of eight decoded images
+    monkeypatch.setattr(CPU, "graph", 2 * 8 * PIXELS)  # two classes of eight decoded images
     few = make(make_problem(classes=5))
-    real = compute.Compute._in_chunks
+    real = compute.Compute._forward
 
-    def spied(self, function, images, *, whole):
+    def spied(self, function, network, images, *, whole):
         forwarded.append(len(images)) if images.requires_grad else None
-        return real(self, function, images, whole=whole)
+        return real(self, function, network, images, whole=whole)
 
-    monkeypatch.setattr(compute.Compute, "_in_chunks", spied)
+    monkeypatch.setattr(compute.Compute, "_forward", spied)
     for expected in losses:
         assert few.step() == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(few.synthetic().images, whole.synthetic().images, rtol=1e-5, atol=1e-6)

@@ -55,7 +55,7 @@ def build(*words: str) -> plan.Plan:
 
 
 def runtime(out: Path, **more: Any) -> Runtime:
-    return Runtime(out, Compute(torch.device("cpu"), "fp32", threads=1, chunk=64), **more)
+    return Runtime(out, Compute(torch.device("cpu"), "fp32", threads=1), **more)
 
 
 def do(planned: plan.Plan, out: Path) -> None:

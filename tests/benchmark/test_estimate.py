@@ -22,7 +22,7 @@ from parts import make_images
 from results.records import KINDS
 from results.store import Store
 
-CPU = Compute(torch.device("cpu"), "fp32", threads=1, chunk=64)
+CPU = Compute(torch.device("cpu"), "fp32", threads=1)
 TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "networks=2", "method.dance.iterations=3", "method.dm.iterations=4",
         "method.dance.experts=2", "method.dance.pretrain_epochs=1", "workers=1", "threads=1")  # fmt: skip
 

@@ -245,7 +245,7 @@ def test_tf32_is_on_only_where_asked_for_whatever_was_before(first: str) -> None
     before = [flag.allow_tf32 for flag in flags]
     try:
         for precision in (first, "bf16", "tf32", "fp32", "tf32", "bf16"):
-            Compute(torch.device("cpu"), precision, threads=2, chunk=16).activate()
+            Compute(torch.device("cpu"), precision, threads=2).activate()
             assert [flag.allow_tf32 for flag in flags] == [precision == "tf32"] * 2
             assert torch.get_num_threads() == 2
     finally:
@@ -257,7 +257,7 @@ def test_tf32_is_on_only_where_asked_for_whatever_was_before(first: str) -> None
 def test_bf16_computes_coarsely_and_answers_in_float32() -> None:
     network = networks.build("convnet2-w8", (3, 8, 8), 4, seeds.generator("network"))
     images = torch.randn(5, 3, 8, 8, generator=seeds.generator("images"))
-    exact, coarse = (Compute(torch.device("cpu"), p, 1, 16).embed(network, images) for p in ("fp32", "bf16"))
+    exact, coarse = (Compute(torch.device("cpu"), p, 1).embed(network, images) for p in ("fp32", "bf16"))
     assert exact.dtype == coarse.dtype == torch.float32
     assert torch.equal(exact, network.embed(images))
     assert not torch.equal(exact, coarse) and torch.allclose(exact, coarse, rtol=0.1, atol=0.1)
@@ -265,7 +265,7 @@ def test_bf16_computes_coarsely_and_answers_in_float32() -> None:
 
 def test_chunks_change_no_answer_and_batch_norm_is_never_cut() -> None:
     images = torch.randn(10, 3, 8, 8, generator=seeds.generator("images"))
-    small = Compute(torch.device("cpu"), "fp32", 1, 3)
+    small = Compute(torch.device("cpu"), "fp32", 1, chunk=3 * 8 * 8)
     for name in ("convnet2-w8", "convnet2-w8-bn"):
         network = networks.build(name, (3, 8, 8), 4, seeds.generator("network")).requires_grad_(False)
         torch.testing.assert_close(small.embed(network, images), network.embed(images), rtol=1e-4, atol=1e-5)

@@ -259,7 +259,7 @@ def test_condensing_with_an_augmentation_for_training_is_refused_before_anything
 
 
 def runtime(out: Path) -> Runtime:
-    return Runtime(out, Compute(torch.device("cpu"), "fp32", threads=1, chunk=64))
+    return Runtime(out, Compute(torch.device("cpu"), "fp32", threads=1))
 
 
 def done(task: plan.Task, out: Path) -> dict[str, Any]:

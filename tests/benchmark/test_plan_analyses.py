@@ -181,7 +181,7 @@ def test_scores_add_evaluations_and_no_curves() -> None:
 
 def test_estimates_and_jobs_know_analyses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = run("methods=[dance,dm]", "curve=4", "validation=0.1", "method.dance.iterations=3", "seeds=[0,1]")
-    compute = Compute(CPU.device, "fp32", 1, 64)
+    compute = Compute(CPU.device, "fp32", 1)
     lines = [line for line in estimate(planned, Store(tmp_path), compute, lambda *call: None) if line.kind == "analyse"]
     steps = {line.what.split(",")[0].split(" (")[0]: line.probe.steps for line in lines}
     assert steps == {"curve": 2 * 60 * 21, "curve of dance": 2 * 4 * 200, "curve of dm": 2 * 5 * 200,
@@ -208,7 +208,7 @@ def test_an_analysis_of_several_sets_waits_for_all_of_them() -> None:
 
 def test_a_dry_run_of_analyses_has_a_line_for_each(tmp_path: Path) -> None:
     planned = looks("methods=[dance]", "method.dance.iterations=3", "validation=0.1")
-    lines = estimate(planned, Store(tmp_path), Compute(CPU.device, "fp32", 1, 64), lambda *call: None)
+    lines = estimate(planned, Store(tmp_path), Compute(CPU.device, "fp32", 1), lambda *call: None)
     found = {line.what.split(",")[0]: line.probe for line in lines if line.kind == "analyse"}
     assert {name: probe.steps for name, probe in found.items()} == {
         "discrepancy": 60 * 21, "interpolation": 33, "expert": 4, "embedding": 1,

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.compute import GRAPH_PIXELS
 from benchmark.problem import ConcreteProblem
 from methods import dc, registry
 from methods.dc import DCConfig, GradientMatching
 from methods.dsa import DSAConfig, SiameseGradientMatching
+from parts import CPU
 
 Make = Callable[..., ConcreteProblem]
 MEAN, STD = torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1), torch.tensor([0.2, 0.25, 0.3]).view(3, 1, 1)
@@ -156,7 +156,7 @@ def test_batch_norm_statistics_are_taken_from_real_images_and_then_frozen(make_p
 def test_classes_in_groups_give_the_same_step(make_problem: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     together, apart = (GradientMatching(make_problem(), DCConfig(iterations=1, batch_real=4)) for _ in range(2))
     expected = together.step()["matching"]
-    monkeypatch.setitem(GRAPH_PIXELS, "cpu", 1)
+    monkeypatch.setattr(CPU, "graph", 1)
     assert apart.step()["matching"] == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(apart.images, together.images, rtol=1e-4, atol=1e-5)
 

@@ -1,0 +1,68 @@
+"""One condensation step beside the same step in the manner of the public code (tests/plain_loops.py): ratios.
+
+    pytest tests/benchmarks/test_steps.py --benchmark-only
+
+CIFAR-10's shapes, ConvNet-3, the papers' batches, all cores; `-k "dsa and 10"` for some of them. Ratios of medians, and
+the bytes that steps add to a process, are printed last.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import pytest
+import torch
+from plain_loops import STEPS, plain_step, problem_at, work_of
+
+from benchmark.compute import Compute
+from benchmark.environment import PeakMemory
+
+ROUNDS = 7
+THREADS = len(os.sched_getaffinity(0))
+RATIOS: list[str] = []
+plain = lru_cache(plain_step)
+
+
+@pytest.fixture(autouse=True)
+def all_cores(in_full: bool) -> Iterator[None]:
+    if not in_full:
+        pytest.skip("a measurement of an hour: pytest tests/benchmarks/test_steps.py --benchmark-only")
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table() -> Iterator[None]:
+    yield
+    print("\n" + "\n".join(RATIOS))
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("ipc", [1, 10, 50])
+@pytest.mark.parametrize("method", list(STEPS))
+def test_step(method: str, ipc: int, precision: str, benchmark: Any) -> None:
+    theirs, their_bytes = plain(method, ipc, THREADS, ROUNDS)
+    compute = Compute(torch.device("cpu"), precision, THREADS, compile=True)
+    compute.activate()
+    work = work_of(method, problem_at(ipc, compute))
+
+    def step() -> None:
+        work.done = 0  # with DSA an outer step that training follows, where there is such a one
+        work.step()
+
+    step()  # compiles
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # of memory that is kept from step to step
+    peak = PeakMemory(compute.device)
+    before = peak.bytes() or 0
+    benchmark.pedantic(step, rounds=ROUNDS, warmup_rounds=1)
+    ours, added = benchmark.stats.stats.median, (peak.bytes() or 0) - before
+    benchmark.extra_info |= {"plain": theirs, "ratio": theirs / ours, "bytes": added, "plain_bytes": their_bytes}
+    RATIOS.append(
+        f"{method:6} ipc {ipc:2} {precision}: {theirs:.3f} s / {ours:.3f} s = {theirs / ours:.2f}; "
+        f"{their_bytes / 2**20:.0f} and {added / 2**20:.0f} MiB"
+    )

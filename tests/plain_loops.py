@@ -1,0 +1,212 @@
+"""One condensation step of each method in the manner of the public code: class by class, eager, fp32; to compare with.
+
+Images are held as normalised floats, a batch of one class is drawn, augmented and forwarded at a time, and autograd and
+torch.optim do the rest. Augmentation and networks are ours: they are the same work on both sides. `seconds_of` times a
+step in a process of its own, with nothing of ours in force.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmark import networks, seeds
+from benchmark.compute import Compute
+from benchmark.datasets import KNOWN, Split
+from benchmark.environment import PeakMemory
+from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
+from methods import registry
+from methods.dc import layerwise
+from methods.formation import decode_classes
+
+CLASSES, EACH, SHAPE, NETWORK = 10, 600, (3, 32, 32), "convnet3"
+
+
+@dataclass
+class Plain:
+    """What the public scripts hold: all training images, the synthetic ones, and an optimiser of theirs."""
+
+    problem: ConcreteProblem
+    config: Any
+    images: Tensor  # (C, ipc, ch, H, W)
+    lr: float
+    queue: list[Any] = field(default_factory=list)
+    iteration: int = 0
+
+    def __post_init__(self) -> None:
+        real = self.problem.real
+        self.all = self.problem.normalise(real.images.float() / 255)
+        self.images = self.images.clone().requires_grad_()
+        self.optimiser = torch.optim.SGD([self.images], lr=self.lr, momentum=self.config.momentum)
+        self.draw = torch.Generator().manual_seed(0)
+
+    def real(self, c: int) -> Tensor:
+        """A batch of real images of a class, (n, ch, H, W)."""
+        members = self.problem.real.members[c]
+        return self.all[members[torch.randperm(len(members), generator=self.draw)[: self.config.batch_real]]]
+
+    def augmented(self, c: int, transform: Any, images: Tensor) -> Tensor:
+        return transform.of(slice(c, c + 1))(images[None])[0]
+
+    def synthetic(self, c: int) -> Tensor:
+        """The small images that a class's stored ones hold."""
+        return decode_classes(self.images[c : c + 1], self.config.factor)[0]
+
+
+def dm(plain: Plain) -> None:
+    problem, network = plain.problem, plain.problem.new_network(plain.iteration)
+    loss = torch.zeros(())
+    for c in range(problem.num_classes):
+        transform = problem.augment(plain.config.augment, plain.draw)
+        target = network.embed(plain.augmented(c, transform, plain.real(c))).detach().mean(0)
+        found = network.embed(plain.augmented(c, transform, plain.synthetic(c))).mean(0)
+        loss = loss + (target - found).square().sum()
+    plain.optimiser.zero_grad()
+    loss.backward()
+    plain.optimiser.step()
+    plain.iteration += 1
+
+
+def dance(plain: Plain) -> None:
+    problem, config = plain.problem, plain.config
+    with torch.no_grad():
+        plain.images.clamp_(0, 1)
+    weight = float(torch.rand((), generator=plain.draw))
+    for view in ("alignment", "calibration"):
+        network = problem.experts[0].between(weight if view == "alignment" else 0.0)
+        transform = problem.augment(config.augment, plain.draw)
+        for c in range(problem.num_classes):
+            seen = plain.augmented(c, transform, problem.normalise(plain.synthetic(c)))
+            if view == "alignment":
+                target = network.embed(plain.augmented(c, transform, plain.real(c))).detach().mean(0)
+                loss = (target - network.embed(seen).mean(0)).square().sum()
+            else:
+                loss = F.cross_entropy(network(seen), torch.full((len(seen),), c))
+            plain.optimiser.zero_grad()
+            loss.backward()
+            plain.optimiser.step()
+    plain.iteration += 1
+
+
+def idm(plain: Plain) -> None:
+    problem, config = plain.problem, plain.config
+    if not plain.queue:
+        plain.queue = [problem.new_network(index) for index in range(4)]
+    network, transform = plain.queue[0], problem.augment(config.augment, plain.draw)
+    for c in range(problem.num_classes):
+        target = network.embed(plain.augmented(c, transform, plain.real(c))).detach().mean(0)
+        seen = plain.augmented(c, transform, plain.synthetic(c))
+        features = network.embed(seen)
+        loss = (target - features.mean(0)).square().sum()
+        loss = loss + config.ce_weight * F.cross_entropy(network.classify(features), torch.full((len(seen),), c))
+        plain.optimiser.zero_grad()
+        loss.backward()
+        plain.optimiser.step()
+    for trained in plain.queue[:2]:
+        trained.requires_grad_(True)
+        optimiser = torch.optim.SGD(trained.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+        for _ in range(config.train_steps):
+            chosen = torch.randperm(len(plain.all), generator=plain.draw)[: config.batch_train]
+            _train(trained, optimiser, plain.all[chosen], problem.real.labels[chosen])
+        trained.requires_grad_(False)
+    plain.iteration += 1
+
+
+def dsa(plain: Plain) -> None:
+    """An outer step with the training after it, where the method has one."""
+    problem, config = plain.problem, plain.config
+    network = problem.new_network(plain.iteration).requires_grad_(True)
+    weights = list(network.parameters())
+    loss = torch.zeros(())
+    for c in range(problem.num_classes):
+        transform = problem.augment(config.augment, plain.draw)
+        seen = plain.augmented(c, transform, plain.real(c))
+        entropy = F.cross_entropy(network(seen), torch.full((len(seen),), c))
+        target = [gradient.detach() for gradient in torch.autograd.grad(entropy, weights)]
+        seen = plain.augmented(c, transform, plain.synthetic(c))
+        entropy = F.cross_entropy(network(seen), torch.full((len(seen),), c))
+        found = torch.autograd.grad(entropy, weights, create_graph=True)
+        loss = loss + layerwise([g[None] for g in target], [g[None] for g in found]).sum()
+    plain.optimiser.zero_grad()
+    loss.backward()
+    plain.optimiser.step()
+    if config.outer_loop > 1:
+        optimiser = torch.optim.SGD(weights, lr=config.lr_net)
+        images, labels = plain.images.detach().flatten(0, 1), torch.arange(problem.num_classes)
+        labels = labels.repeat_interleave(len(images) // len(labels))
+        for _ in range(config.inner_loop):
+            for chosen in torch.randperm(len(images), generator=plain.draw).split(config.batch_train):
+                seen = problem.augment_batch(config.augment, images[chosen], plain.draw)
+                _train(network, optimiser, seen, labels[chosen])
+    plain.iteration += 1
+
+
+def _train(network: Any, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> None:
+    optimiser.zero_grad()
+    F.cross_entropy(network(images), labels).backward()
+    optimiser.step()
+
+
+def problem_at(ipc: int, compute: Compute) -> ConcreteProblem:
+    """Random images of CIFAR-10's shape, five experts, and ConvNet-3."""
+    draw = seeds.generator("images")
+    labels = torch.arange(CLASSES).repeat_interleave(EACH)
+    split = Split(torch.randint(0, 256, (len(labels), *SHAPE), generator=draw, dtype=torch.uint8), labels)
+    scratch = networks.build(NETWORK, SHAPE, CLASSES, draw).requires_grad_(False)
+    first, last = (dict(networks.build(NETWORK, SHAPE, CLASSES, draw).state_dict()) for _ in range(2))
+    return ConcreteProblem(
+        RealImages(split, CLASSES, compute.device), [TrainedExpert(scratch, first, last)] * 5, compute,
+        Normaliser(KNOWN["cifar10"].constants, compute.device),
+        ipc=ipc, image_shape=SHAPE, architecture=NETWORK, flip=True, seed=0, fingerprint="benchmark",
+    )  # fmt: skip
+
+
+def work_of(method: str, problem: ConcreteProblem) -> Any:
+    """A method about to take its first step, with its published settings."""
+    made = registry.get(method)
+    by_ipc = {name: value for name, (value, _, _) in made.Config.by_ipc(problem.ipc).items()}
+    return made(problem, made.Config(**by_ipc))
+
+
+def measured(step: Callable[[], Any], rounds: int) -> tuple[float, int]:
+    """The median seconds of some steps after a first one, and how many bytes they added to the process at most."""
+    peak = PeakMemory(torch.device("cpu"))
+    before = peak.bytes() or 0
+    step()
+    taken = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken), (peak.bytes() or 0) - before
+
+
+def plain_step(method: str, ipc: int, threads: int, rounds: int) -> tuple[float, int]:
+    """Median seconds and added bytes of the plain step, in a process of its own."""
+    words = [sys.executable, __file__, method, str(ipc), str(threads), str(rounds)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    seconds, added = json.loads(done.stdout)
+    return seconds, added
+
+
+STEPS: dict[str, Callable[[Plain], None]] = {"dm": dm, "dance": dance, "idm": idm, "dsa": dsa}
+
+
+if __name__ == "__main__":
+    name, ipc, threads, rounds = sys.argv[1], *map(int, sys.argv[2:])
+    torch.set_num_threads(threads)
+    problem = problem_at(ipc, Compute(torch.device("cpu"), "fp32", threads))
+    work = work_of(name, problem)
+    plain = Plain(problem, work.config, work.images, getattr(work, "lr", None) or work.config.lr_img)
+    print(json.dumps(measured(lambda: STEPS[name](plain), rounds)))
