@@ -80,7 +80,11 @@ class Line:
 
 
 def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) -> list[Line]:
-    """One line for each group of like tasks, kind by kind, datasets in the order of the plan. Writes nothing."""
+    """One line for each group of like tasks, kind by kind, datasets in the order of the plan. Writes nothing.
+
+    Steps are probed uncompiled unless compiling was asked for: compiling every shape of a large plan takes an hour.
+    """
+    compute = replace(compute, compile=bool(compute.compile))
     compute.activate()
     groups: dict[tuple[Any, ...], list[Task]] = {}
     for task in planned.tasks:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -127,11 +128,15 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_so_once_a_task() -> None
     assert len(lines) == 2, "told to the next task, too"
 
 
-def run(out: Path, *words: str, **environment: str) -> dict[str, Any]:
-    """A small run of DM on the digits; its condensing record, and what its log says."""
+def command(out: Path, *words: str) -> list[str]:
+    """A small run of DM on the digits."""
     words = ("methods=[dm]", "ipcs=[1]", "controls=[]", "networks=1", "method.dm.iterations=3", "workers=1", *words)
-    command = [sys.executable, "-m", "benchmark.run", *words, "architectures=[convnet2-w4]", f"out={out}"]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    return [sys.executable, "-m", "benchmark.run", *words, "architectures=[convnet2-w4]", f"out={out}"]
+
+
+def run(out: Path, *words: str, **environment: str) -> dict[str, Any]:
+    """It, done; its condensing record, and what its log says."""
+    done = subprocess.run(command(out, *words), capture_output=True, text=True, env=os.environ | environment)
     assert done.returncode == 0, done.stderr
     (folder,) = out.glob("condense/*")
     return json.loads((folder / "record.json").read_text()) | {"log": (folder / "log.txt").read_text()}
@@ -152,3 +157,19 @@ def test_without_a_compiler_one_line_is_said_and_the_results_are_those_of_uncomp
 def test_a_record_says_that_it_was_compiled_and_small_runs_are_not(tmp_path: Path) -> None:
     assert run(tmp_path / "on", "compile=true")["environment"]["compiled"] is True
     assert run(tmp_path / "auto")["environment"]["compiled"] is False
+
+
+@needs_compiler
+def test_a_compiled_task_goes_on_compiled_to_the_same_bytes(tmp_path: Path) -> None:
+    """Also where the command that goes on says otherwise: the last bits would differ."""
+    long = ("method.dm.iterations=150", "checkpoint_seconds=0.05")
+    whole = run(tmp_path / "whole", "compile=true", *long)
+    stopped = subprocess.Popen(command(tmp_path / "out", "compile=true", *long), stdout=subprocess.DEVNULL)
+    while not list(tmp_path.glob("out/condense/*/checkpoint.*")):
+        assert stopped.poll() is None
+        time.sleep(0.01)
+    stopped.terminate()
+    assert stopped.wait(60) == 130
+    again = run(tmp_path / "out", "compile=false", *long)
+    assert "going on from step" in again["log"] and again["environment"]["compiled"] is True
+    assert again["result"]["sha256"] == whole["result"]["sha256"]
