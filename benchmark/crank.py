@@ -184,7 +184,7 @@ def as_begun(folder: Path, compute: Compute, say: Callable[[str], None]) -> Comp
         say(f"the checkpoint is dropped, the task begins anew: {error.what}")
         path.unlink()
         return replace(compute)
-    if state["device"] != compute.device.type:
+    if state["device"] != compute.device.type or "graph" not in state:  # of a version that counted otherwise
         return replace(compute)
-    kept = {name: state[name] for name in ("threads", "chunk", "graph", "compile") if name in state}
+    kept = {name: state[name] for name in ("threads", "chunk", "graph", "compile")}
     return replace(compute, **kept)
