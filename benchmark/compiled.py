@@ -40,10 +40,14 @@ class Compiler:
             torch._dynamo.reset()
             self._shapes.clear()
 
+    def compiles(self, function: Callable[..., Any]) -> bool:
+        """Whether nothing is known that keeps this function, or what a person wrote of it, from being compiled."""
+        return not self.broken and function.__code__ not in self._refused
+
     def call(self, function: Callable[..., Answer], *args: Any, inner: Callable[..., Any] | None = None) -> Answer:
         """function(*args), compiled if that is possible. `inner` is what a person wrote of it, where it calls that."""
         code = (inner or function).__code__
-        if self.broken or code in self._refused:
+        if not self.compiles(inner or function):
             return function(*args)
         from torch._dynamo.exc import TorchDynamoException
 

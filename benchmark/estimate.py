@@ -187,7 +187,7 @@ class Prober:
         sets = 1 + (len(points_of(task)) if "snapshots" in asked else 0)
         disk = sets * _set_bytes(asked["ipc"] * outline.num_classes, outline) + _RECORD
         measured, note = [], ""
-        compute, each = self._as_condensing(task, outline, config), asked["ipc"] * task["label"]["factor"] ** 2
+        compute, each = as_condensing(self.compute, task, outline), asked["ipc"] * task["label"]["factor"] ** 2
         at_once = outline.num_classes if depends else compute.classes_at_once(each, outline.image_shape[1:])
         # at ipc 1 a class is one image; whole groups where each size of them would be compiled
         classes = min(at_once if compute.compiled else network.smallest_batch, outline.num_classes)
@@ -214,13 +214,6 @@ class Prober:
         step = _seconds([(row[0], row[2]) for row in measured], outline.num_classes)
         return Probe(steps, step, fixed * scale, self._peak(outline, memory, 0), disk, note)
 
-    def _as_condensing(self, task: Task, outline: Outline, config: Any) -> Compute:
-        """How the task will compute: compiled or not, by the rule."""
-        compute, asked = replace(self.compute), task["asked"]
-        images = images_of_steps(asdict(config).get("iterations", 0), outline.num_classes, asked["ipc"], config)
-        compute.expect(images, outline.image_shape)
-        return compute
-
     def _peak(self, outline: Outline, grown: float, on_device: int) -> float:
         """Peak bytes of a task: what the process has anyway, what a few steps added, and the images."""
         images = (sum(outline.train) + sum(outline.test)) * math.prod(outline.image_shape)
@@ -235,21 +228,7 @@ class Prober:
         asked = task["asked"]
         split = _blank_split(outline, kept[:classes])
         memory = _Growth(compute)
-        architecture, shape = asked["architecture"], outline.image_shape
-        scratch = networks.build(architecture, shape, classes, seeds.generator("scratch")).to(compute.device)
-        weights = copy_of(scratch.requires_grad_(False))
-        problem = ConcreteProblem(
-            _FewClasses(split, classes, compute.device),
-            [TrainedExpert(scratch, weights, weights) for _ in asked["experts"]],
-            compute,
-            _normaliser(asked, compute),
-            ipc=asked["ipc"],
-            image_shape=shape,
-            architecture=architecture,
-            flip=asked["dataset"]["flip"],
-            seed=asked["seed"],
-            fingerprint="probe",
-        )
+        problem = stand_in(task, outline, _FewClasses(split, classes, compute.device), compute)
         watch = Stopwatch(compute.device)
         with watch.running():
             method = registry.get(asked["method"])
@@ -290,6 +269,35 @@ class Prober:
         with watch.running():
             accuracy(network, scored, compute, normaliser)
         return seconds, watch.seconds / len(scored), memory.bytes()
+
+
+def as_condensing(compute: Compute, task: Task, outline: Outline) -> Compute:
+    """How a condense task will compute: compiled or not, by the rule."""
+    asked, compute = task["asked"], replace(compute)
+    config = registry.get(asked["method"]).Config(**asked["settings"])
+    images = images_of_steps(asdict(config).get("iterations", 0), outline.num_classes, asked["ipc"], config)
+    compute.expect(images, outline.image_shape)
+    return compute
+
+
+def stand_in(task: Task, outline: Outline, real: RealImages, compute: Compute) -> ConcreteProblem:
+    """A condense task's problem with other images than its dataset's, and experts that nobody trained."""
+    asked, classes = task["asked"], len(real.counts)
+    network = networks.build(asked["architecture"], outline.image_shape, classes, seeds.generator("scratch"))
+    scratch = network.to(compute.device).requires_grad_(False)
+    weights = copy_of(scratch)
+    return ConcreteProblem(
+        real,
+        [TrainedExpert(scratch, weights, weights) for _ in asked["experts"]],
+        compute,
+        _normaliser(asked, compute),
+        ipc=asked["ipc"],
+        image_shape=outline.image_shape,
+        architecture=asked["architecture"],
+        flip=asked["dataset"]["flip"],
+        seed=asked["seed"],
+        fingerprint="probe",
+    )
 
 
 class _FewClasses(RealImages):

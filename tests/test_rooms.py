@@ -18,7 +18,7 @@ BANNED = {
 LAYERS = (  # inside benchmark, low to high: a module may import its own layer and those below
     ("errors", "seeds", "clock"),
     ("datasets", "networks", "augment_ops", "augment_dc", "augment", "checkpoint"),
-    ("compute", "sets", "environment"),
+    ("compute", "sets", "environment", "floor"),
     ("released",),
     ("problem",),
     ("training",),
@@ -38,8 +38,8 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("crowd", "queued", "watch"),
     ("launch",),
     ("budget",),
-    ("forecast",),
-    ("progress", "cli", "data", "report", "status", "cancel", "drill", "run", "evaluate", "analyse"),
+    ("forecast", "measured", "profiling"),
+    ("progress", "cli", "data", "report", "status", "cancel", "drill", "run", "evaluate", "analyse", "profile"),
 )
 
 
