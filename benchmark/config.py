@@ -173,6 +173,7 @@ class ProfileConfig(Asked):
     ipcs: list[int]
     architectures: list[str]
     preset: str
+    fraction: float
     steps: int
     precision: str
     compile: bool | None
@@ -186,7 +187,7 @@ class ProfileConfig(Asked):
         shared = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name != "steps"}
         return RunConfig(
             **shared,
-            fraction=preset_values(self.preset)["fraction"], dry_run=True, seeds=[0], protocols=["quick"], controls=[],
+            dry_run=True, seeds=[0], protocols=["quick"], controls=[],
             variants=[], eval_architectures=[], networks=1, scores=False, validation=0.0, seconds=None, curve=None,
             pool_seed=0, launcher="local", profile=None, wait=False, retry=None, workers=None, checkpoint_seconds=30.0,
             out="",
@@ -326,17 +327,6 @@ def settings_of(name: str) -> str:
 _OF_PRESETS = {"evaluate": "protocols|seeds|networks", "profile": "fraction"}
 
 
-def preset_values(name: str) -> dict[str, Any]:
-    """What conf/preset/NAME.yaml sets. Raises BenchmarkError for a preset that does not exist."""
-    folder = files("benchmark.conf") / "preset"
-    known = [entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")]
-    if name not in known:
-        raise unknown("preset", name, known, where=f"preset={name}")
-    values = OmegaConf.to_container(OmegaConf.create((folder / f"{name}.yaml").read_text()))
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
-
-
 def _scratch() -> str:
     """A folder for what Hydra writes beside a sweep, gone when the process ends."""
     folder = tempfile.mkdtemp(prefix="condensation-sweep-")
@@ -347,6 +337,14 @@ def _scratch() -> str:
 def parse(config: DictConfig) -> RunConfig:
     """A run's composed configuration as checked plain values. Raises BenchmarkError for a value of the wrong type."""
     return parse_as(RunConfig, config)
+
+
+def parse_profile(config: DictConfig) -> ProfileConfig:
+    """`parse` for a profile, which takes only some of what a preset sets: the rest is left out, unless it was said."""
+    preset = OmegaConf.create((files("benchmark.conf") / "preset" / f"{config.preset}.yaml").read_text())
+    taken = {spec.name for spec in fields(ProfileConfig)}
+    unsaid = {name for name in preset if name not in taken and config[name] == preset[name]}
+    return parse_as(ProfileConfig, OmegaConf.masked_copy(config, [name for name in config if name not in unsaid]))
 
 
 def parse_as(schema: type[Schema], config: DictConfig) -> Schema:

@@ -26,7 +26,7 @@ from benchmark.compiled import COMPILER
 from benchmark.floor import size_of
 from benchmark.problem import ConcreteProblem, RealBatch, RealImages
 from methods import momentum
-from methods.base import Condenser, Transform
+from methods.base import ClassLosses, Condenser, Transform
 
 DRAWING, AUGMENTATION, BUILDING = "drawing real images", "augmentation", "building networks"
 REAL, TRAINING, SYNTHETIC = "real pass", "training networks", "synthetic pass"
@@ -97,16 +97,16 @@ class Parts:
         self,
         function: Callable[..., Any],
         part: str | Callable[..., str],
-        moves: Callable[..., float] = lambda *args: 0.0,
+        moves: Callable[..., float] = lambda *args, **named: 0.0,
     ) -> Callable[..., Any]:
         """The function as a part, or as the one that `part` answers for its arguments; moves(answer, *arguments)."""
 
         def measured(*args: Any, **named: Any) -> Any:
             if torch.compiler.is_compiling():  # becomes part of a graph, which is measured as a whole
                 return function(*args, **named)
-            with self.part(part if isinstance(part, str) else part(*args)):
+            with self.part(part if isinstance(part, str) else part(*args, **named)):
                 answer = function(*args, **named)
-                self.moved(moves(answer, *args))
+                self.moved(moves(answer, *args, **named))
                 return answer
 
         return measured
@@ -129,27 +129,21 @@ def measured_problem(problem: ConcreteProblem, parts: Parts) -> ConcreteProblem:
         index: Tensor = real.draw(n, generator)
         return RealBatch(real, index, normalise, augment)  # type: ignore[arg-type]  # a Normaliser, measured
 
-    def weights(network: Any, *args: Any) -> float:
-        return size_of(network.state_dict().values())
-
     return _with(
         problem,
         **verbs,
         augment=augment,
-        augment_batch=parts.around(
-            problem.augment_batch, AUGMENTATION, lambda seen, _, images, *rest: 2 * size_of([images])
-        ),
-        new_network=parts.around(problem.new_network, BUILDING, weights),
+        augment_batch=parts.around(problem.augment_batch, AUGMENTATION, _moved_in_training),
+        new_network=parts.around(problem.new_network, BUILDING, _written),
         real_batch=real_batch,
         real=real,
         experts=[
-            _with(expert, between=parts.around(expert.between, BUILDING, lambda network, *_: 3 * weights(network)))
-            for expert in problem.experts
+            _with(expert, between=parts.around(expert.between, BUILDING, _interpolated)) for expert in problem.experts
         ],
     )
 
 
-def _pass_of(network: Any, images: Any, *rest: Any) -> str:
+def _pass_of(network: Any, images: Any, *rest: Any, **named: Any) -> str:
     return SYNTHETIC if isinstance(images, Tensor) and passes.needs_graph(images) else REAL
 
 
@@ -162,10 +156,41 @@ _VERBS: dict[str, str | Callable[..., str]] = {
 }
 
 
+# Bytes that a call moves at least: its answer, then its arguments.
+
+
+def _written(network: Any, index: int) -> float:
+    return size_of(network.state_dict().values())
+
+
+def _interpolated(network: Any, weight: float) -> float:
+    return 3 * size_of(network.state_dict().values())
+
+
+def _moved_in_training(seen: Tensor, strategy: str, images: Tensor, generator: torch.Generator) -> float:
+    return 0.0 if seen is images else size_of([images, seen])
+
+
+def _transformed(seen: Tensor, images: Tensor) -> float:
+    return 0.0 if seen is images else size_of([images, seen])
+
+
+def _taken(images: Tensor, index: Tensor) -> float:
+    return size_of([images]) + images.numel()
+
+
+def _stepped(answer: None, images: Tensor, *args: Any, **named: Any) -> float:
+    return 5 * size_of([images])
+
+
+def _trained(answer: None, weights: list[Tensor], gradients: Any, momentum: Any = None, **named: float) -> float:
+    return (3 if momentum is None else 5) * size_of(weights)
+
+
 def _measured_images(real: RealImages, parts: Parts) -> RealImages:
     found = copy.copy(real)  # whose own methods see what is put into it
     verbs = {name: parts.around(getattr(found, name), DRAWING) for name in ("draw", "batch", "sample", "of_class")}
-    take = parts.around(found.take, DRAWING, lambda images, index: size_of([images]) + images.numel())
+    take = parts.around(found.take, DRAWING, _taken)
     vars(found).update(verbs, take=take)
     return found
 
@@ -178,10 +203,7 @@ class _MeasuredTransform:
     parts: Parts
 
     def __call__(self, images: Tensor) -> Tensor:
-        def moves(seen: Tensor, images: Tensor) -> float:
-            return 0.0 if seen is images else size_of([images, seen])
-
-        seen: Tensor = self.parts.around(self.plain, AUGMENTATION, moves)(images)
+        seen: Tensor = self.parts.around(self.plain, AUGMENTATION, _transformed)(images)
         return seen
 
     def of(self, classes: slice) -> _MeasuredTransform:
@@ -211,14 +233,14 @@ def watched(method: type[Condenser], parts: Parts) -> Iterator[set[str]]:
             compiled.add(function.__name__)
         return answer
 
-    def measured_pass(images: Tensor, buffer: Tensor, losses: Callable[[Tensor], Tensor], *rest: float) -> Any:
+    def measured_pass(images: Tensor, momentum: Tensor, class_losses: ClassLosses, lr: float, mu: float) -> Tensor:
         with parts.part(OPTIMISER):
-            return class_pass(images, buffer, parts.around(losses, SYNTHETIC), *rest)
+            return class_pass(images, momentum, parts.around(class_losses, SYNTHETIC), lr, mu)
 
     instead = {
         "class_pass": measured_pass,
-        "joint_step": parts.around(momentum.joint_step, OPTIMISER, lambda _, images, *rest: 5 * size_of([images])),
-        "train_weights": parts.around(momentum.train_weights, OPTIMISER, _moved_by_training),
+        "joint_step": parts.around(momentum.joint_step, OPTIMISER, _stepped),
+        "train_weights": parts.around(momentum.train_weights, OPTIMISER, _trained),
     }
     modules = {sys.modules[base.__module__] for base in method.__mro__} | {momentum}
     with ExitStack() as changes:
@@ -230,10 +252,6 @@ def watched(method: type[Condenser], parts: Parts) -> Iterator[set[str]]:
         changes.enter_context(_replaced(torch.autograd, "grad", parts.around(torch.autograd.grad, SYNTHETIC)))
         changes.enter_context(_replaced(COMPILER, "call", call))
         yield compiled
-
-
-def _moved_by_training(_: None, weights: list[Tensor], gradients: list[Tensor], buffers: Any = None) -> float:
-    return (3 if buffers is None else 5) * size_of(weights)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmark import cli, floor, plan, profiling
 from benchmark.compute import Compute, choose_compute
-from benchmark.config import ProfileConfig, parse_as
+from benchmark.config import ProfileConfig, parse_profile
 from benchmark.datasets import Outline
 from benchmark.environment import device_name
 from benchmark.errors import BenchmarkError
@@ -33,7 +33,7 @@ the sum of its parts'. What stays in a cache may take less than a floor of memor
 
 def profile(composed: DictConfig) -> int:
     """Carry out one composed configuration; returns the exit status."""
-    config, console = parse_as(ProfileConfig, composed), Console(soft_wrap=True)
+    config, console = parse_profile(composed), Console(soft_wrap=True)
     compute, _ = choose_compute(config.device, config.precision, config.threads, None, config.compile)
     tasks = to_profile(config, console)
     peaks = floor.measure(compute)
