@@ -25,17 +25,16 @@ class Compiler:
 
     def __init__(self) -> None:
         self.broken = ""  # why nothing can be compiled here, in words
+        self._refused: dict[CodeType, str] = {}  # of single functions, in words
         self._made: dict[Any, Any] = {}
-        self._refused: set[CodeType] = set()
         self._shapes: set[Any] = set()
-        self._said: list[str] = []
+        self._told: set[str] = set()
         self.say: Callable[[str], None] = lambda text: None
 
     def begin_task(self, say: Callable[[str], None]) -> None:
-        """`say` is told, in one line each, what is computed uncompiled from now on."""
+        """`say` is told, in one line each, what the task computes uncompiled although it was to be compiled."""
         self.say = say
-        for text in self._said:
-            say(text)
+        self._told.clear()
         if len(self._shapes) > KEPT_VARIANTS:
             torch._dynamo.reset()
             self._shapes.clear()
@@ -47,42 +46,58 @@ class Compiler:
     def call(self, function: Callable[..., Answer], *args: Any, inner: Callable[..., Any] | None = None) -> Answer:
         """function(*args), compiled if that is possible. `inner` is what a person wrote of it, where it calls that."""
         code = (inner or function).__code__
-        if not self.compiles(inner or function):
-            return function(*args)
-        from torch._dynamo.exc import TorchDynamoException
+        if self.compiles(inner or function):
+            try:
+                return self._compiled(function, code, args)
+            except _Uncompiled as error:
+                if error.everything:
+                    self.broken = str(error)
+                else:
+                    self._refused[code] = f"{code.co_qualname}: {error}"
+        text = f"computing uncompiled, which is slower: {self.broken or self._refused[code]}"
+        if text not in self._told:
+            self._told.add(text)
+            self.say(text)
+        return function(*args)
+
+    def _compiled(self, function: Callable[..., Answer], code: CodeType, args: Sequence[Any]) -> Answer:
+        from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # takes seconds to load
 
         self._shapes.add((code, *_shapes(args)))
         if function not in self._made:
-            self._made[function] = _compiled(function)
+            self._made[function] = _compile(function)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the compiler, about itself
                 answer: Answer = self._made[function](*args)
             return answer
+        except FailOnRecompileLimitHit as error:
+            raise _Uncompiled("a number in it that is no tensor differs from step to step") from error
         except (TorchDynamoException, RuntimeError) as error:
-            if not isinstance(error, TorchDynamoException) and not _no_compiler(error):
-                raise
-            self._give_up(code, error)
-            return function(*args)
+            if _no_compiler(error):
+                raise _Uncompiled("there is no working C++ compiler (g++ or clang++)", everything=True) from error
+            if not isinstance(error, TorchDynamoException):
+                raise  # what any computation can raise, memory running out above all
+            words = str(getattr(error, "inner_exception", None) or error).strip().splitlines()
+            raise _Uncompiled(words[0] if words else type(error).__name__) from error
 
-    def _give_up(self, code: CodeType, error: BaseException) -> None:
-        if _no_compiler(error):
-            self.broken = "there is no working C++ compiler (g++ or clang++)"
-            text = f"computing uncompiled, which is slower: {self.broken}"
-        else:
-            self._refused.add(code)
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            text = f"{code.co_qualname} runs uncompiled, which is slower: {reason}"
-        self._said.append(text)
-        self.say(text)
+
+class _Uncompiled(Exception):
+    """Why something, or everything, cannot be compiled."""
+
+    def __init__(self, why: str, *, everything: bool = False) -> None:
+        super().__init__(why)
+        self.everything = everything
 
 
 COMPILER = Compiler()
 
 
-def _compiled(function: Callable[..., Answer]) -> Callable[..., Answer]:
+def _compile(function: Callable[..., Answer]) -> Callable[..., Answer]:
     import torch._dynamo.config as config
+    import torch._inductor.config as inductor
 
+    inductor.compile_threads = torch.get_num_threads()  # as many as the task was given
     config.recompile_limit = MOST_VARIANTS + KEPT_VARIANTS
     config.accumulated_recompile_limit = 16 * config.recompile_limit
     config.fail_on_recompile_limit_hit = True

@@ -31,6 +31,8 @@ CHUNK_PIXELS = {"cpu": 2**14, "cuda": 2**20}
 GRAPH_PIXELS = {"cpu": 2**14, "cuda": 2**18}
 # Pixels that a task forwards in all, from which it is worth compiling: 100,000 images of 32×32.
 WORTH_COMPILING = 10**8
+# As torch's allocator says it, C++, and oneDNN, which has no room for the code it makes.
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc", "could not create a primitive")
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
 MOST_WORKERS = 8  # unless asked for: each holds its own copy of torch and of the dataset
 
@@ -233,8 +235,7 @@ class Compute:
         from step to step and is no image belongs into `constants`, a network's weights apart: numbers that `losses`
         finds elsewhere are compiled in. A network whose output depends on the batch always sees all classes.
         """
-        most = self.classes_at_once(images.shape[1], images.shape[-2:])
-        if network.depends_on_batch or (len(images) <= most and not self.compiled):
+        if network.depends_on_batch:
             return losses(images, *constants)
         found: Tensor = _InGroups.apply(images, losses, constants, self)
         return found
@@ -292,7 +293,7 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether it says that memory ran out, of a GPU or of this machine."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return any(words in str(error) for words in ("can't allocate memory", "not enough memory", "bad_alloc"))
+    return any(words in str(error) for words in _NO_MEMORY)
 
 
 @contextlib.contextmanager

@@ -19,14 +19,15 @@ from torch import Tensor
 from benchmark import datasets, networks, protocols, seeds
 from benchmark.clock import Stopwatch
 from benchmark.compute import Compute
-from benchmark.datasets import Constants, Outline, Split
+from benchmark.datasets import Outline, Split
 from benchmark.environment import PeakMemory
 from benchmark.kinds import expert_recipe
 from benchmark.plan import Plan, Task
 from benchmark.probe_analyses import effort, points_of
-from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert, images_of_steps
+from benchmark.problem import RealImages
+from benchmark.stand_in import as_condensing, normaliser_of, stand_in
 from benchmark.training import Recipe, Training, accuracy
-from benchmark.works import Work, copy_of
+from benchmark.works import Work
 from methods import registry
 from results.records import KINDS
 from results.store import Store
@@ -80,7 +81,11 @@ class Line:
 
 
 def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) -> list[Line]:
-    """One line for each group of like tasks, kind by kind, datasets in the order of the plan. Writes nothing."""
+    """One line for each group of like tasks, kind by kind, datasets in the order of the plan. Writes nothing.
+
+    Steps are probed uncompiled unless compiling was asked for: compiling every shape of a large plan takes an hour.
+    """
+    compute = replace(compute, compile=bool(compute.compile))
     compute.activate()
     groups: dict[tuple[Any, ...], list[Task]] = {}
     for task in planned.tasks:
@@ -259,7 +264,7 @@ class Prober:
         count = recipe.batch * MOST_STEPS
         images = torch.rand(count, *outline.image_shape, generator=seeds.generator("probe")).to(compute.device)
         labels = (torch.arange(count) % outline.num_classes).to(compute.device)
-        normaliser = _normaliser(asked, compute)
+        normaliser = normaliser_of(asked, compute)
         training = Training(
             network, images, labels, recipe, compute, normaliser, lambda draw, at: seeds.generator(draw, at=at)
         )
@@ -269,35 +274,6 @@ class Prober:
         with watch.running():
             accuracy(network, scored, compute, normaliser)
         return seconds, watch.seconds / len(scored), memory.bytes()
-
-
-def as_condensing(compute: Compute, task: Task, outline: Outline) -> Compute:
-    """How a condense task will compute: compiled or not, by the rule."""
-    asked, compute = task["asked"], replace(compute)
-    config = registry.get(asked["method"]).Config(**asked["settings"])
-    images = images_of_steps(asdict(config).get("iterations", 0), outline.num_classes, asked["ipc"], config)
-    compute.expect(images, outline.image_shape)
-    return compute
-
-
-def stand_in(task: Task, outline: Outline, real: RealImages, compute: Compute) -> ConcreteProblem:
-    """A condense task's problem with other images than its dataset's, and experts that nobody trained."""
-    asked, classes = task["asked"], len(real.counts)
-    network = networks.build(asked["architecture"], outline.image_shape, classes, seeds.generator("scratch"))
-    scratch = network.to(compute.device).requires_grad_(False)
-    weights = copy_of(scratch)
-    return ConcreteProblem(
-        real,
-        [TrainedExpert(scratch, weights, weights) for _ in asked["experts"]],
-        compute,
-        _normaliser(asked, compute),
-        ipc=asked["ipc"],
-        image_shape=outline.image_shape,
-        architecture=asked["architecture"],
-        flip=asked["dataset"]["flip"],
-        seed=asked["seed"],
-        fingerprint="probe",
-    )
 
 
 class _FewClasses(RealImages):
@@ -370,11 +346,6 @@ def _blank_split(outline: Outline, counts: Sequence[int]) -> Split:
     """Blank images, so many of each class: what is timed does not depend on pixels, and they cost no memory."""
     images = torch.zeros(sum(counts), *outline.image_shape, dtype=torch.uint8)
     return Split(images, torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)))
-
-
-def _normaliser(asked: Task, compute: Compute) -> Normaliser:
-    data = asked["dataset"]
-    return Normaliser(Constants(tuple(data["mean"]), tuple(data["std"])), compute.device)
 
 
 def _parameters(task: Task, outline: Outline) -> int:

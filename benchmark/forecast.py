@@ -54,6 +54,8 @@ def summary(lines: Sequence[Line], planned: Plan, compute: Compute, workers: int
     said = [f"device time for what is to do: {total} ({each}), one task at a time on {where}"]
     if workers > 1:
         said[-1] += f"; {workers} run at once, each slower than alone"
+    if compute.compile is None:
+        said.append("long tasks are compiled and take less than these probed steps say; compile=true probes that, too")
     said += _memory(lines, compute, workers)
     store = sum(line.todo * line.probe.disk for line in lines)
     data = sum(map(dataset_bytes, planned.outlines.values()))

@@ -19,11 +19,11 @@ from benchmark.compiled import COMPILER
 from benchmark.compute import Compute, out_of_memory
 from benchmark.datasets import Outline, Split
 from benchmark.errors import BenchmarkError
-from benchmark.estimate import as_condensing, stand_in
 from benchmark.floor import Counter
 from benchmark.measured import PARTS, Parts, Used, measured_problem, watched
-from benchmark.plan import Task
+from benchmark.planned import Task
 from benchmark.problem import RealImages
+from benchmark.stand_in import as_condensing, stand_in
 from methods import registry
 from methods.base import Condenser, Tree
 

@@ -104,6 +104,50 @@ def test_a_method_learns_the_same_images_a_few_classes_at_a_time(
     assert forwarded and max(forwarded) <= 16
 
 
+@pytest.mark.parametrize("strategy", ["none", "dsa:color_crop_cutout_flip_scale_rotate", "idc:color_crop_cutout_flip"])
+def test_a_real_batch_is_made_class_by_class_of_the_same_images(strategy: str, make_problem: Make) -> None:
+    """Slices of it, of any classes, equal those of the whole batch drawn, normalised and augmented at once."""
+    problem = make_problem(classes=5)
+    for index in range(4):  # several draws: which classes share an operation differs
+        augment = problem.augment(strategy, problem.generator("augment", index))
+        whole = augment(problem.normalise(problem.real.sample(7, problem.generator("real", index))))
+        batch = problem.real_batch(7, problem.generator("real", index), augment)
+        assert len(batch) == 5 and tuple(batch.shape) == tuple(whole.shape)
+        for part in (slice(0, 1), slice(2, 3), slice(1, 4), slice(4, 9), slice(0, 5)):
+            assert torch.equal(batch[part], whole[part])
+        network = problem.new_network(index)
+        expected = network.embed(whole.flatten(0, 1)).unflatten(0, (5, 7)).mean(1)
+        torch.testing.assert_close(problem.mean_embedding(network, batch), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_only_as_many_real_images_are_made_at_once_as_are_looked_at(make_problem: Make, monkeypatch) -> None:
+    problem = make_problem(classes=4)
+    monkeypatch.setattr(CPU, "chunk", 2 * 6 * PIXELS)  # two classes of six images
+    made: list[int] = []
+    take = problem.real.take
+    monkeypatch.setattr(problem.real, "take", lambda index: (made.append(index.numel()), take(index))[1])
+    batch = problem.real_batch(6, problem.generator("real"), problem.augment("none", problem.generator("augment")))
+    problem.mean_embedding(problem.new_network(0), batch)
+    assert made == [12, 12]
+    made.clear()
+    problem.class_gradients(problem.new_network(0), batch, torch.arange(4))
+    assert made == [6, 6, 6, 6]
+
+
+def test_gradients_of_chunks_add_up_to_that_of_the_class(make_problem: Make, monkeypatch) -> None:
+    problem = make_problem(classes=3)
+    network = problem.new_network(0)
+    images = torch.randn(3, 7, 3, 8, 8, generator=problem.generator("images"))
+    monkeypatch.setattr(CPU, "chunk", 3 * PIXELS)  # 7 images as 3, 3 and 1
+    found = problem.class_gradients(network, images, torch.arange(3))
+    assert not any(weight.requires_grad for weight in network.parameters())
+    network.requires_grad_(True)
+    for c in range(3):
+        loss = torch.nn.functional.cross_entropy(network(images[c]), torch.full((7,), c))
+        for mine, theirs in zip(found, torch.autograd.grad(loss, list(network.parameters())), strict=True):
+            torch.testing.assert_close(mine[c], theirs, rtol=1e-4, atol=1e-6)
+
+
 def test_tasks_are_spread_over_all_gpus_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)

@@ -70,8 +70,8 @@ def test_1_and_1_0_ask_for_the_same_task() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["threads=3", "workers=2", "device=cpu", "checkpoint_seconds=1", "out=elsewhere", "data_root=there",
-             "retry=failed"],
+    "word", ["threads=3", "compile=true", "workers=2", "device=cpu", "checkpoint_seconds=1", "out=elsewhere",
+             "data_root=there", "retry=failed"],
 )  # fmt: skip
 def test_how_a_run_is_done_is_no_part_of_what_it_asks(word: str) -> None:
     assert build().by_identity.keys() == build(word).by_identity.keys()

@@ -28,8 +28,8 @@ def tasks(tmp_path: Path) -> list[plan.Task]:
 
 
 def given(out: Path, tasks: list[plan.Task], **changes: Any) -> dict[str, Any]:
-    how = {"out": str(out), "device": "cpu", "gpus": 0, "precision": "fp32", "threads": 1, "at_once": 1,
-           "checkpoint_seconds": 30.0, "retry": None}  # fmt: skip
+    how = {"out": str(out), "device": "cpu", "gpus": 0, "precision": "fp32", "threads": 1, "compile": None,
+           "at_once": 1, "checkpoint_seconds": 30.0, "retry": None}  # fmt: skip
     return queued.values(tuple(tasks), how | changes)
 
 

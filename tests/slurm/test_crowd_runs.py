@@ -139,7 +139,7 @@ class Settled:
 
 def test_whatever_interrupts_jobs_the_results_are_those_of_a_quiet_run(env: Cluster, tmp_path: Path) -> None:
     words = ("seeds=[0,1,2,3,4]", "method.dm.iterations=500")
-    long = ("seeds=[9]", "method.dm.iterations=1200")
+    long = ("seeds=[9]", "method.dm.iterations=2400")
     # a partition whose jobs are cancelled for those of another, not requeued
     preemptible = profile(tmp_path, partition="cancel")
     first, _ = start(tmp_path / "out", *words, "seeds=[4]", preemptible)

@@ -1,0 +1,175 @@
+"""Compiled passes: what the plain ones compute, once for each shape, or the plain ones with one line that says why."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmark import compiled, seeds
+from benchmark.compiled import COMPILER, Compiler
+from benchmark.compute import WORTH_COMPILING, Compute
+from benchmark.problem import ConcreteProblem
+from methods import registry
+from parts import CPU
+
+Make = Callable[..., ConcreteProblem]
+needs_compiler = pytest.mark.skipif(not shutil.which("g++") and not shutil.which("clang++"), reason="no C++ compiler")
+
+
+@pytest.fixture
+def told() -> list[str]:
+    lines: list[str] = []
+    COMPILER.begin_task(lines.append)
+    return lines
+
+
+def learned(name: str, make_problem: Make, monkeypatch: pytest.MonkeyPatch, *, compile: bool) -> tuple[Any, Any]:
+    """The images after some steps, and the losses of the last one."""
+    monkeypatch.setattr(CPU, "compile", compile)
+    made = registry.get(name)
+    changes = {"iterations": 3, "batch_real": 9} | ({"train_steps": 1} if name == "idm" else {})
+    work = made(make_problem(), replace(made.Config.tiny(), **changes))
+    losses = [work.step() for _ in range(work.total_steps)]
+    return work.synthetic().images, losses[-1]
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["dance", "idm", "dsa"])
+def test_a_method_learns_the_same_images_compiled(name, make_problem: Make, monkeypatch, told: list[str]) -> None:
+    plain, losses = learned(name, make_problem, monkeypatch, compile=False)
+    again, same = learned(name, make_problem, monkeypatch, compile=True)
+    assert told == []  # nothing was left uncompiled
+    assert not torch.equal(plain, again)  # something was compiled: other last bits
+    torch.testing.assert_close(again, plain, rtol=1e-4, atol=1e-4)
+    assert same == pytest.approx(losses, rel=1e-3)
+
+
+@needs_compiler
+def test_what_is_compiled_serves_every_step_and_every_network(make_problem: Make, monkeypatch, told: list[str]) -> None:
+    learned("dm", make_problem, monkeypatch, compile=True)
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    learned("dm", lambda: make_problem(seed=1), monkeypatch, compile=True)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before > 0 and told == []
+
+
+@needs_compiler
+def test_chunks_of_a_rest_are_filled_up_and_cut_off_again(make_problem: Make, told: list[str]) -> None:
+    """Ten images in chunks of four: two full ones and a rest, all of one compiled shape."""
+    problem = make_problem()
+    network = problem.new_network(0)
+    images = torch.randn(10, 3, 8, 8, generator=seeds.generator("images"))
+    found = Compute(CPU.device, "fp32", 1, chunk=4 * 64, compile=True).embed(network, images)
+    torch.testing.assert_close(found, network.embed(images), rtol=1e-4, atol=1e-5)
+
+
+def test_whether_to_compile_follows_from_images_and_their_size_unless_it_was_said() -> None:
+    for images, size, wanted in ((100, (3, 32, 32), False), (10**6, (3, 32, 32), True), (10**6, (1, 8, 8), False)):
+        compute = replace(CPU, compile=None)
+        assert not compute.compiled
+        compute.expect(images, size)
+        assert compute.compile is wanted is (images * size[1] * size[2] >= WORTH_COMPILING)
+        compute.expect(10**12, size)
+        assert compute.compile is wanted, "decided once"
+    for said in (True, False):
+        compute = replace(CPU, compile=said)
+        compute.expect(1 if said else 10**12, (3, 32, 32))
+        assert compute.compile is said
+
+
+@needs_compiler
+def test_a_number_that_changes_in_every_step_is_told_and_not_compiled_for_ever(monkeypatch) -> None:
+    monkeypatch.setattr(compiled, "MOST_VARIANTS", 3)
+    monkeypatch.setattr(compiled, "KEPT_VARIANTS", 0)
+    torch._dynamo.reset()
+    compiler, lines, seen = Compiler(), [], []
+    compiler.begin_task(lines.append)
+    images = torch.arange(4.0)
+    for step in range(6):
+
+        def losses(images: Tensor, step: int = step) -> Tensor:
+            return images * (step + 0.5)
+
+        seen.append(compiler.call(_outer, losses, images, inner=losses))
+    assert torch.equal(torch.stack(seen), torch.stack([images * (step + 0.5) for step in range(6)]))
+    (line,) = lines
+    assert "losses" in line and "uncompiled" in line and "no tensor differs from step to step" in line
+    torch._dynamo.reset()
+
+
+def _outer(losses: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    return losses(images)
+
+
+@needs_compiler
+def test_what_cannot_be_compiled_runs_as_it_is_and_says_so_once_a_task() -> None:
+    compiler, lines = Compiler(), []
+    compiler.begin_task(lines.append)
+
+    def reads_a_value(images: Tensor) -> Tensor:
+        return images * float(os.environ.get("HOME", "") != "") if images.sum().item() > 0 else -images
+
+    for _ in range(3):
+        assert torch.equal(compiler.call(reads_a_value, torch.ones(2)), torch.ones(2))
+    assert len(lines) == 1 and "reads_a_value" in lines[0]
+    compiler.begin_task(lines.append)
+    compiler.call(reads_a_value, torch.ones(2))
+    assert len(lines) == 2, "told to the next task, too"
+
+
+def command(out: Path, *words: str) -> list[str]:
+    """A small run of DM on the digits."""
+    words = ("methods=[dm]", "ipcs=[1]", "controls=[]", "networks=1", "method.dm.iterations=3", "workers=1", *words)
+    return [sys.executable, "-m", "benchmark.run", *words, "architectures=[convnet2-w4]", f"out={out}"]
+
+
+def run(out: Path, *words: str, **environment: str) -> dict[str, Any]:
+    """It, done; its condensing record, and what its log says."""
+    done = subprocess.run(command(out, *words), capture_output=True, text=True, env=os.environ | environment)
+    assert done.returncode == 0, done.stderr
+    (folder,) = out.glob("condense/*")
+    return json.loads((folder / "record.json").read_text()) | {"log": (folder / "log.txt").read_text()}
+
+
+def test_without_a_compiler_one_line_is_said_and_the_results_are_those_of_uncompiled_passes(tmp_path: Path) -> None:
+    nowhere = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    without = run(tmp_path / "without", "compile=true", **nowhere)
+    plain = run(tmp_path / "plain", "compile=false")
+    assert without["log"].count("uncompiled") == 1 and "no working C++ compiler" in without["log"]
+    assert "uncompiled" not in plain["log"]
+    assert not without["environment"]["compiled"] and not plain["environment"]["compiled"]
+    assert without["result"]["sha256"] == plain["result"]["sha256"]
+    assert without["identity"] == plain["identity"], "how a task is computed is no part of what it asks"
+
+
+@needs_compiler
+def test_a_record_says_that_it_was_compiled_and_small_runs_are_not(tmp_path: Path) -> None:
+    assert run(tmp_path / "on", "compile=true")["environment"]["compiled"] is True
+    assert run(tmp_path / "auto")["environment"]["compiled"] is False
+
+
+@needs_compiler
+def test_a_compiled_task_goes_on_compiled_to_the_same_bytes(tmp_path: Path) -> None:
+    """Also where the command that goes on says otherwise: the last bits would differ."""
+    long = ("method.dm.iterations=150", "checkpoint_seconds=0.05")
+    whole = run(tmp_path / "whole", "compile=true", *long)
+    stopped = subprocess.Popen(command(tmp_path / "out", "compile=true", *long), stdout=subprocess.DEVNULL)
+    while not list(tmp_path.glob("out/condense/*/checkpoint.*")):
+        assert stopped.poll() is None
+        time.sleep(0.01)
+    stopped.terminate()
+    assert stopped.wait(60) == 130
+    again = run(tmp_path / "out", "compile=false", *long)
+    assert "going on from step" in again["log"] and again["environment"]["compiled"] is True
+    assert again["result"]["sha256"] == whole["result"]["sha256"]
