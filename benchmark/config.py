@@ -341,10 +341,11 @@ def parse(config: DictConfig) -> RunConfig:
 
 def parse_profile(config: DictConfig) -> ProfileConfig:
     """`parse` for a profile, which takes only some of what a preset sets: the rest is left out, unless it was said."""
-    preset = OmegaConf.create((files("benchmark.conf") / "preset" / f"{config.preset}.yaml").read_text())
+    preset = OmegaConf.load(str(files("benchmark.conf") / "preset" / f"{config.preset}.yaml"))
     taken = {spec.name for spec in fields(ProfileConfig)}
-    unsaid = {name for name in preset if name not in taken and config[name] == preset[name]}
-    return parse_as(ProfileConfig, OmegaConf.masked_copy(config, [name for name in config if name not in unsaid]))
+    names = [str(name) for name in config]
+    said = [name for name in names if name in taken or config[name] != OmegaConf.select(preset, name)]
+    return parse_as(ProfileConfig, OmegaConf.masked_copy(config, said))
 
 
 def parse_as(schema: type[Schema], config: DictConfig) -> Schema:
