@@ -9,6 +9,13 @@ from contextlib import contextmanager
 import torch
 
 
+def now(device: torch.device) -> float:
+    """Seconds of a clock that is read once the device has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 class Stopwatch:
     """Adds up the wall-clock seconds of the blocks it is wrapped around. `seconds` may start from an earlier run's."""
 
@@ -17,13 +24,8 @@ class Stopwatch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        start = self._read()
+        start = now(self.device)
         try:
             yield
         finally:
-            self.seconds += self._read() - start
-
-    def _read(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+            self.seconds += now(self.device) - start

@@ -39,10 +39,14 @@ class Compiler:
             torch._dynamo.reset()
             self._shapes.clear()
 
+    def compiles(self, function: Callable[..., Any]) -> bool:
+        """Whether nothing is known that keeps this function, or what a person wrote of it, from being compiled."""
+        return not self.broken and function.__code__ not in self._refused
+
     def call(self, function: Callable[..., Answer], *args: Any, inner: Callable[..., Any] | None = None) -> Answer:
         """function(*args), compiled if that is possible. `inner` is what a person wrote of it, where it calls that."""
         code = (inner or function).__code__
-        if not self.broken and code not in self._refused:
+        if self.compiles(inner or function):
             try:
                 return self._compiled(function, code, args)
             except _Uncompiled as error:

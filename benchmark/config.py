@@ -165,6 +165,44 @@ class AnalyseConfig(RunConfig):
 
 
 @dataclass
+class ProfileConfig(Asked):
+    """conf/profile.yaml after composition. Names that run.yaml has mean the same."""
+
+    methods: list[str]
+    datasets: list[str]
+    ipcs: list[int]
+    architectures: list[str]
+    preset: str
+    fraction: float
+    steps: int
+    precision: str
+    compile: bool | None
+    device: str
+    threads: int | None
+    data_root: str
+    method: dict[str, Any] = field(default_factory=dict)
+
+    def run_config(self) -> RunConfig:
+        """The run whose steps are looked at. Its dry run needs no dataset to be there."""
+        shared = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name != "steps"}
+        return RunConfig(
+            **shared,
+            dry_run=True, seeds=[0], protocols=["quick"], controls=[],
+            variants=[], eval_architectures=[], networks=1, scores=False, validation=0.0, seconds=None, curve=None,
+            pool_seed=0, launcher="local", profile=None, wait=False, retry=None, workers=None, checkpoint_seconds=30.0,
+            out="",
+        )  # fmt: skip
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        if self.steps < 1:
+            raise BenchmarkError(f"steps must be at least 1, got {self.steps}", where=f"steps={self.steps}")
+        if not self.methods:
+            raise BenchmarkError("methods is empty", where="methods=[]", next="name at least one: methods=[…]")
+        self.run_config().check()
+
+
+@dataclass
 class EvaluateConfig(Scoring):
     """conf/evaluate.yaml after composition. Names that run.yaml has mean the same."""
 
@@ -275,14 +313,18 @@ def settings_of(name: str) -> str:
     """What `--help` shows: conf/NAME.yaml's settings with their comments, and what each preset sets on top."""
     conf = files("benchmark.conf")
     lines = (conf / f"{name}.yaml").read_text().split("\nhydra:")[0].split("\n\n", 1)[1].strip().splitlines()
-    if name in ("run", "analyse", "evaluate"):
+    if name in ("run", "analyse", "evaluate", "profile"):
         lines += ["method.NAME.SETTING=VALUE # any setting of a method, over its preset"] * (name != "evaluate")
         for preset in ("quick", "paper"):
             body = (conf / "preset" / f"{preset}.yaml").read_text().splitlines()[1:]
-            if name == "evaluate":  # nothing is condensed
-                body = [line for line in body if re.match("(protocols|seeds|networks):", line)]
+            if name in _OF_PRESETS:
+                body = [line for line in body if re.match(f"({_OF_PRESETS[name]}):", line)]
             lines += ["", f"preset={preset}{' (the default)' * (preset == 'quick')}", *(f"  {line}" for line in body)]
     return "\n".join(lines)
+
+
+# What presets set for commands that do not take all of it: nothing is condensed, or nothing evaluated.
+_OF_PRESETS = {"evaluate": "protocols|seeds|networks", "profile": "fraction"}
 
 
 def _scratch() -> str:
@@ -295,6 +337,15 @@ def _scratch() -> str:
 def parse(config: DictConfig) -> RunConfig:
     """A run's composed configuration as checked plain values. Raises BenchmarkError for a value of the wrong type."""
     return parse_as(RunConfig, config)
+
+
+def parse_profile(config: DictConfig) -> ProfileConfig:
+    """`parse` for a profile, which takes only some of what a preset sets: the rest is left out, unless it was said."""
+    preset = OmegaConf.load(str(files("benchmark.conf") / "preset" / f"{config.preset}.yaml"))
+    taken = {spec.name for spec in fields(ProfileConfig)}
+    names = [str(name) for name in config]
+    said = [name for name in names if name in taken or config[name] != OmegaConf.select(preset, name)]
+    return parse_as(ProfileConfig, OmegaConf.masked_copy(config, said))
 
 
 def parse_as(schema: type[Schema], config: DictConfig) -> Schema:

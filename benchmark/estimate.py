@@ -19,14 +19,15 @@ from torch import Tensor
 from benchmark import datasets, networks, protocols, seeds
 from benchmark.clock import Stopwatch
 from benchmark.compute import Compute
-from benchmark.datasets import Constants, Outline, Split
+from benchmark.datasets import Outline, Split
 from benchmark.environment import PeakMemory
 from benchmark.kinds import expert_recipe
 from benchmark.plan import Plan, Task
 from benchmark.probe_analyses import effort, points_of
-from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert, images_of_steps
+from benchmark.problem import RealImages
+from benchmark.stand_in import as_condensing, normaliser_of, stand_in
 from benchmark.training import Recipe, Training, accuracy
-from benchmark.works import Work, copy_of
+from benchmark.works import Work
 from methods import registry
 from results.records import KINDS
 from results.store import Store
@@ -191,7 +192,7 @@ class Prober:
         sets = 1 + (len(points_of(task)) if "snapshots" in asked else 0)
         disk = sets * _set_bytes(asked["ipc"] * outline.num_classes, outline) + _RECORD
         measured, note = [], ""
-        compute, each = self._as_condensing(task, outline, config), asked["ipc"] * task["label"]["factor"] ** 2
+        compute, each = as_condensing(self.compute, task, outline), asked["ipc"] * task["label"]["factor"] ** 2
         at_once = outline.num_classes if depends else compute.classes_at_once(each, outline.image_shape[1:])
         # at ipc 1 a class is one image; whole groups where each size of them would be compiled
         classes = min(at_once if compute.compiled else network.smallest_batch, outline.num_classes)
@@ -218,13 +219,6 @@ class Prober:
         step = _seconds([(row[0], row[2]) for row in measured], outline.num_classes)
         return Probe(steps, step, fixed * scale, self._peak(outline, memory, 0), disk, note)
 
-    def _as_condensing(self, task: Task, outline: Outline, config: Any) -> Compute:
-        """How the task will compute: compiled or not, by the rule."""
-        compute, asked = replace(self.compute), task["asked"]
-        images = images_of_steps(asdict(config).get("iterations", 0), outline.num_classes, asked["ipc"], config)
-        compute.expect(images, outline.image_shape)
-        return compute
-
     def _peak(self, outline: Outline, grown: float, on_device: int) -> float:
         """Peak bytes of a task: what the process has anyway, what a few steps added, and the images."""
         images = (sum(outline.train) + sum(outline.test)) * math.prod(outline.image_shape)
@@ -239,21 +233,7 @@ class Prober:
         asked = task["asked"]
         split = _blank_split(outline, kept[:classes])
         memory = _Growth(compute)
-        architecture, shape = asked["architecture"], outline.image_shape
-        scratch = networks.build(architecture, shape, classes, seeds.generator("scratch")).to(compute.device)
-        weights = copy_of(scratch.requires_grad_(False))
-        problem = ConcreteProblem(
-            _FewClasses(split, classes, compute.device),
-            [TrainedExpert(scratch, weights, weights) for _ in asked["experts"]],
-            compute,
-            _normaliser(asked, compute),
-            ipc=asked["ipc"],
-            image_shape=shape,
-            architecture=architecture,
-            flip=asked["dataset"]["flip"],
-            seed=asked["seed"],
-            fingerprint="probe",
-        )
+        problem = stand_in(task, outline, _FewClasses(split, classes, compute.device), compute)
         watch = Stopwatch(compute.device)
         with watch.running():
             method = registry.get(asked["method"])
@@ -284,7 +264,7 @@ class Prober:
         count = recipe.batch * MOST_STEPS
         images = torch.rand(count, *outline.image_shape, generator=seeds.generator("probe")).to(compute.device)
         labels = (torch.arange(count) % outline.num_classes).to(compute.device)
-        normaliser = _normaliser(asked, compute)
+        normaliser = normaliser_of(asked, compute)
         training = Training(
             network, images, labels, recipe, compute, normaliser, lambda draw, at: seeds.generator(draw, at=at)
         )
@@ -366,11 +346,6 @@ def _blank_split(outline: Outline, counts: Sequence[int]) -> Split:
     """Blank images, so many of each class: what is timed does not depend on pixels, and they cost no memory."""
     images = torch.zeros(sum(counts), *outline.image_shape, dtype=torch.uint8)
     return Split(images, torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)))
-
-
-def _normaliser(asked: Task, compute: Compute) -> Normaliser:
-    data = asked["dataset"]
-    return Normaliser(Constants(tuple(data["mean"]), tuple(data["std"])), compute.device)
 
 
 def _parameters(task: Task, outline: Outline) -> int:

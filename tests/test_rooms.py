@@ -16,9 +16,9 @@ BANNED = {
     "slurm": ("benchmark", "methods", "results", "torch", "torchvision", "hydra"),
 }
 LAYERS = (  # inside benchmark, low to high: a module may import its own layer and those below
-    ("errors", "seeds", "clock"),
+    ("errors", "seeds", "clock", "compiled", "passes"),
     ("datasets", "networks", "augment_ops", "augment_dc", "augment", "checkpoint"),
-    ("compute", "sets", "environment"),
+    ("compute", "sets", "environment", "floor"),
     ("released",),
     ("problem",),
     ("training",),
@@ -33,13 +33,13 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("rows", "planned"),
     ("plan_analyses",),
     ("plan",),
-    ("probe_analyses",),
+    ("probe_analyses", "stand_in", "measured"),
     ("local", "estimate", "given"),
     ("crowd", "queued", "watch"),
     ("launch",),
     ("budget",),
-    ("forecast",),
-    ("progress", "cli", "data", "report", "status", "cancel", "drill", "run", "evaluate", "analyse"),
+    ("forecast", "profiling"),
+    ("progress", "cli", "data", "report", "status", "cancel", "drill", "run", "evaluate", "analyse", "profile"),
 )
 
 
