@@ -1,9 +1,9 @@
 """The least time a piece of work can take here: its operations and bytes, and how fast this device is at either.
 
 Operations: multiplications and additions of convolutions and matrix products, forward and backward, each counted as the
-direct algorithm does it (Winograd's needs fewer, and may come in below). Bytes: what these read and write, each input,
-weight and output once, in the precision they compute in; what lies between them (norms, activations, pooling) could
-stay in registers, and counts nothing.
+direct algorithm does it, padding included: one that skips padding, or Winograd's, may come in below. Bytes: what these
+read and write, each input, weight and output once, in the precision they compute in; what lies between them (norms,
+activations, pooling) could stay in registers, and counts nothing.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ _CAPTION = """\
 s / step: of the measured step of median length, each part without the parts inside it. GFLOP: of convolutions and
 matrix products. GB at least: what these read and write once (inputs, weights, outputs), images drawn or augmented,
 weights built, what the optimiser changes. Floor: the longer of GFLOP and GB at this device's peaks; of the whole step,
-the sum of its parts'. What stays in a cache may take less than a floor of memory."""
+the sum of its parts'. Below 1: what stays in a cache beats a floor of memory, and a convolution may beat the matrix
+product, as products with padding are counted."""
 
 
 def profile(composed: DictConfig) -> int:
@@ -88,7 +89,7 @@ def _cells(used: Used, whole: Used, least: float) -> tuple[str, ...]:
         f"{used.operations / 1e9:.4g}" if used.operations else "–",
         f"{used.moved / 1e9:.3g}" if used.moved else "–",
         f"{least:.3g}" if least else "–",
-        f"{used.seconds / least:.1f}" if least else "–",
+        f"{used.seconds / least:.3g}" if least else "–",
     )
 
 
