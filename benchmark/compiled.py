@@ -6,6 +6,7 @@ rounding. Where torch cannot compile, the plain function answers, and one line s
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from types import CodeType
@@ -98,6 +99,7 @@ def _compile(function: Callable[..., Answer]) -> Callable[..., Answer]:
     import torch._inductor.config as inductor
 
     inductor.compile_threads = torch.get_num_threads()  # as many as the task was given
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA is known
     config.recompile_limit = MOST_VARIANTS + KEPT_VARIANTS
     config.accumulated_recompile_limit = 16 * config.recompile_limit
     config.fail_on_recompile_limit_hit = True
