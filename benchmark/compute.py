@@ -224,6 +224,7 @@ class Compute:
             if others is None:
                 return self._call(passes.entropy, network, images, labels)
             share = torch.tensor(weight, device=images.device)
+            others = others.clone() if others is labels else others  # compiled code tells one tensor from two
             return self._call(passes.mixed_entropy, network, images, labels, others, share)
 
     # --- losses of synthetic images -----------------------------------------------------------------------------------
