@@ -174,10 +174,35 @@ def augment_batch(images: Tensor, strategy: Strategy, generator: Generator) -> T
     A `dc:…` strategy draws the candidate, too, for each image. Randomness comes from the given CPU generator alone, on
     whatever device the images are; they are not written to.
     """
+    return augment_batches(images[None], strategy, [generator])[0]
+
+
+def augment_batches(images: Tensor, strategy: Strategy, generators: Sequence[Generator]) -> Tensor:
+    """`augment_batch` of k mini-batches (k, N, ch, H, W), each with what its own generator draws, in one go."""
     if strategy.family == "dc" and strategy.operations:
-        return augment_dc.augment_each(images, strategy.operations, generator)
-    transform = _draw(strategy, images.shape[0], images.shape[-2:], generator, together=True)
-    return transform(images[:, None]).squeeze(1)
+        each = zip(images, generators, strict=True)
+        return torch.stack([augment_dc.augment_each(batch, strategy.operations, draw) for batch, draw in each])
+    count, size = images.shape[1], images.shape[-2:]
+    drawn = _side_by_side([_draw(strategy, count, size, draw, together=True) for draw in generators])
+    return drawn(images.flatten(0, 1)[:, None]).view(images.shape)
+
+
+def _side_by_side(drawn: Sequence[Transform]) -> Transform:
+    """Equally large transforms of one strategy as one, for the groups of the first, then of the second, and so on."""
+    if len(drawn) == 1:
+        return drawn[0]
+    groups, steps = drawn[0].groups, []
+    for alike in zip(*(transform.steps for transform in drawn), strict=True):
+        parameters: dict[str, list[Tensor]] = {}
+        order: dict[str, list[Tensor]] = {}
+        for place, step in enumerate(alike):
+            members = step.order.split([part.parameters.shape[1] for part in step.parts])
+            for part, taken in zip(step.parts, members, strict=True):
+                parameters.setdefault(part.operation, []).append(part.parameters)
+                order.setdefault(part.operation, []).append(taken + place * groups)
+        parts = tuple(Part(operation, torch.cat(found, 1)) for operation, found in parameters.items())
+        steps.append(Step(parts, torch.cat([taken for found in order.values() for taken in found])))
+    return Transform(len(drawn) * groups, drawn[0].size, tuple(steps))
 
 
 def _draw(strategy: Strategy, groups: int, size: Sequence[int], generator: Generator, *, together: bool) -> Transform:
@@ -209,6 +234,19 @@ def _schedule(strategy: Strategy) -> list[tuple[str, ...]]:
 # --- mixing -----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Box:
+    """What CutMix drew for a batch: rows and columns, where they begin and end, and whose pixels come in (N,)."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    partner: Tensor
+
+    @property
+    def pixels(self) -> int:
+        return (self.rows[1] - self.rows[0]) * (self.columns[1] - self.columns[0])
+
+
 def cutmix(images: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor, Tensor, Tensor, float]:
     """CutMix, one box a batch: images (N, ch, H, W), labels (N, …) to (mixed, labels_a, labels_b, weight r).
 
@@ -216,15 +254,38 @@ def cutmix(images: Tensor, labels: Tensor, generator: Generator) -> tuple[Tensor
     a random permutation of the batch. r is the share of the image that was kept: loss = r·CE(out, labels_a) +
     (1 − r)·CE(out, labels_b). Whether to mix at all is the caller's coin. [METHODS.md 7.2]
     """
-    height, width = images.shape[-2:]
+    box = draw_box(len(images), images.shape[-2:], generator)
+    mixed, others, (kept,) = cutmix_batches(images[None], labels[None], [box])
+    return mixed[0], labels, others[0], kept
+
+
+def draw_box(count: int, size: Sequence[int], generator: Generator) -> Box:
+    """The box and the partners of a batch of so many images of (H, W)."""
+    height, width = size
     share = math.sqrt(1 - torch.rand((), dtype=torch.float64, generator=generator).item())
-    top, bottom = _clipped(int(height * share), height, generator)
-    left, right = _clipped(int(width * share), width, generator)
-    partner = torch.randperm(images.shape[0], generator=generator).to(images.device)
-    mixed = images.clone()
-    mixed[..., top:bottom, left:right] = images[..., top:bottom, left:right].index_select(0, partner)
-    kept = 1 - (bottom - top) * (right - left) / (height * width)
-    return mixed, labels, labels.index_select(0, partner.to(labels.device)), kept
+    rows = _clipped(int(height * share), height, generator)
+    columns = _clipped(int(width * share), width, generator)
+    return Box(rows, columns, torch.randperm(count, generator=generator))
+
+
+def no_box(count: int) -> Box:
+    """The box of a batch that is not mixed."""
+    return Box((0, 0), (0, 0), torch.arange(count))
+
+
+def cutmix_batches(images: Tensor, labels: Tensor, boxes: Sequence[Box]) -> tuple[Tensor, Tensor, list[float]]:
+    """CutMix of k batches (k, N, ch, H, W), labels (k, N, …): mixed images, the partners' labels, and k shares."""
+    height, width = images.shape[-2:]
+    kept = [1 - box.pixels / (height * width) for box in boxes]
+    partner = torch.stack([box.partner for box in boxes]).to(images.device)  # (k, N)
+    batch = torch.arange(len(boxes), device=images.device)[:, None]
+    if not any(box.pixels for box in boxes):
+        return images, labels[batch, partner], kept
+    inside = torch.zeros(len(boxes), 1, 1, height, width, dtype=torch.bool)
+    for mask, box in zip(inside, boxes, strict=True):
+        mask[..., slice(*box.rows), slice(*box.columns)] = True
+    mixed = torch.where(inside.to(images.device), images[batch, partner], images)
+    return mixed, labels[batch, partner], kept
 
 
 def _clipped(length: int, side: int, generator: Generator) -> tuple[int, int]:

@@ -33,6 +33,9 @@ GRAPH_PIXELS = {"cpu": 2**14, "cuda": 2**18}
 WORTH_COMPILING = 10**8
 # As torch's allocator says it, C++, and oneDNN, which has no room for the code it makes.
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc", "could not create a primitive")
+_STEPS_DOWN = {
+    "chunk": "pixels at once without a graph", "graph": "pixels at once with a graph", "together": "networks at once",
+}  # fmt: skip
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
 MOST_WORKERS = 8  # unless asked for: each holds its own copy of torch and of the dataset
 
@@ -45,6 +48,7 @@ class Compute:
 
     chunk, graph: pixels forwarded at once without and with a graph; halved where memory runs out, `stepped_down` times.
     compile: whether to compile; None while the rule has not been asked.
+    together: evaluation networks trained at once, likewise halved; on a GPU 0 while the rule has not been asked.
     """
 
     device: torch.device
@@ -53,11 +57,14 @@ class Compute:
     chunk: int = 0
     graph: int = 0
     compile: bool | None = False
+    together: int = 0
     stepped_down: int = 0
 
     def __post_init__(self) -> None:
         self.chunk = self.chunk or CHUNK_PIXELS[self.device.type]
         self.graph = self.graph or GRAPH_PIXELS[self.device.type]
+        if self.device.type == "cpu":  # one network fills it, and others would only push it out of its caches
+            self.together = self.together or 1
 
     @property
     def devices(self) -> int:
@@ -148,7 +155,7 @@ class Compute:
         if whole:
             with self.autocast(), torch.no_grad():
                 return self._call(function, network, images)
-        return self._within_memory("chunk", images[0, 0].numel(), lambda: self._in_chunks(function, network, images))
+        return self.within_memory("chunk", images[0, 0].numel(), lambda: self._in_chunks(function, network, images))
 
     def _in_chunks(self, function: Callable[[Network, Tensor], Tensor], network: Network, images: Tensor) -> Tensor:
         at_once, count = self.at_once(images.shape), len(images)
@@ -197,7 +204,7 @@ class Compute:
                 total = torch._foreach_add(total, part) if total else part
             return torch._foreach_div(total, len(images))
 
-        return self._within_memory("chunk", images[0, 0].numel(), in_chunks)
+        return self.within_memory("chunk", images[0, 0].numel(), in_chunks)
 
     @torch.no_grad()
     def settle_norms(self, network: Network, images: Tensor) -> None:
@@ -224,8 +231,16 @@ class Compute:
             if others is None:
                 return self._call(passes.entropy, network, images, labels)
             share = torch.tensor(weight, device=images.device)
-            others = others.clone() if others is labels else others  # compiled code tells one tensor from two
             return self._call(passes.mixed_entropy, network, images, labels, others, share)
+
+    def gradients_together(
+        self, network: Network, weights: dict[str, Tensor], images: Tensor, labels: Tensor,
+        others: Tensor | None, shares: list[float],
+    ) -> tuple[dict[str, Tensor], Tensor]:  # fmt: skip
+        """Of k networks like this one, trained at once: as `passes.gradients_together` has it."""
+        share = None if others is None else torch.tensor(shares, device=images.device)
+        with self.autocast():
+            return self._call(passes.gradients_together, network, weights, images, labels, others, share)
 
     # --- losses of synthetic images -----------------------------------------------------------------------------------
 
@@ -258,8 +273,8 @@ class Compute:
 
     # --- memory -------------------------------------------------------------------------------------------------------
 
-    def _within_memory(self, name: str, least: int, attempt: Callable[[], Answer]) -> Answer:
-        """attempt(), again with half of what `name` allows where memory runs out, down to `least` pixels at once."""
+    def within_memory(self, name: str, least: int, attempt: Callable[[], Answer]) -> Answer:
+        """attempt(), again with half of what `name` allows where memory runs out, down to `least` of it at once."""
         while True:
             try:
                 return attempt()
@@ -273,8 +288,7 @@ class Compute:
         self.stepped_down += 1
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        what = "without a graph" if name == "chunk" else "with a graph"
-        COMPILER.say(f"memory ran out: from now on {getattr(self, name):,} pixels at once {what}")
+        COMPILER.say(f"memory ran out: from now on {getattr(self, name):,} {_STEPS_DOWN[name]}")
 
 
 @lru_cache(maxsize=1)
@@ -324,7 +338,7 @@ class _InGroups(torch.autograd.Function):
             return compute.loss_and_gradient(losses, images[part], [constant[part] for constant in constants], wanted)
 
         while done < len(images):
-            values, gradient = compute._within_memory("graph", images[0, :, 0].numel(), next_group)
+            values, gradient = compute.within_memory("graph", images[0, :, 0].numel(), next_group)
             found.append(values)
             gradients.append(gradient)
             done += len(values)

@@ -154,6 +154,7 @@ def _state(
         "chunk": compute.chunk,
         "graph": compute.graph,
         "compile": compute.compiled,
+        "together": compute.together,
         "device": compute.device.type,
     }
 
@@ -184,7 +185,8 @@ def as_begun(folder: Path, compute: Compute, say: Callable[[str], None]) -> Comp
         say(f"the checkpoint is dropped, the task begins anew: {error.what}")
         path.unlink()
         return replace(compute)
+    together = state.get("together", 1)  # on any device: so many networks' weights are in the checkpoint
     if state["device"] != compute.device.type or "graph" not in state:  # of a version that counted otherwise
-        return replace(compute)
+        return replace(compute, together=together)
     kept = {name: state[name] for name in ("threads", "chunk", "graph", "compile")}
-    return replace(compute, **kept)
+    return replace(compute, together=together, **kept)

@@ -21,13 +21,14 @@ from slurm.snapshot import FACTS as SNAPSHOT
 
 
 def describe(compute: Compute) -> dict[str, Any]:
-    """Device, threads, pixels at once, compilation, precision, versions, host and commit, as JSON values."""
+    """Device, threads, pixels, networks at once, compilation, precision, versions, host and commit, as JSON values."""
     return {
         "device": device_name(compute.device),
         "device_type": compute.device.type,
         "threads": compute.threads,
         "chunk": compute.chunk,
         "graph": compute.graph,
+        "together": max(1, compute.together),
         "stepped_down": compute.stepped_down,
         "compiled": compute.compiled,
         "precision": compute.precision,

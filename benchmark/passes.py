@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.func import grad
+from torch import Tensor, nn
+from torch.func import functional_call, grad, grad_and_value, vmap
 
 from methods.base import ClassLosses, Network
 
@@ -38,6 +40,33 @@ def mixed_entropy(
 ) -> tuple[Tensor, Tensor]:
     logits = network(images).float()
     return weight * F.cross_entropy(logits, labels) + (1 - weight) * F.cross_entropy(logits, others), logits
+
+
+def gradients_together(
+    network: Network,
+    weights: dict[str, Tensor],
+    images: Tensor,
+    labels: Tensor,
+    others: Tensor | None,
+    shares: Tensor | None,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Of k networks like `network`: the gradient of each one's mean cross-entropy, as `weights`, and the losses (k,).
+
+    weights (k, …), images (k, N, ch, H, W) and labels (k, N): the c-th network's at place c; others and shares (k,) as
+    in `mixed_entropy`.
+    """
+
+    def entropy(weights: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
+        logits = functional_call(cast(nn.Module, network), weights, (images,)).float()
+        return F.cross_entropy(logits, labels)
+
+    def mixed(weights: dict[str, Tensor], images: Tensor, labels: Tensor, others: Tensor, share: Tensor) -> Tensor:
+        logits = functional_call(cast(nn.Module, network), weights, (images,)).float()
+        return share * F.cross_entropy(logits, labels) + (1 - share) * F.cross_entropy(logits, others)
+
+    if others is None or shares is None:
+        return vmap(grad_and_value(entropy))(weights, images, labels)
+    return vmap(grad_and_value(mixed))(weights, images, labels, others, shares)
 
 
 def loss_and_gradient(losses: ClassLosses, images: Tensor, *constants: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +38,15 @@ class Recipe:
         """How many images a training on so many is shown in all, an image counted as often as it is shown."""
         return self.steps * min(self.batch, images)
 
+    def rate(self, done: int) -> float:
+        """The learning rate of the step after so many."""
+        passed: int = sum(done >= drop for drop in self.drops)
+        return self.lr * self.gamma**passed
+
+    def forgets(self, done: int) -> bool:
+        """Whether the step after so many begins without momentum."""
+        return self.reset_at_drop and done in self.drops
+
 
 def epochs_to_steps(images: int, batch: int, epochs: int) -> int:
     """Optimiser steps of so many passes over so many images, last partial batch kept."""
@@ -71,15 +80,17 @@ class Training:
         # Where batch norm sees one pixel a channel, a batch of one image has no variance, and torch refuses it.
         self._borrows = network.smallest_batch > 1 and len(labels) % recipe.batch == 1
 
+    @property
+    def networks(self) -> list[Network]:
+        """As of an ensemble: of one."""
+        return [self.network]
+
     def step(self) -> dict[str, float]:
         """One optimiser step on the next mini-batch."""
         self._schedule()
-        chosen = self._next_batch()
-        images, labels = self.normalise(pixels(self.images[chosen])), self.labels[chosen]
-        with torch.no_grad():
-            images = augment.augment_batch(images, self.strategy, self.draw("augment", self.done))
-            images, first, second, weight = self._mixed(images, labels)
-        loss, _ = self.compute.training_loss(self.network, images, first, second, weight)
+        batch = next_batches([self])
+        others, share = (None, 1.0) if batch.others is None else (batch.others[0], batch.shares[0])
+        loss, _ = self.compute.training_loss(self.network, batch.images[0], batch.labels[0], others, share)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -87,31 +98,27 @@ class Training:
         return {"loss": loss.item()}
 
     def _schedule(self) -> None:
-        passed = sum(self.done >= drop for drop in self.recipe.drops)
-        if self.recipe.reset_at_drop and self.done in self.recipe.drops:
+        if self.recipe.forgets(self.done):
             self.optimiser.state.clear()
-        self.optimiser.param_groups[0]["lr"] = self.recipe.lr * self.recipe.gamma**passed
+        self.optimiser.param_groups[0]["lr"] = self.recipe.rate(self.done)
 
-    def _next_batch(self) -> Tensor:
-        """Indices of the next mini-batch: every epoch is a fresh permutation."""
+    def next_order(self) -> Tensor:
+        """Indices of the next mini-batch (N,): every epoch is a fresh permutation."""
         count, batch = len(self.labels), self.recipe.batch
         epoch, place = divmod(self.done, math.ceil(count / batch))
         if self._order is None or self._order[0] != epoch:
-            order = torch.randperm(count, generator=self.draw("order", epoch))
-            self._order = epoch, order.to(self.labels.device)
+            self._order = epoch, torch.randperm(count, generator=self.draw("order", epoch))
         start, end = place * batch, (place + 1) * batch
         if self._borrows:  # the last batch would be one image: the batch before it leaves it another one
             start, end = (edge - (edge == count - 1) for edge in (start, end))
         return self._order[1][start:end]
 
-    def _mixed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor | None, float]:
-        """The images, their labels, and where mixing is on the others' labels and the weight of the first ones."""
-        if self.recipe.cutmix == 0:
-            return images, labels, None, 1.0
+    def next_box(self, count: int) -> augment.Box:
+        """How the next mini-batch, of so many images, is mixed: a coin, and where it says so CutMix."""
         generator = self.draw("cutmix", self.done)
         if float(torch.rand((), generator=generator)) < self.recipe.cutmix:
-            return augment.cutmix(images, labels, generator)
-        return images, labels, labels, 1.0
+            return augment.draw_box(count, self.images.shape[-2:], generator)
+        return augment.no_box(count)
 
     def state_dict(self) -> Tree:
         momentum = {}
@@ -127,6 +134,33 @@ class Training:
             if name in state["momentum"]:
                 self.optimiser.state[parameter] = {"momentum_buffer": state["momentum"][name].to(parameter.device)}
         self.done = int(state["done"])
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Mini-batches of k trainings, normalised, augmented and mixed: (k, N, ch, H, W) with labels (k, N, …).
+
+    others: where mixing is on, the labels of what was mixed in, like `labels`; shares: how much of each batch is not.
+    """
+
+    images: Tensor
+    labels: Tensor
+    others: Tensor | None
+    shares: list[float]
+
+
+@torch.no_grad()
+def next_batches(trainings: Sequence[Training]) -> Batches:
+    """The next mini-batch of each, all being equally far in learning the same images; each from its own draws."""
+    one = trainings[0]
+    chosen = torch.stack([training.next_order() for training in trainings]).to(one.labels.device)  # (k, N)
+    labels, generators = one.labels[chosen], [training.draw("augment", training.done) for training in trainings]
+    images = augment.augment_batches(one.normalise(pixels(one.images[chosen])), one.strategy, generators)
+    if one.recipe.cutmix == 0:
+        return Batches(images, labels, None, [1.0] * len(trainings))
+    boxes = [training.next_box(chosen.shape[1]) for training in trainings]
+    mixed, others, shares = augment.cutmix_batches(images, labels, boxes)
+    return Batches(mixed, labels, others, shares)
 
 
 def accuracy(network: Network, split: Split, compute: Compute, normalise: Normaliser) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from benchmark.compute import Compute
 from benchmark.datasets import Split
+from benchmark.ensemble import Ensemble, expect_networks
 from benchmark.networks import Network
 from benchmark.problem import Normaliser
 from benchmark.training import Training, accuracy
@@ -49,7 +51,13 @@ class ExpertTraining:
 
 
 class Evaluation:
-    """Several networks trained on one set, one after the other; each is scored once, after its last step."""
+    """Several networks trained on one set, as many at once as `compute.together` says, and group after group.
+
+    Each is scored once, after its last step; scores are in the order of the networks.
+    """
+
+    training: Training | Ensemble  # of the networks that learn now
+    total_steps: int
 
     def __init__(
         self,
@@ -64,27 +72,44 @@ class Evaluation:
         self.compute, self.normalise = compute, normalise
         self.accuracies: list[float] = []
         self.validation: list[float] = []
-        self.training = new_training(0)
+        self._begin(0)
         self.steps_each = self.training.total_steps
-        self.total_steps = networks * self.steps_each
+
+    def _begin(self, place: int) -> None:
+        """Make the group whose first network has this place."""
+        first = self.new_training(place)
+        expect_networks(self.compute, self.networks, first)
+        self.training, self._size = first, min(self.compute.together, self.networks - place)
+        if self._size > 1:
+            others = [self.new_training(other) for other in range(place + 1, place + self._size)]
+            self.training = Ensemble([first, *others])
+        self.total_steps = math.ceil(self.networks / self.compute.together) * first.total_steps
 
     def step(self) -> dict[str, float]:
-        losses = self.training.step()
+        begins = self.training.done == 0 and not self.accuracies
+        losses = self.compute.within_memory("together", 1, self._first_step) if begins else self.training.step()
         if self.training.done == self.steps_each:
-            network = self.training.network
-            self.accuracies.append(accuracy(network, self.test, self.compute, self.normalise))
-            if len(self.withheld.labels):
-                self.validation.append(accuracy(network, self.withheld, self.compute, self.normalise))
+            for network in self.training.networks:
+                self.accuracies.append(accuracy(network, self.test, self.compute, self.normalise))
+                if len(self.withheld.labels):
+                    self.validation.append(accuracy(network, self.withheld, self.compute, self.normalise))
             if len(self.accuracies) < self.networks:
-                self.training = self.new_training(len(self.accuracies))
+                self._begin(len(self.accuracies))
         return losses
+
+    def _first_step(self) -> dict[str, float]:
+        """Of the task, the only one at which the groups may become smaller: where memory has just run out."""
+        if self._size > self.compute.together:
+            self._begin(0)
+        return self.training.step()
 
     def state_dict(self) -> Tree:
         return {"accuracies": self.accuracies, "validation": self.validation, "training": self.training.state_dict()}
 
     def load_state_dict(self, state: Tree) -> None:
         self.accuracies, self.validation = list(state["accuracies"]), list(state["validation"])
-        self.training = self.new_training(min(len(self.accuracies), self.networks - 1))
+        place = min(len(self.accuracies), self.networks - 1)  # of the last network, where all are scored
+        self._begin(place - place % self.compute.together)
         self.training.load_state_dict(state["training"])
 
 

@@ -22,6 +22,7 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("released",),
     ("problem",),
     ("training",),
+    ("ensemble",),
     ("works", "protocols", "analyses"),
     ("crank",),
     ("runtime", "pulse"),
