@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 import torch
-from plain_loops import STEPS, plain_step, problem_at, work_of
 
 from benchmark.compute import Compute
 from benchmark.environment import PeakMemory
+from plain_loops import STEPS, plain_step, problem_at, work_of
 
 ROUNDS = 7
 THREADS = len(os.sched_getaffinity(0))

@@ -1,0 +1,93 @@
+"""Training a network and scoring it as the public code does, eager and in fp32; to compare with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmark import augment, networks, seeds
+from benchmark.compute import Compute
+from benchmark.datasets import KNOWN, Split
+from benchmark.problem import Normaliser
+from benchmark.training import Recipe, Training, accuracy
+from plain_loops import CLASSES, NETWORK, SHAPE, measured
+
+SCORED = 2_000  # images, in a piece of scoring
+Steps = tuple[Callable[[], object], Callable[[], object]]  # one optimiser step, one piece of scoring
+
+
+def recipe(batch: int) -> Recipe:
+    """Of `dsa` on so many decoded images, of an expert at 64."""
+    expert = batch == 64
+    strategy = "idc:color_crop" if expert else "dsa:color_crop_cutout_flip_scale_rotate"
+    return Recipe(10**6, batch, 0.01, 0.9, 5e-4, (), 0.1, False, strategy, 0.5 if expert else 0.0)
+
+
+def images(batch: int) -> tuple[Tensor, Tensor, Split]:
+    """Random ones to learn, their labels, and some to score."""
+    draw = seeds.generator("images")
+    learned = torch.rand(batch, *SHAPE, generator=draw)
+    scored = torch.randint(0, 256, (SCORED, *SHAPE), generator=draw, dtype=torch.uint8)
+    return learned, torch.arange(batch) % CLASSES, Split(scored, torch.arange(SCORED) % CLASSES)
+
+
+def ours(batch: int, compute: Compute) -> Steps:
+    learned, labels, test = images(batch)
+    normaliser = Normaliser(KNOWN["cifar10"].constants, compute.device)
+    network = networks.build(NETWORK, SHAPE, CLASSES, seeds.generator("network"))
+    draw = lambda role, at: seeds.generator(role, at=at)  # noqa: E731
+    training = Training(network, learned, labels, recipe(batch), compute, normaliser, draw)
+    return training.step, lambda: accuracy(network, test, compute, normaliser)
+
+
+def plain(batch: int) -> Steps:
+    """Augmentation and CutMix are ours: the same work on both sides."""
+    learned, labels, test = images(batch)
+    asked, normaliser = recipe(batch), Normaliser(KNOWN["cifar10"].constants, torch.device("cpu"))
+    strategy, draw = augment.parse(asked.augment), seeds.generator("draws")
+    network = networks.build(NETWORK, SHAPE, CLASSES, seeds.generator("network"))
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    learned, scored = normaliser(learned), normaliser(test.images.float() / 255)
+
+    def step() -> None:
+        chosen = torch.randperm(batch, generator=draw)
+        seen, first = augment.augment_batch(learned[chosen], strategy, draw), labels[chosen]
+        if asked.cutmix and float(torch.rand((), generator=draw)) < asked.cutmix:
+            seen, first, second, weight = augment.cutmix(seen, first, draw)
+            logits = network(seen)
+            loss = weight * F.cross_entropy(logits, first) + (1 - weight) * F.cross_entropy(logits, second)
+        else:
+            loss = F.cross_entropy(network(seen), first)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        loss.item()
+
+    @torch.no_grad()
+    def score() -> int:
+        pieces = zip(scored.split(256), test.labels.split(256), strict=True)
+        return sum(int((network(some).argmax(1) == of).sum()) for some, of in pieces)
+
+    return step, score
+
+
+def plain_seconds(batch: int, threads: int, rounds: int) -> tuple[float, float]:
+    """Median seconds of a step and of scoring an image, in a process of its own, with nothing of ours in force."""
+    words = [sys.executable, __file__, str(batch), str(threads), str(rounds)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    step, score = json.loads(done.stdout)
+    return step, score
+
+
+if __name__ == "__main__":
+    size, cores, often = map(int, sys.argv[1:])
+    torch.set_num_threads(cores)
+    step, score = plain(size)
+    print(json.dumps([measured(step, often)[0], measured(score, often)[0] / SCORED]))
