@@ -198,7 +198,7 @@ class Compute:
         def in_chunks() -> tuple[Tensor, ...]:
             total: tuple[Tensor, ...] = ()
             for piece in images.split(self.at_once(images.shape)):
-                with self.autocast():
+                with torch.enable_grad(), self.autocast():
                     loss, _ = self._call(passes.summed_entropy, network, piece, label.expand(len(piece)))
                 part = torch.autograd.grad(loss, weights)
                 total = torch._foreach_add(total, part) if total else part
