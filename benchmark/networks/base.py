@@ -59,9 +59,9 @@ class FanOutConv2d(nn.Conv2d):
     """A convolution whose weights `initialise` draws from N(0, √(2 / (k·k·out_channels))), as IDC's ResNets do."""
 
 
-def sequence(*layers: nn.Module | None) -> nn.Sequential:
+def sequence(*layers: nn.Module | None, made: type[nn.Sequential] = nn.Sequential) -> nn.Sequential:
     """The layers one after the other; None is left out."""
-    return nn.Sequential(*(layer for layer in layers if layer is not None))
+    return made(*(layer for layer in layers if layer is not None))
 
 
 def norm_layer(norm: str, channels: int) -> nn.Module | None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from benchmark.errors import BenchmarkError
 from benchmark.networks.base import ImageShape, Network, norm_layer, sequence, widening
+from benchmark.networks.fused import FusedBlock
 from benchmark.networks.names import Spec, number, words
 
 GROUPS = 4  # of norm `gn`
@@ -32,6 +33,11 @@ class ConvNetSpec(Spec):
     @property
     def depth(self) -> int:
         return int(self.head.removeprefix("convnet"))
+
+    @property
+    def fuses(self) -> bool:
+        """Whether its layers are those of a FusedBlock."""
+        return (self.norm, self.activation, self.pooling) == ("in", "relu", "avg")
 
     def build(self, image_shape: ImageShape, num_classes: int) -> Network:
         return ConvNet(self, image_shape, num_classes)
@@ -60,7 +66,8 @@ class ConvNet(Network):
         for block in range(spec.depth):
             convolution = nn.Conv2d(channels, spec.width, 3, padding=1 if block else 1 + wider)
             norm, pooling = _norm(spec, height, width), _pooling(spec.pooling)
-            blocks.append(sequence(convolution, norm, _activation(spec.activation), pooling))
+            made = FusedBlock if spec.fuses and height % 2 == width % 2 == 0 else nn.Sequential
+            blocks.append(sequence(convolution, norm, _activation(spec.activation), pooling, made=made))
             channels = spec.width
             if pooling is not None:
                 height, width = height // 2, width // 2

@@ -1,0 +1,82 @@
+"""Instance norm, ReLU and 2×2 average pooling as one function with its own derivative, for compiled code on a CPU.
+
+Convolutions on a CPU want the channels last, and compiled code of the three layers one by one keeps turning its images
+between that order and the usual one, above all in the backward pass. Here the channels are last throughout, and the
+derivative is written as norms have it, in two passes over the pixels. It computes what the layers do, up to rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class FusedBlock(nn.Sequential):
+    """Convolution, instance norm (affine), ReLU and 2×2 average pooling of images whose sides are then even."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() or images.device.type != "cpu":
+            plain: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
+            return plain
+        convolution, norm = self[0], self[1]
+        pooled: Tensor = NormReluPool.apply(convolution(images), norm.weight, norm.bias, norm.eps)[0]
+        return pooled
+
+
+class NormReluPool(torch.autograd.Function):
+    """(N, C, h, w), weights γ and biases β (C,) and ε to the pooled (N, C, h/2, w/2), and μ and r (N, 1, 1, C).
+
+    With μ and σ² the mean and variance of an image's channel over its pixels, and r = (σ² + ε)^(−1/2):
+    x̂ = r·(x − μ), and the mean over 2×2 pixels of max(γ·x̂ + β, 0). Sums are in float32. μ and r are results so that
+    the derivative, which needs them, can itself be differentiated.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(images: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        pixels = images.permute(0, 2, 3, 1).float()
+        mean = pixels.mean((1, 2), keepdim=True)
+        scale = torch.rsqrt((pixels - mean).square().mean((1, 2), keepdim=True) + eps)
+        seen = torch.relu((pixels - mean) * (scale * weight) + bias)
+        pooled = _by_fours(seen).mean((2, 4))
+        return pooled.permute(0, 3, 1, 2).to(images.dtype), mean, scale
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        images, weight, bias, _ = inputs
+        _, mean, scale = output
+        ctx.save_for_backward(images, weight, bias, mean, scale)
+
+    @staticmethod
+    def backward(ctx: Any, pooled: Tensor, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """With δ the derivative by γ·x̂ + β: γr·(δ − ⟨δ⟩ − x̂·⟨δ·x̂⟩) by x, Σ δ·x̂ by γ and Σ δ by β; ⟨·⟩ over pixels.
+
+        By what comes to μ and r themselves, x gets a share 1/hw of the one and −r²·x̂/hw of the other.
+        """
+        images, weight, bias, means, scales = ctx.saved_tensors
+        count = images.shape[2] * images.shape[3]
+        m, r = means[:, :, None, :, None], scales[:, :, None, :, None]  # beside the pixels by fours
+        normed = (_by_fours(images.permute(0, 2, 3, 1)).float() - m) * r
+        spread = pooled.permute(0, 2, 3, 1).float()[:, :, None, :, None] / 4
+        delta = torch.where(normed * weight + bias > 0, spread, 0.0)
+        along, across = _over_pixels(delta), _over_pixels(delta * normed)
+        level = weight * r * along / count - mean[:, :, None, :, None] / count
+        slope = weight * r * across / count + scale[:, :, None, :, None] * r.square() / count
+        found = (weight * r * delta - level - normed * slope).to(images.dtype)
+        by_images = found.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+        return by_images, across.sum((0, 1, 2, 3, 4)), along.sum((0, 1, 2, 3, 4)), None
+
+
+def _by_fours(pixels: Tensor) -> Tensor:
+    """(N, h, w, C) to (N, h/2, 2, w/2, 2, C)."""
+    pairs: Tensor = pixels.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+    return pairs
+
+
+def _over_pixels(values: Tensor) -> Tensor:
+    """The sum over all pixels of (N, h/2, 2, w/2, 2, C) as (N, 1, 1, 1, 1, C)."""
+    total: Tensor = values.sum((1, 2, 3, 4), keepdim=True)
+    return total
