@@ -17,12 +17,22 @@ class FusedBlock(nn.Sequential):
     """Convolution, instance norm (affine), ReLU and 2×2 average pooling of images whose sides are then even."""
 
     def forward(self, images: Tensor) -> Tensor:
-        if not torch.compiler.is_compiling() or images.device.type != "cpu":
+        if not torch.compiler.is_compiling() or images.device.type != "cpu" or _transforms() > 1:
             plain: Tensor = super().forward(images)  # type: ignore[no-untyped-call]
             return plain
         convolution, norm = self[0], self[1]
         pooled: Tensor = NormReluPool.apply(convolution(images), norm.weight, norm.bias, norm.eps)[0]
         return pooled
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # constant within what is traced
+def _transforms() -> int:
+    """How many of torch.func's transforms are around: with two, derivatives of derivatives or networks side by side.
+
+    torch 2.14 traces a function with a derivative of its own within one of them, but not within vmap, and it does not
+    promise to differentiate it twice.
+    """
+    return torch._C._functorch.maybe_current_level() or 0
 
 
 class NormReluPool(torch.autograd.Function):
@@ -32,8 +42,6 @@ class NormReluPool(torch.autograd.Function):
     x̂ = r·(x − μ), and the mean over 2×2 pixels of max(γ·x̂ + β, 0). Sums are in float32. μ and r are results so that
     the derivative, which needs them, can itself be differentiated.
     """
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(images: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import grad, vmap
+from torch.func import grad
 
 from benchmark import networks, seeds
 from benchmark.networks.fused import FusedBlock, NormReluPool
@@ -42,24 +42,23 @@ def test_is_the_layers_and_their_first_two_derivatives() -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_matches_gradients_of_many_classes_at_once(compiled: bool) -> None:
-    """What gradient matching differentiates: gradients by the weights of each of several batches."""
-    _, weight, bias = drawn()
-    images = torch.randn((3, *INPUTS[0]), generator=seeds.generator("classes"))
+@pytest.mark.parametrize("within", [1, 2])
+def test_gradients_of_compiled_networks_and_of_their_gradients(within: int) -> None:
+    """Within one transform of torch.func the function is used; within two, the layers are."""
+    size = (3, 16, 16)
+    network = networks.build("convnet2-w8", size, 4, seeds.generator("network")).requires_grad_(False)
+    images = torch.randn((5, *size), generator=seeds.generator("images"))
 
-    def by_images(block):
-        def matched(images: Tensor) -> Tensor:
-            found = vmap(grad(lambda *args: block(*args).sin().sum(), argnums=(1, 2)), in_dims=(0, None, None))
-            return sum(value.square().sum() for value in found(images, weight, bias))
+    def once(images: Tensor) -> Tensor:
+        return network.embed(images).sin().sum()
 
-        return grad(matched)
+    def twice(images: Tensor) -> Tensor:
+        return grad(once)(images).square().sum()
 
-    ours = by_images(fused)
-    if compiled:
-        torch._dynamo.reset()
-        ours = torch.compile(ours, fullgraph=True, dynamic=False)
-    torch.testing.assert_close(ours(images), by_images(by_layers)(images), rtol=1e-4, atol=1e-4)
+    torch._dynamo.reset()
+    wanted = grad(once if within == 1 else twice)
+    found = torch.compile(wanted, fullgraph=True, dynamic=False)(images)
+    torch.testing.assert_close(found, wanted(images), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["convnet3-w8", "convnet2-w8-max", "convnet2-w8-leaky", "convnet1-w8-bn"])
