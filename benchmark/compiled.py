@@ -9,16 +9,15 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from types import CodeType
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
 Answer = TypeVar("Answer")
 
 MOST_VARIANTS = 32  # of one function in one task: no method needs as many shapes, so something changes in every step
-KEPT_VARIANTS = 24  # shapes kept from task to task; beyond, the process begins anew and reads its cache on disk
+KEPT_VARIANTS = 48  # kept from task to task; beyond, the process begins anew and reads its cache on disk
 
 
 class Compiler:
@@ -26,9 +25,11 @@ class Compiler:
 
     def __init__(self) -> None:
         self.broken = ""  # why nothing can be compiled here, in words
-        self._refused: dict[CodeType, str] = {}  # of single functions, in words
-        self._made: dict[Any, Any] = {}
-        self._shapes: set[Any] = set()
+        self._refused: dict[object, str] = {}  # of single functions, in words
+        self._changing: dict[object, str] = {}  # of those that this task gave up
+        self._made: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self._variants: dict[Callable[..., Any], int] = {}  # compiled in this task
+        self._kept = 0  # variants in the process
         self._told: set[str] = set()
         self.say: Callable[[str], None] = lambda text: None
 
@@ -36,59 +37,81 @@ class Compiler:
         """`say` is told, in one line each, what the task computes uncompiled although it was to be compiled."""
         self.say = say
         self._told.clear()
-        if len(self._shapes) > KEPT_VARIANTS:
+        self._changing.clear()
+        self._variants.clear()
+        if self._kept > KEPT_VARIANTS:
             torch._dynamo.reset()
-            self._shapes.clear()
+            self._kept = 0
 
     def compiles(self, function: Callable[..., Any]) -> bool:
         """Whether nothing is known that keeps this function, or what a person wrote of it, from being compiled."""
-        return not self.broken and function.__code__ not in self._refused
+        return not self.broken and not self._refusal(function)
 
-    def call(self, function: Callable[..., Answer], *args: Any, inner: Callable[..., Any] | None = None) -> Answer:
-        """function(*args), compiled if that is possible. `inner` is what a person wrote of it, where it calls that."""
-        code = (inner or function).__code__
-        if self.compiles(inner or function):
+    def _refusal(self, function: Callable[..., Any]) -> str:
+        written = _written(function)
+        return self._refused.get(written) or self._changing.get(written, "")
+
+    def call(
+        self, function: Callable[..., Answer], *args: Any,
+        inner: Callable[..., Any] | None = None, plain: Callable[..., Answer] | None = None,
+    ) -> Answer:  # fmt: skip
+        """function(*args), compiled if that is possible, else plain(*args), which is the function unless it is given.
+
+        `inner` is what a person wrote of it, where it calls that.
+        """
+        blamed = inner or function
+        if self.compiles(blamed):
             try:
-                return self._compiled(function, code, args)
+                return self._compiled(function, args)
             except _Uncompiled as error:
                 if error.everything:
                     self.broken = str(error)
                 else:
-                    self._refused[code] = f"{code.co_qualname}: {error}"
-        text = f"computing uncompiled, which is slower: {self.broken or self._refused[code]}"
+                    refused = self._changing if error.changing else self._refused
+                    refused[_written(blamed)] = f"{_name(blamed)}: {error}"
+        text = f"computing uncompiled, which is slower: {self.broken or self._refusal(blamed)}"
         if text not in self._told:
             self._told.add(text)
             self.say(text)
-        return function(*args)
+        return (plain or function)(*args)
 
-    def _compiled(self, function: Callable[..., Answer], code: CodeType, args: Sequence[Any]) -> Answer:
-        from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # takes seconds to load
+    def _compiled(self, function: Callable[..., Answer], args: Sequence[Any], tries: int = 2) -> Answer:
+        from torch._dynamo.exc import TorchDynamoException  # takes seconds to load
 
-        self._shapes.add((code, *_shapes(args)))
+        if self._variants.get(function, 0) > MOST_VARIANTS:
+            raise _Uncompiled("a number in it that is no tensor differs from step to step", changing=True)
         if function not in self._made:
             self._made[function] = _compile(function)
+        before = _graphs()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the compiler, about itself
                 answer: Answer = self._made[function](*args)
-            return answer
-        except FailOnRecompileLimitHit as error:
-            raise _Uncompiled("a number in it that is no tensor differs from step to step") from error
         except (TorchDynamoException, RuntimeError) as error:
-            if _no_compiler(error):
+            names = _names(error)
+            if "InvalidCxxCompiler" in names or "InvalidCxxCompiler" in str(error):
                 raise _Uncompiled("there is no working C++ compiler (g++ or clang++)", everything=True) from error
+            if "CppCompileError" in names and tries > 1:  # it may have been killed: a Ctrl-C reaches it, too
+                return self._compiled(function, args, tries - 1)
+            if "CppCompileError" in names:
+                raise _Uncompiled("the C++ compiler (g++ or clang++) fails", everything=not self._kept) from error
             if not isinstance(error, TorchDynamoException):
                 raise  # what any computation can raise, memory running out above all
             words = str(getattr(error, "inner_exception", None) or error).strip().splitlines()
             raise _Uncompiled(words[0] if words else type(error).__name__) from error
+        made = _graphs() - before
+        self._variants[function] = self._variants.get(function, 0) + made
+        self._kept += made
+        return answer
 
 
 class _Uncompiled(Exception):
-    """Why something, or everything, cannot be compiled."""
+    """Why something, or everything, cannot be compiled; `changing` if another task may."""
 
-    def __init__(self, why: str, *, everything: bool = False) -> None:
+    def __init__(self, why: str, *, everything: bool = False, changing: bool = False) -> None:
         super().__init__(why)
         self.everything = everything
+        self.changing = changing
 
 
 COMPILER = Compiler()
@@ -100,33 +123,33 @@ def _compile(function: Callable[..., Answer]) -> Callable[..., Answer]:
 
     inductor.compile_threads = torch.get_num_threads()  # as many as the task was given
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA is known
-    config.recompile_limit = MOST_VARIANTS + KEPT_VARIANTS
-    config.accumulated_recompile_limit = 16 * config.recompile_limit
+    config.recompile_limit = config.accumulated_recompile_limit = 2**14  # never met: `_compiled` counts, by the task
     config.fail_on_recompile_limit_hit = True
     # Shapes are few and known beforehand: a kernel of its own for each. The whole function, or nothing of it.
     return torch.compile(function, dynamic=False, fullgraph=True)
 
 
-def _shapes(args: Sequence[Any]) -> Sequence[Any]:
-    """What a compiled function depends on, near enough: the shapes of tensors, also those in lists and dicts."""
-    found: list[Any] = []
-    for value in args:
-        if isinstance(value, Tensor):
-            found.append((tuple(value.shape), value.dtype))
-        elif isinstance(value, list | tuple):
-            found.extend(_shapes(value))
-        elif isinstance(value, dict):
-            found.extend(_shapes(list(value.values())))
-    return found
+def _graphs() -> int:
+    """How many variants of functions have been compiled in this process."""
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
-def _no_compiler(error: BaseException | None) -> bool:
-    """Whether it says that there is no C++ compiler, or that it fails: by the names torch gives to these."""
+def _written(function: Callable[..., Any]) -> object:
+    """What stands for a function as a person wrote it: closures are made anew in every step, their code is not."""
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__code__", None) or type(function)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    written = _written(function)
+    return str(getattr(written, "co_qualname", None) or getattr(written, "__qualname__", written))
+
+
+def _names(error: BaseException | None) -> set[str]:
+    """The names of the exception's class and of those that it was made from."""
+    names: set[str] = set()
     while error is not None:
-        within = getattr(error, "inner_exception", None)
-        if {type(error).__name__, type(within).__name__} & {"InvalidCxxCompiler", "CppCompileError"}:
-            return True
-        if "InvalidCxxCompiler" in str(error):
-            return True
+        names |= {type(error).__name__, type(getattr(error, "inner_exception", None)).__name__}
         error = error.__cause__
-    return False
+    return names

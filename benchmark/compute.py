@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import torch
@@ -21,6 +19,7 @@ from torch.func import functional_call, grad, vmap
 from benchmark import passes
 from benchmark.compiled import COMPILER
 from benchmark.errors import BenchmarkError, unknown
+from benchmark.memory import keep_memory, out_of_memory
 from methods.base import ByClass, ClassLosses, Network
 
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -31,12 +30,9 @@ CHUNK_PIXELS = {"cpu": 2**14, "cuda": 2**20}
 GRAPH_PIXELS = {"cpu": 2**14, "cuda": 2**18}
 # Pixels that a task forwards in all, from which it is worth compiling: 100,000 images of 32×32.
 WORTH_COMPILING = 10**8
-# As torch's allocator says it, C++, and oneDNN, which has no room for the code it makes.
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc", "could not create a primitive")
 _STEPS_DOWN = {
     "chunk": "pixels at once without a graph", "graph": "pixels at once with a graph", "together": "networks at once",
 }  # fmt: skip
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
 MOST_WORKERS = 8  # unless asked for: each holds its own copy of torch and of the dataset
 
 Answer = TypeVar("Answer")
@@ -251,7 +247,7 @@ class Compute:
         from step to step and is no image belongs into `constants`, a network's weights apart: numbers that `losses`
         finds elsewhere are compiled in. A network whose output depends on the batch always sees all classes.
         """
-        if network.depends_on_batch:
+        if network.depends_on_batch or torch.compiler.is_compiling():  # within other losses: nothing is left to group
             return losses(images, *constants)
         found: Tensor = _InGroups.apply(images, losses, constants, self)
         return found
@@ -268,7 +264,8 @@ class Compute:
             with torch.no_grad():
                 return losses(images, *constants), images.new_empty(0)
         if self.compiled:
-            return COMPILER.call(passes.loss_and_gradient, losses, images, *constants, inner=losses)
+            plain = passes.loss_and_gradient_plain
+            return COMPILER.call(passes.loss_and_gradient, losses, images, *constants, inner=losses, plain=plain)
         return passes.loss_and_gradient_plain(losses, images, *constants)
 
     # --- memory -------------------------------------------------------------------------------------------------------
@@ -289,26 +286,6 @@ class Compute:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         COMPILER.say(f"memory ran out: from now on {getattr(self, name):,} {_STEPS_DOWN[name]}")
-
-
-@lru_cache(maxsize=1)
-def keep_memory() -> None:
-    """Have glibc keep freed memory for the next step, of which it would else hand every large piece back and forth.
-
-    A page of memory that the system gives anew costs about as much as all that is then computed on it. Without glibc
-    nothing is done.
-    """
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        library = ctypes.CDLL("libc.so.6")
-        library.mallopt(_MMAP_THRESHOLD, 2**30) or library.mallopt(_MMAP_THRESHOLD, 2**25)  # the most of older ones
-        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that memory ran out, of a GPU or of this machine."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return any(words in str(error) for words in _NO_MEMORY)
 
 
 @contextlib.contextmanager

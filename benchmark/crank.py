@@ -155,6 +155,7 @@ def _state(
         "graph": compute.graph,
         "compile": compute.compiled,
         "together": compute.together,
+        "stepped_down": compute.stepped_down,
         "device": compute.device.type,
     }
 
@@ -186,7 +187,8 @@ def as_begun(folder: Path, compute: Compute, say: Callable[[str], None]) -> Comp
         path.unlink()
         return replace(compute)
     together = state.get("together", 1)  # on any device: so many networks' weights are in the checkpoint
+    begun = replace(compute, together=together, stepped_down=state.get("stepped_down", 0))
     if state["device"] != compute.device.type or "graph" not in state:  # of a version that counted otherwise
-        return replace(compute, together=together)
+        return begun
     kept = {name: state[name] for name in ("threads", "chunk", "graph", "compile")}
-    return replace(compute, together=together, **kept)
+    return replace(begun, **kept)

@@ -17,6 +17,7 @@ import torch
 import torchvision
 
 from benchmark.compute import Compute
+from benchmark.memory import release_memory
 from slurm.snapshot import FACTS as SNAPSHOT
 
 
@@ -82,6 +83,7 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
+            release_memory()  # of tasks before
             with contextlib.suppress(OSError):
                 Path("/proc/self/clear_refs").write_text("5")  # restarts the high-water mark
 

@@ -16,11 +16,12 @@ from torch import Tensor
 from benchmark import networks, seeds
 from benchmark.clock import now
 from benchmark.compiled import COMPILER
-from benchmark.compute import Compute, out_of_memory
+from benchmark.compute import Compute
 from benchmark.datasets import Outline, Split
 from benchmark.errors import BenchmarkError
 from benchmark.floor import Counter
 from benchmark.measured import PARTS, Parts, Used, measured_problem, watched
+from benchmark.memory import out_of_memory
 from benchmark.planned import Task
 from benchmark.problem import RealImages
 from benchmark.stand_in import as_condensing, stand_in

@@ -13,6 +13,7 @@ import torch
 from benchmark.crank import Interrupted
 from benchmark.errors import BenchmarkError
 from benchmark.kinds import Job
+from benchmark.memory import out_of_memory
 from benchmark.runtime import Outcome, Runtime, worded
 from methods.errors import MethodError
 from results.errors import ResultsError
@@ -81,7 +82,7 @@ def _attempt(task: Mapping[str, Any], runtime: Runtime, store: Store, lock: Task
         return job.failed("interrupted", _sentence(error))
     except Exception as error:  # noqa: BLE001 -- one task's fault must not stop the others; the log has it whole
         job.log(traceback.format_exc())
-        status = "out_of_memory" if "can't allocate memory" in str(error) else "failed"  # a CPU's RuntimeError
+        status = "out_of_memory" if out_of_memory(error) else "failed"  # a CPU's RuntimeError
         return job.failed(status, f"{type(error).__name__}: {error} (see {job.folder / 'log.txt'})")
 
 

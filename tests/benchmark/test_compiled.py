@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,6 @@ def test_whether_to_compile_follows_from_images_and_their_size_unless_it_was_sai
 @needs_compiler
 def test_a_number_that_changes_in_every_step_is_told_and_not_compiled_for_ever(monkeypatch) -> None:
     monkeypatch.setattr(compiled, "MOST_VARIANTS", 3)
-    monkeypatch.setattr(compiled, "KEPT_VARIANTS", 0)
     torch._dynamo.reset()
     compiler, lines, seen = Compiler(), [], []
     compiler.begin_task(lines.append)
@@ -105,6 +105,9 @@ def test_a_number_that_changes_in_every_step_is_told_and_not_compiled_for_ever(m
     assert torch.equal(torch.stack(seen), torch.stack([images * (step + 0.5) for step in range(6)]))
     (line,) = lines
     assert "losses" in line and "uncompiled" in line and "no tensor differs from step to step" in line
+    assert not compiler.compiles(losses)
+    compiler.begin_task(lines.append)
+    assert compiler.compiles(losses), "the next task is compiled as it would be in a process of its own"
     torch._dynamo.reset()
 
 
@@ -126,6 +129,90 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_so_once_a_task() -> None
     compiler.begin_task(lines.append)
     compiler.call(reads_a_value, torch.ones(2))
     assert len(lines) == 2, "told to the next task, too"
+
+
+@needs_compiler
+def test_losses_may_use_verbs_that_themselves_go_class_by_class(make_problem: Make, told: list[str]) -> None:
+    problem = make_problem()
+    network, labels = problem.new_network(0), torch.arange(problem.num_classes)
+    images = torch.randn(problem.num_classes, 2, 3, 8, 8, generator=seeds.generator("images"))
+
+    def losses(images: Tensor, labels: Tensor) -> Tensor:
+        return 2 * problem.class_losses(network, images)[:1].expand(len(labels)) if len(images) == 1 else None
+
+    def gradient(compile: bool) -> Tensor:
+        problem.compute.compile, problem.compute.graph = compile, 1  # one class at a time
+        leaf = images.clone().requires_grad_()
+        return torch.autograd.grad(problem.by_class(network, losses, leaf, labels).sum(), leaf)[0]
+
+    assert gradient(False).abs().sum() > 0
+    torch.testing.assert_close(gradient(True), gradient(False), rtol=1e-4, atol=1e-5)
+    assert told == []
+
+
+@needs_compiler
+def test_losses_that_cannot_be_compiled_are_differentiated_as_if_nothing_were(make_problem, told: list[str]) -> None:
+    """Gradient matching written by hand, which only plain autograd differentiates twice."""
+    problem = make_problem()
+    network = problem.new_network(0).requires_grad_()
+    images = torch.randn(problem.num_classes, 2, 3, 8, 8, generator=seeds.generator("images"))
+
+    def losses(images: Tensor) -> Tensor:
+        (found,) = torch.autograd.grad(network.embed(images[0]).sum(), [network.blocks[0][0].weight], create_graph=True)
+        return found.square().sum()[None]
+
+    def gradient(compile: bool) -> Tensor:
+        problem.compute.compile, problem.compute.graph = compile, 1
+        leaf = images.clone().requires_grad_()
+        return torch.autograd.grad(problem.by_class(network, losses, leaf).sum(), leaf)[0]
+
+    assert torch.equal(gradient(True), gradient(False))
+    assert len(told) == 1 and "uncompiled" in told[0]
+
+
+@needs_compiler
+def test_losses_may_be_anything_that_can_be_called(make_problem: Make, told: list[str]) -> None:
+    problem = make_problem()
+    network = problem.new_network(0)
+    images = torch.randn(problem.num_classes, 2, 3, 8, 8, generator=seeds.generator("images"))
+
+    class Scaled:
+        def __call__(self, images: Tensor, by: float = 2.0) -> Tensor:
+            return by * problem.mean_embedding(network, images).square().sum(1)
+
+    for losses in (Scaled(), partial(Scaled.__call__, Scaled(), by=2.0)):
+        found = []
+        for problem.compute.compile in (True, False):
+            leaf = images.clone().requires_grad_()
+            found += torch.autograd.grad(problem.by_class(network, losses, leaf).sum(), leaf)
+        torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
+def stumbling(folder: Path, times: int) -> str:
+    """A C++ compiler that dies the first so many times that it is to make a library, as a Ctrl-C has it die."""
+    script = folder / "g++"
+    script.write_text(
+        f"""#!/bin/bash
+if [[ " $* " == *kernel* || " $* " == *".main.cpp"* ]] && (( $(wc -l < {folder}/deaths) < {times} )); then
+    echo >> {folder}/deaths
+    kill -INT $$
+fi
+exec {shutil.which("g++")} "$@"
+"""
+    )
+    (folder / "deaths").touch()
+    script.chmod(0o755)
+    return str(script)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no g++")
+@pytest.mark.parametrize("times", [1, 10**6])
+def test_a_compiler_that_was_killed_is_asked_again(tmp_path: Path, times: int) -> None:
+    environment = {"CXX": stumbling(tmp_path, times), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = run(tmp_path / "out", "compile=true", "threads=1", **environment)
+    assert (tmp_path / "deaths").read_text(), "it was never killed: nothing was tested"
+    assert done["environment"]["compiled"] is (times == 1)
+    assert done["log"].count("the C++ compiler (g++ or clang++) fails") == (times > 1)
 
 
 def command(out: Path, *words: str) -> list[str]:

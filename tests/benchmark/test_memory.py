@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.compute import out_of_memory
+from benchmark.memory import out_of_memory
 from parts import CPU
 
 # In a process of its own: its memory is limited to a little more than it has, so that the kernel itself says no.

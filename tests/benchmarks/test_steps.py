@@ -8,7 +8,6 @@ the bytes that steps add to a process, are printed last.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Iterator
 from functools import lru_cache
@@ -56,7 +55,6 @@ def test_step(method: str, ipc: int, precision: str, benchmark: Any) -> None:
         work.step()
 
     step()  # compiles
-    ctypes.CDLL("libc.so.6").malloc_trim(0)  # of memory that is kept from step to step
     peak = PeakMemory(compute.device)
     before = peak.bytes() or 0
     benchmark.pedantic(step, rounds=ROUNDS, warmup_rounds=1)
