@@ -132,7 +132,7 @@ def test_a_group_stopped_anywhere_goes_on_to_the_same_bytes(at: int, tmp_path: P
 
 
 def test_a_task_goes_on_with_as_many_at_once_as_it_began_with(tmp_path: Path) -> None:
-    compute = replace(CPU, together=3)
+    compute = replace(CPU, together=3, stepped_down=1)
     assert describe(compute)["together"] == 3 and describe(CPU)["together"] == 1
 
     class Stop:
@@ -149,7 +149,7 @@ def test_a_task_goes_on_with_as_many_at_once_as_it_began_with(tmp_path: Path) ->
     with pytest.raises(Exception, match="after step 4 of 14"):
         turn(work, tmp_path, compute, **keywords)  # type: ignore[arg-type]
     again = as_begun(tmp_path, CPU, print)
-    assert again.together == 3
+    assert again.together == 3 and again.stepped_down == 1
     elsewhere = as_begun(tmp_path, Compute(torch.device("cuda"), "fp32", 1), print)
     assert elsewhere.together == 3, "the checkpoint holds three networks, wherever it is taken up"
     old = load_tree(tmp_path / "checkpoint.safetensors")

@@ -92,4 +92,27 @@ def test_below_one_image_there_is_no_rung(monkeypatch: pytest.MonkeyPatch) -> No
 def test_other_errors_are_not_taken_for_it() -> None:
     assert out_of_memory(MemoryError()) and out_of_memory(torch.OutOfMemoryError("…"))
     assert out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 8 bytes"))
+    assert out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
     assert not out_of_memory(RuntimeError("shapes cannot be multiplied")) and not out_of_memory(ValueError("memory"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks of a process's memory are Linux's")
+def test_a_small_task_after_a_large_one_needs_little_memory() -> None:
+    """In a process that keeps freed memory, as all tasks' do."""
+    script = """
+import torch
+from benchmark.environment import PeakMemory
+from benchmark.memory import keep_memory
+keep_memory()
+needed = []
+for mib in (600, 20):
+    peak = PeakMemory(torch.device("cpu"))
+    before = peak.bytes()
+    pieces = [torch.ones(2**20 // 4) for _ in range(mib)]
+    needed.append(peak.bytes() - before)
+    del pieces
+print(*needed)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    large, small = (int(needed) / 2**20 for needed in done.stdout.split())
+    assert 590 < large < 700 and 10 < small < 100
