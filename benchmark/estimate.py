@@ -19,13 +19,13 @@ from torch import Tensor
 from benchmark import datasets, networks, protocols, seeds
 from benchmark.clock import Stopwatch
 from benchmark.compute import Compute
-from benchmark.datasets import Outline, Split
+from benchmark.datasets import Outline
 from benchmark.environment import PeakMemory
 from benchmark.kinds import expert_recipe
 from benchmark.plan import Plan, Task
 from benchmark.probe_analyses import effort, points_of
 from benchmark.problem import RealImages
-from benchmark.stand_in import as_condensing, normaliser_of, stand_in
+from benchmark.stand_in import as_condensing, blank_split, normaliser_of, stand_in
 from benchmark.training import Recipe, Training, accuracy
 from benchmark.works import Work
 from methods import registry
@@ -231,7 +231,7 @@ class Prober:
     ) -> tuple[int, float, float, float]:
         """Steps, seconds of a step, seconds of making the method, and peak bytes, with only so many classes."""
         asked = task["asked"]
-        split = _blank_split(outline, kept[:classes])
+        split = blank_split(outline, kept[:classes])
         memory = _Growth(compute)
         problem = stand_in(task, outline, _FewClasses(split, classes, compute.device), compute)
         watch = Stopwatch(compute.device)
@@ -269,7 +269,7 @@ class Prober:
             network, images, labels, recipe, compute, normaliser, lambda draw, at: seeds.generator(draw, at=at)
         )
         seconds = _seconds_of_a_step(training, compute)
-        scored = _blank_split(outline, (min(compute.at_once(outline.image_shape), sum(outline.test)),))
+        scored = blank_split(outline, (min(compute.at_once(outline.image_shape), sum(outline.test)),))
         watch = Stopwatch(compute.device)
         with watch.running():
             accuracy(network, scored, compute, normaliser)
@@ -340,12 +340,6 @@ def _memory(measured: Sequence[tuple[int, float]], classes: int, at_once: int, i
     with_graph = max(0.0, peak - less) / (last - before)
     graphs = max(0, min(classes, at_once) - last)
     return peak + graphs * with_graph + (classes - last - graphs) * images
-
-
-def _blank_split(outline: Outline, counts: Sequence[int]) -> Split:
-    """Blank images, so many of each class: what is timed does not depend on pixels, and they cost no memory."""
-    images = torch.zeros(sum(counts), *outline.image_shape, dtype=torch.uint8)
-    return Split(images, torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)))
 
 
 def _parameters(task: Task, outline: Outline) -> int:

@@ -17,7 +17,7 @@ from benchmark.crank import Diverged, Turned, as_begun
 from benchmark.datasets import Split
 from benchmark.environment import PeakMemory
 from benchmark.job import Attempt
-from benchmark.problem import ConcreteProblem, RealImages, images_of_steps
+from benchmark.problem import ConcreteProblem, RealImages, expect_steps
 from benchmark.protocols import WHOLE
 from benchmark.released.make import remake
 from benchmark.runtime import Outcome
@@ -100,7 +100,8 @@ class Job(Attempt):
         watch = Stopwatch(self.compute.device)
         with watch.running():  # a selection method does all its work here
             work = method(problem, config)
-        self.compute.expect(images_of_steps(work.total_steps, data.num_classes, asked["ipc"], config), data.image_shape)
+        cell = {"classes": data.num_classes, "ipc": asked["ipc"], "image_shape": data.image_shape}
+        expect_steps(self.compute, work.total_steps, config, **cell)
         marks = self.snapshots(work)
         turned = self.turn(work, watch.seconds, marks)
         facts = {"snapshots": marks.taken} if marks.at else {}

@@ -14,10 +14,17 @@ from benchmark.datasets import Constants, Split
 from methods.base import Expert, Network, Transform
 
 
-def images_of_steps(steps: int, classes: int, ipc: int, config: object) -> int:
-    """How many images condensing forwards in all, near enough: synthetic ones as decoded, and real ones."""
+def expect_steps(
+    compute: Compute, steps: int, config: object, *, classes: int, ipc: int, image_shape: Sequence[int]
+) -> None:
+    """Decide whether so many condensing steps are worth compiling, unless it was said.
+
+    steps: of a method that is built, as its settings alone do not say how many it takes. What they forward is known
+    near enough: synthetic images as decoded, and real ones.
+    """
     synthetic = ipc * int(getattr(config, "factor", 1)) ** 2
-    return steps * classes * (synthetic + int(getattr(config, "batch_real", 0)))
+    each = classes * (synthetic + int(getattr(config, "batch_real", 0)))
+    compute.expect(steps * each, image_shape)
 
 
 class Normaliser:

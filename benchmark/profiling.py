@@ -61,8 +61,8 @@ def profile(task: Task, outline: Outline, compute: Compute, steps: int, progress
     """
     told: list[str] = []
     COMPILER.begin_task(told.append)
-    decided = as_condensing(compute, task, outline)
     try:
+        decided = as_condensing(compute, task, outline)
         parts, seconds, compiled = _measure(task, outline, decided, steps, progress)
         return Profile(parts, seconds, _sentence(compute, decided, compiled), tuple(told))
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
