@@ -24,9 +24,9 @@ from methods.base import ByClass, ClassLosses, Network
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 # Pixels of images forwarded at once, without a graph and with one: of the device and the images alone, never of free
-# memory or measured time, so that equal requests give equal bytes. On a CPU 16 images of 32×32, whose activations stay
-# in its caches.
-CHUNK_PIXELS = {"cpu": 2**14, "cuda": 2**20}
+# memory or measured time, so that equal requests give equal bytes. On a CPU 32 and 16 images of 32×32, whose
+# activations stay in its caches.
+CHUNK_PIXELS = {"cpu": 2**15, "cuda": 2**20}
 GRAPH_PIXELS = {"cpu": 2**14, "cuda": 2**18}
 # Pixels that a task forwards in all, from which it is worth compiling: 100,000 images of 32×32.
 WORTH_COMPILING = 10**8
