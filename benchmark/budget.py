@@ -25,7 +25,8 @@ from results.files import replace as write
 from results.files import to_json, writing
 from results.store import identity
 
-FILE = "seconds.json"  # in the store: what was probed, by what was asked and where
+FILE = "seconds.json"  # in the store: what was probed, by what was asked, where and how
+MEASURED = 2  # the way of measuring: raised where other seconds come of it, so that no share of before is used again
 
 
 def planned_within(config: RunConfig, seconds: float, compute: Compute, progress: Progress) -> Plan:
@@ -36,14 +37,13 @@ def planned_within(config: RunConfig, seconds: float, compute: Compute, progress
     full = plan.build(replace(config, fraction=1.0), progress)
     path = Path(config.out) / FILE
     known = _read(path)
+    compute.activate()
     prober, shares, found = Prober(full, compute), {}, dict(known)
     tasks = {
         (t["label"]["row"], _cell(t)): t for t in full.of_kind("condense") if t["label"]["kind_of_row"] == "method"
     }
     for place, ((row, cell), task) in enumerate(tasks.items(), start=1):
-        where = f"{device_name(compute.device)}, {compute.threads} threads"
-        alike = {key: value for key, value in task["asked"].items() if key not in ("seed", "experts")}
-        asked = f"{identity(alike)} in {seconds:g} s on {where}"
+        asked = _asked(task, full, seconds, prober)
         if asked not in found:
             found[asked] = _share(task, full, seconds, prober)
         progress("probing how much of its iterations a method runs in the time given", place, len(tasks))
@@ -58,6 +58,22 @@ def planned_within(config: RunConfig, seconds: float, compute: Compute, progress
 
 def _cell(task: Task) -> tuple[str, int, str]:
     return task["label"]["dataset"], task["asked"]["ipc"], task["asked"]["architecture"]
+
+
+def _asked(task: Task, full: Plan, seconds: float, prober: Prober) -> str:
+    """What a share is remembered by: the cell with its settings and precision, and what else its seconds depend on.
+
+    All experts of a cell cost the same, and are compiled alike.
+    """
+    alike = {key: value for key, value in task["asked"].items() if key not in ("seed", "experts")}
+    where = f"{device_name(prober.compute.device)}, {prober.compute.threads} threads"
+    how = [_compiled(prober, task)]
+    how += [f"experts {_compiled(prober, full.by_identity[expert])}" for expert in task["asked"]["experts"][:1]]
+    return f"{identity(alike)} in {seconds:g} s on {where}, {', '.join(how)}, measured in way {MEASURED}"
+
+
+def _compiled(prober: Prober, task: Task) -> str:
+    return "compiled" if prober.compiles(task) else "uncompiled"
 
 
 def _share(task: Task, full: Plan, seconds: float, prober: Prober) -> float | None:

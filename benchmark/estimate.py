@@ -141,7 +141,16 @@ class Prober:
         }
         return kinds[task["kind"]](task, outline, kept)
 
-    # --- the three kinds ----------------------------------------------------------------------------------------------
+    def compiles(self, task: Task) -> bool:
+        """Whether a task that trains an expert or condenses is compiled, as it was said or by the rule."""
+        outline = self.planned.outlines[task["label"]["dataset"]]
+        if task["kind"] == "condense":
+            return bool(as_condensing(self.compute, task, outline).compile)
+        compute, images = replace(self.compute), sum(datasets.kept_counts(outline.train, task["asked"]["validation"]))
+        compute.expect(expert_recipe(task["asked"]["recipe"], images).seen(images), outline.image_shape)
+        return bool(compute.compile)
+
+    # --- the kinds --------------------------------------------------------------------------------------------------
 
     def _prepare(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         images = sum(kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,12 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def planned(folder: Path, *words: str, seconds: float = 60) -> Plan:
+def planned(folder: Path, *words: str, seconds: float = 60, compute: Compute = CPU) -> Plan:
     config.register()
     given = ["ipcs=[1]", "architectures=[convnet2-w4]", f"out={folder}", *words]
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         asked = config.parse(compose("run", overrides=given))
-    return budget.planned_within(asked, seconds, CPU, lambda *call: None)
+    return budget.planned_within(asked, seconds, compute, lambda *call: None)
 
 
 def iterations(plan: Plan) -> dict[str, int]:
@@ -102,4 +103,52 @@ def test_a_damaged_memory_is_named(tmp_path: Path, probed: list[str]) -> None:
 def test_what_is_remembered_is_readable(tmp_path: Path, probed: list[str]) -> None:
     planned(tmp_path, "methods=[dm]")
     ((key, share),) = json.loads((tmp_path / budget.FILE).read_text()).items()
-    assert "in 60 s on" in key and share == pytest.approx(0.03)
+    assert "in 60 s on" in key and ", 1 threads, uncompiled, " in key and share == pytest.approx(0.03)
+
+
+def probes(seen: list[str]) -> int:
+    """How many tasks were probed since the last look."""
+    count = len(seen)
+    seen.clear()
+    return count
+
+
+def test_what_was_probed_compiled_says_nothing_of_uncompiled_steps(tmp_path: Path, probed: list[str]) -> None:
+    words = ("methods=[dance]", "method.dance.experts=2")
+    for compile in (False, True):
+        for expected in (3, 0):  # condensing and two experts; then it is known
+            planned(tmp_path, *words, compute=replace(CPU, compile=compile))
+            assert probes(probed) == expected
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(1, 3), (10_000, 0)])
+def test_by_the_rule_condensing_and_experts_are_each_remembered_as_they_are_computed(
+    epochs: int, expected: int, tmp_path: Path, probed: list[str]
+) -> None:
+    """10,000 iterations are worth compiling; 1,797 digits of 8×8 are so after some 900 epochs."""
+    words = ("methods=[dance]", "preset=paper", "seeds=[0]", "method.dance.experts=2",
+             f"method.dance.pretrain_epochs={epochs}")  # fmt: skip
+    planned(tmp_path, *words, compute=replace(CPU, compile=True))
+    assert probes(probed) > 0
+    planned(tmp_path, *words, compute=replace(CPU, compile=None))
+    assert probes(probed) == expected
+
+
+def test_shares_that_were_measured_in_another_way_are_measured_anew(
+    tmp_path: Path, probed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(tmp_path, "methods=[dm]")
+    assert probes(probed) == 1
+    monkeypatch.setattr(budget, "MEASURED", budget.MEASURED + 1)
+    planned(tmp_path, "methods=[dm]")
+    assert probes(probed) == 1 and len(json.loads((tmp_path / budget.FILE).read_text())) == 2
+
+
+def test_steps_are_probed_with_the_threads_they_are_remembered_by(
+    tmp_path: Path, probed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    probe = Prober.probe
+    monkeypatch.setattr(Prober, "probe", lambda *args: threads.append(torch.get_num_threads()) or probe(*args))
+    planned(tmp_path, "methods=[dm]", compute=replace(CPU, threads=2))
+    assert threads == [2]
