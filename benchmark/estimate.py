@@ -22,6 +22,7 @@ from benchmark.compute import Compute
 from benchmark.datasets import Outline
 from benchmark.environment import PeakMemory
 from benchmark.kinds import expert_recipe
+from benchmark.memory import out_of_memory
 from benchmark.plan import Plan, Task
 from benchmark.probe_analyses import effort, points_of
 from benchmark.problem import RealImages
@@ -208,7 +209,9 @@ class Prober:
         while classes:
             try:
                 measured.append((classes, *self._condense_with(classes, task, outline, kept, compute)))
-            except (torch.OutOfMemoryError, MemoryError):
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
                 note = f"out of memory with {classes} of {outline.num_classes} classes"
                 break
             if not compute.compiled:

@@ -109,13 +109,14 @@ def test_a_network_that_cannot_train_on_one_image_is_probed_with_two(tmp_path: P
     assert all(line.probe.total > 0 and not line.probe.note for line in lines)
 
 
-def test_running_out_of_memory_is_an_answer(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no more"), RuntimeError("can't allocate memory: 8 bytes")])
+def test_running_out_of_memory_is_an_answer(error: Exception, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     real = estimating._FewClasses
 
     def too_large(split, classes: int, device):
         if classes > 4:
-            raise torch.OutOfMemoryError("no more")
+            raise error
         return real(split, classes, device)
 
     monkeypatch.setattr(estimating, "_FewClasses", too_large)
