@@ -16,7 +16,7 @@ BANNED = {
     "slurm": ("benchmark", "methods", "results", "torch", "torchvision", "hydra"),
 }
 LAYERS = (  # inside benchmark, low to high: a module may import its own layer and those below
-    ("errors", "seeds", "clock", "compiled", "passes"),
+    ("errors", "seeds", "clock", "compiled", "memory", "passes"),
     ("datasets", "networks", "augment_ops", "augment_dc", "augment", "checkpoint"),
     ("compute", "sets", "environment", "floor"),
     ("released",),
