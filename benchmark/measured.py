@@ -227,8 +227,11 @@ def watched(method: type[Condenser], parts: Parts) -> Iterator[set[str]]:
     compiled: set[str] = set()
     compile_and_call, class_pass = COMPILER.call, momentum.class_pass
 
-    def call(function: Callable[..., Any], *args: Any, inner: Callable[..., Any] | None = None) -> Any:
-        answer = compile_and_call(function, *args, inner=inner)
+    def call(
+        function: Callable[..., Any], *args: Any,
+        inner: Callable[..., Any] | None = None, plain: Callable[..., Any] | None = None,
+    ) -> Any:  # fmt: skip
+        answer = compile_and_call(function, *args, inner=inner, plain=plain)
         if COMPILER.compiles(inner or function):
             compiled.add(function.__name__)
         return answer
