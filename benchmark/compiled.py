@@ -52,17 +52,17 @@ class Compiler:
         return self._refused.get(written) or self._changing.get(written, "")
 
     def call(
-        self, function: Callable[..., Answer], *args: Any,
-        inner: Callable[..., Any] | None = None, plain: Callable[..., Answer] | None = None,
-    ) -> Answer:  # fmt: skip
-        """function(*args), compiled if that is possible, else plain(*args), which is the function unless it is given.
+        self, function: Callable[..., Any], *args: Any,
+        inner: Callable[..., Any] | None = None, then: Callable[[Any], Any] | None = None,
+    ) -> Any:  # fmt: skip
+        """then(function(*args)), the function being compiled if that is possible, and with it its derivative.
 
-        `inner` is what a person wrote of it, where it calls that.
+        `inner` is what a person wrote of it, where it calls that; `then` takes gradients of what it answers.
         """
         blamed = inner or function
         if self.compiles(blamed):
             try:
-                return self._compiled(function, args)
+                return self._compiled(function, args, then)
             except _Uncompiled as error:
                 if error.everything:
                     self.broken = str(error)
@@ -73,9 +73,12 @@ class Compiler:
         if text not in self._told:
             self._told.add(text)
             self.say(text)
-        return (plain or function)(*args)
+        answer = function(*args)
+        return then(answer) if then else answer
 
-    def _compiled(self, function: Callable[..., Answer], args: Sequence[Any], tries: int = 2) -> Answer:
+    def _compiled(
+        self, function: Callable[..., Any], args: Sequence[Any], then: Callable[[Any], Any] | None, tries: int = 2
+    ) -> Any:
         from torch._dynamo.exc import TorchDynamoException  # takes seconds to load
 
         if self._variants.get(function, 0) > MOST_VARIANTS:
@@ -86,13 +89,15 @@ class Compiler:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the compiler, about itself
-                answer: Answer = self._made[function](*args)
+                answer = self._made[function](*args)
+                if then:
+                    answer = then(answer)
         except (TorchDynamoException, RuntimeError) as error:
             names = _names(error)
             if "InvalidCxxCompiler" in names or "InvalidCxxCompiler" in str(error):
                 raise _Uncompiled("there is no working C++ compiler (g++ or clang++)", everything=True) from error
             if "CppCompileError" in names and tries > 1:  # it may have been killed: a Ctrl-C reaches it, too
-                return self._compiled(function, args, tries - 1)
+                return self._compiled(function, args, then, tries - 1)
             if "CppCompileError" in names:
                 raise _Uncompiled("the C++ compiler (g++ or clang++) fails", everything=not self._kept) from error
             if not isinstance(error, TorchDynamoException):
@@ -125,6 +130,8 @@ def _compile(function: Callable[..., Answer]) -> Callable[..., Answer]:
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA is known
     config.recompile_limit = config.accumulated_recompile_limit = 2**14  # never met: `_compiled` counts, by the task
     config.fail_on_recompile_limit_hit = True
+    # What is cheap to compute is computed again, rather than written to memory and read: passes wait for memory.
+    inductor.realize_reads_threshold, inductor.realize_opcount_threshold = 64, 200
     # Shapes are few and known beforehand: a kernel of its own for each. The whole function, or nothing of it.
     return torch.compile(function, dynamic=False, fullgraph=True)
 

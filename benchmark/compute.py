@@ -263,10 +263,18 @@ class Compute:
         if not wanted:
             with torch.no_grad():
                 return losses(images, *constants), images.new_empty(0)
-        if self.compiled:
-            plain = passes.loss_and_gradient_plain
-            return COMPILER.call(passes.loss_and_gradient, losses, images, *constants, inner=losses, plain=plain)
-        return passes.loss_and_gradient_plain(losses, images, *constants)
+        leaf = images.detach().requires_grad_()
+
+        def with_gradient(values: Tensor) -> tuple[Tensor, Tensor]:
+            return values.detach(), torch.autograd.grad(values.sum(), leaf)[0]
+
+        with torch.enable_grad():
+            if not self.compiled:
+                return with_gradient(losses(leaf, *constants))
+            found: tuple[Tensor, Tensor] = COMPILER.call(
+                passes.class_losses, losses, leaf, *constants, inner=losses, then=with_gradient
+            )
+            return found
 
     # --- memory -------------------------------------------------------------------------------------------------------
 

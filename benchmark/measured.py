@@ -229,9 +229,9 @@ def watched(method: type[Condenser], parts: Parts) -> Iterator[set[str]]:
 
     def call(
         function: Callable[..., Any], *args: Any,
-        inner: Callable[..., Any] | None = None, plain: Callable[..., Any] | None = None,
+        inner: Callable[..., Any] | None = None, then: Callable[[Any], Any] | None = None,
     ) -> Any:  # fmt: skip
-        answer = compile_and_call(function, *args, inner=inner, plain=plain)
+        answer = compile_and_call(function, *args, inner=inner, then=then)
         if COMPILER.compiles(inner or function):
             compiled.add(function.__name__)
         return answer

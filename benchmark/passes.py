@@ -7,7 +7,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call, grad, grad_and_value, vmap
+from torch.func import functional_call, grad_and_value, vmap
 
 from methods.base import ClassLosses, Network
 
@@ -69,21 +69,6 @@ def gradients_together(
     return vmap(grad_and_value(mixed))(weights, images, labels, others, shares)
 
 
-def loss_and_gradient(losses: ClassLosses, images: Tensor, *constants: Tensor) -> tuple[Tensor, Tensor]:
-    """(C,) losses and the gradient of their sum, in one graph that holds both directions of all derivatives."""
-
-    def total(images: Tensor) -> tuple[Tensor, Tensor]:
-        values = losses(images, *constants)
-        return values.sum(), values
-
-    gradient, values = grad(total, has_aux=True)(images)
-    return values, gradient
-
-
-def loss_and_gradient_plain(losses: ClassLosses, images: Tensor, *constants: Tensor) -> tuple[Tensor, Tensor]:
-    """The same by autograd, whose memory is smaller where nothing is compiled."""
-    leaf = images.detach().requires_grad_()
-    with torch.enable_grad():
-        values = losses(leaf, *constants)
-        (gradient,) = torch.autograd.grad(values.sum(), leaf)
-    return values.detach(), gradient
+def class_losses(losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
+    """(C,) losses that a method wrote: closures made anew in every step, which are compiled as one function's."""
+    return losses(images, *constants)

@@ -158,7 +158,7 @@ _COMPILED = {
     "summed_entropy": "gradients of networks on real images",
     "entropy": "losses of networks in training",
     "mixed_entropy": "losses of networks in training",
-    "loss_and_gradient": "losses of synthetic images with their gradient",
+    "class_losses": "losses of synthetic images with their gradient",
 }
 
 

@@ -1,14 +1,16 @@
-"""The fused block of compiled networks: its function and two orders of its derivative against the layers'."""
+"""The fused block of compiled networks: its function and its derivative against the layers'."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import grad
 
 from benchmark import networks, seeds
+from benchmark.compute import Compute
 from benchmark.networks.fused import FusedBlock, NormReluPool
 
 CHANNELS = 6
@@ -19,46 +21,50 @@ def by_layers(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.avg_pool2d(torch.relu(F.group_norm(images, CHANNELS, weight, bias)), 2)
 
 
-def fused(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return NormReluPool.apply(images, weight, bias, 1e-5)[0]
-
-
 def drawn() -> list[Tensor]:
     draw = seeds.generator("fused")
     return [torch.randn(shape, generator=draw) for shape in INPUTS]
 
 
-def two_orders(block, inputs: list[Tensor]) -> list[Tensor]:
-    """The output, the gradients of a function of it, and those of a function of all of these."""
-    leaves = [value.clone().requires_grad_() for value in inputs]
-    output = block(*leaves)
-    first = torch.autograd.grad(output.sin().sum(), leaves, create_graph=True)
-    second = torch.autograd.grad(sum(value.square().sum() for value in first), leaves)
-    return [output, *first, *second]
+def test_is_the_layers_and_their_derivative() -> None:
+    def with_gradients(block) -> list[Tensor]:
+        leaves = [value.clone().requires_grad_() for value in drawn()]
+        output = block(*leaves)
+        return [output, *torch.autograd.grad(output.sin().sum(), leaves)]
+
+    ours = with_gradients(lambda *inputs: NormReluPool.apply(*inputs, 1e-5))
+    for found, wanted in zip(ours, with_gradients(by_layers), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_is_the_layers_and_their_first_two_derivatives() -> None:
-    for theirs, ours in zip(two_orders(by_layers, drawn()), two_orders(fused, drawn()), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+def test_losses_of_images_are_differentiated_by_its_own_derivative(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those of gradients, which torch.func takes, by the layers': torch would pass over it without a word."""
+    size, derivative = (3, 16, 16), NormReluPool.backward
 
+    def doubled(ctx, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        return derivative(ctx, 2 * pooled)
 
-@pytest.mark.parametrize("within", [1, 2])
-def test_gradients_of_compiled_networks_and_of_their_gradients(within: int) -> None:
-    """Within one transform of torch.func the function is used; within two, the layers are."""
-    size = (3, 16, 16)
+    monkeypatch.setattr(NormReluPool, "backward", doubled)
     network = networks.build("convnet2-w8", size, 4, seeds.generator("network")).requires_grad_(False)
-    images = torch.randn((5, *size), generator=seeds.generator("images"))
+    images = torch.randn((2, 5, *size), generator=seeds.generator("images"))
+    labels = torch.arange(2)
+    compiled = Compute(torch.device("cpu"), "fp32", 1, compile=True)
+    plain = replace(compiled, compile=False)
 
-    def once(images: Tensor) -> Tensor:
-        return network.embed(images).sin().sum()
+    def gap(compute: Compute, images: Tensor) -> Tensor:
+        return compute.mean_embedding(network, images).sin().sum(1)
 
-    def twice(images: Tensor) -> Tensor:
-        return grad(once)(images).square().sum()
+    def of_gradients(compute: Compute, images: Tensor) -> Tensor:
+        return sum(part.square().flatten(1).sum(1) for part in compute.class_gradients(network, images, labels))
 
-    torch._dynamo.reset()
-    wanted = grad(once if within == 1 else twice)
-    found = torch.compile(wanted, fullgraph=True, dynamic=False)(images)
-    torch.testing.assert_close(found, wanted(images), rtol=1e-4, atol=1e-5)
+    def gradient(losses, compute: Compute) -> Tensor:
+        leaf = images.clone().requires_grad_()
+        found = compute.by_class(network, lambda images: losses(compute, images), leaf)
+        return torch.autograd.grad(found.sum(), leaf)[0]
+
+    for losses, factor in ((gap, 4), (of_gradients, 1)):  # two blocks, each of which doubles
+        torch._dynamo.reset()
+        torch.testing.assert_close(gradient(losses, compiled), factor * gradient(losses, plain), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["convnet3-w8", "convnet2-w8-max", "convnet2-w8-leaky", "convnet1-w8-bn"])
