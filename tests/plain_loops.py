@@ -8,6 +8,7 @@ step in a process of its own, with nothing of ours in force.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -30,7 +31,9 @@ from methods import registry
 from methods.dc import layerwise
 from methods.formation import decode_classes
 
-CLASSES, EACH, SHAPE, NETWORK = 10, 600, (3, 32, 32), "convnet3"
+CLASSES, EACH, SHAPE, NETWORK = 10, 5000, (3, 32, 32), "convnet3"
+# So that glibc keeps freed memory for the next step, which the public code leaves to the system, page by page.
+KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**28)}
 
 
 @dataclass
@@ -174,9 +177,8 @@ def problem_at(ipc: int, compute: Compute) -> ConcreteProblem:
 
 def work_of(method: str, problem: ConcreteProblem) -> Any:
     """A method about to take its first step, with its published settings."""
-    made = registry.get(method)
-    by_ipc = {name: value for name, (value, _, _) in made.Config.by_ipc(problem.ipc).items()}
-    return made(problem, made.Config(**by_ipc))
+    settings = registry.resolve(method, dataset="cifar10", ipc=problem.ipc, preset="paper").config
+    return registry.get(method)(problem, settings)
 
 
 def measured(step: Callable[[], Any], rounds: int) -> tuple[float, int]:
@@ -192,10 +194,11 @@ def measured(step: Callable[[], Any], rounds: int) -> tuple[float, int]:
     return statistics.median(taken), (peak.bytes() or 0) - before
 
 
-def plain_step(method: str, ipc: int, threads: int, rounds: int) -> tuple[float, int]:
-    """Median seconds and added bytes of the plain step, in a process of its own."""
+def plain_step(method: str, ipc: int, threads: int, rounds: int, *, kept: bool = False) -> tuple[float, int]:
+    """Median seconds and added bytes of the plain step, in a process of its own; `kept`: one that keeps its memory."""
     words = [sys.executable, __file__, method, str(ipc), str(threads), str(rounds)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    where, env = Path(__file__).parents[1], os.environ | (KEPT if kept else {})
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=where, env=env)
     seconds, added = json.loads(done.stdout)
     return seconds, added
 
