@@ -25,22 +25,16 @@ from benchmark.kinds import expert_recipe
 from benchmark.memory import out_of_memory
 from benchmark.plan import Plan, Task
 from benchmark.probe_analyses import effort, points_of
+from benchmark.probe_steps import MOST_STEPS, Growth, memory_at, next_size, seconds_at, seconds_of_a_step
 from benchmark.problem import RealImages
 from benchmark.stand_in import as_condensing, blank_split, normaliser_of, stand_in
 from benchmark.training import Recipe, Training, accuracy
-from benchmark.works import Work
 from methods import registry
 from results.records import KINDS
 from results.store import Store
 
 Progress = Callable[[str, int, int], None]
 
-PATIENCE = 0.25  # seconds of a step, from which no more classes are tried
-LONG = {
-    "cpu": 1.0,
-    "cuda": 2.0,
-}  # seconds of a first step, from which no second one is timed: its warm-up is small then
-LEAST_STEPS, MOST_STEPS = 2, 5  # timed after the first: an augmentation's draws make steps differ
 _COPIES = 4  # of its images that a class adds where it adds no graph: drawn, normalised, augmented, their gradient
 _SCORING = Recipe(1, 64, 0.01, 0.9, 0.0, (), 1.0, False, "none", 0.0)  # where it is scored alone that is timed
 _RECORD = 4096  # bytes of task.json, record.json and log.txt, about
@@ -215,20 +209,20 @@ class Prober:
                 note = f"out of memory with {classes} of {outline.num_classes} classes"
                 break
             if not compute.compiled:
-                classes = _next_size(classes, measured[-1][2], outline.num_classes)
+                classes = next_size(classes, measured[-1][2], outline.num_classes)
             else:
                 classes = 2 * classes if len(measured) == 1 and 2 * classes <= outline.num_classes else 0
         if not measured:
             return Probe(asdict(config).get("iterations", 0), math.nan, math.nan, math.nan, disk, note)
         size, steps, _, fixed, _ = measured[-1]
         scale = outline.num_classes / size
-        memory = _memory(
+        memory = memory_at(
             [(row[0], row[4]) for row in measured],
             outline.num_classes,
             at_once,
             _COPIES * 4 * math.prod(outline.image_shape) * (each + getattr(config, "batch_real", 0)),
         )
-        step = _seconds([(row[0], row[2]) for row in measured], outline.num_classes)
+        step = seconds_at([(row[0], row[2]) for row in measured], outline.num_classes)
         return Probe(steps, step, fixed * scale, self._peak(outline, memory, 0), disk, note)
 
     def _peak(self, outline: Outline, grown: float, on_device: int) -> float:
@@ -244,13 +238,13 @@ class Prober:
         """Steps, seconds of a step, seconds of making the method, and peak bytes, with only so many classes."""
         asked = task["asked"]
         split = blank_split(outline, kept[:classes])
-        memory = _Growth(compute)
+        memory = Growth(compute)
         problem = stand_in(task, outline, _FewClasses(split, classes, compute.device), compute)
         watch = Stopwatch(compute.device)
         with watch.running():
             method = registry.get(asked["method"])
             work = method(problem, method.Config(**asked["settings"]))
-        seconds = _seconds_of_a_step(work, compute) if work.total_steps else 0.0
+        seconds = seconds_of_a_step(work, compute) if work.total_steps else 0.0
         return work.total_steps, seconds, watch.seconds, memory.bytes()
 
     def _train(self, task: Task, outline: Outline, recipe: Recipe, images: int) -> tuple[float, float, float]:
@@ -269,7 +263,7 @@ class Prober:
     def _train_with(
         self, recipe: Recipe, asked: Task, outline: Outline, compute: Compute
     ) -> tuple[float, float, float]:
-        memory = _Growth(compute)
+        memory = Growth(compute)
         network = networks.build(
             asked["architecture"], outline.image_shape, outline.num_classes, seeds.generator("probe")
         ).to(compute.device)
@@ -280,7 +274,7 @@ class Prober:
         training = Training(
             network, images, labels, recipe, compute, normaliser, lambda draw, at: seeds.generator(draw, at=at)
         )
-        seconds = _seconds_of_a_step(training, compute)
+        seconds = seconds_of_a_step(training, compute)
         scored = blank_split(outline, (min(compute.at_once(outline.image_shape), sum(outline.test)),))
         watch = Stopwatch(compute.device)
         with watch.running():
@@ -294,64 +288,6 @@ class _FewClasses(RealImages):
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(self.labels), (n,), generator=generator)
         return self.take(chosen), self.labels[chosen.to(self.labels.device)]
-
-
-class _Growth:
-    """The most bytes that were added since this was made."""
-
-    def __init__(self, compute: Compute) -> None:
-        self.peak = PeakMemory(compute.device)
-        self.before = self.peak.bytes()
-
-    def bytes(self) -> float:
-        now = self.peak.bytes()
-        return math.nan if now is None or self.before is None else float(max(0, now - self.before))
-
-
-def _seconds_of_a_step(work: Work, compute: Compute) -> float:
-    """The mean of a few steps after a first one, which warms up; the first one itself where steps are long."""
-    first = Stopwatch(compute.device)
-    with first.running():
-        work.step()
-    warm = first.seconds >= LONG[compute.device.type] and not compute.compiled  # compiling is no part of a step
-    if warm or work.total_steps < 2:
-        return first.seconds
-    watch, steps = Stopwatch(compute.device), 0
-    for steps in range(1, min(MOST_STEPS, work.total_steps - 1) + 1):
-        with watch.running():
-            work.step()
-        if steps >= LEAST_STEPS and watch.seconds >= PATIENCE:
-            break
-    return watch.seconds / steps
-
-
-def _next_size(classes: int, seconds: float, most: int) -> int:
-    """With how many classes to probe next, after a step with so many took `seconds`; 0 when that is enough."""
-    if classes == most or (classes > 1 and seconds >= PATIENCE):
-        return 0
-    return min(most, max(2 * classes, int(classes * PATIENCE / max(seconds, 1e-3))))
-
-
-def _seconds(measured: Sequence[tuple[int, float]], classes: int) -> float:
-    """Seconds at `classes`, from rows (classes, seconds) of growing size: a line, no steeper than in proportion."""
-    last, seconds = measured[-1]
-    if len(measured) == 1:
-        return seconds * classes / last
-    before, less = measured[-2]
-    each = min(max(0.0, (seconds - less) / (last - before)), seconds / last)
-    return seconds + (classes - last) * each
-
-
-def _memory(measured: Sequence[tuple[int, float]], classes: int, at_once: int, images: float) -> float:
-    """Peak bytes at `classes`, from rows (classes, bytes) of growing size.
-
-    As many classes as are forwarded `at_once` each add activations; those beyond only their `images`, in bytes.
-    """
-    last, peak = measured[-1]
-    before, less = measured[-2] if len(measured) > 1 else (0, 0.0)
-    with_graph = max(0.0, peak - less) / (last - before)
-    graphs = max(0, min(classes, at_once) - last)
-    return peak + graphs * with_graph + (classes - last - graphs) * images
 
 
 def _parameters(task: Task, outline: Outline) -> int:

@@ -13,11 +13,12 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from benchmark import config, forecast, plan
+from benchmark import config, forecast, plan, probe_steps
 from benchmark import estimate as estimating
 from benchmark.compute import Compute
 from benchmark.datasets import outline
 from benchmark.estimate import Line, estimate
+from benchmark.probe_steps import memory_at, next_size, seconds_at
 from parts import make_images
 from results.records import KINDS
 from results.store import Store
@@ -64,7 +65,7 @@ def test_an_estimate_has_the_steps_and_bytes_that_the_run_then_has(tmp_path: Pat
 
 def test_table_1_is_estimated_without_its_datasets(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(estimating, "PATIENCE", 0.0)  # one class, then two, and one timed step of each
+    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)  # one class, then two, and one timed step of each
     names = ["fashionmnist", "cifar10", "cifar100", "tinyimagenet"]
     words = ("methods=[dance,dm]", f"datasets=[{','.join(names)}]", "ipcs=[1,10,50]", "preset=paper")
     built = planned(*words, "architectures=[convnet3-w2]")
@@ -137,7 +138,7 @@ def test_running_out_of_memory_is_an_answer(error: Exception, tmp_path: Path, mo
     ],
 )
 def test_memory_grows_with_the_classes_that_are_forwarded_at_once(measured, at_once, expected) -> None:
-    assert estimating._memory(measured, 10, at_once, 1e3) == pytest.approx(expected)
+    assert memory_at(measured, 10, at_once, 1e3) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_memory_grows_with_the_classes_that_are_forwarded_at_once(measured, at_o
      ([(4, 1.0), (10, 2.0)], 2.0)],
 )  # fmt: skip
 def test_seconds_grow_with_the_classes_beside_what_a_step_costs_anyway(measured, expected) -> None:
-    assert estimating._seconds(measured, 10) == pytest.approx(expected)
+    assert seconds_at(measured, 10) == pytest.approx(expected)
 
 
 def test_a_few_small_classes_still_fill_a_mixed_batch() -> None:
@@ -160,9 +161,9 @@ def test_a_few_small_classes_still_fill_a_mixed_batch() -> None:
 
 
 def test_sizes_grow_until_a_step_takes_long_enough() -> None:
-    assert estimating._next_size(2, 0.0001, 10) == 10 and estimating._next_size(2, 0.05, 100) == 10
-    assert estimating._next_size(8, 0.2, 100) == 16 and estimating._next_size(8, 0.3, 100) == 0
-    assert estimating._next_size(10, 0.0, 10) == 0 and estimating._next_size(1, 9.0, 10) == 2
+    assert next_size(2, 0.0001, 10) == 10 and next_size(2, 0.05, 100) == 10
+    assert next_size(8, 0.2, 100) == 16 and next_size(8, 0.3, 100) == 0
+    assert next_size(10, 0.0, 10) == 0 and next_size(1, 9.0, 10) == 2
 
 
 def probed(seconds: float, memory: float, kind: str = "condense", todo: int = 3) -> Line:
