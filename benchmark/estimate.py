@@ -1,6 +1,7 @@
 """What a plan will take, before anything runs: seconds per step from a few probed steps, device-hours, memory, disk.
 
 Every kind of task is built with its own parts on blank images, and steps are timed on the device that will be used.
+Evaluation networks are trained in the groups in which they will learn, and a step is one of a whole group.
 A condensing step is probed with one class first, then with two or as many as should take PATIENCE seconds, or all.
 From there seconds and memory grow along the last two sizes (a step may also cost what no class adds to, as training a
 network does), memory up to as many classes as are forwarded at once.
@@ -20,6 +21,7 @@ from benchmark import datasets, networks, protocols, seeds
 from benchmark.clock import Stopwatch
 from benchmark.compute import Compute
 from benchmark.datasets import Outline
+from benchmark.ensemble import expect_networks
 from benchmark.environment import PeakMemory
 from benchmark.kinds import expert_recipe
 from benchmark.memory import out_of_memory
@@ -29,6 +31,7 @@ from benchmark.probe_steps import MOST_STEPS, Growth, memory_at, next_size, seco
 from benchmark.problem import RealImages
 from benchmark.stand_in import as_condensing, blank_split, normaliser_of, stand_in
 from benchmark.training import Recipe, Training, accuracy
+from benchmark.works import Evaluation
 from methods import registry
 from results.records import KINDS
 from results.store import Store
@@ -55,6 +58,19 @@ class Probe:
     def total(self) -> float:
         """Seconds of one whole task."""
         return self.fixed + (self.steps * self.seconds if self.steps else 0.0)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """How networks learn. seconds: of a step of those that learn together; scoring: seconds of one image and network.
+
+    memory: peak bytes without the images that are learnt.
+    """
+
+    seconds: float
+    scoring: float
+    memory: float
+    together: int
 
 
 @dataclass(frozen=True)
@@ -122,7 +138,7 @@ class Prober:
     def __init__(self, planned: Plan, compute: Compute) -> None:
         self.planned, self.compute = planned, compute
         self.base = float(PeakMemory(compute.device).bytes() or 0)  # of this process, before anything is probed
-        self.trained: dict[Any, tuple[float, float, float]] = {}
+        self.learnt: dict[Any, Learnt] = {}
 
     def probe(self, task: Task) -> Probe:
         outline = self.planned.outlines[task["label"]["dataset"]]
@@ -150,11 +166,9 @@ class Prober:
     def _prepare(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         images = sum(kept)
         recipe = expert_recipe(task["asked"]["recipe"], images)
-        seconds, scoring, memory, parameters = *self._train(task, outline, recipe, images), _parameters(task, outline)
-        data = images * math.prod(outline.image_shape)
-        return Probe(
-            recipe.steps, seconds, scoring * images, self._peak(outline, memory, data), 8 * parameters + _RECORD
-        )
+        learnt, parameters = self._train(task, outline, recipe, images), _parameters(task, outline)
+        peak = self._peak(outline, learnt.memory, images * math.prod(outline.image_shape))
+        return Probe(recipe.steps, learnt.seconds, learnt.scoring * images, peak, 8 * parameters + _RECORD)
 
     def _import(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         """Reading a file that was read for the plan already: no time to speak of."""
@@ -170,20 +184,21 @@ class Prober:
             stored = task["label"]["ipc"] * outline.num_classes
             images = stored * task["label"]["factor"] ** 2
             recipe = protocol.recipe(stored, images)
-        seconds, scoring, memory = self._train(task, outline, recipe, images)
+        learnt = self._train(task, outline, recipe, images, asked["networks"])
+        groups = math.ceil(asked["networks"] / learnt.together)
         scored = asked["networks"] * (sum(outline.test) + sum(outline.train) - sum(kept))
         data = images * math.prod(outline.image_shape) * (1 if asked["set"] == protocols.WHOLE else 4)
-        peak = self._peak(outline, memory, data)
-        return Probe(asked["networks"] * recipe.steps, seconds, scoring * scored, peak, _RECORD)
+        peak = self._peak(outline, learnt.memory, data)
+        return Probe(groups * recipe.steps, learnt.seconds, learnt.scoring * scored, peak, _RECORD)
 
     def _analyse(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         found = effort(task, outline, sum(kept), self.planned.by_identity)
         recipe, images = found.trains or (_SCORING, sum(kept))
-        seconds, scoring, memory = self._train(task, outline, recipe, images)
-        peak = self._peak(outline, memory, images * math.prod(outline.image_shape))
+        learnt = self._train(task, outline, recipe, images)
+        peak, scoring = self._peak(outline, learnt.memory, images * math.prod(outline.image_shape)), learnt.scoring
         if found.trains is None:
             return Probe(found.steps, found.scored * scoring / found.steps, 0.0, peak, _RECORD, found.note)
-        return Probe(found.steps, seconds, scoring * found.scored, peak, _RECORD, found.note)
+        return Probe(found.steps, learnt.seconds, scoring * found.scored, peak, _RECORD, found.note)
 
     def _condense(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         asked = task["asked"]
@@ -247,39 +262,46 @@ class Prober:
         seconds = seconds_of_a_step(work, compute) if work.total_steps else 0.0
         return work.total_steps, seconds, watch.seconds, memory.bytes()
 
-    def _train(self, task: Task, outline: Outline, recipe: Recipe, images: int) -> tuple[float, float, float]:
-        """Seconds of a training step, seconds of scoring one image, and peak bytes without the images trained on."""
-        asked = task["asked"]
-        batch = math.ceil(images / math.ceil(images / recipe.batch))  # the last batch of an epoch is smaller
+    def _train(self, task: Task, outline: Outline, recipe: Recipe, images: int, learners: int = 1) -> Learnt:
+        """So many networks learning so many images, as many of them together as the task will have."""
+        asked, shape = task["asked"], outline.image_shape
         compute = replace(self.compute)
-        compute.expect(asked.get("networks", 1) * recipe.seen(images), outline.image_shape)
-        key = (outline.image_shape, outline.num_classes, asked["architecture"], batch, recipe.augment, recipe.cutmix,
-               compute.compile)  # fmt: skip
-        if key not in self.trained:
-            small = replace(recipe, batch=batch, drops=())
-            self.trained[key] = self._train_with(small, asked, outline, compute)
-        return self.trained[key]
+        compute.expect(learners * recipe.seen(images), shape)
+        like = networks.build(asked["architecture"], shape, outline.num_classes, torch.Generator())
+        expect_networks(compute, learners, like, min(recipe.batch, images), shape)
+        together = min(compute.together, learners)
+        batch = math.ceil(images / math.ceil(images / recipe.batch))  # the last batch of an epoch is smaller
+        key = (shape, outline.num_classes, asked["architecture"], batch, recipe.augment, recipe.cutmix,
+               compute.compile, together)  # fmt: skip
+        if key not in self.learnt:
+            few = replace(recipe, steps=MOST_STEPS + 2, batch=batch, drops=())  # more than are timed: none is scored
+            self.learnt[key] = self._train_with(few, asked, outline, compute, together)
+        return self.learnt[key]
 
-    def _train_with(
-        self, recipe: Recipe, asked: Task, outline: Outline, compute: Compute
-    ) -> tuple[float, float, float]:
+    def _train_with(self, recipe: Recipe, asked: Task, outline: Outline, compute: Compute, together: int) -> Learnt:
+        """The same of one group of networks, of fewer where memory runs out for all of it, as in the task itself."""
         memory = Growth(compute)
-        network = networks.build(
-            asked["architecture"], outline.image_shape, outline.num_classes, seeds.generator("probe")
-        ).to(compute.device)
         count = recipe.batch * MOST_STEPS
         images = torch.rand(count, *outline.image_shape, generator=seeds.generator("probe")).to(compute.device)
         labels = (torch.arange(count) % outline.num_classes).to(compute.device)
         normaliser = normaliser_of(asked, compute)
-        training = Training(
-            network, images, labels, recipe, compute, normaliser, lambda draw, at: seeds.generator(draw, at=at)
-        )
-        seconds = seconds_of_a_step(training, compute)
+
+        def new_training(place: int) -> Training:
+            network = networks.build(
+                asked["architecture"], outline.image_shape, outline.num_classes, seeds.generator("probe", network=place)
+            )
+            return Training(
+                network.to(compute.device), images, labels, recipe, compute, normaliser,
+                lambda draw, at: seeds.generator(draw, at=at, network=place),
+            )  # fmt: skip
+
         scored = blank_split(outline, (min(compute.at_once(outline.image_shape), sum(outline.test)),))
+        work = Evaluation(new_training, together, scored, scored, compute, normaliser)
+        seconds = seconds_of_a_step(work, compute)
         watch = Stopwatch(compute.device)
         with watch.running():
-            accuracy(network, scored, compute, normaliser)
-        return seconds, watch.seconds / len(scored), memory.bytes()
+            accuracy(work.training.networks[0], scored, compute, normaliser)
+        return Learnt(seconds, watch.seconds / len(scored), memory.bytes(), min(compute.together, together))
 
 
 class _FewClasses(RealImages):

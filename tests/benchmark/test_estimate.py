@@ -7,13 +7,14 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from benchmark import config, forecast, plan, probe_steps
+from benchmark import config, ensemble, forecast, plan, probe_steps
 from benchmark import estimate as estimating
 from benchmark.compute import Compute
 from benchmark.datasets import outline
@@ -108,6 +109,82 @@ def test_a_network_that_cannot_train_on_one_image_is_probed_with_two(tmp_path: P
     lines = estimate(planned(*words), Store(tmp_path / "outputs"), CPU, lambda *call: None)
     assert {line.kind for line in lines} == {"condense", "evaluate"}
     assert all(line.probe.total > 0 and not line.probe.note for line in lines)
+
+
+# --- networks that learn in lockstep ----------------------------------------------------------------------------------
+
+
+def evaluations(compute: Compute, *words: str) -> list[Line]:
+    """Lines of the networks that are evaluated on random sets; on CIFAR-10 as its card has it."""
+    wide = ("datasets=[cifar10]", "architectures=[convnet2-w16]", "methods=[random]", "controls=[]", *words)
+    lines = estimate(planned(*wide), Store(Path("nowhere")), compute, lambda *call: None)
+    return [line for line in lines if line.kind == "evaluate"]
+
+
+@pytest.mark.parametrize(("together", "seen", "groups"), [(1, [], 5), (2, [2], 3), (3, [3], 2), (9, [5], 1)])
+def test_networks_are_probed_in_the_groups_in_which_they_will_learn(
+    together: int, seen: list[int], groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    real = Compute.gradients_together
+
+    def watched(self: Compute, network, weights, images, *more):
+        sizes.append(len(images))
+        return real(self, network, weights, images, *more)
+
+    monkeypatch.setattr(Compute, "gradients_together", watched)
+    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
+    (line,) = evaluations(replace(CPU, together=together), "ipcs=[1]", "networks=5", "protocols=[dsa]")
+    assert line.probe.steps == groups * 1001, "as Evaluation counts them"
+    assert sorted(set(sizes)) == seen and (not seen or len(sizes) == 1 + probe_steps.LEAST_STEPS)
+
+
+def test_a_group_takes_the_memory_of_all_its_networks() -> None:
+    words = ("ipcs=[10]", "networks=8")
+    one, eight = (evaluations(replace(CPU, together=k), *words)[0].probe for k in (1, 8))
+    # eight have seven mini-batches more, of 100 images, whose first layer alone yields 16 maps of 32×32 in float32
+    assert eight.memory - one.memory > 7 * 100 * 16 * 32 * 32 * 4
+    assert one.steps == 8 * eight.steps
+
+
+def test_networks_that_learn_alone_elsewhere_are_probed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a curve, which learn the same images by the same recipe as those that are evaluated."""
+    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
+    words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "networks=3", "controls=[]", "curve=1",
+             "validation=0.1")  # fmt: skip
+    lines = estimate(planned(*words), Store(Path("nowhere")), replace(CPU, together=3), lambda *call: None)
+    together, alone = ([line.probe for line in lines if line.kind == kind] for kind in ("evaluate", "analyse"))
+    assert together[0].seconds != alone[0].seconds and alone[0].steps == 2 * 3 * together[0].steps
+
+
+def test_where_a_group_has_no_memory_smaller_ones_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Compute.gradients_together
+
+    def limited(self: Compute, network, weights, images, *more):
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("no more")
+        return real(self, network, weights, images, *more)
+
+    monkeypatch.setattr(Compute, "gradients_together", limited)
+    (line,) = evaluations(replace(CPU, together=5), "ipcs=[1]", "networks=5", "protocols=[dsa]")
+    assert line.probe.steps == 3 * 1001 and line.probe.seconds > 0
+
+
+def test_the_rule_of_a_gpu_is_asked_with_the_batches_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 images are learnt 256 at a time, and probed 150 at a time: three networks fit, where five seemed to."""
+    compute = replace(CPU)
+
+    def as_a_gpu(self: Compute) -> None:
+        self.chunk, self.graph = self.chunk or compute.chunk, self.graph or compute.graph
+
+    monkeypatch.setattr(Compute, "__post_init__", as_a_gpu)
+    monkeypatch.setattr(ensemble, "TOGETHER_PIXELS", 3 * 256 * 32**2)
+    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
+    (line,) = evaluations(replace(CPU, together=0), "ipcs=[30]", "networks=5", "protocols=[dsa]")
+    assert line.probe.steps == 2 * 1001 * 2
+
+
+# --- memory that runs out ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("no more"), RuntimeError("can't allocate memory: 8 bytes")])
