@@ -32,10 +32,12 @@ MEASURED = 2  # the way of measuring: raised where other seconds come of it, so 
 def planned_within(config: RunConfig, seconds: float, compute: Compute, progress: Progress) -> Plan:
     """The plan in which every row takes its share of its paper's iterations. Raises as `plan.build` does.
 
+    It notes what was said while they were probed.
+
     Shares not known yet are probed, and written to the store unless this is a dry run.
     """
     full = plan.build(replace(config, fraction=1.0), progress)
-    path = Path(config.out) / FILE
+    path, before = Path(config.out) / FILE, len(full.notes)
     known = _read(path)
     compute.activate()
     prober, shares, found = Prober(full, compute), {}, dict(known)
@@ -53,7 +55,9 @@ def planned_within(config: RunConfig, seconds: float, compute: Compute, progress
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         write(path, to_json(found))
-    return plan.build(config, progress, shares)
+    planned = plan.build(config, progress, shares)
+    planned.note(*full.notes[before:])
+    return planned
 
 
 def _cell(task: Task) -> tuple[str, int, str]:

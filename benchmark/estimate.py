@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,11 +20,13 @@ from torch import Tensor
 
 from benchmark import datasets, networks, protocols, seeds
 from benchmark.clock import Stopwatch
+from benchmark.compiled import COMPILER
 from benchmark.compute import Compute
 from benchmark.datasets import Outline
 from benchmark.ensemble import expect_networks
 from benchmark.environment import PeakMemory
 from benchmark.kinds import expert_recipe
+from benchmark.local import name_of
 from benchmark.memory import out_of_memory
 from benchmark.plan import Plan, Task
 from benchmark.probe_analyses import effort, points_of
@@ -94,6 +97,7 @@ class Line:
 def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) -> list[Line]:
     """One line for each group of like tasks, kind by kind, datasets in the order of the plan. Writes nothing.
 
+    What is said while they are probed is noted in the plan.
     Steps are probed uncompiled unless compiling was asked for: compiling every shape of a large plan takes an hour.
     """
     compute = replace(compute, compile=bool(compute.compile))
@@ -133,7 +137,10 @@ def _looks_at(task: Task, sets: Mapping[str, Task]) -> str:
 
 
 class Prober:
-    """Builds the work of tasks and times it; training steps that are the same are timed once."""
+    """Builds the work of tasks and times it; training steps that are the same are timed once.
+
+    What the compiler and the memory have to say meanwhile is noted in the plan.
+    """
 
     def __init__(self, planned: Plan, compute: Compute) -> None:
         self.planned, self.compute = planned, compute
@@ -141,6 +148,7 @@ class Prober:
         self.learnt: dict[Any, Learnt] = {}
 
     def probe(self, task: Task) -> Probe:
+        COMPILER.begin_task(partial(self._hear, task))
         outline = self.planned.outlines[task["label"]["dataset"]]
         kept = datasets.kept_counts(outline.train, task["asked"].get("validation", 0.0))
         kinds = {
@@ -151,6 +159,11 @@ class Prober:
             "analyse": self._analyse,
         }
         return kinds[task["kind"]](task, outline, kept)
+
+    def _hear(self, task: Task, text: str) -> None:
+        """Note it once, whichever tasks it is said of, also when a plan is probed again."""
+        if not any(note.endswith(text) for note in self.planned.notes):
+            self.planned.note(f"probing {name_of(task)}: {text}")
 
     def compiles(self, task: Task) -> bool:
         """Whether a task that trains an expert or condenses is compiled, as it was said or by the rule."""

@@ -13,13 +13,16 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from rich.console import Console
 
-from benchmark import config, ensemble, forecast, plan, probe_steps
+from benchmark import compiled, config, ensemble, forecast, plan, probe_steps
 from benchmark import estimate as estimating
+from benchmark.compiled import COMPILER, Compiler
 from benchmark.compute import Compute
 from benchmark.datasets import outline
 from benchmark.estimate import Line, estimate
 from benchmark.probe_steps import memory_at, next_size, seconds_at
+from benchmark.run import show_estimate
 from parts import make_images
 from results.records import KINDS
 from results.store import Store
@@ -182,6 +185,29 @@ def test_the_rule_of_a_gpu_is_asked_with_the_batches_of_the_task(monkeypatch: py
     monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
     (line,) = evaluations(replace(CPU, together=0), "ipcs=[30]", "networks=5", "protocols=[dsa]")
     assert line.probe.steps == 2 * 1001 * 2
+
+
+# --- what is said meanwhile -------------------------------------------------------------------------------------------
+
+
+def test_what_probed_tasks_leave_uncompiled_is_told_once(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Each probed task asks the compiler anew, as it will when it runs."""
+    asked: list[str] = []
+
+    def gives_up(self: Compiler, function, args) -> None:
+        asked.append(function.__name__)
+        raise compiled._Uncompiled("it is too new", changing=True)
+
+    monkeypatch.setattr(Compiler, "_compiled", gives_up)
+    built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "controls=[]")
+    show_estimate(built, Store(tmp_path), replace(CPU, compile=True), 1, Console(soft_wrap=True))
+    told = [line for line in capsys.readouterr().out.splitlines() if "uncompiled" in line]
+    starts = [line.partition("-digits")[0] for line in told]
+    assert starts == 2 * ["note: probing condense dm"] + 2 * ["note: probing evaluate dm"]
+    whats = [line.partition("which is slower: ")[2] for line in told]
+    assert len(set(whats)) == len(whats) == len(set(asked))
+    assert all(asked.count(name) == 2 for name in asked), "ipc 1 and ipc 10"
+    COMPILER.begin_task(lambda text: None)
 
 
 # --- memory that runs out ---------------------------------------------------------------------------------------------
