@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -48,9 +48,12 @@ _RECORD = 4096  # bytes of task.json, record.json and log.txt, about
 
 @dataclass(frozen=True)
 class Probe:
-    """What a task takes. seconds: of a step, nan where there are none; fixed: seconds besides; memory: peak bytes."""
+    """What a task takes. seconds: of a step, nan where there are none; fixed: seconds besides; memory: peak bytes.
 
-    steps: int
+    Where memory ran out at once, steps are None and seconds, fixed and memory nan, as nobody knows them.
+    """
+
+    steps: int | None
     seconds: float
     fixed: float
     memory: float
@@ -61,6 +64,11 @@ class Probe:
     def total(self) -> float:
         """Seconds of one whole task."""
         return self.fixed + (self.steps * self.seconds if self.steps else 0.0)
+
+    @property
+    def fits(self) -> bool:
+        """Whether there was memory for some of it at least."""
+        return self.steps is not None
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,12 @@ class Prober:
             "evaluate": self._evaluate,
             "analyse": self._analyse,
         }
-        return kinds[task["kind"]](task, outline, kept)
+        try:
+            return kinds[task["kind"]](task, outline, kept)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+        return _without_memory("out of memory")
 
     def _hear(self, task: Task, text: str) -> None:
         """Note it once, whichever tasks it is said of, also when a plan is probed again."""
@@ -166,7 +179,11 @@ class Prober:
             self.planned.note(f"probing {name_of(task)}: {text}")
 
     def compiles(self, task: Task) -> bool:
-        """Whether a task that trains an expert or condenses is compiled, as it was said or by the rule."""
+        """Whether a task that trains an expert or condenses is compiled, as it was said or by the rule.
+
+        Where the rule asks for a method's steps, memory may run out as it is built: torch's errors pass through.
+        """
+        COMPILER.begin_task(partial(self._hear, task))
         outline = self.planned.outlines[task["label"]["dataset"]]
         if task["kind"] == "condense":
             return bool(as_condensing(self.compute, task, outline).compile)
@@ -241,7 +258,7 @@ class Prober:
             else:
                 classes = 2 * classes if len(measured) == 1 and 2 * classes <= outline.num_classes else 0
         if not measured:
-            return Probe(asdict(config).get("iterations", 0), math.nan, math.nan, math.nan, disk, note)
+            return _without_memory(note)
         size, steps, _, fixed, _ = measured[-1]
         scale = outline.num_classes / size
         memory = memory_at(
@@ -323,6 +340,11 @@ class _FewClasses(RealImages):
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(self.labels), (n,), generator=generator)
         return self.take(chosen), self.labels[chosen.to(self.labels.device)]
+
+
+def _without_memory(note: str) -> Probe:
+    """Of a task for which there is none: it will leave its log and nothing else."""
+    return Probe(None, math.nan, math.nan, math.nan, _RECORD, note)
 
 
 def _parameters(task: Task, outline: Outline) -> int:

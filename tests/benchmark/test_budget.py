@@ -10,7 +10,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from benchmark import budget, compiled, config
+from benchmark import budget, compiled, config, stand_in
+from benchmark import estimate as estimating
 from benchmark.compiled import COMPILER, Compiler
 from benchmark.compute import Compute
 from benchmark.errors import BenchmarkError
@@ -170,3 +171,26 @@ def test_what_probed_steps_leave_uncompiled_is_noted_in_the_plan(tmp_path: Path,
     later = [note for note in found.notes if "uncompiled" in note and note not in told]
     assert [note.partition("-digits")[0] for note in later] == 2 * ["probing evaluate dm"]
     COMPILER.begin_task(lambda text: None)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "compile", "said"),
+    [
+        (estimating, "_FewClasses", False, "while dance on digits at ipc 1 with convnet2-w4 was probed"),
+        (stand_in, "RealImages", None, "while dance on digits at ipc 1 with convnet2-w4 was probed"),
+        (Compute, "training_loss", False, "while the experts of dance on digits at ipc 1 with convnet2-w4 were"),
+    ],
+)
+def test_a_row_without_memory_is_named(
+    owner: object, name: str, compile: bool | None, said: str, tmp_path: Path, monkeypatch
+) -> None:
+    """Also where its method is built only to decide whether its steps will be compiled."""
+
+    def none_left(*anything: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(owner, name, none_left)
+    with pytest.raises(BenchmarkError) as refused:
+        planned(tmp_path / "out", "methods=[dance]", compute=replace(CPU, compile=compile))
+    assert said in refused.value.what and "smaller ipc" in refused.value.next and refused.value.where == "seconds=60"
+    assert not list(tmp_path.iterdir())

@@ -210,6 +210,15 @@ def test_what_probed_tasks_leave_uncompiled_is_told_once(tmp_path: Path, monkeyp
     COMPILER.begin_task(lambda text: None)
 
 
+def test_what_is_said_as_compiling_is_decided_is_said_of_that_task(monkeypatch) -> None:
+    built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "controls=[]")
+    prober, (first, second) = estimating.Prober(built, CPU), built.of_kind("condense")
+    prober.probe(first)
+    monkeypatch.setattr(estimating, "as_condensing", lambda *of: COMPILER.say("memory ran out") or CPU)
+    prober.compiles(second)
+    assert built.notes[-1] == f"probing condense {second['slug']}: memory ran out"
+
+
 # --- memory that runs out ---------------------------------------------------------------------------------------------
 
 
@@ -228,6 +237,50 @@ def test_running_out_of_memory_is_an_answer(error: Exception, tmp_path: Path, mo
     lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
     (condense,) = [line for line in lines if line.kind == "condense"]
     assert condense.probe.note == "out of memory with 10 of 10 classes" and condense.probe.seconds > 0
+
+
+def shown(lines: list[Line]) -> list[list[str]]:
+    """The cells of each line as a person sees them."""
+    columns = [list(column.cells) for column in forecast.table(lines).columns]
+    return [[str(cell) for cell in row] for row in zip(*columns, strict=True)]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no more"), RuntimeError("can't allocate memory: 8 bytes")])
+@pytest.mark.parametrize(
+    ("owner", "name", "kind", "note"),
+    [
+        (estimating, "_FewClasses", "condense", "out of memory with 1 of 10 classes"),
+        (estimating, "as_condensing", "condense", "out of memory"),
+        (Compute, "training_loss", "evaluate", "out of memory"),
+        (estimating, "accuracy", "evaluate", "out of memory"),
+    ],
+)
+def test_a_task_without_any_memory_is_said_in_its_line_and_the_others_are_probed(
+    owner: object, name: str, kind: str, note: str, error: Exception, tmp_path: Path, monkeypatch
+) -> None:
+    def none_left(*anything: object) -> None:
+        raise error
+
+    monkeypatch.setattr(owner, name, none_left)
+    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    (failed,) = [line.probe for line in lines if line.kind == kind]
+    (other,) = [line.probe for line in lines if line.kind != kind]
+    assert failed.note == note and not failed.fits and all(map(math.isnan, (failed.total, failed.memory)))
+    assert other.fits and other.total > 0 and not other.note
+    (row,) = [row for row in shown(lines) if row[0] == kind]
+    assert f"({note})" in row[3] and row[6:] == ["–"] * 5
+    assert "nan" not in " ".join(forecast.summary(lines, built, CPU, 1))
+
+
+def test_other_errors_end_a_dry_run(tmp_path: Path, monkeypatch) -> None:
+    def wrong(*anything: object) -> None:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(Compute, "training_loss", wrong)
+    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    with pytest.raises(RuntimeError, match="shapes cannot"):
+        estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
 
 
 @pytest.mark.parametrize(
