@@ -162,7 +162,7 @@ class Compute:
             return torch.cat([self._call(function, network, piece) for piece in pieces])[:count]
 
     def _call(self, function: Callable[..., Answer], *args: Any) -> Answer:
-        return COMPILER.call(function, *args) if self.compiled else function(*args)
+        return COMPILER.call(function, *args) if self.compile else function(*args)
 
     # --- gradients of networks ----------------------------------------------------------------------------------------
 
@@ -263,7 +263,7 @@ class Compute:
         if not wanted:
             with torch.no_grad():
                 return losses(images, *constants), images.new_empty(0)
-        if self.compiled:
+        if self.compile:
             plain = passes.loss_and_gradient_plain
             return COMPILER.call(passes.loss_and_gradient, losses, images, *constants, inner=losses, plain=plain)
         return passes.loss_and_gradient_plain(losses, images, *constants)
