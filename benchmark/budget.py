@@ -13,12 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmark import plan
 from benchmark.compute import Compute
 from benchmark.config import RunConfig
 from benchmark.environment import device_name
 from benchmark.errors import BenchmarkError
 from benchmark.estimate import Prober, Progress
+from benchmark.memory import out_of_memory
 from benchmark.plan import Plan, Task
 from results.errors import ResultsError
 from results.files import replace as write
@@ -30,12 +33,14 @@ MEASURED = 2  # the way of measuring: raised where other seconds come of it, so 
 
 
 def planned_within(config: RunConfig, seconds: float, compute: Compute, progress: Progress) -> Plan:
-    """The plan in which every row takes its share of its paper's iterations. Raises as `plan.build` does.
+    """The plan in which every row takes its share of its paper's iterations; it notes what was said while probing.
+
+    Raises as `plan.build` does, and BenchmarkError where there is no time or no memory for a row.
 
     Shares not known yet are probed, and written to the store unless this is a dry run.
     """
     full = plan.build(replace(config, fraction=1.0), progress)
-    path = Path(config.out) / FILE
+    path, before = Path(config.out) / FILE, len(full.notes)
     known = _read(path)
     compute.activate()
     prober, shares, found = Prober(full, compute), {}, dict(known)
@@ -53,7 +58,9 @@ def planned_within(config: RunConfig, seconds: float, compute: Compute, progress
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         write(path, to_json(found))
-    return plan.build(config, progress, shares)
+    planned = plan.build(config, progress, shares)
+    planned.note(*full.notes[before:])
+    return planned
 
 
 def _cell(task: Task) -> tuple[str, int, str]:
@@ -67,8 +74,13 @@ def _asked(task: Task, full: Plan, seconds: float, prober: Prober) -> str:
     """
     alike = {key: value for key, value in task["asked"].items() if key not in ("seed", "experts")}
     where = f"{device_name(prober.compute.device)}, {prober.compute.threads} threads"
-    how = [_compiled(prober, task)]
-    how += [f"experts {_compiled(prober, full.by_identity[expert])}" for expert in task["asked"]["experts"][:1]]
+    try:
+        how = [_compiled(prober, task)]
+        how += [f"experts {_compiled(prober, full.by_identity[expert])}" for expert in task["asked"]["experts"][:1]]
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise _too_large(task, seconds) from error
     return f"{identity(alike)} in {seconds:g} s on {where}, {', '.join(how)}, measured in way {MEASURED}"
 
 
@@ -79,9 +91,14 @@ def _compiled(prober: Prober, task: Task) -> str:
 def _share(task: Task, full: Plan, seconds: float, prober: Prober) -> float | None:
     """The fraction of the iterations for which there is time, above 0 and at most 1; None where there are none."""
     probe = prober.probe(task)
+    if not probe.fits:
+        raise _too_large(task, seconds)
     if not probe.steps:
         return None
-    prepared = sum(prober.probe(full.by_identity[expert]).total for expert in task["asked"]["experts"])
+    experts = [prober.probe(full.by_identity[expert]) for expert in task["asked"]["experts"]]
+    if not all(expert.fits for expert in experts):
+        raise _too_large(task, seconds, "the experts of ")
+    prepared = sum(expert.total for expert in experts)
     left, whole = seconds - prepared - probe.fixed, probe.steps * probe.seconds
     if left <= 0:
         label = task["label"]
@@ -92,6 +109,16 @@ def _share(task: Task, full: Plan, seconds: float, prober: Prober) -> float | No
             f"method.{task['asked']['method']}.pretrain_epochs=N",
         )
     return min(1.0, left / whole)
+
+
+def _too_large(task: Task, seconds: float, whose: str = "") -> BenchmarkError:
+    label, asked = task["label"], task["asked"]
+    return BenchmarkError(
+        f"memory ran out while {whose}{label['row']} on {label['dataset']} at ipc {asked['ipc']} "
+        f"with {asked['architecture']} {'were' if whose else 'was'} probed",
+        where=f"seconds={seconds:g}",
+        next="leave this row out, or ask for a smaller ipc, fewer real images or a smaller network",
+    )
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -30,18 +30,22 @@ class Compiler:
         self._made: dict[Callable[..., Any], Callable[..., Any]] = {}
         self._variants: dict[Callable[..., Any], int] = {}  # compiled in this task
         self._kept = 0  # variants in the process
-        self._told: set[str] = set()
+        self.uncompiled: list[str] = []  # what this task computes so although it was to be compiled, in words
         self.say: Callable[[str], None] = lambda text: None
 
     def begin_task(self, say: Callable[[str], None]) -> None:
         """`say` is told, in one line each, what the task computes uncompiled although it was to be compiled."""
         self.say = say
-        self._told.clear()
+        self.uncompiled = []
         self._changing.clear()
         self._variants.clear()
         if self._kept > KEPT_VARIANTS:
             torch._dynamo.reset()
             self._kept = 0
+
+    def recall(self, uncompiled: Sequence[str]) -> None:
+        """Add what the task, which goes on, computed uncompiled before: it has been told of that."""
+        self.uncompiled = list(dict.fromkeys([*uncompiled, *self.uncompiled]))
 
     def compiles(self, function: Callable[..., Any]) -> bool:
         """Whether nothing is known that keeps this function, or what a person wrote of it, from being compiled."""
@@ -69,10 +73,10 @@ class Compiler:
                 else:
                     refused = self._changing if error.changing else self._refused
                     refused[_written(blamed)] = f"{_name(blamed)}: {error}"
-        text = f"computing uncompiled, which is slower: {self.broken or self._refusal(blamed)}"
-        if text not in self._told:
-            self._told.add(text)
-            self.say(text)
+        why = self.broken or self._refusal(blamed)
+        if why not in self.uncompiled:
+            self.uncompiled.append(why)
+            self.say(f"computing uncompiled, which is slower: {why}")
         answer = function(*args)
         return then(answer) if then else answer
 

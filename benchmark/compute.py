@@ -162,7 +162,7 @@ class Compute:
             return torch.cat([self._call(function, network, piece) for piece in pieces])[:count]
 
     def _call(self, function: Callable[..., Answer], *args: Any) -> Answer:
-        return COMPILER.call(function, *args) if self.compiled else function(*args)
+        return COMPILER.call(function, *args) if self.compile else function(*args)
 
     # --- gradients of networks ----------------------------------------------------------------------------------------
 
@@ -269,7 +269,7 @@ class Compute:
             return values.detach(), torch.autograd.grad(values.sum(), leaf)[0]
 
         with torch.enable_grad():
-            if not self.compiled:
+            if not self.compile:
                 return with_gradient(losses(leaf, *constants))
             found: tuple[Tensor, Tensor] = COMPILER.call(
                 passes.class_losses, losses, leaf, *constants, inner=losses, then=with_gradient

@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmark.checkpoint import load_tree, save_tree
 from benchmark.clock import Stopwatch
+from benchmark.compiled import COMPILER
 from benchmark.compute import Compute
 from benchmark.errors import BenchmarkError
 from benchmark.works import Work
@@ -154,6 +155,7 @@ def _state(
         "chunk": compute.chunk,
         "graph": compute.graph,
         "compile": compute.compiled,
+        "uncompiled": COMPILER.uncompiled,
         "together": compute.together,
         "stepped_down": compute.stepped_down,
         "device": compute.device.type,
@@ -168,6 +170,7 @@ def _restore(
     state = load_tree(path, compute.device)
     work.load_state_dict(state["work"])
     marks.taken = list(state.get("marks", []))
+    COMPILER.recall(state.get("uncompiled", []))
     say(f"going on from step {state['done']} of {work.total_steps}")
     return int(state["done"]), float(state["seconds"]), dict(state["losses"])
 

@@ -24,16 +24,16 @@ from methods.momentum import train_weights
 TOGETHER_PIXELS = 2**21
 
 
-def expect_networks(compute: Compute, networks: int, like: Training) -> None:
+def expect_networks(compute: Compute, networks: int, like: Network, batch: int, size: Sequence[int]) -> None:
     """Decide how many of so many networks learn at once, unless it was said: equally many each time, if possible.
 
-    Networks with batch norm learn one after the other, as its running statistics cannot be stacked.
+    like: one of them; batch: how many images (…, H, W) a mini-batch of one has. Networks with batch norm learn one
+    after the other, as its running statistics cannot be stacked.
     """
-    if like.network.depends_on_batch:
+    if like.depends_on_batch:
         compute.together = 1
     if not compute.together:
-        pixels = min(like.recipe.batch, len(like.labels)) * math.prod(like.images.shape[-2:])
-        most = max(1, TOGETHER_PIXELS // pixels)
+        most = max(1, TOGETHER_PIXELS // (batch * math.prod(size[-2:])))
         compute.together = math.ceil(networks / math.ceil(networks / most))
 
 

@@ -16,13 +16,17 @@ from typing import Any
 import torch
 import torchvision
 
+from benchmark.compiled import COMPILER
 from benchmark.compute import Compute
 from benchmark.memory import release_memory
 from slurm.snapshot import FACTS as SNAPSHOT
 
 
 def describe(compute: Compute) -> dict[str, Any]:
-    """Device, threads, pixels, networks at once, compilation, precision, versions, host and commit, as JSON values."""
+    """Device, threads, pixels, networks at once, compilation, precision, versions, host and commit, as JSON values.
+
+    Of the task at work: uncompiled is what the compiler gave up in it.
+    """
     return {
         "device": device_name(compute.device),
         "device_type": compute.device.type,
@@ -32,6 +36,7 @@ def describe(compute: Compute) -> dict[str, Any]:
         "together": max(1, compute.together),
         "stepped_down": compute.stepped_down,
         "compiled": compute.compiled,
+        "uncompiled": list(COMPILER.uncompiled),
         "precision": compute.precision,
         "python": platform.python_version(),
         "torch": torch.__version__,

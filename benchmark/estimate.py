@@ -1,6 +1,7 @@
 """What a plan will take, before anything runs: seconds per step from a few probed steps, device-hours, memory, disk.
 
 Every kind of task is built with its own parts on blank images, and steps are timed on the device that will be used.
+Evaluation networks are trained in the groups in which they will learn, and a step is one of a whole group.
 A condensing step is probed with one class first, then with two or as many as should take PATIENCE seconds, or all.
 From there seconds and memory grow along the last two sizes (a step may also cost what no class adds to, as training a
 network does), memory up to as many classes as are forwarded at once.
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,29 +20,27 @@ from torch import Tensor
 
 from benchmark import datasets, networks, protocols, seeds
 from benchmark.clock import Stopwatch
+from benchmark.compiled import COMPILER
 from benchmark.compute import Compute
 from benchmark.datasets import Outline
+from benchmark.ensemble import expect_networks
 from benchmark.environment import PeakMemory
 from benchmark.kinds import expert_recipe
+from benchmark.local import name_of
 from benchmark.memory import out_of_memory
 from benchmark.plan import Plan, Task
 from benchmark.probe_analyses import effort, points_of
+from benchmark.probe_steps import MOST_STEPS, Growth, memory_at, next_size, seconds_at, seconds_of_a_step
 from benchmark.problem import RealImages
 from benchmark.stand_in import as_condensing, blank_split, normaliser_of, stand_in
 from benchmark.training import Recipe, Training, accuracy
-from benchmark.works import Work
+from benchmark.works import Evaluation
 from methods import registry
 from results.records import KINDS
 from results.store import Store
 
 Progress = Callable[[str, int, int], None]
 
-PATIENCE = 0.25  # seconds of a step, from which no more classes are tried
-LONG = {
-    "cpu": 1.0,
-    "cuda": 2.0,
-}  # seconds of a first step, from which no second one is timed: its warm-up is small then
-LEAST_STEPS, MOST_STEPS = 2, 5  # timed after the first: an augmentation's draws make steps differ
 _COPIES = 4  # of its images that a class adds where it adds no graph: drawn, normalised, augmented, their gradient
 _SCORING = Recipe(1, 64, 0.01, 0.9, 0.0, (), 1.0, False, "none", 0.0)  # where it is scored alone that is timed
 _RECORD = 4096  # bytes of task.json, record.json and log.txt, about
@@ -48,9 +48,12 @@ _RECORD = 4096  # bytes of task.json, record.json and log.txt, about
 
 @dataclass(frozen=True)
 class Probe:
-    """What a task takes. seconds: of a step, nan where there are none; fixed: seconds besides; memory: peak bytes."""
+    """What a task takes. seconds: of a step, nan where there are none; fixed: seconds besides; memory: peak bytes.
 
-    steps: int
+    Where memory ran out at once, steps are None and seconds, fixed and memory nan, as nobody knows them.
+    """
+
+    steps: int | None
     seconds: float
     fixed: float
     memory: float
@@ -61,6 +64,24 @@ class Probe:
     def total(self) -> float:
         """Seconds of one whole task."""
         return self.fixed + (self.steps * self.seconds if self.steps else 0.0)
+
+    @property
+    def fits(self) -> bool:
+        """Whether there was memory for some of it at least."""
+        return self.steps is not None
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """How networks learn. seconds: of a step of those that learn together; scoring: seconds of one image and network.
+
+    memory: peak bytes without the images that are learnt.
+    """
+
+    seconds: float
+    scoring: float
+    memory: float
+    together: int
 
 
 @dataclass(frozen=True)
@@ -84,6 +105,7 @@ class Line:
 def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) -> list[Line]:
     """One line for each group of like tasks, kind by kind, datasets in the order of the plan. Writes nothing.
 
+    What is said while they are probed is noted in the plan.
     Steps are probed uncompiled unless compiling was asked for: compiling every shape of a large plan takes an hour.
     """
     compute = replace(compute, compile=bool(compute.compile))
@@ -123,14 +145,18 @@ def _looks_at(task: Task, sets: Mapping[str, Task]) -> str:
 
 
 class Prober:
-    """Builds the work of tasks and times it; training steps that are the same are timed once."""
+    """Builds the work of tasks and times it; training steps that are the same are timed once.
+
+    What the compiler and the memory have to say meanwhile is noted in the plan.
+    """
 
     def __init__(self, planned: Plan, compute: Compute) -> None:
         self.planned, self.compute = planned, compute
         self.base = float(PeakMemory(compute.device).bytes() or 0)  # of this process, before anything is probed
-        self.trained: dict[Any, tuple[float, float, float]] = {}
+        self.learnt: dict[Any, Learnt] = {}
 
     def probe(self, task: Task) -> Probe:
+        COMPILER.begin_task(partial(self._hear, task))
         outline = self.planned.outlines[task["label"]["dataset"]]
         kept = datasets.kept_counts(outline.train, task["asked"].get("validation", 0.0))
         kinds = {
@@ -140,10 +166,24 @@ class Prober:
             "evaluate": self._evaluate,
             "analyse": self._analyse,
         }
-        return kinds[task["kind"]](task, outline, kept)
+        try:
+            return kinds[task["kind"]](task, outline, kept)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+        return _without_memory("out of memory")
+
+    def _hear(self, task: Task, text: str) -> None:
+        """Note it once, whichever tasks it is said of, also when a plan is probed again."""
+        if not any(note.endswith(text) for note in self.planned.notes):
+            self.planned.note(f"probing {name_of(task)}: {text}")
 
     def compiles(self, task: Task) -> bool:
-        """Whether a task that trains an expert or condenses is compiled, as it was said or by the rule."""
+        """Whether a task that trains an expert or condenses is compiled, as it was said or by the rule.
+
+        Where the rule asks for a method's steps, memory may run out as it is built: torch's errors pass through.
+        """
+        COMPILER.begin_task(partial(self._hear, task))
         outline = self.planned.outlines[task["label"]["dataset"]]
         if task["kind"] == "condense":
             return bool(as_condensing(self.compute, task, outline).compile)
@@ -156,11 +196,9 @@ class Prober:
     def _prepare(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         images = sum(kept)
         recipe = expert_recipe(task["asked"]["recipe"], images)
-        seconds, scoring, memory, parameters = *self._train(task, outline, recipe, images), _parameters(task, outline)
-        data = images * math.prod(outline.image_shape)
-        return Probe(
-            recipe.steps, seconds, scoring * images, self._peak(outline, memory, data), 8 * parameters + _RECORD
-        )
+        learnt, parameters = self._train(task, outline, recipe, images), _parameters(task, outline)
+        peak = self._peak(outline, learnt.memory, images * math.prod(outline.image_shape))
+        return Probe(recipe.steps, learnt.seconds, learnt.scoring * images, peak, 8 * parameters + _RECORD)
 
     def _import(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         """Reading a file that was read for the plan already: no time to speak of."""
@@ -176,20 +214,21 @@ class Prober:
             stored = task["label"]["ipc"] * outline.num_classes
             images = stored * task["label"]["factor"] ** 2
             recipe = protocol.recipe(stored, images)
-        seconds, scoring, memory = self._train(task, outline, recipe, images)
+        learnt = self._train(task, outline, recipe, images, asked["networks"])
+        groups = math.ceil(asked["networks"] / learnt.together)
         scored = asked["networks"] * (sum(outline.test) + sum(outline.train) - sum(kept))
         data = images * math.prod(outline.image_shape) * (1 if asked["set"] == protocols.WHOLE else 4)
-        peak = self._peak(outline, memory, data)
-        return Probe(asked["networks"] * recipe.steps, seconds, scoring * scored, peak, _RECORD)
+        peak = self._peak(outline, learnt.memory, data)
+        return Probe(groups * recipe.steps, learnt.seconds, learnt.scoring * scored, peak, _RECORD)
 
     def _analyse(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         found = effort(task, outline, sum(kept), self.planned.by_identity)
         recipe, images = found.trains or (_SCORING, sum(kept))
-        seconds, scoring, memory = self._train(task, outline, recipe, images)
-        peak = self._peak(outline, memory, images * math.prod(outline.image_shape))
+        learnt = self._train(task, outline, recipe, images)
+        peak, scoring = self._peak(outline, learnt.memory, images * math.prod(outline.image_shape)), learnt.scoring
         if found.trains is None:
             return Probe(found.steps, found.scored * scoring / found.steps, 0.0, peak, _RECORD, found.note)
-        return Probe(found.steps, seconds, scoring * found.scored, peak, _RECORD, found.note)
+        return Probe(found.steps, learnt.seconds, scoring * found.scored, peak, _RECORD, found.note)
 
     def _condense(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         asked = task["asked"]
@@ -215,20 +254,20 @@ class Prober:
                 note = f"out of memory with {classes} of {outline.num_classes} classes"
                 break
             if not compute.compiled:
-                classes = _next_size(classes, measured[-1][2], outline.num_classes)
+                classes = next_size(classes, measured[-1][2], outline.num_classes)
             else:
                 classes = 2 * classes if len(measured) == 1 and 2 * classes <= outline.num_classes else 0
         if not measured:
-            return Probe(asdict(config).get("iterations", 0), math.nan, math.nan, math.nan, disk, note)
+            return _without_memory(note)
         size, steps, _, fixed, _ = measured[-1]
         scale = outline.num_classes / size
-        memory = _memory(
+        memory = memory_at(
             [(row[0], row[4]) for row in measured],
             outline.num_classes,
             at_once,
             _COPIES * 4 * math.prod(outline.image_shape) * (each + getattr(config, "batch_real", 0)),
         )
-        step = _seconds([(row[0], row[2]) for row in measured], outline.num_classes)
+        step = seconds_at([(row[0], row[2]) for row in measured], outline.num_classes)
         return Probe(steps, step, fixed * scale, self._peak(outline, memory, 0), disk, note)
 
     def _peak(self, outline: Outline, grown: float, on_device: int) -> float:
@@ -244,48 +283,55 @@ class Prober:
         """Steps, seconds of a step, seconds of making the method, and peak bytes, with only so many classes."""
         asked = task["asked"]
         split = blank_split(outline, kept[:classes])
-        memory = _Growth(compute)
+        memory = Growth(compute)
         problem = stand_in(task, outline, _FewClasses(split, classes, compute.device), compute)
         watch = Stopwatch(compute.device)
         with watch.running():
             method = registry.get(asked["method"])
             work = method(problem, method.Config(**asked["settings"]))
-        seconds = _seconds_of_a_step(work, compute) if work.total_steps else 0.0
+        seconds = seconds_of_a_step(work, compute) if work.total_steps else 0.0
         return work.total_steps, seconds, watch.seconds, memory.bytes()
 
-    def _train(self, task: Task, outline: Outline, recipe: Recipe, images: int) -> tuple[float, float, float]:
-        """Seconds of a training step, seconds of scoring one image, and peak bytes without the images trained on."""
-        asked = task["asked"]
-        batch = math.ceil(images / math.ceil(images / recipe.batch))  # the last batch of an epoch is smaller
+    def _train(self, task: Task, outline: Outline, recipe: Recipe, images: int, learners: int = 1) -> Learnt:
+        """So many networks learning so many images, as many of them together as the task will have."""
+        asked, shape = task["asked"], outline.image_shape
         compute = replace(self.compute)
-        compute.expect(asked.get("networks", 1) * recipe.seen(images), outline.image_shape)
-        key = (outline.image_shape, outline.num_classes, asked["architecture"], batch, recipe.augment, recipe.cutmix,
-               compute.compile)  # fmt: skip
-        if key not in self.trained:
-            small = replace(recipe, batch=batch, drops=())
-            self.trained[key] = self._train_with(small, asked, outline, compute)
-        return self.trained[key]
+        compute.expect(learners * recipe.seen(images), shape)
+        like = networks.build(asked["architecture"], shape, outline.num_classes, torch.Generator())
+        expect_networks(compute, learners, like, min(recipe.batch, images), shape)
+        together = min(compute.together, learners)
+        batch = math.ceil(images / math.ceil(images / recipe.batch))  # the last batch of an epoch is smaller
+        key = (shape, outline.num_classes, asked["architecture"], batch, recipe.augment, recipe.cutmix,
+               compute.compile, together)  # fmt: skip
+        if key not in self.learnt:
+            few = replace(recipe, steps=MOST_STEPS + 2, batch=batch, drops=())  # more than are timed: none is scored
+            self.learnt[key] = self._train_with(few, asked, outline, compute, together)
+        return self.learnt[key]
 
-    def _train_with(
-        self, recipe: Recipe, asked: Task, outline: Outline, compute: Compute
-    ) -> tuple[float, float, float]:
-        memory = _Growth(compute)
-        network = networks.build(
-            asked["architecture"], outline.image_shape, outline.num_classes, seeds.generator("probe")
-        ).to(compute.device)
+    def _train_with(self, recipe: Recipe, asked: Task, outline: Outline, compute: Compute, together: int) -> Learnt:
+        """The same of one group of networks, of fewer where memory runs out for all of it, as in the task itself."""
+        memory = Growth(compute)
         count = recipe.batch * MOST_STEPS
         images = torch.rand(count, *outline.image_shape, generator=seeds.generator("probe")).to(compute.device)
         labels = (torch.arange(count) % outline.num_classes).to(compute.device)
         normaliser = normaliser_of(asked, compute)
-        training = Training(
-            network, images, labels, recipe, compute, normaliser, lambda draw, at: seeds.generator(draw, at=at)
-        )
-        seconds = _seconds_of_a_step(training, compute)
+
+        def new_training(place: int) -> Training:
+            network = networks.build(
+                asked["architecture"], outline.image_shape, outline.num_classes, seeds.generator("probe", network=place)
+            )
+            return Training(
+                network.to(compute.device), images, labels, recipe, compute, normaliser,
+                lambda draw, at: seeds.generator(draw, at=at, network=place),
+            )  # fmt: skip
+
         scored = blank_split(outline, (min(compute.at_once(outline.image_shape), sum(outline.test)),))
+        work = Evaluation(new_training, together, scored, scored, compute, normaliser)
+        seconds = seconds_of_a_step(work, compute)
         watch = Stopwatch(compute.device)
         with watch.running():
-            accuracy(network, scored, compute, normaliser)
-        return seconds, watch.seconds / len(scored), memory.bytes()
+            accuracy(work.training.networks[0], scored, compute, normaliser)
+        return Learnt(seconds, watch.seconds / len(scored), memory.bytes(), min(compute.together, together))
 
 
 class _FewClasses(RealImages):
@@ -296,62 +342,9 @@ class _FewClasses(RealImages):
         return self.take(chosen), self.labels[chosen.to(self.labels.device)]
 
 
-class _Growth:
-    """The most bytes that were added since this was made."""
-
-    def __init__(self, compute: Compute) -> None:
-        self.peak = PeakMemory(compute.device)
-        self.before = self.peak.bytes()
-
-    def bytes(self) -> float:
-        now = self.peak.bytes()
-        return math.nan if now is None or self.before is None else float(max(0, now - self.before))
-
-
-def _seconds_of_a_step(work: Work, compute: Compute) -> float:
-    """The mean of a few steps after a first one, which warms up; the first one itself where steps are long."""
-    first = Stopwatch(compute.device)
-    with first.running():
-        work.step()
-    warm = first.seconds >= LONG[compute.device.type] and not compute.compiled  # compiling is no part of a step
-    if warm or work.total_steps < 2:
-        return first.seconds
-    watch, steps = Stopwatch(compute.device), 0
-    for steps in range(1, min(MOST_STEPS, work.total_steps - 1) + 1):
-        with watch.running():
-            work.step()
-        if steps >= LEAST_STEPS and watch.seconds >= PATIENCE:
-            break
-    return watch.seconds / steps
-
-
-def _next_size(classes: int, seconds: float, most: int) -> int:
-    """With how many classes to probe next, after a step with so many took `seconds`; 0 when that is enough."""
-    if classes == most or (classes > 1 and seconds >= PATIENCE):
-        return 0
-    return min(most, max(2 * classes, int(classes * PATIENCE / max(seconds, 1e-3))))
-
-
-def _seconds(measured: Sequence[tuple[int, float]], classes: int) -> float:
-    """Seconds at `classes`, from rows (classes, seconds) of growing size: a line, no steeper than in proportion."""
-    last, seconds = measured[-1]
-    if len(measured) == 1:
-        return seconds * classes / last
-    before, less = measured[-2]
-    each = min(max(0.0, (seconds - less) / (last - before)), seconds / last)
-    return seconds + (classes - last) * each
-
-
-def _memory(measured: Sequence[tuple[int, float]], classes: int, at_once: int, images: float) -> float:
-    """Peak bytes at `classes`, from rows (classes, bytes) of growing size.
-
-    As many classes as are forwarded `at_once` each add activations; those beyond only their `images`, in bytes.
-    """
-    last, peak = measured[-1]
-    before, less = measured[-2] if len(measured) > 1 else (0, 0.0)
-    with_graph = max(0.0, peak - less) / (last - before)
-    graphs = max(0, min(classes, at_once) - last)
-    return peak + graphs * with_graph + (classes - last - graphs) * images
+def _without_memory(note: str) -> Probe:
+    """Of a task for which there is none: it will leave its log and nothing else."""
+    return Probe(None, math.nan, math.nan, math.nan, _RECORD, note)
 
 
 def _parameters(task: Task, outline: Outline) -> int:

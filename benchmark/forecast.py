@@ -35,9 +35,11 @@ def table(lines: Sequence[Line]) -> Table:
         ipc = "all" if line.ipc is None and line.kind == "evaluate" else "" if line.ipc is None else str(line.ipc)
         what = f"{line.what} ({probe.note})" if probe.note else line.what
         speed = f"{probe.seconds:.3g}" if probe.steps and not math.isnan(probe.seconds) else "–"
+        steps = "–" if probe.steps is None else f"{probe.steps:,}"
+        memory = "–" if math.isnan(probe.memory) else f"{probe.memory / GIB:.2f}"
         shown.add_row(
-            line.kind, line.dataset, ipc, what, f"{line.tasks:,}", f"{line.todo:,}", f"{probe.steps:,}", speed,
-            duration(probe.total), duration(line.hours * 3600), f"{probe.memory / GIB:.2f}",
+            line.kind, line.dataset, ipc, what, f"{line.tasks:,}", f"{line.todo:,}", steps, speed,
+            duration(probe.total), duration(line.hours * 3600), memory,
             end_section=after is not None and (after.kind, after.dataset) != (line.kind, line.dataset),
         )  # fmt: skip
     return shown

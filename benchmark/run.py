@@ -111,10 +111,12 @@ def tell_failures(failures: Sequence[tuple[str, Outcome]], console: Console) -> 
 
 def show_estimate(planned: plan.Plan, store: Store, compute: Compute, workers: int, console: Console) -> None:
     """Probe a few steps of every kind of task and print what the whole plan will take; nothing is written."""
+    known = len(planned.notes)
     with Reading(console) as probing:
         lines = estimate(planned, store, compute, probing)
     print_whole(console, forecast.table(lines))
-    for text in forecast.summary(lines, planned, compute, workers):
+    noted = [f"note: {text}" for text in planned.notes[known:]]
+    for text in (*forecast.summary(lines, planned, compute, workers), *noted):
         console.print(text, markup=False, highlight=False)
 
 

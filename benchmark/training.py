@@ -85,6 +85,11 @@ class Training:
         """As of an ensemble: of one."""
         return [self.network]
 
+    @property
+    def batch(self) -> int:
+        """Images of a mini-batch; the last one of an epoch may have fewer."""
+        return min(self.recipe.batch, len(self.labels))
+
     def step(self) -> dict[str, float]:
         """One optimiser step on the next mini-batch."""
         self._schedule()

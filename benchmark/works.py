@@ -78,7 +78,7 @@ class Evaluation:
     def _begin(self, place: int) -> None:
         """Make the group whose first network has this place."""
         first = self.new_training(place)
-        expect_networks(self.compute, self.networks, first)
+        expect_networks(self.compute, self.networks, first.network, first.batch, first.images.shape)
         self.training, self._size = first, min(self.compute.together, self.networks - place)
         if self._size > 1:
             others = [self.new_training(other) for other in range(place + 1, place + self._size)]

@@ -48,6 +48,8 @@ class Environment(TypedDict):
     device: NotRequired[str]  # hardware name, "NVIDIA H100" or a CPU type
     threads: NotRequired[int]
     shared: NotRequired[bool]  # other tasks ran on the device meanwhile
+    compiled: NotRequired[bool]  # whether what can be compiled was
+    uncompiled: NotRequired[list[str]]  # what was not all the same and why, a sentence each; mostly none
     torch: NotRequired[str]
     python: NotRequired[str]
     commit: NotRequired[str]

@@ -34,7 +34,7 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("rows", "planned"),
     ("plan_analyses",),
     ("plan",),
-    ("probe_analyses", "stand_in", "measured"),
+    ("probe_analyses", "probe_steps", "stand_in", "measured"),
     ("local", "estimate", "given"),
     ("crowd", "queued", "watch"),
     ("launch",),

@@ -10,12 +10,15 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from benchmark import budget, config
+from benchmark import budget, compiled, config, stand_in
+from benchmark import estimate as estimating
+from benchmark.compiled import COMPILER, Compiler
 from benchmark.compute import Compute
 from benchmark.errors import BenchmarkError
-from benchmark.estimate import Probe, Prober
+from benchmark.estimate import Probe, Prober, estimate
 from benchmark.plan import Plan
 from results.errors import ResultsError
+from results.store import Store
 
 CPU = Compute(torch.device("cpu"), "fp32", threads=1)
 COSTS = {"dm": 0.1, "idm": 0.5, "dance": 0.2}  # seconds of a step
@@ -152,3 +155,42 @@ def test_steps_are_probed_with_the_threads_they_are_remembered_by(
     monkeypatch.setattr(Prober, "probe", lambda *args: threads.append(torch.get_num_threads()) or probe(*args))
     planned(tmp_path, "methods=[dm]", compute=replace(CPU, threads=2))
     assert threads == [2]
+
+
+def test_what_probed_steps_leave_uncompiled_is_noted_in_the_plan(tmp_path: Path, monkeypatch) -> None:
+    def gives_up(self: Compiler, function: object, args: object) -> None:
+        raise compiled._Uncompiled("it is too new", changing=True)
+
+    monkeypatch.setattr(Compiler, "_compiled", gives_up)
+    compute = replace(CPU, compile=True)
+    found = planned(tmp_path, "methods=[dm]", "ipcs=[1,2]", "controls=[]", compute=compute)
+    told = [note for note in found.notes if "uncompiled" in note]
+    whats = [note.partition("which is slower: ")[2] for note in told]
+    assert told and all(note.startswith("probing condense dm-") for note in told) and len(set(whats)) == len(whats)
+    estimate(found, Store(tmp_path), compute, lambda *call: None)  # as with dry_run=true: probed once more
+    later = [note for note in found.notes if "uncompiled" in note and note not in told]
+    assert [note.partition("-digits")[0] for note in later] == 2 * ["probing evaluate dm"]
+    COMPILER.begin_task(lambda text: None)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "compile", "said"),
+    [
+        (estimating, "_FewClasses", False, "while dance on digits at ipc 1 with convnet2-w4 was probed"),
+        (stand_in, "RealImages", None, "while dance on digits at ipc 1 with convnet2-w4 was probed"),
+        (Compute, "training_loss", False, "while the experts of dance on digits at ipc 1 with convnet2-w4 were"),
+    ],
+)
+def test_a_row_without_memory_is_named(
+    owner: object, name: str, compile: bool | None, said: str, tmp_path: Path, monkeypatch
+) -> None:
+    """Also where its method is built only to decide whether its steps will be compiled."""
+
+    def none_left(*anything: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(owner, name, none_left)
+    with pytest.raises(BenchmarkError) as refused:
+        planned(tmp_path / "out", "methods=[dance]", compute=replace(CPU, compile=compile))
+    assert said in refused.value.what and "smaller ipc" in refused.value.next and refused.value.where == "seconds=60"
+    assert not list(tmp_path.iterdir())

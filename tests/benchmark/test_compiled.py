@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,14 +17,19 @@ from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_module
 from torch import Tensor
 
-from benchmark import compiled, seeds
+from benchmark import compiled, config, plan, seeds
 from benchmark.compiled import COMPILER, Compiler
 from benchmark.compute import WORTH_COMPILING, Compute
+from benchmark.crank import Interrupted
 from benchmark.problem import ConcreteProblem
+from benchmark.runtime import Runtime
+from benchmark.tasks import execute
 from methods import registry
 from parts import CPU
+from results.store import Store
 
 Make = Callable[..., ConcreteProblem]
 needs_compiler = pytest.mark.skipif(not shutil.which("g++") and not shutil.which("clang++"), reason="no C++ compiler")
@@ -234,6 +240,10 @@ def test_without_a_compiler_one_line_is_said_and_the_results_are_those_of_uncomp
     without = run(tmp_path / "without", "compile=true", **nowhere)
     plain = run(tmp_path / "plain", "compile=false")
     assert without["log"].count("uncompiled") == 1 and "no working C++ compiler" in without["log"]
+    (path,) = tmp_path.glob("without/evaluate/*/record.json")  # the next task of the process
+    for record in (without, json.loads(path.read_text())):
+        assert record["environment"]["uncompiled"] == ["there is no working C++ compiler (g++ or clang++)"]
+    assert plain["environment"]["uncompiled"] == []
     assert "uncompiled" not in plain["log"]
     assert not without["environment"]["compiled"] and not plain["environment"]["compiled"]
     assert without["result"]["sha256"] == plain["result"]["sha256"]
@@ -244,6 +254,32 @@ def test_without_a_compiler_one_line_is_said_and_the_results_are_those_of_uncomp
 def test_a_record_says_that_it_was_compiled_and_small_runs_are_not(tmp_path: Path) -> None:
     assert run(tmp_path / "on", "compile=true")["environment"]["compiled"] is True
     assert run(tmp_path / "auto")["environment"]["compiled"] is False
+
+
+def test_a_record_names_what_stayed_uncompiled_also_before_the_task_was_stopped(tmp_path: Path, monkeypatch) -> None:
+    config.register()
+    words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "seeds=[0,1]", "method.dm.iterations=2")
+    with initialize_config_module("benchmark.conf", version_base="1.3"):
+        first, second = plan.build(config.parse(compose("run", overrides=[*words]))).of_kind("condense")[:2]
+
+    def gives_up(self: Compiler, function: Callable[..., Any], args: Any) -> None:
+        raise compiled._Uncompiled("it is too new", changing=True)
+
+    def named(task: dict[str, Any]) -> list[str]:
+        execute(task, Runtime(tmp_path, replace(CPU, compile=True)))
+        environment = Store(tmp_path).record(task)["environment"]
+        assert environment["compiled"] is True
+        return environment["uncompiled"]
+
+    monkeypatch.setattr(Compiler, "_compiled", gives_up)
+    stopped = Runtime(tmp_path, replace(CPU, compile=True))
+    stopped.progress = lambda *step: setattr(stopped.stop, "signal", signal.SIGTERM)
+    with pytest.raises(Interrupted, match="after step 1 of 2"):
+        execute(first, stopped)
+    monkeypatch.setattr(Compiler, "_compiled", lambda self, function, args: function(*args))
+    before = named(first)
+    assert len(before) == 2 and all(text.endswith(": it is too new") for text in before) and "embed" in before[0]
+    assert named(second) == [], "another task's"
 
 
 @needs_compiler

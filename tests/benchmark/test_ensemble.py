@@ -168,11 +168,10 @@ def test_a_task_goes_on_with_as_many_at_once_as_it_began_with(tmp_path: Path) ->
 def test_a_gpu_takes_as_many_as_their_batches_allow(batch: int, side: int, asked: int, expected: int) -> None:
     """256 × 1,024 pixels: 8 would fit, and 20 networks are then 7, 7 and 6."""
     gpu = Compute(torch.device("cuda"), "fp32", 1)
-    like = learner(0, replace(RECIPE, batch=batch))
-    like.images, like.labels = torch.empty(300, 3, side, side, dtype=torch.uint8), torch.empty(300)
-    expect_networks(gpu, asked, like)
+    like = learner(0).network
+    expect_networks(gpu, asked, like, batch, (3, side, side))
     assert gpu.together == expected and (expected == 1 or expected * batch * side**2 <= TOGETHER_PIXELS)
-    expect_networks(gpu, 100 * asked, like)
+    expect_networks(gpu, 100 * asked, like, batch, (3, side, side))
     assert gpu.together == expected, "decided once in a task"
 
 

@@ -7,17 +7,22 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from rich.console import Console
 
-from benchmark import config, forecast, plan
+from benchmark import compiled, config, ensemble, forecast, plan, probe_steps
 from benchmark import estimate as estimating
+from benchmark.compiled import COMPILER, Compiler
 from benchmark.compute import Compute
 from benchmark.datasets import outline
 from benchmark.estimate import Line, estimate
+from benchmark.probe_steps import memory_at, next_size, seconds_at
+from benchmark.run import show_estimate
 from parts import make_images
 from results.records import KINDS
 from results.store import Store
@@ -64,7 +69,7 @@ def test_an_estimate_has_the_steps_and_bytes_that_the_run_then_has(tmp_path: Pat
 
 def test_table_1_is_estimated_without_its_datasets(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(estimating, "PATIENCE", 0.0)  # one class, then two, and one timed step of each
+    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)  # one class, then two, and one timed step of each
     names = ["fashionmnist", "cifar10", "cifar100", "tinyimagenet"]
     words = ("methods=[dance,dm]", f"datasets=[{','.join(names)}]", "ipcs=[1,10,50]", "preset=paper")
     built = planned(*words, "architectures=[convnet3-w2]")
@@ -109,6 +114,114 @@ def test_a_network_that_cannot_train_on_one_image_is_probed_with_two(tmp_path: P
     assert all(line.probe.total > 0 and not line.probe.note for line in lines)
 
 
+# --- networks that learn in lockstep ----------------------------------------------------------------------------------
+
+
+def evaluations(compute: Compute, *words: str) -> list[Line]:
+    """Lines of the networks that are evaluated on random sets; on CIFAR-10 as its card has it."""
+    wide = ("datasets=[cifar10]", "architectures=[convnet2-w16]", "methods=[random]", "controls=[]", *words)
+    lines = estimate(planned(*wide), Store(Path("nowhere")), compute, lambda *call: None)
+    return [line for line in lines if line.kind == "evaluate"]
+
+
+@pytest.mark.parametrize(("together", "seen", "groups"), [(1, [], 5), (2, [2], 3), (3, [3], 2), (9, [5], 1)])
+def test_networks_are_probed_in_the_groups_in_which_they_will_learn(
+    together: int, seen: list[int], groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    real = Compute.gradients_together
+
+    def watched(self: Compute, network, weights, images, *more):
+        sizes.append(len(images))
+        return real(self, network, weights, images, *more)
+
+    monkeypatch.setattr(Compute, "gradients_together", watched)
+    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
+    (line,) = evaluations(replace(CPU, together=together), "ipcs=[1]", "networks=5", "protocols=[dsa]")
+    assert line.probe.steps == groups * 1001, "as Evaluation counts them"
+    assert sorted(set(sizes)) == seen and (not seen or len(sizes) == 1 + probe_steps.LEAST_STEPS)
+
+
+def test_a_group_takes_the_memory_of_all_its_networks() -> None:
+    words = ("ipcs=[10]", "networks=8")
+    one, eight = (evaluations(replace(CPU, together=k), *words)[0].probe for k in (1, 8))
+    # eight have seven mini-batches more, of 100 images, whose first layer alone yields 16 maps of 32×32 in float32
+    assert eight.memory - one.memory > 7 * 100 * 16 * 32 * 32 * 4
+    assert one.steps == 8 * eight.steps
+
+
+def test_networks_that_learn_alone_elsewhere_are_probed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a curve, which learn the same images by the same recipe as those that are evaluated."""
+    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
+    words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "networks=3", "controls=[]", "curve=1",
+             "validation=0.1")  # fmt: skip
+    lines = estimate(planned(*words), Store(Path("nowhere")), replace(CPU, together=3), lambda *call: None)
+    together, alone = ([line.probe for line in lines if line.kind == kind] for kind in ("evaluate", "analyse"))
+    assert together[0].seconds != alone[0].seconds and alone[0].steps == 2 * 3 * together[0].steps
+
+
+def test_where_a_group_has_no_memory_smaller_ones_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Compute.gradients_together
+
+    def limited(self: Compute, network, weights, images, *more):
+        if len(images) > 2:
+            raise torch.OutOfMemoryError("no more")
+        return real(self, network, weights, images, *more)
+
+    monkeypatch.setattr(Compute, "gradients_together", limited)
+    (line,) = evaluations(replace(CPU, together=5), "ipcs=[1]", "networks=5", "protocols=[dsa]")
+    assert line.probe.steps == 3 * 1001 and line.probe.seconds > 0
+
+
+def test_the_rule_of_a_gpu_is_asked_with_the_batches_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 images are learnt 256 at a time, and probed 150 at a time: three networks fit, where five seemed to."""
+    compute = replace(CPU)
+
+    def as_a_gpu(self: Compute) -> None:
+        self.chunk, self.graph = self.chunk or compute.chunk, self.graph or compute.graph
+
+    monkeypatch.setattr(Compute, "__post_init__", as_a_gpu)
+    monkeypatch.setattr(ensemble, "TOGETHER_PIXELS", 3 * 256 * 32**2)
+    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
+    (line,) = evaluations(replace(CPU, together=0), "ipcs=[30]", "networks=5", "protocols=[dsa]")
+    assert line.probe.steps == 2 * 1001 * 2
+
+
+# --- what is said meanwhile -------------------------------------------------------------------------------------------
+
+
+def test_what_probed_tasks_leave_uncompiled_is_told_once(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Each probed task asks the compiler anew, as it will when it runs."""
+    asked: list[str] = []
+
+    def gives_up(self: Compiler, function, args) -> None:
+        asked.append(function.__name__)
+        raise compiled._Uncompiled("it is too new", changing=True)
+
+    monkeypatch.setattr(Compiler, "_compiled", gives_up)
+    built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "controls=[]")
+    show_estimate(built, Store(tmp_path), replace(CPU, compile=True), 1, Console(soft_wrap=True))
+    told = [line for line in capsys.readouterr().out.splitlines() if "uncompiled" in line]
+    starts = [line.partition("-digits")[0] for line in told]
+    assert starts == 2 * ["note: probing condense dm"] + 2 * ["note: probing evaluate dm"]
+    whats = [line.partition("which is slower: ")[2] for line in told]
+    assert len(set(whats)) == len(whats) == len(set(asked))
+    assert all(asked.count(name) == 2 for name in asked), "ipc 1 and ipc 10"
+    COMPILER.begin_task(lambda text: None)
+
+
+def test_what_is_said_as_compiling_is_decided_is_said_of_that_task(monkeypatch) -> None:
+    built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "controls=[]")
+    prober, (first, second) = estimating.Prober(built, CPU), built.of_kind("condense")
+    prober.probe(first)
+    monkeypatch.setattr(estimating, "as_condensing", lambda *of: COMPILER.say("memory ran out") or CPU)
+    prober.compiles(second)
+    assert built.notes[-1] == f"probing condense {second['slug']}: memory ran out"
+
+
+# --- memory that runs out ---------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("no more"), RuntimeError("can't allocate memory: 8 bytes")])
 def test_running_out_of_memory_is_an_answer(error: Exception, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -126,6 +239,50 @@ def test_running_out_of_memory_is_an_answer(error: Exception, tmp_path: Path, mo
     assert condense.probe.note == "out of memory with 10 of 10 classes" and condense.probe.seconds > 0
 
 
+def shown(lines: list[Line]) -> list[list[str]]:
+    """The cells of each line as a person sees them."""
+    columns = [list(column.cells) for column in forecast.table(lines).columns]
+    return [[str(cell) for cell in row] for row in zip(*columns, strict=True)]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no more"), RuntimeError("can't allocate memory: 8 bytes")])
+@pytest.mark.parametrize(
+    ("owner", "name", "kind", "note"),
+    [
+        (estimating, "_FewClasses", "condense", "out of memory with 1 of 10 classes"),
+        (estimating, "as_condensing", "condense", "out of memory"),
+        (Compute, "training_loss", "evaluate", "out of memory"),
+        (estimating, "accuracy", "evaluate", "out of memory"),
+    ],
+)
+def test_a_task_without_any_memory_is_said_in_its_line_and_the_others_are_probed(
+    owner: object, name: str, kind: str, note: str, error: Exception, tmp_path: Path, monkeypatch
+) -> None:
+    def none_left(*anything: object) -> None:
+        raise error
+
+    monkeypatch.setattr(owner, name, none_left)
+    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    (failed,) = [line.probe for line in lines if line.kind == kind]
+    (other,) = [line.probe for line in lines if line.kind != kind]
+    assert failed.note == note and not failed.fits and all(map(math.isnan, (failed.total, failed.memory)))
+    assert other.fits and other.total > 0 and not other.note
+    (row,) = [row for row in shown(lines) if row[0] == kind]
+    assert f"({note})" in row[3] and row[6:] == ["–"] * 5
+    assert "nan" not in " ".join(forecast.summary(lines, built, CPU, 1))
+
+
+def test_other_errors_end_a_dry_run(tmp_path: Path, monkeypatch) -> None:
+    def wrong(*anything: object) -> None:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(Compute, "training_loss", wrong)
+    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    with pytest.raises(RuntimeError, match="shapes cannot"):
+        estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+
+
 @pytest.mark.parametrize(
     ("measured", "at_once", "expected"),
     [
@@ -137,7 +294,7 @@ def test_running_out_of_memory_is_an_answer(error: Exception, tmp_path: Path, mo
     ],
 )
 def test_memory_grows_with_the_classes_that_are_forwarded_at_once(measured, at_once, expected) -> None:
-    assert estimating._memory(measured, 10, at_once, 1e3) == pytest.approx(expected)
+    assert memory_at(measured, 10, at_once, 1e3) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +307,7 @@ def test_memory_grows_with_the_classes_that_are_forwarded_at_once(measured, at_o
      ([(4, 1.0), (10, 2.0)], 2.0)],
 )  # fmt: skip
 def test_seconds_grow_with_the_classes_beside_what_a_step_costs_anyway(measured, expected) -> None:
-    assert estimating._seconds(measured, 10) == pytest.approx(expected)
+    assert seconds_at(measured, 10) == pytest.approx(expected)
 
 
 def test_a_few_small_classes_still_fill_a_mixed_batch() -> None:
@@ -160,9 +317,9 @@ def test_a_few_small_classes_still_fill_a_mixed_batch() -> None:
 
 
 def test_sizes_grow_until_a_step_takes_long_enough() -> None:
-    assert estimating._next_size(2, 0.0001, 10) == 10 and estimating._next_size(2, 0.05, 100) == 10
-    assert estimating._next_size(8, 0.2, 100) == 16 and estimating._next_size(8, 0.3, 100) == 0
-    assert estimating._next_size(10, 0.0, 10) == 0 and estimating._next_size(1, 9.0, 10) == 2
+    assert next_size(2, 0.0001, 10) == 10 and next_size(2, 0.05, 100) == 10
+    assert next_size(8, 0.2, 100) == 16 and next_size(8, 0.3, 100) == 0
+    assert next_size(10, 0.0, 10) == 0 and next_size(1, 9.0, 10) == 2
 
 
 def probed(seconds: float, memory: float, kind: str = "condense", todo: int = 3) -> Line:
