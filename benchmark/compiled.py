@@ -134,8 +134,8 @@ def _compile(function: Callable[..., Answer]) -> Callable[..., Answer]:
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA is known
     config.recompile_limit = config.accumulated_recompile_limit = 2**14  # never met: `_compiled` counts, by the task
     config.fail_on_recompile_limit_hit = True
-    # What is cheap to compute is computed again, rather than written to memory and read: passes wait for memory.
-    inductor.realize_reads_threshold, inductor.realize_opcount_threshold = 64, 200
+    if not torch.cuda.is_initialized():  # passes on a CPU wait for memory: what is cheap is computed again, not kept
+        inductor.realize_reads_threshold, inductor.realize_opcount_threshold = 64, 200
     # Shapes are few and known beforehand: a kernel of its own for each. The whole function, or nothing of it.
     return torch.compile(function, dynamic=False, fullgraph=True)
 
