@@ -158,7 +158,7 @@ def test_steps_are_probed_with_the_threads_they_are_remembered_by(
 
 
 def test_what_probed_steps_leave_uncompiled_is_noted_in_the_plan(tmp_path: Path, monkeypatch) -> None:
-    def gives_up(self: Compiler, function: object, args: object) -> None:
+    def gives_up(self: Compiler, *given: object) -> None:
         raise compiled._Uncompiled("it is too new", changing=True)
 
     monkeypatch.setattr(Compiler, "_compiled", gives_up)

@@ -194,7 +194,7 @@ def test_what_probed_tasks_leave_uncompiled_is_told_once(tmp_path: Path, monkeyp
     """Each probed task asks the compiler anew, as it will when it runs."""
     asked: list[str] = []
 
-    def gives_up(self: Compiler, function, args) -> None:
+    def gives_up(self: Compiler, function, *given) -> None:
         asked.append(function.__name__)
         raise compiled._Uncompiled("it is too new", changing=True)
 
