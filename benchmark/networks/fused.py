@@ -28,7 +28,7 @@ class FusedBlock(nn.Sequential):
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # constant within what is traced
 def _transformed() -> bool:
     """Whether this is within a transform of torch.func, where torch 2.14 refuses derivatives of one's own (vmap) or
-    passes over them without a word (grad)."""
+    may pass over them without a word (grad, of what needs no gradient outside)."""
     return bool(torch._C._functorch.maybe_current_level())
 
 

@@ -38,7 +38,7 @@ def test_is_the_layers_and_their_derivative() -> None:
 
 
 def test_losses_of_images_are_differentiated_by_its_own_derivative(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And those of gradients, which torch.func takes, by the layers': torch would pass over it without a word."""
+    """And those of gradients, which torch.func takes, by the layers'."""
     size, derivative = (3, 16, 16), NormReluPool.backward
 
     def doubled(ctx, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
