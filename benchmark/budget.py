@@ -76,7 +76,8 @@ def _asked(task: Task, full: Plan, seconds: float, prober: Prober) -> str:
     where = f"{device_name(prober.compute.device)}, {prober.compute.threads} threads"
     try:
         how = [_compiled(prober, task)]
-        how += [f"experts {_compiled(prober, full.by_identity[expert])}" for expert in task["asked"]["experts"][:1]]
+        experts = "experts" if prober.compute.together == 1 else "experts together"
+        how += [f"{experts} {_compiled(prober, full.by_identity[expert])}" for expert in task["asked"]["experts"][:1]]
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
@@ -95,7 +96,8 @@ def _share(task: Task, full: Plan, seconds: float, prober: Prober) -> float | No
         raise _too_large(task, seconds)
     if not probe.steps:
         return None
-    experts = [prober.probe(full.by_identity[expert]) for expert in task["asked"]["experts"]]
+    names = task["asked"]["experts"]
+    experts = [prober.probe(full.by_identity[name], len(names)) for name in names]
     if not all(expert.fits for expert in experts):
         raise _too_large(task, seconds, "the experts of ")
     prepared = sum(expert.total for expert in experts)

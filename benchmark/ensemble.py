@@ -8,6 +8,7 @@ the order, the augmentation and the mixing that it has when it learns alone, and
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 import torch
@@ -38,7 +39,10 @@ def expect_networks(compute: Compute, networks: int, like: Network, batch: int, 
 
 
 class Ensemble:
-    """Networks at the beginning of their trainings on the same images, which now learn together."""
+    """Networks equally far in their trainings on the same images, which now learn together.
+
+    Each training's own state stays true, and one that was taken up again is one of an ensemble like any other.
+    """
 
     def __init__(self, trainings: Sequence[Training]) -> None:
         first = trainings[0]
@@ -46,9 +50,16 @@ class Ensemble:
             raise ValueError("networks with batch norm cannot learn in lockstep")
         self.trainings, self.recipe, self.compute = trainings, first.recipe, first.compute
         self.networks: list[Network] = [training.network for training in trainings]
-        self.total_steps, self.done = first.total_steps, 0
+        self.total_steps, self.done = first.total_steps, first.done
+        self.losses = [math.nan] * len(trainings)  # of each network, at the last step
+        momentum = [training.momentum() for training in trainings]
         self.weights = _stacked(self.networks)
-        self.momentum = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        self.momentum = {
+            name: torch.stack([own.get(name, torch.zeros_like(weight[0])) for own in momentum])
+            for name, weight in self.weights.items()
+        }
+        for place, training in enumerate(trainings):
+            training.keep_momentum({name: momentum[place] for name, momentum in self.momentum.items()})
 
     def step(self) -> dict[str, float]:
         """One optimiser step of every network on its next mini-batch; the mean of their losses."""
@@ -68,7 +79,8 @@ class Ensemble:
             decay=self.recipe.weight_decay,
         )
         self._reach(self.done + 1)
-        return {"loss": losses.mean().item()}
+        self.losses = losses.tolist()
+        return {"loss": statistics.fmean(self.losses)}
 
     def _reach(self, done: int) -> None:
         self.done = done

@@ -1,7 +1,8 @@
 """What a plan will take, before anything runs: seconds per step from a few probed steps, device-hours, memory, disk.
 
 Every kind of task is built with its own parts on blank images, and steps are timed on the device that will be used.
-Evaluation networks are trained in the groups in which they will learn, and a step is one of a whole group.
+Evaluation networks are trained in the groups in which they will learn, and a step is one of a whole group; of experts,
+too, but there a group are several tasks, each of which is charged its share.
 A condensing step is probed with one class first, then with two or as many as should take PATIENCE seconds, or all.
 From there seconds and memory grow along the last two sizes (a step may also cost what no class adds to, as training a
 network does), memory up to as many classes as are forwarded at once.
@@ -25,7 +26,7 @@ from benchmark.compute import Compute
 from benchmark.datasets import Outline
 from benchmark.ensemble import expect_networks
 from benchmark.environment import PeakMemory
-from benchmark.kinds import expert_recipe
+from benchmark.experts import expert_recipe
 from benchmark.local import name_of
 from benchmark.memory import out_of_memory
 from benchmark.plan import Plan, Task
@@ -118,7 +119,8 @@ def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) 
     lines = []
     for place, ((kind, dataset, ipc, what, _), tasks) in enumerate(groups.items(), start=1):
         todo = sum(task["identity"] not in done for task in tasks)
-        lines.append(Line(kind, dataset, ipc, what, len(tasks), todo, prober.probe(tasks[0])))
+        at_once = math.ceil(todo / compute.devices)  # of experts, who are alike: every device has its share
+        lines.append(Line(kind, dataset, ipc, what, len(tasks), todo, prober.probe(tasks[0], max(1, at_once))))
         progress("probing a few steps of each kind of task", place, len(groups))
     return sorted(lines, key=lambda line: KINDS.index(line.kind))  # stable
 
@@ -155,12 +157,13 @@ class Prober:
         self.base = float(PeakMemory(compute.device).bytes() or 0)  # of this process, before anything is probed
         self.learnt: dict[Any, Learnt] = {}
 
-    def probe(self, task: Task) -> Probe:
+    def probe(self, task: Task, experts: int = 1) -> Probe:
+        """What the task takes; one that trains an expert, where so many like it are to be trained on this device."""
         COMPILER.begin_task(partial(self._hear, task))
         outline = self.planned.outlines[task["label"]["dataset"]]
         kept = datasets.kept_counts(outline.train, task["asked"].get("validation", 0.0))
-        kinds = {
-            "prepare": self._prepare,
+        kinds: dict[str, Callable[[Task, Outline, Sequence[int]], Probe]] = {
+            "prepare": partial(self._prepare, experts),
             "condense": self._condense,
             "import": self._import,
             "evaluate": self._evaluate,
@@ -193,12 +196,12 @@ class Prober:
 
     # --- the kinds --------------------------------------------------------------------------------------------------
 
-    def _prepare(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
+    def _prepare(self, experts: int, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         images = sum(kept)
         recipe = expert_recipe(task["asked"]["recipe"], images)
-        learnt, parameters = self._train(task, outline, recipe, images), _parameters(task, outline)
-        peak = self._peak(outline, learnt.memory, images * math.prod(outline.image_shape))
-        return Probe(recipe.steps, learnt.seconds, learnt.scoring * images, peak, 8 * parameters + _RECORD)
+        learnt, parameters = self._train(task, outline, recipe, images, experts), _parameters(task, outline)
+        peak, share = self._peak(outline, learnt.memory, images * math.prod(outline.image_shape)), 1 / learnt.together
+        return Probe(recipe.steps, learnt.seconds * share, learnt.scoring * images, peak, 8 * parameters + _RECORD)
 
     def _import(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
         """Reading a file that was read for the plan already: no time to speak of."""
@@ -296,7 +299,7 @@ class Prober:
         """So many networks learning so many images, as many of them together as the task will have."""
         asked, shape = task["asked"], outline.image_shape
         compute = replace(self.compute)
-        compute.expect(learners * recipe.seen(images), shape)
+        compute.expect(recipe.seen(images) * (1 if task["kind"] == "prepare" else learners), shape)
         like = networks.build(asked["architecture"], shape, outline.num_classes, torch.Generator())
         expect_networks(compute, learners, like, min(recipe.batch, images), shape)
         together = min(compute.together, learners)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -44,6 +44,8 @@ class Attempt:
         self.task, self.runtime, self.store, self.lock = task, runtime, store, lock
         self.asked, self.folder = task["asked"], store.folder(task)
         self.compute = runtime.compute
+        self.alike = 0  # tasks that may be done along with this one
+        self.others: Iterator[Attempt] = iter(())  # attempts at those that are free, each claimed as it is taken
 
     def training(
         self, use: str, roles: Mapping[str, Any], images: torch.Tensor, labels: torch.Tensor, recipe: Recipe

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from benchmark import protocols, seeds
 from benchmark.analysing import analyse
-from benchmark.checkpoint import save_tensors
 from benchmark.clock import Stopwatch
 from benchmark.compiled import COMPILER
 from benchmark.crank import Diverged, Turned, as_begun
-from benchmark.datasets import Split
 from benchmark.environment import PeakMemory
+from benchmark.experts import prepare
 from benchmark.job import Attempt
 from benchmark.problem import ConcreteProblem, RealImages, expect_steps
 from benchmark.protocols import WHOLE
 from benchmark.released.make import remake
 from benchmark.runtime import Outcome
 from benchmark.sets import load_set
-from benchmark.training import Recipe, Training, accuracy
-from benchmark.works import Evaluation, ExpertTraining
+from benchmark.training import Training
+from benchmark.works import Evaluation
 from methods import registry
 
 
@@ -32,7 +29,7 @@ class Job(Attempt):
 
     def run(self) -> Outcome:
         kinds: dict[str, Callable[[], Outcome]] = {
-            "prepare": self.prepare,
+            "prepare": lambda: prepare(self),
             "condense": self.condense,
             "import": self.take_in,
             "evaluate": self.evaluate,
@@ -52,26 +49,6 @@ class Job(Attempt):
             return self.commit("diverged", {}, error.turned, error.steps, str(error))
 
     # --- the kinds ----------------------------------------------------------------------------------------------------
-
-    def prepare(self) -> Outcome:
-        """Train one expert on the real training images; keep its first and last weights."""
-        asked, data = self.asked, self.data()
-        kept, _ = self.splits()
-        images, labels = kept.images.to(self.compute.device), kept.labels.to(self.compute.device)
-        recipe = expert_recipe(asked["recipe"], len(labels))
-        roles = {
-            "dataset": data.fingerprint,
-            "architecture": asked["architecture"],
-            "recipe": json.dumps(asked["recipe"], sort_keys=True),
-            "index": asked["index"],
-            "pool_seed": asked["pool_seed"],
-        }
-        training = self.training("expert", roles, images, labels, recipe)
-        work = ExpertTraining(training)
-        turned = self.turn(work)
-        save_tensors(self.folder / "experts.safetensors", work.tensors(), {"expert": dict(asked)})
-        fit = accuracy(training.network, Split(images, labels), self.compute, training.normalise)
-        return self.commit("ok", {"train_accuracy": fit}, turned, work.total_steps)
 
     def condense(self) -> Outcome:
         """Let the method make its set."""
@@ -144,20 +121,3 @@ class Job(Attempt):
             "decoded_images": len(labels),
         }
         return self.commit("ok", result, turned, work.total_steps)
-
-
-def expert_recipe(recipe: Mapping[str, Any], images: int) -> Recipe:
-    """An expert's recipe in optimiser steps; lr falls after int(fraction · epochs) epochs."""
-    each = -(-images // recipe["batch"])
-    return Recipe(
-        steps=recipe["epochs"] * each,
-        batch=recipe["batch"],
-        lr=recipe["lr"],
-        momentum=recipe["momentum"],
-        weight_decay=recipe["weight_decay"],
-        drops=tuple(int(part * recipe["epochs"] + 1e-9) * each for part in recipe["milestones"]),
-        gamma=recipe["gamma"],
-        reset_at_drop=False,
-        augment=recipe["augment"],
-        cutmix=recipe["cutmix"],
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ from multiprocessing.connection import wait as ready
 from typing import Any
 
 from benchmark.crank import STOPS, Interrupted, StopFlag
+from benchmark.planned import experts_like
 from benchmark.planned import inputs_of as inputs_of
 from benchmark.runtime import Outcome, Runtime
 from benchmark.tasks import execute
@@ -53,14 +55,19 @@ def run_tasks(tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: On
 
 def _here(tasks: Sequence[Task], runtime: Runtime, on_step: OnStep, on_end: OnEnd) -> None:
     with runtime.stop.listening():
-        for task in tasks:
+        waiting = {task["identity"]: task for task in tasks}
+        while waiting:
             if runtime.stop.signal:  # it came between two tasks
                 raise Stopped(runtime.stop.signal)
+            task = waiting.pop(next(iter(waiting)))
             try:
-                outcome = execute(task, replace(runtime, progress=partial(on_step, name_of(task))))
+                told = replace(runtime, progress=partial(on_step, name_of(task)))
+                outcome = execute(task, told, experts_like(task, waiting.values()))
             except (Interrupted, KeyboardInterrupt) as error:
                 raise Stopped(runtime.stop.signal, f"{name_of(task)} {error}") from error
             on_end(name_of(task), outcome)
+            for identity, ended in outcome.beside.items():
+                on_end(name_of(waiting.pop(identity)), ended)
 
 
 class _Worker:
@@ -75,11 +82,12 @@ class _Worker:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.task: Task | None = None
+        self.alike: list[Task] = []  # experts that it may train along with its task
 
-    def begin(self, task: Task) -> None:
-        self.task = task
+    def begin(self, task: Task, alike: list[Task]) -> None:
+        self.task, self.alike = task, alike
         with suppress(OSError):  # it died: the next look at its pipe tells
-            self.pipe.send(task)
+            self.pipe.send((task, alike))
 
     def end(self, grace: float) -> None:
         """Close its pipe, at which it ends; kill it if it has not within `grace` seconds."""
@@ -123,13 +131,24 @@ class _Pool:
         return [worker for worker in self.workers if worker.task is not None]
 
     def _give_out(self) -> None:
-        unfinished = self.waiting.keys() | {worker.task["identity"] for worker in self.workers if worker.task}
+        at_work = [task for worker in self.workers if worker.task for task in (worker.task, *worker.alike)]
+        unfinished = self.waiting.keys() | {task["identity"] for task in at_work}
         for identity, task in list(self.waiting.items()):
             if self.stopping or len(self._busy()) == self.most:
                 return
-            if not unfinished & inputs_of(task):
+            if identity in self.waiting and not unfinished & inputs_of(task):
                 del self.waiting[identity]
-                self._idle().begin(task)
+                self._idle().begin(task, self._taken_along(task))
+
+    def _taken_along(self, task: Task) -> list[Task]:
+        """Experts like this one, so many that every idle worker has its share of them; no longer waiting."""
+        if self.runtime.compute.together == 1:
+            return []
+        alike, idle = experts_like(task, self.waiting.values()), self.most - len(self._busy())
+        share = alike[: math.ceil((1 + len(alike)) / idle) - 1]
+        for other in share:
+            del self.waiting[other["identity"]]
+        return share
 
     def _idle(self) -> _Worker:
         for worker in self.workers:
@@ -150,10 +169,15 @@ class _Pool:
             worker.end(0.0)
             told = _STOPPED if self.stopping else Outcome("failed", "its process died: killed, or out of memory")
         if isinstance(told, Outcome):
-            worker.task = None
             self.cut_short |= told == _STOPPED
             if told != _STOPPED:
                 self.on_end(name, told)
+            for other in worker.alike:
+                if (ended := told.beside.get(other["identity"])) is not None:
+                    self.on_end(name_of(other), ended)
+                else:
+                    self.waiting[other["identity"]] = other
+            worker.task, worker.alike = None, []
         else:
             self.on_step(name, *told)
 
@@ -202,11 +226,11 @@ def _serve(pipe: Connection, runtime: Runtime) -> None:
     mine = replace(runtime, progress=progress, stop=stop)
     while not stop.signal:
         try:
-            task = pipe.recv()
+            task, alike = pipe.recv()
         except (EOFError, OSError):
             return
         try:
-            outcome = execute(task, mine)
+            outcome = execute(task, mine, alike)
         except (Interrupted, KeyboardInterrupt):
             outcome = _STOPPED
         with suppress(OSError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,20 @@ def inputs_of(task: Mapping[str, Any]) -> set[str]:
     """Identities of the tasks whose results this one reads."""
     asked = task["asked"]
     return {*asked.get("experts", ()), *asked.get("sets", ()), *([asked["set"]] if "set" in asked else [])}
+
+
+def experts_like(task: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those of the tasks that train experts of the same pool as this one does: they differ in their index alone."""
+    if task["kind"] != "prepare":
+        return []
+    index = {"index": task["asked"]["index"]}
+    return [
+        other
+        for other in tasks
+        if other["kind"] == "prepare"
+        and other["asked"] | index == task["asked"]
+        and other["request"] == task["request"]
+    ]
 
 
 # --- parts of requests ------------------------------------------------------------------------------------------------

@@ -30,11 +30,15 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Outcome:
-    """done (a record is there; `new` if this call wrote it), failed, waiting (for retry), held, or blocked."""
+    """done (a record is there; `new` if this call wrote it), failed, waiting (for retry), held, or blocked.
+
+    beside: how other tasks that were done along with it ended, by their identities.
+    """
 
     status: str
     message: str = ""
     new: bool = False
+    beside: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 def worded(record: Mapping[str, Any]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import socket
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import torch
 
-from benchmark.crank import Interrupted
+from benchmark.crank import CHECKPOINT, Interrupted
 from benchmark.errors import BenchmarkError
 from benchmark.kinds import Job
 from benchmark.memory import out_of_memory
@@ -20,11 +21,14 @@ from results.errors import ResultsError
 from results.lock import TaskLock
 from results.store import Store
 
+Task = Mapping[str, Any]
 HERE_SECONDS = 5.0  # for the process that holds a task on this host to let go: it may have just been told to stop
 
 
-def execute(task: Mapping[str, Any], runtime: Runtime) -> Outcome:
+def execute(task: Task, runtime: Runtime, alike: Sequence[Task] = ()) -> Outcome:
     """Do a task unless its record is there; what it comes to is written to the store before this returns.
+
+    alike: experts to be trained like this one; those that are done along with it are told of in the outcome.
 
     Raises only Interrupted or KeyboardInterrupt, when told to stop (a checkpoint and an attempt are written).
     """
@@ -32,8 +36,7 @@ def execute(task: Mapping[str, Any], runtime: Runtime) -> Outcome:
     try:
         if (record := store.record(task)) is not None:
             return Outcome("done", worded(record))
-        last = store.last_attempt(task)
-        if last and last["status"] in ("failed", "out_of_memory") and not runtime.retry_failed:
+        if last := _waits(store, task, runtime):
             return Outcome("waiting", f"{last['status'].replace('_', ' ')} before: {last['message']}")
         lock = TaskLock(store.begin(task))
         if not _acquired(lock):
@@ -45,7 +48,11 @@ def execute(task: Mapping[str, Any], runtime: Runtime) -> Outcome:
         try:
             if (record := store.record(task)) is not None:
                 return Outcome("done", worded(record))
-            return _attempt(task, runtime, store, lock)
+            with ExitStack() as held:
+                job = Job(task, runtime, store, lock)
+                job.alike = len(alike)
+                job.others = filter(None, (_claimed(other, runtime, store, held) for other in alike))
+                return _attempt(job)
         finally:
             lock.release()
     except ResultsError as error:  # the store itself cannot be read or written
@@ -60,8 +67,30 @@ def _acquired(lock: TaskLock) -> bool:
     return elsewhere and lock.acquire(wait=3 * lock.period + 2)
 
 
-def _attempt(task: Mapping[str, Any], runtime: Runtime, store: Store, lock: TaskLock) -> Outcome:
-    job = Job(task, runtime, store, lock)
+def _waits(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | None:
+    """The last attempt, where it keeps the task from being tried again unless that is asked for."""
+    last = store.last_attempt(task)
+    stays = last and last["status"] in ("failed", "out_of_memory") and not runtime.retry_failed
+    return last if stays else None
+
+
+def _claimed(task: Task, runtime: Runtime, store: Store, held: ExitStack) -> Job | None:
+    """An attempt at a task that can be begun now, locked until `held` lets go.
+
+    None where it is done, waits, is someone else's, or has a checkpoint, from which it goes on alone.
+    """
+    with suppress(ResultsError):  # which is told when the task's own turn comes
+        if store.record(task) is None and not _waits(store, task, runtime):
+            folder = store.begin(task)
+            lock = TaskLock(folder)
+            if not (folder / CHECKPOINT).exists() and lock.acquire():
+                held.callback(lock.release)
+                return Job(task, runtime, store, lock) if store.record(task) is None else None
+    return None
+
+
+def _attempt(job: Job) -> Outcome:
+    task, runtime, store = job.task, job.runtime, job.store
     try:
         return job.run()
     except (Interrupted, KeyboardInterrupt) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +71,7 @@ class Training:
         self.network, self.images, self.labels = network.train(), images, labels
         self.recipe, self.compute, self.normalise, self.draw = recipe, compute, normalise, draw
         self.total_steps, self.done = recipe.steps, 0
+        self.losses = [math.nan]  # at the last step: of this network, as an ensemble has several
         strategy = augment.parse(recipe.augment)
         self.strategy = strategy if flip else strategy.without("flip")
         self.optimiser = torch.optim.SGD(
@@ -100,7 +101,8 @@ class Training:
         loss.backward()
         self.optimiser.step()
         self.done += 1
-        return {"loss": loss.item()}
+        self.losses = [loss.item()]
+        return {"loss": self.losses[0]}
 
     def _schedule(self) -> None:
         if self.recipe.forgets(self.done):
@@ -125,19 +127,25 @@ class Training:
             return augment.draw_box(count, self.images.shape[-2:], generator)
         return augment.no_box(count)
 
+    def momentum(self) -> dict[str, Tensor]:
+        """The optimiser's buffers by the names of their weights; before the first step there are none."""
+        state, weights = self.optimiser.state, self.network.named_parameters()
+        buffers = {name: state.get(weight, {}).get("momentum_buffer") for name, weight in weights}
+        return {name: buffer for name, buffer in buffers.items() if buffer is not None}
+
+    def keep_momentum(self, momentum: Mapping[str, Tensor]) -> None:
+        """Have the optimiser go on with these buffers, themselves and not copies."""
+        for name, weight in self.network.named_parameters():
+            if name in momentum:
+                self.optimiser.state[weight] = {"momentum_buffer": momentum[name]}
+
     def state_dict(self) -> Tree:
-        momentum = {}
-        for name, parameter in self.network.named_parameters():
-            buffer = self.optimiser.state.get(parameter, {}).get("momentum_buffer")
-            if buffer is not None:
-                momentum[name] = buffer
-        return {"network": dict(self.network.state_dict()), "momentum": momentum, "done": self.done}
+        return {"network": dict(self.network.state_dict()), "momentum": self.momentum(), "done": self.done}
 
     def load_state_dict(self, state: Tree) -> None:
         self.network.load_state_dict(state["network"])
-        for name, parameter in self.network.named_parameters():
-            if name in state["momentum"]:
-                self.optimiser.state[parameter] = {"momentum_buffer": state["momentum"][name].to(parameter.device)}
+        device = self.labels.device
+        self.keep_momentum({name: buffer.to(device) for name, buffer in state["momentum"].items()})
         self.done = int(state["done"])
 
 

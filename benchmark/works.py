@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -28,26 +28,59 @@ class Work(Protocol):
     def load_state_dict(self, state: Tree) -> None: ...
 
 
-class ExpertTraining:
-    """A network trained on the real training images; keeps the weights it started from."""
+class ExpertTrainings:
+    """Networks trained on the real training images, by name and in lockstep; the weights they started from are kept.
 
-    def __init__(self, training: Training) -> None:
-        self.training, self.total_steps = training, training.total_steps
-        self.initial = copy_of(training.network)
+    Where memory runs out at the first step, or a checkpoint holds only some of them, `trainings` are fewer than were
+    asked for, the first one always among them.
+    """
+
+    trainings: dict[str, Training]
+    learning: Training | Ensemble  # all of them
+
+    def __init__(self, new_training: Callable[[str], Training], names: Sequence[str], compute: Compute) -> None:
+        self.new_training, self.compute = new_training, compute
+        self._begin(names, {})
+        self.total_steps = self.learning.total_steps
+
+    def _begin(self, names: Sequence[str], states: Mapping[str, Tree]) -> None:
+        """Make trainings of these names, and take them up from their states."""
+        self.trainings = {name: self.new_training(name) for name in names}
+        self.initial = {name: copy_of(training.network) for name, training in self.trainings.items()}
+        for name, state in states.items():
+            self.trainings[name].load_state_dict(state)
+        first, *others = self.trainings.values()
+        self.learning = Ensemble([first, *others]) if others else first
 
     def step(self) -> dict[str, float]:
-        return self.training.step()
+        if self.learning.done == 0:
+            return self.compute.within_memory("together", 1, self._first_step)
+        return self.learning.step()
 
-    def tensors(self) -> dict[str, Tensor]:
-        """`initial/NAME` and `trained/NAME` of every parameter and running statistic."""
-        trained = copy_of(self.training.network)
-        return {f"initial/{n}": t for n, t in self.initial.items()} | {f"trained/{n}": t for n, t in trained.items()}
+    def _first_step(self) -> dict[str, float]:
+        """Of fewer networks than were asked for, where memory has just run out."""
+        if len(self.trainings) > self.compute.together:
+            self._begin([*self.trainings][: self.compute.together], {})
+        return self.learning.step()
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """`initial/NAME` and `trained/NAME` of every parameter and running statistic of one."""
+        trained = copy_of(self.trainings[name].network)
+        parts = {"initial": self.initial[name], "trained": trained}
+        return {f"{part}/{key}": tensor for part, tensors in parts.items() for key, tensor in tensors.items()}
+
+    def diverged(self) -> list[str]:
+        """Those whose loss, at the last step, was not a finite number."""
+        losses = zip(self.trainings, self.learning.losses, strict=True)
+        return [name for name, loss in losses if not math.isfinite(loss)]
 
     def state_dict(self) -> Tree:
-        return self.training.state_dict()
+        return {"experts": {name: training.state_dict() for name, training in self.trainings.items()}}
 
     def load_state_dict(self, state: Tree) -> None:
-        self.training.load_state_dict(state)
+        states = state.get("experts", {next(iter(self.trainings)): state})  # else of a version that trained one alone
+        kept = {name: states[name] for name in self.trainings if name in states}
+        self._begin([*kept], kept)
 
 
 class Evaluation:

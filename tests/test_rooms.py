@@ -27,7 +27,7 @@ LAYERS = (  # inside benchmark, low to high: a module may import its own layer a
     ("crank",),
     ("runtime", "pulse"),
     ("job",),
-    ("analysing",),
+    ("analysing", "experts"),
     ("kinds",),
     ("tasks",),
     ("config", "scoring"),

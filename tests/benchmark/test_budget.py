@@ -26,13 +26,13 @@ COSTS = {"dm": 0.1, "idm": 0.5, "dance": 0.2}  # seconds of a step
 
 @pytest.fixture
 def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Lets steps cost what COSTS says, and an expert 7 seconds; collects what is probed."""
+    """Lets steps cost what COSTS says, and experts 14 seconds at any number at once; collects what is probed."""
     seen: list[str] = []
 
-    def probe(self: Prober, task: dict) -> Probe:  # type: ignore[type-arg]
+    def probe(self: Prober, task: dict, experts: int = 1) -> Probe:  # type: ignore[type-arg]
         seen.append(task["slug"])
         if task["kind"] == "prepare":
-            return Probe(7, 1.0, 0.0, 0.0, 0)
+            return Probe(7, 2 / experts, 0.0, 0.0, 0)
         steps = task["asked"]["settings"].get("iterations")
         if steps is None:
             return Probe(0, float("nan"), 1.0, 0.0, 0)
@@ -61,7 +61,7 @@ def iterations(plan: Plan) -> dict[str, int]:
 def test_each_method_runs_what_fits_its_experts_included(tmp_path: Path, probed: list[str]) -> None:
     plan = planned(tmp_path, "methods=[dm,idm,dance,herding]", "method.dance.experts=2")
     found = {task["label"]["row"]: task for task in plan.of_kind("condense")}
-    # 60 s: DM 600 steps of 0.1 s, IDM 120 of 0.5 s, DANCE (60 − 2 · 7) s of 0.2 s
+    # 60 s: DM 600 steps of 0.1 s, IDM 120 of 0.5 s, DANCE (60 − 14) s of 0.2 s
     assert found["dm"]["asked"]["settings"]["iterations"] == 600
     assert found["idm"]["asked"]["settings"]["iterations"] == 120
     assert found["dance (experts=2)"]["asked"]["settings"]["iterations"] == 230
@@ -91,8 +91,8 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, probed: list[str]) -> None:
 
 
 def test_experts_that_take_all_the_time_are_refused(tmp_path: Path, probed: list[str]) -> None:
-    with pytest.raises(BenchmarkError, match="take 21 s alone"):
-        planned(tmp_path / "out", "methods=[dance]", seconds=20)
+    with pytest.raises(BenchmarkError, match="take 14 s alone"):
+        planned(tmp_path / "out", "methods=[dance]", seconds=10)
     assert not list(tmp_path.iterdir())
 
 

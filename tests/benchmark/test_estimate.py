@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,6 +186,34 @@ def test_the_rule_of_a_gpu_is_asked_with_the_batches_of_the_task(monkeypatch: py
     monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
     (line,) = evaluations(replace(CPU, together=0), "ipcs=[30]", "networks=5", "protocols=[dsa]")
     assert line.probe.steps == 2 * 1001 * 2
+
+
+def test_an_expert_costs_its_share_of_those_that_learn_at_once(tmp_path: Path, monkeypatch) -> None:
+    """Five are to be trained: five at once where one is probed, and the two that are left when three are done."""
+    sizes: list[int] = []
+    real = Compute.gradients_together
+
+    def watched(self: Compute, network, weights, images, *more):
+        sizes.append(len(images))
+        time.sleep(0.05)
+        return real(self, network, weights, images, *more)
+
+    monkeypatch.setattr(Compute, "gradients_together", watched)
+    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
+    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]", "networks=1")
+    built = planned(*words, "method.dance.experts=5")
+
+    def experts(together: int) -> Line:
+        lines = estimate(built, Store(tmp_path), replace(CPU, together=together), lambda *call: None)
+        return next(line for line in lines if line.kind == "prepare")
+
+    assert experts(1).probe.steps == experts(5).probe.steps and 5 in sizes
+    assert 0.05 / 5 < experts(5).probe.seconds < 0.05, "a fifth of a step of five"
+    for task in built.of_kind("prepare")[:3]:
+        Store(tmp_path).commit(task, {"kind": "prepare", "identity": task["identity"], "status": "ok"})
+    sizes.clear()
+    line = experts(5)
+    assert (line.tasks, line.todo) == (5, 2) and 2 in sizes and line.probe.seconds > 0.05 / 2
 
 
 # --- what is said meanwhile -------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from benchmark.datasets import Constants
 from benchmark.errors import BenchmarkError
 from benchmark.problem import Normaliser
 from benchmark.training import Recipe, Training, accuracy
-from benchmark.works import Evaluation, ExpertTraining
+from benchmark.works import Evaluation, ExpertTrainings
 from parts import CPU, make_images
 
 NORMALISE = Normaliser(Constants((0.4,), (0.2,)), CPU.device)
@@ -182,21 +182,25 @@ def test_steps_equal_a_plain_loop_with_the_optimiser_made_anew_at_the_drop(reset
 AUGMENTED = Recipe(**PLAIN.__dict__ | {"augment": "idc:color_crop_flip_scale_rotate", "cutmix": 0.5})
 
 
+def expert() -> ExpertTrainings:
+    return ExpertTrainings(lambda name: make_training(AUGMENTED), ["one"], CPU)
+
+
 @pytest.mark.parametrize("at", [0, 3, 4, 5, 8])
 def test_an_expert_stopped_anywhere_goes_on_to_the_same_bytes(at: int, tmp_path: object) -> None:
-    whole = ExpertTraining(make_training(AUGMENTED))
+    whole = expert()
     for _ in range(whole.total_steps):
         whole.step()
-    half = ExpertTraining(make_training(AUGMENTED))
+    half = expert()
     for _ in range(at):
         half.step()
     path = tmp_path / "state.safetensors"  # type: ignore[operator]
     save_tree(path, half.state_dict())
-    resumed = ExpertTraining(make_training(AUGMENTED))
+    resumed = expert()
     resumed.load_state_dict(load_tree(path))
     for _ in range(at, resumed.total_steps):
         resumed.step()
-    expected, got = whole.tensors(), resumed.tensors()
+    expected, got = whole.tensors("one"), resumed.tensors("one")
     assert expected.keys() == got.keys() and all(torch.equal(expected[name], got[name]) for name in expected)
     assert any(name.startswith("initial/") for name in expected)
 
