@@ -93,7 +93,7 @@ class Part:
     parameters: Tensor
 
     def __call__(self, images: Tensor) -> Tensor:
-        return OPERATIONS[self.operation].act(images, *self.parameters.to(images.device))
+        return OPERATIONS[self.operation].act(images, *self.parameters.to(images.device, non_blocking=True))
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Step:
     def __call__(self, images: Tensor) -> Tensor:
         if len(self.parts) == 1:
             return self.parts[0](images)
-        order = self.order.to(images.device)
+        order = self.order.to(images.device, non_blocking=True)
         sizes = [part.parameters.shape[1] for part in self.parts]
         pieces = torch.split(images.index_select(0, order), sizes)
         done = torch.cat([part(piece) for part, piece in zip(self.parts, pieces, strict=True)])
@@ -277,14 +277,14 @@ def cutmix_batches(images: Tensor, labels: Tensor, boxes: Sequence[Box]) -> tupl
     """CutMix of k batches (k, N, ch, H, W), labels (k, N, …): mixed images, the partners' labels, and k shares."""
     height, width = images.shape[-2:]
     kept = [1 - box.pixels / (height * width) for box in boxes]
-    partner = torch.stack([box.partner for box in boxes]).to(images.device)  # (k, N)
+    partner = torch.stack([box.partner for box in boxes]).to(images.device, non_blocking=True)  # (k, N)
     batch = torch.arange(len(boxes), device=images.device)[:, None]
     if not any(box.pixels for box in boxes):
         return images, labels[batch, partner], kept
     inside = torch.zeros(len(boxes), 1, 1, height, width, dtype=torch.bool)
     for mask, box in zip(inside, boxes, strict=True):
         mask[..., slice(*box.rows), slice(*box.columns)] = True
-    mixed = torch.where(inside.to(images.device), images[batch, partner], images)
+    mixed = torch.where(inside.to(images.device, non_blocking=True), images[batch, partner], images)
     return mixed, labels[batch, partner], kept
 
 

@@ -226,7 +226,7 @@ class Compute:
         with self.autocast():
             if others is None:
                 return self._call(passes.entropy, network, images, labels)
-            share = torch.tensor(weight, device=images.device)
+            share = torch.tensor(weight).to(images.device, non_blocking=True)
             return self._call(passes.mixed_entropy, network, images, labels, others, share)
 
     def gradients_together(
@@ -234,7 +234,7 @@ class Compute:
         others: Tensor | None, shares: list[float],
     ) -> tuple[dict[str, Tensor], Tensor]:  # fmt: skip
         """Of k networks like this one, trained at once: as `passes.gradients_together` has it."""
-        share = None if others is None else torch.tensor(shares, device=images.device)
+        share = None if others is None else torch.tensor(shares).to(images.device, non_blocking=True)
         with self.autocast():
             return self._call(passes.gradients_together, network, weights, images, labels, others, share)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmark.compute import Compute
 from benchmark.networks import Network
-from benchmark.training import Training, next_batches
+from benchmark.training import Batches, Training, next_batches
 from methods.base import Tree
 from methods.momentum import train_weights
 
@@ -52,6 +52,7 @@ class Ensemble:
         self.networks: list[Network] = [training.network for training in trainings]
         self.total_steps, self.done = first.total_steps, first.done
         self.losses = [math.nan] * len(trainings)  # of each network, at the last step
+        self._ahead: Batches | None = None  # the next mini-batches, where they are drawn already
         momentum = [training.momentum() for training in trainings]
         self.weights = _stacked(self.networks)
         self.momentum = {
@@ -66,7 +67,7 @@ class Ensemble:
         if self.recipe.forgets(self.done):
             for momentum in self.momentum.values():
                 momentum.zero_()
-        batch = next_batches(self.trainings)
+        batch = self._ahead or next_batches(self.trainings)
         gradients, losses = self.compute.gradients_together(
             self.networks[0], self.weights, batch.images, batch.labels, batch.others, batch.shares
         )
@@ -79,11 +80,13 @@ class Ensemble:
             decay=self.recipe.weight_decay,
         )
         self._reach(self.done + 1)
+        if self.done < self.total_steps:  # drawn while the device is at this step, whose losses are awaited
+            self._ahead = next_batches(self.trainings)
         self.losses = losses.tolist()
         return {"loss": statistics.fmean(self.losses)}
 
     def _reach(self, done: int) -> None:
-        self.done = done
+        self.done, self._ahead = done, None
         for training in self.trainings:
             training.done = done
 

@@ -64,14 +64,14 @@ class RealImages:
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randperm(len(self.labels), generator=generator)[:n]
-        return self.take(chosen), self.labels[chosen.to(self.labels.device)]
+        return self.take(chosen), self.labels[chosen.to(self.labels.device, non_blocking=True)]
 
     def of_class(self, label: int) -> Tensor:
         return self.take(self.members[label])
 
     def take(self, index: Tensor) -> Tensor:
         """The images at indices (…), in pixels: (…, ch, H, W)."""
-        return pixels(self.images[index.to(self.images.device)])
+        return pixels(self.images[index.to(self.images.device, non_blocking=True)])
 
 
 class RealBatch:

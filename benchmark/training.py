@@ -166,7 +166,10 @@ class Batches:
 def next_batches(trainings: Sequence[Training]) -> Batches:
     """The next mini-batch of each, all being equally far in learning the same images; each from its own draws."""
     one = trainings[0]
-    chosen = torch.stack([training.next_order() for training in trainings]).to(one.labels.device)  # (k, N)
+    orders = torch.stack([training.next_order() for training in trainings])  # (k, N)
+    chosen = orders.to(
+        one.labels.device, non_blocking=True
+    )  # as all that is drawn: a GPU need not come to a halt for it
     labels, generators = one.labels[chosen], [training.draw("augment", training.done) for training in trainings]
     images = augment.augment_batches(one.normalise(pixels(one.images[chosen])), one.strategy, generators)
     if one.recipe.cutmix == 0:

@@ -116,6 +116,15 @@ def test_a_group_shares_out_its_seconds_and_says_how_many_learnt(together: Path,
     assert all(f"learns together with {first['slug']}" in log(together, task) for task in others[:2])
 
 
+def test_no_second_is_charged_twice(tmp_path: Path) -> None:
+    first, *others = experts()
+    slow = runtime(tmp_path, 4, progress=lambda *step: time.sleep(0.05))
+    began = time.monotonic()
+    execute(first, slow, others)
+    took = time.monotonic() - began
+    assert STEPS * 0.05 < sum(record["seconds"] for record in records(tmp_path)) < took
+
+
 def test_all_are_told_of_once_when_they_have_ended(tmp_path: Path) -> None:
     ended = train(tmp_path, 4)
     assert [*ended] == [f"prepare {task['slug']}" for task in experts()]
