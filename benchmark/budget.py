@@ -8,6 +8,7 @@ on the clock, and the same command asks for the same tasks again.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -76,13 +77,18 @@ def _asked(task: Task, full: Plan, seconds: float, prober: Prober) -> str:
     where = f"{device_name(prober.compute.device)}, {prober.compute.threads} threads"
     try:
         how = [_compiled(prober, task)]
-        experts = "experts" if prober.compute.together == 1 else "experts together"
+        experts = "experts" if prober.compute.together == 1 else f"{_at_once(task, prober)} experts at once"
         how += [f"{experts} {_compiled(prober, full.by_identity[expert])}" for expert in task["asked"]["experts"][:1]]
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
         raise _too_large(task, seconds) from error
     return f"{identity(alike)} in {seconds:g} s on {where}, {', '.join(how)}, measured in way {MEASURED}"
+
+
+def _at_once(task: Task, prober: Prober) -> int:
+    """How many of a set's experts each device has to train."""
+    return math.ceil(len(task["asked"]["experts"]) / prober.compute.devices)
 
 
 def _compiled(prober: Prober, task: Task) -> str:
@@ -96,8 +102,8 @@ def _share(task: Task, full: Plan, seconds: float, prober: Prober) -> float | No
         raise _too_large(task, seconds)
     if not probe.steps:
         return None
-    names = task["asked"]["experts"]
-    experts = [prober.probe(full.by_identity[name], len(names)) for name in names]
+    at_once = _at_once(task, prober)
+    experts = [prober.probe(full.by_identity[expert], at_once) for expert in task["asked"]["experts"]]
     if not all(expert.fits for expert in experts):
         raise _too_large(task, seconds, "the experts of ")
     prepared = sum(expert.total for expert in experts)

@@ -286,9 +286,10 @@ class Compute:
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or getattr(self, name) <= least:
                     raise
-            self._step_down(name, least)  # here, where the error no longer holds what was computed
+            self.step_down(name, least)  # here, where the error no longer holds what was computed
 
-    def _step_down(self, name: str, least: int) -> None:
+    def step_down(self, name: str, least: int) -> None:
+        """Allow half of what `name` allows now, and say so; memory has run out."""
         setattr(self, name, max(least, getattr(self, name) // 2))
         self.stepped_down += 1
         if self.device.type == "cuda":

@@ -7,19 +7,24 @@ them took is shared out equally. Its checkpoint lies with the task that began it
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from benchmark.checkpoint import save_tensors
-from benchmark.crank import Diverged, Turned
+import torch
+
+from benchmark.checkpoint import load_tree, save_tensors, save_tree
+from benchmark.crank import CHECKPOINT, Diverged, Turned
 from benchmark.datasets import Split
 from benchmark.ensemble import expect_networks
 from benchmark.job import Attempt
+from benchmark.memory import out_of_memory
 from benchmark.runtime import Outcome
 from benchmark.training import Recipe, Training, accuracy
 from benchmark.works import ExpertTrainings
+from results.errors import ResultsError
 
 
 def expert_recipe(recipe: Mapping[str, Any], images: int) -> Recipe:
@@ -42,38 +47,94 @@ def expert_recipe(recipe: Mapping[str, Any], images: int) -> Recipe:
 def prepare(job: Attempt) -> Outcome:
     """Train the task's expert, and as many beside it as learn at once; keep their first and last weights.
 
-    One that diverges gets its record, and the others go on without it, from the last checkpoint.
+    Raises Diverged where its own expert does; others of which this is true get their records.
     """
     kept, _ = job.splits()
     learnt = Split(kept.images.to(job.compute.device), kept.labels.to(job.compute.device))
-    own, jobs, made = job.task["identity"], _learners(job, learnt), dict[str, Outcome]()
-    while own in jobs:
-        work = ExpertTrainings(lambda name: _new_expert(jobs[name], learnt), list(jobs), job.compute)
-        try:
-            turned = job.turn(work)
-        except Diverged as error:
-            share = _share(error.turned, work)
-            made |= {n: jobs.pop(n).commit("diverged", {}, share, error.steps, str(error)) for n in work.diverged()}
-        else:
-            job.compute.together = len(work.trainings)
-            _, *others = work.trainings
-            for name in [*others, own]:  # its own last: until its record is there, the checkpoint stays
-                if name == own or not jobs[name].lock.lost:
-                    made[name] = _keep(jobs[name], work, name, _share(turned, work), learnt)
-            break
-    return replace(made.pop(own), beside=made)
+    own, jobs = job.task["identity"], _learners(job, learnt)
+    try:
+        work, turned = _train(job, jobs, learnt)
+        share = _share(turned, work)
+        for name in [name for name in jobs if name != own]:
+            _end(job, jobs, name, lambda other: _keep(other, work, share, learnt))
+        return _keep(job, work, share, learnt)  # the last: until its record is there, the checkpoint stays
+    except BaseException as error:
+        why = f"beside {job.task['slug']}: {str(error) or 'stopped'}"
+        for other in jobs.values():
+            if other is not job:  # goes on with the next run, whatever becomes of this one
+                with suppress(ResultsError):
+                    other.store.attempt(other.task, "interrupted", why)
+        raise
 
 
 def _learners(job: Attempt, learnt: Split) -> dict[str, Attempt]:
-    """The attempts whose experts learn at once, by the identities of their tasks; this one comes first."""
-    found = {job.task["identity"]: job}
-    like = _new_expert(job, learnt)
-    expect_networks(job.compute, 1 + job.alike, like.network, like.batch, learnt.images.shape)
-    for other in islice(job.others, job.compute.together - 1):
+    """The attempts whose experts learn at once, by the identities of their tasks; this one comes first.
+
+    Where there is a checkpoint, only those that are in it.
+    """
+    own, path = job.task["identity"], job.folder / CHECKPOINT
+    begun = set(load_tree(path)["work"].get("experts", [own])) if path.exists() else None
+    alike = [task for task in job.alike if begun is None or task["identity"] in begun]
+    like, jobs = _new_expert(job, learnt), {own: job}
+    expect_networks(job.compute, 1 + len(alike), like.network, like.batch, learnt.images.shape)
+    for other in islice(filter(None, map(job.claim, alike)), job.compute.together - 1):
+        other.sweep()
         other.compute, other.memory = job.compute, job.memory
         other.log(f"learns together with {job.task['slug']}, whose log says more")
-        found[other.task["identity"]] = other
-    return found
+        jobs[other.task["identity"]] = other
+    return jobs
+
+
+def _train(job: Attempt, jobs: dict[str, Attempt], learnt: Split) -> tuple[ExpertTrainings, Turned]:
+    """Train the experts of `jobs`, which become fewer where memory runs out at first, and where experts diverge."""
+    while True:
+        _leave_out(job, jobs, heir=job)
+        try:
+            work = ExpertTrainings(lambda name: _new_expert(jobs[name], learnt), list(jobs))
+            job.compute.together = len(jobs)
+            return work, job.turn(work)
+        except Diverged as error:
+            _let_diverge(job, jobs, work, error)
+            continue
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if len(jobs) == 1 or (job.folder / CHECKPOINT).exists() or not out_of_memory(error):
+                raise
+        job.compute.step_down("together", 1)  # here, where the error no longer holds what was computed
+        for name in list(jobs)[job.compute.together :]:
+            jobs[name].log("begins later: memory ran out")
+            jobs.pop(name).lock.release()
+
+
+def _let_diverge(job: Attempt, jobs: dict[str, Attempt], work: ExpertTrainings, error: Diverged) -> None:
+    """Give those that diverged their records. The task's own has it last: another one inherits the checkpoint."""
+    own, share = job.task["identity"], _share(error.turned, work)
+    for name in work.diverged():
+        if name != own:
+            _end(job, jobs, name, lambda other: other.commit("diverged", {}, share, error.steps, str(error)))
+    if own in work.diverged():
+        heirs = {name: other for name, other in jobs.items() if other is not job}
+        if heirs:
+            _leave_out(job, heirs, heir=next(iter(heirs.values())))
+        raise Diverged(str(error), share, error.steps) from error
+
+
+def _leave_out(job: Attempt, jobs: Mapping[str, Attempt], heir: Attempt) -> None:
+    """Give the heir what the checkpoint holds of these jobs' experts alone, and of its seconds their share."""
+    path = job.folder / CHECKPOINT
+    state = load_tree(path) if path.exists() else {"work": {}}
+    begun = state["work"].get("experts", {})
+    if begun and (heir is not job or begun.keys() != jobs.keys()):
+        state["work"]["experts"] = {name: begun[name] for name in jobs}
+        state["seconds"] *= len(jobs) / len(begun)
+        save_tree(heir.folder / CHECKPOINT, state)
+
+
+def _end(job: Attempt, jobs: dict[str, Attempt], name: str, do: Callable[[Attempt], Outcome]) -> None:
+    """Bring another task to its end, tell of it, and let it go; its faults are its own."""
+    other = jobs.pop(name)
+    if not other.lock.lost:
+        job.runtime.ended(name, other.guarded(lambda: do(other)))
+    other.lock.release()
 
 
 def _share(turned: Turned, work: ExpertTrainings) -> Turned:
@@ -81,9 +142,10 @@ def _share(turned: Turned, work: ExpertTrainings) -> Turned:
     return replace(turned, seconds=turned.seconds / len(work.trainings))
 
 
-def _keep(job: Attempt, work: ExpertTrainings, name: str, turned: Turned, learnt: Split) -> Outcome:
-    save_tensors(job.folder / "experts.safetensors", work.tensors(name), {"expert": dict(job.asked)})
+def _keep(job: Attempt, work: ExpertTrainings, turned: Turned, learnt: Split) -> Outcome:
+    name = job.task["identity"]
     training = work.trainings[name]
+    save_tensors(job.folder / "experts.safetensors", work.tensors(name), {"expert": dict(job.asked)})
     fit = accuracy(training.network, learnt, job.compute, training.normalise)
     return job.commit("ok", {"train_accuracy": fit}, turned, work.total_steps)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -15,10 +16,11 @@ import torch
 from benchmark import datasets, networks, seeds
 from benchmark.analyses.spacing import evenly
 from benchmark.checkpoint import load_tensors
-from benchmark.crank import Diverged, Marks, Turned, turn
+from benchmark.crank import Diverged, Interrupted, Marks, Turned, turn
 from benchmark.datasets import Constants, Dataset, Split
 from benchmark.environment import PeakMemory, describe
 from benchmark.errors import BenchmarkError
+from benchmark.memory import out_of_memory
 from benchmark.problem import Normaliser, TrainedExpert
 from benchmark.pulse import Pulse
 from benchmark.runtime import Outcome, Runtime, worded
@@ -26,6 +28,7 @@ from benchmark.sets import save_preview, save_set
 from benchmark.training import Recipe, Training
 from benchmark.works import Work
 from methods.base import Condenser, SyntheticSet
+from methods.errors import MethodError
 from results.errors import ResultsError
 from results.files import writing
 from results.lock import TaskLock
@@ -44,8 +47,8 @@ class Attempt:
         self.task, self.runtime, self.store, self.lock = task, runtime, store, lock
         self.asked, self.folder = task["asked"], store.folder(task)
         self.compute = runtime.compute
-        self.alike = 0  # tasks that may be done along with this one
-        self.others: Iterator[Attempt] = iter(())  # attempts at those that are free, each claimed as it is taken
+        self.alike: Sequence[Mapping[str, Any]] = ()  # tasks that may be done along with this one
+        self.claim: Callable[[Mapping[str, Any]], Attempt | None] = lambda task: None  # an attempt at one that is free
 
     def training(
         self, use: str, roles: Mapping[str, Any], images: torch.Tensor, labels: torch.Tensor, recipe: Recipe
@@ -209,6 +212,25 @@ class Attempt:
         self.log(f"{status} {message}".strip())
         return Outcome("done", worded(record), new=self.store.commit(self.task, record))
 
+    def guarded(self, do: Callable[[], Outcome]) -> Outcome:
+        """do(), or what went wrong, noted as an attempt. Interrupted and KeyboardInterrupt pass through."""
+        try:
+            return do()
+        except Interrupted:
+            raise
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            return self.failed("out_of_memory", str(error).partition("\n")[0] or "out of memory")
+        except BenchmarkError as error:
+            return self.failed("interrupted" if error.passing else "failed", sentence(error))
+        except MethodError as error:
+            return self.failed("failed", sentence(error))
+        except ResultsError as error:
+            return self.failed("interrupted", sentence(error))
+        except Exception as error:  # noqa: BLE001 -- one task's fault must not stop the others; the log has it whole
+            self.log(traceback.format_exc())
+            status = "out_of_memory" if out_of_memory(error) else "failed"  # a CPU's RuntimeError
+            return self.failed(status, f"{type(error).__name__}: {error} (see {self.folder / 'log.txt'})")
+
     def failed(self, status: str, message: str) -> Outcome:
         """Note an attempt. `interrupted`, for what lies in the surroundings, goes on at the next run without more."""
         self.log(f"{status}: {message}")
@@ -222,6 +244,11 @@ class Attempt:
         """Append a line; on a full disk the task's own errors say what is wrong."""
         with suppress(OSError), (self.folder / "log.txt").open("a") as file:
             file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")
+
+
+def sentence(error: BenchmarkError | MethodError | ResultsError) -> str:
+    """An error in one line."""
+    return " ".join(part for part in (error.what, error.where and f"({error.where})", error.next) if part)
 
 
 @lru_cache(maxsize=1)

@@ -7,19 +7,22 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as ready
 from typing import Any
 
 from benchmark.crank import STOPS, Interrupted, StopFlag
-from benchmark.planned import experts_like
 from benchmark.planned import inputs_of as inputs_of
+from benchmark.planned import pool_of
 from benchmark.runtime import Outcome, Runtime
 from benchmark.tasks import execute
+from results.errors import ResultsError
+from results.store import Store
 
 Task = Mapping[str, Any]
 OnStep = Callable[[str, int, int, dict[str, float]], None]  # task name, steps done, steps in all, losses
@@ -32,6 +35,14 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int, message: str = "") -> None:
         super().__init__(message)
         self.number = number
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """How a task ended that a worker did along with its own."""
+
+    identity: str
+    outcome: Outcome
 
 
 _STOPPED = Outcome("stopped")  # only travels from a worker to the process that told it to stop
@@ -55,19 +66,43 @@ def run_tasks(tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: On
 
 def _here(tasks: Sequence[Task], runtime: Runtime, on_step: OnStep, on_end: OnEnd) -> None:
     with runtime.stop.listening():
-        waiting = {task["identity"]: task for task in tasks}
+        waiting, pools = {task["identity"]: task for task in tasks}, _Pools(tasks, runtime)
+
+        def ended(identity: str, outcome: Outcome) -> None:
+            on_end(name_of(waiting.pop(identity)), outcome)
+
         while waiting:
             if runtime.stop.signal:  # it came between two tasks
                 raise Stopped(runtime.stop.signal)
             task = waiting.pop(next(iter(waiting)))
             try:
-                told = replace(runtime, progress=partial(on_step, name_of(task)))
-                outcome = execute(task, told, experts_like(task, waiting.values()))
+                told = replace(runtime, progress=partial(on_step, name_of(task)), ended=ended)
+                outcome = execute(task, told, pools.beside(task, waiting))
             except (Interrupted, KeyboardInterrupt) as error:
                 raise Stopped(runtime.stop.signal, f"{name_of(task)} {error}") from error
             on_end(name_of(task), outcome)
-            for identity, ended in outcome.beside.items():
-                on_end(name_of(waiting.pop(identity)), ended)
+
+
+class _Pools:
+    """Experts that are still to be trained, by their pools; none where networks learn one after the other."""
+
+    def __init__(self, tasks: Sequence[Task], runtime: Runtime) -> None:
+        store, self.pools = Store(runtime.out), defaultdict[str | None, list[Task]](list)
+        for task in tasks if runtime.compute.together != 1 else ():
+            if (pool := pool_of(task)) is not None and _to_do(store, task):
+                self.pools[pool].append(task)
+
+    def beside(self, task: Task, waiting: Mapping[str, Task]) -> list[Task]:
+        """The experts among those that wait that may be trained along with a task."""
+        pool = pool_of(task) if self.pools else None
+        return [other for other in self.pools[pool] if other["identity"] in waiting] if pool else []
+
+
+def _to_do(store: Store, task: Task) -> bool:
+    try:
+        return store.record(task) is None
+    except ResultsError:  # told when its turn comes
+        return False
 
 
 class _Worker:
@@ -82,10 +117,10 @@ class _Worker:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self.task: Task | None = None
-        self.alike: list[Task] = []  # experts that it may train along with its task
+        self.alike: dict[str, Task] = {}  # experts that it may train along with its task, by their identities
 
     def begin(self, task: Task, alike: list[Task]) -> None:
-        self.task, self.alike = task, alike
+        self.task, self.alike = task, {other["identity"]: other for other in alike}
         with suppress(OSError):  # it died: the next look at its pipe tells
             self.pipe.send((task, alike))
 
@@ -101,7 +136,7 @@ class _Pool:
     """Workers, and the tasks of a plan; a task starts when all its inputs of this plan have ended."""
 
     def __init__(self, tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: OnStep, on_end: OnEnd) -> None:
-        self.waiting = {task["identity"]: task for task in tasks}
+        self.waiting, self.pools = {task["identity"]: task for task in tasks}, _Pools(tasks, runtime)
         self.runtime, self.most, self.on_step, self.on_end = replace(runtime, stop=StopFlag()), workers, on_step, on_end
         self.workers: list[_Worker] = []
         self.cut_short = False  # whether a task was
@@ -131,7 +166,7 @@ class _Pool:
         return [worker for worker in self.workers if worker.task is not None]
 
     def _give_out(self) -> None:
-        at_work = [task for worker in self.workers if worker.task for task in (worker.task, *worker.alike)]
+        at_work = [task for worker in self.workers if worker.task for task in (worker.task, *worker.alike.values())]
         unfinished = self.waiting.keys() | {task["identity"] for task in at_work}
         for identity, task in list(self.waiting.items()):
             if self.stopping or len(self._busy()) == self.most:
@@ -142,9 +177,7 @@ class _Pool:
 
     def _taken_along(self, task: Task) -> list[Task]:
         """Experts like this one, so many that every idle worker has its share of them; no longer waiting."""
-        if self.runtime.compute.together == 1:
-            return []
-        alike, idle = experts_like(task, self.waiting.values()), self.most - len(self._busy())
+        alike, idle = self.pools.beside(task, self.waiting), self.most - len(self._busy())
         share = alike[: math.ceil((1 + len(alike)) / idle) - 1]
         for other in share:
             del self.waiting[other["identity"]]
@@ -169,15 +202,13 @@ class _Pool:
             worker.end(0.0)
             told = _STOPPED if self.stopping else Outcome("failed", "its process died: killed, or out of memory")
         if isinstance(told, Outcome):
+            self.waiting |= worker.alike
+            worker.task, worker.alike = None, {}
             self.cut_short |= told == _STOPPED
             if told != _STOPPED:
                 self.on_end(name, told)
-            for other in worker.alike:
-                if (ended := told.beside.get(other["identity"])) is not None:
-                    self.on_end(name_of(other), ended)
-                else:
-                    self.waiting[other["identity"]] = other
-            worker.task, worker.alike = None, []
+        elif isinstance(told, _Beside):
+            self.on_end(name_of(worker.alike.pop(told.identity)), told.outcome)
         else:
             self.on_step(name, *told)
 
@@ -218,12 +249,18 @@ def _serve(pipe: Connection, runtime: Runtime) -> None:
         if (now := time.monotonic()) - told < _EVENT_SECONDS and done < total:
             return
         told = now
+        tell((done, total, losses))
+
+    def tell(what: object) -> None:
         try:
-            pipe.send((done, total, losses))
+            pipe.send(what)
         except OSError:  # the other process is gone, however it ended: checkpoint and follow
             stop.signal = signal.SIGTERM
 
-    mine = replace(runtime, progress=progress, stop=stop)
+    def ended(identity: str, outcome: Outcome) -> None:
+        tell(_Beside(identity, outcome))
+
+    mine = replace(runtime, progress=progress, stop=stop, ended=ended)
     while not stop.signal:
         try:
             task, alike = pipe.recv()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmark import datasets
 from benchmark.datasets import Constants, Outline
-from results.store import identity
+from results.store import canonical, identity
 
 Task = dict[str, Any]  # plain values: kind, identity, slug, asked, label, request
 
@@ -47,18 +47,11 @@ def inputs_of(task: Mapping[str, Any]) -> set[str]:
     return {*asked.get("experts", ()), *asked.get("sets", ()), *([asked["set"]] if "set" in asked else [])}
 
 
-def experts_like(task: Mapping[str, Any], tasks: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Those of the tasks that train experts of the same pool as this one does: they differ in their index alone."""
+def pool_of(task: Mapping[str, Any]) -> str | None:
+    """Equal for tasks that train experts of the same pool, which differ in their index alone; None of other tasks."""
     if task["kind"] != "prepare":
-        return []
-    index = {"index": task["asked"]["index"]}
-    return [
-        other
-        for other in tasks
-        if other["kind"] == "prepare"
-        and other["asked"] | index == task["asked"]
-        and other["request"] == task["request"]
-    ]
+        return None
+    return canonical({**task["asked"], "index": None, "request": task["request"]})
 
 
 # --- parts of requests ------------------------------------------------------------------------------------------------

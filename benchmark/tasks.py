@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import signal
 import socket
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
-import torch
-
 from benchmark.crank import CHECKPOINT, Interrupted
-from benchmark.errors import BenchmarkError
+from benchmark.job import sentence
 from benchmark.kinds import Job
-from benchmark.memory import out_of_memory
 from benchmark.runtime import Outcome, Runtime, worded
-from methods.errors import MethodError
 from results.errors import ResultsError
 from results.lock import TaskLock
 from results.store import Store
@@ -28,7 +23,7 @@ HERE_SECONDS = 5.0  # for the process that holds a task on this host to let go: 
 def execute(task: Task, runtime: Runtime, alike: Sequence[Task] = ()) -> Outcome:
     """Do a task unless its record is there; what it comes to is written to the store before this returns.
 
-    alike: experts to be trained like this one; those that are done along with it are told of in the outcome.
+    alike: experts to be trained like this one, who may be done along with it: `runtime.ended` is told of them.
 
     Raises only Interrupted or KeyboardInterrupt, when told to stop (a checkpoint and an attempt are written).
     """
@@ -50,13 +45,12 @@ def execute(task: Task, runtime: Runtime, alike: Sequence[Task] = ()) -> Outcome
                 return Outcome("done", worded(record))
             with ExitStack() as held:
                 job = Job(task, runtime, store, lock)
-                job.alike = len(alike)
-                job.others = filter(None, (_claimed(other, runtime, store, held) for other in alike))
+                job.alike, job.claim = alike, lambda other: _claimed(other, runtime, store, held)
                 return _attempt(job)
         finally:
             lock.release()
     except ResultsError as error:  # the store itself cannot be read or written
-        return Outcome("failed", _sentence(error))
+        return Outcome("failed", sentence(error))
 
 
 def _acquired(lock: TaskLock) -> bool:
@@ -77,22 +71,23 @@ def _waits(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | No
 def _claimed(task: Task, runtime: Runtime, store: Store, held: ExitStack) -> Job | None:
     """An attempt at a task that can be begun now, locked until `held` lets go.
 
-    None where it is done, waits, is someone else's, or has a checkpoint, from which it goes on alone.
+    None where it is done, waits, is someone else's, or has a checkpoint, from which it goes on by itself.
     """
     with suppress(ResultsError):  # which is told when the task's own turn comes
         if store.record(task) is None and not _waits(store, task, runtime):
             folder = store.begin(task)
             lock = TaskLock(folder)
-            if not (folder / CHECKPOINT).exists() and lock.acquire():
-                held.callback(lock.release)
-                return Job(task, runtime, store, lock) if store.record(task) is None else None
+            held.callback(lock.release)
+            if lock.acquire() and not (folder / CHECKPOINT).exists() and store.record(task) is None:
+                return Job(task, runtime, store, lock)
+            lock.release()
     return None
 
 
 def _attempt(job: Job) -> Outcome:
     task, runtime, store = job.task, job.runtime, job.store
     try:
-        return job.run()
+        return job.guarded(job.run)
     except (Interrupted, KeyboardInterrupt) as error:
         done = error.done if isinstance(error, Interrupted) else 0
         timed_out = runtime.stop.signal == signal.SIGUSR2
@@ -101,24 +96,8 @@ def _attempt(job: Job) -> Outcome:
         why = str(error) or "stopped before its first step"
         store.attempt(task, "timed_out" if timed_out else "interrupted", why, steps=done)
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        return job.failed("out_of_memory", str(error).partition("\n")[0] or "out of memory")
-    except BenchmarkError as error:
-        return job.failed("interrupted" if error.passing else "failed", _sentence(error))
-    except MethodError as error:
-        return job.failed("failed", _sentence(error))
-    except ResultsError as error:
-        return job.failed("interrupted", _sentence(error))
-    except Exception as error:  # noqa: BLE001 -- one task's fault must not stop the others; the log has it whole
-        job.log(traceback.format_exc())
-        status = "out_of_memory" if out_of_memory(error) else "failed"  # a CPU's RuntimeError
-        return job.failed(status, f"{type(error).__name__}: {error} (see {job.folder / 'log.txt'})")
 
 
 def _stuck(last: Mapping[str, Any] | None, done: int) -> bool:
     """Whether the try before this one, too, ran into its time limit after as many steps: a third would do no better."""
     return last is not None and last["status"] == "timed_out" and last.get("steps", 0) >= done
-
-
-def _sentence(error: BenchmarkError | MethodError | ResultsError) -> str:
-    return " ".join(part for part in (error.what, error.where and f"({error.where})", error.next) if part)

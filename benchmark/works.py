@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -29,38 +29,21 @@ class Work(Protocol):
 
 
 class ExpertTrainings:
-    """Networks trained on the real training images, by name and in lockstep; the weights they started from are kept.
+    """Networks trained on the real training images, by name and in lockstep; the weights they started from are kept."""
 
-    Where memory runs out at the first step, or a checkpoint holds only some of them, `trainings` are fewer than were
-    asked for, the first one always among them.
-    """
-
-    trainings: dict[str, Training]
     learning: Training | Ensemble  # all of them
 
-    def __init__(self, new_training: Callable[[str], Training], names: Sequence[str], compute: Compute) -> None:
-        self.new_training, self.compute = new_training, compute
-        self._begin(names, {})
+    def __init__(self, new_training: Callable[[str], Training], names: Sequence[str]) -> None:
+        self.trainings = {name: new_training(name) for name in names}
+        self.initial = {name: copy_of(training.network) for name, training in self.trainings.items()}
+        self._join()
         self.total_steps = self.learning.total_steps
 
-    def _begin(self, names: Sequence[str], states: Mapping[str, Tree]) -> None:
-        """Make trainings of these names, and take them up from their states."""
-        self.trainings = {name: self.new_training(name) for name in names}
-        self.initial = {name: copy_of(training.network) for name, training in self.trainings.items()}
-        for name, state in states.items():
-            self.trainings[name].load_state_dict(state)
+    def _join(self) -> None:
         first, *others = self.trainings.values()
         self.learning = Ensemble([first, *others]) if others else first
 
     def step(self) -> dict[str, float]:
-        if self.learning.done == 0:
-            return self.compute.within_memory("together", 1, self._first_step)
-        return self.learning.step()
-
-    def _first_step(self) -> dict[str, float]:
-        """Of fewer networks than were asked for, where memory has just run out."""
-        if len(self.trainings) > self.compute.together:
-            self._begin([*self.trainings][: self.compute.together], {})
         return self.learning.step()
 
     def tensors(self, name: str) -> dict[str, Tensor]:
@@ -78,9 +61,10 @@ class ExpertTrainings:
         return {"experts": {name: training.state_dict() for name, training in self.trainings.items()}}
 
     def load_state_dict(self, state: Tree) -> None:
-        states = state.get("experts", {next(iter(self.trainings)): state})  # else of a version that trained one alone
-        kept = {name: states[name] for name in self.trainings if name in states}
-        self._begin([*kept], kept)
+        """Of the same names, or of a version that trained one expert at a time."""
+        for name, training in self.trainings.items():
+            training.load_state_dict(state["experts"][name] if "experts" in state else state)
+        self._join()
 
 
 class Evaluation:

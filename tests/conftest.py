@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from expert_parts import train
 
 from benchmark import networks, seeds
 from benchmark.datasets import Constants
@@ -16,6 +18,14 @@ from parts import CPU, make_images
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of `expert_parts`' experts, who learnt one after the other."""
+    out = tmp_path_factory.mktemp("alone")
+    assert {outcome.status for outcome in train(out, 1).values()} == {"done"}
+    return out
 
 
 @pytest.fixture

@@ -69,6 +69,13 @@ def test_each_method_runs_what_fits_its_experts_included(tmp_path: Path, probed:
     assert "random" in found and found["herding"]["label"]["fraction"] == 1.0
 
 
+def test_experts_are_shared_out_over_the_devices(tmp_path: Path, probed: list[str], monkeypatch) -> None:
+    """Two devices train one each, and not both at once on one: 28 seconds of the 60 are gone."""
+    monkeypatch.setattr(Compute, "devices", 2)
+    plan = planned(tmp_path, "methods=[dance]", "method.dance.experts=2")
+    assert iterations(plan) == {"dance (experts=2)": 160}
+
+
 def test_no_more_than_the_papers_iterations(tmp_path: Path, probed: list[str]) -> None:
     assert iterations(planned(tmp_path, "methods=[dm]", seconds=1e9)) == {"dm": 20_000}
 

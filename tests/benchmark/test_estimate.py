@@ -16,7 +16,7 @@ import torch
 from hydra import compose, initialize_config_module
 from rich.console import Console
 
-from benchmark import compiled, config, ensemble, forecast, plan, probe_steps
+from benchmark import compiled, compute, config, ensemble, forecast, plan, probe_steps
 from benchmark import estimate as estimating
 from benchmark.compiled import COMPILER, Compiler
 from benchmark.compute import Compute
@@ -214,6 +214,24 @@ def test_an_expert_costs_its_share_of_those_that_learn_at_once(tmp_path: Path, m
     sizes.clear()
     line = experts(5)
     assert (line.tasks, line.todo) == (5, 2) and 2 in sizes and line.probe.seconds > 0.05 / 2
+
+
+def test_whether_an_expert_is_compiled_does_not_depend_on_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One forwards fewer pixels than are worth it, five more; the task will ask for itself alone."""
+    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]", "method.dance.experts=5")
+    built, called = planned(*words), list[int]()
+    task = built.of_kind("prepare")[0]
+    pixels = task["asked"]["recipe"]["epochs"] * 1437 * 8 * 8
+
+    def call(function, *args, **more):
+        called.append(1)
+        return function(*args)
+
+    monkeypatch.setattr(COMPILER, "call", call)
+    for worth, compiles in ((2 * pixels, False), (pixels // 2, True)):
+        monkeypatch.setattr(compute, "WORTH_COMPILING", worth)
+        prober = estimating.Prober(built, replace(CPU, compile=None, together=5))
+        assert prober.probe(task, 5).steps and bool(called) == compiles
 
 
 # --- what is said meanwhile -------------------------------------------------------------------------------------------

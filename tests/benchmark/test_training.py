@@ -183,7 +183,7 @@ AUGMENTED = Recipe(**PLAIN.__dict__ | {"augment": "idc:color_crop_flip_scale_rot
 
 
 def expert() -> ExpertTrainings:
-    return ExpertTrainings(lambda name: make_training(AUGMENTED), ["one"], CPU)
+    return ExpertTrainings(lambda name: make_training(AUGMENTED), ["one"])
 
 
 @pytest.mark.parametrize("at", [0, 3, 4, 5, 8])

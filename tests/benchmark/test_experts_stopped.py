@@ -1,0 +1,131 @@
+"""Experts that learn together and are stopped, killed or met by faults: nothing is lost, doubled or charged twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from expert_parts import (
+    SLOW,
+    STEPS,
+    alike,
+    equal,
+    experts,
+    led,
+    log,
+    path_of,
+    records,
+    runtime,
+    slowly,
+    stopping,
+    train,
+)
+
+from benchmark import checkpoint
+from benchmark.checkpoint import load_tree, save_tree
+from benchmark.crank import CHECKPOINT, Interrupted
+from benchmark.errors import BenchmarkError
+from benchmark.local import Stopped, run_tasks
+from benchmark.runtime import Outcome
+from benchmark.tasks import execute
+from results.lock import TaskLock
+from results.store import Store
+
+
+@pytest.mark.parametrize("at", [1, 9, STEPS])
+def test_a_stopped_group_goes_on_to_the_same_bytes(at: int, tmp_path: Path) -> None:
+    train(tmp_path / "whole", 4)
+    first, *others = experts()
+    with pytest.raises(Interrupted, match=f"after step {at} of {STEPS}"):
+        execute(first, stopping(tmp_path / "out", at), others)
+    store = Store(tmp_path / "out")
+    assert not any(store.record(task) for task in experts()) and not list(tmp_path.glob("out/*/*/lock.json"))
+    words = [store.last_attempt(task)["message"] for task in experts()]
+    assert words == [f"after step {at} of {STEPS}"] + 3 * [f"beside {first['slug']}: after step {at} of {STEPS}"]
+    assert all(outcome.new for outcome in train(tmp_path / "out", 4).values())
+    assert f"going on from step {at}" in log(tmp_path / "out", first)
+    equal(tmp_path / "out", tmp_path / "whole")
+
+
+def test_one_of_a_stopped_group_goes_on_without_another(alone: Path, tmp_path: Path) -> None:
+    """Its part of the seconds that all of them took is left out, too."""
+    first, *others = experts()
+    with pytest.raises(Interrupted, match="after step 9"):
+        execute(first, slowly(stopping(tmp_path, 9)), others)
+    assert execute(others[1], runtime(tmp_path, 1)).new, "done meanwhile"
+    outcome, beside = led(first, others, runtime(tmp_path, 4))
+    assert outcome.new and [*beside] == [others[0]["slug"], others[2]["slug"]]
+    seconds = [record["seconds"] for record in records(tmp_path) if record["environment"]["together"] == 3]
+    assert len(seconds) == 3 and 3 * 9 * SLOW / 4 < sum(seconds) < 9 * SLOW
+    alike(tmp_path, alone)
+
+
+def test_whoever_learnt_along_does_so_again(alone: Path, tmp_path: Path) -> None:
+    """Not one that was held elsewhere then, and is free now: it begins later."""
+    first, held, *others = experts()
+    lock = TaskLock(Store(tmp_path).begin(held))
+    assert lock.acquire()
+    with pytest.raises(Interrupted, match="after step 9"):
+        execute(first, stopping(tmp_path, 9, together=3), [held, *others])
+    lock.release()
+    outcome, beside = led(first, [held, *others], runtime(tmp_path, 4))
+    assert outcome.new and [*beside] == [task["slug"] for task in others]
+    assert Store(tmp_path).last_attempt(held) is None and not (Store(tmp_path).folder(held) / "log.txt").exists()
+    assert execute(held, runtime(tmp_path, 1)).new
+    alike(tmp_path, alone)
+
+
+@pytest.mark.parametrize("together", [0, 1, None])
+def test_a_checkpoint_of_a_version_that_trained_one_alone(together: int | None, alone: Path, tmp_path: Path) -> None:
+    """It did not ask how many learn at once: a GPU's checkpoints say 0."""
+    first, *others = experts()
+    with pytest.raises(Interrupted, match="after step 9"):
+        execute(first, stopping(tmp_path, 9, together=1), others)
+    path = Store(tmp_path).folder(first) / CHECKPOINT
+    state = load_tree(path)
+    if together is not None:
+        (state["work"],) = state["work"]["experts"].values()
+        state["together"] = together
+    save_tree(path, state)
+    assert led(others[0], [first], runtime(tmp_path, 4))[1] == {}, "it has a checkpoint of its own"
+    assert led(first, others[1:], runtime(tmp_path, 4))[1] == {}
+    assert "going on from step 9" in log(tmp_path, first) and Store(tmp_path).record(others[1]) is None
+    assert path_of(first, tmp_path).read_bytes() == path_of(first, alone).read_bytes()
+
+
+def test_the_faults_of_one_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, broken, *others = experts()
+    real = checkpoint.write_bytes
+
+    def write(path: Path, content: bytes) -> None:
+        if path == path_of(broken, tmp_path):
+            raise BenchmarkError("the disk is full", passing=True)
+        real(path, content)
+
+    monkeypatch.setattr(checkpoint, "write_bytes", write)
+    outcome, beside = led(first, [broken, *others], runtime(tmp_path, 4))
+    assert outcome.new and beside[broken["slug"]] == Outcome("failed", "the disk is full")
+    assert all(beside[task["slug"]].new for task in others)
+    assert Store(tmp_path).last_attempt(broken)["status"] == "interrupted"
+    monkeypatch.undo()
+    assert execute(broken, runtime(tmp_path, 1)).new
+
+
+def test_a_stop_between_two_ends_loses_and_hides_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(tmp_path / "whole", 4)
+    out, told = tmp_path / "out", list[str]()
+
+    def save(path: Path, *more: Any) -> None:
+        if path == path_of(experts()[2], out):
+            raise KeyboardInterrupt
+        checkpoint.save_tensors(path, *more)
+
+    monkeypatch.setattr("benchmark.experts.save_tensors", save)
+    how = runtime(out, 4, checkpoint_seconds=1e-4)
+    with pytest.raises(Stopped):
+        run_tasks(experts(), how, 1, lambda *step: None, lambda name, outcome: told.append(name))
+    assert told == [f"prepare {experts()[1]['slug']}"] and not list(out.glob("*/*/lock.json"))
+    monkeypatch.undo()
+    assert [outcome.new for outcome in train(out, 4).values()].count(True) == 3
+    equal(out, tmp_path / "whole")
