@@ -73,7 +73,7 @@ def _learners(job: Attempt, learnt: Split) -> dict[str, Attempt]:
     Where there is a checkpoint, only those that are in it.
     """
     own, path = job.task["identity"], job.folder / CHECKPOINT
-    begun = set(load_tree(path)["work"].get("experts", [own])) if path.exists() else None
+    begun = set(load_tree(path)["work"].get("experts", ())) if path.exists() else None
     alike = [task for task in job.alike if begun is None or task["identity"] in begun]
     like, jobs = _new_expert(job, learnt), {own: job}
     expect_networks(job.compute, 1 + len(alike), like.network, like.batch, learnt.images.shape)
