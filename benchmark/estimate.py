@@ -331,9 +331,10 @@ class Prober:
         scored = blank_split(outline, (min(compute.at_once(outline.image_shape), sum(outline.test)),))
         work = Evaluation(new_training, together, scored, scored, compute, normaliser)
         seconds = seconds_of_a_step(work, compute)
-        watch = Stopwatch(compute.device)
+        watch, network = Stopwatch(compute.device), work.training.networks[0]
+        accuracy(network, scored, compute, normaliser)  # the first time compiles
         with watch.running():
-            accuracy(work.training.networks[0], scored, compute, normaliser)
+            accuracy(network, scored, compute, normaliser)
         return Learnt(seconds, watch.seconds / len(scored), memory.bytes(), min(compute.together, together))
 
 

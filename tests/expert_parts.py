@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_module
 
-from benchmark import config, plan
+from benchmark import plan
 from benchmark.checkpoint import load_tensors
 from benchmark.local import run_tasks
 from benchmark.runtime import Outcome, Runtime
 from benchmark.tasks import execute
-from parts import CPU
+from parts import CPU, planned
 from results.store import Store
 
 WORDS = ("methods=[dance]", "ipcs=[1]", "controls=[]", "architectures=[convnet2-w4]", "seeds=[0]",
@@ -30,9 +29,7 @@ STEPS = 23  # of 1,437 digits, 64 at a time
 @lru_cache
 def experts(*words: str) -> tuple[plan.Task, ...]:
     """Tasks that train experts of small networks on digits."""
-    config.register()
-    with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return tuple(plan.build(config.parse(compose("run", overrides=[*WORDS, *words]))).of_kind("prepare"))
+    return tuple(planned(*WORDS, *words).of_kind("prepare"))
 
 
 def runtime(out: Path, together: int, **more: Any) -> Runtime:

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import torch
+from hydra import compose, initialize_config_module
 
-from benchmark import seeds
+from benchmark import config, plan, seeds
 from benchmark.compute import Compute
 from benchmark.datasets import Split
 
@@ -30,3 +31,10 @@ def outcome(out: Path) -> dict[str, object]:
     for path in out.glob("evaluate/*/record.json"):
         made[path.parent.name] = json.loads(path.read_text())["result"]["accuracies"]
     return made
+
+
+def planned(*words: str) -> plan.Plan:
+    """What these words of a command ask for."""
+    config.register()
+    with initialize_config_module("benchmark.conf", version_base="1.3"):
+        return plan.build(config.parse(compose("run", overrides=[*words])))

@@ -7,16 +7,14 @@ import math
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 from rich.console import Console
 
-from benchmark import compiled, compute, config, ensemble, forecast, plan, probe_steps
+from benchmark import compiled, forecast, plan, probe_steps
 from benchmark import estimate as estimating
 from benchmark.compiled import COMPILER, Compiler
 from benchmark.compute import Compute
@@ -24,19 +22,12 @@ from benchmark.datasets import outline
 from benchmark.estimate import Line, estimate
 from benchmark.probe_steps import memory_at, next_size, seconds_at
 from benchmark.run import show_estimate
-from parts import make_images
+from parts import CPU, make_images, planned
 from results.records import KINDS
 from results.store import Store
 
-CPU = Compute(torch.device("cpu"), "fp32", threads=1)
 TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "networks=2", "method.dance.iterations=3", "method.dm.iterations=4",
         "method.dance.experts=2", "method.dance.pretrain_epochs=1", "workers=1", "threads=1")  # fmt: skip
-
-
-def planned(*words: str) -> plan.Plan:
-    config.register()
-    with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return plan.build(config.parse(compose("run", overrides=["dry_run=true", *words])))
 
 
 def command(folder: Path, *words: str) -> str:
@@ -49,13 +40,13 @@ def command(folder: Path, *words: str) -> str:
 def test_an_estimate_has_the_steps_and_bytes_that_the_run_then_has(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = (*TINY, "methods=[dance,dm]", "validation=0.1")
-    before = estimate(planned(*words), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    before = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
     assert not list(tmp_path.iterdir()), "an estimate writes nothing"
     assert all((line.todo == line.tasks and line.hours > 0) or line.probe.steps == 0 for line in before)
     assert [line.kind for line in before] == sorted((line.kind for line in before), key=KINDS.index)
     command(tmp_path, *words)
     records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/*/*/record.json"))]
-    after = estimate(planned(*words), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    after = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
     assert sum(line.tasks for line in after) == len(records) and all(line.todo == 0 == line.hours for line in after)
     for kind in KINDS:
         assert sorted(r["steps"] for r in records if r["kind"] == kind) == sorted(
@@ -73,7 +64,7 @@ def test_table_1_is_estimated_without_its_datasets(tmp_path: Path, monkeypatch) 
     monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)  # one class, then two, and one timed step of each
     names = ["fashionmnist", "cifar10", "cifar100", "tinyimagenet"]
     words = ("methods=[dance,dm]", f"datasets=[{','.join(names)}]", "ipcs=[1,10,50]", "preset=paper")
-    built = planned(*words, "architectures=[convnet3-w2]")
+    built = planned(*words, "dry_run=true", "architectures=[convnet3-w2]")
     assert [note for note in built.notes if "not decoded yet" in note] == [
         f"{name} is not decoded yet: planned from its card, as if nothing of it were done" for name in names
     ]
@@ -101,7 +92,7 @@ def test_table_1_is_estimated_without_its_datasets(tmp_path: Path, monkeypatch) 
 def test_what_a_method_declines_is_said(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4-bn]", "controls=[]")
-    lines = estimate(planned(*words), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    lines = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
     (condense,) = [line for line in lines if line.kind == "condense"]
     assert condense.probe.note.startswith("unsupported: DANCE interpolates") and condense.probe.total == 0
 
@@ -110,128 +101,9 @@ def test_a_network_that_cannot_train_on_one_image_is_probed_with_two(tmp_path: P
     """At ipc 1 a class is one image, and on digits this network's last batch norm sees one pixel of each."""
     monkeypatch.chdir(tmp_path)
     words = ("methods=[dm]", "ipcs=[1]", "architectures=[resnet10-bn-w2]", "controls=[]")
-    lines = estimate(planned(*words), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    lines = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
     assert {line.kind for line in lines} == {"condense", "evaluate"}
     assert all(line.probe.total > 0 and not line.probe.note for line in lines)
-
-
-# --- networks that learn in lockstep ----------------------------------------------------------------------------------
-
-
-def evaluations(compute: Compute, *words: str) -> list[Line]:
-    """Lines of the networks that are evaluated on random sets; on CIFAR-10 as its card has it."""
-    wide = ("datasets=[cifar10]", "architectures=[convnet2-w16]", "methods=[random]", "controls=[]", *words)
-    lines = estimate(planned(*wide), Store(Path("nowhere")), compute, lambda *call: None)
-    return [line for line in lines if line.kind == "evaluate"]
-
-
-@pytest.mark.parametrize(("together", "seen", "groups"), [(1, [], 5), (2, [2], 3), (3, [3], 2), (9, [5], 1)])
-def test_networks_are_probed_in_the_groups_in_which_they_will_learn(
-    together: int, seen: list[int], groups: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes: list[int] = []
-    real = Compute.gradients_together
-
-    def watched(self: Compute, network, weights, images, *more):
-        sizes.append(len(images))
-        return real(self, network, weights, images, *more)
-
-    monkeypatch.setattr(Compute, "gradients_together", watched)
-    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
-    (line,) = evaluations(replace(CPU, together=together), "ipcs=[1]", "networks=5", "protocols=[dsa]")
-    assert line.probe.steps == groups * 1001, "as Evaluation counts them"
-    assert sorted(set(sizes)) == seen and (not seen or len(sizes) == 1 + probe_steps.LEAST_STEPS)
-
-
-def test_a_group_takes_the_memory_of_all_its_networks() -> None:
-    words = ("ipcs=[10]", "networks=8")
-    one, eight = (evaluations(replace(CPU, together=k), *words)[0].probe for k in (1, 8))
-    # eight have seven mini-batches more, of 100 images, whose first layer alone yields 16 maps of 32×32 in float32
-    assert eight.memory - one.memory > 7 * 100 * 16 * 32 * 32 * 4
-    assert one.steps == 8 * eight.steps
-
-
-def test_networks_that_learn_alone_elsewhere_are_probed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of a curve, which learn the same images by the same recipe as those that are evaluated."""
-    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
-    words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "networks=3", "controls=[]", "curve=1",
-             "validation=0.1")  # fmt: skip
-    lines = estimate(planned(*words), Store(Path("nowhere")), replace(CPU, together=3), lambda *call: None)
-    together, alone = ([line.probe for line in lines if line.kind == kind] for kind in ("evaluate", "analyse"))
-    assert together[0].seconds != alone[0].seconds and alone[0].steps == 2 * 3 * together[0].steps
-
-
-def test_where_a_group_has_no_memory_smaller_ones_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Compute.gradients_together
-
-    def limited(self: Compute, network, weights, images, *more):
-        if len(images) > 2:
-            raise torch.OutOfMemoryError("no more")
-        return real(self, network, weights, images, *more)
-
-    monkeypatch.setattr(Compute, "gradients_together", limited)
-    (line,) = evaluations(replace(CPU, together=5), "ipcs=[1]", "networks=5", "protocols=[dsa]")
-    assert line.probe.steps == 3 * 1001 and line.probe.seconds > 0
-
-
-def test_the_rule_of_a_gpu_is_asked_with_the_batches_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    """300 images are learnt 256 at a time, and probed 150 at a time: three networks fit, where five seemed to."""
-    compute = replace(CPU)
-
-    def as_a_gpu(self: Compute) -> None:
-        self.chunk, self.graph = self.chunk or compute.chunk, self.graph or compute.graph
-
-    monkeypatch.setattr(Compute, "__post_init__", as_a_gpu)
-    monkeypatch.setattr(ensemble, "TOGETHER_PIXELS", 3 * 256 * 32**2)
-    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
-    (line,) = evaluations(replace(CPU, together=0), "ipcs=[30]", "networks=5", "protocols=[dsa]")
-    assert line.probe.steps == 2 * 1001 * 2
-
-
-def test_an_expert_costs_its_share_of_those_that_learn_at_once(tmp_path: Path, monkeypatch) -> None:
-    """Five are to be trained: five at once where one is probed, and the two that are left when three are done."""
-    sizes: list[int] = []
-    real = Compute.gradients_together
-
-    def watched(self: Compute, network, weights, images, *more):
-        sizes.append(len(images))
-        time.sleep(0.05)
-        return real(self, network, weights, images, *more)
-
-    monkeypatch.setattr(Compute, "gradients_together", watched)
-    monkeypatch.setattr(probe_steps, "PATIENCE", 0.0)
-    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]", "networks=1")
-    built = planned(*words, "method.dance.experts=5")
-
-    def experts(together: int) -> Line:
-        lines = estimate(built, Store(tmp_path), replace(CPU, together=together), lambda *call: None)
-        return next(line for line in lines if line.kind == "prepare")
-
-    assert experts(1).probe.steps == experts(5).probe.steps and 5 in sizes
-    assert 0.05 / 5 < experts(5).probe.seconds < 0.05, "a fifth of a step of five"
-    for task in built.of_kind("prepare")[:3]:
-        Store(tmp_path).commit(task, {"kind": "prepare", "identity": task["identity"], "status": "ok"})
-    sizes.clear()
-    line = experts(5)
-    assert (line.tasks, line.todo) == (5, 2) and 2 in sizes and line.probe.seconds > 0.05 / 2
-
-
-def test_whether_an_expert_is_compiled_does_not_depend_on_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One forwards fewer pixels than are worth it, five more; the task will ask for itself alone."""
-    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]", "method.dance.experts=5")
-    built, called = planned(*words), list[int]()
-    task = built.of_kind("prepare")[0]
-    pixels = task["asked"]["recipe"]["epochs"] * 1437 * 8 * 8
-
-    def call(function, *args, **more):
-        called.append(1)
-        return function(*args)
-
-    monkeypatch.setattr(COMPILER, "call", call)
-    for worth, compiles in ((2 * pixels, False), (pixels // 2, True)):
-        monkeypatch.setattr(compute, "WORTH_COMPILING", worth)
-        prober = estimating.Prober(built, replace(CPU, compile=None, together=5))
-        assert prober.probe(task, 5).steps and bool(called) == compiles
 
 
 # --- what is said meanwhile -------------------------------------------------------------------------------------------
