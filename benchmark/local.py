@@ -66,7 +66,7 @@ def run_tasks(tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: On
 
 def _here(tasks: Sequence[Task], runtime: Runtime, on_step: OnStep, on_end: OnEnd) -> None:
     with runtime.stop.listening():
-        waiting, pools = {task["identity"]: task for task in tasks}, _Pools(tasks, runtime)
+        waiting, experts = {task["identity"]: task for task in tasks}, _Experts(tasks, runtime)
 
         def ended(identity: str, outcome: Outcome) -> None:
             on_end(name_of(waiting.pop(identity)), outcome)
@@ -77,13 +77,13 @@ def _here(tasks: Sequence[Task], runtime: Runtime, on_step: OnStep, on_end: OnEn
             task = waiting.pop(next(iter(waiting)))
             try:
                 told = replace(runtime, progress=partial(on_step, name_of(task)), ended=ended)
-                outcome = execute(task, told, pools.beside(task, waiting))
+                outcome = execute(task, told, experts.beside(task, waiting))
             except (Interrupted, KeyboardInterrupt) as error:
                 raise Stopped(runtime.stop.signal, f"{name_of(task)} {error}") from error
             on_end(name_of(task), outcome)
 
 
-class _Pools:
+class _Experts:
     """Experts that are still to be trained, by their pools; none where networks learn one after the other."""
 
     def __init__(self, tasks: Sequence[Task], runtime: Runtime) -> None:
@@ -136,7 +136,7 @@ class _Pool:
     """Workers, and the tasks of a plan; a task starts when all its inputs of this plan have ended."""
 
     def __init__(self, tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: OnStep, on_end: OnEnd) -> None:
-        self.waiting, self.pools = {task["identity"]: task for task in tasks}, _Pools(tasks, runtime)
+        self.waiting, self.experts = {task["identity"]: task for task in tasks}, _Experts(tasks, runtime)
         self.runtime, self.most, self.on_step, self.on_end = replace(runtime, stop=StopFlag()), workers, on_step, on_end
         self.workers: list[_Worker] = []
         self.cut_short = False  # whether a task was
@@ -177,7 +177,7 @@ class _Pool:
 
     def _taken_along(self, task: Task) -> list[Task]:
         """Experts like this one, so many that every idle worker has its share of them; no longer waiting."""
-        alike, idle = self.pools.beside(task, self.waiting), self.most - len(self._busy())
+        alike, idle = self.experts.beside(task, self.waiting), self.most - len(self._busy())
         share = alike[: math.ceil((1 + len(alike)) / idle) - 1]
         for other in share:
             del self.waiting[other["identity"]]
