@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from benchmark.checkpoint import load_tree, save_tensors, save_tree
 from benchmark.crank import CHECKPOINT, Diverged, Turned
 from benchmark.datasets import Split
 from benchmark.ensemble import expect_networks
+from benchmark.errors import BenchmarkError
 from benchmark.job import Attempt
 from benchmark.memory import out_of_memory
 from benchmark.runtime import Outcome
@@ -61,10 +63,21 @@ def prepare(job: Attempt) -> Outcome:
     except BaseException as error:
         why = f"beside {job.task['slug']}: {str(error) or 'stopped'}"
         for other in jobs.values():
-            if other is not job:  # goes on with the next run, whatever becomes of this one
+            if other is not job and not other.lock.lost:  # goes on with the next run, whatever becomes of this one
                 with suppress(ResultsError):
                     other.store.attempt(other.task, "interrupted", why)
         raise
+
+
+def begun_in(folder: Path) -> set[str] | None:
+    """The identities of the tasks whose experts are in a folder's checkpoint; None where there is none to go on from.
+
+    Of a version that trained one expert at a time: nobody beside its own.
+    """
+    try:
+        return set(load_tree(folder / CHECKPOINT)["work"].get("experts", ()))
+    except BenchmarkError:  # not there, or damaged
+        return None
 
 
 def _learners(job: Attempt, learnt: Split) -> dict[str, Attempt]:
@@ -72,13 +85,11 @@ def _learners(job: Attempt, learnt: Split) -> dict[str, Attempt]:
 
     Where there is a checkpoint, only those that are in it.
     """
-    own, path = job.task["identity"], job.folder / CHECKPOINT
-    begun = set(load_tree(path)["work"].get("experts", ())) if path.exists() else None
+    begun = begun_in(job.folder)
     alike = [task for task in job.alike if begun is None or task["identity"] in begun]
-    like, jobs = _new_expert(job, learnt), {own: job}
+    like, jobs = _new_expert(job, learnt), {job.task["identity"]: job}
     expect_networks(job.compute, 1 + len(alike), like.network, like.batch, learnt.images.shape)
     for other in islice(filter(None, map(job.claim, alike)), job.compute.together - 1):
-        other.sweep()
         other.compute, other.memory = job.compute, job.memory
         other.log(f"learns together with {job.task['slug']}, whose log says more")
         jobs[other.task["identity"]] = other
@@ -88,6 +99,8 @@ def _learners(job: Attempt, learnt: Split) -> dict[str, Attempt]:
 def _train(job: Attempt, jobs: dict[str, Attempt], learnt: Split) -> tuple[ExpertTrainings, Turned]:
     """Train the experts of `jobs`, which become fewer where memory runs out at first, and where experts diverge."""
     while True:
+        if job.lock.lost:  # the checkpoint is someone else's, too
+            raise BenchmarkError("another process has taken this task over", where=str(job.folder), passing=True)
         _leave_out(job, jobs, heir=job)
         try:
             work = ExpertTrainings(lambda name: _new_expert(jobs[name], learnt), list(jobs))
@@ -102,7 +115,7 @@ def _train(job: Attempt, jobs: dict[str, Attempt], learnt: Split) -> tuple[Exper
         job.compute.step_down("together", 1)  # here, where the error no longer holds what was computed
         for name in list(jobs)[job.compute.together :]:
             jobs[name].log("begins later: memory ran out")
-            jobs.pop(name).lock.release()
+            jobs.pop(name).let_go()
 
 
 def _let_diverge(job: Attempt, jobs: dict[str, Attempt], work: ExpertTrainings, error: Diverged) -> None:
@@ -112,8 +125,8 @@ def _let_diverge(job: Attempt, jobs: dict[str, Attempt], work: ExpertTrainings, 
         if name != own:
             _end(job, jobs, name, lambda other: other.commit("diverged", {}, share, error.steps, str(error)))
     if own in work.diverged():
-        heirs = {name: other for name, other in jobs.items() if other is not job}
-        if heirs:
+        heirs = {name: other for name, other in jobs.items() if other is not job and not other.lock.lost}
+        if heirs and not job.lock.lost:
             _leave_out(job, heirs, heir=next(iter(heirs.values())))
         raise Diverged(str(error), share, error.steps) from error
 
@@ -131,10 +144,12 @@ def _leave_out(job: Attempt, jobs: Mapping[str, Attempt], heir: Attempt) -> None
 
 def _end(job: Attempt, jobs: dict[str, Attempt], name: str, do: Callable[[Attempt], Outcome]) -> None:
     """Bring another task to its end, tell of it, and let it go; its faults are its own."""
-    other = jobs.pop(name)
-    if not other.lock.lost:
-        job.runtime.ended(name, other.guarded(lambda: do(other)))
-    other.lock.release()
+    other = jobs[name]
+    outcome = None if other.lock.lost else other.guarded(lambda: do(other))
+    jobs.pop(name)
+    if outcome is not None:
+        job.runtime.ended(name, outcome)
+    other.let_go()
 
 
 def _share(turned: Turned, work: ExpertTrainings) -> Turned:

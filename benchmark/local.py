@@ -17,10 +17,11 @@ from multiprocessing.connection import wait as ready
 from typing import Any
 
 from benchmark.crank import STOPS, Interrupted, StopFlag
+from benchmark.experts import begun_in
 from benchmark.planned import inputs_of as inputs_of
 from benchmark.planned import pool_of
 from benchmark.runtime import Outcome, Runtime
-from benchmark.tasks import execute
+from benchmark.tasks import execute, waits
 from results.errors import ResultsError
 from results.store import Store
 
@@ -89,7 +90,7 @@ class _Experts:
     def __init__(self, tasks: Sequence[Task], runtime: Runtime) -> None:
         store, self.pools = Store(runtime.out), defaultdict[str | None, list[Task]](list)
         for task in tasks if runtime.compute.together != 1 else ():
-            if (pool := pool_of(task)) is not None and _to_do(store, task):
+            if (pool := pool_of(task)) is not None and _to_do(store, task, runtime):
                 self.pools[pool].append(task)
 
     def beside(self, task: Task, waiting: Mapping[str, Task]) -> list[Task]:
@@ -98,9 +99,9 @@ class _Experts:
         return [other for other in self.pools[pool] if other["identity"] in waiting] if pool else []
 
 
-def _to_do(store: Store, task: Task) -> bool:
+def _to_do(store: Store, task: Task, runtime: Runtime) -> bool:
     try:
-        return store.record(task) is None
+        return store.record(task) is None and waits(store, task, runtime) is None
     except ResultsError:  # told when its turn comes
         return False
 
@@ -176,9 +177,11 @@ class _Pool:
                 self._idle().begin(task, self._taken_along(task))
 
     def _taken_along(self, task: Task) -> list[Task]:
-        """Experts like this one, so many that every idle worker has its share of them; no longer waiting."""
+        """Experts like this one, no longer waiting: those in its checkpoint, else an idle worker's share."""
         alike, idle = self.experts.beside(task, self.waiting), self.most - len(self._busy())
         share = alike[: math.ceil((1 + len(alike)) / idle) - 1]
+        if alike and (begun := begun_in(Store(self.runtime.out).folder(task))) is not None:
+            share = [other for other in alike if other["identity"] in begun]
         for other in share:
             del self.waiting[other["identity"]]
         return share

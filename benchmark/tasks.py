@@ -31,7 +31,7 @@ def execute(task: Task, runtime: Runtime, alike: Sequence[Task] = ()) -> Outcome
     try:
         if (record := store.record(task)) is not None:
             return Outcome("done", worded(record))
-        if last := _waits(store, task, runtime):
+        if last := waits(store, task, runtime):
             return Outcome("waiting", f"{last['status'].replace('_', ' ')} before: {last['message']}")
         lock = TaskLock(store.begin(task))
         if not _acquired(lock):
@@ -61,7 +61,7 @@ def _acquired(lock: TaskLock) -> bool:
     return elsewhere and lock.acquire(wait=3 * lock.period + 2)
 
 
-def _waits(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | None:
+def waits(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | None:
     """The last attempt, where it keeps the task from being tried again unless that is asked for."""
     last = store.last_attempt(task)
     stays = last and last["status"] in ("failed", "out_of_memory") and not runtime.retry_failed
@@ -73,14 +73,14 @@ def _claimed(task: Task, runtime: Runtime, store: Store, held: ExitStack) -> Job
 
     None where it is done, waits, is someone else's, or has a checkpoint, from which it goes on by itself.
     """
-    with suppress(ResultsError):  # which is told when the task's own turn comes
-        if store.record(task) is None and not _waits(store, task, runtime):
-            folder = store.begin(task)
-            lock = TaskLock(folder)
-            held.callback(lock.release)
-            if lock.acquire() and not (folder / CHECKPOINT).exists() and store.record(task) is None:
-                return Job(task, runtime, store, lock)
-            lock.release()
+    with suppress(ResultsError, OSError):  # which is told when the task's own turn comes
+        if store.record(task) is None and not waits(store, task, runtime):
+            job = Job(task, runtime, store, TaskLock(store.begin(task)))
+            held.callback(job.let_go)
+            if job.lock.acquire() and not (job.folder / CHECKPOINT).exists() and store.record(task) is None:
+                job.sweep()
+                return job
+            job.let_go()
     return None
 
 

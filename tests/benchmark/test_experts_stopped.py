@@ -29,6 +29,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.local import Stopped, run_tasks
 from benchmark.runtime import Outcome
 from benchmark.tasks import execute
+from results.errors import ResultsError
 from results.lock import TaskLock
 from results.store import Store
 
@@ -133,6 +134,34 @@ def test_a_stop_between_two_ends_loses_and_hides_none(tmp_path: Path, monkeypatc
     monkeypatch.undo()
     assert [outcome.new for outcome in train(out, 4).values()].count(True) == 3
     equal(out, tmp_path / "whole")
+
+
+def test_a_group_goes_on_whole_beside_other_workers(alone: Path, tmp_path: Path) -> None:
+    """A share of the four would have been two."""
+    first, *others = experts()
+    with pytest.raises(Interrupted, match="after step 9"):
+        execute(first, stopping(tmp_path, 9, together=3), others)
+    ended: list[str] = []
+    run_tasks(experts(), runtime(tmp_path, 4), 2, lambda *step: None, lambda name, outcome: ended.append(name))
+    assert sorted(ended) == [f"prepare {task['slug']}" for task in experts()]
+    assert [record["environment"]["together"] for record in records(tmp_path)] == [3, 3, 3, 1]
+    alike(tmp_path, alone)
+
+
+def test_a_folder_and_a_lock_that_cannot_be_cleared_are_told_in_their_own_turn(tmp_path: Path, monkeypatch) -> None:
+    first, unswept, locked, last = experts()
+    (Store(tmp_path).begin(unswept) / f".half.{32 * 'a'}").mkdir()
+    real = TaskLock.release
+
+    def release(self: TaskLock) -> None:
+        real(self)
+        if self.path.parent == Store(tmp_path).folder(locked):
+            raise ResultsError("the lock cannot be removed")
+
+    monkeypatch.setattr(TaskLock, "release", release)
+    outcome, beside = led(first, [unswept, locked, last], runtime(tmp_path, 4))
+    assert outcome.new and [*beside] == [locked["slug"], last["slug"]] and all(end.new for end in beside.values())
+    assert execute(unswept, runtime(tmp_path, 4)).status == "failed"
 
 
 def test_one_that_another_process_has_taken_over_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
