@@ -167,9 +167,8 @@ def next_batches(trainings: Sequence[Training]) -> Batches:
     """The next mini-batch of each, all being equally far in learning the same images; each from its own draws."""
     one = trainings[0]
     orders = torch.stack([training.next_order() for training in trainings])  # (k, N)
-    chosen = orders.to(
-        one.labels.device, non_blocking=True
-    )  # as all that is drawn: a GPU need not come to a halt for it
+    # As all that is drawn it is sent without waiting: a GPU need not come to a halt for it.
+    chosen = orders.to(one.labels.device, non_blocking=True)
     labels, generators = one.labels[chosen], [training.draw("augment", training.done) for training in trainings]
     images = augment.augment_batches(one.normalise(pixels(one.images[chosen])), one.strategy, generators)
     if one.recipe.cutmix == 0:
