@@ -180,8 +180,9 @@ class _Pool:
         """Experts like this one, no longer waiting: those in its checkpoint, else an idle worker's share."""
         alike, idle = self.experts.beside(task, self.waiting), self.most - len(self._busy())
         share = alike[: math.ceil((1 + len(alike)) / idle) - 1]
-        if alike and (begun := begun_in(Store(self.runtime.out).folder(task))) is not None:
-            share = [other for other in alike if other["identity"] in begun]
+        with suppress(ResultsError):  # of a folder that is another task's: told when it is done
+            if alike and (begun := begun_in(Store(self.runtime.out).folder(task))) is not None:
+                share = [other for other in alike if other["identity"] in begun]
         for other in share:
             del self.waiting[other["identity"]]
         return share
