@@ -19,6 +19,7 @@ from benchmark.job import Attempt
 from benchmark.problem import TrainedExpert
 from benchmark.protocols import WHOLE
 from benchmark.runtime import Outcome
+from benchmark.seeds import Role
 from benchmark.sets import load_set
 from benchmark.training import Training, accuracy
 from benchmark.works import Pieces, Trainings
@@ -149,12 +150,12 @@ def _discrepancy(job: Attempt, sets: list[Condensed]) -> Outcome:
 
 
 def _experts(job: Attempt) -> list[TrainedExpert]:
-    scratch = job.network(seeds.generator("scratch")).requires_grad_(False)
+    scratch = job.network(seeds.generator(Role.SCRATCH)).requires_grad_(False)
     return [job.expert(identity, scratch) for identity in job.asked["experts"]]
 
 
 def _few(job: Attempt, split: Split) -> Split:
-    return a_few(split, MOST_SCORED, seeds.generator("analysed-images", dataset=job.asked["dataset"]["fingerprint"]))
+    return a_few(split, MOST_SCORED, seeds.generator(Role.SCORED_IMAGES, job.asked["dataset"]["fingerprint"]))
 
 
 def _interpolation(job: Attempt, sets: list[Condensed]) -> Outcome:
@@ -204,24 +205,24 @@ def _as_split(one: Condensed, step: int) -> Split:
 
 def _embedding(job: Attempt, sets: list[Condensed]) -> Outcome:
     asked, classes = job.asked, job.data().num_classes
-    roles = {"dataset": asked["dataset"]["fingerprint"], "seed": asked["seed"]}
+    values = asked["dataset"]["fingerprint"], asked["seed"]
     kept, _ = job.splits()
     (seer,) = _experts(job)
     seer.between(0.0)
 
-    def few(images: Tensor, labels: Tensor, most: int, draw: str) -> tuple[Tensor, list[int]]:
+    def few(images: Tensor, labels: Tensor, most: int, role: Role) -> tuple[Tensor, list[int]]:
         each = embedding.of_a_class(most, classes)
-        chosen = of_each_class(labels.cpu(), each, seeds.generator(f"embedded-{draw}", **roles))
+        chosen = of_each_class(labels.cpu(), each, seeds.generator(role, *values))
         return images[chosen.to(images.device)], labels.cpu()[chosen].tolist()
 
     def lay_out() -> dict[str, Any]:
-        shown = {"real": few(kept.images, kept.labels, embedding.MOST_REAL, "real")}
-        shown |= {one.identity: few(*one.decoded()[:2], embedding.MOST_SET, "set") for one in sets}
+        shown = {"real": few(kept.images, kept.labels, embedding.MOST_REAL, Role.EMBEDDED_REAL)}
+        shown |= {one.identity: few(*one.decoded()[:2], embedding.MOST_SET, Role.EMBEDDED_SET) for one in sets}
         seen = {
             name: embedding.features(seer.scratch, images, job.compute, job.normaliser())
             for name, (images, _) in shown.items()
         }
-        draw = seeds.derive_seed("embedding", **roles) % 2**32
+        draw = seeds.derive_seed(Role.EMBEDDING, *values) % 2**32
         xy = embedding.project(seen.pop("real"), seen, asked["method"], draw, job.compute.threads)
         return {name: {"xy": embedding.plain(xy[name]), "labels": labels} for name, (_, labels) in shown.items()}
 

@@ -33,6 +33,7 @@ from benchmark.plan import Plan, Task
 from benchmark.probe_analyses import effort, points_of
 from benchmark.probe_steps import MOST_STEPS, Growth, memory_at, next_size, seconds_at, seconds_of_a_step
 from benchmark.problem import RealImages
+from benchmark.seeds import Role
 from benchmark.stand_in import as_condensing, blank_split, normaliser_of, stand_in
 from benchmark.training import Recipe, Training, accuracy
 from benchmark.works import Evaluation
@@ -315,17 +316,17 @@ class Prober:
         """The same of one group of networks, of fewer where memory runs out for all of it, as in the task itself."""
         memory = Growth(compute)
         count = recipe.batch * MOST_STEPS
-        images = torch.rand(count, *outline.image_shape, generator=seeds.generator("probe")).to(compute.device)
+        images = torch.rand(count, *outline.image_shape, generator=seeds.generator(Role.PROBE)).to(compute.device)
         labels = (torch.arange(count) % outline.num_classes).to(compute.device)
         normaliser = normaliser_of(asked, compute)
 
         def new_training(place: int) -> Training:
             network = networks.build(
-                asked["architecture"], outline.image_shape, outline.num_classes, seeds.generator("probe", network=place)
+                asked["architecture"], outline.image_shape, outline.num_classes, seeds.generator(Role.PROBE, place)
             )
             return Training(
                 network.to(compute.device), images, labels, recipe, compute, normaliser,
-                lambda draw, at: seeds.generator(draw, at=at, network=place),
+                lambda draw, at: seeds.generator(Role.PROBE, place, draw, at),
             )  # fmt: skip
 
         scored = blank_split(outline, (min(compute.at_once(outline.image_shape), sum(outline.test)),))

@@ -6,7 +6,6 @@ them took is shared out equally. Its checkpoint lies with the task that began it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +23,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.job import Attempt
 from benchmark.memory import out_of_memory
 from benchmark.runtime import Outcome
+from benchmark.seeds import Role
 from benchmark.training import Recipe, Training, accuracy
 from benchmark.works import ExpertTrainings
 from results.errors import ResultsError
@@ -168,12 +168,7 @@ def _keep(job: Attempt, work: ExpertTrainings, turned: Turned, learnt: Split) ->
 def _new_expert(job: Attempt, learnt: Split) -> Training:
     """The expert of a task, about to learn."""
     asked = job.asked
-    roles = {
-        "dataset": asked["dataset"]["fingerprint"],
-        "architecture": asked["architecture"],
-        "recipe": json.dumps(asked["recipe"], sort_keys=True),
-        "index": asked["index"],
-        "pool_seed": asked["pool_seed"],
-    }
+    # The recipe is no part of its seeds: experts of two recipes start from the same weights.
+    values = asked["dataset"]["fingerprint"], asked["architecture"], asked["pool_seed"], asked["index"]
     recipe = expert_recipe(asked["recipe"], len(learnt.labels))
-    return job.training("expert", roles, learnt.images, learnt.labels, recipe)
+    return job.training(Role.EXPERT, values, learnt.images, learnt.labels, recipe)

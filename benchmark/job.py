@@ -24,6 +24,7 @@ from benchmark.memory import out_of_memory
 from benchmark.problem import Normaliser, TrainedExpert
 from benchmark.pulse import Pulse
 from benchmark.runtime import Outcome, Runtime, worded
+from benchmark.seeds import Role
 from benchmark.sets import save_preview, save_set
 from benchmark.training import Recipe, Training
 from benchmark.works import Work
@@ -51,35 +52,29 @@ class Attempt:
         self.claim: Callable[[Mapping[str, Any]], Attempt | None] = lambda task: None  # an attempt at one that is free
 
     def training(
-        self, use: str, roles: Mapping[str, Any], images: torch.Tensor, labels: torch.Tensor, recipe: Recipe
+        self, role: Role, values: Sequence[int | str], images: torch.Tensor, labels: torch.Tensor, recipe: Recipe
     ) -> Training:
-        """A fresh network about to learn; its weights and every draw come from `use` and `roles` alone."""
+        """A fresh network about to learn; its weights and every draw come from the role and its values alone."""
         self.compute.expect(recipe.seen(len(labels)), images.shape)
         return Training(
-            self.network(seeds.generator(f"{use}-network", **roles)),
+            self.network(seeds.generator(role, *values, "weights", 0)),
             images,
             labels,
             recipe,
             self.compute,
             self.normaliser(),
-            lambda draw, at: seeds.generator(f"{use}-{draw}", **roles, at=at),
+            lambda draw, at: seeds.generator(role, *values, draw, at),
             flip=self.asked["dataset"]["flip"],
         )
 
     def learner(self, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, network: int) -> Training:
         """A network about to learn a set under the task's protocol.
 
-        The method is no part of its seeds: every method's set, and every snapshot, meets the same initial weights.
+        Neither method nor protocol is part of its seeds: every set and snapshot meets the same initial weights.
         """
         asked = self.asked
-        roles = {
-            "dataset": asked["dataset"]["fingerprint"],
-            "architecture": asked["architecture"],
-            "protocol": f"{asked['protocol']['name']}.{asked['protocol']['version']}",
-            "seed": asked["seed"],
-            "network": network,
-        }
-        return self.training("evaluation", roles, images, labels, recipe)
+        values = asked["dataset"]["fingerprint"], asked["architecture"], asked["seed"], network
+        return self.training(Role.EVALUATION, values, images, labels, recipe)
 
     def turn(self, work: Work, seconds: float = 0.0, marks: Marks | None = None) -> Turned:
         pulse = Pulse(self.folder, self.runtime.progress)

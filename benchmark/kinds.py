@@ -18,6 +18,7 @@ from benchmark.problem import ConcreteProblem, RealImages, expect_steps
 from benchmark.protocols import WHOLE
 from benchmark.released.make import remake
 from benchmark.runtime import Outcome
+from benchmark.seeds import Role
 from benchmark.sets import load_set
 from benchmark.training import Training
 from benchmark.works import Evaluation
@@ -55,7 +56,7 @@ class Job(Attempt):
         asked, data = self.asked, self.data()
         method = registry.get(asked["method"])
         config = method.Config(**asked["settings"])
-        scratch = self.network(seeds.generator("scratch")).requires_grad_(False)
+        scratch = self.network(seeds.generator(Role.SCRATCH)).requires_grad_(False)
         if reason := method.unsupported(config, depends_on_batch=scratch.depends_on_batch):
             return self.commit("unsupported", {}, Turned(0.0, {}), 0, reason)
         for expert in asked["experts"]:

@@ -11,6 +11,7 @@ from benchmark import augment, networks, seeds
 from benchmark.augment import Strategy
 from benchmark.compute import Compute
 from benchmark.datasets import Constants, Split
+from benchmark.seeds import Role
 from methods.base import Expert, Network, Transform
 
 
@@ -132,12 +133,10 @@ class ConcreteProblem:
 
     def generator(self, role: str, index: int = 0) -> torch.Generator:
         # The method is no part of the seed: at one seed, all methods start from and see the same images.
-        return seeds.generator(role, dataset=self.fingerprint, seed=self.seed, index=index)
+        return seeds.generator(Role.CONDENSING, self.fingerprint, self.seed, str(role), index)
 
     def new_network(self, index: int) -> Network:
-        draw = seeds.generator(
-            "network", dataset=self.fingerprint, architecture=self.architecture, seed=self.seed, index=index
-        )
+        draw = seeds.generator(Role.MATCHING_NETWORK, self.fingerprint, self.architecture, self.seed, index)
         network = networks.build(self.architecture, self.image_shape, self.num_classes, draw)
         return network.requires_grad_(False).to(self.device)
 

@@ -24,6 +24,7 @@ from benchmark.measured import PARTS, Parts, Used, measured_problem, watched
 from benchmark.memory import out_of_memory
 from benchmark.planned import Task
 from benchmark.problem import RealImages
+from benchmark.seeds import Role
 from benchmark.stand_in import as_condensing, stand_in
 from methods import registry
 from methods.base import Condenser, Tree
@@ -112,7 +113,7 @@ def noise(outline: Outline) -> Split:
     """Random images, as many of each class as the dataset has for training."""
     labels = torch.arange(outline.num_classes).repeat_interleave(torch.tensor(outline.train))
     shape = torch.Size((len(labels), *outline.image_shape))
-    some = torch.randint(256, (min(_NOISE, shape.numel()),), dtype=torch.uint8, generator=seeds.generator("noise"))
+    some = torch.randint(256, (min(_NOISE, shape.numel()),), dtype=torch.uint8, generator=seeds.generator(Role.PROBE))
     return Split(some.repeat(-(-shape.numel() // len(some)))[: shape.numel()].view(shape), labels)
 
 

@@ -12,6 +12,7 @@ from benchmark.compute import Compute
 from benchmark.datasets import Constants, Outline, Split
 from benchmark.planned import Task
 from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert, expect_steps
+from benchmark.seeds import Role
 from benchmark.works import copy_of
 from methods import registry
 
@@ -50,7 +51,7 @@ def blank_split(outline: Outline, counts: Sequence[int]) -> Split:
 def stand_in(task: Task, outline: Outline, real: RealImages, compute: Compute) -> ConcreteProblem:
     """A condense task's problem with other images than its dataset's, and experts that nobody trained."""
     asked, classes = task["asked"], len(real.counts)
-    network = networks.build(asked["architecture"], outline.image_shape, classes, seeds.generator("scratch"))
+    network = networks.build(asked["architecture"], outline.image_shape, classes, seeds.generator(Role.SCRATCH))
     scratch = network.to(compute.device).requires_grad_(False)
     weights = copy_of(scratch)
     return ConcreteProblem(

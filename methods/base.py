@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
 
 from methods.errors import MethodError as MethodError
@@ -17,6 +18,25 @@ from methods.errors import MethodError as MethodError
 if TYPE_CHECKING:  # only said here, never called: settings can be looked up without loading torch
     import torch
     from torch import Tensor
+
+
+class Draw(StrEnum):
+    """What the methods of this package draw random numbers for, as `Problem.generator` is asked.
+
+    Every seed contains one of these strings: they are never changed. A method of another package names its own.
+    """
+
+    INITIAL_IMAGES = "initial images"
+    REAL_BATCH = "real batch"  # by the iteration; the same images for every method at one condensation seed
+    AUGMENTATION = "augmentation"  # by the iteration
+    CALIBRATION_AUGMENTATION = "augmentation of calibration"  # DANCE, by the iteration
+    ENCODER = "encoder"  # DANCE: which expert and which mid encoder, by the iteration
+    SUBSET_ALIGNMENT = "subset for alignment"  # DANCE, by the iteration; of more images than batch_syn_max
+    SUBSET_CALIBRATION = "subset for calibration"  # the same
+    QUEUE = "queue of networks"  # IDM, by the iteration
+    NORM_IMAGES = "images for batch norm"  # DC and DSA, by the outer step
+    INNER_LOOP = "inner loop"  # DC and DSA, by the epoch
+
 
 Tree = dict[str, Any]  # tensors, JSON values, and dicts of them: what a checkpoint can hold
 ClassLosses: TypeAlias = "Callable[..., Tensor]"  # images (C, n, ch, H, W) and constants (C, …) to (C,)
@@ -167,7 +187,7 @@ class Problem(Protocol):
         ...
 
     def generator(self, role: str, index: int = 0) -> torch.Generator:
-        """A fresh CPU generator for one use: nothing random need be kept in a checkpoint."""
+        """A fresh CPU generator for one use (see `Draw`): nothing random need be kept in a checkpoint."""
         ...
 
     def real_batch(self, n: int, generator: torch.Generator, augment: Transform) -> ByClass:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from methods.base import (
     Card,
+    Draw,
     ExpertRecipe,
     MethodError,
     Network,
@@ -122,7 +123,7 @@ class DANCE(LearnedImages):
         self.start(problem, start, config.factor, config.iterations)  # pixels
 
     def step(self) -> dict[str, float]:
-        draw = self.problem.generator("encoder", self.done)
+        draw = self.problem.generator(Draw.ENCODER, self.done)
         k = int(torch.randint(self.config.experts, (), generator=draw))
         weight = float(torch.rand((), generator=draw))  # of the initial weights: 0 is the expert
         self.images.clamp_(0, 1)  # here only: steps may leave [0, 1], and decoding sees what they left
@@ -143,15 +144,15 @@ class DANCE(LearnedImages):
     def _inner_class(self, network: Network) -> float:
         """Every class's step on the gap of mean embeddings; returns their sum."""
         problem, config = self.problem, self.config
-        augment = problem.augment(config.augment, problem.generator("augment", self.done))
-        real = problem.real_batch(config.batch_real, problem.generator("real", self.done), augment)
+        augment = problem.augment(config.augment, problem.generator(Draw.AUGMENTATION, self.done))
+        real = problem.real_batch(config.batch_real, problem.generator(Draw.REAL_BATCH, self.done), augment)
         target = problem.mean_embedding(network, real)
 
         def gap(images: Tensor, target: Tensor) -> Tensor:
             return embedding_gap(target, problem.mean_embedding(network, images))
 
         def losses(images: Tensor) -> Tensor:
-            decoded = augment(problem.normalise(self._decoded(images, "alignment")))
+            decoded = augment(problem.normalise(self._decoded(images, Draw.SUBSET_ALIGNMENT)))
             return problem.by_class(network, gap, decoded, target)
 
         return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).sum())
@@ -159,19 +160,20 @@ class DANCE(LearnedImages):
     def _inter_class(self, expert: Network) -> float:
         """Every class's step on the expert's cross-entropy; returns their mean."""
         problem, config = self.problem, self.config
-        augment = problem.augment(config.augment, problem.generator("augment-calibration", self.done))
+        augment = problem.augment(config.augment, problem.generator(Draw.CALIBRATION_AUGMENTATION, self.done))
 
         def losses(images: Tensor) -> Tensor:
-            return problem.class_losses(expert, augment(problem.normalise(self._decoded(images, "calibration"))))
+            decoded = augment(problem.normalise(self._decoded(images, Draw.SUBSET_CALIBRATION)))
+            return problem.class_losses(expert, decoded)
 
         return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).mean())
 
-    def _decoded(self, images: Tensor, role: str) -> Tensor:
+    def _decoded(self, images: Tensor, role: Draw) -> Tensor:
         """The images the stored ones hold, a random subset of at most batch_syn_max of each class."""
         decoded = decode_classes(images, self.config.factor)
         classes, count, most = decoded.shape[0], decoded.shape[1], self.config.batch_syn_max
         if count <= most:
             return decoded
-        draw = self.problem.generator(f"subset-{role}", self.done)
+        draw = self.problem.generator(role, self.done)
         chosen = torch.stack([torch.randperm(count, generator=draw)[:most] for _ in range(classes)]).to(images.device)
         return decoded[torch.arange(classes, device=images.device)[:, None], chosen]

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from methods.base import Card, Problem, Settings, Tree, choice, setting
+from methods.base import Card, Draw, Problem, Settings, Tree, choice, setting
 from methods.initial import INITS, SHRINKS, initial_images, labels_of, normalised_noise
 from methods.learned import NormalisedImages
 from methods.momentum import joint_step, train_weights
@@ -152,10 +152,10 @@ class GradientMatching(NormalisedImages):
         """One step of the images on Σ_c D; returns it."""
         problem, config, network = self.problem, self.config, self.network
         if network.depends_on_batch:
-            some = problem.real.sample(NORM_IMAGES, problem.generator("norms", self.done))
+            some = problem.real.sample(NORM_IMAGES, problem.generator(Draw.NORM_IMAGES, self.done))
             problem.settle_norms(network, problem.normalise(some).flatten(0, 1))
-        augment = problem.augment(self.augment, problem.generator("augment", self.done))
-        real = problem.real_batch(config.batch_real, problem.generator("real", self.done), augment)
+        augment = problem.augment(self.augment, problem.generator(Draw.AUGMENTATION, self.done))
+        real = problem.real_batch(config.batch_real, problem.generator(Draw.REAL_BATCH, self.done), augment)
         classes = torch.arange(problem.num_classes, device=problem.device)
         target = problem.class_gradients(network, real, classes)
 
@@ -176,7 +176,7 @@ class GradientMatching(NormalisedImages):
         weights = list(self.network.parameters())
         self.network.train()
         for epoch in range(self.done * config.inner_loop, (self.done + 1) * config.inner_loop):
-            draw = problem.generator("inner", epoch)
+            draw = problem.generator(Draw.INNER_LOOP, epoch)
             for chosen in torch.randperm(len(images), generator=draw).to(problem.device).split(config.batch_train):
                 seen = problem.augment_batch(self.augment, images[chosen], draw)
                 gradients, _ = problem.training_gradients(self.network, seen, labels[chosen])

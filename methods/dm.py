@@ -18,7 +18,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from methods.base import Card, Problem, Settings, choice, setting
+from methods.base import Card, Draw, Problem, Settings, choice, setting
 from methods.initial import INITS, SHRINKS, initial_images
 from methods.learned import NormalisedImages
 from methods.momentum import joint_step
@@ -64,8 +64,8 @@ class DistributionMatching(NormalisedImages):
     def step(self) -> dict[str, float]:
         problem, config = self.problem, self.config
         network = problem.new_network(self.done)
-        augment = problem.augment(config.augment, problem.generator("augment", self.done))
-        real = problem.real_batch(config.batch_real, problem.generator("real", self.done), augment)
+        augment = problem.augment(config.augment, problem.generator(Draw.AUGMENTATION, self.done))
+        real = problem.real_batch(config.batch_real, problem.generator(Draw.REAL_BATCH, self.done), augment)
         target = problem.mean_embedding(network, real)
 
         def gap(images: Tensor, target: Tensor) -> Tensor:

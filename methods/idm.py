@@ -23,7 +23,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from methods.base import Card, Network, Problem, Settings, Tree, choice, setting
+from methods.base import Card, Draw, Network, Problem, Settings, Tree, choice, setting
 from methods.dm import embedding_gap
 from methods.initial import INITS, SHRINKS, initial_images
 from methods.learned import NormalisedImages
@@ -101,7 +101,7 @@ class ImprovedDistributionMatching(NormalisedImages):
         self.trainees = [Trainee(problem.new_network(index)) for index in range(min(FIRST, config.queue))]
 
     def step(self) -> dict[str, float]:
-        config, draw = self.config, self.problem.generator("queue", self.done)
+        config, draw = self.config, self.problem.generator(Draw.QUEUE, self.done)
         if self.done and self.done % config.accuracy_window == 0:
             for trainee in self.trainees:
                 trainee.right = trainee.seen = 0
@@ -120,8 +120,8 @@ class ImprovedDistributionMatching(NormalisedImages):
         """Every class's step; returns the sum of their losses."""
         problem, config, network = self.problem, self.config, trainee.network
         network.train(False)
-        augment = problem.augment(config.augment, problem.generator("augment", self.done))
-        real = problem.real_batch(config.batch_real, problem.generator("real", self.done), augment)
+        augment = problem.augment(config.augment, problem.generator(Draw.AUGMENTATION, self.done))
+        real = problem.real_batch(config.batch_real, problem.generator(Draw.REAL_BATCH, self.done), augment)
         target = problem.mean_embedding(network, real)
         classes = torch.arange(problem.num_classes, device=problem.device)
         weights = torch.full_like(target[:, 0], config.ce_weight * trainee.accuracy)  # of each class the same

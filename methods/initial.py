@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.base import Problem
+from methods.base import Draw, Problem
 from methods.errors import MethodError
 from methods.formation import mosaic
 
@@ -20,7 +20,7 @@ def initial_images(problem: Problem, factor: int, init: str, shrink: str) -> Ten
     order, as public code takes them [DANCE@3f6b8b6]. `noise`: N(0, 1)/4 + 0.5 clamped to [0, 1] [ibid.].
     Raises MethodError when a class holds fewer images than are needed.
     """
-    generator, wanted = problem.generator("initial"), problem.ipc * factor**2
+    generator, wanted = problem.generator(Draw.INITIAL_IMAGES), problem.ipc * factor**2
     if init == "noise":
         noise = torch.randn(problem.num_classes, problem.ipc, *problem.image_shape, generator=generator)
         return (noise / 4 + 0.5).clamp(0, 1).to(problem.device)
@@ -40,7 +40,8 @@ def initial_images(problem: Problem, factor: int, init: str, shrink: str) -> Ten
 
 def normalised_noise(problem: Problem) -> Tensor:
     """(C, ipc, ch, H, W) of N(0, 1) in *normalised* units, as DC's family starts from noise."""
-    noise = torch.randn(problem.num_classes, problem.ipc, *problem.image_shape, generator=problem.generator("initial"))
+    draw = problem.generator(Draw.INITIAL_IMAGES)
+    noise = torch.randn(problem.num_classes, problem.ipc, *problem.image_shape, generator=draw)
     return noise.to(problem.device)
 
 

@@ -43,7 +43,7 @@ def make_problem() -> Callable[..., ConcreteProblem]:
         scratch.requires_grad_(False)
 
         def weights(role: str, index: int) -> dict[str, torch.Tensor]:
-            network = networks.build(architecture, shape, classes, seeds.generator(role, index=index))
+            network = networks.build(architecture, shape, classes, seeds.generator(role, index))
             return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
         # of another seed other experts, as where a method asks for its own for each

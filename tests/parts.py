@@ -17,7 +17,7 @@ CPU = Compute(torch.device("cpu"), "fp32", threads=1)
 
 def make_images(classes: int, each: int, shape: tuple[int, int, int], seed: int = 0) -> Split:
     """Random uint8 images, each class around a colour of its own, in shuffled order."""
-    draw = seeds.generator("test-images", seed=seed)
+    draw = seeds.generator("test-images", seed)
     labels = torch.arange(classes).repeat_interleave(each)[torch.randperm(classes * each, generator=draw)]
     base = torch.linspace(40, 200, classes)[labels].view(-1, 1, 1, 1)
     images = base + 40 * torch.randn(classes * each, *shape, generator=draw)

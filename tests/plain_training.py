@@ -42,7 +42,7 @@ def ours(batch: int, compute: Compute) -> Steps:
     learned, labels, test = images(batch)
     normaliser = Normaliser(KNOWN["cifar10"].constants, compute.device)
     network = networks.build(NETWORK, SHAPE, CLASSES, seeds.generator("network"))
-    draw = lambda role, at: seeds.generator(role, at=at)  # noqa: E731
+    draw = lambda role, at: seeds.generator(role, at)  # noqa: E731
     training = Training(network, learned, labels, recipe(batch), compute, normaliser, draw)
     return training.step, lambda: accuracy(network, test, compute, normaliser)
 

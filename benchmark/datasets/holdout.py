@@ -8,7 +8,7 @@ import torch
 
 from benchmark.datasets.base import Split
 from benchmark.errors import BenchmarkError
-from benchmark.seeds import generator
+from benchmark.seeds import Role, generator
 
 
 def hold_out(split: Split, fraction: float, fingerprint: str) -> tuple[Split, Split]:
@@ -22,7 +22,7 @@ def hold_out(split: Split, fraction: float, fingerprint: str) -> tuple[Split, Sp
     kept = kept_counts(counts, fraction)
     if fraction == 0:
         return split, split.select(none)
-    draws, withheld = generator("validation", fingerprint=fingerprint), []
+    draws, withheld = generator(Role.WITHHELD, fingerprint), []
     for label, (count, keep) in enumerate(zip(counts, kept, strict=True)):
         if count:
             members = (split.labels == label).nonzero().squeeze(1)

@@ -25,7 +25,7 @@ NORMALISE = Normaliser(CONSTANTS, CPU.device)
 
 
 def network(name: str = "convnet2-w4", index: int = 0) -> Network:
-    return networks.build(name, SHAPE, CLASSES, seeds.generator("analysed", index=index))
+    return networks.build(name, SHAPE, CLASSES, seeds.generator("analysed", index))
 
 
 def one(image: Tensor) -> Tensor:

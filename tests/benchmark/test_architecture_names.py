@@ -114,7 +114,7 @@ def batches_of(name: str, shape: tuple[int, int, int], count: int) -> list[list[
     normalise = Normaliser(Constants((0.0,) * shape[0], (1.0,) * shape[0]), CPU.device)
     training = Training(
         make(name, shape), images, torch.arange(count) % 10, recipe, CPU, normalise,
-        lambda role, index: seeds.generator(role, at=index),
+        lambda role, index: seeds.generator(role, index),
     )  # fmt: skip
     seen: list[list[int]] = []
     training.network.register_forward_pre_hook(

@@ -109,9 +109,9 @@ def test_a_real_batch_is_made_class_by_class_of_the_same_images(strategy: str, m
     """Slices of it, of any classes, equal those of the whole batch drawn, normalised and augmented at once."""
     problem = make_problem(classes=5)
     for index in range(4):  # several draws: which classes share an operation differs
-        augment = problem.augment(strategy, problem.generator("augment", index))
-        whole = augment(problem.normalise(problem.real.sample(7, problem.generator("real", index))))
-        batch = problem.real_batch(7, problem.generator("real", index), augment)
+        augment = problem.augment(strategy, problem.generator("augmentation", index))
+        whole = augment(problem.normalise(problem.real.sample(7, problem.generator("real batch", index))))
+        batch = problem.real_batch(7, problem.generator("real batch", index), augment)
         assert len(batch) == 5 and tuple(batch.shape) == tuple(whole.shape)
         for part in (slice(0, 1), slice(2, 3), slice(1, 4), slice(4, 9), slice(0, 5)):
             assert torch.equal(batch[part], whole[part])
@@ -126,7 +126,9 @@ def test_only_as_many_real_images_are_made_at_once_as_are_looked_at(make_problem
     made: list[int] = []
     take = problem.real.take
     monkeypatch.setattr(problem.real, "take", lambda index: (made.append(index.numel()), take(index))[1])
-    batch = problem.real_batch(6, problem.generator("real"), problem.augment("none", problem.generator("augment")))
+    batch = problem.real_batch(
+        6, problem.generator("real batch"), problem.augment("none", problem.generator("augmentation"))
+    )
     problem.mean_embedding(problem.new_network(0), batch)
     assert made == [12, 12]
     made.clear()

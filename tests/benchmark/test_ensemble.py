@@ -32,11 +32,11 @@ DSA = replace(RECIPE, augment="dsa:color_crop_cutout_flip_scale_rotate", reset_a
 def learner(index: int, recipe: Recipe = MIXED, name: str = "convnet2-w8", compute: Compute = CPU) -> Training:
     """One of several networks that learn 12 images, of three classes, in batches of 5, 5 and 2."""
     split = make_images(3, 4, SHAPE)
-    network = networks.build(name, SHAPE, 3, seeds.generator("net", index=index))
+    network = networks.build(name, SHAPE, 3, seeds.generator("network", index))
     normalise = Normaliser(Constants((0.4, 0.5, 0.3), (0.2, 0.3, 0.25)), compute.device)
     return Training(
         network, split.images, split.labels, recipe, compute, normalise,
-        lambda role, at: seeds.generator(role, at=at, network=index),
+        lambda role, at: seeds.generator(role, at, index),
     )  # fmt: skip
 
 
@@ -83,21 +83,21 @@ def test_networks_learn_together_what_each_learns_alone(name: str, recipe: Recip
 def test_batches_augmented_in_one_go_are_those_of_each_generator(strategy: str) -> None:
     images = torch.randn(6, 5, *SHAPE, generator=seeds.generator("images"))
     parsed = augment.parse(strategy)
-    found = augment.augment_batches(images, parsed, [seeds.generator("draw", at=i) for i in range(6)])
+    found = augment.augment_batches(images, parsed, [seeds.generator("draw", i) for i in range(6)])
     for place, batch in enumerate(images):
-        alone = augment.augment_batch(batch, parsed, seeds.generator("draw", at=place))
+        alone = augment.augment_batch(batch, parsed, seeds.generator("draw", place))
         torch.testing.assert_close(found[place], alone, rtol=0, atol=1e-6)
     assert strategy == "none" or not torch.equal(found[0] - images[0], found[1] - images[1])
 
 
 def test_batches_are_mixed_each_with_its_own_box_or_none() -> None:
     images, labels = torch.randn(4, 5, *SHAPE, generator=seeds.generator("images")), torch.arange(20).view(4, 5)
-    boxes = [augment.draw_box(5, SHAPE[1:], seeds.generator("box", at=i)) for i in range(4)]
+    boxes = [augment.draw_box(5, SHAPE[1:], seeds.generator("box", i)) for i in range(4)]
     boxes[1] = augment.no_box(5)
     mixed, others, kept = augment.cutmix_batches(images, labels, boxes)
     assert torch.equal(mixed[1], images[1]) and torch.equal(others[1], labels[1]) and kept[1] == 1.0
     for i in (0, 2, 3):
-        alone = augment.cutmix(images[i], labels[i], seeds.generator("box", at=i))
+        alone = augment.cutmix(images[i], labels[i], seeds.generator("box", i))
         assert torch.equal(mixed[i], alone[0]) and torch.equal(others[i], alone[2]) and kept[i] == alone[3] < 1
 
 

@@ -159,7 +159,7 @@ def numbers(images: Tensor) -> Tensor:
 
 
 def test_sample_draws_each_class_uniformly_without_replacement(numbered: RealImages) -> None:
-    drawn = torch.stack([numbers(numbered.sample(3, seeds.generator("draw", at=at))) for at in range(900)])
+    drawn = torch.stack([numbers(numbered.sample(3, seeds.generator("draw", at))) for at in range(900)])
     assert drawn.shape == (900, 3, 3) and numbered.counts == [4, 6, 9]
     for label, count in enumerate(numbered.counts):
         mine = drawn[:, label]
@@ -178,7 +178,7 @@ def test_sample_gives_as_many_as_the_smallest_class_has(numbered: RealImages) ->
 def test_batch_draws_from_all_images_without_replacement(numbered: RealImages) -> None:
     found = torch.zeros(19)
     for at in range(600):
-        images, labels = numbered.batch(5, seeds.generator("batch", at=at))
+        images, labels = numbered.batch(5, seeds.generator("batch", at))
         assert images.dtype == torch.float32 and len(set(numbers(images).tolist())) == 5
         assert torch.equal(labels, numbered.labels[numbers(images)])
         found[numbers(images)] += 1
@@ -213,8 +213,8 @@ def moved(method: Any) -> tuple[Tensor, Tensor]:
 
 def pixel_gradient(problem: ConcreteProblem, pixels: Tensor, config: DMConfig | DANCEConfig) -> Tensor:
     network = problem.new_network(0)
-    augment = problem.augment(config.augment, problem.generator("augment", 0))
-    real = problem.real.sample(config.batch_real, problem.generator("real", 0))
+    augment = problem.augment(config.augment, problem.generator("augmentation", 0))
+    real = problem.real.sample(config.batch_real, problem.generator("real batch", 0))
     target = problem.mean_embedding(network, augment(problem.normalise(real)))
     leaf = pixels.clone().requires_grad_()
     loss = embedding_gap(target, problem.mean_embedding(network, augment(problem.normalise(leaf)))).sum()

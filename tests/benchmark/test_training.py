@@ -147,10 +147,10 @@ PLAIN = Recipe(steps=9, batch=5, lr=0.05, momentum=0.9, weight_decay=5e-4, drops
 
 def make_training(recipe: Recipe, index: int = 0) -> Training:
     split = make_images(3, 4, (1, 8, 8))  # 12 images: batches of 5, 5, 2
-    network = networks.build("convnet2-w8", (1, 8, 8), 3, seeds.generator("net", index=index))
+    network = networks.build("convnet2-w8", (1, 8, 8), 3, seeds.generator("net", index))
     return Training(
         network, split.images, split.labels, recipe, CPU, NORMALISE,
-        lambda role, at: seeds.generator(role, at=at, network=index),
+        lambda role, at: seeds.generator(role, at, index),
     )  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def test_steps_equal_a_plain_loop_with_the_optimiser_made_anew_at_the_drop(reset
     optimiser = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     done = 0
     for epoch in range(3):
-        order = torch.randperm(12, generator=seeds.generator("order", at=epoch, network=0))
+        order = torch.randperm(12, generator=seeds.generator("order", epoch, 0))
         for batch in (order[:5], order[5:10], order[10:]):
             if done == 4 and reset:
                 optimiser = torch.optim.SGD(network.parameters(), lr=0.005, momentum=0.9, weight_decay=5e-4)

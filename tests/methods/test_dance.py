@@ -47,8 +47,8 @@ def reference(problem: ConcreteProblem, settings: DANCEConfig, start: Tensor, it
         images.data.clamp_(0, 1)
         if settings.alignment != "off":
             network = problem.new_network(it) if settings.alignment == "random" else problem.experts[k].between(weight)
-            augment = problem.augment(settings.augment, problem.generator("augment", it))
-            real = problem.real.sample(settings.batch_real, problem.generator("real", it))
+            augment = problem.augment(settings.augment, problem.generator("augmentation", it))
+            real = problem.real.sample(settings.batch_real, problem.generator("real batch", it))
             seen = augment((real - MEAN) / STD)
             for c in range(classes):
                 mu = network.embed(seen[c]).mean(0)
@@ -57,7 +57,7 @@ def reference(problem: ConcreteProblem, settings: DANCEConfig, start: Tensor, it
                 step(((mu - nu) ** 2).sum())
         if settings.calibration:
             expert = problem.experts[k].between(0.0)
-            augment = problem.augment(settings.augment, problem.generator("augment-calibration", it))
+            augment = problem.augment(settings.augment, problem.generator("augmentation of calibration", it))
             for c in range(classes):
                 every = torch.stack([decoded_class(images, j, factor) for j in range(classes)])
                 logits = expert(augment((every - MEAN) / STD)[c])

@@ -60,8 +60,8 @@ def test_equal_gradients_are_at_no_distance(name: str) -> None:
 def by_hand(method: Any, leaf: Tensor, network: Any, step: int) -> Tensor:
     """Σ_c D_c: one class after the other, real and synthetic gradients by plain autograd."""
     problem, config = method.problem, method.config
-    augment = problem.augment(getattr(config, "augment", "none"), problem.generator("augment", step))
-    real = augment((problem.real.sample(config.batch_real, problem.generator("real", step)) - MEAN) / STD)
+    augment = problem.augment(getattr(config, "augment", "none"), problem.generator("augmentation", step))
+    real = augment((problem.real.sample(config.batch_real, problem.generator("real batch", step)) - MEAN) / STD)
     synthetic = augment(leaf)
     weights = [weight.requires_grad_() for weight in network.parameters()]
     total = torch.zeros(())
@@ -87,7 +87,7 @@ def train_by_hand(method: Any, leaf: Tensor, network: Any, step: int) -> None:
     optimiser = torch.optim.SGD(network.parameters(), lr=config.lr_net)
     network.train()
     for epoch in range(config.inner_loop):
-        draw = problem.generator("inner", step * config.inner_loop + epoch)
+        draw = problem.generator("inner loop", step * config.inner_loop + epoch)
         order = torch.randperm(len(images), generator=draw)
         for start in range(0, len(images), config.batch_train):
             chosen = order[start : start + config.batch_train]
@@ -143,7 +143,7 @@ def test_batch_norm_statistics_are_taken_from_real_images_and_then_frozen(make_p
     problem = make_problem(architecture="convnet2-w8-bn", each=20)
     method = GradientMatching(problem, DCConfig(iterations=1, outer_loop=2, inner_loop=1, batch_real=4))
     network: Any = problem.new_network(0)
-    some = problem.real.sample(16, problem.generator("norms", 0))
+    some = problem.real.sample(16, problem.generator("images for batch norm", 0))
     network.train()
     with torch.no_grad():
         network(((some - MEAN) / STD).flatten(0, 1))

@@ -58,11 +58,11 @@ class ByHand:
                 one["right"] = one["seen"] = 0
         if it % CONFIG.generate_interval == 0:
             self.push(3 + it // CONFIG.generate_interval)
-        draw = problem.generator("queue", it)
+        draw = problem.generator("queue of networks", it)
         one = self.queue[int(torch.randint(len(self.queue), (), generator=draw))]
         percent = 100 * one["right"] / one["seen"] if one["seen"] else 0.0
-        augment = problem.augment(CONFIG.augment, problem.generator("augment", it))
-        real = augment((problem.real.sample(CONFIG.batch_real, problem.generator("real", it)) - MEAN) / STD)
+        augment = problem.augment(CONFIG.augment, problem.generator("augmentation", it))
+        real = augment((problem.real.sample(CONFIG.batch_real, problem.generator("real batch", it)) - MEAN) / STD)
         total = 0.0
         network = one["network"].requires_grad_(False)
         for c in range(problem.num_classes):
