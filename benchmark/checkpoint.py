@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -20,8 +21,11 @@ from benchmark.errors import BenchmarkError
 Tree = dict[str, Any]
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write aside in the same folder, fsync, rename. Raises BenchmarkError when the disk is full or not writable."""
+def write_bytes(path: Path, content: bytes) -> str:
+    """Write aside in the same folder, fsync, rename; returns the content's SHA-256, 64 hexadecimal digits.
+
+    Raises BenchmarkError when the disk is full or not writable.
+    """
     aside = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         with aside.open("wb") as file:
@@ -38,13 +42,17 @@ def write_bytes(path: Path, content: bytes) -> None:
             next="make room or choose another folder (out=PATH), then run the same command again",
             passing=True,
         ) from error
+    return hashlib.sha256(content).hexdigest()
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Tensors by name and one metadata key, sorted JSON: safetensors orders several keys anew in each process."""
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
+    """Tensors by name and one metadata key, sorted JSON: safetensors orders several keys anew in each process.
+
+    Returns the file's SHA-256, 64 hexadecimal digits.
+    """
     card = json.dumps(metadata, sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, safetensors.torch.save(plain, metadata={"card": card}))
+    return write_bytes(path, safetensors.torch.save(plain, metadata={"card": card}))
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:

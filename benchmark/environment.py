@@ -30,6 +30,10 @@ def describe(compute: Compute) -> dict[str, Any]:
     return {
         "device": device_name(compute.device),
         "device_type": compute.device.type,
+        "driver": gpu_driver() if compute.device.type == "cuda" else None,
+        "processor": processor_name(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "blas": blas_name(),
         "threads": compute.threads,
         "chunk": compute.chunk,
         "graph": compute.graph,
@@ -44,14 +48,34 @@ def describe(compute: Compute) -> dict[str, Any]:
         "cuda": torch.version.cuda if compute.device.type == "cuda" else None,
         "host": socket.gethostname(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
-        **commit(),
+        **commit_of(Path(__file__)),
     }
 
 
 def device_name(device: torch.device) -> str:
     """The GPU's name, or the processor's."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+
+
+@lru_cache(maxsize=1)
+def gpu_driver() -> str | None:
+    """The version of NVIDIA's driver; None where it cannot be found."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"Module\s+([\d.]+)", Path("/proc/driver/nvidia/version").read_text())
+        return found[1] if found else None
+    return None
+
+
+@lru_cache(maxsize=1)
+def blas_name() -> str:
+    """The library that multiplies matrices on the CPU, as torch was built: "mkl", "openblas", …"""
+    found = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
+    return found[1] if found else "unknown"
+
+
+@lru_cache(maxsize=1)
+def processor_name() -> str:
+    """The model of the CPU."""
     with contextlib.suppress(OSError):
         found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
         if found:
@@ -59,13 +83,13 @@ def device_name(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-@lru_cache(maxsize=1)
-def commit() -> dict[str, Any]:
-    """The commit of the checkout that runs and whether it was changed since; nulls when installed without git.
+@lru_cache(maxsize=16)
+def commit_of(source: Path) -> dict[str, Any]:
+    """The commit of the checkout that a source file is in, and whether that was changed since; nulls without git.
 
-    A snapshot of a checkout, as queued jobs run, says beside its packages of which commit it is.
+    A snapshot of this project's checkout, as queued jobs run, says beside its packages of which commit it is.
     """
-    here = Path(__file__).parent
+    here = source.parent
     with contextlib.suppress(OSError, ValueError):
         return dict(json.loads((here.parent / SNAPSHOT).read_text()))
 
@@ -75,7 +99,7 @@ def commit() -> dict[str, Any]:
             return done.stdout.strip()
         return None
 
-    tracked = git("ls-files", "--error-unmatch", Path(__file__).name)
+    tracked = git("ls-files", "--error-unmatch", source.name)
     head = git("rev-parse", "HEAD") if tracked else None
     return {"commit": head, "dirty": bool(git("status", "--porcelain", "--untracked-files=no")) if head else None}
 

@@ -242,7 +242,7 @@ class Prober:
         depends = network.depends_on_batch
         if reason := method.unsupported(config, depends_on_batch=depends):
             return Probe(0, math.nan, 0.0, 0.0, _RECORD, f"unsupported: {reason}")
-        sets = 1 + (len(points_of(task)) if "snapshots" in asked else 0)
+        sets = 1 + (len(points_of(task)) if asked.get("snapshots") else 0)
         disk = sets * _set_bytes(asked["ipc"] * outline.num_classes, outline) + _RECORD
         measured, note = [], ""
         compute, each = as_condensing(self.compute, task, outline), asked["ipc"] * task["label"]["factor"] ** 2

@@ -160,7 +160,8 @@ def _share(turned: Turned, work: ExpertTrainings) -> Turned:
 def _keep(job: Attempt, work: ExpertTrainings, turned: Turned, learnt: Split) -> Outcome:
     name = job.task["identity"]
     training = work.trainings[name]
-    save_tensors(job.folder / "experts.safetensors", work.tensors(name), {"expert": dict(job.asked)})
+    path = job.folder / "experts.safetensors"
+    job.checksums[path.name] = save_tensors(path, work.tensors(name), {"expert": dict(job.asked)})
     fit = accuracy(training.network, learnt, job.compute, training.normalise)
     return job.commit("ok", {"train_accuracy": fit}, turned, work.total_steps)
 

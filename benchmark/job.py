@@ -21,6 +21,7 @@ from benchmark.datasets import Constants, Dataset, Split
 from benchmark.environment import PeakMemory, describe
 from benchmark.errors import BenchmarkError
 from benchmark.memory import out_of_memory
+from benchmark.method_code import method_code
 from benchmark.problem import Normaliser, TrainedExpert
 from benchmark.pulse import Pulse
 from benchmark.runtime import Outcome, Runtime, worded
@@ -48,6 +49,7 @@ class Attempt:
         self.task, self.runtime, self.store, self.lock = task, runtime, store, lock
         self.asked, self.folder = task["asked"], store.folder(task)
         self.compute = runtime.compute
+        self.checksums: dict[str, str] = {}  # SHA-256 of what this task keeps, by its path in the folder
         self.alike: Sequence[Mapping[str, Any]] = ()  # tasks that may be done along with this one
         self.claim: Callable[[Mapping[str, Any]], Attempt | None] = lambda task: None  # an attempt at one that is free
 
@@ -162,8 +164,7 @@ class Attempt:
             folder.mkdir(exist_ok=True)
 
         def keep(step: int, seconds: float) -> dict[str, Any]:
-            save_set(folder / f"{step}.safetensors", self._carded(work.synthetic()))
-            return {}
+            return {"sha256": save_set(folder / f"{step}.safetensors", self._carded(work.synthetic()))}
 
         return Marks(frozenset(evenly(work.total_steps, wanted)), keep)
 
@@ -179,15 +180,13 @@ class Attempt:
         synthetic = self._carded(synthetic)
         if not bool(synthetic.images.isfinite().all()):
             raise Diverged("the synthetic images are not finite", turned, steps)
-        path = self.folder / "synthetic.safetensors"
-        digest = save_set(path, synthetic)
-        save_preview(self.folder / "preview.png", synthetic)
+        self.checksums["synthetic.safetensors"] = save_set(self.folder / "synthetic.safetensors", synthetic)
+        self.checksums["preview.png"] = save_preview(self.folder / "preview.png", synthetic)
         result = {
             "stored_images": len(synthetic.labels),
             "decoded_images": len(synthetic.labels) * synthetic.factor**2,
             "factor": synthetic.factor,
-            "bytes": path.stat().st_size,
-            "sha256": digest,
+            "bytes": (self.folder / "synthetic.safetensors").stat().st_size,
             "losses": turned.losses,
             **(facts or {}),
         }
@@ -200,9 +199,12 @@ class Attempt:
             "identity": self.task["identity"],
             "status": status,
             "message": message,
+            "spec": self.task["spec"],
             "asked": self.asked,
             "label": self.task["label"],
             "result": result,
+            "artifacts": self.checksums,
+            "code": method_code(self.asked["method"]) if self.task["kind"] == "condense" else None,
             "seconds": turned.seconds,
             "steps": steps,
             "peak_memory_bytes": self.memory.bytes(),

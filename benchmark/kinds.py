@@ -82,8 +82,9 @@ class Job(Attempt):
         expect_steps(self.compute, work.total_steps, config, **cell)
         marks = self.snapshots(work)
         turned = self.turn(work, watch.seconds, marks)
-        facts = {"snapshots": marks.taken} if marks.at else {}
-        return self.keep(work.synthetic(), turned, work.total_steps, facts)
+        self.checksums |= {f"snapshots/{look['step']}.safetensors": look["sha256"] for look in marks.taken}
+        facts = {"snapshots": [{key: look[key] for key in ("step", "seconds")} for look in marks.taken]}
+        return self.keep(work.synthetic(), turned, work.total_steps, facts if marks.at else {})
 
     def take_in(self) -> Outcome:
         """Keep a set that was made elsewhere as one of ours."""
@@ -116,9 +117,13 @@ class Job(Attempt):
         turned = self.turn(work)
         result = {
             "accuracies": work.accuracies,
-            "validation_accuracies": work.validation,
+            "right_per_class": work.right,
+            "validation_accuracies": work.validation_accuracies,
+            "validation_right_per_class": work.validation_right,
             "optimiser_steps": work.steps_each,
             "test_images": len(data.test.labels),
+            "test_images_per_class": list(data.test.counts(data.num_classes)),
+            "validation_images_per_class": list(withheld.counts(data.num_classes)) if len(withheld) else [],
             "decoded_images": len(labels),
         }
         return self.commit("ok", result, turned, work.total_steps)

@@ -114,7 +114,7 @@ def _launch(
     if not found:
         return Launched("", 0, Counter(), before, len(left), len(elsewhere))
     with writing(folder):
-        code = snapshot.take(_packages(), (folder / "code").absolute(), environment.commit())
+        code = snapshot.take(_packages(), (folder / "code").absolute(), environment.commit_of(Path(__file__)))
         write_request(folder / run, tasks, config, code)
     submitter = submit.Submitter(folder.absolute(), run, asked, code)
     most = min(asked.array or 10**9, queue.largest_array())

@@ -14,9 +14,9 @@ from benchmark.config import RunConfig
 from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
 from benchmark.errors import BenchmarkError
+from benchmark.planned import Part, absolute, data_asked, dataset_label
 from benchmark.planned import Plan as Plan
 from benchmark.planned import Task as Task
-from benchmark.planned import absolute, data_asked, dataset_label
 from benchmark.rows import WHOLE, Row
 from benchmark.rows import parse_row as parse_row
 from methods import registry
@@ -183,14 +183,13 @@ class Cells:
         shared = {
             "method": row.method,
             "version": method.card.version,
-            "settings": asdict(resolved.config),
+            "settings": Part.of(resolved.config),
             "ipc": ipc,
             "architecture": self.architecture,
             "dataset": self._data(constants),
             **self._common(),
         }
-        # A coreset has no way to its set. Without a curve the key is absent, so that what is stored stays known.
-        if self.config.curve is not None and method.card.family != "coreset":
+        if method.card.family != "coreset":  # which has no way to its set
             shared["snapshots"] = self.config.curve
         label = self._label(row, method.card, resolved, ipc)
         for seed in self._seeds(row):
@@ -203,12 +202,11 @@ class Cells:
                     self._evaluate(name, architecture, condensed, slug, label, seed, constants, method.card.native)
 
     def _prepare(self, recipe: ExpertRecipe, constants: Constants, index: int) -> str:
-        wanted = {key: value for key, value in asdict(recipe).items() if key not in ("count", "per_seed")}
         asked = {
             "version": EXPERTS_VERSION,
             "dataset": self._data(constants),
             "architecture": self.architecture,
-            "recipe": wanted | {"milestones": list(recipe.milestones)},
+            "recipe": Part.of(recipe, "count", "per_seed"),
             "index": index,
             "pool_seed": self.config.pool_seed,
             **self._common(),
@@ -235,13 +233,13 @@ class Cells:
             "set": condensed,
             "seed": seed,
             "architecture": architecture,
-            "protocol": protocol.asked(),
+            "protocol": Part.of(protocol, "source"),
             "networks": self.config.networks,
             "dataset": self._data(self.dataset.constants if shared else constants),
             **self._common(),
         }
         if condensed == WHOLE.name:
-            asked["whole"] = asdict(self.whole.config)
+            asked["whole"] = Part.of(self.whole.config)
         if imported:
             asked["imported"] = True
         # The whole set, and one made with a network nobody named, stand in every table.

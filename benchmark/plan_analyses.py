@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from benchmark import networks, protocols
 from benchmark.analyses import VERSIONS
 from benchmark.config import AnalyseConfig
 from benchmark.errors import BenchmarkError
-from benchmark.planned import Plan, Task, data_asked, dataset_label, inputs_of
+from benchmark.planned import Part, Plan, Task, data_asked, dataset_label, inputs_of
 from benchmark.rows import WHOLE
 from methods import registry
 
@@ -24,14 +23,17 @@ _LABEL = ("dataset", "dataset_title", "reference", "num_classes", "train_images"
 def add_curves(plan: Plan, points: int, under: Sequence[str]) -> None:
     """A curve for each evaluation under these protocols: of a set's snapshots, or along training on the whole set."""
     for task in plan.of_kind("evaluate"):
-        asked = {key: value for key, value in task["asked"].items() if key not in ("kind", "set")}
+        asked, spec = (
+            {key: value for key, value in task[part].items() if key not in ("kind", "set")}
+            for part in ("asked", "spec")
+        )
         if asked.get("imported") or task["label"]["protocol"] not in under:  # of those that scores add, none
             continue
         wanted = {"analysis": "curve", "version": VERSIONS["curve"], "sets": [task["asked"]["set"]], "experts": []}
         if task["asked"]["set"] == WHOLE.name:
             wanted["points"] = points
         label = {key: task["label"][key] for key in _LABEL}
-        plan.add("analyse", f"curve-{task['slug']}", asked | wanted, label, task["request"])
+        plan.add_specified("analyse", f"curve-{task['slug']}", spec | wanted, asked | wanted, label, task["request"])
 
 
 def only(plan: Plan, config: AnalyseConfig) -> Plan:
@@ -110,8 +112,8 @@ class _Planner:
         return {
             "experts": [],
             "dataset": data_asked(outline, outline.constants),
-            "protocol": protocol.asked(),
-            "whole": asdict(whole.config),
+            "protocol": Part.of(protocol, "source"),
+            "whole": Part.of(whole.config),
             "seed": group[2],
         }
 

@@ -85,7 +85,7 @@ def points_of(condense: Task) -> list[int]:
     """The steps at which a condense task's set is looked at: its snapshots, else the last one."""
     asked = condense["asked"]
     total = asked["settings"].get("iterations", 0)
-    return evenly(total, asked["snapshots"]) if "snapshots" in asked else [total]
+    return evenly(total, asked["snapshots"]) if asked.get("snapshots") else [total]
 
 
 def _images(condense: Task, classes: int) -> int:

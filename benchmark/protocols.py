@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmark.errors import unknown
@@ -66,15 +66,9 @@ class Protocol:
             return self
         return replace(self, name=f"{self.name}@plain", augment="none", cutmix=0.0)
 
-    def asked(self) -> dict[str, Any]:
-        """All that can change a result, as JSON values (the source is not among it)."""
-        values = asdict(self)
-        del values["source"]
-        return values | {"drops": list(self.drops)}
-
 
 def from_asked(asked: Mapping[str, Any]) -> Protocol:
-    """The protocol that a task asks for, as `Protocol.asked` wrote it."""
+    """The protocol that a task asks for, as it was planned: all but its source."""
     return Protocol(**{**asked, "drops": tuple(asked["drops"]), "source": ""})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
 
@@ -25,8 +24,7 @@ def save_set(path: Path, synthetic: SyntheticSet) -> str:
         "made by": dict(synthetic.card),
         "pixels": "float32, 0..1 nominal, not clamped, not normalised",
     }
-    save_tensors(path, {"images": synthetic.images, "labels": synthetic.labels}, card)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return save_tensors(path, {"images": synthetic.images, "labels": synthetic.labels}, card)
 
 
 def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
@@ -40,8 +38,11 @@ def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
     )
 
 
-def save_preview(path: Path, synthetic: SyntheticSet, columns: int = 10) -> None:
-    """A PNG grid: a row for each class, its first stored images, clamped to [0, 1], small ones enlarged."""
+def save_preview(path: Path, synthetic: SyntheticSet, columns: int = 10) -> str:
+    """A PNG grid: a row for each class, its first stored images, clamped to [0, 1], small ones enlarged.
+
+    Returns the file's SHA-256.
+    """
     classes = len(synthetic.images) // synthetic.ipc
     shown = min(columns, synthetic.ipc)
     images = synthetic.images.detach().float().cpu().unflatten(0, (classes, synthetic.ipc))[:, :shown].flatten(0, 1)
@@ -49,4 +50,4 @@ def save_preview(path: Path, synthetic: SyntheticSet, columns: int = 10) -> None
     grid = torchvision.utils.make_grid(images, nrow=shown, padding=2, pad_value=1.0)
     buffer = io.BytesIO()
     Image.fromarray(grid.mul(255).round().byte().permute(1, 2, 0).numpy()).save(buffer, format="PNG")
-    write_bytes(path, buffer.getvalue())
+    return write_bytes(path, buffer.getvalue())

@@ -180,13 +180,19 @@ def next_batches(trainings: Sequence[Training]) -> Batches:
 
 def accuracy(network: Network, split: Split, compute: Compute, normalise: Normaliser) -> float:
     """Fraction of the images classified right, in eval mode."""
+    return sum(right_per_class(network, split, compute, normalise)) / len(split.labels)
+
+
+def right_per_class(network: Network, split: Split, compute: Compute, normalise: Normaliser) -> list[int]:
+    """How many images of each class are classified right, in eval mode: C numbers."""
     training = network.training
     network.eval()
-    right = 0
+    right = torch.zeros(network.num_classes, dtype=torch.int64, device=compute.device)
     with torch.no_grad():
         at_once = compute.at_once(split.images.shape)
         for images, labels in zip(split.images.split(at_once), split.labels.split(at_once), strict=True):
             logits = compute.logits(network, normalise(pixels(images.to(compute.device))))
-            right += int((logits.argmax(1) == labels.to(compute.device)).sum())
+            labels = labels.to(compute.device)
+            right += torch.bincount(labels[logits.argmax(1) == labels], minlength=len(right))
     network.train(training)
-    return right / len(split.labels)
+    return right.tolist()

@@ -14,7 +14,7 @@ from benchmark.datasets import Split
 from benchmark.ensemble import Ensemble, expect_networks
 from benchmark.networks import Network
 from benchmark.problem import Normaliser
-from benchmark.training import Training, accuracy
+from benchmark.training import Training, right_per_class
 from methods.base import Tree
 
 
@@ -87,10 +87,20 @@ class Evaluation:
     ) -> None:
         self.new_training, self.networks, self.test, self.withheld = new_training, networks, test, withheld
         self.compute, self.normalise = compute, normalise
-        self.accuracies: list[float] = []
-        self.validation: list[float] = []
+        self.right: list[list[int]] = []  # of each network, the test images of each class that it classifies right
+        self.validation_right: list[list[int]] = []  # the same of the withheld images; empty where there are none
         self._begin(0)
         self.steps_each = self.training.total_steps
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Of each network that is scored, on the test split: fractions."""
+        return [sum(right) / len(self.test.labels) for right in self.right]
+
+    @property
+    def validation_accuracies(self) -> list[float]:
+        """The same on the withheld images; empty where there are none."""
+        return [sum(right) / len(self.withheld.labels) for right in self.validation_right]
 
     def _begin(self, place: int) -> None:
         """Make the group whose first network has this place."""
@@ -103,15 +113,16 @@ class Evaluation:
         self.total_steps = math.ceil(self.networks / self.compute.together) * first.total_steps
 
     def step(self) -> dict[str, float]:
-        begins = self.training.done == 0 and not self.accuracies
+        begins = self.training.done == 0 and not self.right
         losses = self.compute.within_memory("together", 1, self._first_step) if begins else self.training.step()
         if self.training.done == self.steps_each:
             for network in self.training.networks:
-                self.accuracies.append(accuracy(network, self.test, self.compute, self.normalise))
+                self.right.append(right_per_class(network, self.test, self.compute, self.normalise))
                 if len(self.withheld.labels):
-                    self.validation.append(accuracy(network, self.withheld, self.compute, self.normalise))
-            if len(self.accuracies) < self.networks:
-                self._begin(len(self.accuracies))
+                    right = right_per_class(network, self.withheld, self.compute, self.normalise)
+                    self.validation_right.append(right)
+            if len(self.right) < self.networks:
+                self._begin(len(self.right))
         return losses
 
     def _first_step(self) -> dict[str, float]:
@@ -121,11 +132,15 @@ class Evaluation:
         return self.training.step()
 
     def state_dict(self) -> Tree:
-        return {"accuracies": self.accuracies, "validation": self.validation, "training": self.training.state_dict()}
+        return {
+            "right": self.right,
+            "validation_right": self.validation_right,
+            "training": self.training.state_dict(),
+        }
 
     def load_state_dict(self, state: Tree) -> None:
-        self.accuracies, self.validation = list(state["accuracies"]), list(state["validation"])
-        place = min(len(self.accuracies), self.networks - 1)  # of the last network, where all are scored
+        self.right, self.validation_right = list(state["right"]), list(state["validation_right"])
+        place = min(len(self.right), self.networks - 1)  # of the last network, where all are scored
         self._begin(place - place % self.compute.together)
         self.training.load_state_dict(state["training"])
 

@@ -8,18 +8,22 @@ documentation cannot drift from the check.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
-SCHEMA = 1
+SCHEMA = 2
 KINDS = ("prepare", "condense", "import", "evaluate", "analyse")
 RECORDED = ("ok", "diverged", "unsupported")  # outcomes that are final: these make a record.json
 ATTEMPTED = ("failed", "out_of_memory", "timed_out", "interrupted")  # outcomes that may be tried again
 
 
 class Task(TypedDict):
-    """One unit of work. `asked` is all that can change its result, `identity` its hash; `label` is for readers."""
+    """One unit of work. `asked` is all that can change its result; `label` is for readers.
+
+    spec: `asked` without what is at its default; `identity` is its hash. A default that changes raises a version.
+    """
 
     kind: str
     identity: str  # sha256, 64 hexadecimal digits
     slug: str  # short, readable; only names the folder
+    spec: Mapping[str, Any]
     asked: Mapping[str, Any]
     label: Mapping[str, Any]
 
@@ -32,9 +36,12 @@ class Record(TypedDict):
     identity: str
     status: str  # one of RECORDED
     message: str  # for a person; empty when ok
+    spec: Mapping[str, Any]
     asked: Mapping[str, Any]
     label: Mapping[str, Any]
     result: Mapping[str, Any]  # empty unless ok
+    artifacts: Mapping[str, str]  # SHA-256 of each file that the task keeps, by its path in the folder
+    code: Mapping[str, Any] | None  # of a condense task: see Code
     seconds: float  # of the device doing this task, warm-up and compilation included, checkpoints not
     steps: int
     peak_memory_bytes: int | None
@@ -42,10 +49,24 @@ class Record(TypedDict):
     finished: str  # ISO 8601 with offset
 
 
+class Code(TypedDict):
+    """Which code a method was; each value is null where it is not known."""
+
+    distribution: str | None
+    version: str | None
+    commit: str | None
+    dirty: bool | None
+    sha256: str  # of the syntax trees, without docstrings, of the method's modules
+
+
 class Environment(TypedDict):
     """Where and with what it ran; any key may be missing."""
 
     device: NotRequired[str]  # hardware name, "NVIDIA H100" or a CPU type
+    driver: NotRequired[str | None]  # of the GPU
+    processor: NotRequired[str]  # CPU type
+    instructions: NotRequired[str]  # that torch uses on it, "AVX512"
+    blas: NotRequired[str]  # "mkl", "openblas"
     threads: NotRequired[int]
     shared: NotRequired[bool]  # other tasks ran on the device meanwhile
     compiled: NotRequired[bool]  # whether what can be compiled was
@@ -126,7 +147,6 @@ class CondenseResult(TypedDict):
     decoded_images: int
     factor: int
     bytes: int  # of synthetic.safetensors
-    sha256: str
     losses: NotRequired[Mapping[str, float]]  # of the last step
     snapshots: NotRequired[list[Mapping[str, Any]]]  # step, and seconds charged up to it: snapshots/STEP.safetensors
 
@@ -156,7 +176,6 @@ class ImportResult(TypedDict):
     decoded_images: int
     factor: int
     bytes: int
-    sha256: str
     source: Mapping[str, Any]  # files with their sha256, form, place in it, units and why
     clamped: NotRequired[float]  # share of the pixels that quantising clamped
 
@@ -196,10 +215,14 @@ class EvaluateLabel(TypedDict):
 
 class EvaluateResult(TypedDict):
     accuracies: list[float]  # on the test split after the last epoch, one a network
+    right_per_class: list[list[int]]  # of each network: the test images of each class that it classifies right
+    test_images_per_class: list[int]
     optimiser_steps: int  # of one network
     test_images: int
     decoded_images: int
     validation_accuracies: NotRequired[list[float]]
+    validation_right_per_class: NotRequired[list[list[int]]]
+    validation_images_per_class: NotRequired[list[int]]  # [] where none are withheld
 
 
 # --- analyse: what can be learnt of sets and experts beside their scores ----------------------------------------------

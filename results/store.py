@@ -95,7 +95,7 @@ class Store:
         if stored is None and create(path, to_json(dict(task))):
             return folder
         stored = stored or read_json(path, REMOVE_FOLDER) or {}
-        if canonical(stored.get("asked", {})) != canonical(task["asked"]):
+        if canonical(stored.get("spec", {})) != canonical(task["spec"]):
             raise ResultsError("the stored task asks for something else", where=str(path), next=REMOVE_FOLDER)
         return folder
 

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from safetensors.numpy import save_file
 
+from results.records import SCHEMA
 from results.store import Store, identity
 
 Record = dict[str, Any]
@@ -25,7 +26,16 @@ def analysis(name: str, result: Record, *, status: str = "ok", device: str = "NV
     label = {"dataset": "cifar10", "num_classes": 10, "train_images": 50_000, "condensed_with": "convnet3"}
     outcome = {"status": status, "message": "" if status == "ok" else "the loss is not finite", "result": result}
     facts = {"seconds": 1.0, "steps": 1, "peak_memory_bytes": None, "finished": ""}
-    head = {"schema": 1, "kind": "analyse", "identity": identity(asked), "asked": asked, "label": label}
+    head = {
+        "schema": SCHEMA,
+        "kind": "analyse",
+        "identity": identity(asked),
+        "spec": asked,
+        "asked": asked,
+        "label": label,
+        "artifacts": {},
+        "code": None,
+    }
     return {**head, **outcome, **facts, "environment": {"device": device}}
 
 

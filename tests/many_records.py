@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from results.files import to_json
+from results.records import SCHEMA
 from results.store import identity
 
 Record = dict[str, Any]
@@ -80,7 +81,7 @@ def _condensed(dataset: str, ipc: int, row: int, seed: int, experts: list[str]) 
     label = _label(dataset, name) | {"card": card, "variant": "", "provenance": "paper", "fraction": 1.0, "factor": 1}
     images = ipc * DATASETS[dataset]
     result = {"stored_images": images, "decoded_images": images, "factor": 1, "bytes": 12_288 * images,
-              "sha256": "0" * 64, "losses": {"match": 0.5}}  # fmt: skip
+              "losses": {"match": 0.5}}  # fmt: skip
     return _record("condense", asked, label, result, 1000.0 + row + seed)
 
 
@@ -96,7 +97,8 @@ def _evaluated(condensed: Record, network: str, protocol: str) -> Record:
     spread = int(condensed["identity"][:4], 16) / 0xFFFF / 50
     mean = 0.2 + 0.1 * len(made["method"]) + spread
     result = {"accuracies": [mean + 0.001 * step for step in range(5)], "validation_accuracies": [],
-              "optimiser_steps": 1000, "test_images": 10_000, "decoded_images": 100}  # fmt: skip
+              "optimiser_steps": 1000, "test_images": 10_000, "decoded_images": 100,
+              "right_per_class": [[900] * 10] * 5, "test_images_per_class": [1000] * 10}  # fmt: skip
     return _record("evaluate", asked, words, result, 300.0)
 
 
@@ -112,7 +114,8 @@ def _label(dataset: str, row: str) -> Record:
 
 def _record(kind: str, asked: Record, label: Record, result: Record, seconds: float) -> Record:
     asked = {"kind": kind, "validation": 0.0, "precision": "fp32", **asked}
-    record = {"schema": 1, "kind": kind, "identity": identity(asked), "status": "ok", "message": "", "asked": asked,
+    record = {"schema": SCHEMA, "kind": kind, "identity": identity(asked), "status": "ok", "message": "", "spec": asked,
+              "asked": asked, "artifacts": {}, "code": None,
               "label": label, "result": result, "seconds": seconds, "steps": 10_000, "peak_memory_bytes": 10**9,
               "environment": ENVIRONMENT, "finished": "2026-01-01T00:00:00+00:00"}  # fmt: skip
     return json.loads(json.dumps(record))  # nothing is shared between records, as if each had been read from its file

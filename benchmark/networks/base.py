@@ -27,7 +27,7 @@ class Network(nn.Module):
     def __init__(self, blocks: Iterable[nn.Module], features: int, num_classes: int) -> None:
         super().__init__()
         self.blocks = nn.Sequential(*blocks)
-        self.classifier = nn.Linear(features, num_classes)
+        self.classifier, self.num_classes = nn.Linear(features, num_classes), num_classes
         self.depends_on_batch = any(isinstance(layer, nn.BatchNorm2d) for layer in self.modules())
 
     def forward(self, images: Tensor) -> Tensor:

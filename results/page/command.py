@@ -67,7 +67,7 @@ def _run(behind: Behind, request: Json) -> Iterator[str]:
         yield from _settings(asked["method"], asked["settings"])
         pools = {expert["asked"].get("pool_seed", 0) for expert in behind.experts} - {0}
         yield from [f"pool_seed={pool}" for pool in sorted(pools)[:1]]
-        if "snapshots" in asked:
+        if asked.get("snapshots"):
             yield f"curve={_value(asked['snapshots'])}"
         yield "controls=[]"
     yield from _data_root(request)

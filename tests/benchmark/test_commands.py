@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from benchmark.compute import Compute
 from benchmark.datasets import Split
 from benchmark.runtime import Runtime
 from benchmark.tasks import execute
+from results.records import SCHEMA
 
 TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "networks=1", "workers=1", "threads=1")
 DANCE = ("method.dance.iterations=2", "method.dance.experts=1", "method.dance.pretrain_epochs=1")
@@ -92,8 +94,16 @@ def test_every_task_leaves_what_it_made_and_what_happened(finished: tuple[Path, 
             assert folder.name.endswith(task["identity"][:12]) and "ok" in (folder / "log.txt").read_text()
             if kind == "evaluate":
                 (accuracy,) = record["result"]["accuracies"]
-                assert 0 <= accuracy <= 1 and record["result"]["test_images"] == 359
+                (right,) = record["result"]["right_per_class"]
+                of = record["result"]["test_images_per_class"]
+                assert 0 <= accuracy <= 1 and record["result"]["test_images"] == sum(of) == 359
+                assert accuracy == sum(right) / 359 and all(0 <= r <= n for r, n in zip(right, of, strict=True))
+            digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
+            assert record["artifacts"] == digests and record["schema"] == SCHEMA
+            assert (record["code"] is not None) == (kind == "condense")
+            assert record["environment"]["processor"] and record["environment"]["blas"]
             if kind == "condense":
+                assert len(record["code"]["sha256"]) == 64
                 picture = Image.open(folder / "preview.png")
                 picture.load()
                 assert picture.format == "PNG" and min(picture.size) >= 40

@@ -246,7 +246,7 @@ def test_without_a_compiler_one_line_is_said_and_the_results_are_those_of_uncomp
     assert plain["environment"]["uncompiled"] == []
     assert "uncompiled" not in plain["log"]
     assert not without["environment"]["compiled"] and not plain["environment"]["compiled"]
-    assert without["result"]["sha256"] == plain["result"]["sha256"]
+    assert without["artifacts"]["synthetic.safetensors"] == plain["artifacts"]["synthetic.safetensors"]
     assert without["identity"] == plain["identity"], "how a task is computed is no part of what it asks"
 
 
@@ -297,4 +297,4 @@ def test_a_compiled_task_goes_on_compiled_to_the_same_bytes(tmp_path: Path) -> N
     assert stopped.wait(60) == 130
     again = run(tmp_path / "out", "compile=false", *long)
     assert "going on from step" in again["log"] and again["environment"]["compiled"] is True
-    assert again["result"]["sha256"] == whole["result"]["sha256"]
+    assert again["artifacts"]["synthetic.safetensors"] == whole["artifacts"]["synthetic.safetensors"]

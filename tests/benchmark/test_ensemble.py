@@ -112,7 +112,7 @@ def test_scores_do_not_depend_on_how_many_learn_at_once(together: int, groups: i
     work, alone = evaluation(together), evaluation(1)
     assert work.total_steps == groups * RECIPE.steps and work.steps_each == RECIPE.steps
     finished(work), finished(alone)
-    assert len(work.accuracies) == len(work.validation) == 5 and len(set(alone.accuracies)) > 2
+    assert len(work.accuracies) == len(work.validation_accuracies) == 5 and len(set(alone.accuracies)) > 2
     assert work.accuracies == pytest.approx(alone.accuracies, abs=1 / 60 + 1e-9)  # one image on the edge, at most
     assert isinstance(work.training, Ensemble) == (together not in (1, 2)), (
         "the last group of five pairs is a single one"
@@ -126,7 +126,7 @@ def test_a_group_stopped_anywhere_goes_on_to_the_same_bytes(at: int, tmp_path: P
     save_tree(path, half.state_dict())
     resumed.load_state_dict(load_tree(path))
     finished(resumed, resumed.total_steps - at)
-    assert resumed.accuracies == whole.accuracies and resumed.validation == whole.validation
+    assert resumed.accuracies == whole.accuracies and resumed.validation_right == whole.validation_right
     for mine, theirs in zip(resumed.training.networks, whole.training.networks, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
 

@@ -20,6 +20,7 @@ from released_files import dc_file, subset
 from results.aggregate import cells
 from results.page.behind import Behind, behind
 from results.page.command import Command, command
+from results.records import SCHEMA
 from results.rows import rows_of
 
 Task = dict[str, Any]
@@ -42,15 +43,25 @@ def planned_for_a_set(words: Iterable[str]) -> list[Task]:
 
 def recorded(task: Task) -> Task:
     """A record as if the task had been done."""
-    made = {"stored_images": 1, "decoded_images": 1, "factor": 1, "bytes": 1, "sha256": "00"}
+    made = {"stored_images": 1, "decoded_images": 1, "factor": 1, "bytes": 1}
     results = {
         "prepare": {}, "condense": made,
         "import": made | {"source": {"place": task["request"].get("source", {}).get("place")}},
-        "evaluate": {"accuracies": [0.5], "optimiser_steps": 1, "test_images": 1, "decoded_images": 1},
+        "evaluate": {"accuracies": [0.5], "optimiser_steps": 1, "test_images": 1, "decoded_images": 1,
+                     "right_per_class": [[1]], "test_images_per_class": [2]},
     }  # fmt: skip
-    facts = {"schema": 1, "status": "ok", "message": "", "seconds": 1.0, "steps": 1, "peak_memory_bytes": None}
+    facts = {
+        "schema": SCHEMA,
+        "artifacts": {},
+        "code": None,
+        "status": "ok",
+        "message": "",
+        "seconds": 1.0,
+        "steps": 1,
+        "peak_memory_bytes": None,
+    }
     asked = json.loads(json.dumps(task["asked"]))  # as it comes back from a file
-    head = {key: task[key] for key in ("kind", "identity", "label")}
+    head = {key: task[key] for key in ("kind", "identity", "spec", "label")}
     return {**head, "asked": asked, "result": results[task["kind"]], "environment": {}, "finished": "", **facts}
 
 

@@ -278,7 +278,7 @@ def test_equal_sets_get_equal_accuracies_whatever_method_made_them(tmp_path: Pat
     assert sets[0].read_bytes() != sets[1].read_bytes()
     sets[1].write_bytes(sets[0].read_bytes())
     for row in ("random", "dm (iterations=1)"):
-        accuracies.append(done(of_row(planned, "evaluate", row), tmp_path)["result"]["accuracies"])
+        accuracies.append(done(of_row(planned, "evaluate", row), tmp_path)["result"]["right_per_class"])
     assert accuracies[0] == accuracies[1] and accuracies[0][0] != accuracies[0][1]
 
 

@@ -14,6 +14,7 @@ from benchmark.checkpoint import load_tree, save_tree
 from benchmark.compute import Compute
 from benchmark.datasets import Constants
 from benchmark.errors import BenchmarkError
+from benchmark.planned import Part
 from benchmark.problem import Normaliser
 from benchmark.training import Recipe, Training, accuracy
 from benchmark.works import Evaluation, ExpertTrainings
@@ -82,9 +83,9 @@ def test_what_dc_asked_of_other_cells_is_what_it_was() -> None:
              "reset_at_drop": True, "augment": "none", "cutmix": 0.0, "momentum": 0.9, "weight_decay": 0.0005,
              "steps_fixed": False}  # fmt: skip
     for reference in ("digits", "cifar10", "fashionmnist", "svhn"):
-        assert json.dumps(protocol("dc", reference=reference).asked()) == json.dumps(asked)
+        assert json.dumps(Part.of(protocol("dc", reference=reference), "source").values) == json.dumps(asked)
         native = protocol("native", native="dc", reference=reference)
-        assert native.asked() == asked | {"name": "native:dc"}
+        assert Part.of(native, "source").values == asked | {"name": "native:dc"}
 
 
 @pytest.mark.parametrize(("name", "epochs", "drops"), [("idc", 1000, (666, 833)), ("dance", 1500, (1000, 1250))])
@@ -222,8 +223,8 @@ def test_an_evaluation_stopped_anywhere_scores_the_same(at: int, tmp_path: objec
     resumed.load_state_dict(load_tree(path))
     for _ in range(at, resumed.total_steps):
         resumed.step()
-    assert resumed.accuracies == whole.accuracies and resumed.validation == whole.validation
-    assert len(whole.accuracies) == len(whole.validation) == 3
+    assert resumed.accuracies == whole.accuracies and resumed.validation_right == whole.validation_right
+    assert len(whole.accuracies) == len(whole.validation_accuracies) == 3
 
 
 def test_each_network_is_scored_once_after_its_last_step(monkeypatch: pytest.MonkeyPatch) -> None:

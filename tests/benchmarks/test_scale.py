@@ -18,6 +18,7 @@ from submitit.core.utils import DelayedSubmission
 from benchmark import config, crowd, plan, queued, watch
 from benchmark.config import RunConfig
 from results.files import to_json
+from results.records import SCHEMA
 from results.store import Store
 from results.survey import survey
 from slurm.job import work
@@ -94,7 +95,7 @@ def test_preparing_a_submission(measured: Measure, in_full: bool, tmp_path: Path
 # --- a finished store -------------------------------------------------------------------------------------------------
 
 RESULT = {"accuracies": [0.5] * 5, "validation_accuracies": [], "optimiser_steps": 1000, "test_images": 359,
-          "decoded_images": 100}  # fmt: skip
+          "decoded_images": 100, "right_per_class": [[18] * 10] * 5, "test_images_per_class": [36] * 10}  # fmt: skip
 ENVIRONMENT = {"device": "AMD EPYC", "threads": 1, "torch": "2.14.1", "python": "3.11.7", "commit": "0" * 40}
 
 
@@ -111,9 +112,18 @@ def finished(tasks: list[plan.Task], tmp_path_factory: pytest.TempPathFactory) -
         folder = store.root / task["kind"] / f"{task['slug']}-{task['identity'][:12]}"
         folder.mkdir(parents=True)
         (folder / "task.json").write_text(to_json(task))
-        record = {"schema": 1, "status": "ok", "message": "", "result": RESULT, "seconds": 1.0, "steps": 2000}
+        record = {
+            "schema": SCHEMA,
+            "artifacts": {},
+            "code": None,
+            "status": "ok",
+            "message": "",
+            "result": RESULT,
+            "seconds": 1.0,
+            "steps": 2000,
+        }
         record |= {"peak_memory_bytes": 10**9, "environment": ENVIRONMENT, "finished": "2026-01-01T00:00:00+00:00"}
-        record |= {key: task[key] for key in ("kind", "identity", "asked", "label")}
+        record |= {key: task[key] for key in ("kind", "identity", "spec", "asked", "label")}
         (folder / "record.json").write_text(to_json(record))
     return store
 

@@ -66,7 +66,7 @@ def store(folder: Path, task: dict[str, Any], status: str | None = "ok") -> Path
     place.mkdir(parents=True)
     (place / "task.json").write_text(json.dumps(task))
     if status:
-        (place / "record.json").write_text(json.dumps({**task, "schema": 1, "status": status}))
+        (place / "record.json").write_text(json.dumps({**task, "schema": 2, "status": status}))
     return place
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from results.aggregate import cells
+from results.records import SCHEMA
 from results.store import identity
 
 Record = dict[str, Any]
@@ -19,7 +20,14 @@ ENVIRONMENT = {"device": "NVIDIA H100", "threads": 8, "torch": "2.9", "commit": 
 def make_task() -> Callable[..., Record]:
     def make(kind: str = "condense", slug: str = "dm-digits", **asked: Any) -> Record:
         asked = {"kind": kind, "seed": 0, **asked}
-        return {"kind": kind, "identity": identity(asked), "slug": slug, "asked": asked, "label": {"row": "dm"}}
+        return {
+            "kind": kind,
+            "identity": identity(asked),
+            "slug": slug,
+            "spec": asked,
+            "asked": asked,
+            "label": {"row": "dm"},
+        }
 
     return make
 
@@ -29,7 +37,8 @@ def _record(kind: str, asked: Record, label: Record, result: Record, **more: Any
     status = more.get("status", "ok")
     facts = {"message": "", "seconds": 1.0, "steps": 10, "peak_memory_bytes": None, "environment": ENVIRONMENT}
     outcome = {"status": status, "result": result if status == "ok" else {}, "finished": "2026-01-01T00:00:00+00:00"}
-    head = {"schema": 1, "kind": kind, "identity": identity(asked), "asked": asked, "label": label}
+    head = {"schema": SCHEMA, "kind": kind, "identity": identity(asked), "spec": asked, "asked": asked, "label": label}
+    head |= {"artifacts": {}, "code": None}
     return {**head, **facts, **outcome, **more}
 
 
@@ -66,7 +75,7 @@ def make_condensed() -> Callable[..., Record]:
         request |= {"architecture": "convnet3", "dataset": {"fingerprint": dataset}, "row": row} | (asked or {})
         words = {"dataset": dataset, "reference": "cifar10", "num_classes": 10, "train_images": 50_000, "row": row}
         words |= {"card": _card(method), "variant": "", "provenance": "paper", "fraction": 1.0} | (label or {})
-        result = {"stored_images": 10 * ipc, "decoded_images": 10 * ipc, "factor": 1, "bytes": 1000, "sha256": "00"}
+        result = {"stored_images": 10 * ipc, "decoded_images": 10 * ipc, "factor": 1, "bytes": 1000}
         return _record("condense", request, words, result, **more)
 
     return make
@@ -98,7 +107,8 @@ def make_evaluated() -> Callable[..., Record]:
         words |= {"kind_of_row": "control" if control else "method", "fraction": source["fraction"]}
         words |= {"provenance": source.get("provenance", "paper")} | (label or {})
         result = {"accuracies": accuracies, "validation_accuracies": [], "optimiser_steps": 1000}
-        result |= {"test_images": 10_000, "decoded_images": 100}
+        result |= {"test_images": 10_000, "decoded_images": 100, "test_images_per_class": [1000] * 10}
+        result["right_per_class"] = [[round(1000 * value)] * 10 for value in accuracies]
         return _record("evaluate", request | (asked or {}), words, result, **more)
 
     return make

@@ -25,7 +25,7 @@ def analysed(name: str, sets: list[str], experts: list[str], like: dict[str, Any
              "architecture": "convnet3", "dataset": {"fingerprint": "cifar10"}, "precision": "fp32"}  # fmt: skip
     label = {"dataset": "cifar10", "reference": "cifar10", "num_classes": 10, "train_images": 50_000,
              "condensed_with": "convnet3"}  # fmt: skip
-    return like | {"kind": "analyse", "asked": asked, "identity": identity(asked), "label": label,
+    return like | {"kind": "analyse", "spec": asked, "asked": asked, "identity": identity(asked), "label": label,
                    "result": RESULTS[name]}  # fmt: skip
 
 

@@ -31,7 +31,13 @@ def make_curve(make_evaluated):
         del asked["set"]
         found = [{"step": step, "seconds": s, "accuracies": a} for step, (s, a) in enumerate(points)]
         result = {"split": "validation", "points": found}
-        return record | {"kind": "analyse", "asked": asked, "identity": identity(asked), "result": result}
+        return record | {
+            "kind": "analyse",
+            "spec": asked,
+            "asked": asked,
+            "identity": identity(asked),
+            "result": result,
+        }
 
     return make
 

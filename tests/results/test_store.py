@@ -53,7 +53,7 @@ def test_begin_refuses_a_different_request_under_the_same_identity(tmp_path, mak
     store, task = Store(tmp_path), make_task()
     store.begin(task)
     with pytest.raises(ResultsError, match="asks for something else"):
-        store.begin({**task, "asked": {**task["asked"], "seed": 0.0}})
+        store.begin({**task, "spec": {**task["spec"], "seed": 0.0}})
 
 
 def test_colliding_prefixes_are_an_error(tmp_path, make_task):
