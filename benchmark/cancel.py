@@ -10,16 +10,16 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from benchmark import cli
-from benchmark.errors import BenchmarkError
-from results.lock import TaskLock
-from slurm import ledger, queue
+from benchmark.cli import main
+from benchmark.utils.errors import BenchmarkError
+from results.store.lock import TaskLock
+from slurm import queue, submissions
 
 
 def cancel(composed: DictConfig) -> int:
     """Cancel the jobs of a store, or of one of its runs; returns the exit status."""
     folder = Path(composed.out).expanduser() / "slurm"
-    runs = ledger.runs(folder)
+    runs = submissions.runs(folder)
     if not runs:
         raise BenchmarkError("nothing was ever queued for this store", where=f"out={composed.out}")
     if composed.run is not None and composed.run not in runs:
@@ -28,12 +28,12 @@ def cancel(composed: DictConfig) -> int:
         )
     with TaskLock(folder):  # a driver that is submitting would go on
         live = queue.jobs()
-        names = {entry.name for entry in ledger.alive(ledger.entries(folder, composed.run), live)}
+        names = {entry.name for entry in submissions.alive(submissions.entries(folder, composed.run), live)}
         count = queue.cancel(job for job, found in live.items() if found.name in names)
     said = f"cancelled {count:,} jobs; the same command goes on from where they were" if count else "no job is queued"
     Console(soft_wrap=True).print(said, highlight=False)
-    return cli.DONE
+    return main.DONE
 
 
 if __name__ == "__main__":
-    cli.launch(cancel, "cancel")
+    main.launch(cancel, "cancel")

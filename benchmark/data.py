@@ -19,12 +19,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark import cli, datasets
-from benchmark.datasets import doctor, named
+from benchmark import datasets
+from benchmark.cli import main as cli
+from benchmark.cli.progress import Reading, print_whole
+from benchmark.datasets import doctor, registry
 from benchmark.datasets.base import Dataset, expanded
-from benchmark.datasets.known import KNOWN, name_of
-from benchmark.errors import BenchmarkError
-from benchmark.progress import Reading, print_whole
+from benchmark.datasets.builtin import KNOWN, name_of
+from benchmark.utils.errors import BenchmarkError
 
 _MIB = 2**20
 _USAGE = "python -m benchmark.data {list | prepare NAME… | doctor NAME…} [data_root=PATH]"
@@ -92,9 +93,9 @@ def _state(key: str, root: Path) -> tuple[str, str]:
     if card.embedded:
         return "comes with a library", ""
     try:
-        if named.cached(key, root):
+        if registry.cached(key, root):
             return "decoded", ""
-        source = named.reader_of(key).find(key, root)
+        source = registry.reader_of(key).find(key, root)
     except BenchmarkError as error:
         return "see below", error.what
     except (OSError, ValueError) as error:
@@ -119,7 +120,7 @@ def _described(found: Dataset, root: Path) -> str:
     constants = "; ".join(f"{word} {' '.join(f'{value:.4f}' for value in values)}" for word, values in
                           (("mean", found.constants.mean), ("std", found.constants.std)))  # fmt: skip
     card = KNOWN.get(found.reference)
-    unsure = named.doubt(found.reference, root, len(found.train)) if card and found.like is None else ""
+    unsure = registry.doubt(found.reference, root, len(found.train)) if card and found.like is None else ""
     whose = f" ({card.statistics})" if card else " (computed)"
     return "\n".join([
         f"{found.name}: ready",

@@ -15,11 +15,13 @@ from omegaconf import DictConfig
 from rich.console import Console
 from safetensors.numpy import load_file
 
-from benchmark import cli, launch, plan, watch
-from benchmark.config import RunConfig
-from benchmark.errors import BenchmarkError, unknown
-from results.store import Store
-from slurm import ledger, profile, queue
+from benchmark.cli import main
+from benchmark.config.schema import RunConfig
+from benchmark.planning import grid
+from benchmark.runners import monitor, slurm
+from benchmark.utils.errors import BenchmarkError, unknown
+from results.store.store import Store
+from slurm import cluster, queue, submissions
 
 HOW = {
     "warning": "told that its time limit is near",
@@ -57,7 +59,7 @@ def _request(composed: DictConfig, out: Path) -> RunConfig:
     """One set of digits, condensed by DM and not evaluated: small, and long enough."""
     if composed.profile is None:
         raise BenchmarkError("a drill needs a profile of the cluster", where="profile", next="profile=PATH.yaml")
-    device = "cuda" if profile.load(composed.profile).gpus and composed.device == "auto" else composed.device
+    device = "cuda" if cluster.load(composed.profile).gpus and composed.device == "auto" else composed.device
     steps = composed.steps or _STEPS["cuda" if device.startswith("cuda") else "cpu"]
     return RunConfig(
         variants=[], eval_architectures=[], protocols=[], scores=False, seeds=[0], controls=[], preset="quick",
@@ -71,14 +73,14 @@ def _request(composed: DictConfig, out: Path) -> RunConfig:
 
 def _queue(config: RunConfig) -> Mapping[str, Any]:
     """Queue the plan; its condense task."""
-    asked = launch.check(config)
-    planned = plan.build(config)
-    launch.launch(planned.tasks, config, asked)
+    asked = slurm.check(config)
+    planned = grid.build(config)
+    slurm.launch(planned.tasks, config, asked)
     return planned.of_kind("condense")[0]
 
 
 def _job(config: RunConfig, task: Mapping[str, Any]) -> str:
-    return ledger.jobs_of(ledger.entries(Path(config.out) / "slurm"))[task["identity"]]
+    return submissions.jobs_of(submissions.entries(Path(config.out) / "slurm"))[task["identity"]]
 
 
 def _catch(config: RunConfig, task: Mapping[str, Any], how: str, say: Any) -> None:
@@ -97,7 +99,7 @@ def _catch(config: RunConfig, task: Mapping[str, Any], how: str, say: Any) -> No
     else:
         queue.cancel([job])
         _wait(config, task, lambda one: one.state not in ("running", "queued"))
-        launch.launch(plan.build(config).tasks, config, launch.check(config))
+        slurm.launch(grid.build(config).tasks, config, slurm.check(config))
 
 
 def _await_end(config: RunConfig, task: Mapping[str, Any], say: Any) -> None:
@@ -105,10 +107,10 @@ def _await_end(config: RunConfig, task: Mapping[str, Any], say: Any) -> None:
     say(f"{Path(config.out).name}: {seen.state} {seen.why}".rstrip())
 
 
-def _wait(config: RunConfig, task: Mapping[str, Any], until: Any) -> watch.Seen:
+def _wait(config: RunConfig, task: Mapping[str, Any], until: Any) -> monitor.Seen:
     began = time.monotonic()
     while time.monotonic() - began < _PATIENCE_SECONDS:
-        view = watch.view(Path(config.out))
+        view = monitor.view(Path(config.out))
         seen = view.tasks.get(task["identity"])
         if seen is not None and not view.no_queue and until(seen):
             return seen
@@ -128,7 +130,7 @@ def compare(configs: Mapping[str, RunConfig], tasks: Mapping[str, Mapping[str, A
     stores = {name: Store(Path(config.out)) for name, config in configs.items()}
     if lacking := [name for name, store in stores.items() if store.record(tasks[name]) is None]:
         say(f"{' and '.join(lacking)} came to no end: something was lost")
-        return cli.SOME_FAILED
+        return main.SOME_FAILED
     files = {name: store.folder(tasks[name]) / "synthetic.safetensors" for name, store in stores.items()}
     folder = files["shaken"].parent
     if (folder / "log.txt").read_text(errors="replace").count(" begun on ") < 2:
@@ -136,12 +138,12 @@ def compare(configs: Mapping[str, RunConfig], tasks: Mapping[str, Mapping[str, A
     tries = len(list((folder / "attempts").glob("*.json")))
     if files["calm"].read_bytes() == files["shaken"].read_bytes():
         say(f"the interrupted job ended with the same bytes ({tries} broken-off tries are on record): nothing was lost")
-        return cli.DONE
+        return main.DONE
     calm, shaken = (load_file(files[name])["images"] for name in ("calm", "shaken"))
     apart = float(abs(calm - shaken).max())
     say(f"both ended; their images differ by up to {apart:.2g}: another kind of processor, or a GPU, rounds otherwise")
-    return cli.DONE if apart < 1e-2 else cli.SOME_FAILED
+    return main.DONE if apart < 1e-2 else main.SOME_FAILED
 
 
 if __name__ == "__main__":
-    cli.launch(drill, "drill")
+    main.launch(drill, "drill")

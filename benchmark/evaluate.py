@@ -13,12 +13,13 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from benchmark import cli, given
-from benchmark.compute import choose_compute
-from benchmark.config import EvaluateConfig, parse_as
-from benchmark.progress import Reading
+from benchmark.cli import main
+from benchmark.cli.progress import Reading
+from benchmark.compute.engine import choose_compute
+from benchmark.config.schema import EvaluateConfig, parse_as
+from benchmark.planning import external_sets
 from benchmark.run import carry_out, describe, show_estimate
-from results.store import Store
+from results.store.store import Store
 
 
 def evaluate(composed: DictConfig) -> int:
@@ -27,20 +28,20 @@ def evaluate(composed: DictConfig) -> int:
     compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers, config.compile)
     console = Console(soft_wrap=True)
     with Reading(console) as reading:
-        scored = given.build(config, reading)
+        scored = external_sets.build(config, reading)
     store = Store(Path(config.out))
     console.print("\n".join(scored.said), markup=False, highlight=False)
     console.print(describe(scored.plan, store, scored.run, compute, workers), markup=False, highlight=False)
     if config.dry_run:
         show_estimate(scored.plan, store, compute, workers, console)
-        return cli.DONE
+        return main.DONE
     status = carry_out(scored.plan, store, scored.run, compute, workers, console)
     for line in lost(scored, store):
         console.print(line, markup=False, highlight=False)
     return status
 
 
-def lost(scored: given.Given, store: Store) -> Iterator[str]:
+def lost(scored: external_sets.Given, store: Store) -> Iterator[str]:
     """What a copy in 8 bits costs, in words: under each protocol and network, over shared seeds and networks."""
     results = {}
     for task, record in store.recorded(scored.plan.of_kind("evaluate")):
@@ -71,4 +72,4 @@ def _clamped(store: Store, identity: str) -> float | None:
 
 
 if __name__ == "__main__":
-    cli.launch(evaluate, "evaluate")
+    main.launch(evaluate, "evaluate")

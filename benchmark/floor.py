@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from benchmark.clock import Stopwatch, now
-from benchmark.compute import Compute
+from benchmark.compute.engine import Compute
+from benchmark.utils.timing import Stopwatch, now
 
 # Large enough that nothing but the arithmetic counts, and more memory than caches hold.
 SIDE = {"cpu": 2048, "cuda": 8192}

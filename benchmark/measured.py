@@ -21,10 +21,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from benchmark import passes
-from benchmark.compiled import COMPILER
+from benchmark.compute import forward
+from benchmark.compute.compilation import COMPILER
+from benchmark.condensation.problem import ConcreteProblem, RealBatch, RealImages
 from benchmark.floor import size_of
-from benchmark.problem import ConcreteProblem, RealBatch, RealImages
 from methods import momentum
 from methods.base import ClassLosses, Condenser, Transform
 
@@ -144,7 +144,7 @@ def measured_problem(problem: ConcreteProblem, parts: Parts) -> ConcreteProblem:
 
 
 def _pass_of(network: Any, images: Any, *rest: Any, **named: Any) -> str:
-    return SYNTHETIC if isinstance(images, Tensor) and passes.needs_graph(images) else REAL
+    return SYNTHETIC if isinstance(images, Tensor) and forward.needs_graph(images) else REAL
 
 
 _VERBS: dict[str, str | Callable[..., str]] = {

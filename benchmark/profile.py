@@ -12,16 +12,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmark import cli, floor, plan, profiling
-from benchmark.compute import Compute, choose_compute
-from benchmark.config import ProfileConfig, parse_profile
+from benchmark import floor, profiling
+from benchmark.cli import main
+from benchmark.cli.progress import Reading, print_whole
+from benchmark.compute.engine import Compute, choose_compute
+from benchmark.compute.environment import device_name
+from benchmark.config.schema import ProfileConfig, parse_profile
 from benchmark.datasets import Outline
-from benchmark.environment import device_name
-from benchmark.errors import BenchmarkError
 from benchmark.floor import Peaks
 from benchmark.measured import Used
+from benchmark.planning import grid
 from benchmark.profiling import Profile
-from benchmark.progress import Reading, print_whole
+from benchmark.utils.errors import BenchmarkError
 from methods import registry
 
 _CAPTION = """\
@@ -48,13 +50,13 @@ def profile(composed: DictConfig) -> int:
             console.print(text, markup=False, highlight=False)
         console.print()
     console.print(_CAPTION.replace("\n", " "), markup=False, highlight=False)
-    return cli.DONE
+    return main.DONE
 
 
-def to_profile(config: ProfileConfig, console: Console) -> list[tuple[plan.Task, Outline]]:
+def to_profile(config: ProfileConfig, console: Console) -> list[tuple[grid.Task, Outline]]:
     """The cells of the grid, each with its dataset. Raises the rooms' errors for what has no step, before any runs."""
     for text in config.methods:
-        row = plan.parse_row(text)
+        row = grid.parse_row(text)
         if registry.get(row.method).card.family == "coreset":
             raise BenchmarkError(
                 f"{row.method} selects images at once: there is no step to profile",
@@ -62,7 +64,7 @@ def to_profile(config: ProfileConfig, console: Console) -> list[tuple[plan.Task,
                 next="name methods that learn their images",
             )
     with Reading(console) as reading:
-        planned = plan.build(config.run_config(), reading)
+        planned = grid.build(config.run_config(), reading)
     tasks = [(task, planned.outlines[task["label"]["dataset"]]) for task in planned.of_kind("condense")]
     for task, outline in tasks:
         profiling.require_supported(task, outline)
@@ -106,4 +108,4 @@ def said(found: Profile, peaks: Peaks, compute: Compute) -> list[str]:
 
 
 if __name__ == "__main__":
-    cli.launch(profile, "profile")
+    main.launch(profile, "profile")

@@ -13,19 +13,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from benchmark import networks, seeds
-from benchmark.clock import now
-from benchmark.compiled import COMPILER
-from benchmark.compute import Compute
+from benchmark import networks
+from benchmark.compute.allocator import out_of_memory
+from benchmark.compute.compilation import COMPILER
+from benchmark.compute.engine import Compute
+from benchmark.condensation.problem import RealImages
 from benchmark.datasets import Outline, Split
-from benchmark.errors import BenchmarkError
+from benchmark.estimation.dummy_problem import as_condensing, stand_in
 from benchmark.floor import Counter
 from benchmark.measured import PARTS, Parts, Used, measured_problem, watched
-from benchmark.memory import out_of_memory
-from benchmark.planned import Task
-from benchmark.problem import RealImages
-from benchmark.seeds import Role
-from benchmark.stand_in import as_condensing, stand_in
+from benchmark.planning.plan import Task
+from benchmark.utils import seeding
+from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.seeding import Role
+from benchmark.utils.timing import now
 from methods import registry
 from methods.base import Condenser, Tree
 
@@ -113,7 +114,7 @@ def noise(outline: Outline) -> Split:
     """Random images, as many of each class as the dataset has for training."""
     labels = torch.arange(outline.num_classes).repeat_interleave(torch.tensor(outline.train))
     shape = torch.Size((len(labels), *outline.image_shape))
-    some = torch.randint(256, (min(_NOISE, shape.numel()),), dtype=torch.uint8, generator=seeds.generator(Role.PROBE))
+    some = torch.randint(256, (min(_NOISE, shape.numel()),), dtype=torch.uint8, generator=seeding.generator(Role.PROBE))
     return Split(some.repeat(-(-shape.numel() // len(some)))[: shape.numel()].view(shape), labels)
 
 

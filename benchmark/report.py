@@ -14,19 +14,19 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmark import cli
-from benchmark.config import ReportConfig, parse_as
-from benchmark.errors import BenchmarkError
-from results.aggregate import cells
+from benchmark.cli import main
+from benchmark.config.schema import ReportConfig, parse_as
+from benchmark.utils.errors import BenchmarkError
+from results.aggregation.cells import cells
+from results.aggregation.options import AS_RUN, Options
 from results.figures import write_figures
-from results.files import writing
-from results.forms import Table, below, render_rich
-from results.gather import gather
-from results.options import AS_RUN, Options
 from results.page import write_page
-from results.report import tables, texts, write_tables
-from results.store import Store
-from results.tables import all_tables
+from results.rendering.files import tables, texts, write_tables
+from results.rendering.text import Table, below, render_rich
+from results.store.atomic_files import writing
+from results.store.read_all import gather
+from results.store.store import Store
+from results.tables.comparison import all_tables
 
 
 def report(composed: DictConfig) -> int:
@@ -44,8 +44,8 @@ def report(composed: DictConfig) -> int:
     _tables(found, stored.records, out / "report", asked.options(), console)
     _pictures(found, stored.records, Store(out), asked, console)
     for problem in stored.problems:
-        cli.report(problem)
-    return cli.SOME_FAILED if stored.problems else cli.DONE
+        main.report(problem)
+    return main.SOME_FAILED if stored.problems else main.DONE
 
 
 def _tables(
@@ -117,4 +117,4 @@ def _print(console: Console, table: RichTable) -> None:
 
 
 if __name__ == "__main__":
-    cli.launch(report, "report")
+    main.launch(report, "report")

@@ -13,18 +13,22 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from benchmark import budget, cli, forecast, launch, plan, status
-from benchmark.compute import Compute, choose_compute
-from benchmark.config import RunConfig, parse
-from benchmark.estimate import estimate
-from benchmark.local import run_tasks
-from benchmark.progress import Reading, Screen, print_whole
+from benchmark import status
+from benchmark.cli import main
+from benchmark.cli.progress import Reading, Screen, print_whole
+from benchmark.compute.engine import Compute, choose_compute
+from benchmark.config.schema import RunConfig, parse
+from benchmark.estimation import summary, time_budget
+from benchmark.estimation.prober import estimate
+from benchmark.execution.runtime import Outcome, Runtime
+from benchmark.planning import grid
 from benchmark.report import show_tables
-from benchmark.runtime import Outcome, Runtime
-from results.store import Store
+from benchmark.runners import slurm
+from benchmark.runners.local import run_tasks
+from results.store.store import Store
 
-Complete = Callable[[plan.Plan], plan.Plan]
-Finish = Callable[[plan.Plan, Store, Any, list[tuple[str, Outcome]], Console], int]
+Complete = Callable[[grid.Plan], grid.Plan]
+Finish = Callable[[grid.Plan, Store, Any, list[tuple[str, Outcome]], Console], int]
 
 
 def run(composed: DictConfig) -> int:
@@ -40,15 +44,15 @@ def carry_through(config: RunConfig, end: Finish, complete: Complete = lambda pl
     compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers, config.compile)
     with Reading(console) as reading:
         if config.seconds is None:
-            planned = plan.build(config, reading)
+            planned = grid.build(config, reading)
         else:
-            planned = budget.planned_within(config, config.seconds, compute, reading)
+            planned = time_budget.planned_within(config, config.seconds, compute, reading)
         planned = complete(planned)
     store = Store(Path(config.out))
     console.print(describe(planned, store, config, compute, workers), markup=False, highlight=False)
     if config.dry_run:
         show_estimate(planned, store, compute, workers, console)
-        return cli.DONE
+        return main.DONE
     return end(planned, store, config, do_all(planned, config, compute, workers, console), console)
 
 
@@ -57,45 +61,45 @@ def run_queued(config: RunConfig, console: Console, end: Finish, complete: Compl
 
     Ctrl-C ends the looking on; the jobs go on.
     """
-    asked = launch.check(config)
+    asked = slurm.check(config)
     with Reading(console) as reading:
-        planned = complete(plan.build(config, reading))
+        planned = complete(grid.build(config, reading))
     for text in planned.notes:
         console.print(f"note: {text}", markup=False, highlight=False)
     if config.dry_run:
-        console.print(launch.foretold(planned.tasks, config, asked), markup=False, highlight=False)
-        return cli.DONE
-    launched = launch.launch(planned.tasks, config, asked)
-    console.print(launch.worded(launched, config.out), markup=False, highlight=False)
+        console.print(slurm.foretold(planned.tasks, config, asked), markup=False, highlight=False)
+        return main.DONE
+    launched = slurm.launch(planned.tasks, config, asked)
+    console.print(slurm.worded(launched, config.out), markup=False, highlight=False)
     if config.wait or not (launched.jobs or launched.queued_before):
         out = Path(config.out)
         try:
             status.look_on(planned.tasks, out, console)
         except KeyboardInterrupt:
-            said = f"no longer waiting, and the jobs go on: {launch.afterwards(config.out)}"
+            said = f"no longer waiting, and the jobs go on: {slurm.afterwards(config.out)}"
             console.print(f"\n{said}", markup=False, highlight=False)
-            return cli.STOPPED
+            return main.STOPPED
         left = [(one.name, Outcome(one.state, one.why)) for one in status.unfinished(planned.tasks, out)]
         return end(planned, Store(out), config, left, console)
-    return cli.DONE
+    return main.DONE
 
 
 def carry_out(
-    planned: plan.Plan, store: Store, config: RunConfig, compute: Compute, workers: int, console: Console
+    planned: grid.Plan, store: Store, config: RunConfig, compute: Compute, workers: int, console: Console
 ) -> int:
     """Do what is planned, print its tables and what failed; returns the exit status."""
     return finish(planned, store, config, do_all(planned, config, compute, workers, console), console)
 
 
 def finish(
-    planned: plan.Plan, store: Store, config: RunConfig, failures: list[tuple[str, Outcome]], console: Console
+    planned: grid.Plan, store: Store, config: RunConfig, failures: list[tuple[str, Outcome]], console: Console
 ) -> int:
     """Print the tables of what is planned, then what failed; returns the exit status."""
     # A record says how its first run called things; these tables say it as this run was asked.
     records = [record | {"label": task["label"]} for task, record in store.recorded(planned.tasks)]
     show_tables(records, Path(config.out), console)
     tell_failures(failures, console)
-    return cli.SOME_FAILED if failures else cli.DONE
+    return main.SOME_FAILED if failures else main.DONE
 
 
 def tell_failures(failures: Sequence[tuple[str, Outcome]], console: Console) -> None:
@@ -109,19 +113,19 @@ def tell_failures(failures: Sequence[tuple[str, Outcome]], console: Console) -> 
         console.print("what was stopped or never begun goes on with the same command", highlight=False)
 
 
-def show_estimate(planned: plan.Plan, store: Store, compute: Compute, workers: int, console: Console) -> None:
+def show_estimate(planned: grid.Plan, store: Store, compute: Compute, workers: int, console: Console) -> None:
     """Probe a few steps of every kind of task and print what the whole plan will take; nothing is written."""
     known = len(planned.notes)
     with Reading(console) as probing:
         lines = estimate(planned, store, compute, probing)
-    print_whole(console, forecast.table(lines))
+    print_whole(console, summary.table(lines))
     noted = [f"note: {text}" for text in planned.notes[known:]]
-    for text in (*forecast.summary(lines, planned, compute, workers), *noted):
+    for text in (*summary.summary(lines, planned, compute, workers), *noted):
         console.print(text, markup=False, highlight=False)
 
 
 def do_all(
-    planned: plan.Plan, config: RunConfig, compute: Compute, workers: int, console: Console
+    planned: grid.Plan, config: RunConfig, compute: Compute, workers: int, console: Console
 ) -> list[tuple[str, Outcome]]:
     """Do every task on this machine; returns those that came to no end, with what is wrong."""
     failures: list[tuple[str, Outcome]] = []
@@ -143,7 +147,7 @@ def do_all(
     return failures
 
 
-def describe(planned: plan.Plan, store: Store, config: RunConfig, compute: Compute, workers: int) -> str:
+def describe(planned: grid.Plan, store: Store, config: RunConfig, compute: Compute, workers: int) -> str:
     """The plan in a few lines: tasks of each kind, how many are done, and what a person should know beforehand."""
     total = Counter(task["kind"] for task in planned.tasks)
     done = Counter(task["kind"] for task, _ in store.recorded(planned.tasks))
@@ -162,4 +166,4 @@ def _worded(outcome: Outcome) -> str:
 
 
 if __name__ == "__main__":
-    cli.launch(run, "run")
+    main.launch(run, "run")

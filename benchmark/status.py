@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from benchmark import cli, watch
-from benchmark.errors import BenchmarkError
-from benchmark.progress import LINE_SECONDS, print_whole
-from results.records import KINDS
-from results.store import Store
+from benchmark.cli import main
+from benchmark.cli.progress import LINE_SECONDS, print_whole
+from benchmark.runners import monitor
+from benchmark.utils.errors import BenchmarkError
+from results.store.schema import KINDS
+from results.store.store import Store
 
 _SHOWN = 20  # tasks of one state that are named
 _LOOK_SECONDS = 5.0
@@ -33,10 +34,10 @@ def status(composed: DictConfig) -> int:
     if not out.is_dir():
         raise BenchmarkError(f"there is no store at {out}", where=f"out={out}", next="name the folder a run writes to")
     console = Console(soft_wrap=True)
-    seen = watch.view(out)
+    seen = monitor.view(out)
     if not seen.tasks:
         console.print("nothing was begun or queued yet", highlight=False)
-        return cli.DONE
+        return main.DONE
     show(seen, console)
     if composed.tables:
         from benchmark.report import show_tables  # pandas and scipy take seconds to load, and a look is often wanted
@@ -44,11 +45,11 @@ def status(composed: DictConfig) -> int:
         records, problems = Store(out).records()
         show_tables(records, None, console)
         for problem in problems:
-            cli.report(problem)
-    return cli.SOME_FAILED if seen.of("failed") else cli.DONE
+            main.report(problem)
+    return main.SOME_FAILED if seen.of("failed") else main.DONE
 
 
-def show(seen: watch.View, console: Console) -> None:
+def show(seen: monitor.View, console: Console) -> None:
     """The counts, then what runs, waits, stopped and failed."""
     print_whole(console, counted(seen))
 
@@ -65,20 +66,20 @@ def show(seen: watch.View, console: Console) -> None:
     _name(seen.of("failed"), "failed; retry=failed tries them again", _failure, say)
 
 
-def counted(seen: watch.View) -> Table:
+def counted(seen: monitor.View) -> Table:
     """Kinds of tasks down, states across."""
     table = Table(box=None)
     table.add_column("Tasks")
-    for state in watch.STATES:
+    for state in monitor.STATES:
         table.add_column(state.capitalize(), justify="right")
     for kind in KINDS:
         counts = seen.counts(kind)
         if any(counts.values()):
-            table.add_row(kind, *(f"{counts[state]:,}" if counts[state] else "–" for state in watch.STATES))
+            table.add_row(kind, *(f"{counts[state]:,}" if counts[state] else "–" for state in monitor.STATES))
     return table
 
 
-def _name(tasks: Sequence[watch.Seen], title: str, detail: Any, say: Any) -> None:
+def _name(tasks: Sequence[monitor.Seen], title: str, detail: Any, say: Any) -> None:
     if not tasks:
         return
     say(f"{title}:")
@@ -88,7 +89,7 @@ def _name(tasks: Sequence[watch.Seen], title: str, detail: Any, say: Any) -> Non
         say(f"  … and {len(tasks) - _SHOWN:,} more")
 
 
-def _speed(one: watch.Seen) -> str:
+def _speed(one: monitor.Seen) -> str:
     if not one.progress:
         return "begun"
     text = f"{one.progress['done']:,} of {one.progress['total']:,} steps, {one.progress['rate']:.3g} steps/s"
@@ -96,12 +97,12 @@ def _speed(one: watch.Seen) -> str:
     return text if left is None else f"{text}, {timedelta(seconds=round(left))} left"
 
 
-def _ending(one: watch.Seen) -> str:
+def _ending(one: monitor.Seen) -> str:
     """Why, and where the job's own output is."""
     return f"{one.why}{'; it printed ' * bool(one.log)}{one.log or ''}".lstrip("; ")
 
 
-def _failure(one: watch.Seen) -> str:
+def _failure(one: monitor.Seen) -> str:
     return "\n".join([one.why, *(f"    {line}" for line in one.log_end)])
 
 
@@ -114,14 +115,14 @@ def look_on(tasks: Sequence[Mapping[str, Any]], out: Path, console: Console) -> 
     said = time.monotonic() - LINE_SECONDS
     with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else _Plain() as live:
         while True:
-            seen = watch.view(out)
+            seen = monitor.view(out)
             at_work = [one for identity, one in seen.tasks.items() if identity in wanted and one.state in _GOING]
             if isinstance(live, Live):
                 live.update(counted(seen), refresh=True)
             elif time.monotonic() - said >= LINE_SECONDS:
                 said = time.monotonic()
                 states = Counter(one.state for identity, one in seen.tasks.items() if identity in wanted)
-                console.print(", ".join(f"{states[s]:,} {s}" for s in watch.STATES if states[s]), highlight=False)
+                console.print(", ".join(f"{states[s]:,} {s}" for s in monitor.STATES if states[s]), highlight=False)
             if not at_work and not seen.no_queue:
                 return
             time.sleep(_LOOK_SECONDS)
@@ -140,12 +141,12 @@ class _Plain:
         pass
 
 
-def unfinished(tasks: Sequence[Mapping[str, Any]], out: Path) -> list[watch.Seen]:
+def unfinished(tasks: Sequence[Mapping[str, Any]], out: Path) -> list[monitor.Seen]:
     """The tasks without a record."""
-    seen = watch.view(out).tasks
+    seen = monitor.view(out).tasks
     found = [seen.get(task["identity"]) for task in tasks]
     return [one for one in found if one is not None and one.state != "done"]
 
 
 if __name__ == "__main__":
-    cli.launch(status, "status")
+    main.launch(status, "status")

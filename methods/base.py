@@ -260,7 +260,7 @@ class SyntheticSet:
 
     def decode(self) -> tuple[Tensor, Tensor]:
         """The images a network is trained on: (N·factor², ch, H, W) and their labels, tile by tile."""
-        from methods.formation import decode  # loads torch, which whoever holds images has loaded
+        from methods.multi_formation import decode  # loads torch, which whoever holds images has loaded
 
         images = decode(self.images, self.factor)
         return images, self.labels.repeat(self.factor**2)

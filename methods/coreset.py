@@ -27,7 +27,7 @@ from methods.base import (
     choice,
     setting,
 )
-from methods.initial import SHRINKS, initial_images, labels_of
+from methods.initialization import SHRINKS, initial_images, labels_of
 
 
 class Selection(Condenser):

@@ -33,10 +33,10 @@ from methods.base import (
     setting,
 )
 from methods.dm import embedding_gap
-from methods.formation import decode_classes
-from methods.initial import INITS, SHRINKS, initial_images
-from methods.learned import LearnedImages
+from methods.initialization import INITS, SHRINKS, initial_images
+from methods.learned_images import LearnedImages
 from methods.momentum import class_pass
+from methods.multi_formation import decode_classes
 
 ALIGNMENTS = ("mid", "random", "expert", "off")
 

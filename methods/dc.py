@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from methods.base import Card, Draw, Problem, Settings, Tree, choice, setting
-from methods.initial import INITS, SHRINKS, initial_images, labels_of, normalised_noise
-from methods.learned import NormalisedImages
+from methods.initialization import INITS, SHRINKS, initial_images, labels_of, normalised_noise
+from methods.learned_images import NormalisedImages
 from methods.momentum import joint_step, train_weights
 
 # Outer steps and epochs of training between them, by ipc.

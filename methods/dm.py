@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from methods.base import Card, Draw, Problem, Settings, choice, setting
-from methods.initial import INITS, SHRINKS, initial_images
-from methods.learned import NormalisedImages
+from methods.initialization import INITS, SHRINKS, initial_images
+from methods.learned_images import NormalisedImages
 from methods.momentum import joint_step
 
 

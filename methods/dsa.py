@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from methods.base import Card, Problem, choice, setting
 from methods.dc import GradientConfig, GradientMatching
-from methods.initial import INITS
+from methods.initialization import INITS
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from methods.base import Card, Draw, Network, Problem, Settings, Tree, choice, setting
 from methods.dm import embedding_gap
-from methods.initial import INITS, SHRINKS, initial_images
-from methods.learned import NormalisedImages
+from methods.initialization import INITS, SHRINKS, initial_images
+from methods.learned_images import NormalisedImages
 from methods.momentum import class_pass, train_weights
 
 LR_NET, MOMENTUM_NET, DECAY_NET = 0.01, 0.9, 5e-4  # of the networks in training [command.txt]

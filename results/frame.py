@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.aggregate import device
+from results.aggregation.cells import device
+from results.aggregation.links import Links, spec
+from results.aggregation.links import text as as_text
 from results.errors import ResultsError
-from results.gather import gather
-from results.links import Links, spec
-from results.links import text as as_text
+from results.store.read_all import gather
 
 # Accuracies are fractions; seconds are those of the whole set, whatever the number of its networks.
 # fmt: off

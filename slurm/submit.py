@@ -12,10 +12,10 @@ from typing import Any
 import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-from slurm import ledger, queue
+from slurm import queue, submissions
+from slurm.cluster import Profile
 from slurm.errors import SlurmError
 from slurm.job import work
-from slurm.profile import Profile
 
 # Python starts deaf to signals, which would kill it before its handlers are there; a scheduler repeats them.
 _DEAF = """sh -c 'trap "" TERM USR2; exec "$0" "$@"'"""
@@ -72,7 +72,7 @@ class Submitter:
         """
         self.number += 1
         name = f"{self.run}-{self.number}-{kind}"
-        ledger.intend(self.folder, self.run, name, tasks)
+        submissions.intend(self.folder, self.run, name, tasks)
         for wait in (*_WAITS, None):
             try:
                 found = self._executor(name, after).map_array(work, [function] * len(values), list(values))
@@ -86,8 +86,8 @@ class Submitter:
             time.sleep(wait)
             queue.ask("scancel", "--name", name)  # an answer that was lost may have been a yes
         array = str(found[0].job_id).partition("_")[0]
-        ledger.submitted(self.folder, self.run, name, array)
-        return ledger.Entry(self.run, name, tuple(tuple(job) for job in tasks), array).ids
+        submissions.submitted(self.folder, self.run, name, array)
+        return submissions.Entry(self.run, name, tuple(tuple(job) for job in tasks), array).ids
 
     def _executor(self, name: str, after: str) -> submitit.SlurmExecutor:
         python = self.profile.python or shlex.quote(sys.executable)

@@ -10,9 +10,10 @@ import pytest
 import torch
 from expert_parts import train
 
-from benchmark import networks, seeds
+from benchmark import networks
+from benchmark.condensation.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
 from benchmark.datasets import Constants
-from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
+from benchmark.utils import seeding
 from methods import registry
 from parts import CPU, make_images
 
@@ -41,11 +42,11 @@ def make_problem() -> Callable[..., ConcreteProblem]:
         experts: int = 2,
         seed: int = 0,
     ) -> ConcreteProblem:
-        scratch = networks.build(architecture, shape, classes, seeds.generator("scratch"))
+        scratch = networks.build(architecture, shape, classes, seeding.generator("scratch"))
         scratch.requires_grad_(False)
 
         def weights(role: str, index: int) -> dict[str, torch.Tensor]:
-            network = networks.build(architecture, shape, classes, seeds.generator(role, index))
+            network = networks.build(architecture, shape, classes, seeding.generator(role, index))
             return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
         # of another seed other experts, as where a method asks for its own for each

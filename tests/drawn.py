@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from safetensors.numpy import save_file
 
-from results.records import SCHEMA
-from results.store import Store, identity
+from results.store.schema import SCHEMA
+from results.store.store import Store, identity
 
 Record = dict[str, Any]
 FINISHED = "synthetic.safetensors"

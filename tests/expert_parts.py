@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from benchmark import plan
-from benchmark.checkpoint import load_tensors
-from benchmark.local import run_tasks
-from benchmark.runtime import Outcome, Runtime
-from benchmark.tasks import execute
+from benchmark.execution.runtime import Outcome, Runtime
+from benchmark.planning import grid
+from benchmark.runners.local import run_tasks
+from benchmark.tasks.execute import execute
+from benchmark.utils.tensor_files import load_tensors
 from parts import CPU, planned
-from results.store import Store
+from results.store.store import Store
 
 WORDS = ("methods=[dance]", "ipcs=[1]", "controls=[]", "architectures=[convnet2-w4]", "seeds=[0]",
          "method.dance.experts=4", "method.dance.pretrain_epochs=1")  # fmt: skip
@@ -27,7 +27,7 @@ STEPS = 23  # of 1,437 digits, 64 at a time
 
 
 @lru_cache
-def experts(*words: str) -> tuple[plan.Task, ...]:
+def experts(*words: str) -> tuple[grid.Task, ...]:
     """Tasks that train experts of small networks on digits."""
     return tuple(planned(*WORDS, *words).of_kind("prepare"))
 
@@ -36,7 +36,7 @@ def runtime(out: Path, together: int, **more: Any) -> Runtime:
     return Runtime(out, replace(CPU, together=together), **more)
 
 
-def train(out: Path, together: int, tasks: tuple[plan.Task, ...] | None = None, **more: Any) -> dict[str, Outcome]:
+def train(out: Path, together: int, tasks: tuple[grid.Task, ...] | None = None, **more: Any) -> dict[str, Outcome]:
     """Do all tasks here; how each ended, by its name, in the order in which they did."""
     ended: dict[str, Outcome] = {}
     told = lambda name, outcome: ended.update({name: outcome})  # noqa: E731
@@ -44,7 +44,7 @@ def train(out: Path, together: int, tasks: tuple[plan.Task, ...] | None = None, 
     return ended
 
 
-def led(by: plan.Task, alike: Sequence[plan.Task], how: Runtime) -> tuple[Outcome, dict[str, Outcome]]:
+def led(by: grid.Task, alike: Sequence[grid.Task], how: Runtime) -> tuple[Outcome, dict[str, Outcome]]:
     """How a task ended, and how those did that were done along with it, by their names."""
     told: list[tuple[str, Outcome]] = []
     outcome = execute(by, replace(how, ended=lambda *end: told.append(end)), alike)
@@ -56,11 +56,11 @@ def records(out: Path) -> list[dict[str, Any]]:
     return [record for _, record in Store(out).recorded(experts())]
 
 
-def path_of(task: plan.Task, out: Path) -> Path:
+def path_of(task: grid.Task, out: Path) -> Path:
     return Store(out).folder(task) / "experts.safetensors"
 
 
-def log(out: Path, task: plan.Task) -> str:
+def log(out: Path, task: grid.Task) -> str:
     return (Store(out).folder(task) / "log.txt").read_text()
 
 

@@ -8,9 +8,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from results.files import to_json
-from results.records import SCHEMA
-from results.store import identity
+from results.store.atomic_files import to_json
+from results.store.schema import SCHEMA
+from results.store.store import identity
 
 Record = dict[str, Any]
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from results.aggregate import cells
+from results.aggregation.cells import cells
 from results.page import write_page
-from results.store import PREFIX, Store
+from results.store.store import PREFIX, Store
 
 Record = dict[str, Any]
 
@@ -26,7 +26,7 @@ PROTOCOLS = ("dsa", "dance")
 
 
 def grid(pixels: np.ndarray) -> bytes:
-    """A PNG as benchmark.sets.save_preview makes one, of (classes, columns, h, w, 3) bytes: two white pixels around."""
+    """A PNG as save_preview makes one, of (classes, columns, h, w, 3) bytes: two white pixels around."""
     classes, columns, height, width, _ = pixels.shape
     whole = np.full((2 + classes * (height + 2), 2 + columns * (width + 2), 3), 255, np.uint8)
     for row, column in product(range(classes), range(columns)):

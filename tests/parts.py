@@ -8,16 +8,18 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_module
 
-from benchmark import config, plan, seeds
-from benchmark.compute import Compute
+from benchmark.compute.engine import Compute
+from benchmark.config import schema
 from benchmark.datasets import Split
+from benchmark.planning import grid
+from benchmark.utils import seeding
 
 CPU = Compute(torch.device("cpu"), "fp32", threads=1)
 
 
 def make_images(classes: int, each: int, shape: tuple[int, int, int], seed: int = 0) -> Split:
     """Random uint8 images, each class around a colour of its own, in shuffled order."""
-    draw = seeds.generator("test-images", seed)
+    draw = seeding.generator("test-images", seed)
     labels = torch.arange(classes).repeat_interleave(each)[torch.randperm(classes * each, generator=draw)]
     base = torch.linspace(40, 200, classes)[labels].view(-1, 1, 1, 1)
     images = base + 40 * torch.randn(classes * each, *shape, generator=draw)
@@ -33,8 +35,8 @@ def outcome(out: Path) -> dict[str, object]:
     return made
 
 
-def planned(*words: str) -> plan.Plan:
+def planned(*words: str) -> grid.Plan:
     """What these words of a command ask for."""
-    config.register()
+    schema.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return plan.build(config.parse(compose("run", overrides=[*words])))
+        return grid.build(schema.parse(compose("run", overrides=[*words])))

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from benchmark.datasets import ilsvrc_lists, load
-from benchmark.datasets.known import KNOWN, each
-from benchmark.errors import BenchmarkError
+from benchmark.datasets import load
+from benchmark.datasets.builtin import KNOWN, each
+from benchmark.datasets.readers import imagenet_labels
+from benchmark.utils.errors import BenchmarkError
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -188,8 +189,8 @@ def ilsvrc_folder(root: Path, layout: str) -> dict[str, list[bytes]]:
 def small_subset(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let imagenette have three classes of two images in each split."""
     small_card(monkeypatch, "imagenette", 2, 2, classes=SUBSET)
-    monkeypatch.setattr(ilsvrc_lists, "VALIDATION", len(validation_pictures()[0]))
-    monkeypatch.setattr(ilsvrc_lists, "TRAINING", 8)
+    monkeypatch.setattr(imagenet_labels, "VALIDATION", len(validation_pictures()[0]))
+    monkeypatch.setattr(imagenet_labels, "TRAINING", 8)
 
 
 # --- a web server -----------------------------------------------------------------------------------------------------

@@ -22,14 +22,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark import networks, seeds
-from benchmark.compute import Compute
+from benchmark import networks
+from benchmark.compute.engine import Compute
+from benchmark.compute.environment import PeakMemory
+from benchmark.condensation.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
 from benchmark.datasets import KNOWN, Split
-from benchmark.environment import PeakMemory
-from benchmark.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
+from benchmark.utils import seeding
 from methods import registry
 from methods.dc import layerwise
-from methods.formation import decode_classes
+from methods.multi_formation import decode_classes
 
 CLASSES, EACH, SHAPE, NETWORK = 10, 5000, (3, 32, 32), "convnet3"
 # So that glibc keeps freed memory for the next step, which the public code leaves to the system, page by page.
@@ -163,7 +164,7 @@ def _train(network: Any, optimiser: torch.optim.Optimizer, images: Tensor, label
 
 def problem_at(ipc: int, compute: Compute) -> ConcreteProblem:
     """Random images of CIFAR-10's shape, five experts, and ConvNet-3."""
-    draw = seeds.generator("images")
+    draw = seeding.generator("images")
     labels = torch.arange(CLASSES).repeat_interleave(EACH)
     split = Split(torch.randint(0, 256, (len(labels), *SHAPE), generator=draw, dtype=torch.uint8), labels)
     scratch = networks.build(NETWORK, SHAPE, CLASSES, draw).requires_grad_(False)

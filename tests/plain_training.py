@@ -12,11 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark import augment, networks, seeds
-from benchmark.compute import Compute
+from benchmark import networks
+from benchmark.augmentation import strategies
+from benchmark.compute.engine import Compute
+from benchmark.condensation.problem import Normaliser
 from benchmark.datasets import KNOWN, Split
-from benchmark.problem import Normaliser
-from benchmark.training import Recipe, Training, accuracy
+from benchmark.training.trainer import Recipe, Training, accuracy
+from benchmark.utils import seeding
 from plain_loops import CLASSES, NETWORK, SHAPE, measured
 
 SCORED = 2_000  # images, in a piece of scoring
@@ -32,7 +34,7 @@ def recipe(batch: int) -> Recipe:
 
 def images(batch: int) -> tuple[Tensor, Tensor, Split]:
     """Random ones to learn, their labels, and some to score."""
-    draw = seeds.generator("images")
+    draw = seeding.generator("images")
     learned = torch.rand(batch, *SHAPE, generator=draw)
     scored = torch.randint(0, 256, (SCORED, *SHAPE), generator=draw, dtype=torch.uint8)
     return learned, torch.arange(batch) % CLASSES, Split(scored, torch.arange(SCORED) % CLASSES)
@@ -41,8 +43,8 @@ def images(batch: int) -> tuple[Tensor, Tensor, Split]:
 def ours(batch: int, compute: Compute) -> Steps:
     learned, labels, test = images(batch)
     normaliser = Normaliser(KNOWN["cifar10"].constants, compute.device)
-    network = networks.build(NETWORK, SHAPE, CLASSES, seeds.generator("network"))
-    draw = lambda role, at: seeds.generator(role, at)  # noqa: E731
+    network = networks.build(NETWORK, SHAPE, CLASSES, seeding.generator("network"))
+    draw = lambda role, at: seeding.generator(role, at)  # noqa: E731
     training = Training(network, learned, labels, recipe(batch), compute, normaliser, draw)
     return training.step, lambda: accuracy(network, test, compute, normaliser)
 
@@ -51,16 +53,16 @@ def plain(batch: int) -> Steps:
     """Augmentation and CutMix are ours: the same work on both sides."""
     learned, labels, test = images(batch)
     asked, normaliser = recipe(batch), Normaliser(KNOWN["cifar10"].constants, torch.device("cpu"))
-    strategy, draw = augment.parse(asked.augment), seeds.generator("draws")
-    network = networks.build(NETWORK, SHAPE, CLASSES, seeds.generator("network"))
+    strategy, draw = strategies.parse(asked.augment), seeding.generator("draws")
+    network = networks.build(NETWORK, SHAPE, CLASSES, seeding.generator("network"))
     optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     learned, scored = normaliser(learned), normaliser(test.images.float() / 255)
 
     def step() -> None:
         chosen = torch.randperm(batch, generator=draw)
-        seen, first = augment.augment_batch(learned[chosen], strategy, draw), labels[chosen]
+        seen, first = strategies.augment_batch(learned[chosen], strategy, draw), labels[chosen]
         if asked.cutmix and float(torch.rand((), generator=draw)) < asked.cutmix:
-            seen, first, second, weight = augment.cutmix(seen, first, draw)
+            seen, first, second, weight = strategies.cutmix(seen, first, draw)
             logits = network(seen)
             loss = weight * F.cross_entropy(logits, first) + (1 - weight) * F.cross_entropy(logits, second)
         else:

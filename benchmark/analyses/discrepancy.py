@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.compute import Compute
+from benchmark.compute.engine import Compute
+from benchmark.condensation.problem import Normaliser, pixels
 from benchmark.networks import Network
-from benchmark.problem import Normaliser, pixels
 
 LOOKS = 12  # steps of the training at which distances are taken, beside the first
 

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.compute import Compute
+from benchmark.compute.engine import Compute
+from benchmark.condensation.problem import Normaliser, pixels
 from benchmark.networks import Network
-from benchmark.problem import Normaliser, pixels
 
 METHODS = ("tsne", "pca")
 MOST_REAL, MOST_SET, MOST_OF_A_CLASS = 1000, 500, 100  # images laid out: real ones, those of each set

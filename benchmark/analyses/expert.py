@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchmark.compute import Compute
+from benchmark.compute.engine import Compute
+from benchmark.condensation.problem import Normaliser, TrainedExpert
 from benchmark.datasets import Split
-from benchmark.problem import Normaliser, TrainedExpert
-from benchmark.training import accuracy
+from benchmark.training.trainer import accuracy
 
 
 def score_all(

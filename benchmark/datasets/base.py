@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.errors import BenchmarkError
+from benchmark.utils.errors import BenchmarkError
 
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, how many there are (0: unknown)
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from benchmark.datasets.base import Content, Split, fingerprint
-from benchmark.errors import BenchmarkError
+from benchmark.utils.errors import BenchmarkError
 
 VERSION = 1  # raised when the same files would be decoded to other pixels
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from torch import Tensor
 
 from benchmark.datasets.base import Content, Finding, Progress, Source, Split, expanded, fingerprint, told
+from benchmark.datasets.builtin import KNOWN, key_of, name_of
 from benchmark.datasets.cache import recall
-from benchmark.datasets.classdirs import ClassFolders
-from benchmark.datasets.description import FILE, describe
-from benchmark.datasets.folders import existing, layout_of
-from benchmark.datasets.images import unreadable
-from benchmark.datasets.known import KNOWN, key_of, name_of
-from benchmark.datasets.named import differing, doubt, kept_in, reader_of
-from benchmark.errors import BenchmarkError
+from benchmark.datasets.custom import existing, layout_of
+from benchmark.datasets.dataset_yaml import FILE, describe
+from benchmark.datasets.readers.decoding import unreadable
+from benchmark.datasets.readers.image_folder import ClassFolders
+from benchmark.datasets.registry import differing, doubt, kept_in, reader_of
+from benchmark.utils.errors import BenchmarkError
 
 _SHOWN = 20  # damaged images named one by one
 _FEW = 20  # images of a class, below which an evaluation says little

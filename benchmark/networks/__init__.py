@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from benchmark.networks.base import Network, materialise
+from benchmark.networks.classic import AlexNetSpec, LeNetSpec, MLPSpec
 from benchmark.networks.convnet import ConvNetSpec
 from benchmark.networks.densenet import DenseNetSpec
-from benchmark.networks.names import Spec, parse
-from benchmark.networks.plain import AlexNetSpec, LeNetSpec, MLPSpec
+from benchmark.networks.naming import Spec, parse
 from benchmark.networks.resnet import ResNetSpec
 from benchmark.networks.vgg import VGGSpec
 

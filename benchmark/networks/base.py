@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import BenchmarkError
+from benchmark.utils.errors import BenchmarkError
 
 ImageShape = tuple[int, int, int]  # channels, height, width
 Norm = nn.GroupNorm | nn.BatchNorm2d | nn.LayerNorm

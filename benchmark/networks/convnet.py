@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmark.errors import BenchmarkError
 from benchmark.networks.base import ImageShape, Network, norm_layer, sequence, widening
-from benchmark.networks.fused import FusedBlock
-from benchmark.networks.names import Spec, number, words
+from benchmark.networks.fused_block import FusedBlock
+from benchmark.networks.naming import Spec, number, words
+from benchmark.utils.errors import BenchmarkError
 
 GROUPS = 4  # of norm `gn`
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.networks.base import ImageShape, Network, require_side
-from benchmark.networks.names import Spec, number, words
+from benchmark.networks.naming import Spec, number, words
 
 LAYERS = (6, 12, 24, 16)  # of each dense block
 

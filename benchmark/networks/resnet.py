@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from benchmark.networks.base import FanOutConv2d, ImageShape, Network, norm_layer, require_side, sequence
-from benchmark.networks.names import Spec, number, words
+from benchmark.networks.naming import Spec, number, words
 
 BLOCKS = {"resnet10": 1, "resnet18": 2}  # in each of the four stages
 DC_LARGEST = 32  # pixels of the shorter side, as below

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from benchmark.networks.base import ImageShape, Network, norm_layer, require_side, sequence, widening
-from benchmark.networks.names import Spec, number, words
+from benchmark.networks.naming import Spec, number, words
 
 BLOCKS = ((1,), (2,), (4, 4), (8, 8), (8, 8))  # channels of each block's convolutions, in multiples of the width
 

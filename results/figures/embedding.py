@@ -17,7 +17,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import IdentityTransform
 from numpy.typing import NDArray
 
-from results.figures.join import MadeSet, Place, analysed_on, analyses, attempt, circumstances
+from results.figures.sets import MadeSet, Place, analysed_on, analyses, attempt, circumstances
 from results.figures.style import COLUMN, PAGE, PALETTE, new_figure, styled
 
 Json = Mapping[str, Any]

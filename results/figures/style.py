@@ -24,7 +24,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
-from results.numbers import grouped, short
+from results.formatting import grouped, short
 
 COLUMN, PAGE = 3.35, 7.0  # width in inches of one column of a two-column paper, and of both
 _BETWEEN = " · "  # facts

@@ -12,18 +12,18 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from results.aggregate import cells
+from results.aggregation.cells import cells
 from results.errors import ResultsError
-from results.figures import analyses, curves, embedding, grids, trade
-from results.figures.join import MadeSet, Place, made_sets
+from results.figures import anytime, dance_figure3, embedding, image_grids, pareto
+from results.figures.sets import MadeSet, Place, made_sets
 from results.figures.style import Looks, looks_of, to_pdf, to_png, words_of
-from results.files import replace, writing
-from results.numbers import grouped
-from results.store import Store
+from results.formatting import grouped
+from results.store.atomic_files import replace, writing
+from results.store.store import Store
 
 Json = Mapping[str, Any]
 INDEX = "figures.md"
-_ANALYSE = "python -m benchmark.analyse makes it"
+_ANALYSE = "python -m benchmark.analyze makes it"
 _ABSENT = {  # kinds of figures, and what to do where there is none of one
     "accuracy against seconds": "no evaluation with known seconds is finished yet",
     "anytime curves": "no analysis of this kind is stored: curve=N validation=F in a run makes it",
@@ -115,17 +115,17 @@ class _Plan:
 def drawings(records: Sequence[Json], store: Store, known: pd.DataFrame) -> tuple[list[Drawing], list[str]]:
     """All figures there is data for, in the order of _ABSENT, and a line for each other one, or for a kind of them."""
     plan, sets = _Plan(), made_sets(records)
-    traded, plan.missing = trade.trades(known)
-    timed, untimed = curves.anytimes(records, sets)
+    traded, plan.missing = pareto.trades(known)
+    timed, untimed = anytime.anytimes(records, sets)
     plan.missing += untimed
     looks = _looks(traded, timed, sets)
     for t in traded:
         where = (t.dataset, t.condensed_with, t.architecture, t.protocol, f"ipc{t.ipc}", _withheld(t.validation))
-        plan.add("accuracy against seconds", ("trade", *where), partial(trade.trade_figure, t, looks))
+        plan.add("accuracy against seconds", ("trade", *where), partial(pareto.trade_figure, t, looks))
     for c in timed:
-        draw = partial(curves.anytime_figure, c, looks)
+        draw = partial(anytime.anytime_figure, c, looks)
         plan.add("anytime curves", ("anytime", *_of(c.place), c.architecture, c.protocol), draw)
-    for shown in grids.to_show(sets):
+    for shown in image_grids.to_show(sets):
         parts = ("sets", *_of(shown.place), f"part{shown.part}" if shown.part else "")
         plan.add("synthetic sets", parts, partial(_grid, shown, store))
     _analyses(plan, records, sets, looks)
@@ -135,19 +135,19 @@ def drawings(records: Sequence[Json], store: Store, known: pd.DataFrame) -> tupl
 
 
 def _analyses(plan: _Plan, records: Sequence[Json], sets: Mapping[str, MadeSet], looks: Looks) -> None:
-    distances, lacking = analyses.discrepancies(records, sets)
+    distances, lacking = dance_figure3.discrepancies(records, sets)
     for d in distances:
-        draw = partial(analyses.discrepancy_figure, d, looks)
+        draw = partial(dance_figure3.discrepancy_figure, d, looks)
         plan.add("discrepancy", ("discrepancy", *_of(d.place)), draw)
     plan.missing += lacking
-    between, lacking = analyses.interpolations(records)
+    between, lacking = dance_figure3.interpolations(records)
     for i in between:
-        draw = partial(analyses.interpolation_figure, i)
+        draw = partial(dance_figure3.interpolation_figure, i)
         plan.add("interpolation", ("interpolation", i.dataset, i.architecture), draw)
     plan.missing += lacking
-    scored, lacking = analyses.experts(records, sets)
+    scored, lacking = dance_figure3.experts(records, sets)
     for e in scored:
-        plan.add("expert", ("expert", *_of(e.place)), partial(analyses.expert_figure, e, looks))
+        plan.add("expert", ("expert", *_of(e.place)), partial(dance_figure3.expert_figure, e, looks))
     plan.missing += lacking
     clouds, lacking = embedding.embeddings(records, sets)
     for cloud in clouds:
@@ -163,11 +163,11 @@ def _withheld(share: float) -> str:
     return f"validation{share:g}" if share else ""
 
 
-def _grid(shown: grids.Shown, store: Store) -> Figure:
-    return grids.grid_figure(grids.read_grid(shown, store))
+def _grid(shown: image_grids.Shown, store: Store) -> Figure:
+    return image_grids.grid_figure(image_grids.read_grid(shown, store))
 
 
-def _looks(traded: Sequence[trade.Trade], timed: Sequence[curves.Anytime], sets: Mapping[str, MadeSet]) -> Looks:
+def _looks(traded: Sequence[pareto.Trade], timed: Sequence[anytime.Anytime], sets: Mapping[str, MadeSet]) -> Looks:
     """One look for each name in all figures; the most used names come first, as the first looks differ the most."""
     names = [*(point.name for t in traded for point in t.points), *(made.name for made in sets.values())]
     wholes = [whole.name for t in traded for whole in t.wholes] + [c.whole.name for c in timed if c.whole]

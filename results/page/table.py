@@ -7,12 +7,12 @@ from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from results.captions import Columns, captions, main_device
-from results.lines import by_column
-from results.numbers import difference, percent, seconds, spread
-from results.published import compare, of_cell
-from results.ranking import marks
-from results.rows import Cell, circumstances, groups, ipc, is_whole, names, protocol_of, ratio
+from results.aggregation.grouping import Cell, circumstances, groups, ipc, is_whole, names, protocol_of, ratio
+from results.formatting import difference, percent, seconds, spread
+from results.published.compare import compare, of_cell
+from results.statistics.ranking import marks
+from results.tables.captions import Columns, captions, main_device
+from results.tables.entries import by_column
 
 _OTHER = "‡"  # seconds of another device than those shown
 _WORDS = {"n.s.": "not significantly better than random", "n.t.": "too few sets to tell"}

@@ -12,15 +12,15 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from results.files import replace
-from results.numbers import grouped
-from results.page.behind import Behind, behind
-from results.page.libraries import libraries, mark, packed_json
-from results.page.pictures import Picture, pictures
-from results.page.runs import Shelf, curves, made, run
+from results.aggregation.grouping import rows_of
+from results.formatting import grouped
+from results.page.assets import libraries, mark, packed_json
+from results.page.cell_records import Behind, behind
+from results.page.details import Shelf, curves, made, run
+from results.page.previews import Picture, pictures
 from results.page.table import Row, table
-from results.rows import rows_of
-from results.store import Store
+from results.store.atomic_files import replace
+from results.store.store import Store
 
 Json = Mapping[str, Any]
 

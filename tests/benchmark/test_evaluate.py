@@ -13,36 +13,38 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from benchmark import config, forecast, given
-from benchmark.errors import BenchmarkError
-from benchmark.estimate import estimate
+from benchmark.condensation.synthetic_set import load_set, save_set
+from benchmark.config import schema
+from benchmark.estimation import summary
+from benchmark.estimation.prober import estimate
 from benchmark.evaluate import lost
-from benchmark.local import inputs_of
-from benchmark.released.make import digest
-from benchmark.runtime import Runtime
-from benchmark.sets import load_set, save_set
-from benchmark.tasks import execute
+from benchmark.execution.runtime import Runtime
+from benchmark.external_sets.convert import digest
+from benchmark.planning import external_sets
+from benchmark.runners.local import inputs_of
+from benchmark.tasks.execute import execute
+from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
 from parts import CPU
 from released_files import dc_file, digits, normalised, subset
-from results.aggregate import cells
-from results.store import Store
-from results.tables import comparison_tables
+from results.aggregation.cells import cells
+from results.store.store import Store
+from results.tables.comparison import comparison_tables
 
 TINY = ("dataset=digits", "networks=1", "eval_architectures=[convnet2-w4]")
 
 
-def asked(*words: str) -> config.EvaluateConfig:
-    config.register()
+def asked(*words: str) -> schema.EvaluateConfig:
+    schema.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return config.parse_as(config.EvaluateConfig, compose("evaluate", overrides=[*TINY, *words]))
+        return schema.parse_as(schema.EvaluateConfig, compose("evaluate", overrides=[*TINY, *words]))
 
 
-def build(*words: str) -> given.Given:
-    return given.build(asked(*words))
+def build(*words: str) -> external_sets.Given:
+    return external_sets.build(asked(*words))
 
 
-def done(found: given.Given, out: Path) -> list[dict[str, Any]]:
+def done(found: external_sets.Given, out: Path) -> list[dict[str, Any]]:
     """Every task done in this process; the records as a command shows them."""
     for task in found.plan.tasks:
         outcome = execute(task, Runtime(out, CPU))
@@ -85,12 +87,12 @@ def test_mosaics_bring_mosaics_of_random_images(tmp_path: Path) -> None:
 
 
 def test_the_controls_are_those_of_a_run(tmp_path: Path) -> None:
-    from benchmark import plan
+    from benchmark.planning import grid as plan
 
     torch.save([*subset()], tmp_path / "data.pt")
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         words = ["methods=[dm]", "ipcs=[2]", "networks=1", "eval_architectures=[convnet2-w4]"]
-        run = plan.build(config.parse(compose("run", overrides=words)))
+        run = plan.build(schema.parse(compose("run", overrides=words)))
     mine = build(f"set={tmp_path / 'data.pt'}").plan.by_identity.keys()
     controls = {t["identity"] for t in run.tasks if t["label"].get("row") in ("random", "whole")}
     assert len(controls) == 11 and controls <= mine
@@ -172,7 +174,7 @@ def test_a_record_says_what_was_read_and_tables_show_it(tmp_path: Path) -> None:
 
 
 def test_only_a_method_that_is_named_brings_its_published_number(tmp_path: Path) -> None:
-    from results.published import of_cell
+    from results.published.compare import of_cell
 
     path = dc_file(tmp_path / "dm.pt", [subset(0, ipc=1)])
     for words, published in (([], False), (["method=dm"], True)):
@@ -187,7 +189,7 @@ def test_a_dry_run_reckons_and_writes_nothing(tmp_path: Path) -> None:
     found = build(f"set={tmp_path / 'data.pt'}", "controls=[]")
     lines = estimate(found.plan, Store(tmp_path / "out"), CPU, lambda *told: None)
     assert [line.kind for line in lines] == ["import", "evaluate"] and lines[1].probe.steps == 200
-    assert "import" in forecast.summary(lines, found.plan, CPU, 1)[0]
+    assert "import" in summary.summary(lines, found.plan, CPU, 1)[0]
     assert [path.name for path in tmp_path.iterdir()] == ["data.pt"]
 
 
@@ -267,11 +269,11 @@ def test_a_set_that_does_not_name_its_dataset_needs_it_named(tmp_path: Path) -> 
     request = asked(f"set={tmp_path / 'data.pt'}")
     request.dataset = None
     with pytest.raises(BenchmarkError, match="which dataset"):
-        given.build(request)
+        external_sets.build(request)
     images, labels = subset()
     card = {"asked": {"dataset": {"fingerprint": "f" * 64}}}
     save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, 2, card=card))
     task = {"asked": {"dataset": {"fingerprint": "f" * 64}}, "request": {"dataset": "digits"}}
     (tmp_path / "task.json").write_text(json.dumps(task))
     request.set = str(tmp_path / "synthetic.safetensors")
-    assert any("other images" in line for line in given.build(request).said)
+    assert any("other images" in line for line in external_sets.build(request).said)

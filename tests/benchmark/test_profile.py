@@ -17,14 +17,17 @@ from hydra import compose, initialize_config_module
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from benchmark import config, networks, plan, profile, profiling, seeds
-from benchmark.compiled import COMPILER
-from benchmark.compute import Compute
-from benchmark.config import ProfileConfig, parse_profile
-from benchmark.errors import BenchmarkError
+from benchmark import networks, profile, profiling
+from benchmark.compute.compilation import COMPILER
+from benchmark.compute.engine import Compute
+from benchmark.condensation.problem import ConcreteProblem
+from benchmark.config import schema
+from benchmark.config.schema import ProfileConfig, parse_profile
 from benchmark.floor import Counter, Peaks
 from benchmark.measured import PARTS, Parts, Used, measured_problem, watched
-from benchmark.problem import ConcreteProblem
+from benchmark.planning import grid
+from benchmark.utils import seeding
+from benchmark.utils.errors import BenchmarkError
 from methods import momentum, registry
 from parts import CPU
 
@@ -38,7 +41,7 @@ def asked(*words: str) -> ProfileConfig:
     methods = next(word for word in words if word.startswith("methods="))
     kept = [word for word in TINY if not word.startswith("method.") or re.search(rf"\b{word.split('.')[1]}\b", methods)]
     given = {word.split("=")[0] for word in words}
-    config.register()
+    schema.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         said = [word for word in kept if word.split("=")[0] not in given]
         return parse_profile(compose("profile", overrides=[*said, *words]))
@@ -46,7 +49,7 @@ def asked(*words: str) -> ProfileConfig:
 
 def profiled(*words: str, compute: Compute = CPU) -> profiling.Profile:
     found = asked(*words)
-    (task,) = (built := plan.build(found.run_config())).of_kind("condense")
+    (task,) = (built := grid.build(found.run_config())).of_kind("condense")
     outline = built.outlines[task["label"]["dataset"]]
     return profiling.profile(task, outline, compute, found.steps, lambda *call: None)
 
@@ -100,7 +103,7 @@ def test_the_median_step_is_the_one_that_is_told() -> None:
 
 
 def test_operations_and_bytes_of_a_convnet_are_those_counted_by_hand() -> None:
-    network = networks.build("convnet2-w8", (3, 8, 8), 5, seeds.generator("test")).requires_grad_(False)
+    network = networks.build("convnet2-w8", (3, 8, 8), 5, seeding.generator("test")).requires_grad_(False)
     images = torch.rand(6, 3, 8, 8)
     with Counter() as forward:
         network(images)

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from many_records import many_records, write_store
-from results.aggregate import cells
+from results.aggregation.cells import cells
 from results.frame import frame
-from results.gather import gather
-from results.report import tables
+from results.rendering.files import tables
+from results.store.read_all import gather
 
 pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: pip install -e '.[test]'")
 

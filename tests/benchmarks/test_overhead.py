@@ -9,14 +9,16 @@ import pytest
 from hydra import compose, initialize_config_module
 
 import loopback
-from benchmark import config, launch, plan
-from benchmark.clock import Stopwatch
-from benchmark.compute import choose_compute
-from benchmark.config import RunConfig
-from benchmark.local import run_tasks
-from benchmark.plan import Plan
-from benchmark.runtime import Runtime
-from results.store import Store
+from benchmark.compute.engine import choose_compute
+from benchmark.config import schema
+from benchmark.config.schema import RunConfig
+from benchmark.execution.runtime import Runtime
+from benchmark.planning import grid
+from benchmark.planning.grid import Plan
+from benchmark.runners import slurm
+from benchmark.runners.local import run_tasks
+from benchmark.utils.timing import Stopwatch
+from results.store.store import Store
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(3600)]
 TASKS, AT_ONCE, STEPS = 200, 2, 100
@@ -34,14 +36,14 @@ def cluster(tmp_path: Path, in_full: bool, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def asked(out: Path, *words: str) -> RunConfig:
-    config.register()
+    schema.register()
     said = [
         "methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]", "threads=1", "networks=1",
         f"method.dm.iterations={STEPS}", f"seeds=[{','.join(map(str, range(TASKS)))}]", f"out={out}",
         f"data_root={out.parent / 'data'}",
     ]  # fmt: skip
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return config.parse(compose("run", [*said, *words]))
+        return schema.parse(compose("run", [*said, *words]))
 
 
 def sets_of(planned: Plan) -> Plan:
@@ -58,7 +60,7 @@ def test_two_hundred_tiny_tasks(benchmark, cluster: loopback.Cluster, tmp_path: 
     """
     compute, _ = choose_compute("cpu", "fp32", 1, AT_ONCE)
     here, there = asked(tmp_path / "here"), tmp_path / "there"
-    planned = sets_of(plan.build(here))
+    planned = sets_of(grid.build(here))
     assert len(planned.tasks) == TASKS
     alone = Stopwatch(compute.device)
     with alone.running():
@@ -70,7 +72,7 @@ def test_two_hundred_tiny_tasks(benchmark, cluster: loopback.Cluster, tmp_path: 
 
     def queue_and_wait() -> None:
         wanted = asked(there, "launcher=slurm", f"profile={profile}")
-        queued = launch.launch(planned.tasks, wanted, launch.check(wanted))
+        queued = slurm.launch(planned.tasks, wanted, slurm.check(wanted))
         assert queued.jobs == AT_ONCE
         cluster.wait_for(lambda: len(list(Store(there).recorded(planned.tasks))) == TASKS, 1800, every=0.5)
 

@@ -15,12 +15,14 @@ import pytest
 from hydra import compose, initialize_config_module
 from submitit.core.utils import DelayedSubmission
 
-from benchmark import config, crowd, plan, queued, watch
-from benchmark.config import RunConfig
-from results.files import to_json
-from results.records import SCHEMA
-from results.store import Store
-from results.survey import survey
+from benchmark.config import schema
+from benchmark.config.schema import RunConfig
+from benchmark.planning import grid
+from benchmark.runners import job_groups, monitor, slurm_job
+from results.store.atomic_files import to_json
+from results.store.schema import SCHEMA
+from results.store.store import Store
+from results.store.task_states import survey
 from slurm.job import work
 
 pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: pip install -e '.[test]'")
@@ -51,10 +53,10 @@ def measured(benchmark: Any, in_full: bool, capsys: pytest.CaptureFixture[str]) 
 
 
 def asked(*words: str) -> RunConfig:
-    config.register()
+    schema.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         composed = compose("run", overrides=["methods=[dance,dm,idm,dc,dsa]", *words])
-    return config.parse(composed)
+    return schema.parse(composed)
 
 
 def deep(in_full: bool) -> RunConfig:
@@ -65,7 +67,7 @@ def deep(in_full: bool) -> RunConfig:
 
 def test_planning_many_seeds(measured: Measure, in_full: bool) -> None:
     request = deep(in_full)
-    planned = measured(lambda: plan.build(request).tasks)
+    planned = measured(lambda: grid.build(request).tasks)
     assert len(planned) > (10_000 if in_full else 36)
 
 
@@ -73,20 +75,20 @@ def test_planning_many_cells(measured: Measure, in_full: bool, tmp_path: Path) -
     ipcs = "ipcs=[1,2,3,5,7,10,20,30,40,50]" if in_full else "ipcs=[1]"
     request = asked(f"datasets={DATASETS}", ipcs, "architectures=[convnet3,convnet3-bn]", "preset=paper",
                     "dry_run=true", f"data_root={tmp_path}")  # fmt: skip
-    planned = measured(lambda: plan.build(request).tasks)
+    planned = measured(lambda: grid.build(request).tasks)
     assert len(planned) > (10_000 if in_full else 100)
 
 
 def test_preparing_a_submission(measured: Measure, in_full: bool, tmp_path: Path) -> None:
     """From an empty store to files that jobs would read, all but sbatch itself."""
     request = deep(in_full)
-    planned = plan.build(request).tasks
+    planned = grid.build(request).tasks
 
     def prepare() -> list[bytes]:
         done = {identity for identity, state in survey(tmp_path, planned).items() if state.status == "done"}
-        found = crowd.groups(planned, done, (), 1)
+        found = job_groups.groups(planned, done, (), 1)
         assert len(found) < 50, "arrays, not a submission for each task"
-        carried = [(queued.FUNCTION, queued.values(pack, {})) for group in found for pack in group.packs]
+        carried = [(slurm_job.FUNCTION, slurm_job.values(pack, {})) for group in found for pack in group.packs]
         return [cloudpickle.dumps(DelayedSubmission(work, *words)) for words in carried]
 
     assert len(measured(prepare)) == len(planned)
@@ -100,12 +102,12 @@ ENVIRONMENT = {"device": "AMD EPYC", "threads": 1, "torch": "2.14.1", "python": 
 
 
 @pytest.fixture(scope="session")
-def tasks(in_full: bool) -> list[plan.Task]:
-    return plan.build(deep(in_full)).tasks
+def tasks(in_full: bool) -> list[grid.Task]:
+    return grid.build(deep(in_full)).tasks
 
 
 @pytest.fixture(scope="session")
-def finished(tasks: list[plan.Task], tmp_path_factory: pytest.TempPathFactory) -> Store:
+def finished(tasks: list[grid.Task], tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Every task with a record, as `Store.commit` writes them but for waiting for the disk."""
     store = Store(tmp_path_factory.mktemp("store"))
     for task in tasks:
@@ -128,25 +130,25 @@ def finished(tasks: list[plan.Task], tmp_path_factory: pytest.TempPathFactory) -
     return store
 
 
-def test_surveying_a_finished_store(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:
+def test_surveying_a_finished_store(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
     found = measured(lambda: survey(finished.root))
     assert {state.status for state in found.values()} == {"done"} and len(found) == len(tasks)
 
 
-def test_surveying_a_finished_plan(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:
+def test_surveying_a_finished_plan(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
     found = measured(lambda: survey(finished.root, tasks))
     assert {state.status for state in found.values()} == {"done"} and len(found) == len(tasks)
 
 
-def test_the_status_of_a_finished_store(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:
-    assert {one.state for one in measured(lambda: watch.view(finished.root).tasks).values()} == {"done"}
+def test_the_status_of_a_finished_store(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
+    assert {one.state for one in measured(lambda: monitor.view(finished.root).tasks).values()} == {"done"}
 
 
-def test_reading_the_records_of_a_finished_plan(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:
+def test_reading_the_records_of_a_finished_plan(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
     assert len(measured(lambda: list(finished.recorded(tasks)))) == len(tasks)
 
 
-def test_looking_for_the_records_of_a_new_plan(measured: Measure, finished: Store, tasks: list[plan.Task]) -> None:
+def test_looking_for_the_records_of_a_new_plan(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
     """Beside as many folders of other tasks."""
     others = [{**task, "identity": task["identity"][::-1]} for task in tasks]
     assert measured(lambda: list(finished.recorded(others))) == []

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.compute import Compute
-from benchmark.environment import PeakMemory
+from benchmark.compute.engine import Compute
+from benchmark.compute.environment import PeakMemory
 from plain_loops import STEPS, plain_step, problem_at, work_of
 
 ROUNDS = 7

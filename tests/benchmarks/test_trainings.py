@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.compute import Compute
+from benchmark.compute.engine import Compute
 from plain_loops import measured
 from plain_training import SCORED, ours, plain_seconds
 

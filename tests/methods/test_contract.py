@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import networks, seeds
-from benchmark.checkpoint import load_tree, save_tree
-from benchmark.problem import ConcreteProblem
+from benchmark import networks
+from benchmark.condensation.problem import ConcreteProblem
+from benchmark.utils import seeding
+from benchmark.utils.tensor_files import load_tree, save_tree
 from methods import registry
 from methods.base import Condenser
 
@@ -112,7 +113,7 @@ def test_grey_and_odd_sizes(name: str, shape: tuple[int, int, int], make_problem
 def test_experts_are_interpolated_from_initial_to_trained(make_problem: Make) -> None:
     problem = make_problem(experts=1)
     expert = problem.experts[0]
-    names = [name for name, _ in networks.build("convnet2-w8", (3, 8, 8), 4, seeds.generator("x")).named_parameters()]
+    names = [name for name, _ in networks.build("convnet2-w8", (3, 8, 8), 4, seeding.generator("x")).named_parameters()]
     for weight in (0.0, 0.3, 1.0):
         got = dict(expert.between(weight).named_parameters())  # type: ignore[attr-defined]
         for name in names:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.problem import ConcreteProblem
+from benchmark.condensation.problem import ConcreteProblem
 from methods.coreset import FeatureConfig, Herding, KCenter, herding, k_center
 
 Make = Callable[..., ConcreteProblem]

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.problem import ConcreteProblem
+from benchmark.condensation.problem import ConcreteProblem
 from methods.dance import DANCE, DANCEConfig
 from methods.errors import MethodError
-from methods.formation import decode
+from methods.multi_formation import decode
 
 Make = Callable[..., ConcreteProblem]
 MEAN, STD = torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1), torch.tensor([0.2, 0.25, 0.3]).view(3, 1, 1)

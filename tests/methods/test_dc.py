@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.problem import ConcreteProblem
+from benchmark.condensation.problem import ConcreteProblem
 from methods import dc, registry
 from methods.dc import DCConfig, GradientMatching
 from methods.dsa import DSAConfig, SiameseGradientMatching

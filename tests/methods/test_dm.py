@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.problem import ConcreteProblem
+from benchmark.condensation.problem import ConcreteProblem
 from methods.dm import DistributionMatching, DMConfig, embedding_gap
 
 Make = Callable[..., ConcreteProblem]

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmark.problem import ConcreteProblem
+from benchmark.condensation.problem import ConcreteProblem
 from methods import idm, registry
 from methods.idm import IDMConfig, ImprovedDistributionMatching
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from results.aggregate import cells
-from results.records import SCHEMA
-from results.store import identity
+from results.aggregation.cells import cells
+from results.store.schema import SCHEMA
+from results.store.store import identity
 
 Record = dict[str, Any]
 FAMILIES = {"random": "coreset", "dc": "gradient matching"}

@@ -11,7 +11,7 @@ import pytest
 
 from results.errors import ResultsError
 from results.frame import COLUMNS, frame, load
-from results.store import Store
+from results.store.store import Store
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

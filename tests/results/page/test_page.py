@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from page_store import Record, enlarged, grid, page_of, put
-from results.aggregate import cells
+from results.aggregation.cells import cells
+from results.aggregation.grouping import rows_of
 from results.page import write_page
-from results.page.behind import behind
-from results.page.pictures import Picture, pictures
-from results.page.runs import LOG_LINES
-from results.rows import rows_of
-from results.store import Store
+from results.page.cell_records import behind
+from results.page.details import LOG_LINES
+from results.page.previews import Picture, pictures
+from results.store.store import Store
 
 
 def data(page: Path) -> Any:

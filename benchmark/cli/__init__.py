@@ -1,0 +1,1 @@
+"""What commands share: the frame around Hydra, progress bars, printing, and the flow of a run."""

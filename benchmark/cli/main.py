@@ -1,0 +1,100 @@
+"""What every command shares: Hydra around it, one message for a person instead of a traceback, an exit status."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import hydra
+from omegaconf import DictConfig
+
+from benchmark.config import schema as config
+from benchmark.utils.errors import BenchmarkError
+from methods.errors import MethodError
+from results.errors import ResultsError
+from slurm.errors import SlurmError
+
+DONE, SOME_FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 130
+_SCHEMAS = (config.AnalyseConfig, config.EvaluateConfig, config.ReportConfig, config.ProfileConfig)
+_SETTINGS = [name for schema in _SCHEMAS for name in schema.__dataclass_fields__]
+OURS = (BenchmarkError, MethodError, ResultsError, SlurmError)
+
+
+def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
+    """Compose configuration `name`, run the command (once, or for each job of a `-m` sweep), exit with a status.
+
+    0 done; 1 some tasks failed, and were named; 2 the request was wrong; 130 stopped by a signal.
+    """
+    print_anything()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here whole, not printed by Hydra
+    config.register()
+    statuses: list[int] = []
+    composing = True  # whatever Hydra raises meanwhile, of whatever type, is about the command line
+
+    def guarded(composed: DictConfig) -> None:
+        nonlocal composing
+        composing = False
+        try:
+            statuses.append(command(composed))
+        except OURS as error:
+            report(error)
+            statuses.append(WRONG_REQUEST)
+        composing = True
+
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://benchmark.conf", config_name=name)(guarded)()
+    except Exception as error:
+        if not composing:
+            raise
+        report(_composition(error))
+        statuses.append(WRONG_REQUEST)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)  # noqa: T201 -- a command speaks
+        statuses.append(STOPPED)
+    raise SystemExit(max(statuses, default=DONE))
+
+
+def print_anything() -> None:
+    """Let names of files be printed that are no text, and letters that a terminal lacks: as \\udce9 or \\xd7."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def report(error: BaseException) -> None:
+    """Print an error of a room: what, where, next."""
+    print(message(error), file=sys.stderr)  # noqa: T201
+
+
+def message(error: BaseException) -> str:
+    """What is wrong, where it was said, what to do: up to three lines."""
+    lines = [f"error: {getattr(error, 'what', str(error))}"]
+    lines += [f"  {name + ':':<6} {text}" for name in ("where", "next") if (text := getattr(error, name, ""))]
+    return "\n".join(lines)
+
+
+def _composition(error: Exception) -> BenchmarkError:
+    """Hydra's own complaint, in our form; the first line says it, and a misspelt name gets its neighbour."""
+    text = str(error)
+    missing = re.search(r"Could not override '([^']+)'", text)
+    if missing:
+        near = difflib.get_close_matches(missing[1].split(".")[0], _SETTINGS, n=1)
+        meant = " It belongs to another command." if near == [missing[1]] else ""
+        hint = meant or (f" Did you mean '{near[0]}'?" if near else "")
+        return BenchmarkError(f"there is no setting '{missing[1]}'.{hint}", where="command line", next="see --help")
+    preset = re.search(r"Could not find 'preset/([^']+)'", text)
+    if preset:
+        return BenchmarkError(f"no preset '{preset[1]}'.", where=f"preset={preset[1]}", next="known: paper, quick")
+    if any(word.startswith("method=") for word in sys.argv):
+        return BenchmarkError(
+            "'method' holds settings of methods",
+            where="method=…",
+            next="methods=[NAME,…] names what to run; method.NAME.SETTING=VALUE sets something of it",
+        )
+    said = f"command line: {' '.join(sys.argv[1:])}"
+    return BenchmarkError(text.partition("\n")[0], where=said, next="see --help; quote brackets in zsh")

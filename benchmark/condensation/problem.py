@@ -1,0 +1,156 @@
+"""What a method is given: real training images on the device, experts, networks, augmentation. No test image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from benchmark import networks
+from benchmark.augmentation import strategies as augment
+from benchmark.augmentation.strategies import Strategy
+from benchmark.compute.engine import Compute
+from benchmark.datasets import Constants, Split
+from benchmark.utils import seeding
+from benchmark.utils.seeding import Role
+from methods.base import Expert, Network, Transform
+
+
+def expect_steps(
+    compute: Compute, steps: int, config: object, *, classes: int, ipc: int, image_shape: Sequence[int]
+) -> None:
+    """Decide whether so many condensing steps are worth compiling, unless it was said.
+
+    steps: of a method that is built, as its settings alone do not say how many it takes. What they forward is known
+    near enough: synthetic images as decoded, and real ones.
+    """
+    synthetic = ipc * int(getattr(config, "factor", 1)) ** 2
+    each = classes * (synthetic + int(getattr(config, "batch_real", 0)))
+    compute.expect(steps * each, image_shape)
+
+
+class Normaliser:
+    """Pixels to the units networks see and back: (x − mean) / std of each channel, for (..., ch, H, W)."""
+
+    def __init__(self, constants: Constants, device: torch.device) -> None:
+        self.mean = torch.tensor(constants.mean, device=device).view(-1, 1, 1)
+        self.std = torch.tensor(constants.std, device=device).view(-1, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+    def inverse(self, images: Tensor) -> Tensor:
+        return images * self.std + self.mean
+
+
+def pixels(images: Tensor) -> Tensor:
+    """uint8 images to float32 in [0, 1]; float images as they are."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+class RealImages:
+    """methods.base.RealImages over uint8 images that stay on the device; indices are drawn on the CPU."""
+
+    def __init__(self, split: Split, num_classes: int, device: torch.device) -> None:
+        self.images, self.labels = split.images.to(device), split.labels.to(device)
+        self.members = [torch.nonzero(split.labels == c).flatten() for c in range(num_classes)]
+        self.counts: Sequence[int] = [len(members) for members in self.members]
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        return self.take(self.draw(n, generator))
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Which images `sample` answers: indices (C, m)."""
+        each = min(n, *self.counts)
+        return torch.stack([m[torch.randperm(len(m), generator=generator)[:each]] for m in self.members])
+
+    def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        chosen = torch.randperm(len(self.labels), generator=generator)[:n]
+        return self.take(chosen), self.labels[chosen.to(self.labels.device, non_blocking=True)]
+
+    def of_class(self, label: int) -> Tensor:
+        return self.take(self.members[label])
+
+    def take(self, index: Tensor) -> Tensor:
+        """The images at indices (…), in pixels: (…, ch, H, W)."""
+        return pixels(self.images[index.to(self.images.device, non_blocking=True)])
+
+
+class RealBatch:
+    """methods.base.ByClass: drawn real images, normalised and augmented when classes of them are asked for."""
+
+    def __init__(self, real: RealImages, index: Tensor, normalise: Normaliser, augment: Transform) -> None:
+        self.real, self.index, self.normalise, self.augment = real, index, normalise, augment
+        self.shape = torch.Size((*index.shape, *real.images.shape[1:]))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, classes: slice) -> Tensor:
+        return self.augment.of(classes)(self.normalise(self.real.take(self.index[classes])))
+
+
+class TrainedExpert:
+    """methods.base.Expert: two sets of parameters and one scratch network, shared by all experts of a problem."""
+
+    def __init__(self, scratch: networks.Network, initial: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> None:
+        self.scratch, self.initial, self.trained = scratch, initial, trained
+
+    @torch.no_grad()
+    def between(self, weight: float) -> Network:
+        for name, parameter in self.scratch.named_parameters():
+            torch.lerp(self.trained[name], self.initial[name], weight, out=parameter.data)
+        for name, buffer in self.scratch.named_buffers():  # running statistics are not interpolated
+            buffer.copy_(self.trained[name])
+        return self.scratch
+
+
+class ConcreteProblem:
+    """methods.base.Problem, built by a condense task."""
+
+    def __init__(
+        self,
+        real: RealImages,
+        experts: Sequence[Expert],
+        compute: Compute,
+        normaliser: Normaliser,
+        *,
+        ipc: int,
+        image_shape: tuple[int, int, int],
+        architecture: str,
+        flip: bool,
+        seed: int,
+        fingerprint: str,
+    ) -> None:
+        self.real, self.experts, self.compute, self.normalise = real, experts, compute, normaliser
+        self.denormalise = normaliser.inverse
+        self.ipc, self.num_classes, self.image_shape = ipc, len(real.counts), image_shape
+        self.device, self.architecture, self.flip = compute.device, architecture, flip
+        self.seed, self.fingerprint = seed, fingerprint
+        self.mean_embedding, self.class_losses = compute.mean_embedding, compute.class_losses
+        self.by_class, self.embed = compute.by_class, compute.embed
+        self.embedding_and_losses, self.class_gradients = compute.embedding_and_losses, compute.class_gradients
+        self.settle_norms, self.training_gradients = compute.settle_norms, compute.training_gradients
+
+    def generator(self, role: str, index: int = 0) -> torch.Generator:
+        # The method is no part of the seed: at one seed, all methods start from and see the same images.
+        return seeding.generator(Role.CONDENSING, self.fingerprint, self.seed, str(role), index)
+
+    def new_network(self, index: int) -> Network:
+        draw = seeding.generator(Role.MATCHING_NETWORK, self.fingerprint, self.architecture, self.seed, index)
+        network = networks.build(self.architecture, self.image_shape, self.num_classes, draw)
+        return network.requires_grad_(False).to(self.device)
+
+    def real_batch(self, n: int, generator: torch.Generator, augment: Transform) -> RealBatch:
+        return RealBatch(self.real, self.real.draw(n, generator), self.normalise, augment)
+
+    def augment(self, strategy: str, generator: torch.Generator) -> Transform:
+        return augment.draw_per_group(self._strategy(strategy), self.num_classes, self.image_shape, generator)
+
+    def augment_batch(self, strategy: str, images: Tensor, generator: torch.Generator) -> Tensor:
+        return augment.augment_batch(images, self._strategy(strategy), generator)
+
+    def _strategy(self, strategy: str) -> Strategy:
+        parsed = augment.parse(strategy)
+        return parsed if self.flip else parsed.without("flip")

@@ -1,0 +1,1 @@
+"""What commands can be asked for: the dataclasses of their options, composed by Hydra and checked once."""

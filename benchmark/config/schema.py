@@ -1,0 +1,370 @@
+"""What a run is asked for: the schema of `conf/`, checked once at the edge. Below this file nobody sees Hydra."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import re
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmark.config import scoring
+from benchmark.utils.errors import BenchmarkError, unknown
+from results.aggregation.options import CONTROLS, FORMS, HIGHLIGHTS, ORDERS, TABLES, Options
+
+LAUNCHERS = ("local", "slurm")
+ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "curve")  # as benchmark.analyses.VERSIONS
+LAYOUTS = ("tsne", "pca")  # as benchmark.analyses.embedding, which loads torch
+UNITS = ("raw", "normalised", "bytes", "whitened")  # as benchmark.released.units, which loads torch
+
+
+@dataclass
+class Asked(ABC):
+    """What a command is asked for, once composed. `conf/` has the meaning and the default of each name."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+
+
+@dataclass
+class Scoring(Asked):
+    """What every command that evaluates sets is asked for."""
+
+    variants: list[str]
+    eval_architectures: list[str]
+    protocols: list[str]
+    scores: bool
+    seeds: list[int]
+    controls: list[str]
+    preset: str
+    fraction: float
+    networks: int
+    validation: float
+    precision: str
+    compile: bool | None
+    device: str
+    threads: int | None
+    workers: int | None
+    retry: str | None
+    dry_run: bool
+    checkpoint_seconds: float
+    data_root: str
+    out: str
+
+    @property
+    def set_protocols(self) -> list[str]:
+        """What sets are evaluated under; the whole training set, under `protocols` alone."""
+        return scoring.with_plain(self.protocols) if self.scores else self.protocols
+
+
+@dataclass
+class RunConfig(Scoring):
+    """conf/run.yaml after composition."""
+
+    methods: list[str]
+    datasets: list[str]
+    ipcs: list[int]
+    architectures: list[str]
+    seconds: float | None
+    curve: int | None
+    pool_seed: int
+    launcher: str
+    profile: str | None
+    wait: bool
+    method: dict[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        for name in ("datasets", "ipcs", "architectures", "protocols", "seeds"):
+            values = getattr(self, name)
+            if not values:
+                raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"name at least one: {name}=[…]")
+            if len(set(values)) != len(values):
+                raise BenchmarkError(f"{name} names something twice", where=f"{name}={values}")
+        if not self.methods and not self.controls:
+            raise BenchmarkError("there is nothing to run", where="methods=[] controls=[]")
+        for ipc in self.ipcs:
+            if ipc < 1:
+                raise BenchmarkError(f"ipc must be at least 1, got {ipc}", where=f"ipcs={self.ipcs}")
+        if not 0 < self.fraction <= 1:
+            raise BenchmarkError(f"fraction must be in (0, 1], got {self.fraction}", where="fraction")
+        if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
+            raise BenchmarkError(f"seconds must be a positive number, got {self.seconds}", where="seconds")
+        if not 0 <= self.validation < 1:
+            raise BenchmarkError(f"validation must be in [0, 1), got {self.validation}", where="validation")
+        if self.curve is not None and self.curve < 1:
+            raise BenchmarkError(f"curve must be at least 1, got {self.curve}", where=f"curve={self.curve}")
+        if self.curve is not None and self.validation == 0:
+            raise BenchmarkError(
+                "a curve is scored on withheld training images, and none are withheld",
+                where=f"curve={self.curve}, validation=0",
+                next="say which fraction to withhold: validation=0.1",
+            )
+        if self.networks < 1:
+            raise BenchmarkError(f"networks must be at least 1, got {self.networks}", where="networks")
+        if not (self.checkpoint_seconds > 0 and math.isfinite(self.checkpoint_seconds)):
+            raise BenchmarkError("checkpoint_seconds must be a positive number", where="checkpoint_seconds")
+        for name, settings in self.method.items():
+            if not isinstance(settings, dict):
+                raise BenchmarkError(
+                    f"method.{name} holds settings",
+                    where=f"method.{name}={settings}",
+                    next=f"method.{name}.SETTING=VALUE",
+                )
+        for control in self.controls:
+            if control not in CONTROLS:
+                raise unknown("control", control, CONTROLS, where=f"controls=[{control}]")
+        if self.scores:
+            scoring.check(self.protocols, self.controls)
+        if self.launcher not in LAUNCHERS:
+            raise unknown("launcher", self.launcher, LAUNCHERS, where=f"launcher={self.launcher}")
+        if self.launcher == "local" and (self.profile is not None or self.wait):
+            raise BenchmarkError(
+                "profile and wait are about launcher=slurm", where="launcher=local", next="add launcher=slurm"
+            )
+        if self.retry not in (None, "failed"):
+            raise unknown("retry", str(self.retry), ["failed"], where=f"retry={self.retry}")
+
+
+@dataclass(kw_only=True)
+class AnalyseConfig(RunConfig):
+    """conf/analyse.yaml after composition: a run's settings, and what to look at. Nothing is evaluated."""
+
+    scores: bool = False
+    analyses: list[str] = field(default_factory=list)
+    layout: str = "tsne"
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
+        if not self.analyses:
+            raise BenchmarkError("analyses is empty", where="analyses=[]", next=f"known: {', '.join(ANALYSES)}")
+        for name in self.analyses:
+            if name not in ANALYSES:
+                raise unknown("analysis", name, ANALYSES, where=f"analyses=[{name}]")
+        if len(set(self.analyses)) != len(self.analyses):
+            raise BenchmarkError("analyses names something twice", where=f"analyses={self.analyses}")
+        if self.layout not in LAYOUTS:
+            raise unknown("layout", self.layout, LAYOUTS, where=f"layout={self.layout}")
+        if "curve" in self.analyses and self.curve is None:
+            raise BenchmarkError(
+                "a curve has so many points beside the first, and nobody said how many",
+                where="analyses=[curve]",
+                next="say it: curve=10 validation=0.1",
+            )
+
+
+@dataclass
+class ProfileConfig(Asked):
+    """conf/profile.yaml after composition. Names that run.yaml has mean the same."""
+
+    methods: list[str]
+    datasets: list[str]
+    ipcs: list[int]
+    architectures: list[str]
+    preset: str
+    fraction: float
+    steps: int
+    precision: str
+    compile: bool | None
+    device: str
+    threads: int | None
+    data_root: str
+    method: dict[str, Any] = field(default_factory=dict)
+
+    def run_config(self) -> RunConfig:
+        """The run whose steps are looked at. Its dry run needs no dataset to be there."""
+        shared = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name != "steps"}
+        return RunConfig(
+            **shared,
+            dry_run=True, seeds=[0], protocols=["quick"], controls=[],
+            variants=[], eval_architectures=[], networks=1, scores=False, validation=0.0, seconds=None, curve=None,
+            pool_seed=0, launcher="local", profile=None, wait=False, retry=None, workers=None, checkpoint_seconds=30.0,
+            out="",
+        )  # fmt: skip
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        if self.steps < 1:
+            raise BenchmarkError(f"steps must be at least 1, got {self.steps}", where=f"steps={self.steps}")
+        if not self.methods:
+            raise BenchmarkError("methods is empty", where="methods=[]", next="name at least one: methods=[…]")
+        self.run_config().check()
+
+
+@dataclass
+class EvaluateConfig(Scoring):
+    """conf/evaluate.yaml after composition. Names that run.yaml has mean the same."""
+
+    set: Any  # a path, or a list of them
+    dataset: str | None
+    name: str | None
+    method: str | None
+    factor: int | None
+    units: str | None
+    mean: list[float] | None
+    std: list[float] | None
+    entries: list[int] | None
+    quantise: str | None
+
+    @property
+    def paths(self) -> list[Path]:
+        return [Path(path).expanduser().absolute() for path in ([self.set] if isinstance(self.set, str) else self.set)]
+
+    def run_config(self, dataset: str = "", ipc: int = 1, sets: int = 1) -> RunConfig:
+        """The run of controls beside `sets` sets of so many images a class."""
+        shared = {spec.name: getattr(self, spec.name) for spec in fields(Scoring)}
+        seeds = list(dict.fromkeys([*range(sets), *self.seeds]))
+        return RunConfig(
+            **shared | {"seeds": seeds, "variants": []},
+            methods=["a set made elsewhere"], datasets=[dataset], ipcs=[ipc], architectures=["auto"],
+            seconds=None, curve=None, pool_seed=0, launcher="local", profile=None, wait=False,
+        )  # fmt: skip
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        if not self.set or not isinstance(self.set, str | list) or not all(isinstance(p, str) for p in self.set):
+            raise BenchmarkError(
+                "which set is to be scored?", where=f"set={self.set}", next="name its file or folder: set=PATH"
+            )
+        for name, known in (("units", UNITS), ("quantise", ("8bit",))):
+            if (value := getattr(self, name)) is not None and value not in known:
+                raise unknown(name, value, known, where=f"{name}={value}")
+        if (self.mean is None) != (self.std is None):
+            raise BenchmarkError("mean and std go together", where="mean, std", next="give both, a value a channel")
+        if self.std is not None and min(self.std, default=0.0) <= 0:
+            raise BenchmarkError("std must be positive, a value a channel", where=f"std={self.std}")
+        if self.factor is not None and self.factor < 1:
+            raise BenchmarkError(f"factor must be at least 1, got {self.factor}", where="factor")
+        self.run_config().check()
+
+
+@dataclass
+class ReportConfig(Asked):
+    """conf/report.yaml after composition."""
+
+    out: str
+    tables: list[str]
+    forms: list[str]
+    methods: list[str]
+    controls: list[str]
+    datasets: list[str]
+    ipcs: list[int]
+    architectures: list[str]
+    eval_architectures: list[str]
+    protocols: list[str]
+    order: str
+    highlight: str
+    reasons: bool
+    figures: bool
+    page: bool
+
+    def options(self) -> Options:
+        """The same as plain values for `results.rendering.files`."""
+        values: dict[str, Any] = {spec.name: getattr(self, spec.name) for spec in fields(Options)}
+        for name, value in values.items():
+            values[name] = tuple(value) if isinstance(value, list) else value
+        return Options(**values)
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        known = {"tables": TABLES, "forms": FORMS, "controls": CONTROLS}
+        for spec in fields(self):
+            values = getattr(self, spec.name)
+            if not isinstance(values, list):
+                continue
+            if len(set(values)) != len(values):
+                raise BenchmarkError(f"{spec.name} names something twice", where=f"{spec.name}={values}")
+            for name in values if spec.name in known else ():
+                if name not in known[spec.name]:
+                    raise unknown(spec.name.removesuffix("s"), name, known[spec.name], where=f"{spec.name}=[{name}]")
+        for name in ("tables", "forms"):
+            if not getattr(self, name):
+                raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"known: {', '.join(known[name])}")
+        for name, words in (("order", ORDERS), ("highlight", HIGHLIGHTS)):
+            if getattr(self, name) not in words:
+                raise unknown(name, getattr(self, name), words, where=f"{name}={getattr(self, name)}")
+        if self.order == "asked" and not self.methods:
+            raise BenchmarkError("order=asked is that of methods", where="order=asked", next="name them: methods=[…]")
+
+
+Schema = TypeVar("Schema", bound=Asked)
+
+
+def register() -> None:
+    """Tell Hydra what YAML cannot say: an open `method` node, and a scratch folder for sweeps."""
+    open_node = OmegaConf.create({}, flags={"struct": False})
+    ConfigStore.instance().store(name="open_methods", node=OmegaConf.create({"method": open_node}))
+    OmegaConf.register_new_resolver("scratch", _scratch, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("settings_of", settings_of, replace=True)
+
+
+def settings_of(name: str) -> str:
+    """What `--help` shows: conf/NAME.yaml's settings with their comments, and what each preset sets on top."""
+    conf = files("benchmark.conf")
+    lines = (conf / f"{name}.yaml").read_text().split("\nhydra:")[0].split("\n\n", 1)[1].strip().splitlines()
+    if name in ("run", "analyse", "evaluate", "profile"):
+        lines += ["method.NAME.SETTING=VALUE # any setting of a method, over its preset"] * (name != "evaluate")
+        for preset in ("quick", "paper"):
+            body = (conf / "preset" / f"{preset}.yaml").read_text().splitlines()[1:]
+            if name in _OF_PRESETS:
+                body = [line for line in body if re.match(f"({_OF_PRESETS[name]}):", line)]
+            lines += ["", f"preset={preset}{' (the default)' * (preset == 'quick')}", *(f"  {line}" for line in body)]
+    return "\n".join(lines)
+
+
+# What presets set for commands that do not take all of it: nothing is condensed, or nothing evaluated.
+_OF_PRESETS = {"evaluate": "protocols|seeds|networks", "profile": "fraction"}
+
+
+def _scratch() -> str:
+    """A folder for what Hydra writes beside a sweep, gone when the process ends."""
+    folder = tempfile.mkdtemp(prefix="condensation-sweep-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def parse(config: DictConfig) -> RunConfig:
+    """A run's composed configuration as checked plain values. Raises BenchmarkError for a value of the wrong type."""
+    return parse_as(RunConfig, config)
+
+
+def parse_profile(config: DictConfig) -> ProfileConfig:
+    """`parse` for a profile, which takes only some of what a preset sets: the rest is left out, unless it was said."""
+    preset = OmegaConf.load(str(files("benchmark.conf") / "preset" / f"{config.preset}.yaml"))
+    taken = {spec.name for spec in fields(ProfileConfig)}
+    names = [str(name) for name in config]
+    said = [name for name in names if name in taken or config[name] != OmegaConf.select(preset, name)]
+    return parse_as(ProfileConfig, OmegaConf.masked_copy(config, said))
+
+
+def parse_as(schema: type[Schema], config: DictConfig) -> Schema:
+    """`parse` for any command's schema."""
+    types = {spec.name: spec.type for spec in fields(schema)}
+    values = {name: config[name] for name in types if name in config}
+    for name in config:
+        if name not in values:
+            raise unknown("setting", str(name), values, where="command line")
+    try:
+        parsed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))
+    except OmegaConfBaseException as error:
+        name = str(getattr(error, "full_key", None) or "?").split("[")[0]
+        wanted = types.get(name, "another type")
+        raise BenchmarkError(
+            f"{name} must be {wanted}, got {values.get(name)}", where=name, next="see --help"
+        ) from error
+    assert isinstance(parsed, schema)
+    parsed.check()
+    for name in {"out", "data_root"} & types.keys():
+        setattr(parsed, name, str(Path(getattr(parsed, name)).expanduser()))
+    return parsed

@@ -1,0 +1,1 @@
+"""What a plan will take, from a few probed steps: seconds, memory, disk; and time budgets."""

@@ -1,0 +1,1 @@
+"""How one task is run: step by step, with checkpoints, interruption, and the record it leaves."""

@@ -1,0 +1,1 @@
+"""Synthetic sets made elsewhere: read safely, checked, converted to pixels, and imported."""

@@ -1,0 +1,136 @@
+"""A plan: tasks as plain values, each identified by its specification, in an order in which inputs come first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from benchmark import datasets
+from benchmark.datasets import Constants, Outline
+from results.store.store import canonical, identity
+
+Task = dict[str, Any]  # plain values: kind, identity, slug, spec, asked, label, request
+# Values that a specification leaves out. A request that comes later has its default here, and no identity moves.
+DEFAULTS: Mapping[str, Any] = {
+    "validation": 0.0,
+    "precision": "fp32",
+    "pool_seed": 0,
+    "imported": False,
+    "snapshots": None,
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a dataclass (settings, a recipe, a protocol) adds to a request, as JSON values.
+
+    values: all of its fields; given: those that are not at their default, which the identity hashes. So a field that
+    comes later moves no identity, and a default that changes must raise a version.
+    """
+
+    values: dict[str, Any]
+    given: dict[str, Any]
+
+    @classmethod
+    def of(cls, instance: Any, *left_out: str) -> Part:
+        """The part of a dataclass's instance, without the fields named."""
+        values = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(instance).items()
+            if key not in left_out
+        }
+        own = {spec.name: spec.default for spec in fields(instance) if spec.default is not MISSING}
+        given = {key: value for key, value in values.items() if key not in own or getattr(instance, key) != own[key]}
+        return cls(values, given)
+
+
+@dataclass
+class Plan:
+    """Tasks in an order in which every task comes after its inputs, and what a person should be told."""
+
+    by_identity: dict[str, Task] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    outlines: dict[str, Outline] = field(default_factory=dict)  # by the dataset's name
+
+    @property
+    def tasks(self) -> list[Task]:
+        return list(self.by_identity.values())
+
+    def add(self, kind: str, slug: str, asked: dict[str, Any], label: dict[str, Any], request: dict[str, Any]) -> str:
+        """The task's identity; a task that is planned already is not planned again.
+
+        asked: JSON values and `Part`s. The task holds them in full, and as the specification that is hashed.
+        """
+        full = {key: value.values if isinstance(value, Part) else value for key, value in asked.items()}
+        spec = {
+            key: value.given if isinstance(value, Part) else value
+            for key, value in asked.items()
+            if key not in DEFAULTS or value != DEFAULTS[key]
+        }
+        return self.add_specified(kind, slug, spec, full, label, request)
+
+    def add_specified(
+        self,
+        kind: str,
+        slug: str,
+        spec: dict[str, Any],
+        asked: dict[str, Any],
+        label: dict[str, Any],
+        request: dict[str, Any],
+    ) -> str:
+        """`add` where both are known: the specification without defaults, and all values."""
+        spec, asked = {"kind": kind, **spec}, {"kind": kind, **asked}
+        key = identity(spec)
+        task = {"kind": kind, "identity": key, "slug": slug, "spec": spec, "asked": asked}
+        self.by_identity.setdefault(key, task | {"label": label, "request": request})
+        return key
+
+    def note(self, *texts: str) -> None:
+        self.notes += [text for text in texts if text not in self.notes]
+
+    def of_kind(self, kind: str) -> list[Task]:
+        return [task for task in self.tasks if task["kind"] == kind]
+
+
+def inputs_of(task: Mapping[str, Any]) -> set[str]:
+    """Identities of the tasks whose results this one reads."""
+    asked = task["asked"]
+    return {*asked.get("experts", ()), *asked.get("sets", ()), *([asked["set"]] if "set" in asked else [])}
+
+
+def pool_of(task: Mapping[str, Any]) -> str | None:
+    """Equal for tasks that train experts of the same pool, which differ in their index alone; None of other tasks."""
+    if task["kind"] != "prepare":
+        return None
+    return canonical({**task["asked"], "index": None, "request": task["request"]})
+
+
+# --- parts of requests ------------------------------------------------------------------------------------------------
+
+
+def data_asked(dataset: Outline, constants: Constants) -> dict[str, Any]:
+    """What tasks ask of a dataset: which images, and how networks see them."""
+    return {
+        "fingerprint": dataset.fingerprint,
+        "mean": list(constants.mean),
+        "std": list(constants.std),
+        "flip": dataset.flip,
+    }
+
+
+def dataset_label(dataset: Outline) -> dict[str, Any]:
+    """What tables say of a dataset."""
+    return {
+        "dataset": dataset.name,
+        "dataset_title": dataset.title,
+        "reference": dataset.reference,
+        "num_classes": dataset.num_classes,
+        "train_images": sum(dataset.train),
+    }
+
+
+def absolute(entry: str) -> str:
+    """A dataset's name as it is, a path so that a task finds it from any folder."""
+    return entry if datasets.key_of(entry) else str(Path(entry).expanduser().absolute())

@@ -1,0 +1,1 @@
+"""Training networks on real or synthetic images: protocols, trainers, evaluation networks, experts."""

@@ -1,0 +1,50 @@
+"""The images condensing starts from: real ones drawn at random, the first ones of each class, or noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from methods.base import Draw, Problem
+from methods.errors import MethodError
+from methods.multi_formation import mosaic
+
+INITS = ("random", "first", "noise")
+SHRINKS = ("nearest", "area")
+
+
+def initial_images(problem: Problem, factor: int, init: str, shrink: str) -> Tensor:
+    """(C, ipc, ch, H, W) pixels; with factor f, mosaics of f²·ipc images a class.
+
+    `random`: a seeded draw, the same for every method at a seed. `first`: the first images of each class in dataset
+    order, as public code takes them [DANCE@3f6b8b6]. `noise`: N(0, 1)/4 + 0.5 clamped to [0, 1] [ibid.].
+    Raises MethodError when a class holds fewer images than are needed.
+    """
+    generator, wanted = problem.generator(Draw.INITIAL_IMAGES), problem.ipc * factor**2
+    if init == "noise":
+        noise = torch.randn(problem.num_classes, problem.ipc, *problem.image_shape, generator=generator)
+        return (noise / 4 + 0.5).clamp(0, 1).to(problem.device)
+    if wanted > min(problem.real.counts):
+        raise MethodError(
+            f"ipc {problem.ipc} at factor {factor} starts from {wanted} real images a class, "
+            f"but the smallest class has {min(problem.real.counts)}",
+            where="ipc and factor",
+            next="use a smaller ipc, or factor=1",
+        )
+    if init == "first":
+        real = torch.stack([problem.real.of_class(c)[:wanted] for c in range(problem.num_classes)])
+    else:
+        real = problem.real.sample(wanted, generator)
+    return mosaic(real, factor, shrink)
+
+
+def normalised_noise(problem: Problem) -> Tensor:
+    """(C, ipc, ch, H, W) of N(0, 1) in *normalised* units, as DC's family starts from noise."""
+    draw = problem.generator(Draw.INITIAL_IMAGES)
+    noise = torch.randn(problem.num_classes, problem.ipc, *problem.image_shape, generator=draw)
+    return noise.to(problem.device)
+
+
+def labels_of(problem: Problem) -> Tensor:
+    """(C·ipc,) labels of a set stored class by class."""
+    return torch.arange(problem.num_classes, device=problem.device).repeat_interleave(problem.ipc)

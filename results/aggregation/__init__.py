@@ -1,0 +1,1 @@
+"""From records to cells of tables: joined by identities, grouped, named and selected."""

@@ -1,0 +1,167 @@
+"""What stands behind the identities in analyse records: sets, called as in the tables, with their costs. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from results.aggregation.cells import FAMILIES, device, is_random
+from results.aggregation.grouping import differing, named, said, title
+from results.aggregation.links import leaves
+
+Json = Mapping[str, Any]
+T = TypeVar("T")
+WHOLE = "whole"  # stands for the whole training set among the sets of an analysis
+_SAMPLE = {"kind", "seed", "experts", "ipc", "architecture", "dataset"}  # the sample, the inputs, or the place
+
+
+@dataclass(frozen=True)
+class MadeSet:
+    """A synthetic set, condensed here or (kind "import") elsewhere.
+
+    selected: real images, which nothing has changed. machine: device and precision. prepare_seconds: of its experts,
+    in full; nan when a record is absent or of another machine. order: where its row stands in the tables.
+    """
+
+    identity: str
+    kind: str
+    name: str
+    place: Place
+    seed: int
+    factor: int
+    selected: bool
+    machine: tuple[str, str]
+    seconds: float
+    prepare_seconds: float
+    order: tuple[Any, ...]
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where sets compete. condensed_with: a network, "" for sets made elsewhere."""
+
+    dataset: str
+    dataset_title: str
+    condensed_with: str
+    ipc: int
+
+
+def made_sets(records: Sequence[Json]) -> dict[str, MadeSet]:
+    """By identity, all sets that came to a good end, in the order of the tables: by place, row and seed."""
+    ready = [record for record in records if record["kind"] in ("condense", "import") and record["status"] == "ok"]
+    experts = {record["identity"]: record for record in records if record["kind"] == "prepare"}
+    called = _names(ready)
+    found = [_made(record, called[record["identity"]], experts) for record in ready]
+    found.sort(key=lambda made: (made.place, made.order, made.name, made.seed, made.identity))
+    return {made.identity: made for made in found}
+
+
+def _made(record: Json, name: str, experts: Mapping[str, Json]) -> MadeSet:
+    asked, label = record["asked"], record["label"]
+    used = set(asked.get("experts") or ())
+    known = all(expert in experts and machine(experts[expert]) == machine(record) for expert in used)
+    return MadeSet(
+        record["identity"],
+        record["kind"],
+        name,
+        _place(record),
+        int(asked.get("seed", 0)),
+        int(record["result"]["factor"]),
+        label["card"]["family"] == "coreset",
+        machine(record),
+        float(record["seconds"]),
+        math.fsum(float(experts[expert]["seconds"]) for expert in used) if known else math.nan,
+        _order(label),
+    )
+
+
+def machine(record: Json) -> tuple[str, str]:
+    """The hardware and the precision on which seconds depend."""
+    return device(record["environment"]), str(record["asked"].get("precision", ""))
+
+
+def _place(record: Json) -> Place:
+    asked, label = record["asked"], record["label"]
+    name = label["dataset"]
+    return Place(name, label.get("dataset_title") or name, asked.get("architecture", ""), int(asked["ipc"]))
+
+
+def _order(label: Json) -> tuple[Any, ...]:
+    """Controls, then families by year, as `results.aggregation.cells` has them."""
+    card, row = label["card"], label["row"]
+    family = FAMILIES.index(card["family"]) if card["family"] in FAMILIES else len(FAMILIES)
+    return not is_random(row), family, card.get("year") or 0, row
+
+
+# --- what they are called ---------------------------------------------------------------------------------------------
+
+
+def _names(records: Sequence[Json]) -> dict[str, str]:
+    """Sets of one place and row are called alike; those of different requests get the settings that differ."""
+    alike: dict[tuple[Any, ...], dict[str, list[Json]]] = {}
+    for record in records:
+        request = json.dumps(_request(record), sort_keys=True)
+        alike.setdefault((_place(record), record["label"]["row"]), {}).setdefault(request, []).append(record)
+    found: dict[str, str] = {}
+    for requests in alike.values():
+        specs = [dict(leaves(_request(same[0]))) if len(requests) > 1 else {} for same in requests.values()]
+        apart = differing(specs)
+        for spec, same in zip(specs, requests.values(), strict=True):
+            suffix = f" [{said(spec, apart) or 'without ' + named(apart)}]" if len(requests) > 1 else ""
+            found |= {record["identity"]: _title(record["label"]) + suffix for record in same}
+    return found
+
+
+def _title(label: Json) -> str:
+    return title({"row": label["row"], "method": label["card"]["name"], "title": label["card"]["title"]})
+
+
+def _request(record: Json) -> dict[str, Any]:
+    asked = {name: value for name, value in record["asked"].items() if name not in _SAMPLE}
+    return asked if record["kind"] == "condense" else {"source": record["label"].get("source", "")}
+
+
+# --- analyses ---------------------------------------------------------------------------------------------------------
+
+
+def analyses(records: Sequence[Json], name: str) -> tuple[list[Json], list[str]]:
+    """The finished analyses of this name, and what became of the others."""
+    ours = [r for r in records if r["kind"] == "analyse" and r["asked"].get("analysis") == name]
+    bad = [r for r in ours if r["status"] != "ok"]
+    lines = [f"{name}, analysis {r['identity'][:12]}: {r['status']}: {r['message']}".rstrip(": ") for r in bad]
+    return [r for r in ours if r["status"] == "ok"], lines
+
+
+def circumstances(record: Json) -> tuple[Any, ...]:
+    """What analyses must share to stand in one figure, beside the sets: data, network, protocol, split, precision."""
+    asked, protocol = record["asked"], record["asked"].get("protocol") or {}
+    wanted = ("version", "architecture", "validation", "precision")
+    return (
+        record["label"]["dataset"],
+        (asked.get("dataset") or {}).get("fingerprint", ""),
+        *(asked.get(name) for name in wanted),
+        *(protocol.get(name) for name in ("name", "version")),
+    )
+
+
+def analysed_on(record: Json) -> str:
+    """The hardware and precision of an analysis."""
+    return ", ".join(filter(None, machine(record)))
+
+
+def protocol_of(record: Json) -> str:
+    """ "protocol quick v1", "" where no protocol is involved."""
+    protocol = record["asked"].get("protocol") or {}
+    return f"protocol {protocol['name']} v{protocol.get('version', '?')}" if protocol.get("name") else ""
+
+
+def attempt(what: str, make: Callable[[], T], missing: list[str]) -> list[T]:
+    """What `make` makes, or nothing and a line among `missing` where a record does not hold what it should."""
+    try:
+        return [make()]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        missing.append(f"{what}: a record of it is not understood ({type(error).__name__}: {error})")
+        return []

@@ -1,0 +1,1 @@
+"""The numbers that papers printed, and whether a measured cell agrees with one."""

@@ -1,0 +1,1 @@
+"""Tests of significance, rankings, and DD-Ranking's scores."""

@@ -1,0 +1,1 @@
+"""The store: one folder for each task, its record, lock and files."""

@@ -1,0 +1,1 @@
+"""The tables: which columns each has, and what its caption says."""

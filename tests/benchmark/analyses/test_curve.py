@@ -1,0 +1,341 @@
+"""Curves through real tasks: snapshots that survive interruption, points that stand on evaluations' own networks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+
+from benchmark import datasets
+from benchmark.compute.engine import Compute
+from benchmark.condensation.synthetic_set import load_set
+from benchmark.config import schema
+from benchmark.datasets import Dataset
+from benchmark.execution import attempt
+from benchmark.execution.run_steps import Interrupted, Marks, StopFlag, turn
+from benchmark.execution.runtime import Runtime
+from benchmark.planning import analyses, grid
+from benchmark.tasks.execute import execute
+from benchmark.training import protocols
+from parts import CPU, make_images
+from results.store.store import Store
+
+TINY = ("methods=[dm,dance]", "controls=[whole,random]", "method.dm.iterations=7", "method.dance.iterations=5",
+        "ipcs=[1]", "method.dance.experts=2", "method.dance.pretrain_epochs=1", "method.whole.epochs=9", "networks=2",
+        "architectures=[convnet2-w4]", "validation=0.25")  # fmt: skip
+LOOKS = ("analyses=[discrepancy,interpolation,expert,embedding]", "layout=pca")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_images() -> Iterator[Dataset]:
+    """Digits become a few random images of three classes, and `quick` takes six epochs: every task takes a moment."""
+    train, test = make_images(3, 16, (1, 8, 8)), make_images(3, 4, (1, 8, 8), seed=1)
+    digits, quick = datasets.load("digits", Path("data")), protocols._quick
+    few = replace(digits, train=train, test=test, classes=("a", "b", "c"), fingerprint="f" * 64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "load", lambda entry, root, progress=None: few)
+        patch.setattr(protocols, "_quick", lambda ipc: replace(quick(ipc), epochs=6, drops=(4, 5)))
+        attempt.load_once.cache_clear()
+        yield few
+    attempt.load_once.cache_clear()
+
+
+def build(*words: str) -> grid.Plan:
+    schema.register()
+    with initialize_config_module("benchmark.conf", version_base="1.3"):
+        if any(word.startswith("analyses=") for word in words):
+            asked = schema.parse_as(schema.AnalyseConfig, compose("analyse", overrides=[*TINY, *words]))
+            return analyses.only(grid.build(asked), asked)
+        return grid.build(schema.parse(compose("run", overrides=[*TINY, *words])))
+
+
+def runtime(out: Path, **more: Any) -> Runtime:
+    return Runtime(out, Compute(torch.device("cpu"), "fp32", threads=1), **more)
+
+
+def do(planned: grid.Plan, out: Path) -> None:
+    ended = {task["slug"]: execute(task, runtime(out)) for task in planned.tasks}
+    assert {outcome.status for outcome in ended.values()} == {"done"}, ended
+
+
+def record(task: grid.Task, out: Path) -> dict[str, Any]:
+    found = Store(out).record(task)
+    assert found and found["status"] == "ok", found
+    return found
+
+
+def of_row(planned: grid.Plan, row: str) -> grid.Task:
+    return next(task for task in planned.of_kind("condense") if task["label"]["row"].split()[0] == row)
+
+
+def curves(planned: grid.Plan) -> dict[str, grid.Task]:
+    """By the set that they look at."""
+    found = [task for task in planned.of_kind("analyse") if task["asked"]["analysis"] == "curve"]
+    return {task["asked"]["sets"][0]: task for task in found}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, few_images: Dataset) -> tuple[grid.Plan, Path]:
+    planned, out = build("curve=3"), tmp_path_factory.mktemp("finished")
+    do(planned, out)
+    return planned, out
+
+
+# --- snapshots --------------------------------------------------------------------------------------------------------
+
+
+def test_snapshots_lead_from_the_first_images_to_the_finished_set(finished: tuple[grid.Plan, Path]) -> None:
+    planned, out = finished
+    task = of_row(planned, "dm")
+    folder, found = Store(out).folder(task), record(task, out)
+    assert [each["step"] for each in found["result"]["snapshots"]] == [0, 2, 5, 7]
+    seconds = [each["seconds"] for each in found["result"]["snapshots"]]
+    assert seconds == sorted(seconds) and seconds[-1] == pytest.approx(found["seconds"])
+    files = {path.stem: path for path in (folder / "snapshots").iterdir()}
+    assert sorted(files) == ["0", "2", "5", "7"]
+    assert files["7"].read_bytes() == (folder / "synthetic.safetensors").read_bytes()
+    random = load_set(Store(out).folder(of_row(planned, "random")) / "synthetic.safetensors").images
+    torch.testing.assert_close(load_set(files["0"]).images, random, rtol=0, atol=1e-6)  # where DM starts
+    assert not torch.equal(load_set(files["2"]).images, load_set(files["5"]).images)
+    plain = of_row(build(), "dm")
+    assert execute(plain, runtime(out / "plain")).status == "done"
+    images = load_set(Store(out / "plain").folder(plain) / "synthetic.safetensors").images
+    assert torch.equal(images, load_set(files["7"]).images), "keeping snapshots changes no step"
+
+
+class Steps:
+    """Seven steps of a second each, by a clock of its own; its state is how many were done."""
+
+    total_steps = 7
+
+    def __init__(self, passing: Callable[[float], None]) -> None:
+        self.passing, self.done = passing, 0
+
+    def step(self) -> dict[str, float]:
+        self.passing(1.0)
+        self.done += 1
+        return {"loss": 1.0}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": self.done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.done = state["done"]
+
+
+@pytest.mark.parametrize("stop_after", [None, 2, 3, 7])
+def test_looking_is_not_charged_and_is_not_repeated(
+    stop_after: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def passing(seconds: float) -> None:
+        now[0] += seconds
+
+    looked: list[int] = []
+
+    def go(stop: StopFlag) -> tuple[float, list[dict[str, Any]]]:
+        work = Steps(passing)
+
+        def look(step: int, seconds: float) -> dict[str, Any]:
+            assert step == work.done
+            looked.append(step)
+            passing(100.0)
+            return {"seen": step}
+
+        def progress(done: int, total: int, losses: dict[str, float]) -> None:
+            stop.signal = 15 if done == stop_after else stop.signal
+
+        marks = Marks(frozenset({0, 2, 5, 7}), look)
+        turned = turn(work, tmp_path, CPU, seconds=0.5, progress=progress, stop=stop, checkpoint_seconds=1e9,
+                      still_ours=lambda: True, say=lambda text: None, marks=marks)  # fmt: skip
+        return turned.seconds, marks.taken
+
+    if stop_after:
+        with pytest.raises(Interrupted):
+            go(StopFlag(escalates=False))
+        stop_after = None
+    seconds, taken = go(StopFlag())
+    assert seconds == 7.5 and looked == [0, 2, 5, 7]
+    assert taken == [{"step": step, "seconds": 0.5 + step, "seen": step} for step in (0, 2, 5, 7)]
+
+
+@pytest.mark.parametrize(("step", "killed"), [(1, False), (2, False), (4, False), (4, True), (6, True)])
+def test_a_set_that_was_interrupted_keeps_all_its_snapshots(
+    step: int, killed: bool, finished: tuple[grid.Plan, Path], tmp_path: Path
+) -> None:
+    """At a snapshot and between two; stopped with a checkpoint, or killed a while after the last one."""
+    planned, out = finished
+    task, stop = of_row(planned, "dm"), StopFlag(escalates=False)
+
+    def interrupt(done: int, total: int, losses: dict[str, float]) -> None:
+        if done == step and killed:
+            raise KeyboardInterrupt
+        stop.signal = 15 if done == step else stop.signal
+
+    again = tmp_path / "again"
+    with pytest.raises((Interrupted, KeyboardInterrupt)):
+        execute(task, runtime(again, progress=interrupt, stop=stop))
+    folder = Store(again).folder(task)
+    assert (folder / "checkpoint.safetensors").exists()
+    (folder / "snapshots" / (aside := ".5.safetensors." + "0" * 32)).write_bytes(b"half")
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("snapshots/[0-9]*")}
+    assert execute(task, runtime(again)).status == "done"
+    assert "going on from step" in (folder / "log.txt").read_text() and not (folder / "snapshots" / aside).exists()
+    whole = Store(out).folder(task)
+    made = {path.name: path.read_bytes() for path in whole.glob("**/*.safetensors")}
+    assert {path.name: path.read_bytes() for path in folder.glob("**/*.safetensors")} == made and len(made) == 5
+    found = record(task, again)["result"]["snapshots"]
+    assert [each["step"] for each in found] == [0, 2, 5, 7]
+    assert all(a["seconds"] < b["seconds"] for a, b in pairwise(found))
+    for name, before in kept.items():
+        assert (folder / "snapshots" / name).stat().st_mtime_ns == before, "a snapshot was taken again"
+
+
+# --- points -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_point_is_what_the_evaluation_finds_on_the_withheld_images(finished: tuple[grid.Plan, Path]) -> None:
+    planned, out = finished
+    found = curves(planned)
+    assert len(found) == len(planned.of_kind("evaluate")) == 8  # dm, dance, five random subsets, whole
+    for task in planned.of_kind("evaluate"):
+        scored = record(task, out)["result"]["validation_accuracies"]
+        result = record(found[task["asked"]["set"]], out)["result"]
+        assert result["split"] == "validation" and result["points"][0]["step"] == 0
+        assert result["points"][-1]["accuracies"] == scored and len(scored) == 2
+    points = {task["label"]["row"].split()[0]: record(found[task["identity"]], out)["result"]["points"]
+              for task in planned.of_kind("condense")}  # fmt: skip
+    steps = {row: [point["step"] for point in of] for row, of in points.items()}
+    assert steps == {"dm": [0, 2, 5, 7], "dance": [0, 2, 3, 5], "random": [0]}
+    whole = record(found["whole"], out)["result"]["points"]
+    assert [point["step"] for point in whole] == [0, 2, 4, 9] and whole[0]["seconds"] == 0 < whole[1]["seconds"]
+    dm = record(of_row(planned, "dm"), out)["result"]["snapshots"]
+    assert [{name: point[name] for name in ("step", "seconds")} for point in points["dm"]] == dm
+
+
+def test_the_first_point_of_dm_stands_on_the_random_images_it_starts_from(finished: tuple[grid.Plan, Path]) -> None:
+    planned, out = finished
+    first, random = (record(curves(planned)[of_row(planned, row)["identity"]], out)["result"]["points"][0]
+                     for row in ("dm", "random"))  # fmt: skip
+    assert first["accuracies"] == pytest.approx(random["accuracies"], abs=0.1)  # converted to DM's units and back
+
+
+def stop_early(stop: StopFlag, seen: list[int], done: int, total: int, losses: dict[str, float]) -> None:
+    """After a third of the steps, at least two."""
+    seen.append(done)
+    stop.signal = 15 if len(seen) == max(2, total // 3) else stop.signal
+
+
+@pytest.mark.parametrize("analysis", ["curve", "curve of whole", "discrepancy", "expert", "interpolation"])
+def test_an_analysis_that_was_interrupted_finds_the_same(analysis: str, tmp_path: Path) -> None:
+    name, _, whole = analysis.partition(" of ")
+    planned = build("curve=3", f"analyses=[{name}]", "methods=[dm,dance]")
+    task = next(t for t in planned.of_kind("analyse") if (t["asked"]["sets"] == ["whole"]) == bool(whole))
+    for each in planned.tasks:
+        assert each["kind"] == "analyse" or execute(each, runtime(tmp_path)).status == "done"
+    again = tmp_path / "again"
+    for kind in ("prepare", "condense"):
+        (again / kind).parent.mkdir(exist_ok=True)
+        (again / kind).symlink_to(tmp_path / kind)
+    assert execute(task, runtime(tmp_path)).status == "done"
+    for _ in range(2):
+        stop = StopFlag(escalates=False)
+        seen: list[int] = []
+
+        with pytest.raises(Interrupted):
+            execute(task, runtime(again, progress=partial(stop_early, stop, seen), stop=stop))
+    assert execute(task, runtime(again)).status == "done"
+
+    def timeless(result: Any) -> Any:
+        text = json.dumps(result, sort_keys=True)
+        return json.loads(text, object_hook=lambda item: {k: v for k, v in item.items() if k != "seconds"})
+
+    assert timeless(record(task, again)["result"]) == timeless(record(task, tmp_path)["result"])
+
+
+# --- the other analyses, through their tasks --------------------------------------------------------------------------
+
+
+def test_analyses_hold_what_the_contract_says(tmp_path: Path) -> None:
+    planned = build("curve=3", *LOOKS)
+    do(planned, tmp_path)
+    assert not (tmp_path / "evaluate").exists()
+    found = {task["asked"]["analysis"]: record(task, tmp_path) for task in planned.of_kind("analyse")}
+    rows = {task["identity"]: task["label"]["row"].split()[0] for task in planned.of_kind("condense")}
+    assert sorted(rows.values()) == ["dance", "dm", "random"]  # of the seed asked for, though random has five
+    steps = found["discrepancy"]["result"]["steps"]
+    assert steps[0] == 0 and steps[-1] == found["discrepancy"]["steps"] == 9
+    for sets in found["discrepancy"]["result"]["sets"].values():
+        assert set(sets) == {"mean_distance", "relative_distance"} and all(len(v) == len(steps) for v in sets.values())
+    result = found["interpolation"]["result"]
+    assert result["split"] == "validation" and result["images"] == 12
+    assert [len(row) for row in result["accuracies"]] == [2] * 11
+    result = found["expert"]["result"]
+    assert {rows[name]: each["steps"] for name, each in result["sets"].items()} == {
+        "dm": [0, 2, 5, 7], "dance": [0, 2, 3, 5], "random": [0],
+    }  # fmt: skip
+    trained = [record(task, tmp_path)["result"]["train_accuracy"] for task in planned.of_kind("prepare")]
+    assert result["real"]["train"] == pytest.approx(sum(trained) / len(trained))
+    interpolated = found["interpolation"]["result"]["accuracies"][0]
+    assert result["real"]["validation"] == pytest.approx(sum(interpolated) / 2)
+    result = found["embedding"]["result"]
+    assert result["method"] == "pca" and len(result["real"]["xy"]) == len(result["real"]["labels"]) == 36
+    assert {rows[name]: len(each["xy"]) for name, each in result["sets"].items()} == {"dm": 3, "dance": 3, "random": 3}
+    assert all(each["labels"] == [0, 1, 2] for each in result["sets"].values())
+
+
+class Untouchable:
+    """A test split that nobody may look at."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"the test split was read: {name}")
+
+    def __len__(self) -> int:
+        raise AssertionError("the test split was counted")
+
+
+def test_no_analysis_looks_at_the_test_split(
+    tmp_path: Path, few_images: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = build("curve=2", "analyses=[discrepancy,interpolation,expert,embedding,curve]", "layout=pca")
+    whole = next(task for task in build("curve=2").of_kind("evaluate") if task["asked"]["set"] == "whole")
+    guarded = replace(few_images, test=Untouchable())
+    monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None: guarded)
+    attempt.load_once.cache_clear()
+    try:
+        do(planned, tmp_path)
+        scored = execute(whole, runtime(tmp_path))
+        assert scored.status == "failed" and "the test split was read" in scored.message, "the guard guards nothing"
+    finally:
+        attempt.load_once.cache_clear()
+
+
+def test_a_set_that_diverged_is_left_out_of_what_is_said_of_the_others(tmp_path: Path) -> None:
+    planned = build("analyses=[discrepancy,curve]", "curve=1", "method.dm.lr_img=1e38")
+    for task in planned.tasks:
+        assert execute(task, runtime(tmp_path)).status == "done"
+    store, dm = Store(tmp_path), of_row(planned, "dm")
+    others = {of_row(planned, row)["identity"] for row in ("dance", "random")}
+    assert store.record(dm)["status"] == "diverged"
+    looked = next(t for t in planned.of_kind("analyse") if t["asked"]["analysis"] == "discrepancy")
+    assert set(record(looked, tmp_path)["result"]["sets"]) == others
+    assert "left out" in (store.folder(looked) / "log.txt").read_text()
+    assert store.record(curves(planned)[dm["identity"]])["status"] == "diverged"
+
+
+def test_an_analysis_waits_for_what_it_needs(tmp_path: Path) -> None:
+    planned = build("analyses=[expert,discrepancy]")
+    for task in planned.of_kind("analyse"):
+        outcome = execute(task, runtime(tmp_path))
+        assert outcome.status == "blocked" and "what it needs is not there" in outcome.message

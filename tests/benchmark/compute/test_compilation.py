@@ -1,0 +1,303 @@
+"""Compiled passes: what the plain ones compute, once for each shape, or the plain ones with one line that says why."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from torch import Tensor
+
+from benchmark.compute import compilation
+from benchmark.compute.compilation import COMPILER, Compiler
+from benchmark.compute.engine import WORTH_COMPILING, Compute
+from benchmark.condensation.problem import ConcreteProblem
+from benchmark.config import schema
+from benchmark.execution.run_steps import Interrupted
+from benchmark.execution.runtime import Runtime
+from benchmark.planning import grid
+from benchmark.tasks.execute import execute
+from benchmark.utils import seeding
+from methods import registry
+from parts import CPU
+from results.store.store import Store
+
+Make = Callable[..., ConcreteProblem]
+needs_compiler = pytest.mark.skipif(not shutil.which("g++") and not shutil.which("clang++"), reason="no C++ compiler")
+
+
+@pytest.fixture
+def told() -> list[str]:
+    lines: list[str] = []
+    COMPILER.begin_task(lines.append)
+    return lines
+
+
+def learned(name: str, make_problem: Make, monkeypatch: pytest.MonkeyPatch, *, compile: bool) -> tuple[Any, Any]:
+    """The images after some steps, and the losses of the last one."""
+    monkeypatch.setattr(CPU, "compile", compile)
+    made = registry.get(name)
+    changes = {"iterations": 3, "batch_real": 9} | ({"train_steps": 1} if name == "idm" else {})
+    work = made(make_problem(), replace(made.Config.tiny(), **changes))
+    losses = [work.step() for _ in range(work.total_steps)]
+    return work.synthetic().images, losses[-1]
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["dance", "idm", "dsa"])
+def test_a_method_learns_the_same_images_compiled(name, make_problem: Make, monkeypatch, told: list[str]) -> None:
+    plain, losses = learned(name, make_problem, monkeypatch, compile=False)
+    again, same = learned(name, make_problem, monkeypatch, compile=True)
+    assert told == []  # nothing was left uncompiled
+    assert not torch.equal(plain, again)  # something was compiled: other last bits
+    torch.testing.assert_close(again, plain, rtol=1e-4, atol=1e-4)
+    assert same == pytest.approx(losses, rel=1e-3)
+
+
+@needs_compiler
+def test_what_is_compiled_serves_every_step_and_every_network(make_problem: Make, monkeypatch, told: list[str]) -> None:
+    learned("dm", make_problem, monkeypatch, compile=True)
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    learned("dm", lambda: make_problem(seed=1), monkeypatch, compile=True)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before > 0 and told == []
+
+
+@needs_compiler
+def test_chunks_of_a_rest_are_filled_up_and_cut_off_again(make_problem: Make, told: list[str]) -> None:
+    """Ten images in chunks of four: two full ones and a rest, all of one compiled shape."""
+    problem = make_problem()
+    network = problem.new_network(0)
+    images = torch.randn(10, 3, 8, 8, generator=seeding.generator("images"))
+    found = Compute(CPU.device, "fp32", 1, chunk=4 * 64, compile=True).embed(network, images)
+    torch.testing.assert_close(found, network.embed(images), rtol=1e-4, atol=1e-5)
+
+
+def test_whether_to_compile_follows_from_images_and_their_size_unless_it_was_said() -> None:
+    for images, size, wanted in ((100, (3, 32, 32), False), (10**6, (3, 32, 32), True), (10**6, (1, 8, 8), False)):
+        compute = replace(CPU, compile=None)
+        assert not compute.compiled
+        compute.expect(images, size)
+        assert compute.compile is wanted is (images * size[1] * size[2] >= WORTH_COMPILING)
+        compute.expect(10**12, size)
+        assert compute.compile is wanted, "decided once"
+    for said in (True, False):
+        compute = replace(CPU, compile=said)
+        compute.expect(1 if said else 10**12, (3, 32, 32))
+        assert compute.compile is said
+
+
+@needs_compiler
+def test_a_number_that_changes_in_every_step_is_told_and_not_compiled_for_ever(monkeypatch) -> None:
+    monkeypatch.setattr(compilation, "MOST_VARIANTS", 3)
+    torch._dynamo.reset()
+    compiler, lines, seen = Compiler(), [], []
+    compiler.begin_task(lines.append)
+    images = torch.arange(4.0)
+    for step in range(6):
+
+        def losses(images: Tensor, step: int = step) -> Tensor:
+            return images * (step + 0.5)
+
+        seen.append(compiler.call(_outer, losses, images, inner=losses))
+    assert torch.equal(torch.stack(seen), torch.stack([images * (step + 0.5) for step in range(6)]))
+    (line,) = lines
+    assert "losses" in line and "uncompiled" in line and "no tensor differs from step to step" in line
+    assert not compiler.compiles(losses)
+    compiler.begin_task(lines.append)
+    assert compiler.compiles(losses), "the next task is compiled as it would be in a process of its own"
+    torch._dynamo.reset()
+
+
+def _outer(losses: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    return losses(images)
+
+
+@needs_compiler
+def test_what_cannot_be_compiled_runs_as_it_is_and_says_so_once_a_task() -> None:
+    compiler, lines = Compiler(), []
+    compiler.begin_task(lines.append)
+
+    def reads_a_value(images: Tensor) -> Tensor:
+        return images * float(os.environ.get("HOME", "") != "") if images.sum().item() > 0 else -images
+
+    for _ in range(3):
+        assert torch.equal(compiler.call(reads_a_value, torch.ones(2)), torch.ones(2))
+    assert len(lines) == 1 and "reads_a_value" in lines[0]
+    compiler.begin_task(lines.append)
+    compiler.call(reads_a_value, torch.ones(2))
+    assert len(lines) == 2, "told to the next task, too"
+
+
+@needs_compiler
+def test_losses_may_use_verbs_that_themselves_go_class_by_class(make_problem: Make, told: list[str]) -> None:
+    problem = make_problem()
+    network, labels = problem.new_network(0), torch.arange(problem.num_classes)
+    images = torch.randn(problem.num_classes, 2, 3, 8, 8, generator=seeding.generator("images"))
+
+    def losses(images: Tensor, labels: Tensor) -> Tensor:
+        return 2 * problem.class_losses(network, images)[:1].expand(len(labels)) if len(images) == 1 else None
+
+    def gradient(compile: bool) -> Tensor:
+        problem.compute.compile, problem.compute.graph = compile, 1  # one class at a time
+        leaf = images.clone().requires_grad_()
+        return torch.autograd.grad(problem.by_class(network, losses, leaf, labels).sum(), leaf)[0]
+
+    assert gradient(False).abs().sum() > 0
+    torch.testing.assert_close(gradient(True), gradient(False), rtol=1e-4, atol=1e-5)
+    assert told == []
+
+
+@needs_compiler
+def test_losses_that_cannot_be_compiled_are_differentiated_as_if_nothing_were(make_problem, told: list[str]) -> None:
+    """Gradient matching written by hand, which only plain autograd differentiates twice."""
+    problem = make_problem()
+    network = problem.new_network(0).requires_grad_()
+    images = torch.randn(problem.num_classes, 2, 3, 8, 8, generator=seeding.generator("images"))
+
+    def losses(images: Tensor) -> Tensor:
+        (found,) = torch.autograd.grad(network.embed(images[0]).sum(), [network.blocks[0][0].weight], create_graph=True)
+        return found.square().sum()[None]
+
+    def gradient(compile: bool) -> Tensor:
+        problem.compute.compile, problem.compute.graph = compile, 1
+        leaf = images.clone().requires_grad_()
+        return torch.autograd.grad(problem.by_class(network, losses, leaf).sum(), leaf)[0]
+
+    assert torch.equal(gradient(True), gradient(False))
+    assert len(told) == 1 and "uncompiled" in told[0]
+
+
+@needs_compiler
+def test_losses_may_be_anything_that_can_be_called(make_problem: Make, told: list[str]) -> None:
+    problem = make_problem()
+    network = problem.new_network(0)
+    images = torch.randn(problem.num_classes, 2, 3, 8, 8, generator=seeding.generator("images"))
+
+    class Scaled:
+        def __call__(self, images: Tensor, by: float = 2.0) -> Tensor:
+            return by * problem.mean_embedding(network, images).square().sum(1)
+
+    for losses in (Scaled(), partial(Scaled.__call__, Scaled(), by=2.0)):
+        found = []
+        for problem.compute.compile in (True, False):
+            leaf = images.clone().requires_grad_()
+            found += torch.autograd.grad(problem.by_class(network, losses, leaf).sum(), leaf)
+        torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
+def stumbling(folder: Path, times: int) -> str:
+    """A C++ compiler that dies the first so many times that it is to make a library, as a Ctrl-C has it die."""
+    script = folder / "g++"
+    script.write_text(
+        f"""#!/bin/bash
+if [[ " $* " == *kernel* || " $* " == *".main.cpp"* ]] && (( $(wc -l < {folder}/deaths) < {times} )); then
+    echo >> {folder}/deaths
+    kill -INT $$
+fi
+exec {shutil.which("g++")} "$@"
+"""
+    )
+    (folder / "deaths").touch()
+    script.chmod(0o755)
+    return str(script)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no g++")
+@pytest.mark.parametrize("times", [1, 10**6])
+def test_a_compiler_that_was_killed_is_asked_again(tmp_path: Path, times: int) -> None:
+    environment = {"CXX": stumbling(tmp_path, times), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = run(tmp_path / "out", "compile=true", "threads=1", **environment)
+    assert (tmp_path / "deaths").read_text(), "it was never killed: nothing was tested"
+    assert done["environment"]["compiled"] is (times == 1)
+    assert done["log"].count("the C++ compiler (g++ or clang++) fails") == (times > 1)
+
+
+def command(out: Path, *words: str) -> list[str]:
+    """A small run of DM on the digits."""
+    words = ("methods=[dm]", "ipcs=[1]", "controls=[]", "networks=1", "method.dm.iterations=3", "workers=1", *words)
+    return [sys.executable, "-m", "benchmark.run", *words, "architectures=[convnet2-w4]", f"out={out}"]
+
+
+def run(out: Path, *words: str, **environment: str) -> dict[str, Any]:
+    """It, done; its condensing record, and what its log says."""
+    done = subprocess.run(command(out, *words), capture_output=True, text=True, env=os.environ | environment)
+    assert done.returncode == 0, done.stderr
+    (folder,) = out.glob("condense/*")
+    return json.loads((folder / "record.json").read_text()) | {"log": (folder / "log.txt").read_text()}
+
+
+def test_without_a_compiler_one_line_is_said_and_the_results_are_those_of_uncompiled_passes(tmp_path: Path) -> None:
+    nowhere = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    without = run(tmp_path / "without", "compile=true", **nowhere)
+    plain = run(tmp_path / "plain", "compile=false")
+    assert without["log"].count("uncompiled") == 1 and "no working C++ compiler" in without["log"]
+    (path,) = tmp_path.glob("without/evaluate/*/record.json")  # the next task of the process
+    for record in (without, json.loads(path.read_text())):
+        assert record["environment"]["uncompiled"] == ["there is no working C++ compiler (g++ or clang++)"]
+    assert plain["environment"]["uncompiled"] == []
+    assert "uncompiled" not in plain["log"]
+    assert not without["environment"]["compiled"] and not plain["environment"]["compiled"]
+    assert without["artifacts"]["synthetic.safetensors"] == plain["artifacts"]["synthetic.safetensors"]
+    assert without["identity"] == plain["identity"], "how a task is computed is no part of what it asks"
+
+
+@needs_compiler
+def test_a_record_says_that_it_was_compiled_and_small_runs_are_not(tmp_path: Path) -> None:
+    assert run(tmp_path / "on", "compile=true")["environment"]["compiled"] is True
+    assert run(tmp_path / "auto")["environment"]["compiled"] is False
+
+
+def test_a_record_names_what_stayed_uncompiled_also_before_the_task_was_stopped(tmp_path: Path, monkeypatch) -> None:
+    schema.register()
+    words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "seeds=[0,1]", "method.dm.iterations=2")
+    with initialize_config_module("benchmark.conf", version_base="1.3"):
+        first, second = grid.build(schema.parse(compose("run", overrides=[*words]))).of_kind("condense")[:2]
+
+    def gives_up(self: Compiler, *given: Any) -> None:
+        raise compilation._Uncompiled("it is too new", changing=True)
+
+    def named(task: dict[str, Any]) -> list[str]:
+        execute(task, Runtime(tmp_path, replace(CPU, compile=True)))
+        environment = Store(tmp_path).record(task)["environment"]
+        assert environment["compiled"] is True
+        return environment["uncompiled"]
+
+    monkeypatch.setattr(Compiler, "_compiled", gives_up)
+    stopped = Runtime(tmp_path, replace(CPU, compile=True))
+    stopped.progress = lambda *step: setattr(stopped.stop, "signal", signal.SIGTERM)
+    with pytest.raises(Interrupted, match="after step 1 of 2"):
+        execute(first, stopped)
+    monkeypatch.setattr(
+        Compiler, "_compiled", lambda self, function, args, then: then(function(*args)) if then else function(*args)
+    )
+    before = named(first)
+    assert len(before) == 2 and all(text.endswith(": it is too new") for text in before) and "embed" in before[0]
+    assert named(second) == [], "another task's"
+
+
+@needs_compiler
+def test_a_compiled_task_goes_on_compiled_to_the_same_bytes(tmp_path: Path) -> None:
+    """Also where the command that goes on says otherwise: the last bits would differ."""
+    long = ("method.dm.iterations=150", "checkpoint_seconds=0.05")
+    whole = run(tmp_path / "whole", "compile=true", *long)
+    stopped = subprocess.Popen(command(tmp_path / "out", "compile=true", *long), stdout=subprocess.DEVNULL)
+    while not list(tmp_path.glob("out/condense/*/checkpoint.*")):
+        assert stopped.poll() is None
+        time.sleep(0.01)
+    stopped.terminate()
+    assert stopped.wait(60) == 130
+    again = run(tmp_path / "out", "compile=false", *long)
+    assert "going on from step" in again["log"] and again["environment"]["compiled"] is True
+    assert again["artifacts"]["synthetic.safetensors"] == whole["artifacts"]["synthetic.safetensors"]

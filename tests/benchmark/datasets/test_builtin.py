@@ -1,0 +1,253 @@
+"""Datasets known by name: their cards, files in torchvision's formats, fetching and mending them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmark.datasets import download as fetching
+from benchmark.datasets import load, outline, prepare
+from benchmark.datasets.builtin import KNOWN, name_of
+from benchmark.datasets.download import Published, download
+from benchmark.utils.errors import BenchmarkError
+from pictures import (
+    Site,
+    noise,
+    refused,
+    serving,
+    small_card,
+    write_idx,
+)
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
+
+
+# --- the cards --------------------------------------------------------------------------------------------------------
+
+
+def test_cards_hold_the_published_facts() -> None:
+    images = {"digits": (1438, 359), "mnist": (60_000, 10_000), "fashionmnist": (60_000, 10_000),
+              "svhn": (73_257, 26_032), "cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000),
+              "tinyimagenet": (100_000, 10_000)}  # fmt: skip
+    subsets = ["imagenette", "imagewoof", "imagefruit", "imagemeow", "imagesquawk", "imageyellow"]
+    assert list(KNOWN) == [*images, *subsets]
+    assert {name: (KNOWN[name].train.total, KNOWN[name].test.total) for name in images} == images
+    classes = {name: card.num_classes for name, card in KNOWN.items()}
+    assert classes == {name: {"cifar100": 100, "tinyimagenet": 200}.get(name, 10) for name in KNOWN}
+    sizes = {name: card.image_shape for name, card in KNOWN.items()}
+    expected = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashionmnist": (1, 28, 28), "tinyimagenet": (3, 64, 64)}
+    assert sizes == {name: expected.get(name, (3, 128, 128) if name in subsets else (3, 32, 32)) for name in KNOWN}
+    for name, card in KNOWN.items():
+        assert len(set(card.classes)) == card.num_classes == len(card.train.most) == len(card.test.most)
+        assert card.image_shape[0] == len(card.constants.mean) == len(card.constants.std) and card.statistics, name
+        assert card.train.exact == (name not in subsets) and card.test.exact
+    for name in ("tinyimagenet", *subsets):
+        assert KNOWN[name].constants.mean == (0.485, 0.456, 0.406) and KNOWN[name].constants.std == (
+            0.229,
+            0.224,
+            0.225,
+        )
+        assert name_of(name) == (name if name == "tinyimagenet" else f"{name}@ilsvrc")
+    assert list(KNOWN["tinyimagenet"].classes) == sorted(KNOWN["tinyimagenet"].classes)
+    # METHODS.md, section 17: place 0 and 9 of each list
+    ends = {
+        "imagenette": "n01440764 n03888257",
+        "imagewoof": "n02096294 n02105641",
+        "imagefruit": "n07753275 n07760859",
+        "imagemeow": "n02123045 n02127052",
+        "imagesquawk": "n01806143 n01819313",
+        "imageyellow": "n02206856 n01531178",
+    }
+    assert {name: f"{KNOWN[name].classes[0]} {KNOWN[name].classes[9]}" for name in subsets} == ends
+
+
+def test_a_split_is_part_of_the_name(tmp_path: Path) -> None:
+    assert "only imagenette@ilsvrc, the papers' split, is known" in refused("imagenette@fastai-v2", tmp_path)
+    assert "no split 'x' of cifar10" in refused("cifar10@x", tmp_path)
+    found = outline("imagewoof@ilsvrc", tmp_path)
+    assert (found.name, found.reference, found.seen, found.title) == (
+        "imagewoof@ilsvrc",
+        "imagewoof",
+        False,
+        "ImageWoof",
+    )
+    assert not list(tmp_path.iterdir())
+
+
+# --- through torchvision ----------------------------------------------------------------------------------------------
+
+
+def fashion_files(root: Path) -> tuple[Path, np.ndarray, np.ndarray]:
+    raw, images, labels = root / "FashionMNIST/raw", noise(20, 28, 28), np.arange(20, dtype=np.uint8) % 10
+    for part in ("train", "t10k"):
+        write_idx(raw / f"{part}-images-idx3-ubyte", images if part == "train" else images[::-1])
+        write_idx(raw / f"{part}-labels-idx1-ubyte", labels if part == "train" else labels[::-1])
+    return raw, images, labels
+
+
+def test_fashionmnist_from_its_own_files(tmp_path, monkeypatch):
+    small_card(monkeypatch, "fashionmnist", 2, 2)
+    raw, images, labels = fashion_files(tmp_path)
+    clothes = load("fashionmnist", tmp_path)
+    assert torch.equal(clothes.train.images, torch.tensor(images[:, None])) and clothes.classes[9] == "Ankle boot"
+    assert clothes.test.labels.tolist() == labels[::-1].tolist() and clothes.flip
+    for path in raw.iterdir():
+        path.unlink()
+    again = load("fashionmnist", tmp_path)  # the decoded images are all that is needed
+    assert again.fingerprint == clothes.fingerprint and torch.equal(again.test.images, clothes.test.images)
+
+
+def test_damaged_files_are_told_and_not_cached(tmp_path, monkeypatch):
+    small_card(monkeypatch, "fashionmnist", 2, 2)
+    raw, images, _ = fashion_files(tmp_path)
+    (raw / "t10k-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03\0\0\0\x14half")
+    message = refused("fashionmnist", tmp_path)
+    assert f"in {tmp_path} are damaged" in message and "prepare fashionmnist" in message
+    write_idx(raw / "t10k-images-idx3-ubyte", images[:5])
+    assert "damaged" in refused("fashionmnist", tmp_path)
+    write_idx(raw / "t10k-images-idx3-ubyte", images)
+    small_card(monkeypatch, "fashionmnist", 3, 2)
+    message = refused("fashionmnist", tmp_path)
+    assert "20 train images, where there are 30: T-shirt/top has 2, and 9 more classes are off" in message
+    assert "doctor fashionmnist" in message and not (tmp_path / "cache").exists()
+
+
+def cifar_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """20 images (N, 3, 32, 32) in CIFAR-10's format; torchvision is told their md5 sums."""
+    from torchvision.datasets import CIFAR10
+
+    (folder := root / "cifar-10-batches-py").mkdir(parents=True)
+    pixels = noise(20, 3, 32, 32)
+    for name, part in (("data_batch_1", slice(10)), ("test_batch", slice(10, 20))):
+        pd.to_pickle({"data": pixels[part].reshape(10, -1), "labels": list(range(10))}, folder / name)
+    pd.to_pickle({"label_names": list(KNOWN["cifar10"].classes)}, folder / "batches.meta")
+    sums = {path.name: md5(path.read_bytes()) for path in folder.iterdir()}
+    monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", sums["data_batch_1"]]])
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
+    meta = {"filename": "batches.meta", "key": "label_names", "md5": sums["batches.meta"]}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+    return pixels
+
+
+def test_cifar_files_are_read_channels_first(tmp_path, monkeypatch):
+    small_card(monkeypatch, "cifar10", 1, 1)
+    pixels = cifar_files(tmp_path, monkeypatch)
+    cifar = load("cifar10", tmp_path)
+    assert torch.equal(cifar.train.images, torch.tensor(pixels[:10])) and cifar.train.images.is_contiguous()
+    assert torch.equal(cifar.test.images, torch.tensor(pixels[10:])) and cifar.classes[3] == "cat"
+
+
+def test_svhn_zero_is_class_zero(tmp_path, monkeypatch):
+    from scipy.io import savemat
+    from torchvision.datasets import SVHN
+
+    small_card(monkeypatch, "svhn", 1, 1)
+    pixels, labels = noise(10, 3, 32, 32), np.array([10, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    (tmp_path / "svhn").mkdir()
+    for part in ("train", "test"):
+        savemat(tmp_path / f"svhn/{part}_32x32.mat", {"X": pixels.transpose(2, 3, 1, 0), "y": labels[:, None]})
+        monkeypatch.setitem(SVHN.split_list, part, ["", f"{part}_32x32.mat", None])  # None: any md5
+    numbers = load("svhn", tmp_path)
+    assert numbers.train.labels.tolist() == [*range(10)] and torch.equal(numbers.train.images, torch.tensor(pixels))
+
+
+def test_offline_says_where_to_put_the_files(tmp_path, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # every connection is refused at once
+    monkeypatch.setenv("no_proxy", "")
+    archive, message = tmp_path / "cifar-10-python.tar.gz", refused("cifar10", tmp_path)
+    assert f"{archive} cannot be downloaded" in message and f"copy it to {archive}" in message
+    assert "datasets=[PATH]" in message
+    archive.write_bytes(b"half a download")
+    assert f"{archive} is damaged" in refused("cifar10", tmp_path)
+    assert f"copy it to {tmp_path / 'MNIST/raw/train-images-idx3-ubyte.gz'}" in refused("mnist", tmp_path)
+    assert f"copy it to {tmp_path / 'tiny-imagenet-200.zip'}" in refused("tinyimagenet", tmp_path)
+
+
+# --- fetching ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as found:
+        yield found
+
+
+def test_a_download_goes_on_where_it_broke_off(tmp_path, site):
+    data, seen = noise(3_000_000).tobytes(), []
+    site.files["/big"], site.cut = data, 2_000_000
+    wanted = Published(tmp_path / "in/big", md5(data), (f"{site.url}/big",))
+    with pytest.raises(BenchmarkError, match=r"/big: the connection broke off; run the same command again to go on"):
+        download(wanted)
+    assert not wanted.path.exists() and (tmp_path / "in/big.part").stat().st_size == 2_000_000
+    site.cut = None
+    download(wanted, lambda *call: seen.append(call))
+    assert wanted.path.read_bytes() == data and site.asked == [("/big", None), ("/big", "bytes=2000000-")]
+    assert seen[-1] == ("downloading big, MiB", 2, 2) and not (tmp_path / "in/big.part").exists()
+    download(wanted)
+    assert len(site.asked) == 2, "what is there whole is not asked for again"
+
+
+def test_a_server_that_cannot_go_on_and_one_that_sends_something_else(tmp_path, site):
+    data = noise(100_000).tobytes()
+    site.files |= {"/other": b"something else", "/right": data}
+    site.ranges = False
+    wanted = Published(tmp_path / "file", md5(data), (f"{site.url}/gone", f"{site.url}/other", f"{site.url}/right"))
+    (tmp_path / "file.part").write_bytes(data[:500])
+    download(wanted)  # the second address spoils what was there; the third has it
+    assert wanted.path.read_bytes() == data
+    with pytest.raises(BenchmarkError, match=r"/gone: HTTP Error 404.*; .*/other: what it sends is not the published"):
+        download(Published(tmp_path / "again", md5(data), wanted.urls[:2]))
+    assert not list(tmp_path.glob("again*.part")), "a wrong file is not gone on with"
+
+
+def test_a_silent_server_is_given_up(tmp_path, monkeypatch):
+    import socket
+
+    monkeypatch.setattr(fetching, "PATIENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        wanted = Published(tmp_path / "file", "0" * 32, (f"http://127.0.0.1:{deaf.getsockname()[1]}/file",))
+        with pytest.raises(BenchmarkError, match="timed out"):
+            download(wanted)
+
+
+def test_prepare_downloads_unpacks_and_mends(tmp_path, monkeypatch, site):
+    from torchvision.datasets import CIFAR10, FashionMNIST
+
+    small_card(monkeypatch, "cifar10", 1, 1)
+    pixels = cifar_files(tmp_path / "made", monkeypatch)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(tmp_path / "made/cifar-10-batches-py", "cifar-10-batches-py")
+    site.files["/cifar.tar.gz"] = packed.getvalue()
+    monkeypatch.setattr(CIFAR10, "url", f"{site.url}/cifar.tar.gz")
+    monkeypatch.setattr(CIFAR10, "tgz_md5", md5(packed.getvalue()))
+    root = tmp_path / "root"
+    assert torch.equal(load("cifar10", root).train.images, torch.tensor(pixels[:10]))  # a run fetches too
+    (root / "cache/cifar10-v1.safetensors").unlink()
+    (root / "cifar-10-batches-py/test_batch").write_bytes(b"damaged")
+    assert "damaged" in refused("cifar10", root)
+    assert torch.equal(prepare("cifar10", root).test.images, torch.tensor(pixels[10:])) and len(site.asked) == 1
+
+    small_card(monkeypatch, "fashionmnist", 2, 2)
+    raw, images, _ = fashion_files(tmp_path / "made")
+    plain = {path.name: path.read_bytes() for path in raw.iterdir()}
+    site.files |= {f"/f/{name}.gz": gzip.compress(data) for name, data in plain.items()}
+    monkeypatch.setattr(FashionMNIST, "mirrors", [f"{site.url}/nowhere/", f"{site.url}/f/"])
+    sums = [(f"{name}.gz", md5(site.files[f"/f/{name}.gz"])) for name in plain]
+    monkeypatch.setattr(FashionMNIST, "resources", sums)
+    known = {"FashionMNIST": {name: md5(data) for name, data in plain.items()}}
+    monkeypatch.setattr("benchmark.datasets.readers.torchvision_files._UNPACKED_MD5", known)
+    assert torch.equal(prepare("fashionmnist", root).train.images, torch.tensor(images[:, None]))
+    assert {path.name for path in (root / "FashionMNIST/raw").glob("*ubyte")} == set(plain)

@@ -1,0 +1,266 @@
+"""What a dry run says: the same tasks, steps and bytes that the run then has; costs that grow as they were seen to."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from benchmark.compute import compilation
+from benchmark.compute.compilation import COMPILER, Compiler
+from benchmark.compute.engine import Compute
+from benchmark.datasets import outline
+from benchmark.estimation import prober as estimating
+from benchmark.estimation import step_timing, summary
+from benchmark.estimation.prober import Line, estimate
+from benchmark.estimation.step_timing import memory_at, next_size, seconds_at
+from benchmark.planning import grid
+from benchmark.run import show_estimate
+from parts import CPU, make_images, planned
+from results.store.schema import KINDS
+from results.store.store import Store
+
+TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "networks=2", "method.dance.iterations=3", "method.dm.iterations=4",
+        "method.dance.experts=2", "method.dance.pretrain_epochs=1", "workers=1", "threads=1")  # fmt: skip
+
+
+def command(folder: Path, *words: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "benchmark.run", *words], cwd=folder, capture_output=True, text=True,
+                          timeout=280, check=False, env=os.environ | {"COLUMNS": "80"})  # fmt: skip
+    assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_estimate_has_the_steps_and_bytes_that_the_run_then_has(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = (*TINY, "methods=[dance,dm]", "validation=0.1")
+    before = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    assert not list(tmp_path.iterdir()), "an estimate writes nothing"
+    assert all((line.todo == line.tasks and line.hours > 0) or line.probe.steps == 0 for line in before)
+    assert [line.kind for line in before] == sorted((line.kind for line in before), key=KINDS.index)
+    command(tmp_path, *words)
+    records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/*/*/record.json"))]
+    after = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    assert sum(line.tasks for line in after) == len(records) and all(line.todo == 0 == line.hours for line in after)
+    for kind in KINDS:
+        assert sorted(r["steps"] for r in records if r["kind"] == kind) == sorted(
+            steps for line in before if line.kind == kind for steps in [line.probe.steps] * line.tasks
+        )
+    for path in tmp_path.glob("outputs/condense/*/synthetic.safetensors"):
+        (row,) = {json.loads((path.parent / "task.json").read_text())["label"]["row"]}
+        (line,) = [line for line in before if line.kind == "condense" and line.what.startswith(f"{row},")]
+        assert abs(path.stat().st_size - line.probe.disk) < 8000
+    assert all(50e6 < line.probe.memory < 8e9 for line in before)
+
+
+def test_table_1_is_estimated_without_its_datasets(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(step_timing, "PATIENCE", 0.0)  # one class, then two, and one timed step of each
+    names = ["fashionmnist", "cifar10", "cifar100", "tinyimagenet"]
+    words = ("methods=[dance,dm]", f"datasets=[{','.join(names)}]", "ipcs=[1,10,50]", "preset=paper")
+    built = planned(*words, "dry_run=true", "architectures=[convnet3-w2]")
+    assert [note for note in built.notes if "not decoded yet" in note] == [
+        f"{name} is not decoded yet: planned from its card, as if nothing of it were done" for name in names
+    ]
+    lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    tasks = {
+        kind: sum(line.tasks for line in lines if line.kind == kind) for kind in ("prepare", "condense", "evaluate")
+    }
+    # 5 experts a dataset; dance, dance@f1, dm, dm@f2, random, random@f2 × 12 cells × 5 seeds; × 2 protocols, and whole
+    assert tasks == {"prepare": 20, "condense": 360, "evaluate": 728}
+    condense = [line for line in lines if line.kind == "condense"]
+    assert {(line.dataset, line.ipc) for line in condense} == {(name, ipc) for name in names for ipc in (1, 10, 50)}
+    for line in condense:
+        method = line.what.partition(",")[0].partition("@")[0]
+        assert line.probe.steps == {"dance": 10_000, "dm": 20_000, "random": 0}[method]
+        assert line.hours > 0 and line.probe.memory > 50e6 and not line.probe.note
+    large = {line.dataset: line.probe for line in condense if (line.ipc, line.what) == (50, "dance, convnet3-w2")}
+    assert large["tinyimagenet"].seconds > 3 * large["cifar10"].seconds
+    assert large["tinyimagenet"].disk == pytest.approx(10_000 * (3 * 64 * 64 * 4 + 8), abs=1e4)
+    said = summary.summary(lines, built, CPU, workers=1)
+    # to download 30.9 + 170.5 + 169.0 + 248.1 MB; uint8 pixels 54.9 + 2 × 184.3 + 1,351.7 MB
+    assert said[-1].endswith("2.2 GiB for datasets that are not decoded yet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_method_declines_is_said(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4-bn]", "controls=[]")
+    lines = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    (condense,) = [line for line in lines if line.kind == "condense"]
+    assert condense.probe.note.startswith("unsupported: DANCE interpolates") and condense.probe.total == 0
+
+
+def test_a_network_that_cannot_train_on_one_image_is_probed_with_two(tmp_path: Path, monkeypatch) -> None:
+    """At ipc 1 a class is one image, and on digits this network's last batch norm sees one pixel of each."""
+    monkeypatch.chdir(tmp_path)
+    words = ("methods=[dm]", "ipcs=[1]", "architectures=[resnet10-bn-w2]", "controls=[]")
+    lines = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    assert {line.kind for line in lines} == {"condense", "evaluate"}
+    assert all(line.probe.total > 0 and not line.probe.note for line in lines)
+
+
+# --- what is said meanwhile -------------------------------------------------------------------------------------------
+
+
+def test_what_probed_tasks_leave_uncompiled_is_told_once(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Each probed task asks the compiler anew, as it will when it runs."""
+    asked: list[str] = []
+
+    def gives_up(self: Compiler, function, *given) -> None:
+        asked.append(function.__name__)
+        raise compilation._Uncompiled("it is too new", changing=True)
+
+    monkeypatch.setattr(Compiler, "_compiled", gives_up)
+    built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "controls=[]")
+    show_estimate(built, Store(tmp_path), replace(CPU, compile=True), 1, Console(soft_wrap=True))
+    told = [line for line in capsys.readouterr().out.splitlines() if "uncompiled" in line]
+    starts = [line.partition("-digits")[0] for line in told]
+    assert starts == 2 * ["note: probing condense dm"] + 2 * ["note: probing evaluate dm"]
+    whats = [line.partition("which is slower: ")[2] for line in told]
+    assert len(set(whats)) == len(whats) == len(set(asked))
+    assert all(asked.count(name) == 2 for name in asked), "ipc 1 and ipc 10"
+    COMPILER.begin_task(lambda text: None)
+
+
+def test_what_is_said_as_compiling_is_decided_is_said_of_that_task(monkeypatch) -> None:
+    built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "controls=[]")
+    prober, (first, second) = estimating.Prober(built, CPU), built.of_kind("condense")
+    prober.probe(first)
+    monkeypatch.setattr(estimating, "as_condensing", lambda *of: COMPILER.say("memory ran out") or CPU)
+    prober.compiles(second)
+    assert built.notes[-1] == f"probing condense {second['slug']}: memory ran out"
+
+
+# --- memory that runs out ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no more"), RuntimeError("can't allocate memory: 8 bytes")])
+def test_running_out_of_memory_is_an_answer(error: Exception, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    real = estimating._FewClasses
+
+    def too_large(split, classes: int, device):
+        if classes > 4:
+            raise error
+        return real(split, classes, device)
+
+    monkeypatch.setattr(estimating, "_FewClasses", too_large)
+    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    (condense,) = [line for line in lines if line.kind == "condense"]
+    assert condense.probe.note == "out of memory with 10 of 10 classes" and condense.probe.seconds > 0
+
+
+def shown(lines: list[Line]) -> list[list[str]]:
+    """The cells of each line as a person sees them."""
+    columns = [list(column.cells) for column in summary.table(lines).columns]
+    return [[str(cell) for cell in row] for row in zip(*columns, strict=True)]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no more"), RuntimeError("can't allocate memory: 8 bytes")])
+@pytest.mark.parametrize(
+    ("owner", "name", "kind", "note"),
+    [
+        (estimating, "_FewClasses", "condense", "out of memory with 1 of 10 classes"),
+        (estimating, "as_condensing", "condense", "out of memory"),
+        (Compute, "training_loss", "evaluate", "out of memory"),
+        (estimating, "accuracy", "evaluate", "out of memory"),
+    ],
+)
+def test_a_task_without_any_memory_is_said_in_its_line_and_the_others_are_probed(
+    owner: object, name: str, kind: str, note: str, error: Exception, tmp_path: Path, monkeypatch
+) -> None:
+    def none_left(*anything: object) -> None:
+        raise error
+
+    monkeypatch.setattr(owner, name, none_left)
+    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    (failed,) = [line.probe for line in lines if line.kind == kind]
+    (other,) = [line.probe for line in lines if line.kind != kind]
+    assert failed.note == note and not failed.fits and all(map(math.isnan, (failed.total, failed.memory)))
+    assert other.fits and other.total > 0 and not other.note
+    (row,) = [row for row in shown(lines) if row[0] == kind]
+    assert f"({note})" in row[3] and row[6:] == ["–"] * 5
+    assert "nan" not in " ".join(summary.summary(lines, built, CPU, 1))
+
+
+def test_other_errors_end_a_dry_run(tmp_path: Path, monkeypatch) -> None:
+    def wrong(*anything: object) -> None:
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(Compute, "training_loss", wrong)
+    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    with pytest.raises(RuntimeError, match="shapes cannot"):
+        estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+
+
+@pytest.mark.parametrize(
+    ("measured", "at_once", "expected"),
+    [
+        ([(2, 1e6), (10, 5e6)], 10, 5e6),
+        ([(2, 1e6), (4, 3e6)], 10, 3e6 + 6 * 1e6),
+        ([(2, 1e6), (4, 3e6)], 6, 3e6 + 2 * 1e6 + 4 * 1e3),
+        ([(2, 1e6), (4, 3e6)], 3, 3e6 + 6 * 1e3),
+        ([(2, 1e6)], 5, 1e6 + 3 * 0.5e6 + 5 * 1e3),
+    ],
+)
+def test_memory_grows_with_the_classes_that_are_forwarded_at_once(measured, at_once, expected) -> None:
+    assert memory_at(measured, 10, at_once, 1e3) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [([(2, 1.0)], 5.0),  # one size: in proportion
+     ([(1, 1.0), (2, 2.0)], 10.0),
+     ([(1, 3.0), (2, 3.1)], 3.9),  # three seconds that no class adds to, IDM's training of networks, say
+     ([(1, 3.0), (2, 2.9)], 2.9),  # noise: no less than was seen
+     ([(1, 0.1), (2, 3.0)], 15.0),  # a first size that was too fast: no more than in proportion
+     ([(4, 1.0), (10, 2.0)], 2.0)],
+)  # fmt: skip
+def test_seconds_grow_with_the_classes_beside_what_a_step_costs_anyway(measured, expected) -> None:
+    assert seconds_at(measured, 10) == pytest.approx(expected)
+
+
+def test_a_few_small_classes_still_fill_a_mixed_batch() -> None:
+    some = estimating._FewClasses(make_images(2, 5, (3, 8, 8)), 2, CPU.device)
+    images, labels = some.batch(256, torch.Generator().manual_seed(0))
+    assert images.shape == (256, 3, 8, 8) and set(labels.tolist()) == {0, 1}
+
+
+def test_sizes_grow_until_a_step_takes_long_enough() -> None:
+    assert next_size(2, 0.0001, 10) == 10 and next_size(2, 0.05, 100) == 10
+    assert next_size(8, 0.2, 100) == 16 and next_size(8, 0.3, 100) == 0
+    assert next_size(10, 0.0, 10) == 0 and next_size(1, 9.0, 10) == 2
+
+
+def probed(seconds: float, memory: float, kind: str = "condense", todo: int = 3) -> Line:
+    return Line(kind, "cifar10", 10, "dm, convnet3", 4, todo, estimating.Probe(100, seconds, 5.0, memory, 2**20))
+
+
+def test_the_summary_adds_up_and_warns(monkeypatch) -> None:
+    monkeypatch.setattr(summary, "available", lambda compute: 8 * summary.GIB)
+    lines = [probed(36.0, 5 * summary.GIB), probed(math.nan, math.nan), probed(1.0, 1e9, "prepare", 0)]
+    built = grid.Plan()
+    built.outlines["cifar100"] = outline("cifar100", Path("nowhere"))
+    said = summary.summary(lines, built, CPU, workers=2)
+    assert said[0].startswith("device time for what is to do: 3.0 h (prepare 0.0 s, condense 3.0 h, evaluate 0.0 s)")
+    assert "2 run at once" in said[0] and "5.00 GiB (condense cifar10 ipc 10, dm, convnet3)" in said[1]
+    assert (
+        said[2]
+        == "warning: more than this machine has (4.0 GiB for each of 2 workers): condense cifar10 ipc 10, dm, convnet3"
+    )
+    # 169,001,437 bytes to download and 60,000 × 3 × 32 × 32 decoded
+    assert said[3] == "disk: 6.0 MiB in the store, 337.0 MiB for datasets that are not decoded yet"
+    assert len(summary.summary(lines, built, CPU, workers=1)) == 3
+    text = [summary.duration(seconds) for seconds in (math.nan, 0.31, 45.2, 312, 12_240, 4_000_000)]
+    assert text == ["–", "0.3 s", "45 s", "5.2 min", "3.4 h", "1,111 h"]

@@ -1,0 +1,157 @@
+"""Which rows and columns a report has, and their order: from hand-made cells, through the tables that show them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from results.aggregation.cells import cells
+from results.aggregation.options import Options
+from results.aggregation.selection import chosen
+from results.errors import ResultsError
+from results.tables.accuracy import matrices
+from results.tables.across import network_tables, protocol_tables
+from results.tables.comparison import comparison_tables
+
+LOW, MIDDLE, HIGH = [0.30, 0.31, 0.29], [0.50, 0.52, 0.51], [0.60, 0.61, 0.62]
+
+
+@pytest.fixture
+def grid(make_cells, make_evaluated):
+    """Two datasets, two ipcs, four methods, controls, two protocols and two evaluation networks."""
+    means = {"random": LOW, "random@f2": LOW, "dc": MIDDLE, "dm": HIGH, "dm@f2": MIDDLE, "dance (alignment=off)": HIGH}
+    frames = [
+        make_cells(means, dataset=dataset, condensed={"ipc": ipc},
+                   evaluated={"protocol": protocol, "asked": {"architecture": network}})
+        for dataset in ("cifar10", "svhn") for ipc in (1, 10)
+        for protocol in ("dc", "dsa") for network in ("convnet3", "resnet10-bn")
+    ]  # fmt: skip
+    wholes = [make_evaluated(None, [0.8], dataset=dataset, protocol="dsa") for dataset in ("cifar10", "svhn")]
+    return pd.concat([*frames, cells(wholes)])
+
+
+def rows(frame):
+    return set(frame["row"])
+
+
+@pytest.mark.parametrize(
+    ("methods", "controls", "expected"),
+    [
+        ((), ("random", "whole"), {"random", "random@f2", "dc", "dm", "dm@f2", "dance (alignment=off)", "whole"}),
+        (("dm",), ("random", "whole"), {"random", "random@f2", "dm", "whole"}),
+        (("dm*",), (), {"dm", "dm@f2"}),
+        (("dance*", "dc"), ("whole",), {"dance (alignment=off)", "dc", "whole"}),
+        (("random@f2", "whole"), (), {"random@f2", "whole"}),
+        ((), (), {"dc", "dm", "dm@f2", "dance (alignment=off)"}),
+    ],
+)
+def test_rows_are_chosen_by_patterns_of_their_names(grid, methods, controls, expected):
+    assert rows(chosen(grid, Options(methods=methods, controls=controls))) == expected
+
+
+def test_columns_stand_in_the_order_in_which_they_are_named(grid):
+    kept = chosen(grid, Options(datasets=("svhn", "cifar10"), ipcs=(10, 1), protocols=("dsa",)))
+    assert list(dict.fromkeys(kept["dataset"])) == ["svhn", "cifar10"] and set(kept["protocol"]) == {"dsa"}
+    found = [matrix.columns for matrix in matrices(kept, Options(ipcs=(10, 1)))]
+    assert found[0] == [("svhn", "10"), ("svhn", "1"), ("cifar10", "10"), ("cifar10", "1")]
+    usual = [("cifar10", "1"), ("cifar10", "10"), ("svhn", "1"), ("svhn", "10")]
+    assert matrices(chosen(grid, Options()))[0].columns == usual
+
+
+def test_networks_and_protocols_stand_across_as_they_are_named(grid):
+    options = Options(eval_architectures=("resnet10-bn", "convnet3"), protocols=("dsa", "dc"))
+    kept = chosen(grid, options)
+    assert network_tables(kept, options)[0].heads == ["resnet10-bn", "convnet3"]
+    assert protocol_tables(kept, options)[0].heads == ["dsa", "dc"]
+    usual = chosen(grid, Options())
+    assert network_tables(usual)[0].heads == ["convnet3", "resnet10-bn"]
+    assert protocol_tables(usual)[0].heads == ["dc", "dsa"]
+
+
+def test_the_whole_set_belongs_to_every_condensing_network(grid):
+    assert "whole" in rows(chosen(grid, Options(architectures=("convnet3",))))
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "known"),
+    [
+        (Options(methods=("dnc",)), "'dnc' among its methods. Did you mean 'dc'?", "dm@f2"),
+        (Options(methods=("dm", "idm*")), "'idm*' among its methods", "dance (alignment=off)"),
+        (Options(datasets=("cifar",)), "Did you mean 'cifar10'?", "cifar10, svhn"),
+        (Options(ipcs=(1, 5)), "5 among its ipcs", "there is: 1, 10"),
+        (Options(protocols=("das",)), "Did you mean 'dsa'?", "dc, dsa"),
+        (Options(architectures=("vgg11",)), "'vgg11' among its architectures", "convnet3"),
+        (Options(eval_architectures=("vgg11",)), "'vgg11' among its eval_architectures", "resnet10-bn"),
+    ],
+)
+def test_a_name_that_nothing_stored_has_is_told_with_those_that_are_there(grid, options, said, known):
+    with pytest.raises(ResultsError) as caught:
+        chosen(grid, options)
+    assert said in caught.value.what and known in caught.value.next
+
+
+def test_a_choice_that_leaves_nothing_is_told(make_cells):
+    both = pd.concat([make_cells({"dm": HIGH}), make_cells({"dc": LOW}, condensed={"ipc": 1})])
+    with pytest.raises(ResultsError, match="no stored cell is all of what is asked for") as caught:
+        chosen(both, Options(methods=("dm",), ipcs=(1,)))
+    assert "methods=['dm']" in caught.value.where and "ipcs=[1]" in caught.value.where
+
+
+# --- the order of rows ------------------------------------------------------------------------------------------------
+
+ORDERS = {
+    "family": ["RANDOM", "RANDOM@f2", "DC", "DANCE (alignment=off)", "DM", "DM@f2"],
+    "name": ["DANCE (alignment=off)", "DC", "DM", "DM@f2", "RANDOM", "RANDOM@f2"],
+    "accuracy": ["DANCE (alignment=off)", "DM", "DC", "DM@f2", "RANDOM", "RANDOM@f2"],
+    "asked": ["RANDOM", "RANDOM@f2", "DM", "DM@f2", "DC", "DANCE (alignment=off)"],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_orders_of_rows_in_matrices_and_flat_tables(grid, order):
+    options = Options(order=order, methods=("dm*", "dc", "dance*") if order == "asked" else ())
+    kept = chosen(grid, options)
+    (matrix,) = [m for m in matrices(kept, options) if m.label == "dsa-v1-convnet3-convnet3"]
+    assert [line.title for _, block in matrix.blocks for line in block] == ORDERS[order]
+    assert (len(matrix.blocks) == 1) == (order != "family") and [line.title for line in matrix.whole] == ["WHOLE"]
+    tables = [t for t in comparison_tables(kept, options) if t.title.endswith("evaluated with convnet3, protocol dsa")]
+    names = [(row[0], row[2]) for row in tables[0].rows]
+    assert names == [(ipc, name) for ipc in ("1", "10") for name in ORDERS[order]] + [("all", "WHOLE")]
+
+
+def test_the_best_are_first_by_the_columns_that_all_have(make_cells):
+    """DC is better where both are, DM has a second, easy column; what has no number at all is last."""
+    frames = [make_cells({"dm": MIDDLE, "dc": HIGH}), make_cells({"dm": [0.9, 0.91, 0.92]}, dataset="svhn")]
+    (matrix,) = matrices(pd.concat(frames), Options(order="accuracy"))
+    assert [line.title for _, block in matrix.blocks for line in block] == ["DC", "DM"]
+
+
+# --- highlighting -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("highlight", "ranks", "said"),
+    [
+        ("significance", {"DM": "best", "IDM": "best", "DC": "second", "RANDOM": ""}, "Bold: best, underlined"),
+        ("mean", {"DM": "best", "IDM": "second", "DC": "", "RANDOM": ""}, "Bold: highest, underlined: second highest"),
+        ("none", {"DM": "", "IDM": "", "DC": "", "RANDOM": ""}, ""),
+    ],
+)
+def test_what_is_highlighted(make_cells, highlight, ranks, said):
+    close = [0.59, 0.62, 0.61]
+    frame = make_cells({"random": LOW, "dm": HIGH, "idm": close, "dc": MIDDLE})
+    (matrix,) = matrices(frame, Options(highlight=highlight))
+    assert {line.title: line.entries[0].rank for _, block in matrix.blocks for line in block} == ranks
+    text = " ".join(matrix.captions)
+    assert said in text and ("Bold" in text) == bool(said)
+    (table,) = comparison_tables(frame, Options(highlight=highlight))
+    assert sorted(table.ranks.values()) == sorted(filter(None, ranks.values()))
+
+
+def test_no_highest_mean_where_no_order_may_be_drawn(make_cells):
+    options = Options(highlight="mean")
+    for changes in ({"dataset": "digits"}, {"evaluated": {"protocol": "native"}}):
+        (matrix,) = matrices(make_cells({"random": LOW, "dm": HIGH}, **changes), options)
+        assert {line.entries[0].rank for _, block in matrix.blocks for line in block} == {""}
+    single = make_cells({"random": [0.2], "dm": [0.9]})
+    assert not comparison_tables(single, options)[0].ranks

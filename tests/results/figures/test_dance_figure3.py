@@ -1,0 +1,302 @@
+"""Anytime curves, the three analyses of DANCE's Figure 3 and embeddings, from hand-made records."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+
+from drawn import analysis, curve, drawn
+from results.figures import anytime as curves
+from results.figures import dance_figure3, embedding
+from results.figures.mean_lines import Sample, mean_line
+from results.figures.sets import made_sets
+from results.figures.style import looks_of, words_of
+
+PER_CENT = pytest.approx
+
+
+def looks(records):
+    return looks_of([made.name for made in made_sets(records).values()], ["Whole set"])
+
+
+def facts(figure):
+    return " ".join(words_of(figure)[1])
+
+
+# --- lines ------------------------------------------------------------------------------------------------------------
+
+
+def test_networks_of_a_set_are_averaged_before_the_deviation_over_sets():
+    samples = [Sample.of([0, 5], [[0.1, 0.3], [0.4]]), Sample.of([0, 5, 7], [[0.4], [0.8, 0.8], [0.9]])]
+    line = mean_line("dm", samples)
+    assert line.x == (0.0, 5.0) and line.y == pytest.approx((0.3, 0.6))
+    assert line.sd == pytest.approx((0.2 / math.sqrt(2), 0.4 / math.sqrt(2))) and (line.count, line.over) == (2, "sets")
+
+
+def test_a_single_set_varies_over_its_networks_and_a_single_number_not_at_all():
+    assert mean_line("dm", [Sample.of([0], [[0.1, 0.3]])]).sd == pytest.approx((0.2 / math.sqrt(2),))
+    assert math.isnan(mean_line("dm", [Sample.of([0], [[0.1]])]).sd[0])
+
+
+@pytest.mark.parametrize(
+    ("steps", "values"), [([], []), ([0, 1], [[0.5]]), ([0], [[]]), ([0], [[math.nan]]), ([0], [["x"]])]
+)
+def test_what_is_no_line_is_refused(steps, values):
+    with pytest.raises(ValueError):
+        Sample.of(steps, values)
+
+
+# --- anytime curves ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_curves(make_expert, make_condensed):
+    """DM and DANCE with two sets each, two points a curve, two networks; DANCE has an expert of 60 seconds."""
+
+    def make(**more):
+        expert = make_expert(0, seconds=60.0)
+        records = [expert]
+        for row, shift, experts in (("dm", 0.0, []), ("dance", 0.1, [expert["identity"]])):
+            for seed in range(2):
+                made = make_condensed(row, seed, asked={"experts": experts})
+                scores = [[0.2, 0.3], [0.5 + shift + 0.1 * seed, 0.6 + shift + 0.1 * seed]]
+                records += [made, curve(made["identity"], [1.0, 9.0 + 2 * seed], scores, seed=seed, **more)]
+        return records
+
+    return make
+
+
+def test_a_curve_is_drawn_against_condensing_and_again_with_preparing(make_curves):
+    records = [*make_curves(), curve("whole", [0.0, 50.0], [[0.1], [0.9]])]
+    (anytime,), missing = curves.anytimes(records, made_sets(records))
+    assert not missing
+    figure = curves.anytime_figure(anytime, looks(records))
+    left, right = figure.axes
+    assert drawn(left)["DM"] == [(1.0, PER_CENT(25)), (10.0, PER_CENT(60))]
+    assert drawn(left)["DANCE"] == [(1.0, PER_CENT(25)), (10.0, PER_CENT(70))]
+    assert drawn(right)["DM"] == drawn(left)["DM"]
+    assert drawn(right)["DANCE"] == [(61.0, PER_CENT(25)), (70.0, PER_CENT(70))]
+    assert drawn(left)["Whole set"] == [(0.0, PER_CENT(10)), (50.0, PER_CENT(90))]
+    assert left.get_ylabel() == "Validation accuracy (%)" and "reparing" in right.get_xlabel()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["DANCE", "DM", "Whole set"]
+    for fact in ("protocol dsa v1", "seeds × networks 2 × 2", "NVIDIA H100", "± sd over 2 sets"):
+        assert fact in facts(figure)
+
+
+def test_the_band_is_the_deviation_over_sets(make_curves):
+    records = make_curves()
+    (anytime,), _ = curves.anytimes(records, made_sets(records))
+    axes = curves.anytime_figure(anytime, looks(records)).axes[0]
+    edges = axes.collections[1].get_paths()[0].vertices
+    spread = 100 * 0.1 / math.sqrt(2)
+    assert sorted(set(np.round(edges[edges[:, 0] == 10.0, 1], 6))) == pytest.approx([60 - spread, 60 + spread])
+
+
+def test_without_experts_there_is_one_panel(make_condensed):
+    made = make_condensed("dm")
+    records = [made, curve(made["identity"], [1.0, 2.0], [[0.2], [0.3]])]
+    (anytime,), _ = curves.anytimes(records, made_sets(records))
+    figure = curves.anytime_figure(anytime, looks(records))
+    assert len(figure.axes) == 1 and figure.axes[0].get_legend() is not None
+
+
+@pytest.mark.parametrize("device", [None, "NVIDIA A100"])
+def test_curves_of_other_hardware_or_without_their_experts_seconds_are_named(make_curves, make_condensed, device):
+    records = make_curves()
+    expert = records.pop(0)
+    records += [expert | {"environment": {"device": device}}] if device else []
+    other = make_condensed("dc", environment={"device": "NVIDIA A100"})
+    records += [other, curve(other["identity"], [1.0, 2.0], [[0.2], [0.3]])]
+    records.append(curve("whole", [0.0, 5.0], [[0.1], [0.9]], device="NVIDIA A100"))
+    (anytime,), _ = curves.anytimes(records, made_sets(records))
+    assert [line.name for line in anytime.lines] == ["DANCE", "DM"] and anytime.whole is None
+    assert any(fact.startswith("not shown, on other hardware") and fact.endswith("DC") for fact in anytime.facts)
+    figure = curves.anytime_figure(anytime, looks(records))
+    assert "seconds of preparing unknown, or of other hardware: DANCE" in facts(figure)
+
+
+def test_each_protocol_ipc_and_network_has_its_own_curves(make_condensed):
+    records = []
+    for ipc in (1, 10):
+        made = make_condensed("dm", ipc=ipc)
+        records.append(made)
+        for protocol in ("dc", "dsa"):
+            for network in ("convnet3", "resnet10-bn"):
+                asked = {"protocol": {"name": protocol, "version": 1}, "architecture": network}
+                records.append(curve(made["identity"], [1.0], [[0.5]], **asked))
+    found, _ = curves.anytimes(records, made_sets(records))
+    assert len({(a.place.ipc, a.protocol, a.architecture) for a in found}) == len(found) == 8
+
+
+def test_settings_that_differ_keep_two_rows_of_one_name_apart(make_condensed):
+    sets = [make_condensed("dm", asked={"settings": {"lr": lr}}) for lr in (1.0, 2.0)]
+    records = [*sets, *(curve(made["identity"], [1.0, 2.0], [[0.2], [0.3]]) for made in sets)]
+    (anytime,), _ = curves.anytimes(records, made_sets(records))
+    assert [line.name for line in anytime.lines] == ["DM [lr=1.0]", "DM [lr=2.0]"]
+
+
+@pytest.mark.parametrize("harm", ["points", "seconds", "accuracies"])
+def test_a_record_that_is_not_understood_costs_only_its_own_line(make_curves, harm):
+    records = make_curves()
+    bad = copy.deepcopy(
+        next(r for r in records if r["kind"] == "analyse" and r["result"]["points"][1]["seconds"] == 11)
+    )
+    bad["identity"], bad["asked"]["networks"] = "f" * 64, 7
+    if harm == "points":
+        bad["result"] = {}
+    else:
+        del bad["result"]["points"][0][harm]
+    found, (line,) = curves.anytimes([*records, bad], made_sets(records))
+    assert len(found) == 1 and "ffffffffffff" in line and "not understood" in line
+
+
+def test_unknown_sets_and_failed_analyses_are_said(make_curves):
+    records = make_curves()
+    lost, bad = curve("a" * 64, [1.0], [[0.5]]), curve("b" * 64, [1.0], [[0.5]], status="diverged")
+    found, missing = curves.anytimes([*records, lost, bad], made_sets(records))
+    assert len(found) == 1 and len(missing) == 2
+    assert any("no record of its set aaaaaaaaaaaa" in line for line in missing)
+    assert any("diverged: the loss is not finite" in line for line in missing)
+
+
+# --- DANCE's Figure 3 -------------------------------------------------------------------------------------------------
+
+
+def test_discrepancies_are_averaged_over_sets_and_both_distances_drawn(make_condensed):
+    sets = [make_condensed(row, seed) for row in ("dm", "dance") for seed in range(2)]
+    steps = [0, 1, 10, 1000]
+    made = {
+        s["identity"]: {"mean_distance": [4.0 + k, 3.0, 2.0, 1.0], "relative_distance": [0.4, 0.3, 0.2, 0.1]}
+        for k, s in enumerate(sets)
+    }
+    records = [*sets, analysis("discrepancy", {"steps": steps, "sets": made}, sets=list(made))]
+    (found,), missing = dance_figure3.discrepancies(records, made_sets(records))
+    assert not missing
+    figure = dance_figure3.discrepancy_figure(found, looks(records))
+    absolute, relative = figure.axes
+    assert drawn(absolute)["DM"] == [(0, 4.5), (1, 3.0), (10, 2.0), (1000, 1.0)]
+    assert drawn(absolute)["DANCE"][0] == (0, 6.5)
+    assert drawn(relative)["DM"] == [(x, PER_CENT(y)) for x, y in zip(steps, (0.4, 0.3, 0.2, 0.1), strict=True)]
+    assert absolute.get_yscale() == "log" and absolute.get_xscale() == "symlog" and "step" in absolute.get_xlabel()
+    assert "variance within classes" in relative.get_ylabel() and "convnet3" in facts(figure)
+
+
+def test_seeds_that_were_looked_at_apart_share_a_figure_and_ipcs_do_not(make_condensed):
+    records = []
+    for seed in range(2):
+        sets = [make_condensed("dm", seed, ipc) for ipc in (1, 10)]
+        made = {s["identity"]: {"mean_distance": [1.0 + seed], "relative_distance": [None]} for s in sets}
+        records += [*sets, analysis("discrepancy", {"steps": [0], "sets": made}, sets=list(made), seed=seed)]
+    found, _ = dance_figure3.discrepancies(records, made_sets(records))
+    assert [f.place.ipc for f in found] == [1, 10]
+    for one in found:
+        assert list(one.lines) == ["mean_distance"]
+        (line,) = one.lines["mean_distance"]
+        assert line.y == (1.5,) and (line.count, line.over) == (2, "sets")
+        assert len(dance_figure3.discrepancy_figure(one, looks(records)).axes) == 1
+
+
+@pytest.mark.parametrize("name", ["discrepancy", "expert"])
+def test_a_set_that_two_analyses_looked_at_counts_once(make_condensed, name):
+    sets = [make_condensed(row) for row in ("dm", "dance")]
+    result = {"steps": [0, 10], "mean_distance": [4.0, 1.0], "relative_distance": [0.4, 0.1]}
+    result |= {"accuracies": [[0.9], [0.5]]}
+    records = list(sets)
+    for looked_at in (sets[:1], sets):  # as after methods=[dm], then methods=[dance,dm]
+        made = {one["identity"]: result for one in looked_at}
+        records.append(analysis(name, {"steps": [0, 10], "real": {"train": 0.9}, "sets": made}, sets=list(made)))
+    make = {"discrepancy": dance_figure3.discrepancies, "expert": dance_figure3.experts}[name]
+    (found,), _ = make(records, made_sets(records))
+    lines = found.lines["mean_distance"] if name == "discrepancy" else found.lines
+    assert {line.name: (line.count, line.over) for line in lines} == dict.fromkeys(
+        ["DM", "DANCE"], (1, "networks of one set" if name == "discrepancy" else "experts of one set")
+    )
+
+
+def test_interpolation_goes_from_the_expert_to_its_initial_weights():
+    result = {"lambdas": [0.0, 0.5, 1.0], "split": "train", "accuracies": [[0.8, 0.9], [0.4, 0.6], [0.1, 0.1]]}
+    (found,), missing = dance_figure3.interpolations([analysis("interpolation", result)])
+    assert not missing
+    figure = dance_figure3.interpolation_figure(found)
+    (axes,) = figure.axes
+    assert drawn(axes)["experts"] == [(0.0, PER_CENT(85)), (0.5, PER_CENT(50)), (1.0, PER_CENT(10))]
+    assert "0: the expert, 1: its initial weights" in axes.get_xlabel() and axes.get_ylabel() == "Train accuracy (%)"
+    assert "± sd over 2 experts" in facts(figure)
+
+
+def test_experts_on_condensed_images_stand_beside_the_real_ones(make_condensed):
+    sets = [make_condensed("dm"), make_condensed("dance")]
+    along = {
+        sets[0]["identity"]: {"steps": [0, 10], "accuracies": [[0.9, 0.8], [0.5, 0.7]]},
+        sets[1]["identity"]: {"steps": [20], "accuracies": [[1.0, 0.9]]},
+    }
+    result = {"real": {"train": 0.94, "validation": None}, "sets": along}
+    records = [*sets, analysis("expert", result, sets=list(along))]
+    (found,), missing = dance_figure3.experts(records, made_sets(records))
+    assert not missing
+    figure = dance_figure3.expert_figure(found, looks(records))
+    (axes,) = figure.axes
+    assert drawn(axes)["DM"] == [(0, PER_CENT(85)), (10, PER_CENT(60))] and drawn(axes)["DANCE"] == [(20, PER_CENT(95))]
+    assert [y for _, y in drawn(axes)["Real (train)"]] == [94, 94] and "Real (validation)" not in drawn(axes)
+    assert "2 experts" in facts(figure)
+
+
+# --- embedding --------------------------------------------------------------------------------------------------------
+
+
+def cloud(classes, each, shift=0.0):
+    labels = [c for c in range(classes) for _ in range(each)]
+    return {"xy": [[float(c) + shift, k / 10] for k, c in enumerate(labels)], "labels": labels}
+
+
+def test_an_embedding_has_a_panel_for_the_real_images_and_one_for_each_row(make_condensed):
+    sets = [make_condensed("dm", seed) for seed in range(2)] + [make_condensed("dance")]
+    shown = {made["identity"]: cloud(3, 2, shift=0.1 * k) for k, made in enumerate(sets)}
+    result = {"method": "tsne", "real": cloud(3, 20), "sets": shown}
+    records = [*sets, analysis("embedding", result, sets=list(shown), seed=0)]
+    (found,), missing = embedding.embeddings(records, made_sets(records))
+    assert not missing
+    figure = embedding.embedding_figure(found)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Real images", "DANCE", "DM"]
+    real, dance, dm = figure.axes
+    assert sum(len(dots.get_offsets()) for dots in real.collections) == 60
+    assert [text.get_text() for text in real.texts] == ["0", "1", "2"]  # classes are told apart without colour
+    for axes, made in ((dm, sets[0]), (dance, sets[2])):
+        discs = axes.collections[-1].get_offsets()
+        assert discs[::2].tolist() == discs[1::2].tolist() == shown[made["identity"]]["xy"]
+    assert "t-SNE" in facts(figure) and "60 real images" in facts(figure)
+    assert dm.get_xlim() == real.get_xlim() and real.get_xlim()[1] < 4
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_layouts_of_a_seed_the_one_of_more_sets_is_shown(make_condensed, turned):
+    sets = [make_condensed("dm"), make_condensed("dance")]
+    records = []
+    for looked_at in (sets[:1], sets):
+        shown = {made["identity"]: cloud(3, 1) for made in looked_at}
+        result = {"method": "pca", "real": cloud(3, 2), "sets": shown}
+        records.append(analysis("embedding", result, sets=list(shown), seed=0))
+    records = [*sets, *(reversed(records) if turned else records)]
+    (found,), _ = embedding.embeddings(records, made_sets(records))
+    assert set(found.sets) == {"DM", "DANCE"}
+
+
+def test_of_many_classes_the_first_ten_are_shown_and_one_layout_of_several_seeds(make_condensed):
+    made = make_condensed("dm")
+    result = {"method": "pca", "real": cloud(12, 2), "sets": {made["identity"]: cloud(12, 1)}}
+    records = [made, *(analysis("embedding", result, sets=[made["identity"]], seed=seed) for seed in range(2))]
+    (found,), _ = embedding.embeddings(records, made_sets(records))
+    assert set(found.real.labels) == set(found.sets["DM"].labels) == set(range(10))
+    assert "the first 10 of 12 classes" in found.facts
+
+
+@pytest.mark.parametrize("harm", [{"xy": [[0.0]]}, {"labels": [0]}, {"xy": None}, {"xy": [[0.0, math.inf]] * 3}])
+def test_a_damaged_embedding_is_said(make_condensed, harm):
+    made = make_condensed("dm")
+    result = {"method": "pca", "real": cloud(3, 2), "sets": {made["identity"]: cloud(3, 1) | harm}}
+    records = [made, analysis("embedding", result, sets=[made["identity"]])]
+    found, (line,) = embedding.embeddings(records, made_sets(records))
+    assert not found and "not understood" in line

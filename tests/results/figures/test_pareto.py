@@ -1,0 +1,129 @@
+"""Accuracy against total seconds: which rows share a figure, what is drawn of them, and the Pareto front."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from drawn import drawn
+from results.aggregation.cells import cells
+from results.figures.pareto import FRONT, Point, pareto, trade_figure, trades
+from results.figures.style import looks_of, words_of
+
+
+def figure_of(trade):
+    return trade_figure(trade, looks_of([p.name for p in trade.points], [p.name for p in trade.wholes]))
+
+
+@pytest.fixture
+def make_store(make_expert, make_condensed, make_evaluated):
+    """DM and DANCE, two sets each and DANCE with two experts, and the whole set."""
+
+    def make(**more):
+        experts = [make_expert(index, seconds=30.0) for index in range(2)]
+        used = {"experts": [expert["identity"] for expert in experts]}
+        sets = [make_condensed("dm", seed, seconds=100.0 + 20 * seed) for seed in range(2)]
+        sets += [make_condensed("dance", seed, seconds=10.0, asked=used) for seed in range(2)]
+        scores = [make_evaluated(s, [0.4, 0.5 + 0.1 * s["asked"]["seed"]], seconds=7.0, **more) for s in sets]
+        return [*experts, *sets, *scores, make_evaluated(None, [0.9], seconds=500.0, **more)]
+
+    return make
+
+
+def test_a_point_is_all_seconds_of_a_set_and_its_accuracy_in_percent(make_store):
+    (trade,), missing = trades(cells(make_store()))
+    assert not missing
+    dm, dance = sorted(trade.points, key=lambda point: point.name, reverse=True)
+    assert (dm.name, dm.seconds, dm.shared_seconds) == ("DM", 117.0, 117.0)
+    assert (dance.name, dance.seconds, dance.shared_seconds) == ("DANCE", 77.0, 47.0)
+    assert dm.accuracy == pytest.approx(0.475) and dm.sd == pytest.approx(0.05 / math.sqrt(2))
+    figure = figure_of(trade)
+    (axes,) = figure.axes
+    points = drawn(axes)
+    assert points["DM"] == [(117.0, pytest.approx(47.5))] and points["WHOLE"] == [(500.0, pytest.approx(90.0))]
+    assert axes.get_xscale() == "log" and "seconds" in axes.get_xlabel() and "%" in axes.get_ylabel()
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["DANCE", "DM", "WHOLE", FRONT]
+    shared = [list(line.get_xdata()) for line in axes.get_lines()]
+    assert [47.0, 77.0] in shared
+
+
+def test_the_figure_says_protocol_sample_and_hardware(make_store):
+    (trade,), _ = trades(cells(make_store()))
+    title, facts = words_of(figure_of(trade))
+    assert title == "Accuracy against total seconds: cifar10, ipc 10"
+    text = " ".join(facts)
+    for fact in ("Protocol dsa v1", "convnet3", "seeds × networks 2 × 2", "NVIDIA H100", "fp32", "experts shared"):
+        assert fact in text
+    assert "Demonstration" not in text and "iterations" not in text
+
+
+def test_a_reduced_budget_and_the_digits_are_said(make_condensed, make_evaluated):
+    made = make_condensed("dm", dataset="digits", label={"fraction": 0.02})
+    (trade,), _ = trades(cells([made, make_evaluated(made, [0.5], dataset="digits")]))
+    assert "Demonstration on 8×8 digits: ranks no method" in trade.facts
+    assert "2 % of the papers' iterations" in trade.facts
+
+
+def test_each_dataset_ipc_protocol_and_share_withheld_has_its_own_figure(make_condensed, make_evaluated):
+    records = []
+    for dataset, ipc, share in (("cifar10", 1, 0.0), ("cifar10", 10, 0.0), ("svhn", 1, 0.0), ("cifar10", 1, 0.1)):
+        same = {"dataset": dataset, "asked": {"validation": share}}
+        made = make_condensed("dm", ipc=ipc, **same)
+        scores = [make_evaluated(made, [0.5], protocol=protocol, **same) for protocol in ("dc", "dsa")]
+        records += [made, *scores]
+    found, missing = trades(cells(records))
+    keys = {(t.dataset, t.ipc, t.protocol, t.validation) for t in found}
+    assert len(found) == len(keys) == 8 and not missing
+    assert all(len(t.points) == 1 for t in found)
+
+
+def test_other_devices_and_unknown_seconds_are_left_out_and_named(make_condensed, make_evaluated):
+    records = []
+    for row, device in (("dm", "NVIDIA H100"), ("dc", "NVIDIA H100"), ("idm", "NVIDIA A100")):
+        made = make_condensed(row, environment={"device": device})
+        records += [made, make_evaluated(made, [0.5], environment={"device": device})]
+    lost = make_condensed("dance", asked={"experts": ["e" * 64]}, environment={"device": "NVIDIA H100"})
+    records += [lost, make_evaluated(lost, [0.6], environment={"device": "NVIDIA H100"})]
+    (trade,), _ = trades(cells(records))
+    assert sorted(point.name for point in trade.points) == ["DC", "DM"]
+    assert "Not shown, on NVIDIA A100, fp32: IDM" in trade.facts and "Not shown, seconds unknown: DANCE" in trade.facts
+
+
+def test_native_protocols_share_no_figure(make_condensed, make_evaluated):
+    made = make_condensed("dm")
+    found, (line,) = trades(cells([made, make_evaluated(made, [0.5], protocol="native", recipe="dsa")]))
+    assert not found and "native" in line
+
+
+def test_where_no_seconds_are_known_a_line_says_so(make_condensed, make_evaluated):
+    made = make_condensed("dance", asked={"experts": ["e" * 64]})
+    found, (line,) = trades(cells([made, make_evaluated(made, [0.5])]))
+    assert not found and "seconds unknown: DANCE" in line
+
+
+def beaten(point, points):
+    return any(
+        other.seconds <= point.seconds
+        and other.accuracy >= point.accuracy
+        and (other.seconds, other.accuracy) != (point.seconds, point.accuracy)
+        for other in points
+    )
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_front_is_what_brute_force_finds(seed):
+    draw = random.Random(seed)
+    points = [Point(str(k), float(draw.randint(1, 8)), 0.0, draw.randint(1, 8) / 10, math.nan) for k in range(12)]
+    front = pareto(points)
+    assert {p.name for p in front} == {p.name for p in points if not beaten(p, points)}
+    assert [p.seconds for p in front] == sorted(p.seconds for p in front)
+
+
+def test_the_front_is_drawn_as_a_stair_to_the_right_edge(make_cells):
+    (trade,), _ = trades(make_cells({"dm": [0.5], "dc": [0.4]}))
+    (axes,) = figure_of(trade).axes
+    (line,) = [line for line in axes.get_lines() if line.get_label() == FRONT]
+    assert line.get_drawstyle() == "steps-post"
+    assert drawn(axes)[FRONT] == [(2.0, pytest.approx(50.0)), (axes.get_xlim()[1], pytest.approx(50.0))]

@@ -1,0 +1,106 @@
+"""All figures of a store in a folder: which files, what the index says, and what bad input costs."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from PIL import Image
+
+from drawn import analysis, curve, flat, keep
+from results.errors import ResultsError
+from results.figures import write_figures
+from results.store.store import Store
+
+KINDS = ("trade", "anytime", "sets", "discrepancy", "interpolation", "expert", "embedding")
+"""The beginnings of the files' names."""
+
+
+@pytest.fixture
+def make_everything(tmp_path, make_expert, make_condensed, make_evaluated):
+    """A store of two sets on disk, with an evaluation and every analysis."""
+
+    def make():
+        store, expert = Store(tmp_path / "store"), make_expert(0)
+        sets = [make_condensed(row, ipc=1) for row in ("dm", "dance")]
+        names = [made["identity"] for made in sets]
+        for made in sets:
+            keep(store, made, flat([0.1, 0.2]), [0, 1])
+        points = {"xy": [[0.0, 1.0], [1.0, 0.0]], "labels": [0, 1]}
+        results = {
+            "discrepancy": {"steps": [0], "sets": {n: {"mean_distance": [1], "relative_distance": [1]} for n in names}},
+            "interpolation": {"lambdas": [0, 1], "split": "train", "accuracies": [[0.9], [0.1]]},
+            "expert": {"real": {"train": 0.9}, "sets": {n: {"steps": [0], "accuracies": [[0.5]]} for n in names}},
+            "embedding": {"method": "pca", "real": points, "sets": dict.fromkeys(names, points)},
+        }
+        curves = [curve(name, [1.0, 2.0], [[0.1], [0.2]]) for name in names]
+        looked_at = [analysis(kind, result, sets=names) for kind, result in results.items()]
+        return store, [expert, *sets, *(make_evaluated(s, [0.5]) for s in sets), *curves, *looked_at]
+
+    return make
+
+
+def test_everything_there_is_data_for_is_drawn_as_pdf_and_png_and_listed(tmp_path, make_everything):
+    store, records = make_everything()
+    said: list[str] = []
+    written = write_figures(records, store, tmp_path / "out" / "figures", said.append)
+    assert not said
+    assert sorted(path.name for path in written) == sorted(path.name for path in (tmp_path / "out/figures").iterdir())
+    for kind in KINDS:
+        (pdf,) = [path for path in written if path.name.startswith(f"{kind}-") and path.suffix == ".pdf"]
+        assert pdf.read_bytes().startswith(b"%PDF-") and b"CreationDate" not in pdf.read_bytes()
+        with Image.open(pdf.with_suffix(".png")) as picture:
+            assert picture.format == "PNG" and min(picture.size) > 300
+    index = written[-1].read_text()
+    assert written[-1].name == "figures.md" and index.startswith("# 7 figures\n")
+    assert all(path.name in index for path in written[:-1]) and "- Protocol dsa v1\n" in index
+    assert "## Accuracy against total seconds: cifar10, ipc 1\n" in index and "Not drawn" not in index
+
+
+def test_the_order_of_records_and_a_second_time_change_no_byte(tmp_path, make_everything):
+    store, records = make_everything()
+    some = [record for record in records if record["kind"] != "analyse" or record["asked"]["analysis"] == "curve"]
+    first = {path.name: path.read_bytes() for path in write_figures(some, store, tmp_path / "a")}
+    random.Random(0).shuffle(some)
+    assert first == {path.name: path.read_bytes() for path in write_figures(some, store, tmp_path / "b")}
+
+
+def test_an_empty_store_says_a_line_for_each_kind(tmp_path):
+    said: list[str] = []
+    (index,) = write_figures([], Store(tmp_path), tmp_path / "figures", said.append)
+    assert len(said) == len(KINDS) and all(line.startswith("no figure: ") for line in said)
+    text = index.read_text()
+    assert text.startswith("# 0 figures\n") and "anytime curves: " in text and "curve=N validation=F" in text
+
+
+def test_what_cannot_be_read_is_a_line_and_the_rest_is_drawn(tmp_path, make_everything):
+    store, records = make_everything()
+    for path in store.root.glob("condense/*/synthetic.safetensors"):
+        path.write_bytes(b"half")
+    for record in records:
+        if record["kind"] == "analyse" and record["asked"]["analysis"] in ("expert", "embedding"):
+            record["result"] = {"sets": 5}
+    said: list[str] = []
+    written = write_figures(records, store, tmp_path / "figures", said.append)
+    stems = {path.name.partition("-")[0] for path in written[:-1]}
+    assert stems == {"trade", "anytime", "discrepancy", "interpolation"}
+    for word in ("sets-cifar10-convnet3-ipc1: ", "expert, analysis", "embedding, analysis"):
+        (line,) = [line for line in said if line.startswith(f"no figure: {word}")]
+        assert line.removeprefix("no figure: ") in written[-1].read_text()
+
+
+def test_names_of_any_kind_make_files_of_their_own(tmp_path, make_condensed, make_evaluated):
+    records = []
+    for dataset in ("my data/é", "MY-DATA"):
+        made = make_condensed("dm", dataset=dataset)
+        records += [made, make_evaluated(made, [0.5], dataset=dataset)]
+    written = write_figures(records, Store(tmp_path), tmp_path / "figures")
+    trades = [path for path in written if path.name.startswith("trade")]
+    assert len({path.name.lower() for path in trades}) == 4
+    assert {path.parent for path in trades} == {tmp_path / "figures"}
+
+
+def test_a_folder_that_cannot_be_made_is_the_rooms_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match="cannot write"):
+        write_figures([], Store(tmp_path), tmp_path / "file" / "figures")

@@ -1,0 +1,262 @@
+"""Every kind of table in every form, from hand-made records: what a person, a browser, TeX and pandas get to read."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from results.aggregation.cells import cells
+from results.aggregation.options import FORMS, TABLES, Options
+from results.rendering import html
+from results.rendering.files import FROM_RECORDS, KINDS, tables, texts, write_tables
+from results.rendering.grid import grid, parts, plain_number, sheet
+from results.rendering.latex import ARTICLE, document
+from results.rendering.text import Table
+
+RANDOM = [0.30, 0.31, 0.29]
+TITLES = {"cifar10": {"dataset_title": "CIFAR-10"}, "svhn": {"dataset_title": "SVHN", "reference": "svhn"}}
+VIEWS = {
+    "dance": ("mid", True),
+    "dance (alignment=random)": ("random", True),
+    "dance (calibration=off)": ("mid", False),
+}
+
+
+@pytest.fixture
+def records(make_expert, make_condensed, make_evaluated):
+    """Two datasets and ipcs, protocols and networks: random, DM, DC that diverged once, DANCE with a view off."""
+    experts = [make_expert(index, seconds=60.0, peak_memory_bytes=2**31) for index in range(2)]
+    found = list(experts)
+
+    def add(row, level, dataset, ipc, **asked):
+        for seed, gap in enumerate((0.0, 0.012, -0.007)):
+            label = {"label": TITLES[dataset]}
+            made = make_condensed(row, seed, ipc, dataset=dataset, asked=asked, peak_memory_bytes=2**30, **label)
+            found.append(made)
+            for protocol in ("dc", "dsa"):
+                for network in ("convnet3", "resnet10-bn"):
+                    shown = {"asked": {"architecture": network}, **label}
+                    scores = [level + gap, level + gap + 0.004]
+                    found.append(make_evaluated(made, scores, dataset=dataset, protocol=protocol, **shown))
+
+    used = {"experts": [expert["identity"] for expert in experts]}
+    for dataset in TITLES:
+        for ipc in (1, 10):
+            add("random", 0.30, dataset, ipc)
+            add("dm", 0.489 if ipc == 10 else 0.26, dataset, ipc)
+            for row, (alignment, calibration) in VIEWS.items():
+                settings = {"alignment": alignment, "calibration": calibration}
+                add(row, 0.6 if calibration else 0.5, dataset, ipc, settings=settings, **used)
+        found.append(make_evaluated(None, [0.84, 0.85], dataset=dataset, label=TITLES[dataset]))
+    gone = {"status": "diverged", "message": "the loss is nan at <step> 7"}
+    return [*found, make_condensed("dc", 0, 1, label=TITLES["cifar10"], **gone)]
+
+
+@pytest.fixture
+def frame(records):
+    return cells(records)
+
+
+def only(frame, kind, **options):
+    """The first table of a kind."""
+    return tables(frame, Options(tables=(kind,), **options))[0]
+
+
+def test_every_kind_has_a_table_here(frame):
+    assert {*KINDS, FROM_RECORDS} == set(TABLES)
+    assert [bool(tables(frame, Options(tables=(kind,)))) for kind in TABLES] == [True] * len(TABLES)
+    some = tables(frame, Options(tables=("memory", "accuracy")))
+    assert "Memory" in some[0].title and "Test accuracy" in some[-1].title
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_every_caption_names_protocol_sample_commit_and_hardware(frame, kind):
+    for table in tables(frame, Options(tables=(kind,))):
+        text = " ".join(table.captions)
+        for word in ("Protocol d", "Seeds × networks: ", "Code: commit 0123456789", "NVIDIA H100"):
+            assert word in text, table.title
+
+
+# --- terminal and Markdown --------------------------------------------------------------------------------------------
+
+
+def test_a_matrix_is_a_text_with_a_column_for_each_dataset_and_ipc(frame):
+    (text,) = texts(only(frame, "accuracy", eval_architectures=("convnet3",), protocols=("dsa",)))
+    heads = [f"{title} ipc {ipc} (0.{'0' * (ipc < 10)}2\u00a0%)" for title in ("CIFAR-10", "SVHN") for ipc in (1, 10)]
+    assert list(text.columns) == ["Method", *heads]
+    found = {row[0]: row[1:] for row in text.rows}
+    assert found["DM"][:2] == ["26.4 ± 1.0 n.s.", "49.3 ± 1.0"] and found["DC"] == ["–"] * 4
+    assert found["WHOLE"] == ["84.5 ± 0.7†", "", "84.5 ± 0.7†", ""]
+    assert [text.rows[place][0] for place in sorted(text.blocks)] == ["RANDOM", "DC", "DANCE", "WHOLE"]
+
+
+def test_a_wide_matrix_goes_on_in_a_second_text_with_the_captions_below(make_cells):
+    wide = pd.concat([make_cells({"dm": RANDOM}, dataset=name, condensed={"ipc": ipc})
+                      for name in ("a", "b", "c") for ipc in (1, 2, 3)])  # fmt: skip
+    first, second = texts(only(wide, "accuracy"))
+    assert len(first.columns) == 1 + 6 and len(second.columns) == 1 + 3
+    assert first.title.endswith("(1 of 2)") and not first.captions and second.captions
+
+
+def test_reasons_of_empty_cells_on_request(frame):
+    asked = only(frame, "accuracy", reasons=True)
+    assert asked.notes == ["diverged: the loss is nan at <step> 7", "not run: the store has no such task"]
+    assert "–<sup><a" in html.page([asked], "t") and "&lt;step&gt;" in html.page([asked], "t")
+    assert only(frame, "accuracy").notes == []
+
+
+# --- HTML -------------------------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What a page holds: ids, links within it, scripts, and whether every element is closed in its turn."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.links, self.tags = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.tags.append((tag, given))
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given["href"]] if "href" in given else []
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing_beside_it(frame):
+    text = html.page(tables(frame, Options(reasons=True)), "Tables")
+    page = Page(text)
+    assert not page.open and len(set(page.ids)) == len(page.ids)
+    assert page.links and all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    assert not {"script", "img", "link", "iframe"} & {tag for tag, _ in page.tags} and "url(" not in text
+    assert {given.get("lang") for tag, given in page.tags if tag == "html"} == {"en"}
+    heads = [given["scope"] for tag, given in page.tags if tag == "th"]
+    assert set(heads) == {"col", "colgroup", "row", "rowgroup"}
+
+
+def test_deviations_are_subscripts_and_ranks_are_marked(frame):
+    matrix = only(frame, "accuracy", eval_architectures=("convnet3",), protocols=("dsa",))
+    text = html.fragment([matrix])
+    assert "<html" not in text and text.startswith("<section")
+    assert '<td class="best"><strong>60.4</strong><sub>±&#8239;1.0</sub></td>' in text
+    assert "<td>26.4<sub>±&#8239;1.0</sub> <small>n.s.</small></td>" in text
+    assert '<td colspan="2">84.5<sub>±&#8239;0.7</sub><sup>†</sup></td>' in text
+    assert '<th scope="colgroup" colspan="2">CIFAR-10</th>' in text and '<th scope="row">DM</th>' in text
+    assert '<tr class="block"><th scope="rowgroup" colspan="5">gradient matching</th></tr>' in text
+
+
+def test_names_cannot_break_a_page(make_cells):
+    name = '<script>alert("x")</script> & "y"'
+    text = html.page([only(make_cells({f"dm ({name})": RANDOM}), "comparison")], name)
+    assert "<script" not in text and not Page(text).open
+
+
+# --- LaTeX ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("document_class", ["article", "[twocolumn]article"])
+def test_every_kind_compiles(frame, tmp_path, kind, document_class):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not on the path")
+    write_tables(frame, tmp_path, Options(tables=(kind,), forms=("latex",), reasons=True))
+    article = tmp_path / "article.tex"
+    assert article.read_text() == ARTICLE
+    if document_class != "article":
+        article.write_text(ARTICLE.replace("[a4paper]{article}", "[twocolumn]{article}"))
+    for _ in range(2):
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", article.name]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
+        log = done.stdout.decode(errors="replace")
+        assert done.returncode == 0, log
+    for word in ("undefined", "multiply", "Overfull", "too large"):
+        assert word not in log or document_class != "article"
+
+
+def test_flat_tables_have_subscripts_ranks_and_their_notes(frame):
+    text = document([only(frame, "comparison", eval_architectures=("convnet3",), protocols=("dsa",))])
+    assert r"\textbf{$\mathbf{60.4}_{\pm 1.0}$}" in text and r"$26.4_{\pm 1.0}$ n.s." in text
+    assert r"\caption[{cifar10, condensed with" in text and "\ncifar10, condensed with convnet3, evaluated" in text
+    published = document([only(frame, "published", eval_architectures=("convnet3",), protocols=("dsa",))])
+    assert "not comparable (1)" in published and r"(1) " in published and text.isascii() and published.isascii()
+
+
+@pytest.mark.parametrize(("rows", "parts"), [([5], [5]), ([20, 20], [20, 20]), ([20, 10, 5], [30, 5]),
+                                             ([40], [20, 20]), ([3, 70], [3, 24, 24, 22])])  # fmt: skip
+def test_long_tables_go_on_where_a_block_begins(rows, parts):
+    table = Table("t", ["IPC", "Number"], [[str(block), "1"] for block, size in enumerate(rows) for _ in range(size)])
+    text = document([table])
+    found = [part.count(r" & 1 \\") for part in text.split(r"\begin{table*}")[1:]]
+    assert found == parts and text.count("Continues Table~\\ref{tab:t}.") == len(parts) - 1
+
+
+def test_many_floats_make_room_for_themselves():
+    many = [Table(f"t{number}", ["IPC"], [["1"]]) for number in range(60)]
+    assert r"\extrafloats{60}" in document(many) and r"\extrafloats" not in document(many[:10])
+
+
+# --- CSV --------------------------------------------------------------------------------------------------------------
+
+
+def test_each_table_is_a_sheet_that_pandas_reads(frame, tmp_path):
+    paths = write_tables(frame, tmp_path, Options(forms=("sheets",)))
+    found = {path.name: pd.read_csv(path, comment="#") for path in paths if path.parent.name == "sheets"}
+    assert len(found) == len(tables(frame))
+    accuracy = found["accuracy-1.csv"].set_index("Method")
+    column = "CIFAR-10, IPC 10, Ratio % 0.2"
+    assert accuracy.loc["DM", [column, f"{column} ±"]].tolist() == [49.3, 1.0]
+    assert accuracy.loc["DM", f"{column} remark"] == "" or pd.isna(accuracy.loc["DM", f"{column} remark"])
+    assert pd.isna(accuracy.loc["DC", column]) and accuracy.loc["DC", "Block"] == "gradient matching"
+    time = found["time-1.csv"]
+    assert time["Prepare s (full)"].tolist()[:5] == [0, 120, 120, 120, 0]
+
+
+def test_numbers_of_a_sheet_are_plain():
+    texts = ["1,438", "−0.4", "+1.2", "–", "<0.1", "3 GiB", "DM"]
+    assert [plain_number(text) for text in texts] == ["1438", "-0.4", "+1.2", "", "<0.1", "3 GiB", "DM"]
+    table = Table("t", ["Method", "A"], [["2,000", "48.9 ± 0.4† (1) n.s."], ["b", "–"]], ranks={(0, 1): "best"})
+    assert sheet(grid(table)) == [["Method", "A", "A ±", "A remark"],
+                                  ["2,000", "48.9", "0.4", "best one set (1) n.s."], ["b", "", "", ""]]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("48.9 ± 0.4", ("48.9", "0.4", False, "")), ("48.9 ± 0.4† [4/5] n.s.", ("48.9", "0.4", True, "[4/5] n.s.")),
+     ("120 / 60", ("120 / 60", "", False, "")), ("12 ± many", ("12 ± many", "", False, ""))],
+)  # fmt: skip
+def test_numbers_in_texts_are_taken_apart(text, expected):
+    cell = parts(text)
+    assert (cell.entry.mean, cell.entry.spread, cell.entry.single, cell.rest) == expected
+
+
+# --- which files ------------------------------------------------------------------------------------------------------
+
+FILES = {"markdown": {"tables.md"}, "latex": {"tables.tex", "article.tex"}, "html": {"tables.html"}, "terminal": set(),
+         "csv": {"tables.csv"}, "sheets": {f"sheets/time-{number}.csv" for number in range(1, 9)}}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_only_the_forms_that_are_asked_for_are_written(frame, tmp_path, form):
+    write_tables(frame, tmp_path, Options(forms=(form,), tables=("time",)))
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == FILES[form]
+
+
+def test_sheets_of_an_earlier_report_go_and_what_a_person_put_there_stays(frame, tmp_path):
+    write_tables(frame, tmp_path, Options(forms=("sheets",)))
+    (tmp_path / "sheets" / "my-1.csv").write_text("mine")
+    write_tables(frame, tmp_path, Options(forms=("sheets",), tables=("ablation",), protocols=("dsa",)))
+    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == [
+        "ablation-1.csv",
+        "ablation-2.csv",
+        "my-1.csv",
+    ]

@@ -1,0 +1,281 @@
+"""LaTeX from hand-made records, read as a whole; text that TeX would trip over; and that pdflatex takes it all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+
+from results.aggregation.cells import cells
+from results.aggregation.options import Options
+from results.rendering.escape import escape
+from results.rendering.files import tables, write_tables
+from results.rendering.latex import ARTICLE, document, to_latex
+from results.tables.accuracy import Dataset, Entry, Line, Matrix, matrices
+from results.tables.across import network_tables
+
+GOLDEN = r"""% Needs \usepackage{booktabs} and nothing else:
+%   \documentclass{article}
+%   \usepackage{booktabs}
+%   \begin{document}
+%   \input{tables}
+%   \end{document}
+
+\begin{table*}[tbp]
+\centering
+\caption[{Test accuracy (\%), condensed with convnet3, evaluated with convnet3, protocol dsa}]{%
+Test accuracy (\%) of convnet3 trained on sets condensed with convnet3.
+Protocol dsa, version 1.
+Accuracy: after the last epoch; the test split is scored once. $\pm$ is the sample deviation over condensation seeds of per-set means; $\dagger$ over the networks of the only set.
+Seeds~$\times$~networks: 5~$\times$~1, 1~$\times$~2 for DC, 1~$\times$~1--2 for WHOLE.
+Budget: all of the papers' iterations, for every method.
+n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, $\alpha$ = 0.05); n.t.: too few sets to tell. A single set is compared with the spread of the control's.
+Bold: best, underlined: second best of a column, among rows with two or more sets, controls included; rows that the leader does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, $\alpha$ = 0.05).
+Hardware: NVIDIA H100, fp32.
+Code: commit 0123456789.}
+\label{tab:dsa-v1-convnet3-convnet3}
+\medskip
+\footnotesize
+\setlength{\tabcolsep}{2.5pt}
+\makebox[\textwidth][c]{%  centred even if it is wider than the text
+\begin{tabular}{lccc}
+\toprule
+& \multicolumn{2}{c}{CIFAR-10} & \multicolumn{1}{c}{CIFAR-100} \\
+\cmidrule(lr){2-3}\cmidrule(lr){4-4}
+IPC & 1 & 10 & 10 \\
+Ratio (\%) & 0.02 & 0.2 & 2 \\
+\midrule
+RANDOM & $\underline{14.8}_{\pm 0.8}$ & $\underline{25.8}_{\pm 0.8}$ & $\underline{14.8}_{\pm 0.8}$ \\
+\midrule
+DC & $28.5_{\pm 0.7}^{\dagger}$ & --$^{(1)}$ & --$^{(2)}$ \\
+\midrule
+DM & \textbf{$\mathbf{25.8}_{\pm 0.8}$} & \textbf{$\mathbf{48.8}_{\pm 0.8}$} & \textbf{$\mathbf{25.8}_{\pm 0.8}$} \\
+DM@f2 & --$^{(2)}$ & --$^{(2)}$ & \textbf{$\mathbf{26.0}_{\pm 0.7}$} \\
+\midrule
+WHOLE & \multicolumn{2}{c}{$84.5_{\pm 0.7}^{\dagger}$} & \multicolumn{1}{c}{$56.0$} \\
+\bottomrule
+\end{tabular}
+}
+\par\smallskip
+\begin{minipage}{\textwidth}\raggedright
+(1) diverged: the loss is nan at step 7\par
+(2) not run: the store has no such task\par
+\end{minipage}
+\end{table*}
+"""  # noqa: E501
+
+
+def compile(folder, name, runs=2):
+    """The log of pdflatex's last run, which made a PDF without any error."""
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", name]
+    for _ in range(runs):
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=120, check=False)
+        log = done.stdout.decode(errors="replace")
+        assert done.returncode == 0 and (folder / name).with_suffix(".pdf").exists(), log
+    return log
+
+
+@pytest.fixture
+def make_pdf(tmp_path):
+    """Compile text in a document that loads booktabs alone; returns the log. Any error of TeX's fails the test."""
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not on the path")
+
+    def make(text, options="", runs=2):
+        (tmp_path / "tables.tex").write_text(text, encoding="utf-8")
+        lines = [rf"\documentclass[{options}]{{article}}", r"\usepackage{booktabs}", r"\begin{document}"]
+        (tmp_path / "main.tex").write_text("\n".join([*lines, r"\listoftables", r"\input{tables}", r"\end{document}"]))
+        return compile(tmp_path, "main.tex", runs)
+
+    return make
+
+
+@pytest.fixture
+def small(make_cells, make_condensed, make_evaluated):
+    """CIFAR-10 at 1 and 10 images per class, CIFAR-100 at 10: controls, one method that diverged, the whole sets."""
+    titles = {"cifar10": {"dataset_title": "CIFAR-10"}, "cifar100": {"dataset_title": "CIFAR-100", "num_classes": 100}}
+
+    def column(dataset, ipc, means, **more):
+        label = {"label": titles[dataset]}
+        return make_cells(means, condensed={"ipc": ipc, **label}, evaluated=label, dataset=dataset, **more)
+
+    gone = make_condensed("dc", label=titles["cifar10"], status="diverged", message="the loss is nan at step 7")
+    single = make_condensed("dc", ipc=1, label=titles["cifar10"])
+    wholes = [make_evaluated(None, accuracies, dataset=dataset, label=titles[dataset])
+              for dataset, accuracies in (("cifar10", [0.84, 0.85]), ("cifar100", [0.56]))]  # fmt: skip
+    scored = make_evaluated(single, [0.28, 0.29], label=titles["cifar10"])
+    random, dm = [0.14, 0.15, 0.16, 0.15, 0.14], [0.26, 0.25, 0.27, 0.26, 0.25]
+    frames = [
+        column("cifar10", 1, {"random": random, "dm": dm}, extra=[single, scored]),
+        column("cifar10", 10, {"random": dm, "dm": [0.49, 0.48, 0.50, 0.49, 0.48]}, extra=[gone]),
+        column("cifar100", 10, {"random": random, "dm": dm, "dm@f2": [0.26, 0.27, 0.26, 0.25, 0.26]}),
+        cells(wholes),
+    ]
+    return pd.concat(frames)
+
+
+REASONS = Options(reasons=True)
+
+
+def test_golden(small):
+    assert document(matrices(small, REASONS)) == GOLDEN
+
+
+def test_the_golden_table_compiles(small, make_pdf):
+    log = make_pdf(document(matrices(small, REASONS)))
+    assert "Overfull" not in log and "undefined" not in log and "multiply" not in log
+
+
+# --- form -------------------------------------------------------------------------------------------------------------
+
+
+def matrix(*datasets, lines=(), whole=(), notes=(), title="", captions=()):
+    """One block; datasets as (title, ipcs)."""
+    across = [Dataset(name, name, ipcs, ("1",) * len(ipcs)) for name, ipcs in datasets]
+    return Matrix(title, "label", across, [("family", list(lines))], list(whole), list(captions), list(notes))
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        (Entry("48.9", "0.4"), r"$48.9_{\pm 0.4}$"),
+        (Entry("48.9", "0.4", rank="best"), r"\textbf{$\mathbf{48.9}_{\pm 0.4}$}"),
+        (Entry("48.9", "0.4", rank="second"), r"$\underline{48.9}_{\pm 0.4}$"),
+        (Entry("48.9", "0.4", single=True), r"$48.9_{\pm 0.4}^{\dagger}$"),
+        (Entry("48.9", "0.4", single=True, note=2), r"$48.9_{\pm 0.4}^{\dagger,(2)}$"),
+        (Entry("48.9", "0.4", rank="best", note=1), r"\textbf{$\mathbf{48.9}_{\pm 0.4}^{(1)}$}"),
+        (Entry("48.9"), "$48.9$"),
+        (Entry(), "--"),
+        (Entry(note=1), "--$^{(1)}$"),
+    ],
+)
+def test_entries(entry, text):
+    table = to_latex(matrix(("d", ("1",)), lines=[Line("m", (entry,))], notes=["why", "how"]), "x")
+    assert f"\nm & {text} \\\\\n" in table
+
+
+def wide():
+    """Fifteen columns; a note in the first, another in the last but one, a third for a whole set."""
+    entries = [Entry(str(number), note=None if number else 1) for number in range(15)]
+    entries[13] = Entry(note=2)
+    whole = Line("whole", tuple(Entry(f"w{number}", note=3 if number == 4 else None) for number in range(5)))
+    datasets = [(name, ("1", "10", "50")) for name in "abcde"]
+    return matrix(
+        *datasets, lines=[Line("m", tuple(entries))], whole=[whole], notes=["why", "how", "whole"], captions=["Rule."]
+    )
+
+
+def test_a_matrix_that_is_too_wide_goes_on_in_a_second_table():
+    first, second = to_latex(wide(), "tab:x").split("\n\n")
+    assert r"m & $0^{(1)}$ & " + " & ".join(f"${number}$" for number in range(1, 9)) + r" \\" in first
+    assert r"m & $9$ & $10$ & $11$ & $12$ & --$^{(2)}$ & $14$ \\" in second
+    assert r"& \multicolumn{3}{c}{d} & \multicolumn{3}{c}{e} \\" in second
+    assert r"\cmidrule(lr){2-4}\cmidrule(lr){5-7}" in second and "{8-10}" in first
+    assert r"whole & \multicolumn{3}{c}{$w3$} & \multicolumn{3}{c}{$w4^{(3)}$} \\" in second
+    assert r"\label{tab:x}" in first and "Rule." in first and r"Continues Table~\ref{tab:x}." in second
+    assert r"\label{tab:x-2}" in second and "Rule." not in second
+    assert "(1) why" in first and "how" not in first and "(2) how" in second and "why" not in second
+    assert "(3) whole" in second and "(3)" not in first
+
+
+@pytest.mark.parametrize(
+    ("ipcs", "panels"),
+    [([3] * 4, [4]), ([3] * 5, [3, 2]), ([2] * 7, [4, 3]), ([13, 1], [1, 1]), ([1] * 12, [12]), ([1] * 13, [7, 6])],
+)
+def test_tables_side_by_side_hold_at_most_twelve_columns_and_are_about_equal(ipcs, panels):
+    datasets = [(f"d{place}", tuple("1" * size)) for place, size in enumerate(ipcs)]
+    tables = to_latex(matrix(*datasets, lines=[Line("m", (Entry(),) * sum(ipcs))]), "x").split("\n\n")
+    assert [table.count(r"\cmidrule") for table in tables] == panels
+
+
+def test_every_table_of_a_document_has_a_label_of_its_own(make_cells):
+    changes = [{"protocol": name} for name in ("dsa", "dsa@steps", "dsa-steps", "dc")]
+    text = document(matrices(pd.concat([make_cells({"dm": [0.5, 0.6]}, evaluated=change) for change in changes])))
+    assert re.findall(r"\\label{(.*)}", text) == [
+        "tab:dsa-v1-convnet3-convnet3",
+        "tab:dsa-steps-v1-convnet3-convnet3",
+        "tab:dsa-steps-v1-convnet3-convnet3.2",
+        "tab:dc-v1-convnet3-convnet3",
+    ]
+
+
+def test_no_matrix_leaves_a_comment_only():
+    assert all(line.startswith("%") for line in document([]).splitlines() if line)
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("lr_img=1.0", r"lr\_img=1.0"),
+        ("50% of $5 & #1", r"50\% of \$5 \& \#1"),
+        (r"a\b{c}", r"a\textbackslash{}b\{c\}"),
+        ("~x^2", r"\textasciitilde{}x\textasciicircum{}2"),
+        ("a<b>c|d", r"a\textless{}b\textgreater{}c\textbar{}d"),
+        ("[4/5]*", "{[}4/5{]}{*}"),
+        ("48.9 ± 0.6†, 5 × 5 – α", r"48.9 $\pm$ 0.6$\dagger$, 5 $\times$ 5 -- $\alpha$"),
+        ("Σ − λ ≥ µ", r"$\Sigma$ $-$ $\lambda$ $\geq$ $\mu$"),
+        ("--x '' `` ,,", r"-{}-x '{}' {`}{}{`} ,{},"),  # no dash, no quotes
+        ("\n a \t\u00a0 b ", "a b"),
+        ("é Ü ñ ç å", r"\'{e} \"{U} \~{n} \c{c} \r{a}"),
+        ("e\u0301", r"\'{e}"),
+        ("straße Øre", r"stra\ss{}e \O{}re"),
+        ("ęộ", "eo"),  # OT1 has no ogonek, and no two accents on one letter
+        ("ﬁ ①", "fi 1"),
+        ("½ ≮ 中", "{[}U+00BD{]} {[}U+226E{]} {[}U+4E2D{]}"),  # not 12, not <
+        ("a\x00\u200b\ud800b", "ab"),
+        ("plain (text) = 1.0, yes/no; it's", "plain (text) = 1.0, yes/no; it's"),
+    ],
+)
+def test_text_is_set_as_it_reads(text, latex):
+    assert escape(text) == latex
+
+
+NASTY = r"""[*] DANCE_v2 {50%} & #1 $x$ ~^\ "quoted" <a|b> `--' \input{x} ±×–†α Σ é ß ½ 中文 🎉 """
+
+
+@pytest.mark.parametrize("options", ["", "twocolumn,a4paper"])
+def test_nasty_names_compile(make_pdf, options):
+    entries = (Entry("48.9", "0.4", True, "best", 1), Entry(note=2), Entry("1.0"))
+    lines = [Line(NASTY, entries), Line("[1pt] x", entries), Line("* y", entries), Line("long_name=" * 20, entries)]
+    whole = [Line(NASTY, entries[:2])]
+    found = matrix((NASTY, ("1", "10")), ("d", ("1",)), lines=lines, whole=whole, notes=[NASTY] * 2, title=NASTY,
+                   captions=[NASTY, NASTY])  # fmt: skip
+    assert "undefined" not in make_pdf(document([found, wide()]), options)
+
+
+def test_every_character_compiles(make_pdf):
+    every = " ".join(map(chr, [*range(0x20, 0x3000), 0xD7FF, 0xFB01, 0xFFFF, 0x1D400, 0x10FFFF]))
+    text = escape(every)
+    assert text.isascii() and text.isprintable()
+    make_pdf(text, runs=1)
+
+
+def test_what_a_report_writes_compiles(small, tmp_path, make_pdf):
+    paths = write_tables(small, tmp_path, Options(forms=("latex",)))
+    assert [path.name for path in paths] == ["tables.tex", "article.tex"]
+    assert paths[0].read_text() == document(tables(small)) and paths[1].read_text() == ARTICLE
+    make_pdf(paths[0].read_text())
+    log = compile(tmp_path, "article.tex")
+    assert "undefined" not in log and "multiply" not in log
+
+
+@pytest.mark.parametrize(("networks", "panels"), [(3, [3]), (8, [8]), (9, [5, 4]), (17, [6, 6, 5])])
+def test_crossings_compile_in_panels_of_at_most_eight(make_cells, make_pdf, networks, panels):
+    names = ["convnet3", *(f"densenet121-g{number}-bn" for number in range(networks - 1))]
+    means = {"random": [0.2, 0.21, 0.22], "dm": [0.3, 0.32, 0.31], "dc": [0.21, 0.2, 0.22]}
+    crossed = pd.concat([
+        make_cells(means, condensed={"ipc": ipc}, evaluated={"asked": {"architecture": name}})
+        for name in names for ipc in (1, 10)
+    ])  # fmt: skip
+    (cross,) = network_tables(crossed)
+    text = document([cross])
+    assert [len(columns) for columns in re.findall(r"\\begin{tabular}{l(c+)}", text)] == panels
+    assert text.count(r"\textit{IPC 1 (0.02~\%)}") == len(panels) and r"^{\mathrm{n.s.}}" in text
+    assert r"\shortstack{densenet121\\-g0-bn}" in text
+    assert "undefined" not in make_pdf(text)

@@ -1,0 +1,215 @@
+"""Best and second best against scipy's paired t-test and Holm's correction worked out here."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from statistics import fmean, stdev
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from results.statistics.ranking import barred, doubts, places
+
+LEADER = [0.60, 0.61, 0.62, 0.61, 0.60]
+SHAPES = ([-2, -1, 0, 1, 2], [1, 2, -2, 0, -1], [0, -2, 1, 2, -1])  # of five gaps: mean 0, deviation √2.5
+
+
+def row(name, means, *, seeds=None, **columns):
+    """A row of `aggregate.cells` as far as the ranking reads it."""
+    sample = dict(zip(map(str, seeds or range(len(means))), means, strict=True))
+    deviation = stdev(means) if len(means) > 1 else float("nan")
+    usual = {"row": name, "dataset": "cifar10", "ipc": 10, "protocol": "dsa", "validation": 0.0, "fraction": 1.0}
+    usual |= {"kind_of_row": "control" if name.startswith("random") else "method", "spec": {"settings.name": name}}
+    return {**usual, "sample": sample, "sets": len(sample), "accuracy": fmean(means), "sd": deviation, **columns}
+
+
+def below(means, p, shape=SHAPES[0]):
+    """Five means so far below `means` that the one-sided paired t-test of `means` against them gives exactly p."""
+    shift = stats.t.isf(p, df=4) * (2.5 / 5) ** 0.5  # t = mean / (√2.5 / √5)
+    found = [high - 0.001 * (gap + shift) for high, gap in zip(means, shape, strict=True)]
+    assert stats.ttest_rel(means, found, alternative="greater").pvalue == pytest.approx(p)
+    return found
+
+
+def marks(*rows):
+    return dict(zip((row["row"] for row in rows), places(rows), strict=True))
+
+
+def test_who_is_significantly_below_the_leader_does_not_share_its_place():
+    assert marks(row("a", LEADER), row("b", below(LEADER, 0.049))) == {"a": "best", "b": "second"}
+    assert marks(row("a", LEADER), row("b", below(LEADER, 0.051))) == {"a": "best", "b": "best"}
+    # 0.049 would be 0.098 in a two-sided test
+
+
+@pytest.mark.parametrize(
+    ("p_values", "beaten"),
+    [
+        ((0.010, 0.030, 0.040), [True, False, False]),  # Holm: 0.03, 0.06, 0.06; uncorrected, all would be beaten
+        ((0.016, 0.024, 0.200), [True, True, False]),  # Holm: 0.048, 0.048, 0.2; Bonferroni's second is 0.072
+        ((0.017, 0.001, 0.040), [True, True, True]),  # Holm: 0.034, 0.003, 0.04
+        ((0.017, 0.018, 0.019), [False, False, False]),  # Holm: 0.051 thrice, it never falls
+    ],
+)
+def test_comparisons_with_the_leader_are_corrected_after_holm(p_values, beaten):
+    names = "bcd"
+    others = [row(*pair) for pair in zip(names, map(below, [LEADER] * 3, p_values, SHAPES), strict=True)]
+    found = marks(others[0], row("a", LEADER), *others[1:])
+    assert found["a"] == "best" and [found[name] != "best" for name in names] == beaten
+
+
+def holm(p_values):
+    """Independent of results.statistics.significance: reject in order while p ≤ α / (tests left)."""
+    rejected = set()
+    for rank, (p, name) in enumerate(sorted((p, name) for name, p in p_values.items())):
+        if p >= 0.05 / (len(p_values) - rank):
+            break
+        rejected.add(name)
+    return rejected
+
+
+def test_second_is_the_same_rule_among_those_that_were_beaten():
+    samples = {
+        "a": LEADER,
+        "b": [0.56, 0.565, 0.555, 0.56, 0.57],
+        "c": [0.555, 0.57, 0.56, 0.552, 0.561],  # not told apart from b
+        "d": [0.54, 0.55, 0.53, 0.54, 0.552],  # below b
+    }
+
+    def beaten(leader, others):
+        tests = (stats.ttest_rel(samples[leader], samples[name], alternative="greater") for name in others)
+        return holm({name: test.pvalue for name, test in zip(others, tests, strict=True)})
+
+    assert beaten("a", "bcd") == {"b", "c", "d"} and beaten("b", "cd") == {"d"}
+    found = marks(*(row(name, means) for name, means in samples.items()))
+    assert found == {"a": "best", "b": "second", "c": "second", "d": ""}
+
+
+def test_a_steady_row_can_lose_the_place_that_a_worse_but_unsteady_one_shares():
+    steady, unsteady = [value - 0.01 for value in LEADER], [0.66, 0.50, 0.65, 0.52, 0.60]
+    assert fmean(unsteady) < fmean(steady)
+    found = marks(row("a", LEADER), row("steady", steady), row("unsteady", unsteady))
+    assert found == {"a": "best", "steady": "second", "unsteady": "best"}
+
+
+def test_a_single_set_is_no_candidate_however_good():
+    lucky = row("lucky", [0.9])
+    worse = row("b", below(LEADER, 0.001))
+    assert marks(lucky, row("a", LEADER), worse) == {"lucky": "", "a": "best", "b": "second"}
+    assert marks(lucky, row("a", LEADER)) == {"lucky": "", "a": ""}  # one candidate is no order
+    assert marks(lucky) == {"lucky": ""} and places([]) == []
+
+
+def test_two_sets_make_a_candidate():
+    assert marks(row("a", [0.6, 0.6]), row("b", [0.5, 0.5])) == {"a": "best", "b": "second"}
+
+
+def test_the_whole_set_and_rows_without_a_number_are_no_candidates():
+    whole = row("whole", [0.8, 0.81], ipc=pd.NA, kind_of_row="control")
+    failed = row("dc", [0.5]) | {"sets": 0, "sample": {}, "accuracy": float("nan")}
+    worse = row("b", below(LEADER, 0.001))
+    assert list(marks(whole, failed, row("a", LEADER), worse).values()) == ["", "", "best", "second"]
+
+
+def test_random_can_be_best():
+    assert marks(row("dm", below(LEADER, 0.01)), row("random", LEADER)) == {"dm": "second", "random": "best"}
+
+
+@pytest.mark.parametrize("shared", [[], [0]])
+@pytest.mark.parametrize(("gap", "mark"), [(0.005, "best"), (0.012, "second")])
+def test_fewer_than_two_shared_seeds_are_compared_by_welch(shared, gap, mark):
+    lower = [value - gap for value in LEADER]  # by a constant: paired, any gap would be significant
+    p = stats.ttest_ind(LEADER, lower, equal_var=False, alternative="greater").pvalue
+    assert (p >= 0.05) == (mark == "best")
+    seeds = [*shared, *range(10, 15 - len(shared))]
+    assert marks(row("a", LEADER), row("b", lower, seeds=seeds)) == {"a": "best", "b": mark}
+
+
+def test_only_shared_seeds_are_paired():
+    more = [*below(LEADER, 0.01), 0.7, 0.5]  # two sets that nobody else has
+    assert fmean(more) < fmean(LEADER)
+    assert marks(row("a", LEADER), row("b", more)) == {"a": "best", "b": "second"}
+
+
+def test_without_variation_the_means_decide():
+    constant = [value - 0.001 for value in LEADER]
+    assert marks(row("a", LEADER), row("b", constant)) == {"a": "best", "b": "second"}
+    assert marks(row("a", [0.6] * 5), row("b", [0.59] * 5)) == {"a": "best", "b": "second"}
+    assert marks(row("a", LEADER), row("b", LEADER)) == {"a": "best", "b": "best"}
+
+
+def test_equal_means_are_never_beaten_and_the_order_of_rows_does_not_matter():
+    rolled = [*LEADER[2:], *LEADER[:2]]  # the same numbers on other seeds
+    wide = [0.58, 0.63, 0.62, 0.61, 0.60]
+    third = [0.595, 0.604, 0.612, 0.603, 0.597]
+    rows = [row("a", LEADER), row("b", rolled), row("wide", wide), row("third", third)]
+    assert len({round(one["accuracy"], 12) for one in rows[:3]}) == 1
+    found = {tuple(sorted(marks(*order).items())) for order in permutations(rows)}
+    assert len(found) == 1
+    assert dict(*found) == {"a": "best", "b": "best", "wide": "best", "third": "second"}
+    # On the two seeds that they share, one wins clearly; their means over all sets are equal.
+    level = row("c", [0.5, 0.5, 0.7, 0.61], seeds=[0, 1, 20, 21])
+    leader = row("d", [0.6, 0.6, 0.5, 0.61], seeds=[0, 1, 10, 11])
+    assert round(level["accuracy"], 9) == round(leader["accuracy"], 9)
+    assert marks(level, leader) == {"c": "best", "d": "best"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, ""),
+        ({"protocol": "native"}, "native"),
+        ({"protocol": "native@steps"}, "native"),
+        ({"dataset": "digits"}, "demonstration"),
+        ({"fraction": 0.0499}, "budget"),
+        ({"fraction": 0.05}, ""),
+    ],
+)
+def test_columns_without_an_order(changes, why):
+    rows = [row("dm", LEADER, **changes), row("dc", below(LEADER, 0.01)), row("random", below(LEADER, 0.001))]
+    assert barred(rows) == why
+    assert (set(places(rows)) == {""}) == bool(why)
+
+
+def test_only_methods_that_compete_bar_a_column_by_their_budget():
+    short = {"fraction": 0.01}
+    others = [row("dc", LEADER), row("random", below(LEADER, 0.01), **short)]
+    assert barred([*others, row("dm", [0.5], **short)]) == ""  # a single set competes with nobody
+    assert barred([*others, row("dm", [0.5, 0.5], **short)]) == "budget"
+
+
+def test_rows_with_different_fractions_withheld_are_never_compared():
+    rows = [row("a", LEADER), row("b", below(LEADER, 0.01))]
+    apart = [row(f"{name}10", [value - 0.1 for value in means], validation=0.1) for name, means in
+             (("a", LEADER), ("b", below(LEADER, 0.01)))]  # fmt: skip
+    assert marks(*rows, *apart) == {"a": "best", "b": "second", "a10": "best", "b10": "second"}
+    assert marks(rows[0], apart[0]) == {"a": "", "a10": ""}
+
+
+# --- better than random -----------------------------------------------------------------------------------------------
+
+
+def doubtful(*rows):
+    return dict(zip((row["row"] for row in rows), doubts(rows), strict=True))
+
+
+def test_a_method_must_beat_every_control_that_is_there():
+    random, mosaics = row("random", below(LEADER, 0.001)), row("random@f2", below(LEADER, 0.2))
+    assert doubtful(random, row("dm", LEADER)) == {"random": "", "dm": ""}
+    assert doubtful(random, mosaics, row("dm", LEADER)) == {"random": "", "random@f2": "", "dm": "n.s."}
+    assert doubtful(row("dm", LEADER)) == {"dm": ""}  # no control, no doubt
+    assert doubtful(row("random", LEADER, kind_of_row="method"), row("dm", LEADER))["random"] == ""  # asked for
+
+
+def test_doubts_are_corrected_over_the_methods_of_the_column():
+    random = row("random", below(LEADER, 0.03))
+    assert doubtful(random, row("dm", LEADER))["dm"] == ""
+    assert doubtful(random, row("dm", LEADER), row("dc", below(LEADER, 0.03)))["dm"] == "n.s."  # Holm: 0.06
+    assert doubtful(random, row("dm", LEADER), row("dc", [0.5]) | {"sets": 0})["dm"] == ""  # no number, no test
+
+
+def test_what_cannot_be_tested_says_so_and_native_is_not_tested():
+    assert doubtful(row("random", [0.2]), row("dm", [0.9]))["dm"] == "n.t."
+    assert doubtful(row("random", LEADER, validation=0.1), row("dm", LEADER))["dm"] == "n.t."
+    native = {"protocol": "native"}
+    assert doubtful(row("random", LEADER, **native), row("dm", LEADER, **native))["dm"] == ""

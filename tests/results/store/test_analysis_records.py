@@ -1,0 +1,62 @@
+"""Records of analyses: their shape is checked, and no table ever counts them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from results.aggregation.cells import cells
+from results.store.schema import ANALYSES, problem
+from results.store.store import Store, identity
+
+RESULTS: dict[str, Any] = {
+    "curve": {"split": "validation", "points": [{"step": 0, "seconds": 0.0, "accuracies": [0.1]}]},
+    "discrepancy": {"steps": [0], "sets": {}},
+    "interpolation": {"lambdas": [0.0], "split": "train", "accuracies": [[0.9]]},
+    "expert": {"real": {"train": 0.9, "validation": None}, "sets": {}},
+    "embedding": {"method": "pca", "real": {"xy": [[0.0, 0.0]], "labels": [0]}, "sets": {}},
+}
+
+
+def analysed(name: str, sets: list[str], experts: list[str], like: dict[str, Any]) -> dict[str, Any]:
+    asked = {"kind": "analyse", "analysis": name, "version": 1, "sets": sets, "experts": experts, "validation": 0.0,
+             "architecture": "convnet3", "dataset": {"fingerprint": "cifar10"}, "precision": "fp32"}  # fmt: skip
+    label = {"dataset": "cifar10", "reference": "cifar10", "num_classes": 10, "train_images": 50_000,
+             "condensed_with": "convnet3"}  # fmt: skip
+    return like | {"kind": "analyse", "spec": asked, "asked": asked, "identity": identity(asked), "label": label,
+                   "result": RESULTS[name]}  # fmt: skip
+
+
+@pytest.fixture
+def stored(make_expert, make_condensed, make_evaluated) -> list[dict[str, Any]]:
+    expert = make_expert(0)
+    sets = [make_condensed("dm", seed, asked={"experts": [expert["identity"]]}) for seed in range(2)]
+    return [expert, *sets, *(make_evaluated(one, [0.5, 0.6]) for one in sets), make_evaluated(None, [0.8, 0.9])]
+
+
+def test_tables_do_not_change_for_analyses(stored: list[dict[str, Any]]) -> None:
+    looks = [analysed(name, [stored[1]["identity"]], [stored[0]["identity"]], stored[1]) for name in RESULTS]
+    pd.testing.assert_frame_equal(cells(stored), cells([*looks, *stored]))
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_an_analysis_must_hold_what_its_figure_draws(name: str, stored: list[dict[str, Any]]) -> None:
+    assert set(RESULTS) == set(ANALYSES)
+    record = analysed(name, [], [], stored[1])
+    assert problem(record) == ""
+    key = next(iter(record["result"]))
+    lacking = record | {"result": {k: v for k, v in record["result"].items() if k != key}}
+    assert problem(lacking) == f"it lacks result.{key}"
+    assert problem(record | {"status": "diverged", "result": {}}) == ""
+    assert problem(record | {"asked": record["asked"] | {"analysis": "horoscope"}}) == "its analysis is 'horoscope'"
+    assert "analysis" in problem({key: value for key, value in record.items() if key != "asked"})
+
+
+def test_the_store_keeps_and_finds_analyses(tmp_path, stored: list[dict[str, Any]]) -> None:
+    record = analysed("curve", [stored[1]["identity"]], [], stored[1])
+    task = {key: record[key] for key in ("kind", "identity", "asked", "label")} | {"slug": "curve-dm"}
+    assert Store(tmp_path).commit(task, record)
+    assert Store(tmp_path).record(task) == record and Store(tmp_path).records() == ([record], [])
+    assert (tmp_path / "analyse" / f"curve-dm-{record['identity'][:12]}" / "record.json").exists()

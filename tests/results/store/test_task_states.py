@@ -1,0 +1,167 @@
+"""How far tasks are: every state a folder can be in, what stops nobody, and how many folders are listed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from results.store.lock import TaskLock
+from results.store.schema import KINDS
+from results.store.store import Store
+from results.store.task_states import State, survey
+
+
+def commit(store: Store, task, status: str = "ok", message: str = "") -> Path:
+    record = {key: task[key] for key in ("kind", "identity", "asked", "label")}
+    assert store.commit(task, {**record, "status": status, "message": message})
+    return store.folder(task)
+
+
+def both(root: Path, task) -> State:
+    """The task's state, which must be the same whether the store is asked or the task is given."""
+    of_store, given = survey(root)[task["identity"]], survey(root, [task])[task["identity"]]
+    assert given.task is task
+    for state in (of_store, given):
+        assert state.task["identity"] == task["identity"] and state.task["kind"] == task["kind"]
+    facts = [{**vars(state), "task": None} for state in (of_store, given)]
+    assert facts[0] == facts[1]
+    return given
+
+
+def test_a_task_without_a_folder_is_new(tmp_path, make_task):
+    task = make_task()
+    assert survey(tmp_path / "nowhere") == {}
+    assert survey(tmp_path, [task]) == {task["identity"]: State(task, None, "new")}
+
+
+@pytest.mark.parametrize(("status", "message"), [("ok", ""), ("diverged", "the loss is not finite")])
+def test_a_record_makes_a_task_done_whatever_was_tried_before(tmp_path, make_task, status, message):
+    store, task = Store(tmp_path), make_task(slug="dm cifar10/ipc=1")
+    store.attempt(task, "failed", "a shape is wrong")
+    folder = commit(store, task, status, message)
+    state = both(tmp_path, task)
+    assert (state.status, state.record_status, state.message, state.folder) == ("done", status, message, folder)
+    known = survey(tmp_path)[task["identity"]].task
+    assert known == {**task, "slug": "dm-cifar10-ipc=1"}  # as its folder is called
+
+
+@pytest.mark.parametrize("status", ["failed", "out_of_memory", "timed_out", "interrupted"])
+def test_the_last_attempt_says_how_far_an_unfinished_task_is(tmp_path, make_task, status):
+    store, task = Store(tmp_path), make_task()
+    for number in range(1, 11):  # the tenth comes after the ninth, not after the first
+        store.attempt(task, "failed" if status != "failed" else "interrupted", f"try {number}")
+    store.attempt(task, status, "the last")
+    state = both(tmp_path, task)
+    assert (state.status, state.message, state.record_status, state.owner) == (status, "the last", "", None)
+    assert survey(tmp_path)[task["identity"]].task == task
+
+
+def test_who_is_at_a_task_and_how_far_it_is(tmp_path, make_task):
+    store, task = Store(tmp_path), make_task()
+    folder = store.begin(task)
+    assert both(tmp_path, task) == State(task, folder, "begun")
+    progress = {"done": 30, "total": 200, "rate": 1.5, "losses": {"match": 0.25}}
+    with TaskLock(folder):
+        (folder / "progress.json").write_text(json.dumps(progress))
+        os.utime(folder / "lock.json", (1000.0, 1000.0))
+        os.utime(folder / "progress.json", (2000.0, 2000.0))
+        state = both(tmp_path, task)
+        assert state.status == "begun" and state.owner["pid"] == os.getpid()
+        assert state.progress == progress and state.modified == 2000.0
+        os.utime(folder / "lock.json", (3000.0, 3000.0))
+        assert both(tmp_path, task).modified == 3000.0
+    assert both(tmp_path, task).owner is None
+
+
+def test_half_written_news_stop_nobody(tmp_path, make_task):
+    store, task = Store(tmp_path), make_task()
+    folder = store.begin(task)
+    (folder / "lock.json").write_text('{"pid": ')
+    (folder / "progress.json").write_text("")
+    state = both(tmp_path, task)
+    assert (state.status, state.owner, state.progress) == ("begun", {}, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("record.json", '{"status": "ok", "ident', "not JSON"),
+        ("record.json", "[]", "not hold a JSON object"),
+        ("record.json", '{"status": "failed"}', "status is 'failed'"),
+        ("record.json", '{"status": "ok"}', "status is 'ok'"),
+        ("task.json", "{", "not JSON"),
+        ("task.json", "{}", "no identity"),
+        ("attempts/002.json", "", "not JSON"),
+        ("attempts/002.json", '{"status": "ok"}', "status is 'ok'"),
+    ],
+)
+def test_a_damaged_file_is_named_and_spares_the_others(tmp_path, make_task, name, text, what):
+    store, task, other = Store(tmp_path), make_task(), make_task(seed=1)
+    store.attempt(task, "failed", "before")
+    commit(store, other)
+    folder = store.folder(task)
+    (folder / name).write_text(text)
+    of_store, given = survey(tmp_path), survey(tmp_path, [task, other])
+    assert len(of_store) == 2 and list(given) == [task["identity"], other["identity"]]
+    key = task["identity"][: 12 if name == "task.json" else None]  # only the folder's name is left to tell
+    for state in (of_store[key], given[task["identity"]]):
+        assert state.status == "unreadable" and what in state.message and str(folder) in state.message
+    assert of_store[other["identity"]].status == given[other["identity"]].status == "done"
+
+
+def test_a_folder_killed_in_begin_goes_by_its_name(tmp_path, make_task):
+    store, task = Store(tmp_path), make_task(slug="dm")
+    folder = store.begin(task)
+    (folder / "task.json").unlink()
+    (state,) = survey(tmp_path).values()
+    assert state.status == "begun" and state.folder == folder
+    assert (state.task["kind"], state.task["slug"]) == ("condense", "dm")
+    assert task["identity"].startswith(state.task["identity"])
+    assert survey(tmp_path, [task])[task["identity"]].status == "begun"
+
+
+def test_what_is_no_folder_of_a_task_is_passed_over(tmp_path, make_task):
+    store, task = Store(tmp_path), make_task()
+    commit(store, task)
+    (tmp_path / "condense" / "notes").mkdir()
+    (tmp_path / "condense" / ".DS_Store").write_text("")
+    (tmp_path / "evaluate").write_text("a file")
+    (tmp_path / "cache" / "x-0123456789ab").mkdir(parents=True)
+    assert list(survey(tmp_path)) == [task["identity"]]
+    (tmp_path / "condense" / "file-0123456789ab").write_text("")
+    assert survey(tmp_path)["0123456789ab"].status == "unreadable"
+
+
+def test_of_two_folders_of_one_task_the_done_one_counts(tmp_path, make_task):
+    store, task = Store(tmp_path), make_task(slug="m")
+    folder = commit(store, task)
+    begun = folder.with_name(folder.name.replace("m-", "a-"))
+    begun.mkdir()
+    shutil.copy(folder / "task.json", begun)
+    assert both(tmp_path, task).folder == folder == store.find(task)
+
+
+def test_another_task_in_the_place_of_one_is_told(tmp_path, make_task):
+    store, task = Store(tmp_path), make_task()
+    store.begin(task)
+    rival = {**task, "identity": task["identity"][:12] + "0" * 52}
+    for act in (lambda: None, lambda: commit(store, task)):
+        act()
+        state = survey(tmp_path, [rival])[rival["identity"]]
+        assert state.status == "unreadable" and "share the first 12 digits" in state.message
+
+
+def test_each_kind_is_listed_once_however_many_tasks_there_are(tmp_path, make_task, monkeypatch):
+    store, tasks = Store(tmp_path), [make_task(seed=seed) for seed in range(6)]
+    for task in tasks[:4]:
+        commit(store, task)
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(Path(path)) or scandir(path))
+    for look in (lambda: survey(tmp_path, tasks), lambda: survey(tmp_path), lambda: list(store.recorded(tasks))):
+        listed.clear()
+        look()
+        assert sorted(path.name for path in listed) == sorted(KINDS)

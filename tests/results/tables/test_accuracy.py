@@ -1,0 +1,309 @@
+"""Matrices from hand-made records: what stands where, which rows are one line, what is marked and what is said."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from results.aggregation.cells import cells
+from results.aggregation.options import Options
+from results.tables.accuracy import Entry, matrices
+
+LEADER = [0.60, 0.61, 0.62, 0.61, 0.60]
+LOWER = [0.50, 0.52, 0.51, 0.50, 0.51]
+HUNDRED = {"num_classes": 100, "dataset_title": "CIFAR-100"}
+
+
+def only(frame):
+    (matrix,) = matrices(frame)
+    return matrix
+
+
+def lines(matrix):
+    """Title → entries, of all blocks."""
+    return {line.title: line.entries for _, block in matrix.blocks for line in block}
+
+
+def shown(entries):
+    return [f"{entry.mean}±{entry.spread}{'†' if entry.single else ''}{entry.rank}{entry.note or ''}"
+            for entry in entries]  # fmt: skip
+
+
+def test_datasets_stand_across_with_their_ipcs_and_computed_ratios(make_cells):
+    ten = make_cells({"dm": LEADER}, condensed={"ipc": 50, "label": {"dataset_title": "CIFAR-10"}})
+    more = [make_cells({"dm": LOWER}, condensed={"ipc": ipc, "label": HUNDRED}, dataset="cifar100",
+                       evaluated={"label": HUNDRED}) for ipc in (50, 1)]  # fmt: skip
+    own = {"num_classes": 7, "train_images": 1234}
+    photos = make_cells({"dm": LOWER}, condensed={"label": own}, dataset="photos", evaluated={"label": own})
+    matrix = only(pd.concat([ten, *more, photos]))
+    found = [(dataset.name, dataset.ipcs, dataset.ratios) for dataset in matrix.datasets]
+    # 50·10/50,000; 1·100/50,000 and 50·100/50,000 (printed 0.02 and 1 in Table 1 of DANCE); 10·7/1,234
+    assert found == [
+        ("cifar10", ("50",), ("1",)),
+        ("cifar100", ("1", "50"), ("0.2", "10")),
+        ("photos", ("10",), ("5.67",)),
+    ]
+    assert shown(lines(matrix)["DM"]) == ["60.8±0.8", "50.8±0.8", "50.8±0.8", "50.8±0.8"]
+
+
+def test_a_dataset_is_called_by_its_title_where_a_record_has_one(make_cells):
+    old = make_cells({"dm": LEADER})
+    assert [dataset.title for dataset in only(old).datasets] == ["cifar10"]
+    new = make_cells({"dc": LEADER}, evaluated={"label": {"dataset_title": "CIFAR-10"}})
+    assert [dataset.title for dataset in only(pd.concat([old, new])).datasets] == ["CIFAR-10"]
+    mine = make_cells({"dc": LEADER}, dataset="mine", evaluated={"label": {"dataset_title": "CIFAR-10"}})
+    titles = [dataset.title for dataset in only(pd.concat([new, mine])).datasets]
+    assert titles == ["CIFAR-10 (cifar10)", "CIFAR-10 (mine)"]
+
+
+def test_methods_stand_in_family_blocks_and_random_comes_first(make_cells, make_evaluated):
+    families = {"herding": ("coreset", 0), "dc": ("gradient matching", 2021), "dsa": ("gradient matching", 2020),
+                "mtt": ("trajectory matching", 2022), "dm": ("distribution matching", 2023),
+                "krr": ("kernel ridge", 2021), "abc": ("alphabet", 2021)}  # fmt: skip
+    frames = []
+    for name, (family, year) in reversed(families.items()):
+        card = {"name": name, "title": name, "family": family, "year": year}
+        frames.append(make_cells({name: LEADER}, condensed={"label": {"card": card}}))
+    controls = make_cells({"random@f2": LEADER, "random": LEADER}, extra=[make_evaluated(None, [0.8])])
+    matrix = only(pd.concat([*frames, controls]))
+    assert [(family, [line.title for line in block]) for family, block in matrix.blocks] == [
+        ("coreset", ["RANDOM", "RANDOM@f2", "herding"]),
+        ("gradient matching", ["dsa", "dc"]),
+        ("trajectory matching", ["mtt"]),
+        ("distribution matching", ["dm"]),
+        ("alphabet", ["abc"]),
+        ("kernel ridge", ["krr"]),
+    ]
+    assert [line.title for line in matrix.whole] == ["WHOLE"]
+
+
+def test_the_whole_set_has_one_entry_for_each_dataset(make_cells, make_evaluated):
+    frame = make_cells({"dm": LEADER}, condensed={"ipc": 1})
+    more = make_cells({"dm": LEADER}, extra=[make_evaluated(None, [0.84, 0.85])])
+    lonely = cells([make_evaluated(None, [0.9], dataset="svhn")])
+    matrix = only(pd.concat([frame, more, lonely]))
+    assert [(dataset.name, dataset.ipcs, dataset.ratios) for dataset in matrix.datasets] == [
+        ("cifar10", ("1", "10"), ("0.02", "0.2")),
+        ("svhn", ("all",), ("100",)),
+    ]
+    assert [shown(line.entries) for line in matrix.whole] == [["84.5±0.7†", "90.0±"]]
+    assert lines(matrix)["DM"][2] == Entry()
+
+
+def test_what_is_missing_says_why_in_a_note(make_cells, make_condensed):
+    gone = [make_condensed("dc", status="diverged", message="the loss is nan"), make_condensed("dm", seed=9)]
+    gone += [make_condensed("idm", status="unsupported", message="BatchNorm"), make_condensed("dc", ipc=1, seed=3)]
+    frame = make_cells({"dm": LEADER}, extra=gone)
+    one = make_cells({"random": LEADER}, condensed={"ipc": 1})
+    (matrix,) = matrices(pd.concat([one, frame]), Options(reasons=True))
+    assert {title: shown(entries) for title, entries in lines(matrix).items()} == {
+        "RANDOM": ["60.8±0.8", "–±1"],
+        "DC": ["–±1", "–±2"],
+        "DM": ["–±1", "60.8±0.83"],
+        "IDM": ["–±1", "–±4"],
+    }
+    never = "not run: the store has no such task"
+    assert matrix.notes == [never, "diverged: the loss is nan", "5 of 6 sets", "unsupported: BatchNorm"]
+
+
+def test_reasons_wait_until_they_are_asked_for_but_a_number_of_fewer_sets_always_says_so(make_cells, make_condensed):
+    gone = [make_condensed("dc", status="diverged", message="the loss is nan"), make_condensed("dm", seed=9)]
+    matrix = only(make_cells({"dm": LEADER}, extra=gone))
+    assert {title: shown(entries) for title, entries in lines(matrix).items()} == {"DC": ["–±"], "DM": ["60.8±0.81"]}
+    assert matrix.notes == ["5 of 6 sets"]
+
+
+def test_a_single_set_is_marked_and_a_single_network_has_no_deviation(make_cells, make_condensed, make_evaluated):
+    made = make_condensed("dc")
+    frame = make_cells({"dm": [0.5]}, extra=[made, make_evaluated(made, [0.4, 0.6])])
+    assert {title: shown(entries) for title, entries in lines(only(frame)).items()} == {
+        "DC": ["50.0±14.1†"],
+        "DM": ["50.0±"],
+    }
+
+
+def test_ranks_stand_in_their_column(make_cells):
+    ten = make_cells({"random": LOWER, "dm": LEADER, "dc": LEADER[::-1]})
+    one = make_cells({"random": LEADER, "dm": LOWER}, condensed={"ipc": 1})
+    found = {title: [entry.rank for entry in entries] for title, entries in lines(only(pd.concat([ten, one]))).items()}
+    assert found == {"RANDOM": ["best", "second"], "DM": ["second", "best"], "DC": ["", "best"]}
+
+
+def test_one_matrix_for_each_protocol_version_and_pair_of_networks(make_cells, make_evaluated):
+    changes = [
+        ({}, {}),
+        ({}, {"protocol": "dc"}),
+        ({}, {"asked": {"protocol": {"name": "dsa", "version": 2}}}),
+        ({}, {"asked": {"architecture": "alexnet"}}),
+        ({"asked": {"architecture": "convnet3-bn"}}, {"label": {"condensed_with": "convnet3-bn"}}),
+    ]
+    frames = [make_cells({"dm": LEADER}, condensed=made, evaluated=scored) for made, scored in changes]
+    found = matrices(pd.concat([*frames, cells([make_evaluated(None, [0.8])])]))
+    assert [matrix.label for matrix in found] == [
+        "dsa-v1-convnet3-convnet3",
+        "dc-v1-convnet3-convnet3",
+        "dsa-v2-convnet3-convnet3",
+        "dsa-v1-convnet3-alexnet",
+        "dsa-v1-convnet3-bn-convnet3",
+    ]
+    assert [len(matrix.whole) for matrix in found] == [1, 0, 0, 0, 1]  # in the matrix of every condensing network
+    assert found[1].title == "Test accuracy (%), condensed with convnet3, evaluated with convnet3, protocol dc"
+
+
+def test_native_recipes_share_a_matrix_without_an_order(make_cells):
+    frames = [make_cells({name: means}, evaluated={"protocol": "native", "recipe": recipe})
+              for name, means, recipe in (("dm", LEADER, "dsa"), ("dc", LOWER, "dc"))]  # fmt: skip
+    matrix = only(pd.concat(frames))
+    assert matrix.label == "native-convnet3-convnet3"
+    assert {entry.rank for entries in lines(matrix).values() for entry in entries} == {""}
+    assert "not comparable" in " ".join(matrix.captions) and "Bold" not in " ".join(matrix.captions)
+
+
+# --- rows of one name -------------------------------------------------------------------------------------------------
+
+
+def sets(make_condensed, make_evaluated, *requests, evaluate=True):
+    """Records of DM for requests given as (ipc, settings)."""
+    made = [make_condensed(ipc=ipc, asked={"settings": settings}) for ipc, settings in requests]
+    return [*made, *(make_evaluated(one, [0.5]) for one in made if evaluate)]
+
+
+def test_a_row_may_have_other_settings_at_every_ipc(make_condensed, make_evaluated):
+    records = sets(make_condensed, make_evaluated, (1, {"lr": 1.0}), (10, {"lr": 2.0}))
+    assert list(lines(only(cells(records)))) == ["DM"]
+
+
+def test_rows_of_one_name_in_one_column_say_what_differs_in_all_columns(make_condensed, make_evaluated):
+    requests = [(1, {"lr": 1.0, "n": 1}), (10, {"lr": 1.0, "n": 2}), (10, {"lr": 0.5, "n": 2})]
+    found = lines(only(cells(sets(make_condensed, make_evaluated, *requests))))
+    assert {title: [entry.mean for entry in entries] for title, entries in found.items()} == {
+        "DM [lr=0.5]": ["–", "50.0"],
+        "DM [lr=1.0]": ["50.0", "50.0"],
+    }
+
+
+def test_no_cell_is_lost_however_many_settings_differ(make_condensed, make_evaluated):
+    common = {"a": 1, "b": 1, "c": 1, "d": 1}
+    requests = [(10, common), (10, dict.fromkeys(common, 2)), (10, {"a": 1, "b": 1, "c": 1, "d": 3})]
+    found = lines(only(cells(sets(make_condensed, make_evaluated, *requests))))
+    assert list(found) == ["DM [a=1, b=1, c=1, d=1]", "DM [a=1, b=1, c=1, d=3]", "DM [a=2, b=2, c=2, d=2]"]
+    more = lines(only(cells(sets(make_condensed, make_evaluated, (10, {"lr": 1.0}), (10, {"lr": 1.0, "new": 5})))))
+    assert sorted(more) == ["DM [condensed here]", "DM [new=5]"]  # of two versions of a method
+
+
+def test_a_row_that_failed_is_told_apart_by_its_settings_alone(make_condensed, make_evaluated):
+    good = sets(make_condensed, make_evaluated, (1, {"lr": 1.0}), (10, {"lr": 1.0}))
+    bad = {"asked": {"settings": {"lr": 9.0}}, "status": "diverged", "message": "nan"}
+    found = lines(only(cells([*good, make_condensed(ipc=1, **bad), make_condensed(ipc=10, **bad)])))
+    assert {title: [entry.mean for entry in entries] for title, entries in found.items()} == {
+        "DM [lr=1.0]": ["50.0", "50.0"],
+        "DM [lr=9.0]": ["–", "–"],
+    }
+
+
+def test_sets_condensed_elsewhere_are_lines_of_their_own(make_condensed, make_evaluated):
+    here = sets(make_condensed, make_evaluated, (1, {"lr": 1.0}), (10, {"lr": 1.0}))
+    foreign = make_condensed(seed=7)
+    records = [*here, make_evaluated(foreign, [0.4])]
+    found = lines(only(cells(records)))
+    assert {title: [entry.mean for entry in entries] for title, entries in found.items()} == {
+        "DM [condensed elsewhere]": ["–", "40.0"],
+        "DM [condensed here]": ["50.0", "50.0"],
+    }
+    more = lines(only(cells([*records, make_evaluated(foreign, [0.4, 0.6])])))
+    assert "DM [condensed elsewhere, evaluation.networks=2]" in more and len(more) == 3
+
+
+# --- captions ---------------------------------------------------------------------------------------------------------
+
+
+def caption(frame):
+    return " ".join(only(frame).captions)
+
+
+def test_captions_name_the_circumstances(make_cells, make_evaluated, make_condensed):
+    slow = make_condensed("dc", environment={"device": "cpu EPYC", "threads": 2, "commit": "fedcba9876", "dirty": True})
+    records = [slow, make_evaluated(slow, [0.4, 0.5]), make_evaluated(None, [0.8, 0.9])]
+    more = make_cells({"dm": LOWER[:3]}, condensed={"ipc": 50})
+    assert caption(pd.concat([make_cells({"dm": LEADER, "random": LOWER}, extra=records), more])) == (
+        "Test accuracy (%) of convnet3 trained on sets condensed with convnet3. Protocol dsa, version 1. "
+        "Accuracy: after the last epoch; the test split is scored once. ± is the sample deviation over condensation "
+        "seeds of per-set means; † over the networks of the only set. "
+        "Seeds × networks: 1 × 2, 5 × 1 for RANDOM, 3–5 × 1 for DM. "
+        "Budget: all of the papers' iterations, for every method. "
+        "n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided "
+        "t-test on set means, Holm-corrected over the methods there, α = 0.05); n.t.: too few sets to tell. "
+        "A single set is compared with the spread of the control's. "
+        "Bold: best, underlined: second best of a column, among rows with two or more sets, controls included; rows "
+        "that the leader does not significantly beat share its place (one-sided t-test on set means, paired over "
+        "shared seeds, Holm-corrected, α = 0.05). "
+        "Hardware: NVIDIA H100, cpu EPYC × 2 threads, fp32; NVIDIA H100, fp32. "
+        "Code: commits 0123456789, fedcba9876 (dirty)."
+    )
+
+
+def test_captions_say_where_no_order_is_drawn(make_cells):
+    def column(ipc, fraction, **more):
+        return make_cells(
+            {"dm": LEADER, "random": LOWER}, condensed={"ipc": ipc, "label": {"fraction": fraction}}, **more
+        )
+
+    some = pd.concat([column(1, 0.01), column(10, 0.01), column(50, 1.0), column(1, 0.02, dataset="svhn")])
+    text = caption(some)
+    assert "No order is drawn for cifar10 at ipc 1, 10; svhn at ipc 1: a method ran less than 5 % of its" in text
+    assert "Reduced budget: 1–100 % of the papers' iterations." in text and "Bold: " in text
+    assert [entry.rank for entry in lines(only(some))["DM"]] == ["", "", "best", ""]
+    text = caption(column(1, 0.01))
+    assert "No order is drawn: a method ran less than 5 % of its paper's iterations." in text and "Bold" not in text
+    assert "unequal" not in text
+    assert "No order" not in caption(column(1, 1.0)) and "Reduced" not in caption(column(1, 1.0))
+
+
+def test_budgets_that_differ_between_methods_are_named(make_cells):
+    budgets = [("dm", 0.5, 1), ("dm", 1.0, 10), ("dc", 0.1, 1), ("idm", 0.1, 1)]
+    frames = [make_cells({name: LEADER}, condensed={"label": {"fraction": fraction}, "ipc": ipc})
+              for name, fraction, ipc in budgets]  # fmt: skip
+    assert "Reduced budget: of the papers' iterations 50–100 % for DM, 10 % for DC, IDM." in caption(pd.concat(frames))
+    assert "Warning, unequal budgets for cifar10 at ipc 1: the methods" in caption(pd.concat(frames))
+
+
+def test_coresets_and_rounding_make_no_budget_unequal(make_cells):
+    card = {"name": "herding", "title": "Herding", "family": "coreset", "year": 0}
+    frames = [make_cells({"herding": LOWER}, condensed={"label": {"card": card}})]
+    frames += [make_cells({name: LEADER}, condensed={"label": {"fraction": fraction}})
+               for name, fraction in (("dm", 0.1), ("dc", 0.1004))]  # fmt: skip
+    assert "unequal" not in caption(pd.concat(frames))
+
+
+def test_what_is_not_better_than_random_is_marked(make_cells):
+    matrix = only(
+        make_cells({"random": LOWER, "random@f2": LEADER, "dm": LEADER[::-1], "dc": [x + 0.1 for x in LEADER]})
+    )
+    assert {title: entries[0].doubt for title, entries in lines(matrix).items()} == {
+        "RANDOM": "", "RANDOM@f2": "", "DM": "n.s.", "DC": ""}  # fmt: skip
+    assert any(text.startswith("n.s.: ") for text in matrix.captions)
+
+
+def test_rows_with_different_fractions_withheld_are_ranked_apart_and_it_is_said(make_cells):
+    def half(share, means):
+        asked = {"asked": {"validation": share}}
+        return make_cells({"dm": means, "random": LOWER}, condensed=asked, evaluated=asked)
+
+    both = pd.concat([half(0.0, LEADER), half(0.1, [value + 0.1 for value in LEADER])])
+    assert "Withheld for validation: 0, 10 % of the training images." in caption(both)
+    assert "Rows with different fractions withheld are ranked apart." in caption(both)
+    assert "ranked apart" not in caption(half(0.1, LEADER))
+    found = {title: [entry.rank for entry in entries] for title, entries in lines(only(both)).items()}
+    assert list(found.values()) == [["second"], ["second"], ["best"], ["best"]]
+    assert "DM [validation=0.1, evaluation.validation=0.1]" in found
+
+
+@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+def test_digits_demonstrate_and_rank_nothing(make_cells, dataset):
+    matrix = only(make_cells({"dm": LEADER, "random": LOWER}, dataset=dataset))
+    assert ("ranks no method" in matrix.captions[0]) == (dataset == "digits")
+    assert (lines(matrix)["DM"][0].rank == "best") == (dataset == "cifar10")
+
+
+def test_nothing_gives_no_matrix():
+    assert matrices(cells([])) == []

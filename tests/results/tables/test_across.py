@@ -1,0 +1,166 @@
+"""Networks and protocols across, from hand-made records: what stands where, what is marked and what is said."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from results.aggregation.cells import cells
+from results.aggregation.options import Options
+from results.rendering.text import cross_table, to_markdown
+from results.tables.across import network_tables, protocol_tables
+from results.tables.captions import norm_of
+
+HIGH = [0.60, 0.61, 0.62, 0.61, 0.60]
+LOW = [0.50, 0.52, 0.51, 0.50, 0.51]
+RANDOM = [0.30, 0.31, 0.29, 0.30, 0.32]
+NETWORKS = ("convnet3", "densenet121-g12-bn", "resnet10-bn")
+
+
+@pytest.fixture
+def make_crossed(make_cells, make_evaluated):
+    """Cells of {network: {row: set means}} at one ipc."""
+
+    def make(networks, ipc=10, **more):
+        frames = [
+            make_cells(means, condensed={"ipc": ipc, **more.get("condensed", {})},
+                       evaluated={"asked": {"architecture": network}, **more.get("evaluated", {})})
+            for network, means in networks.items()
+        ]  # fmt: skip
+        return pd.concat(frames)
+
+    return make
+
+
+def shown(cross):
+    """(ipc, title) → "mean rank doubt" of each column."""
+    return {
+        (group.ipc, line.title): [f"{e.mean} {e.rank}{e.doubt}".strip() for e in line.entries]
+        for group in cross.groups
+        for _, block in group.blocks
+        for line in block
+    }
+
+
+def test_networks_stand_across_and_each_is_ranked_by_itself(make_crossed):
+    means = {"random": RANDOM, "dm": HIGH, "dc": LOW}
+    swapped = {"random": RANDOM, "dm": LOW, "dc": HIGH}
+    frame = make_crossed({"resnet10-bn": swapped, "convnet3": means, "densenet121-g12-bn": {"random": HIGH, "dm": LOW}})
+    (table,) = network_tables(frame)
+    assert table.heads == ["convnet3", "resnet10-bn", "densenet121-g12-bn"]
+    assert shown(table) == {
+        ("10", "RANDOM"): ["30.4", "30.4", "60.8 best"],
+        ("10", "DC"): ["50.8 second", "60.8 best", "–"],
+        ("10", "DM"): ["60.8 best", "50.8 second", "50.8 secondn.s."],
+    }
+    assert [family for family, _ in table.groups[0].blocks] == [
+        "coreset", "gradient matching", "distribution matching"]  # fmt: skip
+
+
+def test_ipcs_are_groups_of_rows_with_the_whole_set_below(make_crossed, make_evaluated):
+    wholes = [make_evaluated(None, [0.8, 0.9], asked={"architecture": network}) for network in NETWORKS[:2]]
+    both = {network: {"dm": HIGH} for network in NETWORKS[:2]}
+    frame = pd.concat([make_crossed(both, 50), make_crossed(both, 1), cells(wholes)])
+    (table,) = network_tables(frame)
+    assert [(group.ipc, group.ratio) for group in table.groups] == [("1", "0.02"), ("50", "1")]
+    text = to_markdown(cross_table(table))
+    assert "| IPC | Method | convnet3 | densenet121-g12-bn |" in text
+    assert "| all | WHOLE | 85.0 ± 7.1† | 85.0 ± 7.1† |" in text
+    assert "| 1 | DM | 60.8 ± 0.8 | 60.8 ± 0.8 |" in text
+
+
+def test_the_norms_of_both_sides_are_told(make_crossed):
+    (table,) = network_tables(make_crossed({network: {"dm": HIGH} for network in NETWORKS}))
+    assert table.captions[0] == (
+        "Test accuracy (%) of each network trained on the same sets, condensed with convnet3. Norms: condensed with "
+        "instance norm, evaluated with instance norm (convnet3), batch norm (densenet121-g12-bn, resnet10-bn)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    [("convnet3", "instance"), ("convnet3-bn-w64", "batch"), ("convnet3-w64-none", "no"), ("convnet2-ln", "layer"),
+     ("convnet2-gn-w4", "group"), ("vgg11", "instance"), ("vgg11-bn", "batch"), ("resnet18", "instance"),
+     ("resnet10-bn", "batch"), ("mlp", "no"), ("lenet", "no"), ("alexnet", "no"), ("alexnet-in", "instance"),
+     ("densenet121-g12", "batch"), ("densenet121-g12-bn", "batch")],
+)  # fmt: skip
+def test_norms_are_read_off_names(name, norm):
+    assert norm_of(name) == f"{norm} norm"
+
+
+def test_one_network_is_no_crossing_even_if_another_failed(make_crossed, make_condensed, make_evaluated):
+    assert network_tables(make_crossed({"convnet3": {"dm": HIGH}})) == []
+    made = make_condensed("dc")
+    bad = {"status": "diverged", "message": "nan", "asked": {"architecture": "resnet10-bn"}}
+    frame = cells([made, make_evaluated(made, [0.5]), make_evaluated(made, [0.5], **bad)])
+    assert network_tables(frame) == []
+    frame = pd.concat([frame, make_crossed({network: {"dm": HIGH} for network in NETWORKS[::2]})])
+    (table,) = network_tables(frame, Options(reasons=True))
+    assert shown(table)["10", "DC"] == ["50.0", "–"] and table.notes == ["diverged: nan"]
+    (table,) = network_tables(frame)
+    assert shown(table)["10", "DC"] == ["50.0", "–"] and table.notes == []
+
+
+def test_a_table_for_each_dataset_condensing_network_and_protocol(make_crossed):
+    pair = {network: {"dm": HIGH} for network in NETWORKS[:2]}
+    other = {"asked": {"architecture": "convnet3-bn"}}
+    frames = [make_crossed(pair), make_crossed(pair, evaluated={"protocol": "dc"})]
+    frames += [make_crossed(pair, condensed=other)]
+    frames[-1]["condensed_with"] = "convnet3-bn"
+    found = network_tables(pd.concat(frames))
+    assert [table.label for table in found] == [
+        "cross-cifar10-convnet3-dsa-v1",
+        "cross-cifar10-convnet3-dc-v1",
+        "cross-cifar10-convnet3-bn-dsa-v1",
+    ]
+
+
+def protocols(make_cells, means, *names, **more):
+    return pd.concat([
+        make_cells(means, evaluated={"protocol": name, "recipe": "native:dsa" if name == "native" else name}, **more)
+        for name in names
+    ])  # fmt: skip
+
+
+def test_protocols_stand_side_by_side_and_native_ranks_nothing(make_cells):
+    (table,) = protocol_tables(
+        protocols(make_cells, {"random": RANDOM, "dm": HIGH, "dc": RANDOM[::-1]}, "native", "dc", "dsa")
+    )
+    assert table.heads == ["dc", "dsa", "native"]
+    assert shown(table) == {
+        ("10", "RANDOM"): ["30.4 second", "30.4 second", "30.4"],
+        ("10", "DC"): ["30.4 secondn.s.", "30.4 secondn.s.", "30.4"],
+        ("10", "DM"): ["60.8 best", "60.8 best", "60.8"],
+    }
+    text = " ".join(table.captions)
+    assert "Protocol dc, version 1. Protocol dsa, version 1. Protocol native, each method's own" in text
+    assert "rows are not comparable" in text
+
+
+def test_native_alone_across_networks_is_shown_without_an_order(make_crossed):
+    pair = {network: {"random": RANDOM, "dm": HIGH} for network in NETWORKS[:2]}
+    (table,) = network_tables(make_crossed(pair, evaluated={"protocol": "native", "recipe": "native:dsa"}))
+    assert shown(table) == {("10", "RANDOM"): ["30.4", "30.4"], ("10", "DM"): ["60.8", "60.8"]}
+    assert not any(word in " ".join(table.captions) for word in ("Bold", "n.s."))
+
+
+def test_one_protocol_gives_no_table_and_two_versions_of_one_are_told_apart(make_cells):
+    assert protocol_tables(make_cells({"dm": HIGH})) == []
+    second = make_cells({"dm": LOW}, evaluated={"asked": {"protocol": {"name": "dsa", "version": 2}}})
+    (table,) = protocol_tables(pd.concat([make_cells({"dm": HIGH}), second]))
+    assert table.heads == ["dsa v1", "dsa v2"] and shown(table) == {("10", "DM"): ["60.8", "50.8"]}
+
+
+def test_columns_without_an_order_or_with_unequal_budgets_are_named(make_cells):
+    both = {"random": RANDOM, "dm": HIGH}
+    short = protocols(make_cells, both, "dsa", condensed={"label": {"fraction": 0.01}})
+    full = protocols(make_cells, both, "dc", "idc")
+    half = protocols(make_cells, {"dc": LOW}, "dc", condensed={"label": {"fraction": 0.5}})
+    (table,) = protocol_tables(pd.concat([short, full, half]))
+    text = " ".join(table.captions)
+    assert "No order is drawn for dsa at ipc 10: " in text
+    assert "Warning, unequal budgets for dc at ipc 10: " in text
+
+
+def test_nothing_gives_no_table():
+    assert network_tables(cells([])) == protocol_tables(cells([])) == []

@@ -1,0 +1,213 @@
+"""Break-even: what a set costs against the time that the whole set takes, from curves or from complete trainings."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from results.aggregation.cells import cells
+from results.store.store import identity
+from results.tables.break_even import HEADS, break_even, break_even_table, seconds_to_reach, trainings_until_paid
+
+WITHHELD = {"validation": 0.2}
+SLOW = {"environment": {"device": "cpu EPYC", "device_type": "cpu", "threads": 2}}
+POINTS = ((0.0, [0.10, 0.10]), (10.0, [0.30, 0.30]), (20.0, [0.48, 0.52]), (40.0, [0.70, 0.70]), (100.0, [0.80, 0.80]))
+
+
+@pytest.fixture
+def make_curve(make_evaluated):
+    """An analyse record of training on the whole set: what an evaluation of it asks, and points along the way."""
+
+    def make(points=POINTS, *, analysis="curve", sets=("whole",), **more):
+        record = make_evaluated(None, [0.8, 0.8], asked={**WITHHELD, **more.pop("asked", {})}, **more)
+        asked = record["asked"] | {
+            "kind": "analyse",
+            "analysis": analysis,
+            "sets": list(sets),
+            "experts": [],
+            "version": 1,
+        }
+        del asked["set"]
+        found = [{"step": step, "seconds": s, "accuracies": a} for step, (s, a) in enumerate(points)]
+        result = {"split": "validation", "points": found}
+        return record | {
+            "kind": "analyse",
+            "spec": asked,
+            "asked": asked,
+            "identity": identity(asked),
+            "result": result,
+        }
+
+    return make
+
+
+@pytest.fixture
+def make_sets(make_expert, make_condensed, make_evaluated):
+    """Two DM sets of one expert: 60 s of preparing, 30 s of condensing, two networks in `seconds` on each."""
+
+    def make(validation=(0.4, 0.4), seconds=10.0, accuracies=(0.42, 0.42), experts=True, **more):
+        expert = make_expert(0, seconds=60.0, **more)
+        records = [expert] if experts else []
+        for seed in range(2):
+            asked = {**WITHHELD, "experts": [expert["identity"]]}
+            made = make_condensed("dm", seed, asked=asked, seconds=20.0 + 20 * seed, **more)
+            scored = make_evaluated(made, list(accuracies), asked=WITHHELD, seconds=seconds, **more)
+            scored["result"]["validation_accuracies"] = list(validation)
+            records += [made, scored]
+        return records
+
+    return make
+
+
+@pytest.fixture
+def make_whole(make_evaluated):
+    def make(seconds=200.0, accuracies=(0.8, 0.8), **more):
+        return make_evaluated(None, list(accuracies), asked=WITHHELD, seconds=seconds, **more)
+
+    return make
+
+
+def only(records, row="dm"):
+    frame = break_even(cells(records), records)
+    (line,) = frame[frame["row"] == row].to_dict("records")
+    return line
+
+
+# --- formulas ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "expected"),
+    [(0.10, 0.0), (0.05, 0.0), (0.20, 5.0), (0.30, 10.0), (0.50, 20.0), (0.75, 70.0), (0.80, 100.0), (0.81, math.nan)],
+)
+def test_a_curve_reaches_an_accuracy_on_a_straight_line_between_points(accuracy, expected):
+    points = [(0.0, 0.1), (10.0, 0.3), (20.0, 0.5), (40.0, 0.7), (100.0, 0.8)]
+    assert seconds_to_reach(accuracy, points) == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_first_time_counts_when_a_curve_falls_again():
+    assert seconds_to_reach(0.5, [(0, 0.0), (10, 1.0), (20, 0.2), (30, 0.9)]) == pytest.approx(5)
+    assert math.isnan(seconds_to_reach(0.5, []))
+
+
+def test_making_a_set_has_paid_when_both_ways_have_taken_as_long():
+    count = trainings_until_paid(90.0, 5.0, 15.0)
+    assert count == 9 and 90 + count * 5 == count * 15
+    assert trainings_until_paid(90.0, 15.0, 15.0) == trainings_until_paid(90.0, 20.0, 15.0) == math.inf
+    assert trainings_until_paid(0.0, 15.0, 15.0) == math.inf  # it costs nothing, and saves nothing
+    assert math.isnan(trainings_until_paid(math.nan, 5.0, 15.0)) and math.isnan(
+        trainings_until_paid(9.0, 5.0, math.nan)
+    )
+
+
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_time_comes_from_the_curve_at_the_sets_accuracy_on_withheld_images(make_sets, make_whole, make_curve):
+    found = only([*make_sets(), make_whole(), make_curve()])
+    assert (found["set_seconds"], found["network_seconds"], found["total_seconds"]) == pytest.approx((90, 5, 95))
+    assert (found["to_reach"], found["whole_seconds"], found["whole_from"]) == (
+        pytest.approx(0.4),
+        pytest.approx(15),
+        "curve",
+    )
+    assert (found["ratio"], found["trainings"], found["missing"]) == (pytest.approx(95 / 15), pytest.approx(9), "")
+
+
+def test_without_a_curve_the_complete_training_is_an_upper_bound(make_sets, make_whole):
+    records = [*make_sets(), make_whole(seconds=64.0)]
+    found = only(records)
+    assert (found["to_reach"], found["whole_seconds"], found["whole_from"]) == (pytest.approx(0.42), 32.0, "complete")
+    assert found["trainings"] == pytest.approx(90 / 27)
+    (table,) = break_even_table(cells(records), records=records)
+    assert table.rows == [["10", "DM", "42.0", "90", "5.0", "95", "≤ 32", "≥ 2.97", "≥ 4"]]
+    assert any(text.startswith("≤, ≥: the complete training") for text in table.captions)
+
+
+def test_a_table_from_a_curve(make_sets, make_curve):
+    records = [*make_sets(), make_curve()]
+    (table,) = break_even_table(cells(records), records=records)
+    assert table.title == "Break-even: cifar10, condensed with convnet3, evaluated with convnet3, protocol dsa"
+    assert table.rows == [["10", "DM", "40.0", "90", "5.0", "95", "15", "6.33", "9"]]
+    assert any("read off its curve" in text for text in table.captions) and not any("≤" in t for t in table.captions)
+
+
+def test_never_when_a_network_takes_as_long_on_the_set(make_sets, make_curve):
+    records = [*make_sets(seconds=32.0), make_curve()]
+    (table,) = break_even_table(cells(records), records=records)
+    assert only(records)["trainings"] == math.inf and table.rows[0][HEADS.index("Pays after")] == "never"
+
+
+def test_a_set_that_costs_nothing_pays_with_its_first_network(make_condensed, make_evaluated, make_curve):
+    made = make_condensed("random", asked=WITHHELD, seconds=0.0)
+    scored = make_evaluated(made, [0.4], asked=WITHHELD, seconds=5.0)
+    scored["result"]["validation_accuracies"] = [0.4]
+    records = [made, scored, make_curve()]
+    (table,) = break_even_table(cells(records), records=records)
+    assert table.rows[0][HEADS.index("Pays after")] == "1"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"asked": {"architecture": "convnet3-bn"}}, {"recipe": "dance"}, {"asked": {"validation": 0.1}},
+     {"asked": {"precision": "tf32"}}, {"dataset": "cifar100"}, {"analysis": "discrepancy"}, {"sets": ("00",)},
+     {"status": "diverged"}, SLOW],
+)  # fmt: skip
+def test_only_a_curve_on_the_same_terms_and_device_counts(make_sets, make_whole, make_curve, other):
+    found = only([*make_sets(), make_whole(), make_curve(**other)])
+    assert (found["whole_from"], found["whole_seconds"]) == ("complete", 100.0)
+
+
+def test_seconds_of_two_devices_are_not_compared(make_sets, make_whole, make_curve):
+    found = only([*make_sets(), make_whole(**SLOW), make_curve(**SLOW)])
+    assert math.isnan(found["whole_seconds"]) and math.isnan(found["trainings"])
+    assert found["missing"] == "its seconds are of NVIDIA H100, the whole set's of cpu EPYC × 2 threads"
+    assert found["set_seconds"] == pytest.approx(90)
+
+
+def test_a_cell_that_mixes_devices_has_no_sum(make_sets, make_whole, make_expert):
+    mixed = [make_expert(0, seconds=60.0, **SLOW), *make_sets()[1:]]
+    found = only([*mixed, make_whole()])
+    assert all(math.isnan(found[name]) for name in ("set_seconds", "total_seconds", "ratio", "trainings"))
+    assert found["missing"].startswith("its tasks ran on several devices")
+
+
+@pytest.mark.parametrize(
+    ("reason", "sets", "whole", "curve"),
+    [
+        ("the whole set is not evaluated under dsa", {}, False, False),
+        ("the whole set ends below it, at 30.0 %", {}, {"accuracies": (0.3, 0.3)}, False),
+        ("the whole set's curve stays below it: at most 80.0 %", {"validation": (0.9, 0.9)}, {}, True),
+        ("its experts are not stored", {"experts": False}, {}, False),
+    ],
+)
+def test_what_is_missing_is_said(make_sets, make_whole, make_curve, make_condensed, make_evaluated, reason, sets, whole,
+                                 curve):  # fmt: skip
+    other = make_condensed("dc", asked=WITHHELD)  # one row that has everything, so that there is a table
+    scored = make_evaluated(other, [0.2], asked=WITHHELD, seconds=1.0)
+    scored["result"]["validation_accuracies"] = [0.2]
+    records = [*make_sets(**sets), other, scored]
+    records += [] if whole is False else [make_whole(**whole)]
+    records += [make_curve()] if curve else []
+    found = only(records)
+    assert found["missing"].startswith(reason) and math.isnan(found["trainings"])
+    tables = break_even_table(cells(records), records=records)
+    if whole is False:
+        assert tables == []
+        return
+    line = next(row for row in tables[0].rows if row[1] == "DM")
+    assert line[-1].startswith("– (") and any(note.startswith(reason) for note in tables[0].notes)
+
+
+def test_a_set_made_elsewhere_has_an_unknown_price(make_sets, make_whole):
+    evaluations = [record for record in make_sets() if record["kind"] == "evaluate"]
+    found = only([*evaluations, make_whole()])
+    assert found["missing"].startswith("it was made elsewhere") and math.isnan(found["total_seconds"])
+
+
+def test_native_protocols_have_no_common_time(make_condensed, make_evaluated):
+    made = make_condensed("dm")
+    records = [made, make_evaluated(made, [0.4], protocol="native", recipe="native:dsa")]
+    records.append(make_evaluated(None, [0.8], protocol="native", recipe="native:dsa"))
+    assert break_even(cells(records), records).empty and break_even_table(cells(records), records=records) == []

@@ -1,0 +1,152 @@
+"""Wall-clock, memory, published numbers and DANCE's ablation as tables of their own, from hand-made records."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from results.aggregation.cells import cells
+from results.aggregation.options import Options
+from results.tables.ablation import ablation_tables
+from results.tables.costs import memory_tables, time_tables
+from results.tables.published import published_tables
+
+
+def column(table, name, key="Method"):
+    columns = list(table.columns)
+    return {row[columns.index(key)]: row[columns.index(name)] for row in table.rows}
+
+
+@pytest.fixture
+def priced(make_expert, make_condensed, make_evaluated):
+    """DANCE with two experts of 60 s for two sets, DM without, the whole set; evaluated under two protocols."""
+    experts = [make_expert(index, seconds=60.0, peak_memory_bytes=3 * 2**30) for index in range(2)]
+    used = {"experts": [expert["identity"] for expert in experts]}
+    sets = [make_condensed("dance", seed, asked=used, seconds=100.0, peak_memory_bytes=2**30) for seed in (0, 1)]
+    sets.append(make_condensed("dm", seconds=5.0, peak_memory_bytes=2**20))
+    scores = [make_evaluated(made, [0.5, 0.6], protocol=name, seconds=seconds, peak_memory_bytes=2**29)
+              for made in sets for name, seconds in (("dc", 7.0), ("dsa", 30.0))]  # fmt: skip
+    return cells([*experts, *sets, *scores, make_evaluated(None, [0.8], seconds=900.0)])
+
+
+def test_seconds_in_full_and_shared_with_their_totals(priced):
+    short, long = time_tables(priced)
+    assert long.title == "Wall-clock: cifar10, condensed with convnet3, evaluated with convnet3, protocol dsa"
+    assert long.rows == [
+        ["10", "DANCE", "120", "60", "100", "30", "250", "190"],
+        ["10", "DM", "0", "0", "5.0", "30", "35", "35"],
+        ["all", "WHOLE", "0", "0", "0", "900", "900", "900"],
+    ]
+    assert column(short, "Evaluate s") == {"DM": "7.0", "DANCE": "7.0"}
+    text = " ".join(long.captions)
+    assert "condense tasks that use it (here 2)" in text and "Seconds: NVIDIA H100, fp32." in text
+
+
+def test_columns_of_experts_only_where_there_are_some(make_cells):
+    (table,) = time_tables(make_cells({"dm": [0.5]}))
+    assert list(table.columns) == ["IPC", "Method", "Condense s", "Evaluate s", "Total s (full)"]
+    (table,) = memory_tables(make_cells({"dm": [0.5]}))
+    assert "Experts" not in table.columns and "Prepare peak" not in table.columns
+
+
+def test_memory_of_each_kind_of_task(priced):
+    table = memory_tables(priced)[-1]
+    assert table.rows == [
+        ["10", "DANCE", "100", "0.977 KiB", "2", "3 GiB", "1 GiB", "512 MiB"],
+        ["10", "DM", "100", "0.977 KiB", "0", "–", "1 MiB", "512 MiB"],
+        ["all", "WHOLE", "50,000", "–", "–", "–", "–", "–"],
+    ]
+
+
+def test_what_shared_its_device_is_in_no_row_of_seconds(make_cells, make_condensed, make_evaluated):
+    busy = {"environment": {"device": "NVIDIA H100", "shared": True}}
+    made = make_condensed("idm", **busy)
+    frame = make_cells({"dm": [0.5, 0.6], "dc": [0.4, 0.5]}, extra=[made, make_evaluated(made, [0.5], **busy)])
+    (table,) = time_tables(frame)
+    assert column(table, "Total s (full)") == {"DC": "2.0", "DM": "2.0", "IDM": "‡"}
+    assert any("‡ ran on NVIDIA H100 (shared)" in line for line in table.captions)
+
+
+def test_an_unknown_part_leaves_the_total_unknown(make_condensed, make_evaluated):
+    made = make_condensed("dance", asked={"experts": ["gone"]}, seconds=3.0)
+    (table,) = time_tables(cells([made, make_evaluated(made, [0.5])]))
+    assert table.rows == [["10", "DANCE", "–", "–", "3.0", "1.0", "–", "–"]]
+
+
+def test_what_has_no_accuracy_is_in_no_table_of_costs(make_cells, make_condensed):
+    frame = make_cells({"dm": [0.5]}, extra=[make_condensed("dc", status="diverged", message="nan")])
+    assert [len(table.rows) for table in [*time_tables(frame), *memory_tables(frame)]] == [1, 1]
+
+
+# --- published --------------------------------------------------------------------------------------------------------
+
+
+def test_measured_beside_published_with_a_mark_or_what_differs(make_cells):
+    means = {"dm": [0.489, 0.483, 0.495], "dc": [0.52, 0.521, 0.522], "random": [0.26, 0.25, 0.27], "mine": [0.9, 0.8]}
+    frame = pd.concat([make_cells(means), make_cells({"dm": [0.2, 0.21]}, condensed={"ipc": 1})])
+    (table,) = published_tables(frame)
+    assert table.rows == [
+        ["cifar10", "1", "DM", "20.5 ± 0.7", "26.0 ± 0.8", "−5.5", "below", "DANCE (IJCAI 2024), Table 1 (reprint)"],
+        ["cifar10", "10", "RANDOM", "26.0 ± 1.0", "26.0 ± 1.2", "0.0", "not comparable (1)",
+         "DANCE (IJCAI 2024), Table 1 (reprint)"],
+        ["cifar10", "10", "DC", "52.1 ± 0.1", "44.9 ± 0.5", "+7.2", "not comparable (1)",
+         "DANCE (IJCAI 2024), Table 1 (reprint)"],
+        ["cifar10", "10", "DM", "48.9 ± 0.6", "48.9 ± 0.6", "0.0", "within", "DANCE (IJCAI 2024), Table 1 (reprint)"],
+    ]  # fmt: skip
+    assert table.notes == ["protocol dsa, published dc"]
+
+
+def test_without_a_printed_number_there_is_no_table(make_cells):
+    assert published_tables(make_cells({"mine": [0.5]})) == []
+    assert published_tables(make_cells({"dm": [0.5]}, condensed={"ipc": 7})) == []
+
+
+# --- ablation ---------------------------------------------------------------------------------------------------------
+
+VIEWS = {"dance": ("mid", True), "dance (calibration=off)": ("mid", False), "dance (alignment=off)": ("off", True),
+         "dance (alignment=random)": ("random", True), "dance (both)": ("random", False)}  # fmt: skip
+
+
+@pytest.fixture
+def make_views(make_cells):
+    def make(*rows, ipc=10, **more):
+        def view(row):
+            settings = {"alignment": VIEWS[row][0], "calibration": VIEWS[row][1], **more}
+            return make_cells({row: [0.5, 0.6, 0.7]}, condensed={"ipc": ipc, "asked": {"settings": settings}})
+
+        return pd.concat(map(view, rows))
+
+    return make
+
+
+def test_both_views_are_switched_on_and_off_down_the_ablation(make_views, make_cells):
+    others = make_cells({"dm": [0.8, 0.9], "random": [0.1, 0.2]})
+    (matrix,) = ablation_tables(pd.concat([others, make_views(*VIEWS), make_views("dance", ipc=1)]))
+    assert [line.title for _, block in matrix.blocks for line in block] == [
+        "calibration",
+        "matching on random networks",
+        "matching on random networks + calibration",
+        "matching on mid encoders",
+        "matching on mid encoders + calibration",
+    ]
+    assert [entry.mean for entry in matrix.blocks[0][1][-1].entries] == ["60.0", "60.0"] and not matrix.whole
+    assert matrix.title.startswith("DANCE's two views, test accuracy (%)") and matrix.label.startswith("ablation-")
+    assert "Ablation of DANCE's two views." in matrix.captions[0]
+
+
+def test_one_combination_or_one_that_failed_is_no_ablation(make_views, make_cells, make_condensed):
+    assert ablation_tables(make_views("dance")) == ablation_tables(make_cells({"dm": [0.5]})) == []
+    settings = {"settings": {"alignment": "off", "calibration": True}}
+    gone = make_condensed("dance (alignment=off)", asked=settings, status="diverged", message="nan")
+    gone = cells([gone]).assign(architecture="convnet3", protocol="dsa", recipe="dsa", version=1)
+    assert ablation_tables(pd.concat([make_views("dance"), gone])) == []
+    assert ablation_tables(pd.concat([make_views("dance", lr=lr) for lr in (1.0, 2.0)])) == []
+
+
+def test_other_settings_and_factors_are_lines_of_their_own(make_views):
+    frame = pd.concat([make_views("dance", "dance (alignment=off)", lr=lr) for lr in (1.0, 2.0)])
+    (matrix,) = ablation_tables(frame, Options())
+    assert [line.title for line in matrix.blocks[0][1]] == [
+        "calibration [lr=1.0]", "calibration [lr=2.0]",
+        "matching on mid encoders + calibration [lr=1.0]", "matching on mid encoders + calibration [lr=2.0]",
+    ]  # fmt: skip

@@ -1,0 +1,148 @@
+"""Variance components against published examples, worked numbers and simulated data."""
+
+from __future__ import annotations
+
+import math
+from statistics import fmean
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from results.aggregation.cells import cells
+from results.tables.variance import mean_interval, parts, split, variance_table
+
+# Davies, Statistical Methods in Research and Production (1947): 5 samples of each of 6 batches, and a second set whose
+# batches differ less than chance would have them. REML estimates of the first: 1764.05 and 2451.25 (lme4's Dyestuff).
+DYESTUFF = (
+    (1545, 1440, 1440, 1520, 1580), (1540, 1555, 1490, 1560, 1495), (1595, 1550, 1605, 1510, 1560),
+    (1445, 1440, 1595, 1465, 1545), (1595, 1630, 1515, 1635, 1625), (1520, 1455, 1450, 1480, 1445),
+)  # fmt: skip
+DYESTUFF2 = (
+    (7.298, 3.846, 2.434, 9.566, 7.990), (5.220, 6.556, 0.608, 11.788, -0.892), (0.110, 10.386, 13.434, 5.510, 8.166),
+    (2.212, 4.852, 7.092, 9.288, 4.980), (0.282, 9.014, 4.458, 9.446, 7.198), (1.722, 4.782, 8.106, 0.758, 3.758),
+)  # fmt: skip
+
+
+def test_balanced_estimates_are_those_of_reml():
+    found = split(DYESTUFF)
+    assert (found.between, found.within) == pytest.approx((1764.05, 2451.25)) and not found.negative
+    assert found.share == pytest.approx(1764.05 / (1764.05 + 2451.25))
+
+
+def test_a_negative_estimate_stands_as_0_and_says_so():
+    found = split(DYESTUFF2)
+    assert (found.between, found.share, found.negative) == (0.0, 0.0, True)
+    assert found.between_interval[0] == 0 < found.between_interval[1]
+
+
+def test_unequal_numbers_of_networks_take_their_harmonic_mean():
+    sets = [[0.50, 0.54], [0.60, 0.62, 0.64, 0.66], [0.40]]
+    within = (2 * 0.02**2 + 2 * 0.03**2 + 2 * 0.01**2) / 4
+    means = np.var([0.52, 0.63, 0.40], ddof=1)
+    found = split(sets)
+    assert found.within == pytest.approx(within)
+    assert found.between == pytest.approx(means - within * fmean([1 / 2, 1 / 4, 1]))
+
+
+def test_what_cannot_be_split():
+    assert math.isnan(split([[0.5], [0.6], [0.4]]).within) and math.isnan(split([]).between)
+    one = split([[0.5, 0.6, 0.7]])
+    assert one.within == pytest.approx(0.01) and math.isnan(one.between) and math.isnan(one.share)
+
+
+def test_without_any_spread_within_or_at_all():
+    alike = split([[0.5, 0.5], [0.6, 0.6]])
+    assert alike.within == 0 and alike.share == 1 and alike.between == pytest.approx(0.005)
+    none = split([[0.1 + 0.2, 0.3], [0.3, 0.3]])  # rounding is no spread
+    assert (none.between, none.within) == (0, 0) and math.isnan(none.share)
+
+
+@pytest.mark.parametrize("sizes", [(5,) * 5, (2,) * 3, (2, 5, 9, 3, 4)])
+@pytest.mark.parametrize("between", [0.003, 0.02])
+def test_intervals_hold_the_truth_as_often_as_they_say(sizes, between):
+    """1,500 simulated cells: a share of 0.95 has a standard error of 0.0056."""
+    random, within, mean, repeats = np.random.default_rng(7), 0.01, 0.6, 1500
+    share = between**2 / (between**2 + within**2)
+    hits = np.zeros(4)
+    for _ in range(repeats):
+        effects = random.normal(mean, between, len(sizes))
+        sets = [random.normal(effect, within, size).tolist() for effect, size in zip(effects, sizes, strict=True)]
+        found = split(sets)
+        intervals = (
+            found.between_interval,
+            found.within_interval,
+            found.share_interval,
+            mean_interval([*map(fmean, sets)]),
+        )
+        truths = between**2, within**2, share, mean
+        hits += [low <= truth <= high for (low, high), truth in zip(intervals, truths, strict=True)]
+    assert hits / repeats == pytest.approx([0.95] * 4, abs=0.02)
+
+
+def test_estimates_are_unbiased_for_unequal_sets():
+    random, sizes = np.random.default_rng(3), (2, 5, 9, 3, 4)
+    raw = []
+    for _ in range(3000):
+        sets = [random.normal(random.normal(0.5, 0.02), 0.01, size).tolist() for size in sizes]
+        raw.append((split(sets).between, split(sets).within))
+    between, within = np.mean(raw, axis=0)
+    assert between == pytest.approx(0.02**2, rel=0.05) and within == pytest.approx(0.01**2, rel=0.03)
+
+
+def test_the_interval_of_a_mean_is_students():
+    means = [0.5, 0.52, 0.57]
+    low, high = stats.t.interval(0.95, 2, loc=fmean(means), scale=stats.sem(means))
+    assert mean_interval(means) == pytest.approx((low, high))
+    assert all(map(math.isnan, mean_interval([0.5])))
+
+
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frame(make_condensed, make_evaluated):
+    """DM: two sets of two networks; DC: three alike; IDM: one set; KC: one network a set; and the whole set."""
+    rows = {
+        "dm": [[0.50, 0.54], [0.60, 0.62]],
+        "dc": [[0.40, 0.50], [0.50, 0.40], [0.45, 0.45]],
+        "idm": [[0.70, 0.80]],
+        "kc": [[0.30], [0.32]],
+    }
+    records = [make_evaluated(None, [0.80, 0.82, 0.84])]
+    for row, sets in rows.items():
+        for seed, values in enumerate(sets):
+            made = make_condensed(row, seed)
+            records += [made, make_evaluated(made, values)]
+    return cells(records)
+
+
+def test_parts_of_cells(frame):
+    found = {row["row"]: row for row in parts(frame).to_dict("records")}
+    expected = split([[0.50, 0.54], [0.60, 0.62]])
+    assert (found["dm"]["between"], found["dm"]["within"]) == pytest.approx((expected.between, expected.within))
+    assert (found["dm"]["share_low"], found["dm"]["share_high"]) == pytest.approx(expected.share_interval)
+    assert (found["dm"]["accuracy_low"], found["dm"]["accuracy_high"]) == (0, 1)  # two sets: t is 12.7
+    assert found["dc"]["negative"] and found["dc"]["between"] == 0
+    assert found["whole"]["accuracy_low"] == pytest.approx(mean_interval([0.80, 0.82, 0.84])[0])
+    assert math.isnan(found["idm"]["accuracy_low"]) and math.isnan(found["kc"]["within"])
+
+
+def test_tables_say_what_cannot_be_split(frame):
+    (table,) = variance_table(frame)
+    lines = {row[1]: row for row in table.rows}
+    assert table.title.startswith("Variance: cifar10, condensed with convnet3")
+    share = split([[0.50, 0.54], [0.60, 0.62]]).share_interval
+    expected = f"{100 * share[0]:.0f}, {100 * share[1]:.0f}"
+    assert lines["DM"][2:4] == ["56.5 [0.0, 100.0]", "2 × 2"] and lines["DM"][6].endswith(f" [{expected}]")
+    for name, said in (("DC", "below 0"), ("IDM", "one set: nothing"), ("KC", "one network a set")):
+        note = int(lines[name][4].rpartition("(")[2].rstrip(")"))
+        assert said in table.notes[note - 1], name
+    assert lines["IDM"][4].startswith("–") and lines["IDM"][5] != "–" and lines["KC"][5:] == ["–", "–"]
+    assert lines["WHOLE"][2].startswith("82.0 [77.0, 87.0]") and lines["WHOLE"][4] == "–"
+    assert any("whose own sampling is in neither part" in text for text in table.captions)
+
+
+def test_no_table_where_nothing_can_be_split(make_cells):
+    assert variance_table(make_cells({"dm": [0.5, 0.6], "random": [0.4, 0.5]})) == []
+    assert parts(cells([])).empty

@@ -1,0 +1,45 @@
+"""Analyses on a real cluster: each is a job that starts after the sets and experts it looks at."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loopback import Cluster
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
+SMALL = (
+    "methods=[dance,dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "threads=1", "method.dance.iterations=2",
+    "method.dance.experts=1", "method.dance.pretrain_epochs=1", "method.dm.iterations=2", "layout=pca",
+    "controls=[]", "curve=1", "validation=0.1", "networks=1", "analyses=[expert,interpolation,curve]",
+)  # fmt: skip
+
+
+def test_analyses_run_after_what_they_look_at(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    (tmp_path / "mine.yaml").write_text("partition: gpu\nminutes: 30\npack: 2\n")
+    command = [sys.executable, "-m", "benchmark.analyze", *SMALL, "launcher=slurm", "profile=mine.yaml"]
+    foretold = subprocess.run(
+        [*command, "dry_run=true"], cwd=tmp_path, capture_output=True, text=True, timeout=200, env=dict(os.environ)
+    )
+    assert foretold.returncode == 0 and "analyse jobs" in foretold.stdout, foretold.stdout + foretold.stderr
+    done = subprocess.run(
+        [*command, "wait=true"], cwd=tmp_path, capture_output=True, text=True, timeout=800, env=dict(os.environ)
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/*/*/record.json")]
+    finished = {record["identity"]: record["finished"] for record in records}
+    looks = [record for record in records if record["kind"] == "analyse"]
+    assert len(looks) == 4 and all(record["status"] == "ok" for record in records), done.stdout
+    for record in looks:
+        for needed in record["asked"]["sets"] + record["asked"]["experts"]:
+            assert finished[needed] <= record["finished"]
+    said = [line for line in done.stdout.splitlines() if ", digits, " in line]
+    assert sorted(line.split(",")[0] for line in said) == ["curve", "curve", "expert", "interpolation"]
