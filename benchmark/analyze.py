@@ -14,11 +14,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from benchmark.cli import main
-from benchmark.config.schema import AnalyseConfig, RunConfig, parse_as
+from benchmark.cli.workflow import carry_through, tell_failures
+from benchmark.config.compose import parse_as
+from benchmark.config.schema import AnalyseConfig, RunConfig
 from benchmark.execution.runtime import Outcome
 from benchmark.planning import analyses
 from benchmark.planning.grid import Plan
-from benchmark.run import carry_through, tell_failures
 from results.store.store import Store
 
 Record = Mapping[str, Any]

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from benchmark.cli import main
 from benchmark.cli.progress import Reading
+from benchmark.cli.workflow import carry_out, describe, show_estimate
 from benchmark.compute.engine import choose_compute
-from benchmark.config.schema import EvaluateConfig, parse_as
+from benchmark.config.compose import parse_as
+from benchmark.config.schema import EvaluateConfig
 from benchmark.planning import external_sets
-from benchmark.run import carry_out, describe, show_estimate
 from results.store.store import Store
 
 

@@ -17,7 +17,8 @@ from benchmark.cli import main
 from benchmark.cli.progress import Reading, print_whole
 from benchmark.compute.engine import Compute, choose_compute
 from benchmark.compute.environment import device_name
-from benchmark.config.schema import ProfileConfig, parse_profile
+from benchmark.config.compose import parse_profile
+from benchmark.config.schema import ProfileConfig
 from benchmark.datasets import Outline
 from benchmark.floor import Peaks
 from benchmark.measured import Used

@@ -5,28 +5,19 @@ python -m benchmark.report out=outputs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.table import Table as RichTable
 
 from benchmark.cli import main
-from benchmark.config.schema import ReportConfig, parse_as
+from benchmark.cli.tables import _pictures, _tables
+from benchmark.config.compose import parse_as
+from benchmark.config.schema import ReportConfig
 from benchmark.utils.errors import BenchmarkError
 from results.aggregation.cells import cells
-from results.aggregation.options import AS_RUN, Options
-from results.figures import write_figures
-from results.page import write_page
-from results.rendering.files import tables, texts, write_tables
-from results.rendering.text import Table, below, render_rich
-from results.store.atomic_files import writing
 from results.store.read_all import gather
 from results.store.store import Store
-from results.tables.comparison import all_tables
 
 
 def report(composed: DictConfig) -> int:
@@ -46,74 +37,6 @@ def report(composed: DictConfig) -> int:
     for problem in stored.problems:
         main.report(problem)
     return main.SOME_FAILED if stored.problems else main.DONE
-
-
-def _tables(
-    found: pd.DataFrame, records: Sequence[Mapping[str, Any]], folder: Path, options: Options, console: Console
-) -> None:
-    """Print and write the tables that are asked for, or say that there are none."""
-    if found.empty:
-        console.print("no evaluation is finished yet", highlight=False)
-        return
-    made = tables(found, options, records)
-    if not made:
-        console.print("nothing stored makes such a table yet", highlight=False)
-    if "terminal" in options.forms:
-        _show([text for table in made for text in texts(table)], console)
-    if set(options.forms) - {"terminal"}:
-        with writing(folder):
-            folder.mkdir(exist_ok=True)
-        _written(write_tables(found, folder, options, records), console)
-
-
-def _pictures(
-    found: pd.DataFrame, records: Sequence[Mapping[str, Any]], store: Store, asked: ReportConfig, console: Console
-) -> None:
-    """Write the figures and the page, which show all that is stored, where they are asked for."""
-    folder = store.root / "report"
-    if asked.figures or asked.page:
-        with writing(folder):
-            folder.mkdir(exist_ok=True)
-    if asked.figures:
-        missing: list[str] = []
-        written = write_figures(records, store, folder / "figures", missing.append, found)
-        drawn = f"written: {written[-1]} lists {len(written) // 2} figures, as PDF and PNG beside it"
-        said = f"{drawn}, and why {len(missing)} are not drawn" if missing else drawn
-        console.print(said, markup=False, highlight=False)
-    if asked.page:
-        console.print(f"written: {write_page(records, store, found, folder)}", markup=False, highlight=False)
-
-
-def show_tables(records: Sequence[Mapping[str, Any]], folder: Path | None, console: Console) -> None:
-    """Print a run's comparison, and write all tables in every form into a folder, if there is one."""
-    found = cells(records)
-    if found.empty:
-        console.print("no evaluation is finished yet", highlight=False)
-        return
-    _show(all_tables(found, AS_RUN), console)
-    if folder is not None:
-        _written(write_tables(found, folder, AS_RUN, records), console)
-
-
-def _show(shown: Sequence[Table], console: Console) -> None:
-    plain = not console.is_terminal
-    for table in shown:
-        _print(console, render_rich(table, plain=plain))
-        console.print("\n".join(below(table, plain=plain)), markup=False, highlight=False, soft_wrap=True)
-        console.print()
-
-
-def _written(paths: Sequence[Path], console: Console) -> None:
-    sheets = [path for path in paths if path.parent.name == "sheets"]
-    named = [str(path) for path in paths if path not in sheets]
-    named += [f"{sheets[0].parent} ({len(sheets)} tables)"] if sheets else []
-    console.print("written: " + ", ".join(named), markup=False, highlight=False)
-
-
-def _print(console: Console, table: RichTable) -> None:
-    """At the width it needs at least: words break within their column; a terminal narrower still wraps its lines."""
-    least = console.measure(table, options=console.options.update(max_width=1000)).minimum
-    Console(file=console.file, width=max(console.width, least), force_terminal=console.is_terminal).print(table, "")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ import torch
 from expert_parts import train
 
 from benchmark import networks
-from benchmark.condensation.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
+from benchmark.condensation.problem import ConcreteProblem, RealImages, TrainedExpert
 from benchmark.datasets import Constants
+from benchmark.datasets.normalization import Normaliser
 from benchmark.utils import seeding
 from methods import registry
 from parts import CPU, make_images

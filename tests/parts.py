@@ -9,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_module
 
 from benchmark.compute.engine import Compute
-from benchmark.config import schema
+from benchmark.config import compose as options
 from benchmark.datasets import Split
 from benchmark.planning import grid
 from benchmark.utils import seeding
@@ -37,6 +37,6 @@ def outcome(out: Path) -> dict[str, object]:
 
 def planned(*words: str) -> grid.Plan:
     """What these words of a command ask for."""
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return grid.build(schema.parse(compose("run", overrides=[*words])))
+        return grid.build(options.parse(compose("run", overrides=[*words])))

@@ -25,8 +25,9 @@ from torch import Tensor
 from benchmark import networks
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import PeakMemory
-from benchmark.condensation.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert
+from benchmark.condensation.problem import ConcreteProblem, RealImages, TrainedExpert
 from benchmark.datasets import KNOWN, Split
+from benchmark.datasets.normalization import Normaliser
 from benchmark.utils import seeding
 from methods import registry
 from methods.dc import layerwise

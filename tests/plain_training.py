@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark import networks
-from benchmark.augmentation import strategies
+from benchmark.augmentation import cutmix, strategies
 from benchmark.compute.engine import Compute
-from benchmark.condensation.problem import Normaliser
 from benchmark.datasets import KNOWN, Split
+from benchmark.datasets.normalization import Normaliser
 from benchmark.training.trainer import Recipe, Training, accuracy
 from benchmark.utils import seeding
 from plain_loops import CLASSES, NETWORK, SHAPE, measured
@@ -62,7 +62,7 @@ def plain(batch: int) -> Steps:
         chosen = torch.randperm(batch, generator=draw)
         seen, first = strategies.augment_batch(learned[chosen], strategy, draw), labels[chosen]
         if asked.cutmix and float(torch.rand((), generator=draw)) < asked.cutmix:
-            seen, first, second, weight = strategies.cutmix(seen, first, draw)
+            seen, first, second, weight = cutmix.cutmix(seen, first, draw)
             logits = network(seen)
             loss = weight * F.cross_entropy(logits, first) + (1 - weight) * F.cross_entropy(logits, second)
         else:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_module
 
+from benchmark.config import compose as options
 from benchmark.config import schema
 from benchmark.planning import grid
 from methods import registry
@@ -57,12 +58,12 @@ def test_a_method_added_by_the_five_steps_runs_and_keeps_the_contract(tmp_path: 
 def test_commands_of_the_readme_compose_into_requests() -> None:
     commands = re.findall(r"^    (?:.*&& )?python -m benchmark\.run(.*)$", README, re.M)
     assert len(commands) >= 8
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         for line in commands:
             words = [word for word in shlex.split(line.split("   #")[0]) if word != "-m"]
             single = [word if "[" in word else word.split(",")[0] for word in words]  # one job of a sweep
-            asked = schema.parse(compose("run", overrides=single))
+            asked = options.parse(compose("run", overrides=single))
             for name in asked.methods:
                 row = grid.parse_row(name)
                 registry.resolve(
@@ -73,10 +74,10 @@ def test_commands_of_the_readme_compose_into_requests() -> None:
 def test_sets_of_the_readme_compose_into_requests() -> None:
     commands = re.findall(r"^    python -m benchmark\.evaluate(.*)$", README, re.M)
     assert len(commands) >= 4
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         for line in commands:
-            assert schema.parse_as(schema.EvaluateConfig, compose("evaluate", overrides=shlex.split(line))).paths
+            assert options.parse_as(schema.EvaluateConfig, compose("evaluate", overrides=shlex.split(line))).paths
 
 
 def test_files_the_readme_names_are_there() -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmark.compute.engine import Compute
-from benchmark.condensation.problem import Normaliser, pixels
+from benchmark.datasets.normalization import Normaliser, pixels
 from benchmark.networks import Network
 
 LOOKS = 12  # steps of the training at which distances are taken, beside the first

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.compute.engine import Compute
-from benchmark.condensation.problem import Normaliser, pixels
+from benchmark.datasets.normalization import Normaliser, pixels
 from benchmark.networks import Network
 
 METHODS = ("tsne", "pca")

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from benchmark.compute.engine import Compute
-from benchmark.condensation.problem import Normaliser, TrainedExpert
+from benchmark.condensation.problem import TrainedExpert
 from benchmark.datasets import Split
+from benchmark.datasets.normalization import Normaliser
 from benchmark.training.trainer import accuracy
 
 

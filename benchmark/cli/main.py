@@ -13,6 +13,7 @@ from typing import NoReturn
 import hydra
 from omegaconf import DictConfig
 
+from benchmark.config import compose
 from benchmark.config import schema as config
 from benchmark.utils.errors import BenchmarkError
 from methods.errors import MethodError
@@ -32,7 +33,7 @@ def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
     """
     print_anything()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here whole, not printed by Hydra
-    config.register()
+    compose.register()
     statuses: list[int] = []
     composing = True  # whatever Hydra raises meanwhile, of whatever type, is about the command line
 

@@ -11,7 +11,8 @@ from benchmark import networks
 from benchmark.augmentation import strategies as augment
 from benchmark.augmentation.strategies import Strategy
 from benchmark.compute.engine import Compute
-from benchmark.datasets import Constants, Split
+from benchmark.datasets import Split
+from benchmark.datasets.normalization import Normaliser, pixels
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from methods.base import Expert, Network, Transform
@@ -28,25 +29,6 @@ def expect_steps(
     synthetic = ipc * int(getattr(config, "factor", 1)) ** 2
     each = classes * (synthetic + int(getattr(config, "batch_real", 0)))
     compute.expect(steps * each, image_shape)
-
-
-class Normaliser:
-    """Pixels to the units networks see and back: (x − mean) / std of each channel, for (..., ch, H, W)."""
-
-    def __init__(self, constants: Constants, device: torch.device) -> None:
-        self.mean = torch.tensor(constants.mean, device=device).view(-1, 1, 1)
-        self.std = torch.tensor(constants.std, device=device).view(-1, 1, 1)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.std
-
-    def inverse(self, images: Tensor) -> Tensor:
-        return images * self.std + self.mean
-
-
-def pixels(images: Tensor) -> Tensor:
-    """uint8 images to float32 in [0, 1]; float images as they are."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 class RealImages:

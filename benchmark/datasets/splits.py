@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from benchmark.datasets.base import Split
 from benchmark.utils.errors import BenchmarkError
@@ -47,3 +48,19 @@ def kept_counts(counts: Sequence[int], fraction: float) -> tuple[int, ...]:
                 next="choose a fraction that leaves and takes at least one image of every class",
             )
     return tuple(count - out for count, out in zip(counts, withheld, strict=True))
+
+
+def a_few(split: Split, most: int, generator: torch.Generator) -> Split:
+    """At most so many images, drawn without replacement, in the order of the split."""
+    if len(split) <= most:
+        return split
+    return split.select(torch.randperm(len(split), generator=generator)[:most].sort().values)
+
+
+def of_each_class(labels: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Places of at most `most` labels of each class, drawn without replacement, class by class; labels (N,) on CPU."""
+    chosen = []
+    for label in labels.unique():
+        members = (labels == label).nonzero().flatten()
+        chosen.append(members[torch.randperm(len(members), generator=generator)[:most]])
+    return torch.cat(chosen)

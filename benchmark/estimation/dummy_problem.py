@@ -9,10 +9,11 @@ import torch
 
 from benchmark import datasets, networks
 from benchmark.compute.engine import Compute
-from benchmark.condensation.problem import ConcreteProblem, Normaliser, RealImages, TrainedExpert, expect_steps
+from benchmark.condensation.problem import ConcreteProblem, RealImages, TrainedExpert, expect_steps
 from benchmark.datasets import Constants, Outline, Split
-from benchmark.execution.work import copy_of
+from benchmark.datasets.normalization import Normaliser
 from benchmark.planning.plan import Task
+from benchmark.training.experts import copy_of
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from methods import registry

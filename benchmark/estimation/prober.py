@@ -29,11 +29,11 @@ from benchmark.datasets import Outline
 from benchmark.estimation.analysis_cost import effort, points_of
 from benchmark.estimation.dummy_problem import as_condensing, blank_split, normaliser_of, stand_in
 from benchmark.estimation.step_timing import MOST_STEPS, Growth, memory_at, next_size, seconds_at, seconds_of_a_step
-from benchmark.execution.work import Evaluation
 from benchmark.planning.grid import Plan, Task
 from benchmark.runners.local import name_of
-from benchmark.tasks.prepare import expert_recipe
 from benchmark.training import protocols
+from benchmark.training.evaluation import Evaluation
+from benchmark.training.experts import expert_recipe
 from benchmark.training.trainer import Recipe, Training, accuracy
 from benchmark.training.vectorized import expect_networks
 from benchmark.utils import seeding

@@ -16,13 +16,14 @@ import torch
 from benchmark import datasets, networks
 from benchmark.compute.allocator import out_of_memory
 from benchmark.compute.environment import PeakMemory, describe
-from benchmark.condensation.problem import Normaliser, TrainedExpert
+from benchmark.condensation.problem import TrainedExpert
 from benchmark.condensation.synthetic_set import save_preview, save_set
 from benchmark.datasets import Constants, Dataset, Split
+from benchmark.datasets.normalization import Normaliser
+from benchmark.execution.interruption import Interrupted
 from benchmark.execution.method_code import method_code
-from benchmark.execution.pulse import Pulse
-from benchmark.execution.run_steps import Diverged, Interrupted, Marks, Turned, turn
-from benchmark.execution.runtime import Outcome, Runtime, worded
+from benchmark.execution.run_steps import Diverged, Marks, Turned, turn
+from benchmark.execution.runtime import Outcome, Pulse, Runtime, worded
 from benchmark.execution.work import Work
 from benchmark.training.trainer import Recipe, Training
 from benchmark.utils import seeding

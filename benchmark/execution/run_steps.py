@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
-from benchmark.execution.work import Work
+from benchmark.execution.interruption import Interrupted, StopFlag
+from benchmark.execution.work import Progress, Work
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tree, save_tree
 from benchmark.utils.timing import Stopwatch
 
-Progress = Callable[[int, int, dict[str, float]], None]  # steps done, steps in all, losses of the last one
 CHECKPOINT = "checkpoint.safetensors"
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # the last one: a scheduler's time limit is near
 
 
 @dataclass
@@ -60,39 +56,6 @@ class Diverged(Exception):
     def __init__(self, message: str, turned: Turned, steps: int) -> None:
         super().__init__(message)
         self.turned, self.steps = turned, steps
-
-
-class Interrupted(Exception):
-    """A signal asked the task to stop; its checkpoint is written, `done` steps are in it."""
-
-    def __init__(self, message: str, done: int) -> None:
-        super().__init__(message)
-        self.done = done
-
-
-@dataclass
-class StopFlag:
-    """Raised by a signal, looked at between steps. If it `escalates`, a second one stops at once."""
-
-    signal: int = 0
-    turning: bool = False
-    escalates: bool = True
-
-    def handle(self, number: int, frame: FrameType | None) -> None:
-        at_once = self.escalates and (self.signal or not self.turning)
-        self.signal = number
-        if at_once:
-            raise KeyboardInterrupt
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the signals to stop while inside; only possible in a process's main thread."""
-        before = {number: signal.signal(number, self.handle) for number in STOPS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def turn(

@@ -10,8 +10,7 @@ import torch
 from benchmark import networks
 from benchmark.analyses import VERSIONS
 from benchmark.config.schema import AnalyseConfig
-from benchmark.planning.plan import Part, Plan, Task, data_asked, dataset_label, inputs_of
-from benchmark.planning.rows import WHOLE
+from benchmark.planning.plan import WHOLE, Part, Plan, Task, data_asked, dataset_label, inputs_of
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
 from methods import registry

@@ -15,11 +15,10 @@ from benchmark.config.schema import RunConfig
 from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
 from benchmark.planning import analyses
-from benchmark.planning.plan import Part, absolute, data_asked, dataset_label
+from benchmark.planning.plan import WHOLE, Part, Row, absolute, data_asked, dataset_label
 from benchmark.planning.plan import Plan as Plan
 from benchmark.planning.plan import Task as Task
-from benchmark.planning.rows import WHOLE, Row
-from benchmark.planning.rows import parse_row as parse_row
+from benchmark.planning.plan import parse_row as parse_row
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
 from methods import registry

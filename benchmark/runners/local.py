@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as ready
 from typing import Any
 
-from benchmark.execution.run_steps import STOPS, Interrupted, StopFlag
+from benchmark.execution.interruption import STOPS, Interrupted, StopFlag
 from benchmark.execution.runtime import Outcome, Runtime
 from benchmark.planning.plan import inputs_of as inputs_of
 from benchmark.planning.plan import pool_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.compute.engine import choose_compute
-from benchmark.execution.run_steps import STOPS, StopFlag
+from benchmark.execution.interruption import STOPS, StopFlag
 from benchmark.execution.runtime import Outcome, Runtime
 from benchmark.runners.local import Stopped, name_of, run_tasks
 from benchmark.utils.errors import BenchmarkError

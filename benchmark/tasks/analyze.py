@@ -14,15 +14,17 @@ from benchmark.analyses import curve, discrepancy, embedding, expert, interpolat
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.condensation.synthetic_set import load_set
 from benchmark.datasets import Split
+from benchmark.datasets.splits import a_few, of_each_class
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.run_steps import Marks
 from benchmark.execution.runtime import Outcome
-from benchmark.execution.work import Pieces, Trainings
+from benchmark.execution.work import Pieces
 from benchmark.training import protocols
+from benchmark.training.evaluation import Trainings
 from benchmark.training.protocols import WHOLE
 from benchmark.training.trainer import Training, accuracy
 from benchmark.utils import seeding
-from benchmark.utils.schedules import a_few, logarithmically, of_each_class
+from benchmark.utils.schedules import logarithmically
 from benchmark.utils.seeding import Role
 
 MOST_SCORED = 10_000  # real images, drawn once for all experts, where there are more: a score is then within 0.5 points

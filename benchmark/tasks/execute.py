@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from benchmark.execution.attempt import sentence
-from benchmark.execution.run_steps import CHECKPOINT, Interrupted
+from benchmark.compute.compilation import COMPILER
+from benchmark.compute.environment import PeakMemory
+from benchmark.execution.attempt import Attempt, sentence
+from benchmark.execution.interruption import Interrupted
+from benchmark.execution.run_steps import CHECKPOINT, Diverged, as_begun
 from benchmark.execution.runtime import Outcome, Runtime, worded
-from benchmark.tasks.kinds import Job
+from benchmark.tasks.analyze import analyse
+from benchmark.tasks.condense import condense
+from benchmark.tasks.evaluate import evaluate
+from benchmark.tasks.import_set import import_set
+from benchmark.tasks.prepare import prepare
 from results.errors import ResultsError
 from results.store.lock import TaskLock
 from results.store.store import Store
 
 Task = Mapping[str, Any]
+KINDS: Mapping[str, Callable[[Attempt], Outcome]] = {
+    "prepare": prepare,
+    "condense": condense,
+    "import": import_set,
+    "evaluate": evaluate,
+    "analyse": analyse,
+}
 HERE_SECONDS = 5.0  # for the process that holds a task on this host to let go: it may have just been told to stop
 
 
@@ -44,7 +59,7 @@ def execute(task: Task, runtime: Runtime, alike: Sequence[Task] = ()) -> Outcome
             if (record := store.record(task)) is not None:
                 return Outcome("done", worded(record))
             with ExitStack() as held:
-                job = Job(task, runtime, store, lock)
+                job = Attempt(task, runtime, store, lock)
                 job.alike, job.claim = alike, lambda other: _claimed(other, runtime, store, held)
                 return _attempt(job)
         finally:
@@ -68,14 +83,14 @@ def waits(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | Non
     return last if stays else None
 
 
-def _claimed(task: Task, runtime: Runtime, store: Store, held: ExitStack) -> Job | None:
+def _claimed(task: Task, runtime: Runtime, store: Store, held: ExitStack) -> Attempt | None:
     """An attempt at a task that can be begun now, locked until `held` lets go.
 
     None where it is done, waits, is someone else's, or has a checkpoint, from which it goes on by itself.
     """
     with suppress(ResultsError, OSError):  # which is told when the task's own turn comes
         if store.record(task) is None and not waits(store, task, runtime):
-            job = Job(task, runtime, store, TaskLock(store.begin(task)))
+            job = Attempt(task, runtime, store, TaskLock(store.begin(task)))
             held.callback(job.let_go)
             if job.lock.acquire() and not (job.folder / CHECKPOINT).exists() and store.record(task) is None:
                 job.sweep()
@@ -84,10 +99,10 @@ def _claimed(task: Task, runtime: Runtime, store: Store, held: ExitStack) -> Job
     return None
 
 
-def _attempt(job: Job) -> Outcome:
+def _attempt(job: Attempt) -> Outcome:
     task, runtime, store = job.task, job.runtime, job.store
     try:
-        return job.guarded(job.run)
+        return job.guarded(lambda: _run(job))
     except (Interrupted, KeyboardInterrupt) as error:
         done = error.done if isinstance(error, Interrupted) else 0
         timed_out = runtime.stop.signal == signal.SIGUSR2
@@ -96,6 +111,24 @@ def _attempt(job: Job) -> Outcome:
         why = str(error) or "stopped before its first step"
         store.attempt(task, "timed_out" if timed_out else "interrupted", why, steps=done)
         raise
+
+
+def _run(attempt: Attempt) -> Outcome:
+    attempt.sweep()
+    attempt.compute = as_begun(attempt.folder, attempt.runtime.compute, attempt.log)
+    job = os.environ.get("SLURM_JOB_ID")
+    where = f"{socket.gethostname()}, SLURM job {job}" if job else socket.gethostname()
+    attempt.log(f"begun on {attempt.compute.device}, {attempt.compute.threads} threads, {where}")
+    attempt.compute.activate()
+    COMPILER.begin_task(attempt.log)
+    attempt.memory = PeakMemory(attempt.compute.device)
+    try:
+        return KINDS[attempt.task["kind"]](attempt)
+    except Diverged as error:
+        return attempt.commit("diverged", {}, error.turned, error.steps, str(error))
+
+
+# --- the kinds ----------------------------------------------------------------------------------------------------
 
 
 def _stuck(last: Mapping[str, Any] | None, done: int) -> bool:

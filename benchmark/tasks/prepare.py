@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,30 +19,13 @@ from benchmark.datasets import Split
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.run_steps import CHECKPOINT, Diverged, Turned
 from benchmark.execution.runtime import Outcome
-from benchmark.execution.work import ExpertTrainings
-from benchmark.training.trainer import Recipe, Training, accuracy
+from benchmark.training.experts import ExpertTrainings, expert_recipe
+from benchmark.training.trainer import Training, accuracy
 from benchmark.training.vectorized import expect_networks
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.seeding import Role
 from benchmark.utils.tensor_files import load_tree, save_tensors, save_tree
 from results.errors import ResultsError
-
-
-def expert_recipe(recipe: Mapping[str, Any], images: int) -> Recipe:
-    """An expert's recipe in optimiser steps; lr falls after int(fraction · epochs) epochs."""
-    each = -(-images // recipe["batch"])
-    return Recipe(
-        steps=recipe["epochs"] * each,
-        batch=recipe["batch"],
-        lr=recipe["lr"],
-        momentum=recipe["momentum"],
-        weight_decay=recipe["weight_decay"],
-        drops=tuple(int(part * recipe["epochs"] + 1e-9) * each for part in recipe["milestones"]),
-        gamma=recipe["gamma"],
-        reset_at_drop=False,
-        augment=recipe["augment"],
-        cutmix=recipe["cutmix"],
-    )
 
 
 def prepare(job: Attempt) -> Outcome:

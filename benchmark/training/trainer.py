@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from benchmark.augmentation import cutmix
 from benchmark.augmentation import strategies as augment
 from benchmark.compute.engine import Compute
-from benchmark.condensation.problem import Normaliser, pixels
 from benchmark.datasets import Split
+from benchmark.datasets.normalization import Normaliser, pixels
 from benchmark.networks import Network
 from methods.base import Tree
 
@@ -120,12 +121,12 @@ class Training:
             start, end = (edge - (edge == count - 1) for edge in (start, end))
         return self._order[1][start:end]
 
-    def next_box(self, count: int) -> augment.Box:
+    def next_box(self, count: int) -> cutmix.Box:
         """How the next mini-batch, of so many images, is mixed: a coin, and where it says so CutMix."""
         generator = self.draw("cutmix", self.done)
         if float(torch.rand((), generator=generator)) < self.recipe.cutmix:
-            return augment.draw_box(count, self.images.shape[-2:], generator)
-        return augment.no_box(count)
+            return cutmix.draw_box(count, self.images.shape[-2:], generator)
+        return cutmix.no_box(count)
 
     def momentum(self) -> dict[str, Tensor]:
         """The optimiser's buffers by the names of their weights; before the first step there are none."""
@@ -174,7 +175,7 @@ def next_batches(trainings: Sequence[Training]) -> Batches:
     if one.recipe.cutmix == 0:
         return Batches(images, labels, None, [1.0] * len(trainings))
     boxes = [training.next_box(chosen.shape[1]) for training in trainings]
-    mixed, others, shares = augment.cutmix_batches(images, labels, boxes)
+    mixed, others, shares = cutmix.cutmix_batches(images, labels, boxes)
     return Batches(mixed, labels, others, shares)
 
 

@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from results.rendering.text import Table
 from results.tables.accuracy import Matrix
 from results.tables.across import Cross
 from results.tables.entries import Entry, Line
-
-Shown = Table | Matrix | Cross
+from results.tables.model import Table
+from results.tables.registry import Shown
 
 _NUMBER = re.compile(r"(?P<mean>\S+)(?: ± (?P<spread>[\d.,]+)(?P<single>†?))?(?: (?P<rest>.*))?")
 _ROW_HEADS = ("Dataset", "IPC", "Method")  # columns of a flat table that say what a row is of

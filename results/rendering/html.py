@@ -9,7 +9,8 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from results.rendering.grid import Grid, Shown, grid
+from results.rendering.grid import Grid, grid
+from results.tables.registry import Shown
 
 
 def page(tables: Iterable[Shown], title: str) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from results.rendering.escape import escape
-from results.rendering.grid import Shown
 from results.rendering.latex_flat import LONGEST, bodies
 from results.statistics.ranking import BEST, SECOND
 from results.tables.accuracy import Dataset, Matrix, panels
 from results.tables.across import Cross, Group
 from results.tables.entries import MISSING, Entry, Line
+from results.tables.registry import Shown
 
 _WIDEST = 12  # columns of numbers side by side; more continue below, dataset by dataset
 _MOST_HEADS = 8  # networks or protocols side by side

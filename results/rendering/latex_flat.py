@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from results.rendering.escape import escape
 from results.rendering.grid import Cell, parts, plain_number
-from results.rendering.text import Table
 from results.statistics.ranking import BEST, SECOND
+from results.tables.model import Table
 
 LONGEST = 32  # rows of one float; more continue in another
 _WORDS_WIDTH = 34  # characters on one line of a column of words

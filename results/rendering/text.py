@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -12,112 +11,13 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from results.statistics.ranking import BEST, SECOND
-from results.tables.accuracy import Matrix, panels
-from results.tables.across import Cross
-from results.tables.entries import MISSING, Entry, Line, Notes
+from results.tables.model import Table
 
-# Columns of words, set to the left; they are broken where a terminal is narrow.
-_WORDS = {"Method", "Published", "Dataset", "Mark", "Printed in"}
-_TEXT_WIDTH = 6  # columns of a matrix side by side in a text; more continue below, dataset by dataset
 _LONGEST_WORD = 20  # characters of it that a narrow terminal keeps on one line
 _STYLES = {BEST: "bold", SECOND: "underline"}
 _LEGEND = re.compile(r"Bold: (\w+), underlined: (second \w+)")  # as `captions` words it
 _SIGNS = {BEST: ("*", "*"), SECOND: ("_", "_")}
 _MARKUP = {BEST: ("**", "**"), SECOND: ("<ins>", "</ins>")}  # underlined on GitHub, which knows no <u>
-
-
-@dataclass
-class Table:
-    """What is printed: `rows` of text in the order of `columns`; `notes` are numbered from 1 and cited in the rows.
-
-    ranks: BEST or SECOND by (row, column) places. words: columns that are set to the left. blocks: places of the rows
-    that begin one; without any, a block is of rows that have the first column in common (an ipc, say).
-    """
-
-    title: str
-    columns: Sequence[str]
-    rows: list[list[str]] = field(default_factory=list)
-    captions: list[str] = field(default_factory=list)
-    notes: Notes = field(default_factory=Notes)
-    ranks: dict[tuple[int, int], str] = field(default_factory=dict)
-    words: Set[str] = frozenset(_WORDS)
-    blocks: Set[int] = frozenset()
-
-    def begins(self, place: int) -> bool:
-        """Whether a row, but not the first, begins a block."""
-        first = [row[0] for row in self.rows[max(0, place - 1) : place + 1]]
-        return place > 0 and (place in self.blocks if self.blocks else len(set(first)) > 1)
-
-    @property
-    def label(self) -> str:
-        """Its title in plain words, to refer to it."""
-        return re.sub(r"[^a-z0-9.@]+", "-", self.title.lower()).strip("-")
-
-    def without(self, *columns: str) -> None:
-        """Leave columns out. Ranks stay where they are, so that only columns behind all ranks may go."""
-        kept = [place for place, name in enumerate(self.columns) if name not in columns]
-        self.columns = [self.columns[place] for place in kept]
-        self.rows = [[row[place] for place in kept] for row in self.rows]
-
-
-def cross_table(cross: Cross) -> Table:
-    """A table of networks or protocols as text."""
-    table = Table(cross.title, ["IPC", "Method", *cross.heads], notes=cross.notes, captions=cross.captions)
-    for group in cross.groups:
-        for _, lines in group.blocks:
-            for found in lines:
-                _add(table, group.ipc, found)
-    for found in cross.whole:
-        _add(table, "all", found)
-    return table
-
-
-def matrix_table(matrix: Matrix, panel: Sequence[int] | None = None) -> Table:
-    """A matrix as text, or some of its datasets, given by their places. The whole set stands once for each dataset."""
-    datasets = [matrix.datasets[place] for place in (range(len(matrix.datasets)) if panel is None else panel)]
-    columns = [matrix.columns.index((dataset.name, images)) for dataset in datasets for images in dataset.ipcs]
-    heads = [
-        f"{d.title} ipc {images} ({share}\u00a0%)"
-        for d in datasets
-        for images, share in zip(d.ipcs, d.ratios, strict=True)
-    ]
-    table = Table(matrix.title, ["Method", *heads], notes=matrix.notes, captions=matrix.captions)
-    starts = set()
-    for _, lines in matrix.blocks:
-        starts.add(len(table.rows))
-        for line in lines:
-            entries = [line.entries[place] for place in columns]
-            table.ranks |= {(len(table.rows), 1 + place): e.rank for place, e in enumerate(entries) if e.rank}
-            table.rows.append([line.title, *map(entry_text, entries)])
-    table.blocks = frozenset({*starts, len(table.rows)})
-    for line in matrix.whole:
-        found = [entry_text(line.entries[matrix.datasets.index(dataset)]) for dataset in datasets]
-        spans = [[text, *[""] * (len(d.ipcs) - 1)] for text, d in zip(found, datasets, strict=True)]
-        table.rows.append([line.title, *(text for span in spans for text in span)])
-    return table
-
-
-def matrix_tables(matrix: Matrix) -> list[Table]:
-    """A matrix as texts that are narrow enough to read; captions and notes stand under the last."""
-    found = [matrix_table(matrix, panel) for panel in panels(matrix.datasets, _TEXT_WIDTH)]
-    for number, table in enumerate(found, 1):
-        table.title += f" ({number} of {len(found)})" if len(found) > 1 else ""
-        if number < len(found):
-            table.captions, table.notes = [], Notes()
-    return found
-
-
-def _add(table: Table, ipc: str, found: Line) -> None:
-    ranks = {(len(table.rows), 2 + place): e.rank for place, e in enumerate(found.entries) if e.rank}
-    table.ranks |= ranks
-    table.rows.append([ipc, found.title, *map(entry_text, found.entries)])
-
-
-def entry_text(entry: Entry) -> str:
-    """ "48.9 ± 0.4† (1) n.s." """
-    number = entry.mean + (f" ± {entry.spread}" if entry.spread else "") + ("†" if entry.single else "")
-    note = f"({entry.note})" if entry.note else ""
-    return " ".join(filter(None, [number, note, "" if entry.mean == MISSING else entry.doubt]))
 
 
 def render_rich(table: Table, *, plain: bool = False) -> RichTable:

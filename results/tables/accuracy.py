@@ -21,7 +21,8 @@ from results.aggregation.grouping import (
 from results.aggregation.options import DEFAULT, Options
 from results.statistics.ranking import marked
 from results.tables.captions import Columns, matrix_captions
-from results.tables.entries import MISSING, Entry, Line, Notes, Setting, blocks, by_column, line, named
+from results.tables.entries import MISSING, Entry, Line, Notes, Setting, blocks, by_column, entry_text, line, named
+from results.tables.model import Table
 
 __all__ = ["MISSING", "Dataset", "Entry", "Line", "Matrix", "matrices"]
 
@@ -147,3 +148,41 @@ def _filled(datasets: Sequence[Dataset], width: int) -> list[list[int]]:
         panels[-1].append(place)
         room -= len(dataset.ipcs)
     return panels
+
+
+_TEXT_WIDTH = 6  # columns of a matrix side by side in a text; more continue below, dataset by dataset
+
+
+def matrix_table(matrix: Matrix, panel: Sequence[int] | None = None) -> Table:
+    """A matrix as text, or some of its datasets, given by their places. The whole set stands once for each dataset."""
+    datasets = [matrix.datasets[place] for place in (range(len(matrix.datasets)) if panel is None else panel)]
+    columns = [matrix.columns.index((dataset.name, images)) for dataset in datasets for images in dataset.ipcs]
+    heads = [
+        f"{d.title} ipc {images} ({share}\u00a0%)"
+        for d in datasets
+        for images, share in zip(d.ipcs, d.ratios, strict=True)
+    ]
+    table = Table(matrix.title, ["Method", *heads], notes=matrix.notes, captions=matrix.captions)
+    starts = set()
+    for _, lines in matrix.blocks:
+        starts.add(len(table.rows))
+        for row in lines:
+            entries = [row.entries[place] for place in columns]
+            table.ranks |= {(len(table.rows), 1 + place): e.rank for place, e in enumerate(entries) if e.rank}
+            table.rows.append([row.title, *map(entry_text, entries)])
+    table.blocks = frozenset({*starts, len(table.rows)})
+    for row in matrix.whole:
+        found = [entry_text(row.entries[matrix.datasets.index(dataset)]) for dataset in datasets]
+        spans = [[text, *[""] * (len(d.ipcs) - 1)] for text, d in zip(found, datasets, strict=True)]
+        table.rows.append([row.title, *(text for span in spans for text in span)])
+    return table
+
+
+def matrix_tables(matrix: Matrix) -> list[Table]:
+    """A matrix as texts that are narrow enough to read; captions and notes stand under the last."""
+    found = [matrix_table(matrix, panel) for panel in panels(matrix.datasets, _TEXT_WIDTH)]
+    for number, table in enumerate(found, 1):
+        table.title += f" ({number} of {len(found)})" if len(found) > 1 else ""
+        if number < len(found):
+            table.captions, table.notes = [], Notes()
+    return found

@@ -22,7 +22,8 @@ from results.aggregation.grouping import (
 from results.aggregation.options import DEFAULT, Options
 from results.statistics.ranking import marked
 from results.tables.captions import Columns, network_captions, protocol_captions
-from results.tables.entries import Line, Notes, Setting, blocks, by_column, line, named
+from results.tables.entries import Line, Notes, Setting, blocks, by_column, entry_text, line, named
+from results.tables.model import Table
 
 Cell = Mapping[str, Any]
 
@@ -145,3 +146,21 @@ def _in_words(places: Set[Any], heads: Mapping[Hashable, str]) -> list[str]:
         if ipcs:
             shared.setdefault(", ".join(ipcs), []).append(head)
     return [f"{', '.join(names)} at ipc {ipcs}" for ipcs, names in shared.items()]
+
+
+def cross_table(cross: Cross) -> Table:
+    """A table of networks or protocols as text."""
+    table = Table(cross.title, ["IPC", "Method", *cross.heads], notes=cross.notes, captions=cross.captions)
+    for group in cross.groups:
+        for _, lines in group.blocks:
+            for found in lines:
+                _add(table, group.ipc, found)
+    for found in cross.whole:
+        _add(table, "all", found)
+    return table
+
+
+def _add(table: Table, ipc: str, found: Line) -> None:
+    ranks = {(len(table.rows), 2 + place): e.rank for place, e in enumerate(found.entries) if e.rank}
+    table.ranks |= ranks
+    table.rows.append([ipc, found.title, *map(entry_text, found.entries)])

@@ -28,8 +28,8 @@ from results.aggregation.grouping import (
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import grouped, percent, seconds, short
-from results.rendering.text import Table
 from results.tables.captions import with_circumstances
+from results.tables.model import Table
 
 Cell = Mapping[str, Any]
 Json = Mapping[str, Any]

@@ -13,11 +13,11 @@ from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import count, difference, percent, seconds, spread
 from results.published.compare import Published, also, compare, of_cell
-from results.rendering.text import Table, cross_table
 from results.statistics.ranking import marked
-from results.tables.across import network_tables, protocol_tables
+from results.tables.across import cross_table, network_tables, protocol_tables
 from results.tables.captions import Columns, captions, main_device
 from results.tables.entries import MISSING, by_column
+from results.tables.model import Table
 from results.tables.took import took_tables
 
 _ACCURACY = 3  # its place among the columns

@@ -11,8 +11,8 @@ from results.aggregation.grouping import circumstances, groups, ipc, is_whole, n
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import count, seconds, size
-from results.rendering.text import Table
 from results.tables.captions import is_na, main_device, memory_captions, time_captions
+from results.tables.model import Table
 
 TIMES = (
     *("IPC", "Method", "Prepare s (full)", "Prepare s (shared)", "Condense s", "Evaluate s"),

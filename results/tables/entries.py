@@ -190,3 +190,10 @@ def _reason(row: Cell) -> str:
     if not row["missing"]:
         return str(row["message"])
     return f"{row['sets']} of {row['expected']} sets: {row['message']}".rstrip(": ")
+
+
+def entry_text(entry: Entry) -> str:
+    """ "48.9 ± 0.4† (1) n.s." """
+    number = entry.mean + (f" ± {entry.spread}" if entry.spread else "") + ("†" if entry.single else "")
+    note = f"({entry.note})" if entry.note else ""
+    return " ".join(filter(None, [number, note, "" if entry.mean == MISSING else entry.doubt]))

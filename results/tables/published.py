@@ -13,9 +13,9 @@ from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import difference, spread
 from results.published.compare import Published, also, compare, of_cell
-from results.rendering.text import Table
 from results.tables.accuracy import place_of
 from results.tables.captions import published_captions
+from results.tables.model import Table
 
 COLUMNS = ("Dataset", "IPC", "Method", "Measured %", "Published %", "Difference", "Mark", "Printed in")
 NOT_COMPARABLE = "not comparable"

@@ -31,10 +31,10 @@ from results.aggregation.grouping import (
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import difference, spread
-from results.rendering.text import Table
 from results.statistics.dd_ranking import augmentation_position, improvement, label_position, recovery, scaled
 from results.statistics.ranking import marks
 from results.tables.captions import Columns, is_na, with_circumstances
+from results.tables.model import Table
 
 Cell = Mapping[str, Any]
 

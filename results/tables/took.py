@@ -10,8 +10,8 @@ import pandas as pd
 
 from results.aggregation.grouping import condensed_with, groups, ipc, is_whole, names, rows_of
 from results.formatting import count, seconds, size
-from results.rendering.text import Table
 from results.tables.captions import is_na, main_device, took_captions
+from results.tables.model import Table
 
 COLUMNS = (
     *("IPC", "Method", "Stored", "Size", "Experts", "Prepare s (full / shared)", "Prepare peak", "Condense s"),

@@ -20,8 +20,8 @@ from results.aggregation.grouping import circumstances, groups, ipc, is_whole, n
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import percent
-from results.rendering.text import Table
 from results.tables.captions import with_circumstances
+from results.tables.model import Table
 
 Cell = Mapping[str, Any]
 Interval = tuple[float, float]

@@ -14,6 +14,7 @@ import torch
 from hydra import compose, initialize_config_module
 
 from benchmark.condensation.synthetic_set import load_set, save_set
+from benchmark.config import compose as options
 from benchmark.config import schema
 from benchmark.estimation import summary
 from benchmark.estimation.prober import estimate
@@ -35,9 +36,9 @@ TINY = ("dataset=digits", "networks=1", "eval_architectures=[convnet2-w4]")
 
 
 def asked(*words: str) -> schema.EvaluateConfig:
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return schema.parse_as(schema.EvaluateConfig, compose("evaluate", overrides=[*TINY, *words]))
+        return options.parse_as(schema.EvaluateConfig, compose("evaluate", overrides=[*TINY, *words]))
 
 
 def build(*words: str) -> external_sets.Given:
@@ -92,7 +93,7 @@ def test_the_controls_are_those_of_a_run(tmp_path: Path) -> None:
     torch.save([*subset()], tmp_path / "data.pt")
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         words = ["methods=[dm]", "ipcs=[2]", "networks=1", "eval_architectures=[convnet2-w4]"]
-        run = plan.build(schema.parse(compose("run", overrides=words)))
+        run = plan.build(options.parse(compose("run", overrides=words)))
     mine = build(f"set={tmp_path / 'data.pt'}").plan.by_identity.keys()
     controls = {t["identity"] for t in run.tasks if t["label"].get("row") in ("random", "whole")}
     assert len(controls) == 11 and controls <= mine

@@ -21,8 +21,9 @@ from benchmark import networks, profile, profiling
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import ConcreteProblem
-from benchmark.config import schema
-from benchmark.config.schema import ProfileConfig, parse_profile
+from benchmark.config import compose as options
+from benchmark.config.compose import parse_profile
+from benchmark.config.schema import ProfileConfig
 from benchmark.floor import Counter, Peaks
 from benchmark.measured import PARTS, Parts, Used, measured_problem, watched
 from benchmark.planning import grid
@@ -41,7 +42,7 @@ def asked(*words: str) -> ProfileConfig:
     methods = next(word for word in words if word.startswith("methods="))
     kept = [word for word in TINY if not word.startswith("method.") or re.search(rf"\b{word.split('.')[1]}\b", methods)]
     given = {word.split("=")[0] for word in words}
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         said = [word for word in kept if word.split("=")[0] not in given]
         return parse_profile(compose("profile", overrides=[*said, *words]))

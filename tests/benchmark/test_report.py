@@ -12,12 +12,13 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from benchmark.cli import main
-from benchmark.config import schema
-from benchmark.config.schema import ReportConfig, parse_as
+from benchmark.config import compose as options
+from benchmark.config.compose import parse_as
+from benchmark.config.schema import ReportConfig
 from benchmark.report import report
 from many_records import many_records, write_store
 from results.aggregation.options import Options
-from results.rendering.files import KINDS
+from results.tables.registry import KINDS
 
 NO_PICTURES = ("figures=false", "page=false")
 Report = Callable[..., tuple[int, str, str]]  # words of the command line to (status, stdout, stderr)
@@ -46,7 +47,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def test_the_defaults_of_the_command_are_those_of_the_options() -> None:
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         asked = parse_as(ReportConfig, compose("report"))
     assert asked.options() == Options() and asked.out == "outputs"

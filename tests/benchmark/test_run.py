@@ -24,7 +24,7 @@ from PIL import Image
 
 from benchmark import datasets
 from benchmark.compute.engine import Compute
-from benchmark.config import schema
+from benchmark.config import compose as options
 from benchmark.datasets import Split
 from benchmark.execution import attempt
 from benchmark.execution.runtime import Runtime
@@ -225,10 +225,10 @@ class Untouchable:
 def test_preparing_and_condensing_never_look_at_the_test_split(
     validation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         words = [*WHOLE_REQUEST, f"validation={validation}", "methods=[dance,dm,dm@f2]"]
-        planned = grid.build(schema.parse(compose("run", overrides=words)))
+        planned = grid.build(options.parse(compose("run", overrides=words)))
     guarded = replace(datasets.load("digits", tmp_path), test=Untouchable())
     assert not isinstance(guarded.test, Split)
     monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None: guarded)

@@ -16,8 +16,8 @@ import pytest
 from many_records import many_records, write_store
 from results.aggregation.cells import cells
 from results.frame import frame
-from results.rendering.files import tables
 from results.store.read_all import gather
+from results.tables.registry import tables
 
 pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: pip install -e '.[test]'")
 

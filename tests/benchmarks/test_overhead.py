@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_module
 
 import loopback
 from benchmark.compute.engine import choose_compute
-from benchmark.config import schema
+from benchmark.config import compose as options
 from benchmark.config.schema import RunConfig
 from benchmark.execution.runtime import Runtime
 from benchmark.planning import grid
@@ -36,14 +36,14 @@ def cluster(tmp_path: Path, in_full: bool, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def asked(out: Path, *words: str) -> RunConfig:
-    schema.register()
+    options.register()
     said = [
         "methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]", "threads=1", "networks=1",
         f"method.dm.iterations={STEPS}", f"seeds=[{','.join(map(str, range(TASKS)))}]", f"out={out}",
         f"data_root={out.parent / 'data'}",
     ]  # fmt: skip
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return schema.parse(compose("run", [*said, *words]))
+        return options.parse(compose("run", [*said, *words]))
 
 
 def sets_of(planned: Plan) -> Plan:

@@ -15,7 +15,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from submitit.core.utils import DelayedSubmission
 
-from benchmark.config import schema
+from benchmark.config import compose as options
 from benchmark.config.schema import RunConfig
 from benchmark.planning import grid
 from benchmark.runners import job_groups, monitor, slurm_job
@@ -53,10 +53,10 @@ def measured(benchmark: Any, in_full: bool, capsys: pytest.CaptureFixture[str]) 
 
 
 def asked(*words: str) -> RunConfig:
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         composed = compose("run", overrides=["methods=[dance,dm,idm,dc,dsa]", *words])
-    return schema.parse(composed)
+    return options.parse(composed)
 
 
 def deep(in_full: bool) -> RunConfig:

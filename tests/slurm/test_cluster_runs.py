@@ -22,7 +22,7 @@ from hydra import compose, initialize_config_module
 
 from benchmark import drill
 from benchmark.compute.engine import choose_compute
-from benchmark.config import schema
+from benchmark.config import compose as options
 from benchmark.config.schema import RunConfig
 from benchmark.execution.run_steps import CHECKPOINT
 from benchmark.execution.runtime import Runtime
@@ -45,9 +45,9 @@ SMALL = (
 
 def asked(out: Path, *words: str, scored: bool = True) -> RunConfig:
     """`scored`: whether the sets are evaluated, too."""
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        said = schema.parse(compose("run", [*SMALL, f"out={out}", f"data_root={out.parent / 'data'}", *words]))
+        said = options.parse(compose("run", [*SMALL, f"out={out}", f"data_root={out.parent / 'data'}", *words]))
     return said if scored else replace(said, protocols=[])
 
 

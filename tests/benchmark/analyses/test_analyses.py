@@ -11,11 +11,12 @@ from torch import Tensor
 
 from benchmark import networks
 from benchmark.analyses import VERSIONS, curve, discrepancy, embedding, expert, interpolation
-from benchmark.condensation.problem import Normaliser, TrainedExpert
+from benchmark.condensation.problem import TrainedExpert
 from benchmark.config.schema import ANALYSES, LAYOUTS
-from benchmark.datasets import Constants, Split
-from benchmark.execution.work import copy_of
+from benchmark.datasets import Constants, Split, splits
+from benchmark.datasets.normalization import Normaliser
 from benchmark.networks import Network
+from benchmark.training.experts import copy_of
 from benchmark.utils import schedules, seeding
 from parts import CPU, make_images
 from results.store.schema import ANALYSES as RECORDED
@@ -70,14 +71,14 @@ def test_looks_are_spread_evenly_on_a_logarithmic_scale() -> None:
 
 def test_a_few_images_are_drawn_without_repetition() -> None:
     split = make_images(CLASSES, 10, SHAPE)
-    few = schedules.a_few(split, 7, seeding.generator("few"))
+    few = splits.a_few(split, 7, seeding.generator("few"))
     places = [int((split.images == image).flatten(1).all(1).nonzero()) for image in few.images]
     assert len(few) == 7 and places == sorted(set(places)) and places != list(range(7))
     assert torch.equal(few.labels, split.labels[places])
-    assert schedules.a_few(split, 30, seeding.generator("few")) is split
-    chosen = schedules.of_each_class(split.labels, 4, seeding.generator("few"))
+    assert splits.a_few(split, 30, seeding.generator("few")) is split
+    chosen = splits.of_each_class(split.labels, 4, seeding.generator("few"))
     assert split.labels[chosen].tolist() == [c for c in range(CLASSES) for _ in range(4)] and len(set(chosen)) == 12
-    assert len(schedules.of_each_class(split.labels, 99, seeding.generator("few"))) == 30
+    assert len(splits.of_each_class(split.labels, 99, seeding.generator("few"))) == 30
 
 
 # --- discrepancy ------------------------------------------------------------------------------------------------------

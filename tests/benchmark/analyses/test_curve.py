@@ -18,10 +18,12 @@ from hydra import compose, initialize_config_module
 from benchmark import datasets
 from benchmark.compute.engine import Compute
 from benchmark.condensation.synthetic_set import load_set
+from benchmark.config import compose as options
 from benchmark.config import schema
 from benchmark.datasets import Dataset
 from benchmark.execution import attempt
-from benchmark.execution.run_steps import Interrupted, Marks, StopFlag, turn
+from benchmark.execution.interruption import Interrupted, StopFlag
+from benchmark.execution.run_steps import Marks, turn
 from benchmark.execution.runtime import Runtime
 from benchmark.planning import analyses, grid
 from benchmark.tasks.execute import execute
@@ -50,12 +52,12 @@ def few_images() -> Iterator[Dataset]:
 
 
 def build(*words: str) -> grid.Plan:
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         if any(word.startswith("analyses=") for word in words):
-            asked = schema.parse_as(schema.AnalyseConfig, compose("analyse", overrides=[*TINY, *words]))
+            asked = options.parse_as(schema.AnalyseConfig, compose("analyse", overrides=[*TINY, *words]))
             return analyses.only(grid.build(asked), asked)
-        return grid.build(schema.parse(compose("run", overrides=[*TINY, *words])))
+        return grid.build(options.parse(compose("run", overrides=[*TINY, *words])))
 
 
 def runtime(out: Path, **more: Any) -> Runtime:

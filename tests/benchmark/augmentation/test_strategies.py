@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from benchmark.augmentation import strategies
+from benchmark.augmentation.cutmix import cutmix
 from benchmark.augmentation.operations import OPERATIONS
-from benchmark.augmentation.strategies import augment_batch, cutmix, draw_per_group, parse
+from benchmark.augmentation.strategies import augment_batch, draw_per_group, parse
 from benchmark.utils.errors import BenchmarkError
 
 DSA = parse("dsa:color_crop_cutout_flip_scale_rotate")

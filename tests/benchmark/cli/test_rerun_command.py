@@ -15,6 +15,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
+from benchmark.config import compose as options
 from benchmark.config import schema
 from benchmark.planning import external_sets, grid
 from released_files import dc_file, subset
@@ -29,17 +30,17 @@ TINY = ("ipcs=[2]", "architectures=[convnet2-w4]", "networks=1", "controls=[]")
 
 
 def composed(name: str, words: Iterable[str]) -> Any:
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         return compose(name, overrides=list(words))
 
 
 def planned(words: Iterable[str]) -> list[Task]:
-    return grid.build(schema.parse(composed("run", words))).tasks
+    return grid.build(options.parse(composed("run", words))).tasks
 
 
 def planned_for_a_set(words: Iterable[str]) -> list[Task]:
-    return external_sets.build(schema.parse_as(schema.EvaluateConfig, composed("evaluate", words))).plan.tasks
+    return external_sets.build(options.parse_as(schema.EvaluateConfig, composed("evaluate", words))).plan.tasks
 
 
 def recorded(task: Task) -> Task:

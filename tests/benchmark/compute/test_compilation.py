@@ -24,8 +24,8 @@ from benchmark.compute import compilation
 from benchmark.compute.compilation import COMPILER, Compiler
 from benchmark.compute.engine import WORTH_COMPILING, Compute
 from benchmark.condensation.problem import ConcreteProblem
-from benchmark.config import schema
-from benchmark.execution.run_steps import Interrupted
+from benchmark.config import compose as options
+from benchmark.execution.interruption import Interrupted
 from benchmark.execution.runtime import Runtime
 from benchmark.planning import grid
 from benchmark.tasks.execute import execute
@@ -260,10 +260,10 @@ def test_a_record_says_that_it_was_compiled_and_small_runs_are_not(tmp_path: Pat
 
 
 def test_a_record_names_what_stayed_uncompiled_also_before_the_task_was_stopped(tmp_path: Path, monkeypatch) -> None:
-    schema.register()
+    options.register()
     words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "seeds=[0,1]", "method.dm.iterations=2")
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        first, second = grid.build(schema.parse(compose("run", overrides=[*words]))).of_kind("condense")[:2]
+        first, second = grid.build(options.parse(compose("run", overrides=[*words]))).of_kind("condense")[:2]
 
     def gives_up(self: Compiler, *given: Any) -> None:
         raise compilation._Uncompiled("it is too new", changing=True)

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from benchmark import networks
 from benchmark.compute.engine import Compute
-from benchmark.condensation.problem import ConcreteProblem, Normaliser, RealImages
+from benchmark.condensation.problem import ConcreteProblem, RealImages
 from benchmark.condensation.synthetic_set import load_set, save_set
 from benchmark.datasets import Constants
+from benchmark.datasets.normalization import Normaliser
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tree, save_tree

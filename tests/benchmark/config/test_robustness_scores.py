@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
+from benchmark.config import compose as options
 from benchmark.config import schema, scoring
 from benchmark.planning import external_sets, grid
 from benchmark.training import protocols
@@ -18,10 +19,10 @@ CELL = {"native": "dsa", "reference": "cifar10", "resolution": 32, "num_classes"
 
 
 def build(*words: str) -> grid.Plan:
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         composed = compose("run", overrides=["ipcs=[1]", "architectures=[convnet2-w4]", *words])
-    return grid.build(schema.parse(composed))
+    return grid.build(options.parse(composed))
 
 
 def evaluated(planned: grid.Plan) -> set[tuple[str, str, int]]:
@@ -103,11 +104,11 @@ def test_scores_of_which_none_could_come_are_refused(words: list[str], said: str
 
 def test_a_set_made_elsewhere_is_scored_too(tmp_path: Path) -> None:
     path = dc_file(tmp_path / "dc.pt", [subset(0), subset(1)])
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         words = [f"set={path}", "dataset=digits", "units=raw", "eval_architectures=[convnet2-w4]", "scores=true"]
         composed = compose("evaluate", overrides=words)
-    planned = external_sets.build(schema.parse_as(schema.EvaluateConfig, composed)).plan
+    planned = external_sets.build(options.parse_as(schema.EvaluateConfig, composed)).plan
     found = evaluated(planned)
     assert {(p, seed) for row, p, seed in found if row == "dc"} == {
         (p, s) for p in ("quick", "quick@plain") for s in (0, 1)

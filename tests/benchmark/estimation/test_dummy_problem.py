@@ -10,14 +10,14 @@ from hydra import compose, initialize_config_module
 
 from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import TrainedExpert
-from benchmark.config import schema
+from benchmark.config import compose as options
 from benchmark.estimation.dummy_problem import as_condensing
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.runtime import Runtime
-from benchmark.execution.work import copy_of
 from benchmark.planning import grid
 from benchmark.tasks.execute import execute
 from benchmark.tasks.kinds import Job
+from benchmark.training.experts import copy_of
 from methods import registry
 from parts import CPU
 
@@ -25,11 +25,11 @@ IPCS = (1, 10, 20)
 
 
 def planned(method: str, *words: str) -> grid.Plan:
-    schema.register()
+    options.register()
     given = [f"methods=[{method}]", f"ipcs=[{','.join(map(str, IPCS))}]", "architectures=[convnet2-w4]", "controls=[]",
              "preset=paper", "seeds=[0]", *words]  # fmt: skip
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return grid.build(schema.parse(compose("run", overrides=given)))
+        return grid.build(options.parse(compose("run", overrides=given)))
 
 
 def decided_by_the_run(task: grid.Task, out: Path, monkeypatch: pytest.MonkeyPatch) -> bool:

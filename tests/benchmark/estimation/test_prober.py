@@ -14,6 +14,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from benchmark.cli.workflow import show_estimate
 from benchmark.compute import compilation
 from benchmark.compute.compilation import COMPILER, Compiler
 from benchmark.compute.engine import Compute
@@ -23,7 +24,6 @@ from benchmark.estimation import step_timing, summary
 from benchmark.estimation.prober import Line, estimate
 from benchmark.estimation.step_timing import memory_at, next_size, seconds_at
 from benchmark.planning import grid
-from benchmark.run import show_estimate
 from parts import CPU, make_images, planned
 from results.store.schema import KINDS
 from results.store.store import Store

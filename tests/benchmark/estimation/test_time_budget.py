@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_module
 from benchmark.compute import compilation
 from benchmark.compute.compilation import COMPILER, Compiler
 from benchmark.compute.engine import Compute
-from benchmark.config import schema
+from benchmark.config import compose as options
 from benchmark.estimation import dummy_problem, time_budget
 from benchmark.estimation import prober as estimating
 from benchmark.estimation.prober import Probe, Prober, estimate
@@ -45,10 +45,10 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def planned(folder: Path, *words: str, seconds: float = 60, compute: Compute = CPU) -> Plan:
-    schema.register()
+    options.register()
     given = ["ipcs=[1]", "architectures=[convnet2-w4]", f"out={folder}", *words]
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        asked = schema.parse(compose("run", overrides=given))
+        asked = options.parse(compose("run", overrides=given))
     return time_budget.planned_within(asked, seconds, compute, lambda *call: None)
 
 

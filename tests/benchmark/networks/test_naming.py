@@ -9,8 +9,8 @@ import torch
 from network_parts import DIGITS, NARROW, make, some_images
 
 from benchmark import networks
-from benchmark.condensation.problem import Normaliser
 from benchmark.datasets import Constants
+from benchmark.datasets.normalization import Normaliser
 from benchmark.training.trainer import Recipe, Training
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError

@@ -10,6 +10,7 @@ import yaml
 from hydra import compose, initialize_config_module
 
 from benchmark.compute.engine import Compute
+from benchmark.config import compose as options
 from benchmark.config import schema
 from benchmark.estimation.prober import estimate
 from benchmark.planning import analyses, grid
@@ -32,15 +33,15 @@ ONE_CELL = ("ipcs=[1]", "architectures=[convnet2-w4]")
 
 
 def run(*words: str) -> grid.Plan:
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return grid.build(schema.parse(compose("run", overrides=[*ONE_CELL, *words])))
+        return grid.build(options.parse(compose("run", overrides=[*ONE_CELL, *words])))
 
 
 def looks(*words: str) -> grid.Plan:
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        asked = schema.parse_as(schema.AnalyseConfig, compose("analyse", overrides=[*ONE_CELL, *words]))
+        asked = options.parse_as(schema.AnalyseConfig, compose("analyse", overrides=[*ONE_CELL, *words]))
     return analyses.only(grid.build(asked), asked)
 
 

@@ -16,7 +16,7 @@ from benchmark.augmentation import dc
 from benchmark.augmentation.strategies import parse
 from benchmark.compute.engine import Compute
 from benchmark.condensation.synthetic_set import load_set
-from benchmark.config import schema
+from benchmark.config import compose as options
 from benchmark.datasets import Dataset
 from benchmark.execution.runtime import Runtime
 from benchmark.planning import grid
@@ -31,10 +31,10 @@ ONE_CELL = ("ipcs=[1]", "architectures=[convnet2-w4]")
 
 
 def build(*words: str) -> grid.Plan:
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         composed = compose("run", overrides=[*ONE_CELL, *words])
-    return grid.build(schema.parse(composed))
+    return grid.build(options.parse(composed))
 
 
 def identities(planned: grid.Plan, kind: str) -> set[str]:

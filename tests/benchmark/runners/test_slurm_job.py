@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_module
 
-from benchmark.config import schema
+from benchmark.config import compose as options
 from benchmark.planning import grid
 from benchmark.runners import monitor, slurm_job
 from benchmark.utils.errors import BenchmarkError
@@ -23,9 +23,9 @@ SMALL = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "networks=1"
 
 @pytest.fixture
 def tasks(tmp_path: Path) -> list[grid.Task]:
-    schema.register()
+    options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        wanted = schema.parse(compose("run", [*SMALL, f"out={tmp_path}", f"data_root={tmp_path / 'data'}"]))
+        wanted = options.parse(compose("run", [*SMALL, f"out={tmp_path}", f"data_root={tmp_path / 'data'}"]))
     return grid.build(wanted).tasks
 
 

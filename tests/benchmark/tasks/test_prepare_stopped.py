@@ -22,7 +22,8 @@ from expert_parts import (
     train,
 )
 
-from benchmark.execution.run_steps import CHECKPOINT, Interrupted
+from benchmark.execution.interruption import Interrupted
+from benchmark.execution.run_steps import CHECKPOINT
 from benchmark.execution.runtime import Outcome
 from benchmark.runners.local import Stopped, run_tasks
 from benchmark.tasks.execute import execute

@@ -11,11 +11,12 @@ import torch.nn.functional as F
 
 from benchmark import networks
 from benchmark.compute.engine import Compute
-from benchmark.condensation.problem import Normaliser
 from benchmark.datasets import Constants
-from benchmark.execution.work import Evaluation, ExpertTrainings
+from benchmark.datasets.normalization import Normaliser
 from benchmark.planning.plan import Part
 from benchmark.training import protocols
+from benchmark.training.evaluation import Evaluation
+from benchmark.training.experts import ExpertTrainings
 from benchmark.training.trainer import Recipe, Training, accuracy
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from benchmark import networks
-from benchmark.augmentation import strategies
+from benchmark.augmentation import cutmix, strategies
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import describe
-from benchmark.condensation.problem import Normaliser
 from benchmark.datasets import Constants
+from benchmark.datasets.normalization import Normaliser
 from benchmark.execution.run_steps import as_begun, turn
-from benchmark.execution.work import Evaluation
+from benchmark.training.evaluation import Evaluation
 from benchmark.training.trainer import Recipe, Training
 from benchmark.training.vectorized import TOGETHER_PIXELS, Ensemble, expect_networks
 from benchmark.utils import seeding
@@ -94,12 +94,12 @@ def test_batches_augmented_in_one_go_are_those_of_each_generator(strategy: str) 
 
 def test_batches_are_mixed_each_with_its_own_box_or_none() -> None:
     images, labels = torch.randn(4, 5, *SHAPE, generator=seeding.generator("images")), torch.arange(20).view(4, 5)
-    boxes = [strategies.draw_box(5, SHAPE[1:], seeding.generator("box", i)) for i in range(4)]
-    boxes[1] = strategies.no_box(5)
-    mixed, others, kept = strategies.cutmix_batches(images, labels, boxes)
+    boxes = [cutmix.draw_box(5, SHAPE[1:], seeding.generator("box", i)) for i in range(4)]
+    boxes[1] = cutmix.no_box(5)
+    mixed, others, kept = cutmix.cutmix_batches(images, labels, boxes)
     assert torch.equal(mixed[1], images[1]) and torch.equal(others[1], labels[1]) and kept[1] == 1.0
     for i in (0, 2, 3):
-        alone = strategies.cutmix(images[i], labels[i], seeding.generator("box", i))
+        alone = cutmix.cutmix(images[i], labels[i], seeding.generator("box", i))
         assert torch.equal(mixed[i], alone[0]) and torch.equal(others[i], alone[2]) and kept[i] == alone[3] < 1
 
 

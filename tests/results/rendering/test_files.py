@@ -12,10 +12,11 @@ import pytest
 from results.aggregation.cells import cells
 from results.aggregation.options import FORMS, TABLES, Options
 from results.rendering import html
-from results.rendering.files import FROM_RECORDS, KINDS, tables, texts, write_tables
+from results.rendering.files import texts, write_tables
 from results.rendering.grid import grid, parts, plain_number, sheet
 from results.rendering.latex import ARTICLE, document
-from results.rendering.text import Table
+from results.tables.model import Table
+from results.tables.registry import FROM_RECORDS, KINDS, tables
 
 RANDOM = [0.30, 0.31, 0.29]
 TITLES = {"cifar10": {"dataset_title": "CIFAR-10"}, "svhn": {"dataset_title": "SVHN", "reference": "svhn"}}

@@ -12,10 +12,11 @@ import pytest
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
 from results.rendering.escape import escape
-from results.rendering.files import tables, write_tables
+from results.rendering.files import write_tables
 from results.rendering.latex import ARTICLE, document, to_latex
 from results.tables.accuracy import Dataset, Entry, Line, Matrix, matrices
 from results.tables.across import network_tables
+from results.tables.registry import tables
 
 GOLDEN = r"""% Needs \usepackage{booktabs} and nothing else:
 %   \documentclass{article}

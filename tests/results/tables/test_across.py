@@ -7,8 +7,8 @@ import pytest
 
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
-from results.rendering.text import cross_table, to_markdown
-from results.tables.across import network_tables, protocol_tables
+from results.rendering.text import to_markdown
+from results.tables.across import cross_table, network_tables, protocol_tables
 from results.tables.captions import norm_of
 
 HIGH = [0.60, 0.61, 0.62, 0.61, 0.60]
