@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmark.cli import main
 from benchmark.cli.workflow import carry_through, tell_failures
 from benchmark.config.compose import parse_as
-from benchmark.config.schema import AnalyseConfig, RunConfig
+from benchmark.config.schema import AnalyzeConfig, RunConfig
 from benchmark.execution.runtime import Outcome
 from benchmark.planning import analyses
 from benchmark.planning.grid import Plan
@@ -25,9 +25,9 @@ from results.store.store import Store
 Record = Mapping[str, Any]
 
 
-def analyse(composed: DictConfig) -> int:
+def analyze(composed: DictConfig) -> int:
     """Carry out one composed configuration; returns the exit status."""
-    config = parse_as(AnalyseConfig, composed)
+    config = parse_as(AnalyzeConfig, composed)
     return carry_through(config, finish, lambda planned: analyses.only(planned, config))
 
 
@@ -40,12 +40,12 @@ def finish(
         console.print(text, markup=False, highlight=False)
 
     sets = planned.of_kind("condense")
-    rows = {task["identity"]: f"{task['label']['row']} at ipc {task['asked']['ipc']}" for task in sets}
-    found = [record for _, record in store.recorded(planned.of_kind("analyse"))]
+    rows = {task["identity"]: f"{task['display']['display_name']} at ipc {task['resolved']['ipc']}" for task in sets}
+    found = [record for _, record in store.recorded(planned.of_kind("analyze"))]
     for record in found:
         say(worded(record, rows))
-    if drawn := [name for name in FIGURES if any(name == record["asked"]["analysis"] for record in found)]:
-        say(f"python -m benchmark.report {shlex.quote(f'out={config.out}')} draws them:")
+    if drawn := [name for name in FIGURES if any(name == record["resolved"]["analysis"] for record in found)]:
+        say(f"python -m benchmark.report {shlex.quote(f'store={config.store}')} draws them:")
         for name in drawn:
             say(f"  {name}: {FIGURES[name]}")
     tell_failures(failures, console)
@@ -63,19 +63,19 @@ FIGURES = {
 
 def worded(record: Record, rows: Mapping[str, str]) -> str:
     """What an analysis found, in a line; rows: its sets in words, by identity."""
-    asked, label = record["asked"], record["label"]
-    seed = f", seed {asked['seed']}" if "seed" in asked else ""
-    where = f"{asked['analysis']}, {label['dataset']}, {asked['architecture']}{seed}"
+    resolved, display = record["resolved"], record["display"]
+    seed = f", seed {resolved['seed']}" if "seed" in resolved else ""
+    where = f"{resolved['analysis']}, {display['dataset']}, {resolved['architecture']}{seed}"
     if record["status"] != "ok":
         return f"{where}: {record['status']}: {record['message']}"
-    return f"{where}: {'; '.join(_WORDS[asked['analysis']](record, rows))}"
+    return f"{where}: {'; '.join(_WORDS[resolved['analysis']](record, rows))}"
 
 
 def _curve(record: Record, rows: Mapping[str, str]) -> Iterator[str]:
     points = record["result"]["points"]
-    (one,) = record["asked"]["sets"]
+    (one,) = record["resolved"]["sets"]
     accuracies = " → ".join(f"{100 * fmean(point['accuracies']):.1f}" for point in points)
-    yield f"{rows.get(one, one)}, {record['label']['protocol']}: {accuracies} % in {points[-1]['seconds']:.1f} s"
+    yield f"{rows.get(one, one)}, {record['display']['protocol']}: {accuracies} % in {points[-1]['seconds']:.1f} s"
 
 
 def _discrepancy(record: Record, rows: Mapping[str, str]) -> Iterator[str]:
@@ -125,4 +125,4 @@ _WORDS = {
 
 
 if __name__ == "__main__":
-    main.launch(analyse, "analyse")
+    main.launch(analyze, "analyze")

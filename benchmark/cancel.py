@@ -1,6 +1,6 @@
 """Cancel what was queued for a store, and nothing else; what its jobs had done is kept.
 
-python -m benchmark.cancel out=outputs
+python -m benchmark.cancel store=outputs
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from slurm import queue, submissions
 
 def cancel(composed: DictConfig) -> int:
     """Cancel the jobs of a store, or of one of its runs; returns the exit status."""
-    folder = Path(composed.out).expanduser() / "slurm"
+    folder = Path(composed.store).expanduser() / "slurm"
     runs = submissions.runs(folder)
     if not runs:
-        raise BenchmarkError("nothing was ever queued for this store", where=f"out={composed.out}")
+        raise BenchmarkError("nothing was ever queued for this store", where=f"store={composed.store}")
     if composed.run is not None and composed.run not in runs:
         raise BenchmarkError(
             f"there is no run '{composed.run}'", where=f"run={composed.run}", next=f"known: {', '.join(runs)}"

@@ -119,8 +119,8 @@ def _described(found: Dataset, root: Path) -> str:
     shape = "×".join(map(str, found.image_shape))
     constants = "; ".join(f"{word} {' '.join(f'{value:.4f}' for value in values)}" for word, values in
                           (("mean", found.constants.mean), ("std", found.constants.std)))  # fmt: skip
-    card = KNOWN.get(found.reference)
-    unsure = registry.doubt(found.reference, root, len(found.train)) if card and found.like is None else ""
+    card = KNOWN.get(found.published_as)
+    unsure = registry.doubt(found.published_as, root, len(found.train)) if card and found.like is None else ""
     whose = f" ({card.statistics})" if card else " (computed)"
     return "\n".join([
         f"{found.name}: ready",

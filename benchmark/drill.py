@@ -1,6 +1,6 @@
 """A fire drill on your own cluster: a real job is interrupted, goes on, and must end as one that was left alone.
 
-python -m benchmark.drill profile=my-cluster.yaml
+python -m benchmark.drill cluster=my-cluster.yaml
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ _PATIENCE_SECONDS = 1800.0  # in the queue, and held there after a requeue
 
 def drill(composed: DictConfig) -> int:
     """Interrupt one of two equal jobs and compare what they made; 0 if nothing was lost, 1 otherwise."""
-    if composed.how not in HOW:
-        raise unknown("way to interrupt a job", composed.how, HOW, where=f"how={composed.how}")
+    if composed.mode not in HOW:
+        raise unknown("way to interrupt a job", composed.mode, HOW, where=f"mode={composed.mode}")
     console = Console(soft_wrap=True)
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
-    base = Path(composed.out).expanduser() / "drill" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    base = Path(composed.store).expanduser() / "drill" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     tasks: dict[str, Mapping[str, Any]] = {}
     configs = {name: _request(composed, base / name) for name in ("calm", "shaken")}
     for name, config in configs.items():
         tasks[name] = _queue(config)
         say(f"{name}: queued as job {_job(config, tasks[name])}")
     shaken = configs["shaken"]
-    _catch(shaken, tasks["shaken"], composed.how, say)
+    _catch(shaken, tasks["shaken"], composed.mode, say)
     for name, config in configs.items():
         _await_end(config, tasks[name], say)
     return compare(configs, tasks, say)
@@ -57,17 +57,17 @@ def drill(composed: DictConfig) -> int:
 
 def _request(composed: DictConfig, out: Path) -> RunConfig:
     """One set of digits, condensed by DM and not evaluated: small, and long enough."""
-    if composed.profile is None:
-        raise BenchmarkError("a drill needs a profile of the cluster", where="profile", next="profile=PATH.yaml")
-    device = "cuda" if cluster.load(composed.profile).gpus and composed.device == "auto" else composed.device
+    if composed.cluster is None:
+        raise BenchmarkError("a drill needs a profile of the cluster", where="profile", next="cluster=PATH.yaml")
+    device = "cuda" if cluster.load(composed.cluster).gpus and composed.device == "auto" else composed.device
     steps = composed.steps or _STEPS["cuda" if device.startswith("cuda") else "cpu"]
     return RunConfig(
-        variants=[], eval_architectures=[], protocols=[], scores=False, seeds=[0], controls=[], preset="quick",
-        fraction=1.0, networks=1, validation=0.0, precision="fp32", compile=None, device=composed.device, threads=1,
+        variants=[], eval_architectures=[], protocols=[], robustness_scores=False, seeds=[0], baselines=[], preset="quick",
+        iterations_fraction=1.0, num_eval=1, val_fraction=0.0, precision="fp32", compile=None, device=composed.device, threads=1,
         workers=None, retry=None,
-        dry_run=False, checkpoint_seconds=5.0, data_root=composed.data_root, out=str(out), methods=["dm"],
-        datasets=["digits"], ipcs=[1], architectures=["auto"], seconds=None, curve=None, pool_seed=0, launcher="slurm",
-        profile=composed.profile, wait=False, method={"dm": {"iterations": steps}},
+        dry_run=False, checkpoint_seconds=5.0, data_root=composed.data_root, store=str(out), methods=["dm"],
+        datasets=["digits"], ipcs=[1], architectures=["auto"], budget_seconds=None, snapshots=None, expert_seed=0, launcher="slurm",
+        cluster=composed.cluster, wait=False, method={"dm": {"iterations": steps}},
     )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def _queue(config: RunConfig) -> Mapping[str, Any]:
 
 
 def _job(config: RunConfig, task: Mapping[str, Any]) -> str:
-    return submissions.jobs_of(submissions.entries(Path(config.out) / "slurm"))[task["identity"]]
+    return submissions.jobs_of(submissions.entries(Path(config.store) / "slurm"))[task["identity"]]
 
 
 def _catch(config: RunConfig, task: Mapping[str, Any], how: str, say: Any) -> None:
@@ -104,21 +104,21 @@ def _catch(config: RunConfig, task: Mapping[str, Any], how: str, say: Any) -> No
 
 def _await_end(config: RunConfig, task: Mapping[str, Any], say: Any) -> None:
     seen = _wait(config, task, lambda one: one.state in ("done", "failed", "stopped", "blocked", "to do"))
-    say(f"{Path(config.out).name}: {seen.state} {seen.why}".rstrip())
+    say(f"{Path(config.store).name}: {seen.state} {seen.why}".rstrip())
 
 
-def _wait(config: RunConfig, task: Mapping[str, Any], until: Any) -> monitor.Seen:
+def _wait(config: RunConfig, task: Mapping[str, Any], until: Any) -> monitor.TaskStatus:
     began = time.monotonic()
     while time.monotonic() - began < _PATIENCE_SECONDS:
-        view = monitor.view(Path(config.out))
+        view = monitor.view(Path(config.store))
         seen = view.tasks.get(task["identity"])
         if seen is not None and not view.no_queue and until(seen):
             return seen
         time.sleep(_LOOK_SECONDS)
     raise BenchmarkError(
         f"nothing happened for {_PATIENCE_SECONDS / 60:.0f} minutes",
-        where=config.out,
-        next=f"python -m benchmark.status out={config.out} tells more; benchmark.cancel out={config.out} ends it",
+        where=config.store,
+        next=f"python -m benchmark.status store={config.store} tells more; benchmark.cancel store={config.store} ends it",
     )
 
 
@@ -127,7 +127,7 @@ def compare(configs: Mapping[str, RunConfig], tasks: Mapping[str, Mapping[str, A
 
     Raises BenchmarkError where nothing was interrupted: equal sets would show nothing.
     """
-    stores = {name: Store(Path(config.out)) for name, config in configs.items()}
+    stores = {name: Store(Path(config.store)) for name, config in configs.items()}
     if lacking := [name for name, store in stores.items() if store.record(tasks[name]) is None]:
         say(f"{' and '.join(lacking)} came to no end: something was lost")
         return main.SOME_FAILED

@@ -30,7 +30,7 @@ def evaluate(composed: DictConfig) -> int:
     console = Console(soft_wrap=True)
     with Reading(console) as reading:
         scored = external_sets.build(config, reading)
-    store = Store(Path(config.out))
+    store = Store(Path(config.store))
     console.print("\n".join(scored.said), markup=False, highlight=False)
     console.print(describe(scored.plan, store, scored.run, compute, workers), markup=False, highlight=False)
     if config.dry_run:
@@ -42,13 +42,13 @@ def evaluate(composed: DictConfig) -> int:
     return status
 
 
-def lost(scored: external_sets.Given, store: Store) -> Iterator[str]:
+def lost(scored: external_sets.ExternalPlan, store: Store) -> Iterator[str]:
     """What a copy in 8 bits costs, in words: under each protocol and network, over shared seeds and networks."""
     results = {}
     for task, record in store.recorded(scored.plan.of_kind("evaluate")):
         if record["status"] == "ok":
-            place = task["label"]["protocol"], task["asked"]["architecture"]
-            results[place, task["asked"]["set"]] = record["result"]["accuracies"]
+            place = task["display"]["protocol"], task["resolved"]["architecture"]
+            results[place, task["resolved"]["set"]] = record["result"]["accuracies"]
     clamped = [share for _, copy in scored.copies if (share := _clamped(store, copy)) is not None]
     for protocol, architecture in dict.fromkeys(place for place, _ in results):
         changes = [

@@ -30,7 +30,7 @@ from methods.base import ClassLosses, Condenser, Transform
 
 DRAWING, AUGMENTATION, BUILDING = "drawing real images", "augmentation", "building networks"
 REAL, TRAINING, SYNTHETIC = "real pass", "training networks", "synthetic pass"
-OPTIMISER, REST = "optimiser", "the rest"
+OPTIMISER, REST = "optimizer", "the rest"
 PARTS = (DRAWING, AUGMENTATION, BUILDING, REAL, TRAINING, SYNTHETIC, OPTIMISER, REST)
 _PASSES = (REAL, TRAINING, SYNTHETIC)
 
@@ -119,7 +119,7 @@ def measured_problem(problem: ConcreteProblem, parts: Parts) -> ConcreteProblem:
     """The same problem, whose answers are the same; its verbs, images, experts and transforms tell `parts`."""
     verbs = {name: parts.around(getattr(problem, name), part) for name, part in _VERBS.items()}
     real = _measured_images(problem.real, parts)
-    normalise = verbs["normalise"]
+    normalize = verbs["normalize"]
 
     def augment(strategy: str, generator: torch.Generator) -> Transform:
         with parts.part(AUGMENTATION):
@@ -127,7 +127,7 @@ def measured_problem(problem: ConcreteProblem, parts: Parts) -> ConcreteProblem:
 
     def real_batch(n: int, generator: torch.Generator, augment: Transform) -> RealBatch:
         index: Tensor = real.draw(n, generator)
-        return RealBatch(real, index, normalise, augment)  # type: ignore[arg-type]  # a Normaliser, measured
+        return RealBatch(real, index, normalize, augment)  # type: ignore[arg-type]  # a Normaliser, measured
 
     return _with(
         problem,
@@ -138,7 +138,8 @@ def measured_problem(problem: ConcreteProblem, parts: Parts) -> ConcreteProblem:
         real_batch=real_batch,
         real=real,
         experts=[
-            _with(expert, between=parts.around(expert.between, BUILDING, _interpolated)) for expert in problem.experts
+            _with(expert, interpolate=parts.around(expert.interpolate, BUILDING, _interpolated))
+            for expert in problem.experts
         ],
     )
 
@@ -150,9 +151,9 @@ def _pass_of(network: Any, images: Any, *rest: Any, **named: Any) -> str:
 _VERBS: dict[str, str | Callable[..., str]] = {
     **dict.fromkeys(("mean_embedding", "embed", "embedding_and_losses", "class_losses", "class_gradients"), _pass_of),
     "by_class": SYNTHETIC,
-    "settle_norms": REAL,
+    "calibrate_batchnorm": REAL,
     "training_gradients": TRAINING,
-    "normalise": lambda images: SYNTHETIC if images.requires_grad else DRAWING,
+    "normalize": lambda images: SYNTHETIC if images.requires_grad else DRAWING,
 }
 
 

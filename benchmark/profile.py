@@ -44,8 +44,8 @@ def profile(composed: DictConfig) -> int:
     for task, outline in tasks:
         with Reading(console) as reading:
             found = profiling.profile(task, outline, compute, config.steps, reading)
-        asked, label = task["asked"], task["label"]
-        title = f"{label['row']} on {label['dataset']} at ipc {asked['ipc']}, {asked['architecture']}"
+        resolved, label = task["resolved"], task["display"]
+        title = f"{label['display_name']} on {label['dataset']} at ipc {resolved['ipc']}, {resolved['architecture']}"
         print_whole(console, table(title, found, peaks))
         for text in (*said(found, peaks, compute), *found.told):
             console.print(text, markup=False, highlight=False)
@@ -66,7 +66,7 @@ def to_profile(config: ProfileConfig, console: Console) -> list[tuple[grid.Task,
             )
     with Reading(console) as reading:
         planned = grid.build(config.run_config(), reading)
-    tasks = [(task, planned.outlines[task["label"]["dataset"]]) for task in planned.of_kind("condense")]
+    tasks = [(task, planned.outlines[task["display"]["dataset"]]) for task in planned.of_kind("condense")]
     for task, outline in tasks:
         profiling.require_supported(task, outline)
     return tasks

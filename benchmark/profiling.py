@@ -19,7 +19,7 @@ from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import RealImages
 from benchmark.datasets import Outline, Split
-from benchmark.estimation.dummy_problem import as_condensing, stand_in
+from benchmark.estimation.dummy_problem import compute_for, dummy_problem
 from benchmark.floor import Counter
 from benchmark.measured import PARTS, Parts, Used, measured_problem, watched
 from benchmark.planning.plan import Task
@@ -64,7 +64,7 @@ def profile(task: Task, outline: Outline, compute: Compute, steps: int, progress
     told: list[str] = []
     COMPILER.begin_task(told.append)
     try:
-        decided = as_condensing(compute, task, outline)
+        decided = compute_for(compute, task, outline)
         parts, seconds, compiled = _measure(task, outline, decided, steps, progress)
         return Profile(parts, seconds, _sentence(compute, decided, compiled), tuple(told))
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -79,7 +79,7 @@ def _measure(
     task: Task, outline: Outline, compute: Compute, steps: int, progress: Progress
 ) -> tuple[dict[str, Used], tuple[float, ...], set[str]]:
     """The median step part by part, seconds of all measured steps, and the names of what was compiled."""
-    method = registry.get(task["asked"]["method"])
+    method = registry.get(task["resolved"]["method"])
     real = RealImages(noise(outline), outline.num_classes, compute.device)
     clocked = Parts(lambda: Used(seconds=now(compute.device)))
     work = _work(task, outline, real, compute, clocked)
@@ -119,23 +119,23 @@ def noise(outline: Outline) -> Split:
 
 
 def _work(task: Task, outline: Outline, real: RealImages, compute: Compute, parts: Parts) -> Condenser:
-    method = registry.get(task["asked"]["method"])
-    problem = measured_problem(stand_in(task, outline, real, compute), parts)
-    return method(problem, method.Config(**task["asked"]["settings"]))
+    method = registry.get(task["resolved"]["method"])
+    problem = measured_problem(dummy_problem(task, outline, real, compute), parts)
+    return method(problem, method.Config(**task["resolved"]["settings"]))
 
 
 def require_supported(task: Task, outline: Outline) -> None:
     """Raise BenchmarkError where the method cannot condense with this network."""
-    asked = task["asked"]
-    method = registry.get(asked["method"])
-    network = networks.build(asked["architecture"], outline.image_shape, outline.num_classes, torch.Generator())
-    config = method.Config(**asked["settings"])
+    resolved = task["resolved"]
+    method = registry.get(resolved["method"])
+    network = networks.build(resolved["architecture"], outline.image_shape, outline.num_classes, torch.Generator())
+    config = method.Config(**resolved["settings"])
     if reason := method.unsupported(config, depends_on_batch=network.depends_on_batch):
-        raise BenchmarkError(f"{asked['method']} with {asked['architecture']}: {reason}", where="architectures")
+        raise BenchmarkError(f"{resolved['method']} with {resolved['architecture']}: {reason}", where="architectures")
 
 
 def _require_steps(work: Condenser, steps: int, task: Task) -> None:
-    name, total = task["asked"]["method"], work.total_steps
+    name, total = task["resolved"]["method"], work.total_steps
     if total == 0:
         raise BenchmarkError(f"{name} selects images at once: there is no step to profile", where=f"methods=[{name}]")
     if total < WARM + steps:
@@ -164,12 +164,12 @@ _COMPILED = {
 }
 
 
-def _sentence(asked: Compute, compute: Compute, compiled: set[str]) -> str:
+def _sentence(resolved: Compute, compute: Compute, compiled: set[str]) -> str:
     if compiled:
         named = dict.fromkeys(words for name, words in _COMPILED.items() if name in compiled)
         return f"compiled: {', '.join(named)}; all else runs as it is written"
     if compute.compile:
         return f"nothing is compiled: {COMPILER.broken or 'no pass of this step can be'}"
-    if asked.compile is None:
+    if resolved.compile is None:
         return "nothing is compiled: a task of so few images does not repay it (compile=true compiles all the same)"
     return "nothing is compiled, as asked"

@@ -1,6 +1,6 @@
 """Tables, figures and a page from what is stored: all of it, or what is asked for, aggregated again.
 
-python -m benchmark.report out=outputs
+python -m benchmark.report store=outputs
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from results.store.store import Store
 def report(composed: DictConfig) -> int:
     """Aggregate a store; returns the exit status (1 if some records could not be read)."""
     asked = parse_as(ReportConfig, composed)
-    out, console = Path(asked.out), Console(soft_wrap=True)
+    out, console = Path(asked.store), Console(soft_wrap=True)
     if not out.is_dir():
-        raise BenchmarkError(f"there is no store at {out}", where=f"out={out}", next="name the folder a run wrote to")
+        raise BenchmarkError(f"there is no store at {out}", where=f"store={out}", next="name the folder a run wrote to")
     stored = gather(out)
     for note in stored.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     if not stored.records and not stored.problems:
-        raise BenchmarkError("the store holds no finished task yet", where=f"out={out}")
+        raise BenchmarkError("the store holds no finished task yet", where=f"store={out}")
     found = cells([*stored.records, *stored.unfinished])
     _tables(found, stored.records, out / "report", asked.options(), console)
     _pictures(found, stored.records, Store(out), asked, console)

@@ -1,6 +1,6 @@
 """How far a store is: queued, running with speed and time left, done, failed with the reason.
 
-python -m benchmark.status out=outputs
+python -m benchmark.status store=outputs
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from results.store.store import Store
 
 def status(composed: DictConfig) -> int:
     """Print how far a store is; returns the exit status (1 if something failed)."""
-    out = Path(composed.out).expanduser()
+    out = Path(composed.store).expanduser()
     if not out.is_dir():
-        raise BenchmarkError(f"there is no store at {out}", where=f"out={out}", next="name the folder a run writes to")
+        raise BenchmarkError(
+            f"there is no store at {out}", where=f"store={out}", next="name the folder a run writes to"
+        )
     console = Console(soft_wrap=True)
     seen = monitor.view(out)
     if not seen.tasks:

@@ -5,7 +5,7 @@
     python -m methods dance cifar10 10           one cell of the tables: each value, and who says so
     python -m methods diff PATH …                a stored run against what was published: a store, or one condense task
 
-    A cell takes more words: preset=quick, fraction=0.01, and SETTING=VALUE (or method.dance.SETTING=VALUE, as for a
+    A cell takes more words: preset=quick, iterations_fraction=0.01, and SETTING=VALUE (or method.dance.SETTING=VALUE, as for a
     run) to see what an override does.
 
 Exit status: 0 done, and diff found no difference; 1 diff found some; 2 the request was wrong.

@@ -17,7 +17,7 @@ from yaml import YAMLError
 from methods import diff, explain, registry
 from methods.errors import MethodError
 
-USAGE = "python -m methods NAME [DATASET IPC [preset=quick] [fraction=F] [SETTING=VALUE …]], or diff PATH …"
+USAGE = "python -m methods NAME [DATASET IPC [preset=quick] [iterations_fraction=F] [SETTING=VALUE …]], or diff PATH …"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _cell(name: str, cell: Sequence[str], options: Sequence[str]) -> list[Render
     if dataset not in {*known, *registry.datasets(name)} and (near := difflib.get_close_matches(dataset, known, n=1)):
         notes.append(f"no settings name a dataset '{dataset}'; did you mean '{near[0]}'?")
     if preset == "quick" and fraction == 1:
-        notes.append("a run with preset=quick also cuts the iterations; fraction=F shows by how much")
+        notes.append("a run with preset=quick also cuts the iterations; iterations_fraction=F shows by how much")
     return explain.cell_page(
         name, dataset=dataset, ipc=ipc, preset=preset, fraction=fraction, overrides=overrides, notes=notes
     )

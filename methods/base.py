@@ -91,7 +91,7 @@ class Network(Protocol):
         """`embed`'s features (N, D) to logits (N, C): network(images) is classify(embed(images))."""
         ...
 
-    def stages(self, images: Tensor) -> list[Tensor]:
+    def block_outputs(self, images: Tensor) -> list[Tensor]:
         """Normalised images (N, ch, H, W) to the activations after each block: (N, …) each, the last embed's."""
         ...
 
@@ -115,7 +115,7 @@ class Network(Protocol):
 class Expert(Protocol):
     """A network trained on the real training images, with the weights it started from."""
 
-    def between(self, weight: float) -> Network:
+    def interpolate(self, weight: float) -> Network:
         """θ = weight·θ_initial + (1 − weight)·θ_trained over all parameters: 0 is the expert, 1 its initialisation.
 
         The network is shared and overwritten by the next call: use it before asking again.
@@ -162,11 +162,11 @@ class Problem(Protocol):
         """As many as the method asked for."""
         ...
 
-    def normalise(self, images: Tensor) -> Tensor:
+    def normalize(self, images: Tensor) -> Tensor:
         """Pixels (..., ch, H, W) to the units networks see: (x − mean) / std of each channel."""
         ...
 
-    def denormalise(self, images: Tensor) -> Tensor:
+    def denormalize(self, images: Tensor) -> Tensor:
         """The inverse of `normalise`."""
         ...
 
@@ -221,7 +221,7 @@ class Problem(Protocol):
         """
         ...
 
-    def settle_norms(self, network: Network, images: Tensor) -> None:
+    def calibrate_batchnorm(self, network: Network, images: Tensor) -> None:
         """Let batch norm see normalised images (N, ch, H, W) once, then use its running statistics as constants."""
         ...
 
@@ -332,8 +332,8 @@ class ExpertRecipe:
     lr: float
     momentum: float
     weight_decay: float
-    milestones: tuple[float, ...]  # fractions of the epochs after which lr is multiplied by gamma
-    gamma: float
+    lr_milestones: tuple[float, ...]  # fractions of the epochs after which lr is multiplied by gamma
+    lr_gamma: float
     augment: str  # strategy, parameters drawn for each sample
     cutmix: float  # probability for each batch
     per_seed: bool = False  # experts of its own for each condensation seed, instead of one pool for all

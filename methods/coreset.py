@@ -27,7 +27,7 @@ from methods.base import (
     choice,
     setting,
 )
-from methods.initialization import SHRINKS, initial_images, labels_of
+from methods.initialization import DOWNSAMPLING, initial_images, labels_of
 
 
 class Selection(Condenser):
@@ -57,7 +57,9 @@ class Selection(Condenser):
 @dataclass(frozen=True)
 class RandomConfig(Settings):
     factor: int = setting(1, "real images along each side of a stored one", "plain subsets; more: a control of ours")
-    shrink: str = choice("area", SHRINKS, "how real images are shrunk into a mosaic, factor > 1", "IDM, CVPR 2023")
+    downsample: str = choice(
+        "area", DOWNSAMPLING, "how real images are shrunk into a mosaic, factor > 1", "IDM, CVPR 2023"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,7 +74,7 @@ class RandomSubset(Selection):
 
     def __init__(self, problem: Problem, config: RandomConfig) -> None:
         self.problem, self.factor = problem, config.factor
-        self.images = initial_images(problem, config.factor, "random", config.shrink)
+        self.images = initial_images(problem, config.factor, "random", config.downsample)
 
 
 # --- by features ------------------------------------------------------------------------------------------------------
@@ -152,8 +154,8 @@ class FeatureSelection(Selection):
             lr=config.pretrain_lr,
             momentum=0.9,
             weight_decay=5e-4,
-            milestones=(0.5,),
-            gamma=0.1,
+            lr_milestones=(0.5,),
+            lr_gamma=0.1,
             augment=config.pretrain_augment,
             cutmix=0.0,
             per_seed=True,
@@ -161,12 +163,12 @@ class FeatureSelection(Selection):
 
     def __init__(self, problem: Problem, config: FeatureConfig) -> None:
         self.problem = problem
-        network = problem.experts[0].between(0.0)
+        network = problem.experts[0].interpolate(0.0)
         network.train(False)
         chosen = []
         for label in range(problem.num_classes):
             images = problem.real.of_class(label)
-            features = problem.embed(network, problem.normalise(images))
+            features = problem.embed(network, problem.normalize(images))
             chosen.append(images[self.select(features, problem.ipc)])
         self.images = torch.stack(chosen)
 

@@ -33,7 +33,7 @@ from methods.base import (
     setting,
 )
 from methods.dm import embedding_gap
-from methods.initialization import INITS, SHRINKS, initial_images
+from methods.initialization import DOWNSAMPLING, INITS, initial_images
 from methods.learned_images import LearnedImages
 from methods.momentum import class_pass
 from methods.multi_formation import decode_classes
@@ -53,7 +53,7 @@ class DANCEConfig(Settings):
     init: str = choice(
         "random", INITS, "where the images start; public code: first", "ours: seeded, not the first ones"
     )
-    shrink: str = choice("nearest", SHRINKS, "how real images are shrunk into a mosaic", "init mix")
+    downsample: str = choice("nearest", DOWNSAMPLING, "how real images are shrunk into a mosaic", "init mix")
     alignment: str = choice("mid", ALIGNMENTS, "matching network: mid, random (DM's view), expert, off", "ablation")
     calibration: bool = setting(True, "whether the expert calibrates", "--reproduce, iter_calib = 1")
     experts: int = setting(5, "experts drawn from", "num_premodel (20 are trained, 5 are drawn)")
@@ -99,8 +99,8 @@ class DANCE(LearnedImages):
             lr=config.pretrain_lr,
             momentum=0.9,
             weight_decay=5e-4,
-            milestones=(2 / 3, 5 / 6),
-            gamma=0.2,
+            lr_milestones=(2 / 3, 5 / 6),
+            lr_gamma=0.2,
             augment="idc:color_crop",  # cutout gives way to CutMix; no flip
             cutmix=0.5,
         )
@@ -119,7 +119,7 @@ class DANCE(LearnedImages):
 
     def __init__(self, problem: Problem, config: DANCEConfig) -> None:
         self.config, self.lr = config, config.lr_img_per_ipc * problem.ipc
-        start = initial_images(problem, config.factor, config.init, config.shrink)
+        start = initial_images(problem, config.factor, config.init, config.downsample)
         self.start(problem, start, config.factor, config.iterations)  # pixels
 
     def step(self) -> dict[str, float]:
@@ -132,14 +132,14 @@ class DANCE(LearnedImages):
         if self.config.alignment != "off":
             losses["alignment"] = self._inner_class(self._matching_network(k, weight))
         if self.config.calibration:
-            losses["calibration"] = self._inter_class(self.problem.experts[k].between(0.0))
+            losses["calibration"] = self._inter_class(self.problem.experts[k].interpolate(0.0))
         self.done += 1
         return losses
 
     def _matching_network(self, k: int, weight: float) -> Network:
         if self.config.alignment == "random":
             return self.problem.new_network(self.done)
-        return self.problem.experts[k].between(weight if self.config.alignment == "mid" else 0.0)
+        return self.problem.experts[k].interpolate(weight if self.config.alignment == "mid" else 0.0)
 
     def _inner_class(self, network: Network) -> float:
         """Every class's step on the gap of mean embeddings; returns their sum."""
@@ -152,7 +152,7 @@ class DANCE(LearnedImages):
             return embedding_gap(target, problem.mean_embedding(network, images))
 
         def losses(images: Tensor) -> Tensor:
-            decoded = augment(problem.normalise(self._decoded(images, Draw.SUBSET_ALIGNMENT)))
+            decoded = augment(problem.normalize(self._decoded(images, Draw.SUBSET_ALIGNMENT)))
             return problem.by_class(network, gap, decoded, target)
 
         return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).sum())
@@ -163,7 +163,7 @@ class DANCE(LearnedImages):
         augment = problem.augment(config.augment, problem.generator(Draw.CALIBRATION_AUGMENTATION, self.done))
 
         def losses(images: Tensor) -> Tensor:
-            decoded = augment(problem.normalise(self._decoded(images, Draw.SUBSET_CALIBRATION)))
+            decoded = augment(problem.normalize(self._decoded(images, Draw.SUBSET_CALIBRATION)))
             return problem.class_losses(expert, decoded)
 
         return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).mean())

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from methods.base import Card, Draw, Problem, Settings, Tree, choice, setting
-from methods.initialization import INITS, SHRINKS, initial_images, labels_of, normalised_noise
-from methods.learned_images import NormalisedImages
+from methods.initialization import DOWNSAMPLING, INITS, initial_images, labels_of, normalized_noise
+from methods.learned_images import NormalizedImages
 from methods.momentum import joint_step, train_weights
 
 # Outer steps and epochs of training between them, by ipc.
@@ -64,7 +64,9 @@ class GradientConfig(Settings):
     batch_train: int = setting(256, "images a step of the network in training", "main.py --batch_train")
     distance: str = choice("layerwise", ("layerwise", "cos", "mse"), "between gradients", "main.py --dis_metric ours")
     factor: int = setting(1, "small images along each side of a stored one", "not in the paper: for like-for-like rows")
-    shrink: str = choice("area", SHRINKS, "how real images are shrunk into a mosaic, factor > 1", "IDM, CVPR 2023")
+    downsample: str = choice(
+        "area", DOWNSAMPLING, "how real images are shrunk into a mosaic, factor > 1", "IDM, CVPR 2023"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,7 +125,7 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 DISTANCES = {"layerwise": layerwise, "cos": cos, "mse": mse}
 
 
-class GradientMatching(NormalisedImages):
+class GradientMatching(NormalizedImages):
     card = Card("dc", "DC", "gradient matching", "2006.05929", "ICLR", 2021, native="dc")
     Config: ClassVar[type[Settings]] = DCConfig
     augment = "none"  # of both batches in matching, and of the network's training
@@ -131,9 +133,9 @@ class GradientMatching(NormalisedImages):
     def __init__(self, problem: Problem, config: Any) -> None:
         self.config = config
         start = (
-            normalised_noise(problem)
+            normalized_noise(problem)
             if config.init == "noise"
-            else problem.normalise(initial_images(problem, config.factor, config.init, config.shrink))
+            else problem.normalize(initial_images(problem, config.factor, config.init, config.downsample))
         )
         self.start(problem, start, config.factor, config.iterations * config.outer_loop)
 
@@ -153,7 +155,7 @@ class GradientMatching(NormalisedImages):
         problem, config, network = self.problem, self.config, self.network
         if network.depends_on_batch:
             some = problem.real.sample(NORM_IMAGES, problem.generator(Draw.NORM_IMAGES, self.done))
-            problem.settle_norms(network, problem.normalise(some).flatten(0, 1))
+            problem.calibrate_batchnorm(network, problem.normalize(some).flatten(0, 1))
         augment = problem.augment(self.augment, problem.generator(Draw.AUGMENTATION, self.done))
         real = problem.real_batch(config.batch_real, problem.generator(Draw.REAL_BATCH, self.done), augment)
         classes = torch.arange(problem.num_classes, device=problem.device)

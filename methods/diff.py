@@ -89,7 +89,7 @@ _KINDS = {
     "prepare": "this task trains an expert",
     "import": "this task holds a set made elsewhere",
     "evaluate": "this task scores a set",
-    "analyse": "this task looks at sets",
+    "analyze": "this task looks at sets",
 }
 
 
@@ -123,14 +123,14 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise MethodError("this is no task: it is not JSON", where=str(path), next=_WANTED) from error
     known: dict[str, Any] = task if isinstance(task, dict) else {}
-    kind, asked, label = known.get("kind"), known.get("asked"), known.get("label")
-    if not (isinstance(asked, dict) and isinstance(label, dict)):
+    kind, resolved, label = known.get("kind"), known.get("resolved"), known.get("display")
+    if not (isinstance(resolved, dict) and isinstance(label, dict)):
         raise MethodError("this is no task of a store", where=str(path), next=_WANTED)
     if kind in _KINDS:
         raise MethodError(f"{_KINDS[kind]}, which no method's paper sets", where=str(path), next=_WANTED)
     wanted = {"method": str, "settings": dict, "ipc": int, "version": int}
-    lacking = [key for key, type_ in wanted.items() if not isinstance(asked.get(key), type_)]
-    lacking += ["ipc"] if not lacking and asked["ipc"] < 1 else []
+    lacking = [key for key, type_ in wanted.items() if not isinstance(resolved.get(key), type_)]
+    lacking += ["ipc"] if not lacking and resolved["ipc"] < 1 else []
     wrong = [f"its kind is {kind!r}"] if kind != "condense" else []
     wrong += [f"its asked.{key} is missing, or nothing a planner writes" for key in lacking]
     if wrong:
@@ -144,19 +144,19 @@ def _read(path: Path) -> dict[str, Any]:
 def _compared(path: Path) -> Compared:
     """One task beside its cell. Raises MethodError when it cannot be read, or its method is not installed."""
     task = _read(path)
-    asked, label = task["asked"], task["label"]
-    name, dataset = asked["method"], str(label.get("reference") or label.get("dataset") or "an unnamed dataset")
+    resolved, label = task["resolved"], task["display"]
+    name, dataset = resolved["method"], str(label.get("published_as") or label.get("dataset") or "an unnamed dataset")
     try:
-        published = registry.resolve(name, dataset=dataset, ipc=asked["ipc"], preset="paper")
+        published = registry.resolve(name, dataset=dataset, ipc=resolved["ipc"], preset="paper")
     except MethodError as error:
         raise MethodError(error.what, where=str(path), next=error.next) from error
     return Compared(
         name=path.parent.name,
-        cell=_cell(label, name, dataset, asked["ipc"]),
-        differences=tuple(_differences(asked["settings"], published, asked["version"], name)),
-        versions=_versions(asked["version"], registry.described(name).card.version, name),
+        cell=_cell(label, name, dataset, resolved["ipc"]),
+        differences=tuple(_differences(resolved["settings"], published, resolved["version"], name)),
+        versions=_versions(resolved["version"], registry.described(name).card.version, name),
         told=(
-            *_budget(asked["settings"], published, label),
+            *_budget(resolved["settings"], published, label),
             *_ending(path.with_name("record.json")),
             *(f"note: {note}" for note in published.notes),
         ),
@@ -169,7 +169,9 @@ def _cell(label: Mapping[str, Any], name: str, dataset: str, ipc: int) -> str:
     return f"{label.get('row', name)} on {shown_as}{like} at ipc {ipc}"
 
 
-def _differences(stored: Mapping[str, Any], published: registry.Resolved, version: int, name: str) -> list[Difference]:
+def _differences(
+    stored: Mapping[str, Any], published: registry.ResolvedSettings, version: int, name: str
+) -> list[Difference]:
     """In the order of the method's settings; those it no longer has come last."""
     values = json.loads(json.dumps(asdict(published.config), default=str))  # as a task stores them: lists for tuples
     found = []
@@ -189,14 +191,14 @@ def _versions(stored: int, now: int, name: str) -> str:
     return "" if stored == now else f"made by version {stored} of {name}; this is version {now}, whose results differ"
 
 
-def _budget(stored: Mapping[str, Any], published: registry.Resolved, label: Mapping[str, Any]) -> list[str]:
+def _budget(stored: Mapping[str, Any], published: registry.ResolvedSettings, label: Mapping[str, Any]) -> list[str]:
     """How many of the published iterations the task asks for, where the method has any."""
-    full, asked = asdict(published.config).get("iterations"), stored.get("iterations")
-    if not full or not isinstance(asked, int):
+    full, resolved = asdict(published.config).get("iterations"), stored.get("iterations")
+    if not full or not isinstance(resolved, int):
         return []
     fraction = label.get("fraction")
-    told = fraction if isinstance(fraction, int | float) else asked / full
-    return [f"{asked:,} of {full:,} iterations" + ("" if asked == full else f", a fraction of {told:.3g}")]
+    told = fraction if isinstance(fraction, int | float) else resolved / full
+    return [f"{resolved:,} of {full:,} iterations" + ("" if resolved == full else f", a fraction of {told:.3g}")]
 
 
 def _ending(record: Path) -> list[str]:

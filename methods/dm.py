@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from methods.base import Card, Draw, Problem, Settings, choice, setting
-from methods.initialization import INITS, SHRINKS, initial_images
-from methods.learned_images import NormalisedImages
+from methods.initialization import DOWNSAMPLING, INITS, initial_images
+from methods.learned_images import NormalizedImages
 from methods.momentum import joint_step
 
 
@@ -33,7 +33,9 @@ class DMConfig(Settings):
     augment: str = setting("dsa:color_crop_cutout_flip_scale_rotate", "shared augmentation", "main_DM.py, README")
     init: str = choice("random", INITS, "where the images start", "README --init real")
     factor: int = setting(1, "small images along each side of a stored one", "not in DM: for like-for-like rows")
-    shrink: str = choice("area", SHRINKS, "how real images are shrunk into a mosaic, factor > 1", "IDM, CVPR 2023")
+    downsample: str = choice(
+        "area", DOWNSAMPLING, "how real images are shrunk into a mosaic, factor > 1", "IDM, CVPR 2023"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,14 +54,14 @@ def embedding_gap(real: Tensor, synthetic: Tensor) -> Tensor:
     return (real - synthetic).square().sum(-1)
 
 
-class DistributionMatching(NormalisedImages):
+class DistributionMatching(NormalizedImages):
     card = Card("dm", "DM", "distribution matching", "2110.04181", "WACV", 2023, native="dsa")
     Config = DMConfig
 
     def __init__(self, problem: Problem, config: DMConfig) -> None:
         self.config = config
-        start = initial_images(problem, config.factor, config.init, config.shrink)
-        self.start(problem, problem.normalise(start), config.factor, config.iterations)
+        start = initial_images(problem, config.factor, config.init, config.downsample)
+        self.start(problem, problem.normalize(start), config.factor, config.iterations)
 
     def step(self) -> dict[str, float]:
         problem, config = self.problem, self.config

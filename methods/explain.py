@@ -144,11 +144,11 @@ def _prepared(name: str, method: type[Described]) -> str:
 
 def _recipe(recipe: ExpertRecipe) -> str:
     """`5 experts: 60 epochs …`, with the steps of the schedule as fractions of the epochs."""
-    drops = " and ".join(str(Fraction(drop).limit_denominator(100)) for drop in recipe.milestones)
+    lr_milestones = " and ".join(str(Fraction(drop).limit_denominator(100)) for drop in recipe.lr_milestones)
     return (
         f"{recipe.count} experts, each {recipe.epochs} epochs on the real images: batch {recipe.batch}, "
         f"SGD {recipe.lr:g} (momentum {recipe.momentum:g}, weight decay {recipe.weight_decay:g}), times "
-        f"{recipe.gamma:g} after {drops} of them, {recipe.augment}, CutMix with probability {recipe.cutmix:g}"
+        f"{recipe.lr_gamma:g} after {lr_milestones} of them, {recipe.augment}, CutMix with probability {recipe.cutmix:g}"
     )
 
 

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from methods.base import Card, Draw, Network, Problem, Settings, Tree, choice, setting
 from methods.dm import embedding_gap
-from methods.initialization import INITS, SHRINKS, initial_images
-from methods.learned_images import NormalisedImages
+from methods.initialization import DOWNSAMPLING, INITS, initial_images
+from methods.learned_images import NormalizedImages
 from methods.momentum import class_pass, train_weights
 
 LR_NET, MOMENTUM_NET, DECAY_NET = 0.01, 0.9, 5e-4  # of the networks in training [command.txt]
@@ -49,7 +49,9 @@ class IDMConfig(Settings):
     augment: str = setting("dsa:color_crop_cutout_flip_scale_rotate", "shared augmentation", "command.txt")
     factor: int = setting(2, "small images along each side of a stored one", "command.txt --aug: partition in 2 × 2")
     init: str = choice("random", INITS, "where the images start", "command.txt --init real")
-    shrink: str = choice("area", SHRINKS, "how real images are shrunk into a mosaic", "bilinear by half: the mean of 4")
+    downsample: str = choice(
+        "area", DOWNSAMPLING, "how real images are shrunk into a mosaic", "bilinear by half: the mean of 4"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,7 +86,7 @@ class Trainee:
         return 100 * self.right / self.seen if self.seen else 0.0
 
 
-class ImprovedDistributionMatching(NormalisedImages):
+class ImprovedDistributionMatching(NormalizedImages):
     card = Card("idm", "IDM", "distribution matching", "2307.09742", "CVPR", 2023, native="dsa")
     Config = IDMConfig
 
@@ -96,8 +98,8 @@ class ImprovedDistributionMatching(NormalisedImages):
 
     def __init__(self, problem: Problem, config: IDMConfig) -> None:
         self.config = config
-        start = initial_images(problem, config.factor, config.init, config.shrink)
-        self.start(problem, problem.normalise(start), config.factor, config.iterations)
+        start = initial_images(problem, config.factor, config.init, config.downsample)
+        self.start(problem, problem.normalize(start), config.factor, config.iterations)
         self.trainees = [Trainee(problem.new_network(index)) for index in range(min(FIRST, config.queue))]
 
     def step(self) -> dict[str, float]:
@@ -142,7 +144,7 @@ class ImprovedDistributionMatching(NormalisedImages):
         right = torch.zeros((), dtype=torch.long, device=problem.device)
         for _ in range(self.config.train_steps):
             images, labels = problem.real.batch(self.config.batch_train, draw)
-            gradients, logits = problem.training_gradients(network, problem.normalise(images), labels)
+            gradients, logits = problem.training_gradients(network, problem.normalize(images), labels)
             train_weights(
                 list(network.parameters()), gradients, trainee.momentum, lr=LR_NET, mu=MOMENTUM_NET, decay=DECAY_NET
             )

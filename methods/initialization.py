@@ -10,10 +10,10 @@ from methods.errors import MethodError
 from methods.multi_formation import mosaic
 
 INITS = ("random", "first", "noise")
-SHRINKS = ("nearest", "area")
+DOWNSAMPLING = ("nearest", "area")
 
 
-def initial_images(problem: Problem, factor: int, init: str, shrink: str) -> Tensor:
+def initial_images(problem: Problem, factor: int, init: str, downsample: str) -> Tensor:
     """(C, ipc, ch, H, W) pixels; with factor f, mosaics of f²·ipc images a class.
 
     `random`: a seeded draw, the same for every method at a seed. `first`: the first images of each class in dataset
@@ -35,10 +35,10 @@ def initial_images(problem: Problem, factor: int, init: str, shrink: str) -> Ten
         real = torch.stack([problem.real.of_class(c)[:wanted] for c in range(problem.num_classes)])
     else:
         real = problem.real.sample(wanted, generator)
-    return mosaic(real, factor, shrink)
+    return mosaic(real, factor, downsample)
 
 
-def normalised_noise(problem: Problem) -> Tensor:
+def normalized_noise(problem: Problem) -> Tensor:
     """(C, ipc, ch, H, W) of N(0, 1) in *normalised* units, as DC's family starts from noise."""
     draw = problem.generator(Draw.INITIAL_IMAGES)
     noise = torch.randn(problem.num_classes, problem.ipc, *problem.image_shape, generator=draw)

@@ -36,14 +36,14 @@ class LearnedImages(Condenser):
         self.done = int(state["done"])
 
 
-class NormalisedImages(LearnedImages):
+class NormalizedImages(LearnedImages):
     """Images optimised in normalised units and never clamped, as DC's family does: lr_img is of those units."""
 
     def pixels(self, images: Tensor) -> Tensor:
-        return self.problem.denormalise(images)
+        return self.problem.denormalize(images)
 
     def decoded(self, images: Tensor) -> Tensor:
         """Normalised stored images (C, ipc, …) to the normalised images they hold; decoding pads in pixels."""
         if self.factor == 1:
             return images
-        return self.problem.normalise(decode_classes(self.pixels(images), self.factor))
+        return self.problem.normalize(decode_classes(self.pixels(images), self.factor))

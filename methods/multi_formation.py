@@ -14,7 +14,7 @@ def tile_sizes(side: int, factor: int) -> list[int]:
     return [side // factor + (1 if i < side % factor else 0) for i in range(factor)]
 
 
-def mosaic(images: Tensor, factor: int, shrink: str) -> Tensor:
+def mosaic(images: Tensor, factor: int, downsample: str) -> Tensor:
     """(C, ipc·factor², ch, H, W) real images, shrunk into (C, ipc, ch, H, W) mosaics.
 
     The k-th block of ipc images fills tile k, row by row [DANCE@3f6b8b6, init "mix"]. `shrink` is `nearest`
@@ -30,7 +30,7 @@ def mosaic(images: Tensor, factor: int, shrink: str) -> Tensor:
         for j, w in enumerate(columns):
             k = i * factor + j
             block = images[:, k * ipc : (k + 1) * ipc].flatten(0, 1)
-            tile = F.interpolate(block, size=(h, w), mode=shrink)
+            tile = F.interpolate(block, size=(h, w), mode=downsample)
             top, left = sum(rows[:i]), sum(columns[:j])
             out[..., top : top + h, left : left + w] = tile.unflatten(0, (classes, ipc))
     return out

@@ -117,7 +117,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedSettings:
     """A method's settings for one cell, where each value comes from, and what a person should be told.
 
     `changed` names the settings in which the overrides differ from the preset.
@@ -217,7 +217,7 @@ def resolve(
     preset: str,
     fraction: float = 1.0,
     overrides: Mapping[str, Any] | None = None,
-) -> Resolved:
+) -> ResolvedSettings:
     """Settings of `name`, a condenser or the whole set: dataclass < preset < fraction of the iterations < overrides.
 
     `dataset` is the known dataset whose settings apply; ipc is None for the whole set. A preset `quick` stands on top
@@ -239,7 +239,7 @@ def resolve(
         changed = tuple(key for key in sorted(overrides) if getattr(config, key) != base[key])
         origins |= {key: Origin("command line", "ours") for key in changed}
     done = asdict(config).get("iterations", published)
-    return Resolved(config, changed, origins, tuple(notes), done / published if published else 1.0)
+    return ResolvedSettings(config, changed, origins, tuple(notes), done / published if published else 1.0)
 
 
 def _preset(

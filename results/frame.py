@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from results.aggregation.cells import device
-from results.aggregation.links import Links, spec
+from results.aggregation.links import Links, cell_spec
 from results.aggregation.links import text as as_text
 from results.errors import ResultsError
 from results.store.read_all import gather
@@ -26,12 +26,12 @@ from results.store.read_all import gather
 # Accuracies are fractions; seconds are those of the whole set, whatever the number of its networks.
 # fmt: off
 COLUMNS = {
-    "dataset": "str", "row": "str", "method": "str", "title": "str", "family": "str", "ipc": "Int64", "seed": "Int64",
-    "network": "int64", "protocol": "str", "recipe": "str", "version": "int64", "condensed_with": "str",
+    "dataset": "str", "display_name": "str", "method": "str", "title": "str", "family": "str", "ipc": "Int64", "seed": "Int64",
+    "network": "int64", "protocol": "str", "recipe": "str", "version": "int64", "condense_architecture": "str",
     "architecture": "str", "accuracy": "float64", "validation_accuracy": "float64", "prepare_seconds": "float64",
-    "prepare_amortised": "float64", "condense_seconds": "float64", "evaluate_seconds": "float64", "factor": "Int64",
-    "fraction": "float64", "provenance": "str", "validation": "float64", "device": "str", "precision": "str",
-    "commit": "str", "finished": "str", "settings": "object", "asked": "object", "set": "str", "evaluation": "str",
+    "prepare_shared": "float64", "condense_seconds": "float64", "evaluate_seconds": "float64", "factor": "Int64",
+    "iterations_fraction": "float64", "provenance": "str", "val_fraction": "float64", "device": "str", "precision": "str",
+    "commit": "str", "finished": "str", "settings": "object", "resolved": "object", "set": "str", "evaluation": "str",
 }
 # fmt: on
 _OF_NETWORKS = ("network", "accuracy", "validation_accuracy")
@@ -85,35 +85,38 @@ def _common(record: Mapping[str, Any], links: Links, texts: dict[str, str]) -> d
         made = as_text(value)
         return texts.setdefault(made, made)
 
-    asked, label, environment = record["asked"], record["label"], record["environment"]
+    resolved, display, environment = record["resolved"], record["display"], record["environment"]
     condensed = links.condensed(record)
-    card = label["card"]
-    others = {key: value for key, value in spec(record, condensed).items() if not key.startswith("settings.")}
+    card = display["card"]
+    others = {key: value for key, value in cell_spec(record, condensed).items() if not key.startswith("settings.")}
     return {
-        **{name: label[name] for name in ("dataset", "row", "ipc", "protocol", "factor", "fraction", "provenance")},
-        **{name: asked[name] for name in ("set", "architecture", "validation", "precision")},
+        **{
+            name: display[name]
+            for name in ("dataset", "display_name", "ipc", "protocol", "factor", "iterations_fraction", "provenance")
+        },
+        **{name: resolved[name] for name in ("set", "architecture", "val_fraction", "precision")},
         **{name: card[name] for name in ("title", "family")},
         **_seconds(record, condensed, links),
         "method": card["name"],
-        "seed": (condensed or record)["asked"]["seed"],
-        "condensed_with": label["condensed_with"] or "",
-        "recipe": asked["protocol"]["name"].removeprefix("native:"),
-        "version": asked["protocol"]["version"],
+        "seed": (condensed or record)["resolved"]["seed"],
+        "condense_architecture": display["condense_architecture"] or "",
+        "recipe": resolved["protocol"]["name"].removeprefix("native:"),
+        "version": resolved["protocol"]["version"],
         "device": device(environment),
         "commit": environment.get("commit") or "",
         "finished": record["finished"],
-        "settings": text(condensed["asked"]["settings"] if condensed else {}),
-        "asked": text(others),
+        "settings": text(condensed["resolved"]["settings"] if condensed else {}),
+        "resolved": text(others),
         "evaluation": record["identity"],
     }
 
 
 def _seconds(record: Mapping[str, Any], condensed: Mapping[str, Any] | None, links: Links) -> dict[str, float]:
     """Nothing is condensed for the whole set; what was condensed elsewhere took an unknown time."""
-    unknown = 0.0 if record["asked"]["set"] == "whole" else math.nan
+    unknown = 0.0 if record["resolved"]["set"] == "whole" else math.nan
     return {
         "prepare_seconds": links.prepare_seconds(condensed, shared=False) if condensed else unknown,
-        "prepare_amortised": links.prepare_seconds(condensed, shared=True) if condensed else unknown,
+        "prepare_shared": links.prepare_seconds(condensed, shared=True) if condensed else unknown,
         "condense_seconds": condensed["seconds"] if condensed else unknown,
         "evaluate_seconds": record["seconds"],
     }

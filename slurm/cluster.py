@@ -132,7 +132,7 @@ def _path(name: str) -> Path:
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise SlurmError(
             f"there is no profile '{name}'",
-            where=f"profile={name}",
-            next=f"{hint}known: {', '.join(known)}; or the path of your own: profile=my-cluster.yaml",
+            where=f"cluster={name}",
+            next=f"{hint}known: {', '.join(known)}; or the path of your own: cluster=my-cluster.yaml",
         )
     return Path(str(folder / f"{name}.yaml"))

@@ -13,7 +13,7 @@ from expert_parts import train
 from benchmark import networks
 from benchmark.condensation.problem import ConcreteProblem, RealImages, TrainedExpert
 from benchmark.datasets import Constants
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
 from methods import registry
 from parts import CPU, make_images
@@ -61,7 +61,7 @@ def make_problem() -> Callable[..., ConcreteProblem]:
             RealImages(split, classes, CPU.device),
             pool,
             CPU,
-            Normaliser(constants, CPU.device),
+            Normalizer(constants, CPU.device),
             ipc=ipc,
             image_shape=shape,
             architecture=architecture,

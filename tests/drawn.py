@@ -18,21 +18,21 @@ Record = dict[str, Any]
 FINISHED = "synthetic.safetensors"
 
 
-def analysis(name: str, result: Record, *, status: str = "ok", device: str = "NVIDIA H100", **asked: Any) -> Record:
+def analysis(name: str, result: Record, *, status: str = "ok", device: str = "NVIDIA H100", **resolved: Any) -> Record:
     """A record of kind analyse on cifar10; `asked` replaces what is usually asked."""
-    usual = {"kind": "analyse", "analysis": name, "version": 1, "sets": [], "experts": [], "architecture": "convnet3"}
-    usual |= {"dataset": {"fingerprint": "cifar10"}, "precision": "fp32", "validation": 0.1}
-    asked = usual | {"protocol": {"name": "dsa", "version": 1}} | asked
-    label = {"dataset": "cifar10", "num_classes": 10, "train_images": 50_000, "condensed_with": "convnet3"}
+    usual = {"kind": "analyze", "analysis": name, "version": 1, "sets": [], "experts": [], "architecture": "convnet3"}
+    usual |= {"dataset": {"fingerprint": "cifar10"}, "precision": "fp32", "val_fraction": 0.1}
+    resolved = usual | {"protocol": {"name": "dsa", "version": 1}} | resolved
+    display = {"dataset": "cifar10", "num_classes": 10, "train_images": 50_000, "condense_architecture": "convnet3"}
     outcome = {"status": status, "message": "" if status == "ok" else "the loss is not finite", "result": result}
     facts = {"seconds": 1.0, "steps": 1, "peak_memory_bytes": None, "finished": ""}
     head = {
         "schema": SCHEMA,
-        "kind": "analyse",
-        "identity": identity(asked),
-        "spec": asked,
-        "asked": asked,
-        "label": label,
+        "kind": "analyze",
+        "identity": identity(resolved),
+        "spec": resolved,
+        "resolved": resolved,
+        "display": display,
         "artifacts": {},
         "code": None,
     }
@@ -48,11 +48,11 @@ def curve(of: str, seconds: list[float], accuracies: list[list[float]], **more: 
 
 def keep(store: Store, record: Record, images: np.ndarray, labels: list[int], name: str = FINISHED) -> Path:
     """Store a set's record with a file of it, as the benchmark writes both; images (N, ch, H, W)."""
-    folder = store.begin({**record, "slug": record["label"]["row"]})
+    folder = store.begin({**record, "slug": record["display"]["display_name"]})
     store.commit(record, record)
     path = folder / name
     path.parent.mkdir(exist_ok=True)
-    card = {"ipc": record["asked"]["ipc"], "factor": record["result"]["factor"], "training": {}, "made by": {}}
+    card = {"ipc": record["resolved"]["ipc"], "factor": record["result"]["factor"], "training": {}, "made by": {}}
     tensors = {"images": images.astype(np.float32), "labels": np.asarray(labels, np.int64)}
     save_file(tensors, path, metadata={"card": json.dumps(card)})
     return path

@@ -20,7 +20,7 @@ from benchmark.utils.tensor_files import load_tensors
 from parts import CPU, planned
 from results.store.store import Store
 
-WORDS = ("methods=[dance]", "ipcs=[1]", "controls=[]", "architectures=[convnet2-w4]", "seeds=[0]",
+WORDS = ("methods=[dance]", "ipcs=[1]", "baselines=[]", "architectures=[convnet2-w4]", "seeds=[0]",
          "method.dance.experts=4", "method.dance.pretrain_epochs=1")  # fmt: skip
 SLOW = 0.05  # seconds
 STEPS = 23  # of 1,437 digits, 64 at a time
@@ -32,15 +32,15 @@ def experts(*words: str) -> tuple[grid.Task, ...]:
     return tuple(planned(*WORDS, *words).of_kind("prepare"))
 
 
-def runtime(out: Path, together: int, **more: Any) -> Runtime:
-    return Runtime(out, replace(CPU, together=together), **more)
+def runtime(out: Path, num_parallel: int, **more: Any) -> Runtime:
+    return Runtime(out, replace(CPU, num_parallel=num_parallel), **more)
 
 
-def train(out: Path, together: int, tasks: tuple[grid.Task, ...] | None = None, **more: Any) -> dict[str, Outcome]:
+def train(out: Path, num_parallel: int, tasks: tuple[grid.Task, ...] | None = None, **more: Any) -> dict[str, Outcome]:
     """Do all tasks here; how each ended, by its name, in the order in which they did."""
     ended: dict[str, Outcome] = {}
     told = lambda name, outcome: ended.update({name: outcome})  # noqa: E731
-    run_tasks(experts() if tasks is None else tasks, runtime(out, together, **more), 1, lambda *step: None, told)
+    run_tasks(experts() if tasks is None else tasks, runtime(out, num_parallel, **more), 1, lambda *step: None, told)
     return ended
 
 
@@ -81,9 +81,9 @@ def equal(mine: Path, theirs: Path) -> None:
         assert path_of(task, mine).read_bytes() == path_of(task, theirs).read_bytes(), task["slug"]
 
 
-def stopping(out: Path, at: int, together: int = 4) -> Runtime:
+def stopping(out: Path, at: int, num_parallel: int = 4) -> Runtime:
     """How tasks are done, until so many steps are: then comes a signal to stop."""
-    stopped = runtime(out, together)
+    stopped = runtime(out, num_parallel)
 
     def progress(done: int, total: int, losses: dict[str, float]) -> None:
         if done == at:

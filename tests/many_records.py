@@ -51,9 +51,9 @@ def many_records(
 def write_store(root: Path, records: Iterable[Record]) -> Path:
     """Folders as `Store.commit` leaves them, without waiting for the disk; sets and experts are empty files."""
     for record in records:
-        folder = root / record["kind"] / f"{record['label'].get('row', 'expert')}-{record['identity'][:12]}"
+        folder = root / record["kind"] / f"{record['display'].get('row', 'expert')}-{record['identity'][:12]}"
         folder.mkdir(parents=True)
-        task = {key: record[key] for key in ("kind", "identity", "asked", "label")} | {"slug": folder.name[:-13]}
+        task = {key: record[key] for key in ("kind", "identity", "resolved", "display")} | {"slug": folder.name[:-13]}
         (folder / "task.json").write_text(to_json(task))
         (folder / "record.json").write_text(to_json(record))
         if record["kind"] in ARTEFACTS:
@@ -62,44 +62,50 @@ def write_store(root: Path, records: Iterable[Record]) -> Path:
 
 
 def _expert(dataset: str, index: int) -> Record:
-    recipe = {"augment": "idc:color_crop", "batch": 64, "cutmix": 0.5, "epochs": 60, "gamma": 0.2, "lr": 0.01,
-              "milestones": [0.666666666666, 0.833333333333], "momentum": 0.9, "weight_decay": 5e-4}  # fmt: skip
-    asked = {"dataset": _dataset(dataset), "architecture": "convnet3", "recipe": recipe, "index": index, "pool_seed": 0,
+    recipe = {"augment": "idc:color_crop", "batch": 64, "cutmix": 0.5, "epochs": 60, "lr_gamma": 0.2, "lr": 0.01,
+              "lr_milestones": [0.666666666666, 0.833333333333], "momentum": 0.9, "weight_decay": 5e-4}  # fmt: skip
+    resolved = {"dataset": _dataset(dataset), "architecture": "convnet3", "recipe": recipe, "index": index, "expert_seed": 0,
              "version": 1}  # fmt: skip
-    label = {"dataset": dataset, "dataset_title": dataset.upper(), "num_classes": DATASETS[dataset]}
-    return _record("prepare", asked, label, {"train_accuracy": 0.93}, 420.5)
+    display = {"dataset": dataset, "dataset_title": dataset.upper(), "num_classes": DATASETS[dataset]}
+    return _record("prepare", resolved, display, {"train_accuracy": 0.93}, 420.5)
 
 
 def _condensed(dataset: str, ipc: int, row: int, seed: int, experts: list[str]) -> Record:
     name = "random" if row == 0 else f"m{row}"
     settings = {"iterations": 10_000, "lr_img": 0.1 * (row + 1), "momentum": 0.5, "batch_real": 128, "factor": 1,
-                "augment": "color_crop_cutout_flip_scale_rotate", "init": "random", "shrink": "nearest"}  # fmt: skip
-    asked = {"method": name, "version": 1, "settings": settings, "ipc": ipc, "seed": seed, "architecture": "convnet3",
+                "augment": "color_crop_cutout_flip_scale_rotate", "init": "random", "downsample": "nearest"}  # fmt: skip
+    resolved = {"method": name, "version": 1, "settings": settings, "ipc": ipc, "seed": seed, "architecture": "convnet3",
              "dataset": _dataset(dataset), "experts": experts}  # fmt: skip
     card = {"name": name, "title": name.upper(), "family": FAMILIES[row % 3] if row else "coreset", "paper": "",
             "venue": "here", "year": 2000 + row, "native": "dsa"}  # fmt: skip
-    label = _label(dataset, name) | {"card": card, "variant": "", "provenance": "paper", "fraction": 1.0, "factor": 1}
+    display = _label(dataset, name) | {
+        "card": card,
+        "overrides": "",
+        "provenance": "paper",
+        "iterations_fraction": 1.0,
+        "factor": 1,
+    }
     images = ipc * DATASETS[dataset]
     result = {"stored_images": images, "decoded_images": images, "factor": 1, "bytes": 12_288 * images,
               "losses": {"match": 0.5}}  # fmt: skip
-    return _record("condense", asked, label, result, 1000.0 + row + seed)
+    return _record("condense", resolved, display, result, 1000.0 + row + seed)
 
 
 def _evaluated(condensed: Record, network: str, protocol: str) -> Record:
     recipe = {"name": protocol, "version": 1, "epochs": PROTOCOLS[protocol], "lr": 0.01, "momentum": 0.9, "batch": 256,
               "weight_decay": 0.0005, "augment": "color_crop_cutout_flip_scale_rotate", "mixing": "cut"}  # fmt: skip
-    made, label = condensed["asked"], condensed["label"]
-    asked = {"set": condensed["identity"], "seed": made["seed"], "architecture": network, "protocol": recipe,
-             "networks": 5, "dataset": made["dataset"]}  # fmt: skip
-    words = {**label, "ipc": made["ipc"], "condensed_with": "convnet3", "protocol": protocol,
-             "kind_of_row": "control" if label["row"] == "random" else "method"}  # fmt: skip
-    del words["variant"]
+    made, display = condensed["resolved"], condensed["display"]
+    resolved = {"set": condensed["identity"], "seed": made["seed"], "architecture": network, "protocol": recipe,
+             "num_eval": 5, "dataset": made["dataset"]}  # fmt: skip
+    words = {**display, "ipc": made["ipc"], "condense_architecture": "convnet3", "protocol": protocol,
+             "role": "baseline" if display["display_name"] == "random" else "method"}  # fmt: skip
+    del words["overrides"]
     spread = int(condensed["identity"][:4], 16) / 0xFFFF / 50
     mean = 0.2 + 0.1 * len(made["method"]) + spread
     result = {"accuracies": [mean + 0.001 * step for step in range(5)], "validation_accuracies": [],
-              "optimiser_steps": 1000, "test_images": 10_000, "decoded_images": 100,
+              "optimizer_steps": 1000, "test_images": 10_000, "decoded_images": 100,
               "right_per_class": [[900] * 10] * 5, "test_images_per_class": [1000] * 10}  # fmt: skip
-    return _record("evaluate", asked, words, result, 300.0)
+    return _record("evaluate", resolved, words, result, 300.0)
 
 
 def _dataset(name: str) -> Record:
@@ -108,14 +114,14 @@ def _dataset(name: str) -> Record:
 
 
 def _label(dataset: str, row: str) -> Record:
-    return {"dataset": dataset, "dataset_title": dataset.upper(), "reference": dataset, "row": row,
+    return {"dataset": dataset, "dataset_title": dataset.upper(), "published_as": dataset, "display_name": row,
             "num_classes": DATASETS[dataset], "train_images": 50_000}  # fmt: skip
 
 
-def _record(kind: str, asked: Record, label: Record, result: Record, seconds: float) -> Record:
-    asked = {"kind": kind, "validation": 0.0, "precision": "fp32", **asked}
-    record = {"schema": SCHEMA, "kind": kind, "identity": identity(asked), "status": "ok", "message": "", "spec": asked,
-              "asked": asked, "artifacts": {}, "code": None,
-              "label": label, "result": result, "seconds": seconds, "steps": 10_000, "peak_memory_bytes": 10**9,
+def _record(kind: str, resolved: Record, display: Record, result: Record, seconds: float) -> Record:
+    resolved = {"kind": kind, "val_fraction": 0.0, "precision": "fp32", **resolved}
+    record = {"schema": SCHEMA, "kind": kind, "identity": identity(resolved), "status": "ok", "message": "", "spec": resolved,
+              "resolved": resolved, "artifacts": {}, "code": None,
+              "display": display, "result": result, "seconds": seconds, "steps": 10_000, "peak_memory_bytes": 10**9,
               "environment": ENVIRONMENT, "finished": "2026-01-01T00:00:00+00:00"}  # fmt: skip
     return json.loads(json.dumps(record))  # nothing is shared between records, as if each had been read from its file

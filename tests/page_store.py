@@ -55,8 +55,8 @@ def put(root: Path, record: Record, *, log: str = "begun\nok\n", preview: bytes 
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps(record))
     if request is not None:
-        task = {key: record[key] for key in ("kind", "identity", "asked", "label")}
-        (folder / "task.json").write_text(json.dumps(task | {"slug": "task", "request": request}))
+        task = {key: record[key] for key in ("kind", "identity", "resolved", "display")}
+        (folder / "task.json").write_text(json.dumps(task | {"slug": "task", "requested": request}))
     if log:
         (folder / "log.txt").write_text(log)
     if preview:

@@ -203,7 +203,7 @@ class Site:
         self.files: dict[str, bytes] = {}
         self.cut: int | None = None
         self.ranges = True
-        self.asked: list[tuple[str, str | None]] = []
+        self.resolved: list[tuple[str, str | None]] = []
         self.url = ""
 
 
@@ -214,7 +214,7 @@ def serving() -> Iterator[Site]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
-            site.asked.append((self.path, wanted))
+            site.resolved.append((self.path, wanted))
             data = site.files.get(self.path)
             if data is None:
                 self.send_error(404)

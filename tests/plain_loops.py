@@ -27,7 +27,7 @@ from benchmark.compute.engine import Compute
 from benchmark.compute.environment import PeakMemory
 from benchmark.condensation.problem import ConcreteProblem, RealImages, TrainedExpert
 from benchmark.datasets import KNOWN, Split
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
 from methods import registry
 from methods.dc import layerwise
@@ -51,9 +51,9 @@ class Plain:
 
     def __post_init__(self) -> None:
         real = self.problem.real
-        self.all = self.problem.normalise(real.images.float() / 255)
+        self.all = self.problem.normalize(real.images.float() / 255)
         self.images = self.images.clone().requires_grad_()
-        self.optimiser = torch.optim.SGD([self.images], lr=self.lr, momentum=self.config.momentum)
+        self.optimizer = torch.optim.SGD([self.images], lr=self.lr, momentum=self.config.momentum)
         self.draw = torch.Generator().manual_seed(0)
 
     def real(self, c: int) -> Tensor:
@@ -77,9 +77,9 @@ def dm(plain: Plain) -> None:
         target = network.embed(plain.augmented(c, transform, plain.real(c))).detach().mean(0)
         found = network.embed(plain.augmented(c, transform, plain.synthetic(c))).mean(0)
         loss = loss + (target - found).square().sum()
-    plain.optimiser.zero_grad()
+    plain.optimizer.zero_grad()
     loss.backward()
-    plain.optimiser.step()
+    plain.optimizer.step()
     plain.iteration += 1
 
 
@@ -89,18 +89,18 @@ def dance(plain: Plain) -> None:
         plain.images.clamp_(0, 1)
     weight = float(torch.rand((), generator=plain.draw))
     for view in ("alignment", "calibration"):
-        network = problem.experts[0].between(weight if view == "alignment" else 0.0)
+        network = problem.experts[0].interpolate(weight if view == "alignment" else 0.0)
         transform = problem.augment(config.augment, plain.draw)
         for c in range(problem.num_classes):
-            seen = plain.augmented(c, transform, problem.normalise(plain.synthetic(c)))
+            seen = plain.augmented(c, transform, problem.normalize(plain.synthetic(c)))
             if view == "alignment":
                 target = network.embed(plain.augmented(c, transform, plain.real(c))).detach().mean(0)
                 loss = (target - network.embed(seen).mean(0)).square().sum()
             else:
                 loss = F.cross_entropy(network(seen), torch.full((len(seen),), c))
-            plain.optimiser.zero_grad()
+            plain.optimizer.zero_grad()
             loss.backward()
-            plain.optimiser.step()
+            plain.optimizer.step()
     plain.iteration += 1
 
 
@@ -115,15 +115,15 @@ def idm(plain: Plain) -> None:
         features = network.embed(seen)
         loss = (target - features.mean(0)).square().sum()
         loss = loss + config.ce_weight * F.cross_entropy(network.classify(features), torch.full((len(seen),), c))
-        plain.optimiser.zero_grad()
+        plain.optimizer.zero_grad()
         loss.backward()
-        plain.optimiser.step()
+        plain.optimizer.step()
     for trained in plain.queue[:2]:
         trained.requires_grad_(True)
-        optimiser = torch.optim.SGD(trained.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+        optimizer = torch.optim.SGD(trained.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
         for _ in range(config.train_steps):
             chosen = torch.randperm(len(plain.all), generator=plain.draw)[: config.batch_train]
-            _train(trained, optimiser, plain.all[chosen], problem.real.labels[chosen])
+            _train(trained, optimizer, plain.all[chosen], problem.real.labels[chosen])
         trained.requires_grad_(False)
     plain.iteration += 1
 
@@ -143,24 +143,24 @@ def dsa(plain: Plain) -> None:
         entropy = F.cross_entropy(network(seen), torch.full((len(seen),), c))
         found = torch.autograd.grad(entropy, weights, create_graph=True)
         loss = loss + layerwise([g[None] for g in target], [g[None] for g in found]).sum()
-    plain.optimiser.zero_grad()
+    plain.optimizer.zero_grad()
     loss.backward()
-    plain.optimiser.step()
+    plain.optimizer.step()
     if config.outer_loop > 1:
-        optimiser = torch.optim.SGD(weights, lr=config.lr_net)
+        optimizer = torch.optim.SGD(weights, lr=config.lr_net)
         images, labels = plain.images.detach().flatten(0, 1), torch.arange(problem.num_classes)
         labels = labels.repeat_interleave(len(images) // len(labels))
         for _ in range(config.inner_loop):
             for chosen in torch.randperm(len(images), generator=plain.draw).split(config.batch_train):
                 seen = problem.augment_batch(config.augment, images[chosen], plain.draw)
-                _train(network, optimiser, seen, labels[chosen])
+                _train(network, optimizer, seen, labels[chosen])
     plain.iteration += 1
 
 
-def _train(network: Any, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> None:
-    optimiser.zero_grad()
+def _train(network: Any, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> None:
+    optimizer.zero_grad()
     F.cross_entropy(network(images), labels).backward()
-    optimiser.step()
+    optimizer.step()
 
 
 def problem_at(ipc: int, compute: Compute) -> ConcreteProblem:
@@ -172,7 +172,7 @@ def problem_at(ipc: int, compute: Compute) -> ConcreteProblem:
     first, last = (dict(networks.build(NETWORK, SHAPE, CLASSES, draw).state_dict()) for _ in range(2))
     return ConcreteProblem(
         RealImages(split, CLASSES, compute.device), [TrainedExpert(scratch, first, last)] * 5, compute,
-        Normaliser(KNOWN["cifar10"].constants, compute.device),
+        Normalizer(KNOWN["cifar10"].constants, compute.device),
         ipc=ipc, image_shape=SHAPE, architecture=NETWORK, flip=True, seed=0, fingerprint="benchmark",
     )  # fmt: skip
 

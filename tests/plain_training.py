@@ -16,7 +16,7 @@ from benchmark import networks
 from benchmark.augmentation import cutmix, strategies
 from benchmark.compute.engine import Compute
 from benchmark.datasets import KNOWN, Split
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.training.trainer import Recipe, Training, accuracy
 from benchmark.utils import seeding
 from plain_loops import CLASSES, NETWORK, SHAPE, measured
@@ -42,21 +42,21 @@ def images(batch: int) -> tuple[Tensor, Tensor, Split]:
 
 def ours(batch: int, compute: Compute) -> Steps:
     learned, labels, test = images(batch)
-    normaliser = Normaliser(KNOWN["cifar10"].constants, compute.device)
+    normalizer = Normalizer(KNOWN["cifar10"].constants, compute.device)
     network = networks.build(NETWORK, SHAPE, CLASSES, seeding.generator("network"))
     draw = lambda role, at: seeding.generator(role, at)  # noqa: E731
-    training = Training(network, learned, labels, recipe(batch), compute, normaliser, draw)
-    return training.step, lambda: accuracy(network, test, compute, normaliser)
+    training = Training(network, learned, labels, recipe(batch), compute, normalizer, draw)
+    return training.step, lambda: accuracy(network, test, compute, normalizer)
 
 
 def plain(batch: int) -> Steps:
     """Augmentation and CutMix are ours: the same work on both sides."""
     learned, labels, test = images(batch)
-    asked, normaliser = recipe(batch), Normaliser(KNOWN["cifar10"].constants, torch.device("cpu"))
+    asked, normalizer = recipe(batch), Normalizer(KNOWN["cifar10"].constants, torch.device("cpu"))
     strategy, draw = strategies.parse(asked.augment), seeding.generator("draws")
     network = networks.build(NETWORK, SHAPE, CLASSES, seeding.generator("network"))
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    learned, scored = normaliser(learned), normaliser(test.images.float() / 255)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    learned, scored = normalizer(learned), normalizer(test.images.float() / 255)
 
     def step() -> None:
         chosen = torch.randperm(batch, generator=draw)
@@ -67,9 +67,9 @@ def plain(batch: int) -> Steps:
             loss = weight * F.cross_entropy(logits, first) + (1 - weight) * F.cross_entropy(logits, second)
         else:
             loss = F.cross_entropy(network(seen), first)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         loss.item()
 
     @torch.no_grad()

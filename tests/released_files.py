@@ -26,7 +26,7 @@ def subset(seed: int = 0, ipc: int = 2, data: Dataset | None = None) -> tuple[Te
     return data.train.images[index].float() / 255, data.train.labels[index]
 
 
-def normalised(pixels: Tensor, data: Dataset | None = None) -> Tensor:
+def normalized(pixels: Tensor, data: Dataset | None = None) -> Tensor:
     data = data or digits()
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (data.constants.mean, data.constants.std))
     return (pixels - mean) / std
@@ -35,7 +35,7 @@ def normalised(pixels: Tensor, data: Dataset | None = None) -> Tensor:
 def dc_file(path: Path, sets: list[tuple[Tensor, Tensor]], *, legacy: bool = False) -> Path:
     """As DC's main.py saves: normalised sets of all experiments, and accuracies as numpy floats."""
     value: dict[str, Any] = {
-        "data": [[normalised(images), labels] for images, labels in sets],
+        "data": [[normalized(images), labels] for images, labels in sets],
         "accs_all_exps": {"ConvNet": [np.float64(0.5), np.float32(0.25)]},
     }
     torch.save(value, path, _use_new_zipfile_serialization=not legacy)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.compute.engine import Compute
-from benchmark.datasets.normalization import Normaliser, pixels
+from benchmark.datasets.normalization import Normalizer, pixels
 from benchmark.networks import Network
 
 METHODS = ("tsne", "pca")
@@ -31,12 +31,12 @@ def of_a_class(most: int, classes: int) -> int:
     return max(1, min(MOST_OF_A_CLASS, most // classes))
 
 
-def features(network: Network, images: Tensor, compute: Compute, normalise: Normaliser) -> Array:
+def features(network: Network, images: Tensor, compute: Compute, normalize: Normalizer) -> Array:
     """(N, ch, H, W) pixels, uint8 or float32, to (N, D)."""
     training = network.training
     network.eval()
     found = [
-        compute.embed(network, normalise(pixels(some.to(compute.device)))).cpu()
+        compute.embed(network, normalize(pixels(some.to(compute.device)))).cpu()
         for some in images.split(compute.at_once(images.shape))
     ]
     network.train(training)
@@ -52,19 +52,19 @@ def project(real: Array, sets: Mapping[str, Array], method: str, seed: int, thre
     from threadpoolctl import threadpool_limits
 
     parts = {"real": real, **sets}
-    together = np.concatenate(list(parts.values()))
+    num_parallel = np.concatenate(list(parts.values()))
     with threadpool_limits(threads):
         axes = PCA(2, svd_solver="full")
-        xy = axes.fit(real).transform(together) if method == "pca" else _tsne(together, seed)
+        xy = axes.fit(real).transform(num_parallel) if method == "pca" else _tsne(num_parallel, seed)
     ends = np.cumsum([len(part) for part in parts.values()])
     return dict(zip(parts, np.split(xy, ends[:-1]), strict=True))
 
 
-def _tsne(together: Array, seed: int) -> Array:
+def _tsne(num_parallel: Array, seed: int) -> Array:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    kept = PCA(min(COMPONENTS, *together.shape), svd_solver="full").fit_transform(together)
+    kept = PCA(min(COMPONENTS, *num_parallel.shape), svd_solver="full").fit_transform(num_parallel)
     perplexity = min(PERPLEXITY, (len(kept) - 1) / 3)
     found: Array = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, n_jobs=1).fit_transform(kept)
     return found

@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.datasets import Split
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.training.trainer import accuracy
 
 
 def score_all(
-    experts: Sequence[TrainedExpert], read: Callable[[], Split], compute: Compute, normalise: Normaliser
+    experts: Sequence[TrainedExpert], read: Callable[[], Split], compute: Compute, normalize: Normalizer
 ) -> list[float]:
     """The accuracy of each expert on the images that `read` gives."""
     split, found = read(), []
     for expert in experts:
-        expert.between(0.0)
-        found.append(accuracy(expert.scratch, split, compute, normalise))
+        expert.interpolate(0.0)
+        found.append(accuracy(expert.scratch, split, compute, normalize))
     return found

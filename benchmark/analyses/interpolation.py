@@ -15,20 +15,20 @@ from collections.abc import Callable, Sequence
 from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.datasets import Split
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.training.trainer import accuracy
 
 LAMBDAS = tuple(k / 10 for k in range(11))
 
 
 def pieces(
-    experts: Sequence[TrainedExpert], split: Split, compute: Compute, normalise: Normaliser
+    experts: Sequence[TrainedExpert], split: Split, compute: Compute, normalize: Normalizer
 ) -> list[Callable[[], float]]:
     """One score for each λ and expert, λ by λ; experts may share a scratch network, as each is scored at once."""
 
     def score(expert: TrainedExpert, weight: float) -> float:
-        expert.between(weight)
-        return accuracy(expert.scratch, split, compute, normalise)
+        expert.interpolate(weight)
+        return accuracy(expert.scratch, split, compute, normalize)
 
     return [lambda e=expert, w=weight: score(e, w) for weight in LAMBDAS for expert in experts]  # type: ignore[misc]
 

@@ -164,7 +164,7 @@ def draw_per_group(
     BenchmarkError for `dc:…`.
     """
     _check_shared(strategy)
-    return _draw(strategy, groups, image_shape[-2:], generator, together=False)
+    return _draw(strategy, groups, image_shape[-2:], generator, one_candidate=False)
 
 
 def augment_batch(images: Tensor, strategy: Strategy, generator: Generator) -> Tensor:
@@ -182,7 +182,7 @@ def augment_batches(images: Tensor, strategy: Strategy, generators: Sequence[Gen
         each = zip(images, generators, strict=True)
         return torch.stack([dc.augment_each(batch, strategy.operations, draw) for batch, draw in each])
     count, size = images.shape[1], images.shape[-2:]
-    drawn = _side_by_side([_draw(strategy, count, size, draw, together=True) for draw in generators])
+    drawn = _side_by_side([_draw(strategy, count, size, draw, one_candidate=True) for draw in generators])
     return drawn(images.flatten(0, 1)[:, None]).view(images.shape)
 
 
@@ -204,12 +204,14 @@ def _side_by_side(drawn: Sequence[Transform]) -> Transform:
     return Transform(len(drawn) * groups, drawn[0].size, tuple(steps))
 
 
-def _draw(strategy: Strategy, groups: int, size: Sequence[int], generator: Generator, *, together: bool) -> Transform:
-    """`together`: all groups take the same candidate, each with its own parameters."""
+def _draw(
+    strategy: Strategy, groups: int, size: Sequence[int], generator: Generator, *, one_candidate: bool
+) -> Transform:
+    """`one_candidate`: all groups take the same candidate, each with its own parameters."""
     height, width = size
     steps = []
     for candidates in _schedule(strategy):
-        choice = torch.randint(len(candidates), (1 if together else groups,), generator=generator).expand(groups)
+        choice = torch.randint(len(candidates), (1 if one_candidate else groups,), generator=generator).expand(groups)
         counts = choice.bincount(minlength=len(candidates)).tolist()
         parts = tuple(
             Part(name, OPERATIONS[name].draw(count, height, width, generator))

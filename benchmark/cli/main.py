@@ -21,7 +21,7 @@ from results.errors import ResultsError
 from slurm.errors import SlurmError
 
 DONE, SOME_FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 130
-_SCHEMAS = (config.AnalyseConfig, config.EvaluateConfig, config.ReportConfig, config.ProfileConfig)
+_SCHEMAS = (config.AnalyzeConfig, config.EvaluateConfig, config.ReportConfig, config.ProfileConfig)
 _SETTINGS = [name for schema in _SCHEMAS for name in schema.__dataclass_fields__]
 OURS = (BenchmarkError, MethodError, ResultsError, SlurmError)
 

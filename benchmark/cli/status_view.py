@@ -23,7 +23,7 @@ _SHOWN = 20  # tasks of one state that are named
 _LOOK_SECONDS = 5.0
 
 
-def show(seen: monitor.View, console: Console) -> None:
+def show(seen: monitor.StoreStatus, console: Console) -> None:
     """The counts, then what runs, waits, stopped and failed."""
     print_whole(console, counted(seen))
 
@@ -40,7 +40,7 @@ def show(seen: monitor.View, console: Console) -> None:
     _name(seen.of("failed"), "failed; retry=failed tries them again", _failure, say)
 
 
-def counted(seen: monitor.View) -> Table:
+def counted(seen: monitor.StoreStatus) -> Table:
     """Kinds of tasks down, states across."""
     table = Table(box=None)
     table.add_column("Tasks")
@@ -53,7 +53,7 @@ def counted(seen: monitor.View) -> Table:
     return table
 
 
-def _name(tasks: Sequence[monitor.Seen], title: str, detail: Any, say: Any) -> None:
+def _name(tasks: Sequence[monitor.TaskStatus], title: str, detail: Any, say: Any) -> None:
     if not tasks:
         return
     say(f"{title}:")
@@ -63,7 +63,7 @@ def _name(tasks: Sequence[monitor.Seen], title: str, detail: Any, say: Any) -> N
         say(f"  … and {len(tasks) - _SHOWN:,} more")
 
 
-def _speed(one: monitor.Seen) -> str:
+def _speed(one: monitor.TaskStatus) -> str:
     if not one.progress:
         return "begun"
     text = f"{one.progress['done']:,} of {one.progress['total']:,} steps, {one.progress['rate']:.3g} steps/s"
@@ -71,16 +71,16 @@ def _speed(one: monitor.Seen) -> str:
     return text if left is None else f"{text}, {timedelta(seconds=round(left))} left"
 
 
-def _ending(one: monitor.Seen) -> str:
+def _ending(one: monitor.TaskStatus) -> str:
     """Why, and where the job's own output is."""
     return f"{one.why}{'; it printed ' * bool(one.log)}{one.log or ''}".lstrip("; ")
 
 
-def _failure(one: monitor.Seen) -> str:
+def _failure(one: monitor.TaskStatus) -> str:
     return "\n".join([one.why, *(f"    {line}" for line in one.log_end)])
 
 
-def look_on(tasks: Sequence[Mapping[str, Any]], out: Path, console: Console) -> None:
+def wait_and_show(tasks: Sequence[Mapping[str, Any]], out: Path, console: Console) -> None:
     """Show how far the queued tasks are until none is queued or running; a terminal gets a live table."""
     wanted = {task["identity"] for task in tasks}
     said = time.monotonic() - LINE_SECONDS
@@ -112,7 +112,7 @@ class _Plain:
         pass
 
 
-def unfinished(tasks: Sequence[Mapping[str, Any]], out: Path) -> list[monitor.Seen]:
+def unfinished(tasks: Sequence[Mapping[str, Any]], out: Path) -> list[monitor.TaskStatus]:
     """The tasks without a record."""
     seen = monitor.view(out).tasks
     found = [seen.get(task["identity"]) for task in tasks]

@@ -34,9 +34,9 @@ def _tables(
     made = tables(found, options, records)
     if not made:
         console.print("nothing stored makes such a table yet", highlight=False)
-    if "terminal" in options.forms:
+    if "terminal" in options.formats:
         _show([text for table in made for text in texts(table)], console)
-    if set(options.forms) - {"terminal"}:
+    if set(options.formats) - {"terminal"}:
         with writing(folder):
             folder.mkdir(exist_ok=True)
         _written(write_tables(found, folder, options, records), console)

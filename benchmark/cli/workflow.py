@@ -35,12 +35,12 @@ def carry_through(config: RunConfig, end: Finish, complete: Complete = lambda pl
         return run_queued(config, console, end, complete)
     compute, workers = choose_compute(config.device, config.precision, config.threads, config.workers, config.compile)
     with Reading(console) as reading:
-        if config.seconds is None:
+        if config.budget_seconds is None:
             planned = grid.build(config, reading)
         else:
-            planned = time_budget.planned_within(config, config.seconds, compute, reading)
+            planned = time_budget.planned_within(config, config.budget_seconds, compute, reading)
         planned = complete(planned)
-    store = Store(Path(config.out))
+    store = Store(Path(config.store))
     console.print(describe(planned, store, config, compute, workers), markup=False, highlight=False)
     if config.dry_run:
         show_estimate(planned, store, compute, workers, console)
@@ -59,16 +59,16 @@ def run_queued(config: RunConfig, console: Console, end: Finish, complete: Compl
     for text in planned.notes:
         console.print(f"note: {text}", markup=False, highlight=False)
     if config.dry_run:
-        console.print(slurm.foretold(planned.tasks, config, asked), markup=False, highlight=False)
+        console.print(slurm.preview(planned.tasks, config, asked), markup=False, highlight=False)
         return main.DONE
     launched = slurm.launch(planned.tasks, config, asked)
-    console.print(slurm.worded(launched, config.out), markup=False, highlight=False)
+    console.print(slurm.summary(launched, config.store), markup=False, highlight=False)
     if config.wait or not (launched.jobs or launched.queued_before):
-        out = Path(config.out)
+        out = Path(config.store)
         try:
-            status_view.look_on(planned.tasks, out, console)
+            status_view.wait_and_show(planned.tasks, out, console)
         except KeyboardInterrupt:
-            said = f"no longer waiting, and the jobs go on: {slurm.afterwards(config.out)}"
+            said = f"no longer waiting, and the jobs go on: {slurm.next_steps(config.store)}"
             console.print(f"\n{said}", markup=False, highlight=False)
             return main.STOPPED
         left = [(one.name, Outcome(one.state, one.why)) for one in status_view.unfinished(planned.tasks, out)]
@@ -88,8 +88,8 @@ def finish(
 ) -> int:
     """Print the tables of what is planned, then what failed; returns the exit status."""
     # A record says how its first run called things; these tables say it as this run was asked.
-    records = [record | {"label": task["label"]} for task, record in store.recorded(planned.tasks)]
-    show_tables(records, Path(config.out), console)
+    records = [record | {"display": task["display"]} for task, record in store.recorded(planned.tasks)]
+    show_tables(records, Path(config.store), console)
     tell_failures(failures, console)
     return main.SOME_FAILED if failures else main.DONE
 
@@ -122,7 +122,7 @@ def do_all(
     """Do every task on this machine; returns those that came to no end, with what is wrong."""
     failures: list[tuple[str, Outcome]] = []
     runtime = Runtime(
-        Path(config.out),
+        Path(config.store),
         compute,
         checkpoint_seconds=config.checkpoint_seconds,
         retry_failed=config.retry == "failed",
@@ -147,7 +147,7 @@ def describe(planned: grid.Plan, store: Store, config: RunConfig, compute: Compu
     lines = [
         f"plan: {counts}",
         f"{workers} at a time on {compute.device}, {compute.threads} threads each, {compute.precision}; "
-        f"store: {config.out}",
+        f"store: {config.store}",
     ]
     return "\n".join(lines + [f"note: {text}" for text in planned.notes])
 

@@ -31,7 +31,7 @@ GRAPH_PIXELS = {"cpu": 2**14, "cuda": 2**18}
 # Pixels that a task forwards in all, from which it is worth compiling: 100,000 images of 32×32.
 WORTH_COMPILING = 10**8
 _STEPS_DOWN = {
-    "chunk": "pixels at once without a graph", "graph": "pixels at once with a graph", "together": "networks at once",
+    "chunk": "pixels at once without a graph", "graph": "pixels at once with a graph", "num_parallel": "networks at once",
 }  # fmt: skip
 MOST_WORKERS = 8  # unless asked for: each holds its own copy of torch and of the dataset
 
@@ -53,14 +53,14 @@ class Compute:
     chunk: int = 0
     graph: int = 0
     compile: bool | None = False
-    together: int = 0
+    num_parallel: int = 0
     stepped_down: int = 0
 
     def __post_init__(self) -> None:
         self.chunk = self.chunk or CHUNK_PIXELS[self.device.type]
         self.graph = self.graph or GRAPH_PIXELS[self.device.type]
         if self.device.type == "cpu":  # one network fills it, and others would only push it out of its caches
-            self.together = self.together or 1
+            self.num_parallel = self.num_parallel or 1
 
     @property
     def devices(self) -> int:
@@ -203,7 +203,7 @@ class Compute:
         return self.within_memory("chunk", images[0, 0].numel(), in_chunks)
 
     @torch.no_grad()
-    def settle_norms(self, network: Network, images: Tensor) -> None:
+    def calibrate_batchnorm(self, network: Network, images: Tensor) -> None:
         """One forward pass in train mode for batch norm's running statistics, then those in use."""
         network.train()
         with self.autocast():
@@ -229,14 +229,14 @@ class Compute:
             share = torch.tensor(weight).to(images.device, non_blocking=True)
             return self._call(passes.mixed_entropy, network, images, labels, others, share)
 
-    def gradients_together(
+    def parallel_gradients(
         self, network: Network, weights: dict[str, Tensor], images: Tensor, labels: Tensor,
         others: Tensor | None, shares: list[float],
     ) -> tuple[dict[str, Tensor], Tensor]:  # fmt: skip
         """Of k networks like this one, trained at once: as `passes.gradients_together` has it."""
         share = None if others is None else torch.tensor(shares).to(images.device, non_blocking=True)
         with self.autocast():
-            return self._call(passes.gradients_together, network, weights, images, labels, others, share)
+            return self._call(passes.parallel_gradients, network, weights, images, labels, others, share)
 
     # --- losses of synthetic images -----------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ def describe(compute: Compute) -> dict[str, Any]:
         "threads": compute.threads,
         "chunk": compute.chunk,
         "graph": compute.graph,
-        "together": max(1, compute.together),
+        "num_parallel": max(1, compute.num_parallel),
         "stepped_down": compute.stepped_down,
         "compiled": compute.compiled,
         "uncompiled": list(COMPILER.uncompiled),

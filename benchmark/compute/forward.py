@@ -42,7 +42,7 @@ def mixed_entropy(
     return weight * F.cross_entropy(logits, labels) + (1 - weight) * F.cross_entropy(logits, others), logits
 
 
-def gradients_together(
+def parallel_gradients(
     network: Network,
     weights: dict[str, Tensor],
     images: Tensor,

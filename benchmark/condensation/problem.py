@@ -12,7 +12,7 @@ from benchmark.augmentation import strategies as augment
 from benchmark.augmentation.strategies import Strategy
 from benchmark.compute.engine import Compute
 from benchmark.datasets import Split
-from benchmark.datasets.normalization import Normaliser, pixels
+from benchmark.datasets.normalization import Normalizer, pixels
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from methods.base import Expert, Network, Transform
@@ -62,15 +62,15 @@ class RealImages:
 class RealBatch:
     """methods.base.ByClass: drawn real images, normalised and augmented when classes of them are asked for."""
 
-    def __init__(self, real: RealImages, index: Tensor, normalise: Normaliser, augment: Transform) -> None:
-        self.real, self.index, self.normalise, self.augment = real, index, normalise, augment
+    def __init__(self, real: RealImages, index: Tensor, normalize: Normalizer, augment: Transform) -> None:
+        self.real, self.index, self.normalize, self.augment = real, index, normalize, augment
         self.shape = torch.Size((*index.shape, *real.images.shape[1:]))
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, classes: slice) -> Tensor:
-        return self.augment.of(classes)(self.normalise(self.real.take(self.index[classes])))
+        return self.augment.of(classes)(self.normalize(self.real.take(self.index[classes])))
 
 
 class TrainedExpert:
@@ -80,7 +80,7 @@ class TrainedExpert:
         self.scratch, self.initial, self.trained = scratch, initial, trained
 
     @torch.no_grad()
-    def between(self, weight: float) -> Network:
+    def interpolate(self, weight: float) -> Network:
         for name, parameter in self.scratch.named_parameters():
             torch.lerp(self.trained[name], self.initial[name], weight, out=parameter.data)
         for name, buffer in self.scratch.named_buffers():  # running statistics are not interpolated
@@ -96,7 +96,7 @@ class ConcreteProblem:
         real: RealImages,
         experts: Sequence[Expert],
         compute: Compute,
-        normaliser: Normaliser,
+        normalizer: Normalizer,
         *,
         ipc: int,
         image_shape: tuple[int, int, int],
@@ -105,15 +105,15 @@ class ConcreteProblem:
         seed: int,
         fingerprint: str,
     ) -> None:
-        self.real, self.experts, self.compute, self.normalise = real, experts, compute, normaliser
-        self.denormalise = normaliser.inverse
+        self.real, self.experts, self.compute, self.normalize = real, experts, compute, normalizer
+        self.denormalize = normalizer.inverse
         self.ipc, self.num_classes, self.image_shape = ipc, len(real.counts), image_shape
         self.device, self.architecture, self.flip = compute.device, architecture, flip
         self.seed, self.fingerprint = seed, fingerprint
         self.mean_embedding, self.class_losses = compute.mean_embedding, compute.class_losses
         self.by_class, self.embed = compute.by_class, compute.embed
         self.embedding_and_losses, self.class_gradients = compute.embedding_and_losses, compute.class_gradients
-        self.settle_norms, self.training_gradients = compute.settle_norms, compute.training_gradients
+        self.calibrate_batchnorm, self.training_gradients = compute.calibrate_batchnorm, compute.training_gradients
 
     def generator(self, role: str, index: int = 0) -> torch.Generator:
         # The method is no part of the seed: at one seed, all methods start from and see the same images.
@@ -125,7 +125,7 @@ class ConcreteProblem:
         return network.requires_grad_(False).to(self.device)
 
     def real_batch(self, n: int, generator: torch.Generator, augment: Transform) -> RealBatch:
-        return RealBatch(self.real, self.real.draw(n, generator), self.normalise, augment)
+        return RealBatch(self.real, self.real.draw(n, generator), self.normalize, augment)
 
     def augment(self, strategy: str, generator: torch.Generator) -> Transform:
         return augment.draw_per_group(self._strategy(strategy), self.num_classes, self.image_shape, generator)

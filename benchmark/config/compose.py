@@ -33,7 +33,7 @@ def settings_of(name: str) -> str:
     """What `--help` shows: conf/NAME.yaml's settings with their comments, and what each preset sets on top."""
     conf = files("benchmark.conf")
     lines = (conf / f"{name}.yaml").read_text().split("\nhydra:")[0].split("\n\n", 1)[1].strip().splitlines()
-    if name in ("run", "analyse", "evaluate", "profile"):
+    if name in ("run", "analyze", "evaluate", "profile"):
         lines += ["method.NAME.SETTING=VALUE # any setting of a method, over its preset"] * (name != "evaluate")
         for preset in ("quick", "paper"):
             body = (conf / "preset" / f"{preset}.yaml").read_text().splitlines()[1:]
@@ -44,7 +44,7 @@ def settings_of(name: str) -> str:
 
 
 # What presets set for commands that do not take all of it: nothing is condensed, or nothing evaluated.
-_OF_PRESETS = {"evaluate": "protocols|seeds|networks", "profile": "fraction"}
+_OF_PRESETS = {"evaluate": "protocols|seeds|networks", "profile": "iterations_fraction"}
 
 
 def _scratch() -> str:

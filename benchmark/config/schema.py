@@ -10,12 +10,12 @@ from typing import Any
 
 from benchmark.config import scoring
 from benchmark.utils.errors import BenchmarkError, unknown
-from results.aggregation.options import CONTROLS, FORMS, HIGHLIGHTS, ORDERS, TABLES, Options
+from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
 
 LAUNCHERS = ("local", "slurm")
-ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "curve")  # as benchmark.analyses.VERSIONS
+ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "snapshots")  # as benchmark.analyses.VERSIONS
 LAYOUTS = ("tsne", "pca")  # as benchmark.analyses.embedding, which loads torch
-UNITS = ("raw", "normalised", "bytes", "whitened")  # as benchmark.released.units, which loads torch
+UNITS = ("raw", "normalized", "bytes", "whitened")  # as benchmark.released.units, which loads torch
 
 
 @dataclass
@@ -34,13 +34,13 @@ class Scoring(Asked):
     variants: list[str]
     eval_architectures: list[str]
     protocols: list[str]
-    scores: bool
+    robustness_scores: bool
     seeds: list[int]
-    controls: list[str]
+    baselines: list[str]
     preset: str
-    fraction: float
-    networks: int
-    validation: float
+    iterations_fraction: float
+    num_eval: int
+    val_fraction: float
     precision: str
     compile: bool | None
     device: str
@@ -50,12 +50,12 @@ class Scoring(Asked):
     dry_run: bool
     checkpoint_seconds: float
     data_root: str
-    out: str
+    store: str
 
     @property
     def set_protocols(self) -> list[str]:
         """What sets are evaluated under; the whole training set, under `protocols` alone."""
-        return scoring.with_plain(self.protocols) if self.scores else self.protocols
+        return scoring.with_plain(self.protocols) if self.robustness_scores else self.protocols
 
 
 @dataclass
@@ -66,11 +66,11 @@ class RunConfig(Scoring):
     datasets: list[str]
     ipcs: list[int]
     architectures: list[str]
-    seconds: float | None
-    curve: int | None
-    pool_seed: int
+    budget_seconds: float | None
+    snapshots: int | None
+    expert_seed: int
     launcher: str
-    profile: str | None
+    cluster: str | None
     wait: bool
     method: dict[str, Any] = field(default_factory=dict)
 
@@ -82,27 +82,31 @@ class RunConfig(Scoring):
                 raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"name at least one: {name}=[…]")
             if len(set(values)) != len(values):
                 raise BenchmarkError(f"{name} names something twice", where=f"{name}={values}")
-        if not self.methods and not self.controls:
-            raise BenchmarkError("there is nothing to run", where="methods=[] controls=[]")
+        if not self.methods and not self.baselines:
+            raise BenchmarkError("there is nothing to run", where="methods=[] baselines=[]")
         for ipc in self.ipcs:
             if ipc < 1:
                 raise BenchmarkError(f"ipc must be at least 1, got {ipc}", where=f"ipcs={self.ipcs}")
-        if not 0 < self.fraction <= 1:
-            raise BenchmarkError(f"fraction must be in (0, 1], got {self.fraction}", where="fraction")
-        if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
-            raise BenchmarkError(f"seconds must be a positive number, got {self.seconds}", where="seconds")
-        if not 0 <= self.validation < 1:
-            raise BenchmarkError(f"validation must be in [0, 1), got {self.validation}", where="validation")
-        if self.curve is not None and self.curve < 1:
-            raise BenchmarkError(f"curve must be at least 1, got {self.curve}", where=f"curve={self.curve}")
-        if self.curve is not None and self.validation == 0:
+        if not 0 < self.iterations_fraction <= 1:
+            raise BenchmarkError(
+                f"fraction must be in (0, 1], got {self.iterations_fraction}", where="iterations_fraction"
+            )
+        if self.budget_seconds is not None and not (self.budget_seconds > 0 and math.isfinite(self.budget_seconds)):
+            raise BenchmarkError(
+                f"seconds must be a positive number, got {self.budget_seconds}", where="budget_seconds"
+            )
+        if not 0 <= self.val_fraction < 1:
+            raise BenchmarkError(f"validation must be in [0, 1), got {self.val_fraction}", where="val_fraction")
+        if self.snapshots is not None and self.snapshots < 1:
+            raise BenchmarkError(f"curve must be at least 1, got {self.snapshots}", where=f"snapshots={self.snapshots}")
+        if self.snapshots is not None and self.val_fraction == 0:
             raise BenchmarkError(
                 "a curve is scored on withheld training images, and none are withheld",
-                where=f"curve={self.curve}, validation=0",
-                next="say which fraction to withhold: validation=0.1",
+                where=f"snapshots={self.snapshots}, val_fraction=0",
+                next="say which fraction to withhold: val_fraction=0.1",
             )
-        if self.networks < 1:
-            raise BenchmarkError(f"networks must be at least 1, got {self.networks}", where="networks")
+        if self.num_eval < 1:
+            raise BenchmarkError(f"networks must be at least 1, got {self.num_eval}", where="num_eval")
         if not (self.checkpoint_seconds > 0 and math.isfinite(self.checkpoint_seconds)):
             raise BenchmarkError("checkpoint_seconds must be a positive number", where="checkpoint_seconds")
         for name, settings in self.method.items():
@@ -112,14 +116,14 @@ class RunConfig(Scoring):
                     where=f"method.{name}={settings}",
                     next=f"method.{name}.SETTING=VALUE",
                 )
-        for control in self.controls:
-            if control not in CONTROLS:
-                raise unknown("control", control, CONTROLS, where=f"controls=[{control}]")
-        if self.scores:
-            scoring.check(self.protocols, self.controls)
+        for control in self.baselines:
+            if control not in BASELINES:
+                raise unknown("baseline", control, BASELINES, where=f"baselines=[{control}]")
+        if self.robustness_scores:
+            scoring.check(self.protocols, self.baselines)
         if self.launcher not in LAUNCHERS:
             raise unknown("launcher", self.launcher, LAUNCHERS, where=f"launcher={self.launcher}")
-        if self.launcher == "local" and (self.profile is not None or self.wait):
+        if self.launcher == "local" and (self.cluster is not None or self.wait):
             raise BenchmarkError(
                 "profile and wait are about launcher=slurm", where="launcher=local", next="add launcher=slurm"
             )
@@ -128,10 +132,10 @@ class RunConfig(Scoring):
 
 
 @dataclass(kw_only=True)
-class AnalyseConfig(RunConfig):
+class AnalyzeConfig(RunConfig):
     """conf/analyse.yaml after composition: a run's settings, and what to look at. Nothing is evaluated."""
 
-    scores: bool = False
+    robustness_scores: bool = False
     analyses: list[str] = field(default_factory=list)
     layout: str = "tsne"
 
@@ -147,11 +151,11 @@ class AnalyseConfig(RunConfig):
             raise BenchmarkError("analyses names something twice", where=f"analyses={self.analyses}")
         if self.layout not in LAYOUTS:
             raise unknown("layout", self.layout, LAYOUTS, where=f"layout={self.layout}")
-        if "curve" in self.analyses and self.curve is None:
+        if "snapshots" in self.analyses and self.snapshots is None:
             raise BenchmarkError(
                 "a curve has so many points beside the first, and nobody said how many",
                 where="analyses=[curve]",
-                next="say it: curve=10 validation=0.1",
+                next="say it: snapshots=10 val_fraction=0.1",
             )
 
 
@@ -164,7 +168,7 @@ class ProfileConfig(Asked):
     ipcs: list[int]
     architectures: list[str]
     preset: str
-    fraction: float
+    iterations_fraction: float
     steps: int
     precision: str
     compile: bool | None
@@ -178,10 +182,10 @@ class ProfileConfig(Asked):
         shared = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name != "steps"}
         return RunConfig(
             **shared,
-            dry_run=True, seeds=[0], protocols=["quick"], controls=[],
-            variants=[], eval_architectures=[], networks=1, scores=False, validation=0.0, seconds=None, curve=None,
-            pool_seed=0, launcher="local", profile=None, wait=False, retry=None, workers=None, checkpoint_seconds=30.0,
-            out="",
+            dry_run=True, seeds=[0], protocols=["quick"], baselines=[],
+            variants=[], eval_architectures=[], num_eval=1, robustness_scores=False, val_fraction=0.0, budget_seconds=None, snapshots=None,
+            expert_seed=0, launcher="local", cluster=None, wait=False, retry=None, workers=None, checkpoint_seconds=30.0,
+            store="",
         )  # fmt: skip
 
     def check(self) -> None:
@@ -202,11 +206,11 @@ class EvaluateConfig(Scoring):
     name: str | None
     method: str | None
     factor: int | None
-    units: str | None
+    pixel_scale: str | None
     mean: list[float] | None
     std: list[float] | None
-    entries: list[int] | None
-    quantise: str | None
+    set_index: list[int] | None
+    quantize: str | None
 
     @property
     def paths(self) -> list[Path]:
@@ -219,7 +223,7 @@ class EvaluateConfig(Scoring):
         return RunConfig(
             **shared | {"seeds": seeds, "variants": []},
             methods=["a set made elsewhere"], datasets=[dataset], ipcs=[ipc], architectures=["auto"],
-            seconds=None, curve=None, pool_seed=0, launcher="local", profile=None, wait=False,
+            budget_seconds=None, snapshots=None, expert_seed=0, launcher="local", cluster=None, wait=False,
         )  # fmt: skip
 
     def check(self) -> None:
@@ -228,7 +232,7 @@ class EvaluateConfig(Scoring):
             raise BenchmarkError(
                 "which set is to be scored?", where=f"set={self.set}", next="name its file or folder: set=PATH"
             )
-        for name, known in (("units", UNITS), ("quantise", ("8bit",))):
+        for name, known in (("pixel_scale", UNITS), ("quantize", ("8bit",))):
             if (value := getattr(self, name)) is not None and value not in known:
                 raise unknown(name, value, known, where=f"{name}={value}")
         if (self.mean is None) != (self.std is None):
@@ -244,11 +248,11 @@ class EvaluateConfig(Scoring):
 class ReportConfig(Asked):
     """conf/report.yaml after composition."""
 
-    out: str
+    store: str
     tables: list[str]
-    forms: list[str]
+    formats: list[str]
     methods: list[str]
-    controls: list[str]
+    baselines: list[str]
     datasets: list[str]
     ipcs: list[int]
     architectures: list[str]
@@ -256,7 +260,7 @@ class ReportConfig(Asked):
     protocols: list[str]
     order: str
     highlight: str
-    reasons: bool
+    explain_missing: bool
     figures: bool
     page: bool
 
@@ -269,7 +273,7 @@ class ReportConfig(Asked):
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
-        known = {"tables": TABLES, "forms": FORMS, "controls": CONTROLS}
+        known = {"tables": TABLES, "formats": FORMATS, "baselines": BASELINES}
         for spec in fields(self):
             values = getattr(self, spec.name)
             if not isinstance(values, list):
@@ -279,11 +283,11 @@ class ReportConfig(Asked):
             for name in values if spec.name in known else ():
                 if name not in known[spec.name]:
                     raise unknown(spec.name.removesuffix("s"), name, known[spec.name], where=f"{spec.name}=[{name}]")
-        for name in ("tables", "forms"):
+        for name in ("tables", "formats"):
             if not getattr(self, name):
                 raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"known: {', '.join(known[name])}")
         for name, words in (("order", ORDERS), ("highlight", HIGHLIGHTS)):
             if getattr(self, name) not in words:
                 raise unknown(name, getattr(self, name), words, where=f"{name}={getattr(self, name)}")
-        if self.order == "asked" and not self.methods:
-            raise BenchmarkError("order=asked is that of methods", where="order=asked", next="name them: methods=[…]")
+        if self.order == "listed" and not self.methods:
+            raise BenchmarkError("order=listed is that of methods", where="order=listed", next="name them: methods=[…]")

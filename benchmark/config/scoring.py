@@ -1,4 +1,4 @@
-"""What `scores=true` asks for besides. Names of protocols and controls only: nothing here loads torch."""
+"""What `robustness_scores=true` asks for besides. Names of protocols and controls only: nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def check(protocols: Sequence[str], controls: Sequence[str]) -> None:
     if missing := [name for name in NEEDED if name not in controls]:
         raise BenchmarkError(
             f"scores need the control{'s' * (len(missing) > 1)} {' and '.join(missing)}",
-            where=f"scores=true controls=[{','.join(controls)}]",
-            next=f"controls=[{','.join(NEEDED)}], as by default, or scores=false",
+            where=f"robustness_scores=true baselines=[{','.join(controls)}]",
+            next=f"baselines=[{','.join(NEEDED)}], as by default, or robustness_scores=false",
         )
     if all(map(is_native, protocols)):
         raise BenchmarkError(
             "scores need a protocol that all sets share; native is each method's own",
-            where=f"scores=true protocols=[{','.join(protocols)}]",
+            where=f"robustness_scores=true protocols=[{','.join(protocols)}]",
             next="add one: protocols=[native,dsa]",
         )
 

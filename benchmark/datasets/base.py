@@ -98,7 +98,7 @@ class Outline:
 
     name: str
     title: str
-    reference: str
+    published_as: str
     constants: Constants
     flip: bool
     image_shape: tuple[int, int, int]  # (ch, H, W)
@@ -119,7 +119,7 @@ class Dataset:
     name: str
     title: str
     like: str | None
-    reference: str
+    published_as: str
     train: Split
     test: Split
     classes: tuple[str, ...]
@@ -142,7 +142,7 @@ class Dataset:
     def outline(self) -> Outline:
         train, test = (split.counts(self.num_classes) for split in (self.train, self.test))
         return Outline(
-            self.name, self.title, self.reference, self.constants, self.flip, self.image_shape, train, test,
+            self.name, self.title, self.published_as, self.constants, self.flip, self.image_shape, train, test,
             self.fingerprint,
         )  # fmt: skip
 

@@ -41,7 +41,7 @@ def _load(folder: Path, data_root: Path, progress: Progress | None) -> Dataset:
         name=said.name,
         title=said.name,
         like=said.like,
-        reference=said.like or said.name,
+        published_as=said.like or said.name,
         train=content.train,
         test=content.test,
         classes=content.classes,

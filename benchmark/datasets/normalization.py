@@ -8,7 +8,7 @@ from torch import Tensor
 from benchmark.datasets import Constants
 
 
-class Normaliser:
+class Normalizer:
     """Pixels to the units networks see and back: (x − mean) / std of each channel, for (..., ch, H, W)."""
 
     def __init__(self, constants: Constants, device: torch.device) -> None:

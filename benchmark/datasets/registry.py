@@ -178,7 +178,7 @@ def from_card(key: str) -> Outline:
     return Outline(
         name=name_of(key),
         title=card.title,
-        reference=key,
+        published_as=key,
         constants=card.constants,
         flip=card.flip,
         image_shape=card.image_shape,
@@ -195,7 +195,7 @@ def _dataset(key: str, content: Content, mark: str) -> Dataset:
         name=name_of(key),
         title=card.title,
         like=None,
-        reference=key,
+        published_as=key,
         train=content.train,
         test=content.test,
         classes=content.classes,

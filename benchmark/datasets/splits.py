@@ -35,7 +35,7 @@ def hold_out(split: Split, fraction: float, fingerprint: str) -> tuple[Split, Sp
 
 def kept_counts(counts: Sequence[int], fraction: float) -> tuple[int, ...]:
     """Images of each class that are left when `fraction` of them is withheld; raises BenchmarkError as `hold_out`."""
-    where = f"validation={fraction}"
+    where = f"val_fraction={fraction}"
     if not 0 <= fraction < 1:
         raise BenchmarkError(f"validation must be at least 0 and below 1, got {fraction}", where=where)
     withheld = [round(fraction * count) for count in counts]
@@ -43,7 +43,7 @@ def kept_counts(counts: Sequence[int], fraction: float) -> tuple[int, ...]:
         if fraction and count and not 0 < out < count:
             which = "all" if out else "none"
             raise BenchmarkError(
-                f"validation={fraction} would withhold {which} of the {count} images of class {label}",
+                f"val_fraction={fraction} would withhold {which} of the {count} images of class {label}",
                 where=where,
                 next="choose a fraction that leaves and takes at least one image of every class",
             )

@@ -32,44 +32,44 @@ class Effort:
 
 def effort(task: Task, outline: Outline, kept: int, sets: Mapping[str, Task]) -> Effort:
     """Of an analyse task; kept: training images that are not withheld; sets: its condense tasks by identity."""
-    asked = task["asked"]
-    made = [sets[identity] for identity in asked["sets"] if identity != WHOLE]
-    return _OF[asked["analysis"]](asked, kept, sum(outline.train) - kept, outline.num_classes, made)
+    resolved = task["resolved"]
+    made = [sets[identity] for identity in resolved["sets"] if identity != WHOLE]
+    return _OF[resolved["analysis"]](resolved, kept, sum(outline.train) - kept, outline.num_classes, made)
 
 
-def _curve(asked: Task, kept: int, withheld: int, classes: int, made: list[Task]) -> Effort:
-    networks, protocol = asked["networks"], protocols.from_asked(asked["protocol"])
+def _curve(resolved: Task, kept: int, withheld: int, classes: int, made: list[Task]) -> Effort:
+    networks, protocol = resolved["num_eval"], protocols.from_asked(resolved["protocol"])
     if not made:
-        recipe = protocol.recipe_for_whole(kept, asked["whole"]["epochs"])
-        points = len(logarithmically(recipe.steps, asked["points"]))
+        recipe = protocol.recipe_for_whole(kept, resolved["whole"]["epochs"])
+        points = len(logarithmically(recipe.steps, resolved["points"]))
         return Effort(networks * recipe.steps, networks * points * withheld, (recipe, kept))
     (one,) = made
-    stored = one["asked"]["ipc"] * classes
-    recipe = protocol.recipe(stored, images := stored * one["label"]["factor"] ** 2)
+    stored = one["resolved"]["ipc"] * classes
+    recipe = protocol.recipe(stored, images := stored * one["display"]["factor"] ** 2)
     trained = networks * len(points_of(one))
     return Effort(trained * recipe.steps, trained * withheld, (recipe, images))
 
 
-def _discrepancy(asked: Task, kept: int, withheld: int, classes: int, made: list[Task]) -> Effort:
-    recipe = protocols.from_asked(asked["protocol"]).recipe_for_whole(kept, asked["whole"]["epochs"])
+def _discrepancy(resolved: Task, kept: int, withheld: int, classes: int, made: list[Task]) -> Effort:
+    recipe = protocols.from_asked(resolved["protocol"]).recipe_for_whole(kept, resolved["whole"]["epochs"])
     looks = len(logarithmically(recipe.steps, discrepancy.LOOKS))
     return Effort(recipe.steps, looks * (kept + sum(_images(one, classes) for one in made)), (recipe, kept))
 
 
-def _interpolation(asked: Task, kept: int, withheld: int, classes: int, made: list[Task]) -> Effort:
-    steps = len(interpolation.LAMBDAS) * len(asked["experts"])
+def _interpolation(resolved: Task, kept: int, withheld: int, classes: int, made: list[Task]) -> Effort:
+    steps = len(interpolation.LAMBDAS) * len(resolved["experts"])
     return Effort(steps, steps * min(withheld or kept, MOST_SCORED))
 
 
-def _expert(asked: Task, kept: int, withheld: int, classes: int, made: list[Task]) -> Effort:
+def _expert(resolved: Task, kept: int, withheld: int, classes: int, made: list[Task]) -> Effort:
     real = [min(count, MOST_SCORED) for count in (kept, withheld) if count]
     looks = [_images(one, classes) for one in made for _ in points_of(one)]
-    return Effort(len(real) + len(looks), len(asked["experts"]) * (sum(real) + sum(looks)))
+    return Effort(len(real) + len(looks), len(resolved["experts"]) * (sum(real) + sum(looks)))
 
 
-def _embedding(asked: Task, kept: int, withheld: int, classes: int, made: list[Task]) -> Effort:
+def _embedding(resolved: Task, kept: int, withheld: int, classes: int, made: list[Task]) -> Effort:
     each = (embedding.of_a_class(most, classes) for most in [embedding.MOST_REAL] + len(made) * [embedding.MOST_SET])
-    return Effort(1, classes * sum(each), note=f"{asked['method']} not counted")
+    return Effort(1, classes * sum(each), note=f"{resolved['method']} not counted")
 
 
 _OF = {
@@ -83,10 +83,10 @@ _OF = {
 
 def points_of(condense: Task) -> list[int]:
     """The steps at which a condense task's set is looked at: its snapshots, else the last one."""
-    asked = condense["asked"]
-    total = asked["settings"].get("iterations", 0)
-    return evenly(total, asked["snapshots"]) if asked.get("snapshots") else [total]
+    resolved = condense["resolved"]
+    total = resolved["settings"].get("iterations", 0)
+    return evenly(total, resolved["snapshots"]) if resolved.get("snapshots") else [total]
 
 
 def _images(condense: Task, classes: int) -> int:
-    return int(condense["asked"]["ipc"] * classes * condense["label"]["factor"] ** 2)
+    return int(condense["resolved"]["ipc"] * classes * condense["display"]["factor"] ** 2)

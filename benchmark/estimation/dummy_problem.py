@@ -11,37 +11,37 @@ from benchmark import datasets, networks
 from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import ConcreteProblem, RealImages, TrainedExpert, expect_steps
 from benchmark.datasets import Constants, Outline, Split
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.planning.plan import Task
-from benchmark.training.experts import copy_of
+from benchmark.training.experts import copy_weights
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from methods import registry
 
 
-def as_condensing(compute: Compute, task: Task, outline: Outline) -> Compute:
+def compute_for(compute: Compute, task: Task, outline: Outline) -> Compute:
     """How a condense task will compute: compiled or not, by the rule that the task itself asks once it is built."""
-    asked, compute = task["asked"], replace(compute)
+    resolved, compute = task["resolved"], replace(compute)
     if compute.compile is None:
-        config = registry.get(asked["method"]).Config(**asked["settings"])
-        cell = {"classes": outline.num_classes, "ipc": asked["ipc"], "image_shape": outline.image_shape}
+        config = registry.get(resolved["method"]).Config(**resolved["settings"])
+        cell = {"classes": outline.num_classes, "ipc": resolved["ipc"], "image_shape": outline.image_shape}
         expect_steps(compute, _steps(task, outline, compute), config, **cell)
     return compute
 
 
 def _steps(task: Task, outline: Outline, compute: Compute) -> int:
     """How many a condense task takes, from its method built on as few classes as it can be."""
-    asked = task["asked"]
-    method = registry.get(asked["method"])
+    resolved = task["resolved"]
+    method = registry.get(resolved["method"])
     if isinstance(constant := getattr(method, "total_steps", None), int):  # of a class: what selects has none to take
         return constant
-    config = method.Config(**asked["settings"])
-    network = networks.build(asked["architecture"], outline.image_shape, 2, torch.Generator())
+    config = method.Config(**resolved["settings"])
+    network = networks.build(resolved["architecture"], outline.image_shape, 2, torch.Generator())
     if method.unsupported(config, depends_on_batch=network.depends_on_batch):
         return 0
-    kept = datasets.kept_counts(outline.train, asked["validation"])[: network.smallest_batch]
+    kept = datasets.kept_counts(outline.train, resolved["val_fraction"])[: network.smallest_batch]
     real = RealImages(blank_split(outline, kept), len(kept), compute.device)
-    return method(stand_in(task, outline, real, replace(compute)), config).total_steps
+    return method(dummy_problem(task, outline, real, replace(compute)), config).total_steps
 
 
 def blank_split(outline: Outline, counts: Sequence[int]) -> Split:
@@ -50,27 +50,27 @@ def blank_split(outline: Outline, counts: Sequence[int]) -> Split:
     return Split(images, torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)))
 
 
-def stand_in(task: Task, outline: Outline, real: RealImages, compute: Compute) -> ConcreteProblem:
+def dummy_problem(task: Task, outline: Outline, real: RealImages, compute: Compute) -> ConcreteProblem:
     """A condense task's problem with other images than its dataset's, and experts that nobody trained."""
-    asked, classes = task["asked"], len(real.counts)
-    network = networks.build(asked["architecture"], outline.image_shape, classes, seeding.generator(Role.SCRATCH))
+    resolved, classes = task["resolved"], len(real.counts)
+    network = networks.build(resolved["architecture"], outline.image_shape, classes, seeding.generator(Role.SCRATCH))
     scratch = network.to(compute.device).requires_grad_(False)
-    weights = copy_of(scratch)
+    weights = copy_weights(scratch)
     return ConcreteProblem(
         real,
-        [TrainedExpert(scratch, weights, weights) for _ in asked["experts"]],
+        [TrainedExpert(scratch, weights, weights) for _ in resolved["experts"]],
         compute,
-        normaliser_of(asked, compute),
-        ipc=asked["ipc"],
+        normalizer_of(resolved, compute),
+        ipc=resolved["ipc"],
         image_shape=outline.image_shape,
-        architecture=asked["architecture"],
-        flip=asked["dataset"]["flip"],
-        seed=asked["seed"],
+        architecture=resolved["architecture"],
+        flip=resolved["dataset"]["flip"],
+        seed=resolved["seed"],
         fingerprint="probe",
     )
 
 
-def normaliser_of(asked: Task, compute: Compute) -> Normaliser:
+def normalizer_of(resolved: Task, compute: Compute) -> Normalizer:
     """With the constants that a task asks for."""
-    data = asked["dataset"]
-    return Normaliser(Constants(tuple(data["mean"]), tuple(data["std"])), compute.device)
+    data = resolved["dataset"]
+    return Normalizer(Constants(tuple(data["mean"]), tuple(data["std"])), compute.device)

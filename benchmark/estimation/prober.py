@@ -27,7 +27,7 @@ from benchmark.compute.environment import PeakMemory
 from benchmark.condensation.problem import RealImages
 from benchmark.datasets import Outline
 from benchmark.estimation.analysis_cost import effort, points_of
-from benchmark.estimation.dummy_problem import as_condensing, blank_split, normaliser_of, stand_in
+from benchmark.estimation.dummy_problem import blank_split, compute_for, dummy_problem, normalizer_of
 from benchmark.estimation.step_timing import MOST_STEPS, Growth, memory_at, next_size, seconds_at, seconds_of_a_step
 from benchmark.planning.grid import Plan, Task
 from benchmark.runners.local import name_of
@@ -51,7 +51,7 @@ _RECORD = 4096  # bytes of task.json, record.json and log.txt, about
 
 
 @dataclass(frozen=True)
-class Probe:
+class TaskCost:
     """What a task takes. seconds: of a step, nan where there are none; fixed: seconds besides; memory: peak bytes.
 
     Where memory ran out at once, steps are None and seconds, fixed and memory nan, as nobody knows them.
@@ -76,7 +76,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class TrainingCost:
     """How networks learn. seconds: of a step of those that learn together; scoring: seconds of one image and network.
 
     memory: peak bytes without the images that are learnt.
@@ -85,11 +85,11 @@ class Learnt:
     seconds: float
     scoring: float
     memory: float
-    together: int
+    num_parallel: int
 
 
 @dataclass(frozen=True)
-class Line:
+class EstimateRow:
     """Tasks of one kind that cost the same: all seeds (or experts) of a cell. todo: those that are not done yet."""
 
     kind: str
@@ -98,7 +98,7 @@ class Line:
     what: str
     tasks: int
     todo: int
-    probe: Probe
+    probe: TaskCost
 
     @property
     def hours(self) -> float:
@@ -106,7 +106,7 @@ class Line:
         return self.todo * self.probe.total / 3600
 
 
-def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) -> list[Line]:
+def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) -> list[EstimateRow]:
     """One line for each group of like tasks, kind by kind, datasets in the order of the plan. Writes nothing.
 
     What is said while they are probed is noted in the plan.
@@ -123,30 +123,36 @@ def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) 
     for place, ((kind, dataset, ipc, what, _), tasks) in enumerate(groups.items(), start=1):
         todo = sum(task["identity"] not in done for task in tasks)
         at_once = math.ceil(todo / compute.devices)  # of experts, who are alike: every device has its share
-        lines.append(Line(kind, dataset, ipc, what, len(tasks), todo, prober.probe(tasks[0], max(1, at_once))))
+        lines.append(EstimateRow(kind, dataset, ipc, what, len(tasks), todo, prober.probe(tasks[0], max(1, at_once))))
         progress("probing a few steps of each kind of task", place, len(groups))
     return sorted(lines, key=lambda line: KINDS.index(line.kind))  # stable
 
 
 def _group(task: Task, sets: Mapping[str, Task]) -> tuple[Any, ...]:
     """(kind, dataset, ipc, what) for a person, then whatever else makes tasks cost differently."""
-    asked, label = task["asked"], task["label"]
-    network = asked.get("architecture")
+    resolved, display = task["resolved"], task["display"]
+    network = resolved.get("architecture")
     what = {
         "prepare": f"experts, {network}",
-        "condense": f"{label.get('row')}, {network}",
-        "import": f"{label.get('row')}, made elsewhere",
-        "evaluate": f"{label.get('row')}, {network}, {label.get('protocol')}",
-        "analyse": ", ".join(filter(None, (_looks_at(task, sets), network, label.get("protocol")))),
+        "condense": f"{display.get('row')}, {network}",
+        "import": f"{display.get('row')}, made elsewhere",
+        "evaluate": f"{display.get('row')}, {network}, {display.get('protocol')}",
+        "analyze": ", ".join(filter(None, (_looks_at(task, sets), network, display.get("protocol")))),
     }[task["kind"]]
-    return task["kind"], label["dataset"], label.get("ipc"), what, str(asked.get("recipe", label.get("condensed_with")))
+    return (
+        task["kind"],
+        display["dataset"],
+        display.get("ipc"),
+        what,
+        str(resolved.get("recipe", display.get("condense_architecture"))),
+    )
 
 
 def _looks_at(task: Task, sets: Mapping[str, Task]) -> str:
     """The analysis, and for a curve, whose cost is its set's, of which row."""
-    asked = task["asked"]
-    one = sets.get(asked["sets"][0]) if asked.get("analysis") == "curve" else None
-    return f"curve of {one['label']['row']}" if one else str(asked.get("analysis"))
+    resolved = task["resolved"]
+    one = sets.get(resolved["sets"][0]) if resolved.get("analysis") == "curve" else None
+    return f"curve of {one['display']['display_name']}" if one else str(resolved.get("analysis"))
 
 
 class Prober:
@@ -158,19 +164,19 @@ class Prober:
     def __init__(self, planned: Plan, compute: Compute) -> None:
         self.planned, self.compute = planned, compute
         self.base = float(PeakMemory(compute.device).bytes() or 0)  # of this process, before anything is probed
-        self.learnt: dict[Any, Learnt] = {}
+        self.learnt: dict[Any, TrainingCost] = {}
 
-    def probe(self, task: Task, experts: int = 1) -> Probe:
+    def probe(self, task: Task, experts: int = 1) -> TaskCost:
         """What the task takes; one that trains an expert, where so many like it are to be trained on this device."""
         COMPILER.begin_task(partial(self._hear, task))
-        outline = self.planned.outlines[task["label"]["dataset"]]
-        kept = datasets.kept_counts(outline.train, task["asked"].get("validation", 0.0))
-        kinds: dict[str, Callable[[Task, Outline, Sequence[int]], Probe]] = {
+        outline = self.planned.outlines[task["display"]["dataset"]]
+        kept = datasets.kept_counts(outline.train, task["resolved"].get("val_fraction", 0.0))
+        kinds: dict[str, Callable[[Task, Outline, Sequence[int]], TaskCost]] = {
             "prepare": partial(self._prepare, experts),
             "condense": self._condense,
             "import": self._import,
             "evaluate": self._evaluate,
-            "analyse": self._analyse,
+            "analyze": self._analyse,
         }
         try:
             return kinds[task["kind"]](task, outline, kept)
@@ -190,64 +196,70 @@ class Prober:
         Where the rule asks for a method's steps, memory may run out as it is built: torch's errors pass through.
         """
         COMPILER.begin_task(partial(self._hear, task))
-        outline = self.planned.outlines[task["label"]["dataset"]]
+        outline = self.planned.outlines[task["display"]["dataset"]]
         if task["kind"] == "condense":
-            return bool(as_condensing(self.compute, task, outline).compile)
-        compute, images = replace(self.compute), sum(datasets.kept_counts(outline.train, task["asked"]["validation"]))
-        compute.expect(expert_recipe(task["asked"]["recipe"], images).seen(images), outline.image_shape)
+            return bool(compute_for(self.compute, task, outline).compile)
+        compute, images = (
+            replace(self.compute),
+            sum(datasets.kept_counts(outline.train, task["resolved"]["val_fraction"])),
+        )
+        compute.expect(expert_recipe(task["resolved"]["recipe"], images).seen(images), outline.image_shape)
         return bool(compute.compile)
 
     # --- the kinds --------------------------------------------------------------------------------------------------
 
-    def _prepare(self, experts: int, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
+    def _prepare(self, experts: int, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
         images = sum(kept)
-        recipe = expert_recipe(task["asked"]["recipe"], images)
+        recipe = expert_recipe(task["resolved"]["recipe"], images)
         learnt, parameters = self._train(task, outline, recipe, images, experts), _parameters(task, outline)
-        peak, share = self._peak(outline, learnt.memory, images * math.prod(outline.image_shape)), 1 / learnt.together
-        return Probe(recipe.steps, learnt.seconds * share, learnt.scoring * images, peak, 8 * parameters + _RECORD)
+        peak, share = (
+            self._peak(outline, learnt.memory, images * math.prod(outline.image_shape)),
+            1 / learnt.num_parallel,
+        )
+        return TaskCost(recipe.steps, learnt.seconds * share, learnt.scoring * images, peak, 8 * parameters + _RECORD)
 
-    def _import(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
+    def _import(self, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
         """Reading a file that was read for the plan already: no time to speak of."""
-        stored = 4 * task["asked"]["ipc"] * outline.num_classes * math.prod(outline.image_shape)
-        return Probe(0, math.nan, 0.0, self._peak(outline, 0.0, 2 * stored), stored + _RECORD)
+        stored = 4 * task["resolved"]["ipc"] * outline.num_classes * math.prod(outline.image_shape)
+        return TaskCost(0, math.nan, 0.0, self._peak(outline, 0.0, 2 * stored), stored + _RECORD)
 
-    def _evaluate(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
-        asked = task["asked"]
-        protocol = protocols.from_asked(asked["protocol"])
-        if asked["set"] == protocols.WHOLE:
-            images, recipe = sum(kept), protocol.recipe_for_whole(sum(kept), asked["whole"]["epochs"])
+    def _evaluate(self, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
+        resolved = task["resolved"]
+        protocol = protocols.from_asked(resolved["protocol"])
+        if resolved["set"] == protocols.WHOLE:
+            images, recipe = sum(kept), protocol.recipe_for_whole(sum(kept), resolved["whole"]["epochs"])
         else:
-            stored = task["label"]["ipc"] * outline.num_classes
-            images = stored * task["label"]["factor"] ** 2
+            stored = task["display"]["ipc"] * outline.num_classes
+            images = stored * task["display"]["factor"] ** 2
             recipe = protocol.recipe(stored, images)
-        learnt = self._train(task, outline, recipe, images, asked["networks"])
-        groups = math.ceil(asked["networks"] / learnt.together)
-        scored = asked["networks"] * (sum(outline.test) + sum(outline.train) - sum(kept))
-        data = images * math.prod(outline.image_shape) * (1 if asked["set"] == protocols.WHOLE else 4)
+        learnt = self._train(task, outline, recipe, images, resolved["num_eval"])
+        groups = math.ceil(resolved["num_eval"] / learnt.num_parallel)
+        scored = resolved["num_eval"] * (sum(outline.test) + sum(outline.train) - sum(kept))
+        data = images * math.prod(outline.image_shape) * (1 if resolved["set"] == protocols.WHOLE else 4)
         peak = self._peak(outline, learnt.memory, data)
-        return Probe(groups * recipe.steps, learnt.seconds, learnt.scoring * scored, peak, _RECORD)
+        return TaskCost(groups * recipe.steps, learnt.seconds, learnt.scoring * scored, peak, _RECORD)
 
-    def _analyse(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
+    def _analyse(self, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
         found = effort(task, outline, sum(kept), self.planned.by_identity)
         recipe, images = found.trains or (_SCORING, sum(kept))
         learnt = self._train(task, outline, recipe, images)
         peak, scoring = self._peak(outline, learnt.memory, images * math.prod(outline.image_shape)), learnt.scoring
         if found.trains is None:
-            return Probe(found.steps, found.scored * scoring / found.steps, 0.0, peak, _RECORD, found.note)
-        return Probe(found.steps, learnt.seconds, scoring * found.scored, peak, _RECORD, found.note)
+            return TaskCost(found.steps, found.scored * scoring / found.steps, 0.0, peak, _RECORD, found.note)
+        return TaskCost(found.steps, learnt.seconds, scoring * found.scored, peak, _RECORD, found.note)
 
-    def _condense(self, task: Task, outline: Outline, kept: Sequence[int]) -> Probe:
-        asked = task["asked"]
-        method = registry.get(asked["method"])
-        config = method.Config(**asked["settings"])
-        network = networks.build(asked["architecture"], outline.image_shape, 2, torch.Generator())
+    def _condense(self, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
+        resolved = task["resolved"]
+        method = registry.get(resolved["method"])
+        config = method.Config(**resolved["settings"])
+        network = networks.build(resolved["architecture"], outline.image_shape, 2, torch.Generator())
         depends = network.depends_on_batch
         if reason := method.unsupported(config, depends_on_batch=depends):
-            return Probe(0, math.nan, 0.0, 0.0, _RECORD, f"unsupported: {reason}")
-        sets = 1 + (len(points_of(task)) if asked.get("snapshots") else 0)
-        disk = sets * _set_bytes(asked["ipc"] * outline.num_classes, outline) + _RECORD
+            return TaskCost(0, math.nan, 0.0, 0.0, _RECORD, f"unsupported: {reason}")
+        sets = 1 + (len(points_of(task)) if resolved.get("snapshots") else 0)
+        disk = sets * _set_bytes(resolved["ipc"] * outline.num_classes, outline) + _RECORD
         measured, note = [], ""
-        compute, each = as_condensing(self.compute, task, outline), asked["ipc"] * task["label"]["factor"] ** 2
+        compute, each = compute_for(self.compute, task, outline), resolved["ipc"] * task["display"]["factor"] ** 2
         at_once = outline.num_classes if depends else compute.classes_at_once(each, outline.image_shape[1:])
         # at ipc 1 a class is one image; whole groups where each size of them would be compiled
         classes = min(at_once if compute.compiled else network.smallest_batch, outline.num_classes)
@@ -274,7 +286,7 @@ class Prober:
             _COPIES * 4 * math.prod(outline.image_shape) * (each + getattr(config, "batch_real", 0)),
         )
         step = seconds_at([(row[0], row[2]) for row in measured], outline.num_classes)
-        return Probe(steps, step, fixed * scale, self._peak(outline, memory, 0), disk, note)
+        return TaskCost(steps, step, fixed * scale, self._peak(outline, memory, 0), disk, note)
 
     def _peak(self, outline: Outline, grown: float, on_device: int) -> float:
         """Peak bytes of a task: what the process has anyway, what a few steps added, and the images."""
@@ -287,58 +299,64 @@ class Prober:
         self, classes: int, task: Task, outline: Outline, kept: Sequence[int], compute: Compute
     ) -> tuple[int, float, float, float]:
         """Steps, seconds of a step, seconds of making the method, and peak bytes, with only so many classes."""
-        asked = task["asked"]
+        resolved = task["resolved"]
         split = blank_split(outline, kept[:classes])
         memory = Growth(compute)
-        problem = stand_in(task, outline, _FewClasses(split, classes, compute.device), compute)
+        problem = dummy_problem(task, outline, _FewClasses(split, classes, compute.device), compute)
         watch = Stopwatch(compute.device)
         with watch.running():
-            method = registry.get(asked["method"])
-            work = method(problem, method.Config(**asked["settings"]))
+            method = registry.get(resolved["method"])
+            work = method(problem, method.Config(**resolved["settings"]))
         seconds = seconds_of_a_step(work, compute) if work.total_steps else 0.0
         return work.total_steps, seconds, watch.seconds, memory.bytes()
 
-    def _train(self, task: Task, outline: Outline, recipe: Recipe, images: int, learners: int = 1) -> Learnt:
+    def _train(self, task: Task, outline: Outline, recipe: Recipe, images: int, learners: int = 1) -> TrainingCost:
         """So many networks learning so many images, as many of them together as the task will have."""
-        asked, shape = task["asked"], outline.image_shape
+        resolved, shape = task["resolved"], outline.image_shape
         compute = replace(self.compute)
         compute.expect(recipe.seen(images) * (1 if task["kind"] == "prepare" else learners), shape)
-        like = networks.build(asked["architecture"], shape, outline.num_classes, torch.Generator())
+        like = networks.build(resolved["architecture"], shape, outline.num_classes, torch.Generator())
         expect_networks(compute, learners, like, min(recipe.batch, images), shape)
-        together = min(compute.together, learners)
+        num_parallel = min(compute.num_parallel, learners)
         batch = math.ceil(images / math.ceil(images / recipe.batch))  # the last batch of an epoch is smaller
-        key = (shape, outline.num_classes, asked["architecture"], batch, recipe.augment, recipe.cutmix,
-               compute.compile, together)  # fmt: skip
+        key = (shape, outline.num_classes, resolved["architecture"], batch, recipe.augment, recipe.cutmix,
+               compute.compile, num_parallel)  # fmt: skip
         if key not in self.learnt:
-            few = replace(recipe, steps=MOST_STEPS + 2, batch=batch, drops=())  # more than are timed: none is scored
-            self.learnt[key] = self._train_with(few, asked, outline, compute, together)
+            few = replace(
+                recipe, steps=MOST_STEPS + 2, batch=batch, lr_milestones=()
+            )  # more than are timed: none is scored
+            self.learnt[key] = self._train_with(few, resolved, outline, compute, num_parallel)
         return self.learnt[key]
 
-    def _train_with(self, recipe: Recipe, asked: Task, outline: Outline, compute: Compute, together: int) -> Learnt:
+    def _train_with(
+        self, recipe: Recipe, resolved: Task, outline: Outline, compute: Compute, num_parallel: int
+    ) -> TrainingCost:
         """The same of one group of networks, of fewer where memory runs out for all of it, as in the task itself."""
         memory = Growth(compute)
         count = recipe.batch * MOST_STEPS
         images = torch.rand(count, *outline.image_shape, generator=seeding.generator(Role.PROBE)).to(compute.device)
         labels = (torch.arange(count) % outline.num_classes).to(compute.device)
-        normaliser = normaliser_of(asked, compute)
+        normalizer = normalizer_of(resolved, compute)
 
         def new_training(place: int) -> Training:
             network = networks.build(
-                asked["architecture"], outline.image_shape, outline.num_classes, seeding.generator(Role.PROBE, place)
+                resolved["architecture"], outline.image_shape, outline.num_classes, seeding.generator(Role.PROBE, place)
             )
             return Training(
-                network.to(compute.device), images, labels, recipe, compute, normaliser,
+                network.to(compute.device), images, labels, recipe, compute, normalizer,
                 lambda draw, at: seeding.generator(Role.PROBE, place, draw, at),
             )  # fmt: skip
 
         scored = blank_split(outline, (min(compute.at_once(outline.image_shape), sum(outline.test)),))
-        work = Evaluation(new_training, together, scored, scored, compute, normaliser)
+        work = Evaluation(new_training, num_parallel, scored, scored, compute, normalizer)
         seconds = seconds_of_a_step(work, compute)
         watch, network = Stopwatch(compute.device), work.training.networks[0]
-        accuracy(network, scored, compute, normaliser)  # the first time compiles
+        accuracy(network, scored, compute, normalizer)  # the first time compiles
         with watch.running():
-            accuracy(network, scored, compute, normaliser)
-        return Learnt(seconds, watch.seconds / len(scored), memory.bytes(), min(compute.together, together))
+            accuracy(network, scored, compute, normalizer)
+        return TrainingCost(
+            seconds, watch.seconds / len(scored), memory.bytes(), min(compute.num_parallel, num_parallel)
+        )
 
 
 class _FewClasses(RealImages):
@@ -349,13 +367,15 @@ class _FewClasses(RealImages):
         return self.take(chosen), self.labels[chosen.to(self.labels.device)]
 
 
-def _without_memory(note: str) -> Probe:
+def _without_memory(note: str) -> TaskCost:
     """Of a task for which there is none: it will leave its log and nothing else."""
-    return Probe(None, math.nan, math.nan, math.nan, _RECORD, note)
+    return TaskCost(None, math.nan, math.nan, math.nan, _RECORD, note)
 
 
 def _parameters(task: Task, outline: Outline) -> int:
-    network = networks.build(task["asked"]["architecture"], outline.image_shape, outline.num_classes, torch.Generator())
+    network = networks.build(
+        task["resolved"]["architecture"], outline.image_shape, outline.num_classes, torch.Generator()
+    )
     return sum(parameter.numel() for parameter in network.parameters())
 
 

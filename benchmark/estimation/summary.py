@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import device_name
-from benchmark.estimation.prober import Line, dataset_bytes
+from benchmark.estimation.prober import EstimateRow, dataset_bytes
 from benchmark.planning.grid import Plan
 from results.store.schema import KINDS
 
@@ -24,7 +24,7 @@ _COLUMNS = (
 _WORDS = ("Task", "Dataset", "What")
 
 
-def table(lines: Sequence[Line]) -> Table:
+def table(lines: Sequence[EstimateRow]) -> Table:
     """One row for each group of tasks that cost the same."""
     shown = Table(title="Estimate, from a few probed steps of each", box=box.SIMPLE_HEAD, title_justify="left",
                   padding=(0, 1, 0, 0))  # fmt: skip
@@ -45,10 +45,10 @@ def table(lines: Sequence[Line]) -> Table:
     return shown
 
 
-def summary(lines: Sequence[Line], planned: Plan, compute: Compute, workers: int) -> list[str]:
+def summary(lines: Sequence[EstimateRow], planned: Plan, compute: Compute, workers: int) -> list[str]:
     """Device-hours by kind, the largest memory, and disk, in sentences."""
-    asked = {line.kind for line in lines}
-    kinds = [kind for kind in KINDS if kind not in ("import", "analyse") or kind in asked]
+    resolved = {line.kind for line in lines}
+    kinds = [kind for kind in KINDS if kind not in ("import", "analyze") or kind in resolved]
     hours = {kind: _sum(line.hours for line in lines if line.kind == kind) for kind in kinds}
     each = ", ".join(f"{kind} {duration(3600 * value)}" for kind, value in hours.items())
     where = f"{device_name(compute.device)}, {compute.threads} threads, {compute.precision}"
@@ -65,7 +65,7 @@ def summary(lines: Sequence[Line], planned: Plan, compute: Compute, workers: int
     return said
 
 
-def _memory(lines: Sequence[Line], compute: Compute, workers: int) -> list[str]:
+def _memory(lines: Sequence[EstimateRow], compute: Compute, workers: int) -> list[str]:
     known = [line for line in lines if line.probe.memory > 0]
     if not known:
         return []
@@ -79,7 +79,7 @@ def _memory(lines: Sequence[Line], compute: Compute, workers: int) -> list[str]:
     return said
 
 
-def _called(line: Line) -> str:
+def _called(line: EstimateRow) -> str:
     ipc = "" if line.ipc is None else f" ipc {line.ipc}"
     return f"{line.kind} {line.dataset}{ipc}, {line.what}"
 

@@ -40,20 +40,22 @@ def planned_within(config: RunConfig, seconds: float, compute: Compute, progress
 
     Shares not known yet are probed, and written to the store unless this is a dry run.
     """
-    full = grid.build(replace(config, fraction=1.0), progress)
-    path, before = Path(config.out) / FILE, len(full.notes)
+    full = grid.build(replace(config, iterations_fraction=1.0), progress)
+    path, before = Path(config.store) / FILE, len(full.notes)
     known = _read(path)
     compute.activate()
     prober, shares, found = Prober(full, compute), {}, dict(known)
     tasks = {
-        (t["label"]["row"], _cell(t)): t for t in full.of_kind("condense") if t["label"]["kind_of_row"] == "method"
+        (t["display"]["display_name"], _cell(t)): t
+        for t in full.of_kind("condense")
+        if t["display"]["role"] == "method"
     }
     for place, ((row, cell), task) in enumerate(tasks.items(), start=1):
-        asked = _asked(task, full, seconds, prober)
-        if asked not in found:
-            found[asked] = _share(task, full, seconds, prober)
+        resolved = _asked(task, full, seconds, prober)
+        if resolved not in found:
+            found[resolved] = _share(task, full, seconds, prober)
         progress("probing how much of its iterations a method runs in the time given", place, len(tasks))
-        if (share := found[asked]) is not None:
+        if (share := found[resolved]) is not None:
             shares[(row.partition(" (")[0], *cell)] = share
     if found != known and not config.dry_run:
         with writing(path):
@@ -65,7 +67,7 @@ def planned_within(config: RunConfig, seconds: float, compute: Compute, progress
 
 
 def _cell(task: Task) -> tuple[str, int, str]:
-    return task["label"]["dataset"], task["asked"]["ipc"], task["asked"]["architecture"]
+    return task["display"]["dataset"], task["resolved"]["ipc"], task["resolved"]["architecture"]
 
 
 def _asked(task: Task, full: Plan, seconds: float, prober: Prober) -> str:
@@ -73,12 +75,14 @@ def _asked(task: Task, full: Plan, seconds: float, prober: Prober) -> str:
 
     All experts of a cell cost the same, and are compiled alike.
     """
-    alike = {key: value for key, value in task["asked"].items() if key not in ("seed", "experts")}
+    alike = {key: value for key, value in task["resolved"].items() if key not in ("seed", "experts")}
     where = f"{device_name(prober.compute.device)}, {prober.compute.threads} threads"
     try:
         how = [_compiled(prober, task)]
-        experts = "experts" if prober.compute.together == 1 else f"{_at_once(task, prober)} experts at once"
-        how += [f"{experts} {_compiled(prober, full.by_identity[expert])}" for expert in task["asked"]["experts"][:1]]
+        experts = "experts" if prober.compute.num_parallel == 1 else f"{_at_once(task, prober)} experts at once"
+        how += [
+            f"{experts} {_compiled(prober, full.by_identity[expert])}" for expert in task["resolved"]["experts"][:1]
+        ]
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
@@ -88,7 +92,7 @@ def _asked(task: Task, full: Plan, seconds: float, prober: Prober) -> str:
 
 def _at_once(task: Task, prober: Prober) -> int:
     """How many of a set's experts each device has to train."""
-    return math.ceil(len(task["asked"]["experts"]) / prober.compute.devices)
+    return math.ceil(len(task["resolved"]["experts"]) / prober.compute.devices)
 
 
 def _compiled(prober: Prober, task: Task) -> str:
@@ -103,28 +107,28 @@ def _share(task: Task, full: Plan, seconds: float, prober: Prober) -> float | No
     if not probe.steps:
         return None
     at_once = _at_once(task, prober)
-    experts = [prober.probe(full.by_identity[expert], at_once) for expert in task["asked"]["experts"]]
+    experts = [prober.probe(full.by_identity[expert], at_once) for expert in task["resolved"]["experts"]]
     if not all(expert.fits for expert in experts):
         raise _too_large(task, seconds, "the experts of ")
     prepared = sum(expert.total for expert in experts)
     left, whole = seconds - prepared - probe.fixed, probe.steps * probe.seconds
     if left <= 0:
-        label = task["label"]
+        display = task["display"]
         raise BenchmarkError(
-            f"the experts of {label['row']} on {label['dataset']} take {prepared:,.0f} s alone",
-            where=f"seconds={seconds:g}",
+            f"the experts of {display['display_name']} on {display['dataset']} take {prepared:,.0f} s alone",
+            where=f"budget_seconds={seconds:g}",
             next="give more seconds, or train fewer or shorter experts: "
-            f"method.{task['asked']['method']}.pretrain_epochs=N",
+            f"method.{task['resolved']['method']}.pretrain_epochs=N",
         )
     return min(1.0, left / whole)
 
 
 def _too_large(task: Task, seconds: float, whose: str = "") -> BenchmarkError:
-    label, asked = task["label"], task["asked"]
+    display, resolved = task["display"], task["resolved"]
     return BenchmarkError(
-        f"memory ran out while {whose}{label['row']} on {label['dataset']} at ipc {asked['ipc']} "
-        f"with {asked['architecture']} {'were' if whose else 'was'} probed",
-        where=f"seconds={seconds:g}",
+        f"memory ran out while {whose}{display['display_name']} on {display['dataset']} at ipc {resolved['ipc']} "
+        f"with {resolved['architecture']} {'were' if whose else 'was'} probed",
+        where=f"budget_seconds={seconds:g}",
         next="leave this row out, or ask for a smaller ipc, fewer real images or a smaller network",
     )
 

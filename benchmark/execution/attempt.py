@@ -19,10 +19,10 @@ from benchmark.compute.environment import PeakMemory, describe
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.condensation.synthetic_set import save_preview, save_set
 from benchmark.datasets import Constants, Dataset, Split
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.execution.interruption import Interrupted
 from benchmark.execution.method_code import method_code
-from benchmark.execution.run_steps import Diverged, Marks, Turned, turn
+from benchmark.execution.run_steps import Diverged, RunResult, SnapshotSchedule, turn
 from benchmark.execution.runtime import Outcome, Pulse, Runtime, worded
 from benchmark.execution.work import Work
 from benchmark.training.trainer import Recipe, Training
@@ -49,7 +49,7 @@ class Attempt:
 
     def __init__(self, task: Mapping[str, Any], runtime: Runtime, store: Store, lock: TaskLock) -> None:
         self.task, self.runtime, self.store, self.lock = task, runtime, store, lock
-        self.asked, self.folder = task["asked"], store.folder(task)
+        self.resolved, self.folder = task["resolved"], store.folder(task)
         self.compute = runtime.compute
         self.checksums: dict[str, str] = {}  # SHA-256 of what this task keeps, by its path in the folder
         self.alike: Sequence[Mapping[str, Any]] = ()  # tasks that may be done along with this one
@@ -66,21 +66,21 @@ class Attempt:
             labels,
             recipe,
             self.compute,
-            self.normaliser(),
+            self.normalizer(),
             lambda draw, at: seeding.generator(role, *values, draw, at),
-            flip=self.asked["dataset"]["flip"],
+            flip=self.resolved["dataset"]["flip"],
         )
 
-    def learner(self, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, network: int) -> Training:
+    def new_training(self, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, network: int) -> Training:
         """A network about to learn a set under the task's protocol.
 
         Neither method nor protocol is part of its seeds: every set and snapshot meets the same initial weights.
         """
-        asked = self.asked
-        values = asked["dataset"]["fingerprint"], asked["architecture"], asked["seed"], network
+        resolved = self.resolved
+        values = resolved["dataset"]["fingerprint"], resolved["architecture"], resolved["seed"], network
         return self.training(Role.EVALUATION, values, images, labels, recipe)
 
-    def turn(self, work: Work, seconds: float = 0.0, marks: Marks | None = None) -> Turned:
+    def turn(self, work: Work, seconds: float = 0.0, schedule: SnapshotSchedule | None = None) -> RunResult:
         pulse = Pulse(self.folder, self.runtime.progress)
         try:
             return turn(
@@ -93,29 +93,29 @@ class Attempt:
                 checkpoint_seconds=self.runtime.checkpoint_seconds,
                 still_ours=lambda: not self.lock.lost,
                 say=self.log,
-                marks=marks,
+                schedule=schedule,
             )
         finally:
             pulse.end()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Leave the task to whoever wants it; a lock that cannot be removed is told when its turn comes."""
         with suppress(ResultsError):
             self.lock.release()
 
-    def sweep(self) -> None:
+    def clean_up(self) -> None:
         """Remove what a kill left half-written: hidden files that only the owner of the lock writes."""
         for path in [*self.folder.glob(".*"), *self.folder.glob("snapshots/.*")]:
             if ASIDE.fullmatch(path.name) and not path.name.startswith(".lock"):
                 path.unlink(missing_ok=True)
 
     def data(self) -> Dataset:
-        request = self.task["request"]
-        data = load_once(request["dataset"], request["data_root"])
-        if data.fingerprint != self.asked["dataset"]["fingerprint"]:
+        requested = self.task["requested"]
+        data = load_once(requested["dataset"], requested["data_root"])
+        if data.fingerprint != self.resolved["dataset"]["fingerprint"]:
             raise BenchmarkError(
                 f"the images of {data.name} are not those that were planned for",
-                where=request["dataset"],
+                where=requested["dataset"],
                 next="run the same command again to plan with the images that are there now",
                 passing=True,
             )
@@ -124,15 +124,15 @@ class Attempt:
     def splits(self) -> tuple[Split, Split]:
         """The training images that tasks learn from, and those that are withheld."""
         data = self.data()
-        return datasets.hold_out(data.train, self.asked["validation"], data.fingerprint)
+        return datasets.hold_out(data.train, self.resolved["val_fraction"], data.fingerprint)
 
-    def normaliser(self) -> Normaliser:
-        data = self.asked["dataset"]
-        return Normaliser(Constants(tuple(data["mean"]), tuple(data["std"])), self.compute.device)
+    def normalizer(self) -> Normalizer:
+        data = self.resolved["dataset"]
+        return Normalizer(Constants(tuple(data["mean"]), tuple(data["std"])), self.compute.device)
 
     def network(self, generator: torch.Generator) -> networks.Network:
         data = self.data()
-        built = networks.build(self.asked["architecture"], data.image_shape, data.num_classes, generator)
+        built = networks.build(self.resolved["architecture"], data.image_shape, data.num_classes, generator)
         return built.to(self.compute.device)
 
     def expert(self, identity: str, scratch: networks.Network) -> TrainedExpert:
@@ -147,41 +147,41 @@ class Attempt:
     def artefact(self, kind: str, identity: str, name: str) -> Path:
         return self.store.folder({"kind": kind, "identity": identity}) / name
 
-    def blocked(self, kind: str, identity: str) -> Outcome | None:
+    def skip_reason(self, kind: str, identity: str) -> Outcome | None:
         """What keeps this task from being done when an input has not come to a good end."""
         record = self.store.record({"kind": kind, "identity": identity})
         if record is None:
-            return Outcome("blocked", f"what it needs is not there: {kind} {identity[:12]}")
+            return Outcome("skip_reason", f"what it needs is not there: {kind} {identity[:12]}")
         if record["status"] != "ok":
-            return self.commit(record["status"], {}, Turned(0.0, {}), 0, record["message"])
+            return self.commit(record["status"], {}, RunResult(0.0, {}), 0, record["message"])
         return None
 
-    def snapshots(self, work: Condenser) -> Marks:
+    def snapshots(self, work: Condenser) -> SnapshotSchedule:
         """Marks at which the set as it stands is kept, if the task asks for `snapshots`: so many beside the first."""
-        wanted = self.asked.get("snapshots")
+        wanted = self.resolved.get("snapshots")
         if not wanted:
-            return Marks()
+            return SnapshotSchedule()
         folder = self.folder / "snapshots"
         with writing(folder):
             folder.mkdir(exist_ok=True)
 
-        def keep(step: int, seconds: float) -> dict[str, Any]:
+        def keep_snapshot(step: int, seconds: float) -> dict[str, Any]:
             return {"sha256": save_set(folder / f"{step}.safetensors", self._carded(work.synthetic()))}
 
-        return Marks(frozenset(evenly(work.total_steps, wanted)), keep)
+        return SnapshotSchedule(frozenset(evenly(work.total_steps, wanted)), keep_snapshot)
 
     def _carded(self, synthetic: SyntheticSet) -> SyntheticSet:
-        card = {"asked": dict(self.asked)}  # nothing that is not part of the identity: equal tasks, equal bytes
+        card = {"resolved": dict(self.resolved)}  # nothing that is not part of the identity: equal tasks, equal bytes
         return SyntheticSet(
             synthetic.images, synthetic.labels, synthetic.ipc, synthetic.factor, synthetic.training, card
         )
 
-    def keep(
-        self, synthetic: SyntheticSet, turned: Turned, steps: int, facts: Mapping[str, Any] | None = None
+    def save_set(
+        self, synthetic: SyntheticSet, run_result: RunResult, steps: int, facts: Mapping[str, Any] | None = None
     ) -> Outcome:
         synthetic = self._carded(synthetic)
         if not bool(synthetic.images.isfinite().all()):
-            raise Diverged("the synthetic images are not finite", turned, steps)
+            raise Diverged("the synthetic images are not finite", run_result, steps)
         self.checksums["synthetic.safetensors"] = save_set(self.folder / "synthetic.safetensors", synthetic)
         self.checksums["preview.png"] = save_preview(self.folder / "preview.png", synthetic)
         result = {
@@ -189,12 +189,14 @@ class Attempt:
             "decoded_images": len(synthetic.labels) * synthetic.factor**2,
             "factor": synthetic.factor,
             "bytes": (self.folder / "synthetic.safetensors").stat().st_size,
-            "losses": turned.losses,
+            "losses": run_result.losses,
             **(facts or {}),
         }
-        return self.commit("ok", result, turned, steps)
+        return self.commit("ok", result, run_result, steps)
 
-    def commit(self, status: str, result: dict[str, Any], turned: Turned, steps: int, message: str = "") -> Outcome:
+    def commit(
+        self, status: str, result: dict[str, Any], run_result: RunResult, steps: int, message: str = ""
+    ) -> Outcome:
         record = {
             "schema": SCHEMA,
             "kind": self.task["kind"],
@@ -202,12 +204,12 @@ class Attempt:
             "status": status,
             "message": message,
             "spec": self.task["spec"],
-            "asked": self.asked,
-            "label": self.task["label"],
+            "resolved": self.resolved,
+            "display": self.task["display"],
             "result": result,
             "artifacts": self.checksums,
-            "code": method_code(self.asked["method"]) if self.task["kind"] == "condense" else None,
-            "seconds": turned.seconds,
+            "code": method_code(self.resolved["method"]) if self.task["kind"] == "condense" else None,
+            "seconds": run_result.seconds,
             "steps": steps,
             "peak_memory_bytes": self.memory.bytes(),
             "environment": describe(self.compute) | {"shared": self.runtime.shared},

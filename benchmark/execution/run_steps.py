@@ -21,7 +21,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass
-class Turned:
+class RunResult:
     """What turning took: charged seconds (checkpoints and progress are not) and the losses of the last step."""
 
     seconds: float
@@ -29,7 +29,7 @@ class Turned:
 
 
 @dataclass
-class Marks:
+class SnapshotSchedule:
     """Steps after which the work is looked at, uncharged: a snapshot is kept, a network scored.
 
     look: given the steps done and the seconds charged so far, answers JSON values. taken: what it answered, each with
@@ -53,9 +53,9 @@ class Marks:
 class Diverged(Exception):
     """A loss is no longer a finite number; `turned` says what it took to find out."""
 
-    def __init__(self, message: str, turned: Turned, steps: int) -> None:
+    def __init__(self, message: str, run_result: RunResult, steps: int) -> None:
         super().__init__(message)
-        self.turned, self.steps = turned, steps
+        self.run_result, self.steps = run_result, steps
 
 
 def turn(
@@ -69,21 +69,21 @@ def turn(
     checkpoint_seconds: float,
     still_ours: Callable[[], bool],
     say: Callable[[str], None],
-    marks: Marks | None = None,
-) -> Turned:
+    schedule: SnapshotSchedule | None = None,
+) -> RunResult:
     """Do the steps that are left. Writes a checkpoint every `checkpoint_seconds`, at marks, and when asked to stop.
 
     `seconds` were spent on making the work. Raises Interrupted after a signal, Diverged at a loss that is not finite,
     BenchmarkError when the task was taken over by another process.
     """
-    path, marks = folder / CHECKPOINT, marks or Marks()
-    done, seconds, losses = _restore(work, path, compute, seconds, marks, say)
+    path, schedule = folder / CHECKPOINT, schedule or SnapshotSchedule()
+    done, seconds, losses = _restore(work, path, compute, seconds, schedule, say)
     watch = Stopwatch(compute.device, seconds)
     stop.turning = True
     try:
-        marks.pass_by(done, watch.seconds)
+        schedule.pass_by(done, watch.seconds)
         while done < work.total_steps:
-            began, until = time.monotonic(), marks.after(done, work.total_steps)
+            began, until = time.monotonic(), schedule.after(done, work.total_steps)
             with watch.running():  # around many steps: reading the clock waits for the device
                 while done < until and not stop.signal and time.monotonic() - began < checkpoint_seconds:
                     losses = work.step()
@@ -92,47 +92,49 @@ def turn(
                     if not all(math.isfinite(loss) for loss in losses.values()):
                         break
             if not all(math.isfinite(loss) for loss in losses.values()):
-                raise Diverged(f"at step {done} of {work.total_steps}: {losses}", Turned(watch.seconds, losses), done)
+                raise Diverged(
+                    f"at step {done} of {work.total_steps}: {losses}", RunResult(watch.seconds, losses), done
+                )
             if not still_ours():
                 raise BenchmarkError("another process has taken this task over", where=str(folder), passing=True)
-            marks.pass_by(done, watch.seconds)
+            schedule.pass_by(done, watch.seconds)
             if done < work.total_steps or stop.signal:
-                save_tree(path, _state(work, compute, done, watch.seconds, losses, marks))
+                save_tree(path, _state(work, compute, done, watch.seconds, losses, schedule))
             if stop.signal:
                 raise Interrupted(f"after step {done} of {work.total_steps}", done)
     finally:
         stop.turning = False
-    return Turned(watch.seconds, losses)
+    return RunResult(watch.seconds, losses)
 
 
 def _state(
-    work: Work, compute: Compute, done: int, seconds: float, losses: dict[str, float], marks: Marks
+    work: Work, compute: Compute, done: int, seconds: float, losses: dict[str, float], schedule: SnapshotSchedule
 ) -> dict[str, object]:
     return {
         "work": work.state_dict(),
         "done": done,
         "seconds": seconds,
         "losses": losses,
-        "marks": marks.taken,
+        "schedule": schedule.taken,
         "threads": compute.threads,
         "chunk": compute.chunk,
         "graph": compute.graph,
         "compile": compute.compiled,
         "uncompiled": COMPILER.uncompiled,
-        "together": compute.together,
+        "num_parallel": compute.num_parallel,
         "stepped_down": compute.stepped_down,
         "device": compute.device.type,
     }
 
 
 def _restore(
-    work: Work, path: Path, compute: Compute, seconds: float, marks: Marks, say: Callable[[str], None]
+    work: Work, path: Path, compute: Compute, seconds: float, schedule: SnapshotSchedule, say: Callable[[str], None]
 ) -> tuple[int, float, dict[str, float]]:
     if not path.exists():
         return 0, seconds, {}
     state = load_tree(path, compute.device)
     work.load_state_dict(state["work"])
-    marks.taken = list(state.get("marks", []))
+    schedule.taken = list(state.get("schedule", []))
     COMPILER.recall(state.get("uncompiled", []))
     say(f"going on from step {state['done']} of {work.total_steps}")
     return int(state["done"]), float(state["seconds"]), dict(state["losses"])
@@ -152,8 +154,8 @@ def as_begun(folder: Path, compute: Compute, say: Callable[[str], None]) -> Comp
         say(f"the checkpoint is dropped, the task begins anew: {error.what}")
         path.unlink()
         return replace(compute)
-    together = state.get("together", 1)  # on any device: so many networks' weights are in the checkpoint
-    begun = replace(compute, together=together, stepped_down=state.get("stepped_down", 0))
+    num_parallel = state.get("num_parallel", 1)  # on any device: so many networks' weights are in the checkpoint
+    begun = replace(compute, num_parallel=num_parallel, stepped_down=state.get("stepped_down", 0))
     if state["device"] != compute.device.type or "graph" not in state:  # of a version that counted otherwise
         return begun
     kept = {name: state[name] for name in ("threads", "chunk", "graph", "compile")}

@@ -18,7 +18,7 @@ class Work(Protocol):
     def load_state_dict(self, state: Tree) -> None: ...
 
 
-class Pieces:
+class IndependentSteps:
     """Pieces of work that do not need each other, one a step; `found` holds what each yielded, JSON values."""
 
     def __init__(self, pieces: Sequence[Callable[[], Any]]) -> None:

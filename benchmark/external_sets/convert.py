@@ -13,14 +13,14 @@ from torch import Tensor
 
 from benchmark.datasets import Constants, Dataset
 from benchmark.external_sets import read, zca
-from benchmark.external_sets.pixel_scale import NORMALISED, UNITS, WHITENED, Units, tell
+from benchmark.external_sets.pixel_scale import NORMALIZED, UNITS, WHITENED, Units, tell
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
 
-QUANTISED = "8bit"
+QUANTIZED = "8bit"
 
 
-def units_of(found: read.Found, dataset: Dataset, said: str | None, given: Constants | None) -> Units:
+def units_of(found: read.ExternalSet, dataset: Dataset, said: str | None, given: Constants | None) -> Units:
     """The units of a set's values: as `said`, as its form says, or as its statistics tell. Raises BenchmarkError.
 
     `given` are the constants that normalised it, where they are not the dataset's.
@@ -33,12 +33,12 @@ def units_of(found: read.Found, dataset: Dataset, said: str | None, given: Const
         units = tell([images for images, _ in found.sets], constants, white=found.form == read.PAIR, where=where)
     else:
         assert name in UNITS
-        units = Units(name, reason, constants if name == NORMALISED else None)
-    if given and units.name != NORMALISED:
+        units = Units(name, reason, constants if name == NORMALIZED else None)
+    if given and units.name != NORMALIZED:
         raise BenchmarkError(
             f"mean and std are given, but its pixels are {units.name} ({units.reason})",
             where="mean, std",
-            next="leave them away, or say units=normalised",
+            next="leave them away, or say pixel_scale=normalised",
         )
     if units.name == WHITENED:
         zca.check_size(dataset.image_shape)
@@ -54,13 +54,13 @@ def digest(values: Tensor, labels: Tensor) -> str:
 
 
 def remake(
-    request: Mapping[str, Any], asked: Mapping[str, Any], dataset: Dataset
+    requested: Mapping[str, Any], asked: Mapping[str, Any], dataset: Dataset
 ) -> tuple[SyntheticSet, dict[str, Any]]:
     """The set that an import task asks for, and what its record says of where it came from.
 
     Raises BenchmarkError when the files hold another set than was planned with.
     """
-    source = request["source"]
+    source = requested["source"]
     found = read.read([Path(path) for path in source["paths"]], dataset)
     constants = source["constants"]
     units = Units(source["units"], source["reason"], Constants(*map(tuple, constants)) if constants else None)
@@ -86,7 +86,7 @@ def remake(
             "constants": constants,
         }
     }
-    if asked.get("quantise") == QUANTISED:
+    if asked.get("quantize") == QUANTIZED:
         facts["clamped"] = float(((pixels < 0) | (pixels > 1)).float().mean())
         pixels = pixels.clamp(0, 1).mul(255).round() / 255
     training = found.own.training if found.own else {}

@@ -12,8 +12,8 @@ from torch import Tensor
 from benchmark.datasets import Constants
 from benchmark.utils.errors import BenchmarkError
 
-RAW, BYTES, NORMALISED, WHITENED = "raw", "bytes", "normalised", "whitened"
-UNITS = (RAW, NORMALISED, BYTES, WHITENED)
+RAW, BYTES, NORMALIZED, WHITENED = "raw", "bytes", "normalized", "whitened"
+UNITS = (RAW, NORMALIZED, BYTES, WHITENED)
 
 # Bounds on what a set's pixels may look like beside the dataset's: learned sets are noisier than real images, DC's from
 # noise has 1 to 2.5 times their deviation; pixels read in wrong units are off by the deviation itself, 2.5 to 5 times.
@@ -38,7 +38,7 @@ class Units:
 
     def pixels(self, values: Tensor) -> Tensor:
         """Stored values (N, ch, H, W) to float32 pixels, 0..1 nominal; whitened ones stay as they are."""
-        if self.name == NORMALISED:
+        if self.name == NORMALIZED:
             assert self.constants is not None
             mean, std = _columns(self.constants)
             return values.float() * std + mean
@@ -54,7 +54,7 @@ def tell(sets: Sequence[Tensor], constants: Constants, *, white: bool, where: st
     seen = _Seen.of(values, constants)
     if not sets[0].is_floating_point() and float(values.min()) >= 0 and float(values.max()) <= 255 and seen.mean > 2:
         return Units(BYTES, f"whole numbers in {seen.range}")
-    checks: dict[str, Callable[[], bool]] = {RAW: seen.raw, BYTES: seen.bytes, NORMALISED: seen.normalised}
+    checks: dict[str, Callable[[], bool]] = {RAW: seen.raw, BYTES: seen.bytes, NORMALIZED: seen.normalized}
     if white:
         checks[WHITENED] = seen.whitened
     if bool(((values >= -1e-3) & (values <= 1 + 1e-3)).all()) and seen.mean > 0.01:
@@ -65,10 +65,10 @@ def tell(sets: Sequence[Tensor], constants: Constants, *, white: bool, where: st
         raise BenchmarkError(
             f"the pixels' units cannot be told: {seen}; {might}",
             where=where,
-            next="say it: units=raw (0..1), units=normalised (mean=[…] std=[…] if not the dataset's; 0.5 and 0.5 for "
-            "-1..1), units=bytes (0..255) or units=whitened (ZCA)",
+            next="say it: pixel_scale=raw (0..1), pixel_scale=normalised (mean=[…] std=[…] if not the dataset's; 0.5 and 0.5 for "
+            "-1..1), pixel_scale=bytes (0..255) or pixel_scale=whitened (ZCA)",
         )
-    return Units(found[0], str(seen), constants if found[0] == NORMALISED else None)
+    return Units(found[0], str(seen), constants if found[0] == NORMALIZED else None)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class _Seen:
     def bytes(self) -> bool:
         return self._like(1 / 255, 0.0) and self.high > 20
 
-    def normalised(self) -> bool:
+    def normalized(self) -> bool:
         """Values (x - mean) / std have mean 0 and deviation 1, wherever the dataset's own lie."""
         mean, deviation = self.values
         narrow, wide = float(deviation.min()), float(deviation.max())

@@ -29,7 +29,7 @@ OWN, EXPERIMENTS, LIST, PAIR = "a set of this project", "experiments", "images a
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class ExternalSet:
     """What lies in the files. sets: values (N, ch, H, W) and int64 labels (N,), class by class, as many of each.
 
     units: where the form itself says them, else None. own: the set as this project wrote it, with its factor.
@@ -51,7 +51,7 @@ class Found:
         return len(self.sets[place][1]) // num_classes
 
 
-def read(paths: Sequence[Path], dataset: Dataset) -> Found:
+def read(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
     """The sets in these files, or in this folder. Raises BenchmarkError for what is no set for the dataset."""
     for path in paths:
         if not path.exists():
@@ -65,10 +65,10 @@ def read(paths: Sequence[Path], dataset: Dataset) -> Found:
         checked(images, labels, dataset, where=_place(found, place))
         for place, (images, labels) in enumerate(found.sets)
     )
-    return Found(found.form, found.files, sets, found.notes, found.units, found.own)
+    return ExternalSet(found.form, found.files, sets, found.notes, found.units, found.own)
 
 
-def _place(found: Found, place: int) -> str:
+def _place(found: ExternalSet, place: int) -> str:
     name = ", ".join(str(path) for path in found.files[:2])
     return f"{name}, set {place} of {len(found.sets)}" if len(found.sets) > 1 else name
 
@@ -76,11 +76,11 @@ def _place(found: Found, place: int) -> str:
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 
-def _folder(folder: Path, dataset: Dataset) -> Found:
+def _folder(folder: Path, dataset: Dataset) -> ExternalSet:
     """Whatever a folder holds, and only if it holds one thing."""
     inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     own = folder / "synthetic.safetensors"
-    kinds: dict[str, Callable[[], Found]] = {}
+    kinds: dict[str, Callable[[], ExternalSet]] = {}
     if own in inside:
         return _files([own], dataset)
     if tensors := [path for path in inside if path.suffix in (".pt", ".pth")]:
@@ -123,20 +123,20 @@ def _pairs(tensors: Sequence[Path], folder: Path) -> list[Path]:
     )
 
 
-def _class_folders(folder: Path, dataset: Dataset) -> Found:
+def _class_folders(folder: Path, dataset: Dataset) -> ExternalSet:
     images, labels, notes = pictures.class_folders(folder, dataset)
-    return Found("class folders", (folder,), ((images, labels),), notes, BYTES)
+    return ExternalSet("class folders", (folder,), ((images, labels),), notes, BYTES)
 
 
-def _parquet(files: Sequence[Path], dataset: Dataset) -> Found:
+def _parquet(files: Sequence[Path], dataset: Dataset) -> ExternalSet:
     images, labels, notes = pictures.parquet(files, dataset)
-    return Found("parquet", tuple(files), ((images, labels),), notes, BYTES)
+    return ExternalSet("parquet", tuple(files), ((images, labels),), notes, BYTES)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _files(paths: Sequence[Path], dataset: Dataset) -> Found:
+def _files(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
     if folders := [path for path in paths if path.is_dir()]:
         raise BenchmarkError(f"{folders[0]} is a folder, and stands beside files", where="set", next=WANTED)
     if len(paths) > 1:
@@ -148,21 +148,21 @@ def _files(paths: Sequence[Path], dataset: Dataset) -> Found:
         return _parquet([path], dataset)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         own = load_set(path)
-        return Found(OWN, (path,), ((own.images, own.labels),), (), RAW, own)
+        return ExternalSet(OWN, (path,), ((own.images, own.labels),), (), RAW, own)
     return _loaded(path, safe_load.load(path))
 
 
-def _loaded(path: Path, value: Any) -> Found:
+def _loaded(path: Path, value: Any) -> ExternalSet:
     """One file of torch.save."""
     if isinstance(value, dict) and "data" in value:
         value = value["data"]
         if not (isinstance(value, list | tuple) and value and all(map(_is_pair, value))):
             raise _unknown(path, {"data": value})
-        return Found(EXPERIMENTS, (path,), tuple((images, labels) for images, labels in value))
+        return ExternalSet(EXPERIMENTS, (path,), tuple((images, labels) for images, labels in value))
     if _is_pair(value):
-        return Found(LIST, (path,), ((value[0], value[1]),))
+        return ExternalSet(LIST, (path,), ((value[0], value[1]),))
     if isinstance(value, list | tuple) and value and all(map(_is_pair, value)):
-        return Found(EXPERIMENTS, (path,), tuple((images, labels) for images, labels in value))
+        return ExternalSet(EXPERIMENTS, (path,), tuple((images, labels) for images, labels in value))
     if isinstance(value, Tensor):
         raise BenchmarkError(
             f"{path.name} holds one tensor only, {_said(value)}",
@@ -172,7 +172,7 @@ def _loaded(path: Path, value: Any) -> Found:
     raise _unknown(path, value)
 
 
-def _separate(paths: Sequence[Path]) -> Found:
+def _separate(paths: Sequence[Path]) -> ExternalSet:
     """Images in one file, labels in another, told by their shapes; or both in as many parts, in the order given."""
     values = {path: safe_load.load(path) for path in paths}
     for path, value in values.items():
@@ -189,7 +189,7 @@ def _separate(paths: Sequence[Path]) -> Found:
         )
     if len({value.shape[1:] for value in images}) > 1 or len({value.shape[1:] for value in labels}) > 1:
         raise BenchmarkError("the parts of the set differ in shape", where="set")
-    return Found(PAIR, tuple(paths), ((torch.cat(images), torch.cat(labels)),))
+    return ExternalSet(PAIR, tuple(paths), ((torch.cat(images), torch.cat(labels)),))
 
 
 def _is_pair(value: Any) -> bool:

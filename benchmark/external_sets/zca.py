@@ -21,7 +21,7 @@ def check_size(shape: tuple[int, int, int]) -> None:
     if channels * height * width > MOST:
         raise BenchmarkError(
             f"whitening of images of {channels}x{height}x{width} is not undone: its matrix would be too large",
-            where="units=whitened",
+            where="pixel_scale=whitened",
             next="give the set in pixels (MTT's code writes images_zca_*.pt, which are), or normalised",
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from benchmark.networks.base import Network, materialise
+from benchmark.networks.base import Network, materialize
 from benchmark.networks.classic import AlexNetSpec, LeNetSpec, MLPSpec
 from benchmark.networks.convnet import ConvNetSpec
 from benchmark.networks.densenet import DenseNetSpec
@@ -23,7 +23,7 @@ def build(name: str, image_shape: tuple[int, int, int], num_classes: int, genera
     Raises BenchmarkError for an unknown name and for one that does not fit the image size.
     """
     spec = parse(name, FAMILIES)
-    return materialise(lambda: spec.build(image_shape, num_classes), generator)
+    return materialize(lambda: spec.build(image_shape, num_classes), generator)
 
 
 def canonical(name: str) -> str:

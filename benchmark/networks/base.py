@@ -43,7 +43,7 @@ class Network(nn.Module):
         logits: Tensor = self.classifier(features)
         return logits
 
-    def stages(self, images: Tensor) -> list[Tensor]:
+    def block_outputs(self, images: Tensor) -> list[Tensor]:
         """The activations after each block, pooling included: (N, channels, h, w), or (N, D) of a linear layer."""
         found = []
         for block in self.blocks:
@@ -95,7 +95,7 @@ def require_side(name: str, image_shape: ImageShape, least: int, why: str = "") 
 # --- first weights ----------------------------------------------------------------------------------------------------
 
 
-def materialise(make: Callable[[], Network], generator: torch.Generator) -> Network:
+def materialize(make: Callable[[], Network], generator: torch.Generator) -> Network:
     """The network that `make` builds, on the CPU, its weights drawn from `generator` alone.
 
     It is built on the meta device, where PyTorch's own initialisation draws nothing from the global generator.

@@ -9,7 +9,7 @@ import torch
 
 from benchmark import networks
 from benchmark.analyses import VERSIONS
-from benchmark.config.schema import AnalyseConfig
+from benchmark.config.schema import AnalyzeConfig
 from benchmark.planning.plan import WHOLE, Part, Plan, Task, data_asked, dataset_label, inputs_of
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
@@ -17,7 +17,16 @@ from methods import registry
 
 NEED_EXPERTS = ("interpolation", "expert", "embedding")
 _Group = tuple[str, str, int, int | None]  # dataset, condensing architecture, seed, ipc (None: of all together)
-_LABEL = ("dataset", "dataset_title", "reference", "num_classes", "train_images", "condensed_with", "ipc", "protocol")
+_LABEL = (
+    "dataset",
+    "dataset_title",
+    "published_as",
+    "num_classes",
+    "train_images",
+    "condense_architecture",
+    "ipc",
+    "protocol",
+)
 
 
 def add_curves(plan: Plan, points: int, under: Sequence[str]) -> None:
@@ -25,18 +34,20 @@ def add_curves(plan: Plan, points: int, under: Sequence[str]) -> None:
     for task in plan.of_kind("evaluate"):
         asked, spec = (
             {key: value for key, value in task[part].items() if key not in ("kind", "set")}
-            for part in ("asked", "spec")
+            for part in ("resolved", "spec")
         )
-        if asked.get("imported") or task["label"]["protocol"] not in under:  # of those that scores add, none
+        if asked.get("imported") or task["display"]["protocol"] not in under:  # of those that scores add, none
             continue
-        wanted = {"analysis": "curve", "version": VERSIONS["curve"], "sets": [task["asked"]["set"]], "experts": []}
-        if task["asked"]["set"] == WHOLE.name:
+        wanted = {"analysis": "curve", "version": VERSIONS["curve"], "sets": [task["resolved"]["set"]], "experts": []}
+        if task["resolved"]["set"] == WHOLE.name:
             wanted["points"] = points
-        label = {key: task["label"][key] for key in _LABEL}
-        plan.add_specified("analyse", f"curve-{task['slug']}", spec | wanted, asked | wanted, label, task["request"])
+        display = {key: task["display"][key] for key in _LABEL}
+        plan.add_specified(
+            "analyze", f"curve-{task['slug']}", spec | wanted, asked | wanted, display, task["requested"]
+        )
 
 
-def only(plan: Plan, config: AnalyseConfig) -> Plan:
+def only(plan: Plan, config: AnalyzeConfig) -> Plan:
     """A run's plan made into one of analyses: those asked for, and what they need. Nothing is evaluated.
 
     Raises BenchmarkError when an analysis can be had for none of the sets.
@@ -44,7 +55,7 @@ def only(plan: Plan, config: AnalyseConfig) -> Plan:
     for name in config.analyses:
         if name != "curve":
             _Planner(plan, config, name).add()
-    wanted = {task["identity"] for task in plan.of_kind("analyse") if task["asked"]["analysis"] in config.analyses}
+    wanted = {task["identity"] for task in plan.of_kind("analyze") if task["resolved"]["analysis"] in config.analyses}
     for task in reversed(plan.tasks):  # inputs come first
         if task["identity"] in wanted:
             wanted |= inputs_of(task)
@@ -55,16 +66,16 @@ def only(plan: Plan, config: AnalyseConfig) -> Plan:
 class _Planner:
     """One analysis of everything that a plan condenses."""
 
-    def __init__(self, plan: Plan, config: AnalyseConfig, name: str) -> None:
+    def __init__(self, plan: Plan, config: AnalyzeConfig, name: str) -> None:
         self.plan, self.config, self.name = plan, config, name
 
     def add(self) -> None:
         groups: dict[_Group, list[Task]] = {}
         for task in self.plan.of_kind("condense"):
-            asked = task["asked"]
+            asked = task["resolved"]
             if asked["seed"] in self.config.seeds:
                 ipc = asked["ipc"] if self.name == "embedding" else None  # so that no other ipc moves its points
-                group = task["label"]["dataset"], asked["architecture"], asked["seed"], ipc
+                group = task["display"]["dataset"], asked["architecture"], asked["seed"], ipc
                 groups.setdefault(group, []).append(task)
         for group, sets in groups.items():
             asked = {"discrepancy": self._discrepancy, "interpolation": self._of_experts, "expert": self._of_experts,
@@ -72,10 +83,10 @@ class _Planner:
             if asked is not None:
                 self._add(group, sets, asked)
             else:
-                some = any(task["asked"]["experts"] for task in sets)
+                some = any(task["resolved"]["experts"] for task in sets)
                 lacks = "batch norm has nothing between" if some else "there are no experts"
                 self.plan.note(f"{self.name} is left out on {group[0]} with {group[1]}: {lacks}")
-        if all(task["asked"]["analysis"] != self.name for task in self.plan.of_kind("analyse")):
+        if all(task["resolved"]["analysis"] != self.name for task in self.plan.of_kind("analyze")):
             raise self._nothing()
 
     def _add(self, group: _Group, sets: Sequence[Task], asked: Mapping[str, Any]) -> None:
@@ -86,23 +97,25 @@ class _Planner:
             "version": VERSIONS[self.name],
             "sets": sorted(task["identity"] for task in sets) if several else [],
             "architecture": architecture,
-            "validation": self.config.validation,
+            "val_fraction": self.config.val_fraction,
             "precision": self.config.precision,
             **asked,
         }
-        label = dataset_label(self.plan.outlines[dataset]) | {"condensed_with": architecture, "ipc": ipc}
+        display = dataset_label(self.plan.outlines[dataset]) | {"condense_architecture": architecture, "ipc": ipc}
         slug = f"{self.name}-{dataset}{f'-ipc{ipc}' if ipc else ''}-{architecture}{f'-seed{seed}' if several else ''}"
-        self.plan.add("analyse", slug, everything, label, sets[0]["request"])
+        self.plan.add("analyze", slug, everything, display, sets[0]["requested"])
 
     def _discrepancy(self, group: _Group, sets: Sequence[Task]) -> dict[str, Any]:
         """Along the training of the first network that the row of the whole set has under the first protocol."""
         outline, config = self.plan.outlines[group[0]], self.config
         given = config.method.get(WHOLE.name)
-        whole = registry.resolve(WHOLE.name, dataset=outline.reference, ipc=None, preset=config.preset, overrides=given)
+        whole = registry.resolve(
+            WHOLE.name, dataset=outline.published_as, ipc=None, preset=config.preset, overrides=given
+        )
         protocol = protocols.get(
             config.protocols[0],
             native="dsa",
-            reference=outline.reference,
+            published_as=outline.published_as,
             resolution=min(outline.image_shape[1:]),
             num_classes=outline.num_classes,
             ipc=None,
@@ -119,10 +132,10 @@ class _Planner:
 
     def _of_experts(self, group: _Group, sets: Sequence[Task]) -> dict[str, Any] | None:
         """The experts of the row that has most of them; networks see images as these were trained to."""
-        experts = max((task["asked"]["experts"] for task in sets), key=len)
+        experts = max((task["resolved"]["experts"] for task in sets), key=len)
         if not experts or (self.name == "interpolation" and self._depends_on_batch(group)):
             return None
-        return {"experts": experts, "dataset": self.plan.by_identity[experts[0]]["asked"]["dataset"]}
+        return {"experts": experts, "dataset": self.plan.by_identity[experts[0]]["resolved"]["dataset"]}
 
     def _embedding(self, group: _Group, sets: Sequence[Task]) -> dict[str, Any] | None:
         found = self._of_experts(group, sets)

@@ -13,7 +13,7 @@ from benchmark.config.schema import EvaluateConfig, RunConfig
 from benchmark.datasets import KNOWN, Constants, Dataset
 from benchmark.datasets.base import Progress
 from benchmark.external_sets import read, zca
-from benchmark.external_sets.convert import QUANTISED, digest, files_mark, units_of
+from benchmark.external_sets.convert import QUANTIZED, digest, files_mark, units_of
 from benchmark.external_sets.pixel_scale import WHITENED, Units
 from benchmark.planning.grid import Cells, Plan
 from benchmark.training import protocols
@@ -27,7 +27,7 @@ FAMILY = "released"
 
 
 @dataclass
-class Given:
+class ExternalPlan:
     """The plan, the run that carries it out, what a person should know of the set, and what is to be compared.
 
     copies: identities of the import tasks of a set as it is, and of its copy in 8 bits.
@@ -39,13 +39,13 @@ class Given:
     copies: list[tuple[str, str]] = field(default_factory=list)
 
 
-def build(config: EvaluateConfig, progress: Progress | None = None) -> Given:
+def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalPlan:
     """Read the set and plan its evaluation. Raises BenchmarkError before anything runs or is written."""
     entry, root = config.dataset or _dataset_of(config.paths), Path(config.data_root)
     _check_method(config.method)
     dataset = datasets.load(entry, root, progress)
     found = read.read(config.paths, dataset)
-    units = units_of(found, dataset, config.units, _constants(config, dataset))
+    units = units_of(found, dataset, config.pixel_scale, _constants(config, dataset))
     factor = _factor(config, found)
     places = _places(config, found)
     ipc = found.ipc(places[0], dataset.num_classes)
@@ -53,14 +53,14 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> Given:
         raise BenchmarkError(
             f"sets 0 and {uneven[0]} of the file hold different numbers of images",
             where="set",
-            next="score them apart: 'entries=[0]'",
+            next="score them apart: 'set_index=[0]'",
         )
     run = config.run_config(entry, ipc, len(places))
     plan = Plan()
     plan.outlines[dataset.name] = dataset.outline
     cells = Cells(run, plan, dataset.outline, entry, "auto", {})
     row = _name(config)
-    given = Given(plan, run, _described(row, found, units, factor, ipc, len(places), dataset, config))
+    given = ExternalPlan(plan, run, _described(row, found, units, factor, ipc, len(places), dataset, config))
     marks = files_mark(list(found.digests.values()))
     for seed, place in enumerate(places):
         images, labels = found.sets[place]
@@ -75,13 +75,13 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> Given:
             "constants": [list(units.constants.mean), list(units.constants.std)] if units.constants else None,
         }
         kept = []
-        for copy in (None, config.quantise) if config.quantise else (None,):
+        for copy in (None, config.quantize) if config.quantize else (None,):
             called = f"{row} ({copy})" if copy else row
-            label = _label(called, row, config.method, ipc, factor) | {"source": marks}
+            display = _label(called, row, config.method, ipc, factor) | {"source": marks}
             slug = f"{row}{f'-{copy}' if copy else ''}-{dataset.name}-ipc{ipc}-set{place}"
-            wanted = asked | ({"quantise": QUANTISED} if copy else {})
-            kept.append(cells.add_import(wanted, slug, label, source, seed, _native(config, dataset, ipc)))
-        given.copies += [(kept[0], kept[1])] if config.quantise else []
+            wanted = asked | ({"quantize": QUANTIZED} if copy else {})
+            kept.append(cells.add_import(wanted, slug, display, source, seed, _native(config, dataset, ipc)))
+        given.copies += [(kept[0], kept[1])] if config.quantize else []
     cells.add_controls(ipc, factor)
     return given
 
@@ -94,15 +94,15 @@ def _dataset_of(paths: Sequence[Path]) -> str:
     path = paths[0] / "synthetic.safetensors" if paths[0].is_dir() else paths[0]
     try:
         _, card = load_tensors(path)
-        mark = card["made by"]["asked"]["dataset"]["fingerprint"]
+        mark = card["made by"]["resolved"]["dataset"]["fingerprint"]
     except (BenchmarkError, LookupError, TypeError):
         mark = None
     if name := next((key for key, known in KNOWN.items() if mark and known.fingerprint == mark), None):
         return name
     try:
         task = json.loads((path.parent / "task.json").read_text(encoding="utf-8"))
-        if mark and task["asked"]["dataset"]["fingerprint"] == mark:
-            return str(task["request"]["dataset"])
+        if mark and task["resolved"]["dataset"]["fingerprint"] == mark:
+            return str(task["requested"]["dataset"])
     except (OSError, ValueError, LookupError, TypeError):
         pass
     raise BenchmarkError("which dataset was the set made for?", where=f"set={path}", next="say it: dataset=NAME")
@@ -126,19 +126,20 @@ def _constants(config: EvaluateConfig, dataset: Dataset) -> Constants | None:
     return Constants(tuple(config.mean), tuple(config.std))
 
 
-def _factor(config: EvaluateConfig, found: read.Found) -> int:
+def _factor(config: EvaluateConfig, found: read.ExternalSet) -> int:
     own = found.own.factor if found.own else None
     if own is not None and config.factor not in (None, own):
         raise BenchmarkError(f"its card says factor {own}", where=f"factor={config.factor}", next="leave factor away")
     return own or config.factor or 1
 
 
-def _places(config: EvaluateConfig, found: read.Found) -> list[int]:
+def _places(config: EvaluateConfig, found: read.ExternalSet) -> list[int]:
     count = len(found.sets)
-    places = list(range(count)) if config.entries is None else config.entries
+    places = list(range(count)) if config.set_index is None else config.set_index
     if not places or len(set(places)) < len(places) or not all(0 <= place < count for place in places):
         raise BenchmarkError(
-            f"the file holds {count} set{'s' * (count > 1)}, from 0 to {count - 1}", where=f"entries={config.entries}"
+            f"the file holds {count} set{'s' * (count > 1)}, from 0 to {count - 1}",
+            where=f"set_index={config.set_index}",
         )
     return places
 
@@ -155,7 +156,7 @@ def _name(config: EvaluateConfig) -> str:
 
 def _native(config: EvaluateConfig, dataset: Dataset, ipc: int) -> str:
     """The protocol its own paper scores it with."""
-    entry = compare.lookup(config.method, dataset.reference, ipc) if config.method else None
+    entry = compare.lookup(config.method, dataset.published_as, ipc) if config.method else None
     if entry and entry.protocol not in protocols.NAMES:  # MTT's, say, which needs its learned step size
         entry = None
     if entry is None and any(name.startswith("native") for name in config.protocols):
@@ -172,13 +173,13 @@ def _label(called: str, row: str, method: str | None, ipc: int, factor: int) -> 
     name = method or f"{FAMILY} {row}"  # no row is compared with a paper because of what its file is called
     card = Card(name, name if row.startswith(name) else row, FAMILY, paper="")
     return {
-        "row": called,
-        "variant": called[len(row) :].strip(" ()"),
+        "display_name": called,
+        "overrides": called[len(row) :].strip(" ()"),
         "card": {key: getattr(card, key) for key in ("name", "title", "family", "paper", "venue", "year", "native")},
         "ipc": ipc,
         "factor": factor,
-        "kind_of_row": "method",
-        "fraction": 1.0,
+        "role": "method",
+        "iterations_fraction": 1.0,
         "provenance": "author" if method else "third party",
     }
 
@@ -188,7 +189,7 @@ def _label(called: str, row: str, method: str | None, ipc: int, factor: int) -> 
 
 def _described(
     row: str,
-    found: read.Found,
+    found: read.ExternalSet,
     units: Units,
     factor: int,
     ipc: int,
@@ -211,13 +212,13 @@ def _described(
     return lines + [f"note: {text}" for text in notes]
 
 
-def _notes(found: read.Found, units: Units, dataset: Dataset, config: EvaluateConfig) -> list[str]:
+def _notes(found: read.ExternalSet, units: Units, dataset: Dataset, config: EvaluateConfig) -> list[str]:
     notes = []
     if found.form == read.PAIR:
         notes.append("such files hold no learned step size; networks train with the protocol's, not with MTT's")
     if units.name == WHITENED:
         notes.append("whitening is undone, and networks see pixels: its paper trains and tests on whitened images")
-    if units.constants and config.mean is None and dataset.reference == "cifar100":
+    if units.constants and config.mean is None and dataset.published_as == "cifar100":
         both = " ".join(f"{word}=[{','.join(f'{v:g}' for v in getattr(KNOWN['cifar10'].constants, word))}]"
                         for word in ("mean", "std"))  # fmt: skip
         notes.append(f"IDC's family and MTT normalise CIFAR-100 with CIFAR-10's constants: {both}")
@@ -227,7 +228,7 @@ def _notes(found: read.Found, units: Units, dataset: Dataset, config: EvaluateCo
     return notes
 
 
-def _fingerprint(found: read.Found) -> str | None:
-    asked = (found.own.card if found.own else {}).get("asked", {})
+def _fingerprint(found: read.ExternalSet) -> str | None:
+    asked = (found.own.card if found.own else {}).get("resolved", {})
     mark: str | None = asked.get("dataset", {}).get("fingerprint")
     return mark

@@ -42,7 +42,7 @@ def build(config: RunConfig, progress: Progress | None = None, shares: Shares | 
             rows.append(row)
     for name in config.method:
         registry.described(name)
-        if name not in {row.method for row in rows} and name not in set(config.controls) & {WHOLE.name}:
+        if name not in {row.method for row in rows} and name not in set(config.baselines) & {WHOLE.name}:
             raise BenchmarkError(
                 f"settings for '{name}', which is not run", where=f"method.{name}", next=f"add it: methods=[…,{name}]"
             )
@@ -54,8 +54,8 @@ def build(config: RunConfig, progress: Progress | None = None, shares: Shares | 
         outline = _outline(entry, config, plan, progress)
         for architecture in config.architectures:
             Cells(config, plan, outline, entry, architecture, shares or {}).add(rows)
-    if config.curve is not None:
-        analyses.add_curves(plan, config.curve, config.protocols)
+    if config.snapshots is not None:
+        analyses.add_curves(plan, config.snapshots, config.protocols)
     return plan
 
 
@@ -79,15 +79,15 @@ class Cells:
         self.depends_on_batch: dict[str, bool] = {}
         self.architecture = self._architecture(architecture)
         self.evaluated_on = [self._architecture(name) for name in config.eval_architectures] or [self.architecture]
-        self.smallest_class = min(datasets.kept_counts(dataset.train, config.validation))
+        self.smallest_class = min(datasets.kept_counts(dataset.train, config.val_fraction))
         given = config.method.get(WHOLE.name)
         self.whole = registry.resolve(
-            WHOLE.name, dataset=dataset.reference, ipc=None, preset=config.preset, overrides=given
+            WHOLE.name, dataset=dataset.published_as, ipc=None, preset=config.preset, overrides=given
         )
-        self.request = {"dataset": absolute(entry), "data_root": str(Path(config.data_root).absolute())}
+        self.requested = {"dataset": absolute(entry), "data_root": str(Path(config.data_root).absolute())}
 
     def add(self, rows: Sequence[Row]) -> None:
-        if WHOLE.name in self.config.controls or any(row.method == WHOLE.name for row in rows):
+        if WHOLE.name in self.config.baselines or any(row.method == WHOLE.name for row in rows):
             self._evaluate_whole()  # first: it takes longest and waits for nothing
         for ipc in self.config.ipcs:
             if ipc > self.smallest_class:
@@ -106,13 +106,13 @@ class Cells:
 
     def _controls(self, asked: Sequence[Row], factors: set[int]) -> list[Row]:
         """Plain random subsets, and mosaics for every factor that a row uses, unless they were asked for anyway."""
-        if "random" not in self.config.controls:
+        if "random" not in self.config.baselines:
             return []
         found = [Row("random", None if factor == 1 else factor, control=True) for factor in sorted({1, *factors})]
         given = () if self.config.method.get("random") else asked
         return [row for row in found if replace(row, control=False) not in given]
 
-    def _resolve_or_leave_out(self, row: Row, ipc: int) -> registry.Resolved | None:
+    def _resolve_or_leave_out(self, row: Row, ipc: int) -> registry.ResolvedSettings | None:
         """The row's settings; None, with a note, for a row nobody asked for that cannot be had at this ipc."""
         try:
             return self._resolve(row, ipc)
@@ -130,13 +130,15 @@ class Cells:
             ]
         return seeds
 
-    def _resolve(self, row: Row, ipc: int) -> registry.Resolved:
+    def _resolve(self, row: Row, ipc: int) -> registry.ResolvedSettings:
         resolved = registry.resolve(
             row.method,
-            dataset=self.dataset.reference,
+            dataset=self.dataset.published_as,
             ipc=ipc,
             preset=self.config.preset,
-            fraction=self.shares.get((row.name, self.dataset.name, ipc, self.architecture), self.config.fraction),
+            fraction=self.shares.get(
+                (row.name, self.dataset.name, ipc, self.architecture), self.config.iterations_fraction
+            ),
             overrides=row.overrides(self.config.method),
         )
         if strategy := getattr(resolved.config, "augment", None):
@@ -153,33 +155,33 @@ class Cells:
 
     def add_controls(self, ipc: int, factor: int) -> None:
         """Random subsets and mosaics, and the whole set, to stand beside a set that was made elsewhere."""
-        if WHOLE.name in self.config.controls:
+        if WHOLE.name in self.config.baselines:
             self._evaluate_whole()
         for row in self._controls((), {factor}):
             if found := self._resolve_or_leave_out(row, ipc):
                 self._condense_and_evaluate(row, found, ipc)
 
     def add_import(
-        self, asked: dict[str, Any], slug: str, label: dict[str, Any], source: dict[str, Any], seed: int, native: str
+        self, asked: dict[str, Any], slug: str, display: dict[str, Any], source: dict[str, Any], seed: int, native: str
     ) -> str:
         """A set made elsewhere, taken in and evaluated; `native` is the protocol of its own paper."""
-        label = self._dataset_label() | label
+        display = self._dataset_label() | display
         asked = asked | {"dataset": {"fingerprint": self.dataset.fingerprint}}
-        imported = self.plan.add("import", slug, asked, label, self.request | {"source": source})
+        imported = self.plan.add("import", slug, asked, display, self.requested | {"source": source})
         for architecture in self.evaluated_on:
             for name in self.config.set_protocols:
                 self._evaluate(
-                    name, architecture, imported, slug, label, seed, self.dataset.constants, native, imported=True
+                    name, architecture, imported, slug, display, seed, self.dataset.constants, native, imported=True
                 )
         return imported
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
-    def _condense_and_evaluate(self, row: Row, resolved: registry.Resolved, ipc: int) -> None:
+    def _condense_and_evaluate(self, row: Row, resolved: registry.ResolvedSettings, ipc: int) -> None:
         """One set for each seed. All that seeds share is made once: a plan may have thousands of them."""
         method = registry.get(row.method)
         self.plan.note(*resolved.notes)
-        constants = self._constants(method.constants(self.dataset.reference))
+        constants = self._constants(method.constants(self.dataset.published_as))
         declined = method.unsupported(resolved.config, depends_on_batch=self.depends_on_batch[self.architecture])
         recipe = None if declined else method.experts(resolved.config)
         shared = {
@@ -192,16 +194,16 @@ class Cells:
             **self._common(),
         }
         if method.card.family != "coreset":  # which has no way to its set
-            shared["snapshots"] = self.config.curve
-        label = self._label(row, method.card, resolved, ipc)
+            shared["snapshots"] = self.config.snapshots
+        display = self._label(row, method.card, resolved, ipc)
         for seed in self._seeds(row):
             experts = [self._prepare(recipe, constants, index) for index in _indices(recipe, seed)] if recipe else []
             slug = f"{row.name}-{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
             asked = shared | {"seed": seed, "experts": experts}
-            condensed = self.plan.add("condense", slug, asked, label, self.request)
+            condensed = self.plan.add("condense", slug, asked, display, self.requested)
             for architecture in self.evaluated_on:
                 for name in self.config.set_protocols:
-                    self._evaluate(name, architecture, condensed, slug, label, seed, constants, method.card.native)
+                    self._evaluate(name, architecture, condensed, slug, display, seed, constants, method.card.native)
 
     def _prepare(self, recipe: ExpertRecipe, constants: Constants, index: int) -> str:
         asked = {
@@ -210,11 +212,11 @@ class Cells:
             "architecture": self.architecture,
             "recipe": Part.of(recipe, "count", "per_seed"),
             "index": index,
-            "pool_seed": self.config.pool_seed,
+            "expert_seed": self.config.expert_seed,
             **self._common(),
         }
         slug = f"{self.dataset.name}-{self.architecture}-expert{index}"
-        return self.plan.add("prepare", slug, asked, self._dataset_label(), self.request)
+        return self.plan.add("prepare", slug, asked, self._dataset_label(), self.requested)
 
     def _evaluate(
         self,
@@ -222,13 +224,13 @@ class Cells:
         architecture: str,
         condensed: str,
         slug: str,
-        label: dict[str, Any],
+        display: dict[str, Any],
         seed: int,
         constants: Constants,
         native: str,
         imported: bool = False,
     ) -> None:
-        protocol = self._protocol(name, native, label["ipc"], label["factor"], architecture)
+        protocol = self._protocol(name, native, display["ipc"], display["factor"], architecture)
         # A method's own protocol normalises as its own code does; a shared one as the dataset's constants say.
         shared = not name.startswith("native")
         asked = {
@@ -236,7 +238,7 @@ class Cells:
             "seed": seed,
             "architecture": architecture,
             "protocol": Part.of(protocol, "source"),
-            "networks": self.config.networks,
+            "num_eval": self.config.num_eval,
             "dataset": self._data(self.dataset.constants if shared else constants),
             **self._common(),
         }
@@ -247,33 +249,33 @@ class Cells:
         # The whole set, and one made with a network nobody named, stand in every table.
         made_with = "" if condensed == WHOLE.name or imported else self.architecture
         # `dc@plain` is `dc` itself where that augments nothing.
-        known = label | {"condensed_with": made_with, "protocol": protocol.name if shared else name}
-        self.plan.add("evaluate", f"{slug}-{name}-{architecture}", asked, known, self.request)
+        known = display | {"condense_architecture": made_with, "protocol": protocol.name if shared else name}
+        self.plan.add("evaluate", f"{slug}-{name}-{architecture}", asked, known, self.requested)
 
     def _evaluate_whole(self) -> None:
         variant = _variant(self.whole, self.whole.changed)
-        label = self._dataset_label() | {
-            "row": f"{WHOLE.name} ({variant})" if variant else WHOLE.name,
+        display = self._dataset_label() | {
+            "display_name": f"{WHOLE.name} ({variant})" if variant else WHOLE.name,
             "card": asdict(WHOLE),
             "ipc": None,
-            "kind_of_row": "control",
-            "fraction": 1.0,
+            "role": "baseline",
+            "iterations_fraction": 1.0,
             "provenance": self.whole.provenance,
             "factor": 1,
-            "variant": variant,
+            "overrides": variant,
         }
         for architecture in self.evaluated_on:
             for name in self.config.protocols:
                 slug = f"whole-{self.dataset.name}"
                 self._evaluate(
-                    name, architecture, WHOLE.name, slug, label, self.config.seeds[0], self.dataset.constants, "dsa"
+                    name, architecture, WHOLE.name, slug, display, self.config.seeds[0], self.dataset.constants, "dsa"
                 )
 
     def _protocol(self, name: str, native: str, ipc: int | None, factor: int, architecture: str) -> protocols.Protocol:
         return protocols.get(
             name,
             native=native,
-            reference=self.dataset.reference,
+            published_as=self.dataset.published_as,
             resolution=min(self.dataset.image_shape[1:]),
             num_classes=self.dataset.num_classes,
             ipc=ipc,
@@ -291,27 +293,27 @@ class Cells:
         return found
 
     def _constants(self, owner: str) -> Constants:
-        return self.dataset.constants if owner == self.dataset.reference else datasets.constants_of(owner)
+        return self.dataset.constants if owner == self.dataset.published_as else datasets.constants_of(owner)
 
     def _data(self, constants: Constants) -> dict[str, Any]:
         return data_asked(self.dataset, constants)
 
     def _common(self) -> dict[str, Any]:
-        return {"validation": self.config.validation, "precision": self.config.precision}
+        return {"val_fraction": self.config.val_fraction, "precision": self.config.precision}
 
     def _dataset_label(self) -> dict[str, Any]:
         return dataset_label(self.dataset)
 
-    def _label(self, row: Row, card: Card, resolved: registry.Resolved, ipc: int) -> dict[str, Any]:
+    def _label(self, row: Row, card: Card, resolved: registry.ResolvedSettings, ipc: int) -> dict[str, Any]:
         variant = _variant(resolved, [key for key in resolved.changed if not (key == "factor" and row.factor)])
         return self._dataset_label() | {
-            "row": f"{row.name} ({variant})" if variant else row.name,
-            "variant": variant,
+            "display_name": f"{row.name} ({variant})" if variant else row.name,
+            "overrides": variant,
             "card": asdict(card),
             "ipc": ipc,
             "factor": getattr(resolved.config, "factor", 1),
-            "kind_of_row": "control" if row.control else "method",
-            "fraction": resolved.fraction,
+            "role": "baseline" if row.control else "method",
+            "iterations_fraction": resolved.fraction,
             "provenance": resolved.provenance,
         }
 
@@ -322,6 +324,6 @@ def _indices(recipe: ExpertRecipe, seed: int) -> range:
     return range(first, first + recipe.count)
 
 
-def _variant(resolved: registry.Resolved, changed: Sequence[str]) -> str:
+def _variant(resolved: registry.ResolvedSettings, changed: Sequence[str]) -> str:
     """The settings that tell this row from the preset's, as `lr_img=2.0, factor=1`."""
     return ", ".join(f"{key}={getattr(resolved.config, key)}" for key in changed)

@@ -18,9 +18,9 @@ from results.store.store import canonical, identity
 Task = dict[str, Any]  # plain values: kind, identity, slug, spec, asked, label, request
 # Values that a specification leaves out. A request that comes later has its default here, and no identity moves.
 DEFAULTS: Mapping[str, Any] = {
-    "validation": 0.0,
+    "val_fraction": 0.0,
     "precision": "fp32",
-    "pool_seed": 0,
+    "expert_seed": 0,
     "imported": False,
     "snapshots": None,
 }
@@ -62,7 +62,9 @@ class Plan:
     def tasks(self) -> list[Task]:
         return list(self.by_identity.values())
 
-    def add(self, kind: str, slug: str, asked: dict[str, Any], label: dict[str, Any], request: dict[str, Any]) -> str:
+    def add(
+        self, kind: str, slug: str, asked: dict[str, Any], display: dict[str, Any], requested: dict[str, Any]
+    ) -> str:
         """The task's identity; a task that is planned already is not planned again.
 
         asked: JSON values and `Part`s. The task holds them in full, and as the specification that is hashed.
@@ -73,7 +75,7 @@ class Plan:
             for key, value in asked.items()
             if key not in DEFAULTS or value != DEFAULTS[key]
         }
-        return self.add_specified(kind, slug, spec, full, label, request)
+        return self.add_specified(kind, slug, spec, full, display, requested)
 
     def add_specified(
         self,
@@ -81,14 +83,14 @@ class Plan:
         slug: str,
         spec: dict[str, Any],
         asked: dict[str, Any],
-        label: dict[str, Any],
-        request: dict[str, Any],
+        display: dict[str, Any],
+        requested: dict[str, Any],
     ) -> str:
         """`add` where both are known: the specification without defaults, and all values."""
         spec, asked = {"kind": kind, **spec}, {"kind": kind, **asked}
         key = identity(spec)
-        task = {"kind": kind, "identity": key, "slug": slug, "spec": spec, "asked": asked}
-        self.by_identity.setdefault(key, task | {"label": label, "request": request})
+        task = {"kind": kind, "identity": key, "slug": slug, "spec": spec, "resolved": asked}
+        self.by_identity.setdefault(key, task | {"display": display, "requested": requested})
         return key
 
     def note(self, *texts: str) -> None:
@@ -100,7 +102,7 @@ class Plan:
 
 def inputs_of(task: Mapping[str, Any]) -> set[str]:
     """Identities of the tasks whose results this one reads."""
-    asked = task["asked"]
+    asked = task["resolved"]
     return {*asked.get("experts", ()), *asked.get("sets", ()), *([asked["set"]] if "set" in asked else [])}
 
 
@@ -108,7 +110,7 @@ def pool_of(task: Mapping[str, Any]) -> str | None:
     """Equal for tasks that train experts of the same pool, which differ in their index alone; None of other tasks."""
     if task["kind"] != "prepare":
         return None
-    return canonical({**task["asked"], "index": None, "request": task["request"]})
+    return canonical({**task["resolved"], "index": None, "requested": task["requested"]})
 
 
 # --- parts of requests ------------------------------------------------------------------------------------------------
@@ -129,7 +131,7 @@ def dataset_label(dataset: Outline) -> dict[str, Any]:
     return {
         "dataset": dataset.name,
         "dataset_title": dataset.title,
-        "reference": dataset.reference,
+        "published_as": dataset.published_as,
         "num_classes": dataset.num_classes,
         "train_images": sum(dataset.train),
     }

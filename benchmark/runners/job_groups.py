@@ -12,11 +12,11 @@ from benchmark.utils.errors import BenchmarkError
 
 Task = Mapping[str, Any]
 Pack = tuple[Task, ...]  # tasks of one job
-KINDS = ("prepare", "condense", "evaluate", "analyse")  # that jobs do: sets are taken in where their files are
+KINDS = ("prepare", "condense", "evaluate", "analyze")  # that jobs do: sets are taken in where their files are
 
 
 @dataclass(frozen=True)
-class Group:
+class JobGroup:
     """Jobs that are alike: they can be one array."""
 
     kind: str
@@ -34,7 +34,7 @@ def inside_out(tasks: Iterable[Task], failed: Collection[str]) -> set[str]:
     return lost
 
 
-def groups(tasks: Sequence[Task], done: Collection[str], queued: Collection[str], pack: int) -> list[Group]:
+def groups(tasks: Sequence[Task], done: Collection[str], queued: Collection[str], pack: int) -> list[JobGroup]:
     """What is neither done nor queued, packed `pack` tasks to a job, in an order in which inputs come first.
 
     Sets that wait for the same experts share an array. The evaluations and curves of its sets are arrays of the same
@@ -53,7 +53,7 @@ def groups(tasks: Sequence[Task], done: Collection[str], queued: Collection[str]
     missing = {task["identity"]: frozenset(inputs_of(task) & undone) for task in todo}
     being_made = {task["identity"] for task in todo if task["kind"] == "condense"}
     after_one: dict[str, list[Task]] = defaultdict(list)  # to do as soon as a set is there that is still to be made
-    free: dict[str, list[Task]] = {"evaluate": [], "analyse": []}
+    free: dict[str, list[Task]] = {"evaluate": [], "analyze": []}
     for task in todo:
         if task["kind"] in free:
             waits = missing[task["identity"]]
@@ -67,9 +67,11 @@ def groups(tasks: Sequence[Task], done: Collection[str], queued: Collection[str]
             alike[missing[task["identity"]], kinds].append(task)
     for (after, kinds), members in alike.items():
         place, packs = len(found), _packs(members, pack)
-        found.append(Group("condense", packs, after))
+        found.append(JobGroup("condense", packs, after))
         found += [
-            Group(kind, tuple(tuple(after_one[task["identity"]][slot] for task in job) for job in packs), beside=place)
+            JobGroup(
+                kind, tuple(tuple(after_one[task["identity"]][slot] for task in job) for job in packs), beside=place
+            )
             for slot, kind in enumerate(kinds)
         ]
     for kind, tasks in free.items():
@@ -77,12 +79,12 @@ def groups(tasks: Sequence[Task], done: Collection[str], queued: Collection[str]
     return found
 
 
-def _alike(kind: str, tasks: Sequence[Task], missing: Mapping[str, frozenset[str]], pack: int) -> list[Group]:
+def _alike(kind: str, tasks: Sequence[Task], missing: Mapping[str, frozenset[str]], pack: int) -> list[JobGroup]:
     """Groups of tasks that wait for the same inputs."""
     found: dict[frozenset[str], list[Task]] = defaultdict(list)
     for task in tasks:
         found[missing[task["identity"]]].append(task)
-    return [Group(kind, _packs(members, pack), after) for after, members in found.items()]
+    return [JobGroup(kind, _packs(members, pack), after) for after, members in found.items()]
 
 
 def _packs(tasks: Sequence[Task], pack: int) -> tuple[Pack, ...]:

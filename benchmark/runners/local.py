@@ -89,7 +89,7 @@ class _Experts:
 
     def __init__(self, tasks: Sequence[Task], runtime: Runtime) -> None:
         store, self.pools = Store(runtime.out), defaultdict[str | None, list[Task]](list)
-        for task in tasks if runtime.compute.together != 1 else ():
+        for task in tasks if runtime.compute.num_parallel != 1 else ():
             if (pool := pool_of(task)) is not None and _to_do(store, task, runtime):
                 self.pools[pool].append(task)
 

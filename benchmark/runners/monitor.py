@@ -20,7 +20,7 @@ _LOG_LINES = 3
 
 
 @dataclass(frozen=True)
-class Seen:
+class TaskStatus:
     """One task. state: one of STATES; `stopped` goes on with the same command, `to do` waits for one."""
 
     name: str
@@ -50,13 +50,13 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class View:
+class StoreStatus:
     """All tasks of a store by identity, and why the queue is not part of the picture, if it is not."""
 
-    tasks: Mapping[str, Seen]
+    tasks: Mapping[str, TaskStatus]
     no_queue: str = ""
 
-    def of(self, state: str) -> list[Seen]:
+    def of(self, state: str) -> list[TaskStatus]:
         return [seen for seen in self.tasks.values() if seen.state == state]
 
     def counts(self, kind: str) -> dict[str, int]:
@@ -65,7 +65,7 @@ class View:
         return {state: states.count(state) for state in STATES}
 
 
-def view(out: Path) -> View:
+def view(out: Path) -> StoreStatus:
     """The store's tasks and whatever was queued for it. Raises ResultsError, SlurmError for what cannot be read."""
     folder = out / "slurm"
     known = submissions.entries(folder)
@@ -78,7 +78,7 @@ def view(out: Path) -> View:
     gone = {job for identity, job in last.items() if job not in live and not _done(found.get(identity))}
     ended = queue.ended(gone) if not no_queue else {}
     run_of = {job: entry.run for entry in known for job in entry.ids}
-    seen: dict[str, Seen] = {}
+    seen: dict[str, TaskStatus] = {}
     for identity in {**found, **planned}:
         job = last.get(identity, "")
         log = folder / run_of[job] / "jobs" / f"{job}_0_log.err" if job in gone else None
@@ -89,8 +89,8 @@ def view(out: Path) -> View:
         one = seen[identity]
         if one.state in ("to do", "stopped") and failed & set(task["inputs"]):
             failed.add(identity)
-            seen[identity] = Seen(one.name, one.kind, "blocked", "what it needs has failed", folder=one.folder)
-    return View(seen, no_queue)
+            seen[identity] = TaskStatus(one.name, one.kind, "blocked", "what it needs has failed", folder=one.folder)
+    return StoreStatus(seen, no_queue)
 
 
 def _live(asked: bool) -> tuple[dict[str, queue.Queued], str]:
@@ -134,14 +134,14 @@ def at_work(state: State) -> bool:
     return bool(state.owner) and young and not abandoned(dict(state.owner or {}))
 
 
-def _seen(state: State | None, planned: Mapping[str, Any], about: _About) -> Seen:
+def _seen(state: State | None, planned: Mapping[str, Any], about: _About) -> TaskStatus:
     task = state.task if state else planned
     kind = str(task.get("kind"))
     status, message = (state.status, state.message) if state else ("new", "")
     folder = state.folder if state else None
 
-    def say(state: str, why: str = "", progress: Mapping[str, Any] | None = None, job: str = "") -> Seen:
-        return Seen(f"{kind} {task.get('slug', '')}".strip(), kind, state, why, progress, job, folder, about.log)
+    def say(state: str, why: str = "", progress: Mapping[str, Any] | None = None, job: str = "") -> TaskStatus:
+        return TaskStatus(f"{kind} {task.get('slug', '')}".strip(), kind, state, why, progress, job, folder, about.log)
 
     if status == "done":
         return say("done", message)
@@ -159,7 +159,7 @@ def _seen(state: State | None, planned: Mapping[str, Any], about: _About) -> See
     return _stopped(say, status, message, about)
 
 
-def _stopped(say: Callable[..., Seen], status: str, message: str, about: _About) -> Seen:
+def _stopped(say: Callable[..., TaskStatus], status: str, message: str, about: _About) -> TaskStatus:
     """A task that was begun or queued, and that nothing is at any more."""
     ended = f"job {about.job} ended as {about.ended}" if about.ended else ""
     if about.ended == "OUT_OF_MEMORY":

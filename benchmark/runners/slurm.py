@@ -42,7 +42,7 @@ class Launched:
 def settings(config: RunConfig, asked: cluster.Profile) -> dict[str, Any]:
     """How jobs do their tasks, as plain values."""
     return {
-        "out": str(Path(config.out).absolute()),
+        "out": str(Path(config.store).absolute()),
         "device": "cpu" if config.device == "auto" and not asked.gpus else config.device,
         "gpus": asked.gpus,
         "precision": config.precision,
@@ -56,22 +56,22 @@ def settings(config: RunConfig, asked: cluster.Profile) -> dict[str, Any]:
 
 def check(config: RunConfig) -> cluster.Profile:
     """The profile, of a cluster that takes such jobs; raises before anything is planned or queued."""
-    if config.profile is None:
+    if config.cluster is None:
         raise BenchmarkError(
             "launcher=slurm needs a profile of the cluster", where="launcher=slurm",
-            next="copy slurm/clusters/example.yaml, change it, and say profile=PATH.yaml",
+            next="copy slurm/clusters/example.yaml, change it, and say cluster=PATH.yaml",
         )  # fmt: skip
-    if config.seconds is not None:
+    if config.budget_seconds is not None:
         raise BenchmarkError(
-            "seconds= is measured on this machine, and jobs run on others",
-            where=f"seconds={config.seconds}",
-            next="say fraction= instead; or run the command with launcher=local inside a job",
+            "budget_seconds= is measured on this machine, and jobs run on others",
+            where=f"budget_seconds={config.budget_seconds}",
+            next="say iterations_fraction= instead; or run the command with launcher=local inside a job",
         )
-    asked = cluster.load(config.profile)
+    asked = cluster.load(config.cluster)
     submit.check(asked)
     if config.dry_run:
         return asked
-    folder = Path(config.out) / "slurm"
+    folder = Path(config.store) / "slurm"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{uuid4().hex}"
@@ -82,7 +82,7 @@ def check(config: RunConfig) -> cluster.Profile:
 
 def launch(tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: cluster.Profile) -> Launched:
     """Queue what is neither done, nor queued, nor failed before. Raises the rooms' errors."""
-    out = Path(config.out)
+    out = Path(config.store)
     folder = out / "slurm"
     lock = TaskLock(folder)
     if not lock.acquire(wait=_LOCK_SECONDS):
@@ -145,7 +145,7 @@ def _in_queue(folder: Path) -> dict[str, str]:
 
 
 def _submit(
-    found: Sequence[job_groups.Group],
+    found: Sequence[job_groups.JobGroup],
     to: submit.Submitter,
     waiting: Mapping[str, str],
     how: Mapping[str, Any],
@@ -204,9 +204,9 @@ def write_request(folder: Path, tasks: Sequence[Mapping[str, Any]], config: RunC
     write_json_atomic(folder / "request.json", asked)
 
 
-def foretold(tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: cluster.Profile) -> str:
+def preview(tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: cluster.Profile) -> str:
     """What a launch would queue, if nothing of it is queued yet; nothing is written."""
-    done = {identity for identity, state in survey(Path(config.out), tasks).items() if state.status == "done"}
+    done = {identity for identity, state in survey(Path(config.store), tasks).items() if state.status == "done"}
     found = job_groups.groups(tasks, done, (), asked.pack)
     most = asked.array or queue.largest_array()
     arrays = sum(-(-len(group.packs) // most) for group in found)
@@ -215,7 +215,7 @@ def foretold(tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: clust
     return f"{len(tasks):,} tasks, {len(done):,} done; would queue {counts} jobs in {arrays:,} arrays"
 
 
-def worded(launched: Launched, out: str) -> str:
+def summary(launched: Launched, out: str) -> str:
     """What a launch came to, and how to go on."""
     tasks = ", ".join(f"{number:,} {kind}" for kind, number in launched.tasks.items())
     lines = [f"queued {launched.jobs:,} jobs for {tasks} tasks, as run {launched.run}"] if launched.jobs else []
@@ -228,11 +228,11 @@ def worded(launched: Launched, out: str) -> str:
     if not lines:
         return "everything is done"
     if launched.jobs or launched.queued_before:
-        lines.append(afterwards(out))
+        lines.append(next_steps(out))
     return "\n".join(lines)
 
 
-def afterwards(out: str) -> str:
+def next_steps(out: str) -> str:
     """What to do about jobs that are queued."""
-    named = shlex.quote(f"out={out}")
+    named = shlex.quote(f"store={out}")
     return f"python -m benchmark.status {named} tells how far they are; benchmark.cancel {named} cancels them"

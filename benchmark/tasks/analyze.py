@@ -16,9 +16,9 @@ from benchmark.condensation.synthetic_set import load_set
 from benchmark.datasets import Split
 from benchmark.datasets.splits import a_few, of_each_class
 from benchmark.execution.attempt import Attempt
-from benchmark.execution.run_steps import Marks
+from benchmark.execution.run_steps import SnapshotSchedule
 from benchmark.execution.runtime import Outcome
-from benchmark.execution.work import Pieces
+from benchmark.execution.work import IndependentSteps
 from benchmark.training import protocols
 from benchmark.training.evaluation import Trainings
 from benchmark.training.protocols import WHOLE
@@ -30,23 +30,23 @@ from benchmark.utils.seeding import Role
 MOST_SCORED = 10_000  # real images, drawn once for all experts, where there are more: a score is then within 0.5 points
 
 
-def analyse(job: Attempt) -> Outcome:
+def analyze(job: Attempt) -> Outcome:
     """Do the task's analysis. Sets that diverged or are unsupported are left out while others are left."""
-    asked = job.asked
-    for identity in asked["experts"]:
-        if blocked := job.blocked("prepare", identity):
-            return blocked
-    made = [identity for identity in asked["sets"] if identity != WHOLE]
+    resolved = job.resolved
+    for identity in resolved["experts"]:
+        if skip_reason := job.skip_reason("prepare", identity):
+            return skip_reason
+    made = [identity for identity in resolved["sets"] if identity != WHOLE]
     records = {identity: job.store.record({"kind": "condense", "identity": identity}) for identity in made}
     sets = [Condensed(job, name, record) for name, record in records.items() if record and record["status"] == "ok"]
     for identity, record in records.items():
         if record is None or not sets:
-            blocked = job.blocked("condense", identity)
-            assert blocked is not None
-            return blocked
+            skip_reason = job.skip_reason("condense", identity)
+            assert skip_reason is not None
+            return skip_reason
         if record["status"] != "ok":
             job.log(f"left out: condense {identity[:12]}, {record['status']}: {record['message']}")
-    return _DO[asked["analysis"]](job, sets)
+    return _DO[resolved["analysis"]](job, sets)
 
 
 @dataclass(frozen=True)
@@ -76,33 +76,35 @@ class Condensed:
 
 
 def _curve(job: Attempt, sets: list[Condensed]) -> Outcome:
-    asked = job.asked
+    resolved = job.resolved
     kept, withheld = job.splits()
-    protocol = protocols.from_asked(asked["protocol"])
-    if asked["sets"] == [WHOLE]:
+    protocol = protocols.from_asked(resolved["protocol"])
+    if resolved["sets"] == [WHOLE]:
         images, labels = kept.images.to(job.compute.device), kept.labels.to(job.compute.device)
-        recipe = protocol.recipe_for_whole(len(labels), asked["whole"]["epochs"])
-        return _curve_of_whole(job, partial(job.learner, images, labels, recipe), withheld)
+        recipe = protocol.recipe_for_whole(len(labels), resolved["whole"]["epochs"])
+        return _curve_of_whole(job, partial(job.new_training, images, labels, recipe), withheld)
     (one,) = sets
-    points, networks = one.points, asked["networks"]
+    points, networks = one.points, resolved["num_eval"]
 
     def new_training(place: int) -> Training:
         images, labels, stored = one.decoded(points[place // networks]["step"])
-        return job.learner(images, labels, protocol.recipe(stored, len(labels)), place % networks)
+        return job.new_training(images, labels, protocol.recipe(stored, len(labels)), place % networks)
 
     work = Trainings(new_training, networks * len(points))
     ends = range(work.steps_each, work.total_steps + 1, work.steps_each)
-    marks = Marks(frozenset(ends), lambda step, seconds: {"accuracy": _score(job, work.training, withheld)})
-    turned = job.turn(work, marks=marks)
-    found = curve.of_snapshots(points, [look["accuracy"] for look in marks.taken], networks)
-    return job.commit("ok", {"split": "validation", "points": found}, turned, work.total_steps)
+    schedule = SnapshotSchedule(
+        frozenset(ends), lambda step, seconds: {"accuracy": _score(job, work.training, withheld)}
+    )
+    run_result = job.turn(work, schedule=schedule)
+    found = curve.of_snapshots(points, [look["accuracy"] for look in schedule.taken], networks)
+    return job.commit("ok", {"split": "validation", "points": found}, run_result, work.total_steps)
 
 
 def _curve_of_whole(job: Attempt, new_training: Callable[[int], Training], withheld: Split) -> Outcome:
     """Scores along the training of the networks that the row of the whole set has."""
-    networks = job.asked["networks"]
+    networks = job.resolved["num_eval"]
     work = Trainings(new_training, networks)
-    steps = [step for step in logarithmically(work.steps_each, job.asked["points"]) if step]
+    steps = [step for step in logarithmically(work.steps_each, job.resolved["points"]) if step]
 
     def look(step: int, seconds: float) -> dict[str, Any]:
         if step == 0:
@@ -110,43 +112,45 @@ def _curve_of_whole(job: Attempt, new_training: Callable[[int], Training], withh
         return {"accuracy": _score(job, work.training, withheld)}
 
     places = {place * work.steps_each + step for place in range(networks) for step in steps}
-    marks = Marks(frozenset({0} | places), look)
-    turned = job.turn(work, marks=marks)
-    first, *others = marks.taken
+    schedule = SnapshotSchedule(frozenset({0} | places), look)
+    run_result = job.turn(work, schedule=schedule)
+    first, *others = schedule.taken
     found = curve.of_trainings(first["untrained"], others, work.steps_each)
-    return job.commit("ok", {"split": "validation", "points": found}, turned, work.total_steps)
+    return job.commit("ok", {"split": "validation", "points": found}, run_result, work.total_steps)
 
 
 def _score(job: Attempt, training: Training, split: Split) -> float:
-    return accuracy(training.network, split, job.compute, training.normalise)
+    return accuracy(training.network, split, job.compute, training.normalize)
 
 
 # --- discrepancy ------------------------------------------------------------------------------------------------------
 
 
 def _discrepancy(job: Attempt, sets: list[Condensed]) -> Outcome:
-    asked, classes = job.asked, job.data().num_classes
+    resolved, classes = job.resolved, job.data().num_classes
     kept, _ = job.splits()
     images, labels = kept.images.to(job.compute.device), kept.labels.to(job.compute.device)
-    recipe = protocols.from_asked(asked["protocol"]).recipe_for_whole(len(labels), asked["whole"]["epochs"])
+    recipe = protocols.from_asked(resolved["protocol"]).recipe_for_whole(len(labels), resolved["whole"]["epochs"])
     decoded = {one.identity: one.decoded()[:2] for one in sets}
-    work = Trainings(partial(job.learner, images, labels, recipe), 1)
+    work = Trainings(partial(job.new_training, images, labels, recipe), 1)
 
     def look(step: int, seconds: float) -> dict[str, Any]:
         def moments(of: tuple[Tensor, Tensor]) -> discrepancy.Moments:
-            return discrepancy.moments(work.training.network, *of, classes, job.compute, work.training.normalise)
+            return discrepancy.moments(work.training.network, *of, classes, job.compute, work.training.normalize)
 
         real = moments((images, labels))
         return {"sets": {name: discrepancy.distances(real, moments(of)) for name, of in decoded.items()}}
 
-    marks = Marks(frozenset(logarithmically(work.steps_each, discrepancy.LOOKS)), look)
-    turned = job.turn(work, marks=marks)
+    schedule = SnapshotSchedule(frozenset(logarithmically(work.steps_each, discrepancy.LOOKS)), look)
+    run_result = job.turn(work, schedule=schedule)
     found = {
-        name: {key: [look["sets"][name][key] for look in marks.taken] for key in ("mean_distance", "relative_distance")}
+        name: {
+            key: [look["sets"][name][key] for look in schedule.taken] for key in ("mean_distance", "relative_distance")
+        }
         for name in decoded
     }
-    result = {"steps": [look["step"] for look in marks.taken], "sets": found}
-    return job.commit("ok", result, turned, work.total_steps)
+    result = {"steps": [look["step"] for look in schedule.taken], "sets": found}
+    return job.commit("ok", result, run_result, work.total_steps)
 
 
 # --- experts ----------------------------------------------------------------------------------------------------------
@@ -154,41 +158,41 @@ def _discrepancy(job: Attempt, sets: list[Condensed]) -> Outcome:
 
 def _experts(job: Attempt) -> list[TrainedExpert]:
     scratch = job.network(seeding.generator(Role.SCRATCH)).requires_grad_(False)
-    return [job.expert(identity, scratch) for identity in job.asked["experts"]]
+    return [job.expert(identity, scratch) for identity in job.resolved["experts"]]
 
 
 def _few(job: Attempt, split: Split) -> Split:
-    return a_few(split, MOST_SCORED, seeding.generator(Role.SCORED_IMAGES, job.asked["dataset"]["fingerprint"]))
+    return a_few(split, MOST_SCORED, seeding.generator(Role.SCORED_IMAGES, job.resolved["dataset"]["fingerprint"]))
 
 
 def _interpolation(job: Attempt, sets: list[Condensed]) -> Outcome:
     kept, withheld = job.splits()
     split = _few(job, withheld if len(withheld) else kept)
     experts = _experts(job)
-    work = Pieces(interpolation.pieces(experts, split, job.compute, job.normaliser()))
-    turned = job.turn(work)
+    work = IndependentSteps(interpolation.pieces(experts, split, job.compute, job.normalizer()))
+    run_result = job.turn(work)
     result = {
         "lambdas": list(interpolation.LAMBDAS),
         "split": "validation" if len(withheld) else "train",
         "images": len(split),
         "accuracies": interpolation.table(work.found, len(experts)),
     }
-    return job.commit("ok", result, turned, work.total_steps)
+    return job.commit("ok", result, run_result, work.total_steps)
 
 
 def _expert(job: Attempt, sets: list[Condensed]) -> Outcome:
     kept, withheld = job.splits()
-    experts, normalise = _experts(job), job.normaliser()
+    experts, normalize = _experts(job), job.normalizer()
 
     def scores(read: Callable[[], Split]) -> Callable[[], list[float]]:
-        return lambda: expert.score_all(experts, read, job.compute, normalise)
+        return lambda: expert.score_all(experts, read, job.compute, normalize)
 
     real = [_few(job, split) for split in (kept, withheld) if len(split)]
     points = [(one, point["step"]) for one in sets for point in one.points]
     pieces = [scores(lambda split=split: split) for split in real]  # type: ignore[misc]
     pieces += [scores(partial(_as_split, one, step)) for one, step in points]
-    work = Pieces(pieces)
-    turned = job.turn(work)
+    work = IndependentSteps(pieces)
+    run_result = job.turn(work)
     means = [sum(found) / len(found) for found in work.found[: len(real)]]
     result: dict[str, Any] = {
         "real": {"train": means[0], "validation": means[1] if len(means) > 1 else None},
@@ -198,7 +202,7 @@ def _expert(job: Attempt, sets: list[Condensed]) -> Outcome:
     for (one, step), found in zip(points, work.found[len(real) :], strict=True):
         result["sets"][one.identity]["steps"].append(step)
         result["sets"][one.identity]["accuracies"].append(found)
-    return job.commit("ok", result, turned, work.total_steps)
+    return job.commit("ok", result, run_result, work.total_steps)
 
 
 def _as_split(one: Condensed, step: int) -> Split:
@@ -207,11 +211,11 @@ def _as_split(one: Condensed, step: int) -> Split:
 
 
 def _embedding(job: Attempt, sets: list[Condensed]) -> Outcome:
-    asked, classes = job.asked, job.data().num_classes
-    values = asked["dataset"]["fingerprint"], asked["seed"]
+    resolved, classes = job.resolved, job.data().num_classes
+    values = resolved["dataset"]["fingerprint"], resolved["seed"]
     kept, _ = job.splits()
     (seer,) = _experts(job)
-    seer.between(0.0)
+    seer.interpolate(0.0)
 
     def few(images: Tensor, labels: Tensor, most: int, role: Role) -> tuple[Tensor, list[int]]:
         each = embedding.of_a_class(most, classes)
@@ -222,18 +226,18 @@ def _embedding(job: Attempt, sets: list[Condensed]) -> Outcome:
         shown = {"real": few(kept.images, kept.labels, embedding.MOST_REAL, Role.EMBEDDED_REAL)}
         shown |= {one.identity: few(*one.decoded()[:2], embedding.MOST_SET, Role.EMBEDDED_SET) for one in sets}
         seen = {
-            name: embedding.features(seer.scratch, images, job.compute, job.normaliser())
+            name: embedding.features(seer.scratch, images, job.compute, job.normalizer())
             for name, (images, _) in shown.items()
         }
         draw = seeding.derive_seed(Role.EMBEDDING, *values) % 2**32
-        xy = embedding.project(seen.pop("real"), seen, asked["method"], draw, job.compute.threads)
+        xy = embedding.project(seen.pop("real"), seen, resolved["method"], draw, job.compute.threads)
         return {name: {"xy": embedding.plain(xy[name]), "labels": labels} for name, (_, labels) in shown.items()}
 
-    work = Pieces([lay_out])
-    turned = job.turn(work)
+    work = IndependentSteps([lay_out])
+    run_result = job.turn(work)
     (found,) = work.found
-    result = {"method": asked["method"], "real": found.pop("real"), "sets": found}
-    return job.commit("ok", result, turned, work.total_steps)
+    result = {"method": resolved["method"], "real": found.pop("real"), "sets": found}
+    return job.commit("ok", result, run_result, work.total_steps)
 
 
 _DO: dict[str, Callable[[Attempt, list[Condensed]], Outcome]] = {

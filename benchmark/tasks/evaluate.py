@@ -13,35 +13,35 @@ from benchmark.training.trainer import Training
 
 def evaluate(attempt: Attempt) -> Outcome:
     """Train fresh networks on a set, or on the whole training set, and score each once on the test split."""
-    asked, data = attempt.asked, attempt.data()
+    resolved, data = attempt.resolved, attempt.data()
     kept, withheld = attempt.splits()
-    protocol = protocols.from_asked(asked["protocol"])
-    if asked["set"] == WHOLE:
+    protocol = protocols.from_asked(resolved["protocol"])
+    if resolved["set"] == WHOLE:
         images, labels = kept.images.to(attempt.compute.device), kept.labels.to(attempt.compute.device)
-        recipe = protocol.recipe_for_whole(len(labels), asked["whole"]["epochs"])
+        recipe = protocol.recipe_for_whole(len(labels), resolved["whole"]["epochs"])
     else:
-        kind = "import" if asked.get("imported") else "condense"
-        if blocked := attempt.blocked(kind, asked["set"]):
-            return blocked
-        stored = load_set(attempt.artefact(kind, asked["set"], "synthetic.safetensors"), attempt.compute.device)
+        kind = "import" if resolved.get("imported") else "condense"
+        if skip_reason := attempt.skip_reason(kind, resolved["set"]):
+            return skip_reason
+        stored = load_set(attempt.artefact(kind, resolved["set"], "synthetic.safetensors"), attempt.compute.device)
         images, labels = stored.decode()
         recipe = protocol.recipe(len(stored.labels), len(labels))
-    attempt.compute.expect(asked["networks"] * recipe.seen(len(labels)), images.shape)
+    attempt.compute.expect(resolved["num_eval"] * recipe.seen(len(labels)), images.shape)
 
     def new_training(index: int) -> Training:
-        return attempt.learner(images, labels, recipe, index)
+        return attempt.new_training(images, labels, recipe, index)
 
-    work = Evaluation(new_training, asked["networks"], data.test, withheld, attempt.compute, attempt.normaliser())
-    turned = attempt.turn(work)
+    work = Evaluation(new_training, resolved["num_eval"], data.test, withheld, attempt.compute, attempt.normalizer())
+    run_result = attempt.turn(work)
     result = {
         "accuracies": work.accuracies,
         "right_per_class": work.right,
         "validation_accuracies": work.validation_accuracies,
         "validation_right_per_class": work.validation_right,
-        "optimiser_steps": work.steps_each,
+        "optimizer_steps": work.steps_each,
         "test_images": len(data.test.labels),
         "test_images_per_class": list(data.test.counts(data.num_classes)),
         "validation_images_per_class": list(withheld.counts(data.num_classes)) if len(withheld) else [],
         "decoded_images": len(labels),
     }
-    return attempt.commit("ok", result, turned, work.total_steps)
+    return attempt.commit("ok", result, run_result, work.total_steps)

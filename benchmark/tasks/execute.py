@@ -15,7 +15,7 @@ from benchmark.execution.attempt import Attempt, sentence
 from benchmark.execution.interruption import Interrupted
 from benchmark.execution.run_steps import CHECKPOINT, Diverged, as_begun
 from benchmark.execution.runtime import Outcome, Runtime, worded
-from benchmark.tasks.analyze import analyse
+from benchmark.tasks.analyze import analyze
 from benchmark.tasks.condense import condense
 from benchmark.tasks.evaluate import evaluate
 from benchmark.tasks.import_set import import_set
@@ -30,7 +30,7 @@ KINDS: Mapping[str, Callable[[Attempt], Outcome]] = {
     "condense": condense,
     "import": import_set,
     "evaluate": evaluate,
-    "analyse": analyse,
+    "analyze": analyze,
 }
 HERE_SECONDS = 5.0  # for the process that holds a task on this host to let go: it may have just been told to stop
 
@@ -91,11 +91,11 @@ def _claimed(task: Task, runtime: Runtime, store: Store, held: ExitStack) -> Att
     with suppress(ResultsError, OSError):  # which is told when the task's own turn comes
         if store.record(task) is None and not waits(store, task, runtime):
             job = Attempt(task, runtime, store, TaskLock(store.begin(task)))
-            held.callback(job.let_go)
+            held.callback(job.release)
             if job.lock.acquire() and not (job.folder / CHECKPOINT).exists() and store.record(task) is None:
-                job.sweep()
+                job.clean_up()
                 return job
-            job.let_go()
+            job.release()
     return None
 
 
@@ -114,7 +114,7 @@ def _attempt(job: Attempt) -> Outcome:
 
 
 def _run(attempt: Attempt) -> Outcome:
-    attempt.sweep()
+    attempt.clean_up()
     attempt.compute = as_begun(attempt.folder, attempt.runtime.compute, attempt.log)
     job = os.environ.get("SLURM_JOB_ID")
     where = f"{socket.gethostname()}, SLURM job {job}" if job else socket.gethostname()
@@ -125,7 +125,7 @@ def _run(attempt: Attempt) -> Outcome:
     try:
         return KINDS[attempt.task["kind"]](attempt)
     except Diverged as error:
-        return attempt.commit("diverged", {}, error.turned, error.steps, str(error))
+        return attempt.commit("diverged", {}, error.run_result, error.steps, str(error))
 
 
 # --- the kinds ----------------------------------------------------------------------------------------------------

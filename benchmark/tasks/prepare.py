@@ -17,7 +17,7 @@ import torch
 from benchmark.compute.allocator import out_of_memory
 from benchmark.datasets import Split
 from benchmark.execution.attempt import Attempt
-from benchmark.execution.run_steps import CHECKPOINT, Diverged, Turned
+from benchmark.execution.run_steps import CHECKPOINT, Diverged, RunResult
 from benchmark.execution.runtime import Outcome
 from benchmark.training.experts import ExpertTrainings, expert_recipe
 from benchmark.training.trainer import Training, accuracy
@@ -37,8 +37,8 @@ def prepare(job: Attempt) -> Outcome:
     learnt = Split(kept.images.to(job.compute.device), kept.labels.to(job.compute.device))
     own, jobs = job.task["identity"], _learners(job, learnt)
     try:
-        work, turned = _train(job, jobs, learnt)
-        share = _share(turned, work)
+        work, run_result = _train(job, jobs, learnt)
+        share = _share(run_result, work)
         for name in [name for name in jobs if name != own]:
             _end(job, jobs, name, lambda other: _keep(other, work, share, learnt))
         return _keep(job, work, share, learnt)  # the last: until its record is there, the checkpoint stays
@@ -71,14 +71,14 @@ def _learners(job: Attempt, learnt: Split) -> dict[str, Attempt]:
     alike = [task for task in job.alike if begun is None or task["identity"] in begun]
     like, jobs = _new_expert(job, learnt), {job.task["identity"]: job}
     expect_networks(job.compute, 1 + len(alike), like.network, like.batch, learnt.images.shape)
-    for other in islice(filter(None, map(job.claim, alike)), job.compute.together - 1):
+    for other in islice(filter(None, map(job.claim, alike)), job.compute.num_parallel - 1):
         other.compute, other.memory = job.compute, job.memory
         other.log(f"learns together with {job.task['slug']}, whose log says more")
         jobs[other.task["identity"]] = other
     return jobs
 
 
-def _train(job: Attempt, jobs: dict[str, Attempt], learnt: Split) -> tuple[ExpertTrainings, Turned]:
+def _train(job: Attempt, jobs: dict[str, Attempt], learnt: Split) -> tuple[ExpertTrainings, RunResult]:
     """Train the experts of `jobs`, which become fewer where memory runs out at first, and where experts diverge."""
     while True:
         if job.lock.lost:  # the checkpoint is someone else's, too
@@ -86,7 +86,7 @@ def _train(job: Attempt, jobs: dict[str, Attempt], learnt: Split) -> tuple[Exper
         _leave_out(job, jobs, heir=job)
         try:
             work = ExpertTrainings(lambda name: _new_expert(jobs[name], learnt), list(jobs))
-            job.compute.together = len(jobs)
+            job.compute.num_parallel = len(jobs)
             return work, job.turn(work)
         except Diverged as error:
             _let_diverge(job, jobs, work, error)
@@ -94,15 +94,15 @@ def _train(job: Attempt, jobs: dict[str, Attempt], learnt: Split) -> tuple[Exper
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if len(jobs) == 1 or (job.folder / CHECKPOINT).exists() or not out_of_memory(error):
                 raise
-        job.compute.step_down("together", 1)  # here, where the error no longer holds what was computed
-        for name in list(jobs)[job.compute.together :]:
+        job.compute.step_down("num_parallel", 1)  # here, where the error no longer holds what was computed
+        for name in list(jobs)[job.compute.num_parallel :]:
             jobs[name].log("begins later: memory ran out")
-            jobs.pop(name).let_go()
+            jobs.pop(name).release()
 
 
 def _let_diverge(job: Attempt, jobs: dict[str, Attempt], work: ExpertTrainings, error: Diverged) -> None:
     """Give those that diverged their records. The task's own has it last: another one inherits the checkpoint."""
-    own, share = job.task["identity"], _share(error.turned, work)
+    own, share = job.task["identity"], _share(error.run_result, work)
     for name in work.diverged():
         if name != own:
             _end(job, jobs, name, lambda other: other.commit("diverged", {}, share, error.steps, str(error)))
@@ -131,27 +131,27 @@ def _end(job: Attempt, jobs: dict[str, Attempt], name: str, do: Callable[[Attemp
     jobs.pop(name)
     if outcome is not None:
         job.runtime.ended(name, outcome)
-    other.let_go()
+    other.release()
 
 
-def _share(turned: Turned, work: ExpertTrainings) -> Turned:
+def _share(run_result: RunResult, work: ExpertTrainings) -> RunResult:
     """What each of the experts that learnt together took."""
-    return replace(turned, seconds=turned.seconds / len(work.trainings))
+    return replace(run_result, seconds=run_result.seconds / len(work.trainings))
 
 
-def _keep(job: Attempt, work: ExpertTrainings, turned: Turned, learnt: Split) -> Outcome:
+def _keep(job: Attempt, work: ExpertTrainings, run_result: RunResult, learnt: Split) -> Outcome:
     name = job.task["identity"]
     training = work.trainings[name]
     path = job.folder / "experts.safetensors"
-    job.checksums[path.name] = save_tensors(path, work.tensors(name), {"expert": dict(job.asked)})
-    fit = accuracy(training.network, learnt, job.compute, training.normalise)
-    return job.commit("ok", {"train_accuracy": fit}, turned, work.total_steps)
+    job.checksums[path.name] = save_tensors(path, work.tensors(name), {"expert": dict(job.resolved)})
+    fit = accuracy(training.network, learnt, job.compute, training.normalize)
+    return job.commit("ok", {"train_accuracy": fit}, run_result, work.total_steps)
 
 
 def _new_expert(job: Attempt, learnt: Split) -> Training:
     """The expert of a task, about to learn."""
-    asked = job.asked
+    resolved = job.resolved
     # The recipe is no part of its seeds: experts of two recipes start from the same weights.
-    values = asked["dataset"]["fingerprint"], asked["architecture"], asked["pool_seed"], asked["index"]
-    recipe = expert_recipe(asked["recipe"], len(learnt.labels))
+    values = resolved["dataset"]["fingerprint"], resolved["architecture"], resolved["expert_seed"], resolved["index"]
+    recipe = expert_recipe(resolved["recipe"], len(learnt.labels))
     return job.training(Role.EXPERT, values, learnt.images, learnt.labels, recipe)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from benchmark.compute.engine import Compute
 from benchmark.datasets import Split
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.training.trainer import Training, right_per_class
-from benchmark.training.vectorized import Ensemble, expect_networks
+from benchmark.training.vectorized import VectorizedTraining, expect_networks
 from methods.base import Tree
 
 
@@ -19,7 +19,7 @@ class Evaluation:
     Each is scored once, after its last step; scores are in the order of the networks.
     """
 
-    training: Training | Ensemble  # of the networks that learn now
+    training: Training | VectorizedTraining  # of the networks that learn now
     total_steps: int
 
     def __init__(
@@ -29,10 +29,10 @@ class Evaluation:
         test: Split,
         withheld: Split,
         compute: Compute,
-        normalise: Normaliser,
+        normalize: Normalizer,
     ) -> None:
         self.new_training, self.networks, self.test, self.withheld = new_training, networks, test, withheld
-        self.compute, self.normalise = compute, normalise
+        self.compute, self.normalize = compute, normalize
         self.right: list[list[int]] = []  # of each network, the test images of each class that it classifies right
         self.validation_right: list[list[int]] = []  # the same of the withheld images; empty where there are none
         self._begin(0)
@@ -52,20 +52,20 @@ class Evaluation:
         """Make the group whose first network has this place."""
         first = self.new_training(place)
         expect_networks(self.compute, self.networks, first.network, first.batch, first.images.shape)
-        self.training, self._size = first, min(self.compute.together, self.networks - place)
+        self.training, self._size = first, min(self.compute.num_parallel, self.networks - place)
         if self._size > 1:
             others = [self.new_training(other) for other in range(place + 1, place + self._size)]
-            self.training = Ensemble([first, *others])
-        self.total_steps = math.ceil(self.networks / self.compute.together) * first.total_steps
+            self.training = VectorizedTraining([first, *others])
+        self.total_steps = math.ceil(self.networks / self.compute.num_parallel) * first.total_steps
 
     def step(self) -> dict[str, float]:
         begins = self.training.done == 0 and not self.right
-        losses = self.compute.within_memory("together", 1, self._first_step) if begins else self.training.step()
+        losses = self.compute.within_memory("num_parallel", 1, self._first_step) if begins else self.training.step()
         if self.training.done == self.steps_each:
             for network in self.training.networks:
-                self.right.append(right_per_class(network, self.test, self.compute, self.normalise))
+                self.right.append(right_per_class(network, self.test, self.compute, self.normalize))
                 if len(self.withheld.labels):
-                    right = right_per_class(network, self.withheld, self.compute, self.normalise)
+                    right = right_per_class(network, self.withheld, self.compute, self.normalize)
                     self.validation_right.append(right)
             if len(self.right) < self.networks:
                 self._begin(len(self.right))
@@ -73,7 +73,7 @@ class Evaluation:
 
     def _first_step(self) -> dict[str, float]:
         """Of the task, the only one at which the groups may become smaller: where memory has just run out."""
-        if self._size > self.compute.together:
+        if self._size > self.compute.num_parallel:
             self._begin(0)
         return self.training.step()
 
@@ -87,7 +87,7 @@ class Evaluation:
     def load_state_dict(self, state: Tree) -> None:
         self.right, self.validation_right = list(state["right"]), list(state["validation_right"])
         place = min(len(self.right), self.networks - 1)  # of the last network, where all are scored
-        self._begin(place - place % self.compute.together)
+        self._begin(place - place % self.compute.num_parallel)
         self.training.load_state_dict(state["training"])
 
 

@@ -11,31 +11,31 @@ from torch import Tensor
 
 from benchmark.networks import Network
 from benchmark.training.trainer import Recipe, Training
-from benchmark.training.vectorized import Ensemble
+from benchmark.training.vectorized import VectorizedTraining
 from methods.base import Tree
 
 
 class ExpertTrainings:
     """Networks trained on the real training images, by name and in lockstep; the weights they started from are kept."""
 
-    learning: Training | Ensemble  # all of them
+    learning: Training | VectorizedTraining  # all of them
 
     def __init__(self, new_training: Callable[[str], Training], names: Sequence[str]) -> None:
         self.trainings = {name: new_training(name) for name in names}
-        self.initial = {name: copy_of(training.network) for name, training in self.trainings.items()}
+        self.initial = {name: copy_weights(training.network) for name, training in self.trainings.items()}
         self._join()
         self.total_steps = self.learning.total_steps
 
     def _join(self) -> None:
         first, *others = self.trainings.values()
-        self.learning = Ensemble([first, *others]) if others else first
+        self.learning = VectorizedTraining([first, *others]) if others else first
 
     def step(self) -> dict[str, float]:
         return self.learning.step()
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """`initial/NAME` and `trained/NAME` of every parameter and running statistic of one."""
-        trained = copy_of(self.trainings[name].network)
+        trained = copy_weights(self.trainings[name].network)
         parts = {"initial": self.initial[name], "trained": trained}
         return {f"{part}/{key}": tensor for part, tensors in parts.items() for key, tensor in tensors.items()}
 
@@ -55,7 +55,7 @@ class ExpertTrainings:
 
 
 @torch.no_grad()
-def copy_of(network: Network) -> dict[str, Tensor]:
+def copy_weights(network: Network) -> dict[str, Tensor]:
     """Parameters and running statistics by name, detached from the network."""
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
@@ -69,9 +69,9 @@ def expert_recipe(recipe: Mapping[str, Any], images: int) -> Recipe:
         lr=recipe["lr"],
         momentum=recipe["momentum"],
         weight_decay=recipe["weight_decay"],
-        drops=tuple(int(part * recipe["epochs"] + 1e-9) * each for part in recipe["milestones"]),
-        gamma=recipe["gamma"],
-        reset_at_drop=False,
+        lr_milestones=tuple(int(part * recipe["epochs"] + 1e-9) * each for part in recipe["lr_milestones"]),
+        lr_gamma=recipe["lr_gamma"],
+        reset_optimizer=False,
         augment=recipe["augment"],
         cutmix=recipe["cutmix"],
     )

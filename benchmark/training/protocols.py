@@ -25,9 +25,9 @@ class Protocol:
     epochs: int
     batch: int
     lr: float
-    drops: tuple[int, ...]
-    gamma: float
-    reset_at_drop: bool
+    lr_milestones: tuple[int, ...]
+    lr_gamma: float
+    reset_optimizer: bool
     augment: str
     cutmix: float
     momentum: float = 0.9
@@ -53,9 +53,9 @@ class Protocol:
             lr=self.lr,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
-            drops=tuple(steps(drop) for drop in self.drops),
-            gamma=self.gamma,
-            reset_at_drop=self.reset_at_drop,
+            lr_milestones=tuple(steps(drop) for drop in self.lr_milestones),
+            lr_gamma=self.lr_gamma,
+            reset_optimizer=self.reset_optimizer,
             augment=self.augment,
             cutmix=self.cutmix,
         )
@@ -69,7 +69,7 @@ class Protocol:
 
 def from_asked(asked: Mapping[str, Any]) -> Protocol:
     """The protocol that a task asks for, as it was planned: all but its source."""
-    return Protocol(**{**asked, "drops": tuple(asked["drops"]), "source": ""})
+    return Protocol(**{**asked, "lr_milestones": tuple(asked["lr_milestones"]), "source": ""})
 
 
 def _vico(name: str, epochs: int, strategy: str) -> Protocol:
@@ -81,9 +81,9 @@ def _vico(name: str, epochs: int, strategy: str) -> Protocol:
         epochs=epochs + 1,
         batch=256,
         lr=0.01,
-        drops=(epochs // 2 + 2,),
-        gamma=0.1,
-        reset_at_drop=True,
+        lr_milestones=(epochs // 2 + 2,),
+        lr_gamma=0.1,
+        reset_optimizer=True,
         augment=strategy,
         cutmix=0.0,
     )
@@ -98,9 +98,9 @@ def _idc(name: str, epochs: int, source: str) -> Protocol:
         epochs=epochs,
         batch=64,
         lr=0.01,
-        drops=(2 * epochs // 3, 5 * epochs // 6),
-        gamma=0.2,
-        reset_at_drop=False,
+        lr_milestones=(2 * epochs // 3, 5 * epochs // 6),
+        lr_gamma=0.2,
+        reset_optimizer=False,
         augment="idc:color_crop_flip_scale_rotate",
         cutmix=0.5,
     )
@@ -117,9 +117,9 @@ def _quick(ipc: int | None) -> Protocol:
         epochs=epochs,
         batch=64,
         lr=0.02,
-        drops=(2 * epochs // 3, 5 * epochs // 6),
-        gamma=0.2,
-        reset_at_drop=False,
+        lr_milestones=(2 * epochs // 3, 5 * epochs // 6),
+        lr_gamma=0.2,
+        reset_optimizer=False,
         augment="dsa:color_crop_cutout_flip_scale_rotate",
         cutmix=0.0,
     )
@@ -141,7 +141,7 @@ def get(
     name: str,
     *,
     native: str,
-    reference: str,
+    published_as: str,
     resolution: int,
     num_classes: int,
     ipc: int | None,
@@ -162,16 +162,16 @@ def get(
         raise unknown("protocol", name, known, where=f"protocols=[{name}]")
     if base == "native":
         shared, ipc = native, None if ipc is None else ipc * factor**2
-        found = _shared(shared, reference, resolution, num_classes, ipc, architecture)
+        found = _shared(shared, published_as, resolution, num_classes, ipc, architecture)
         found = replace(found, name=f"native:{shared}")
     else:
-        found = _shared(base, reference, resolution, num_classes, ipc, architecture)
+        found = _shared(base, published_as, resolution, num_classes, ipc, architecture)
     if "steps" in variant.split("@"):
         found = replace(found, name=f"{found.name}@steps", steps_fixed=True)
     return found.plain() if "plain" in variant.split("@") else found
 
 
-def _dc(reference: str, architecture: str) -> Protocol:
+def _dc(published_as: str, architecture: str) -> Protocol:
     """Without augmentation, 300 epochs; with one, 1,000: on MNIST, and for ConvNets with batch norm, which go first.
 
     Only for ConvNets: the reference names no other network with batch norm here [utils.py get_daparam].
@@ -179,18 +179,18 @@ def _dc(reference: str, architecture: str) -> Protocol:
     family, *options = architecture.split("-")
     if family.startswith("convnet") and "bn" in options:
         return _vico("dc", 1000, "dc:crop_noise")
-    return _vico("dc", 1000, "dc:crop_scale_rotate") if reference == "mnist" else _vico("dc", 300, "none")
+    return _vico("dc", 1000, "dc:crop_scale_rotate") if published_as == "mnist" else _vico("dc", 300, "none")
 
 
 def _shared(
-    name: str, reference: str, resolution: int, num_classes: int, ipc: int | None, architecture: str
+    name: str, published_as: str, resolution: int, num_classes: int, ipc: int | None, architecture: str
 ) -> Protocol:
     if name == "quick":
         return _quick(ipc)
     if name == "dsa":
         return _vico("dsa", 1000, "dsa:color_crop_cutout_flip_scale_rotate")
     if name == "dc":
-        return _dc(reference, architecture)
+        return _dc(published_as, architecture)
     epochs = {"idc": 1000, "dance": 1500}[name]
     if resolution >= LARGE and ipc is not None:
         epochs = large_epochs(ipc, num_classes)
@@ -200,4 +200,4 @@ def _shared(
 
 def check_name(name: str) -> None:
     """Raise BenchmarkError unless `get` knows the name."""
-    get(name, native="dsa", reference="", resolution=32, num_classes=10, ipc=1, factor=1)
+    get(name, native="dsa", published_as="", resolution=32, num_classes=10, ipc=1, factor=1)

@@ -13,7 +13,7 @@ from benchmark.augmentation import cutmix
 from benchmark.augmentation import strategies as augment
 from benchmark.compute.engine import Compute
 from benchmark.datasets import Split
-from benchmark.datasets.normalization import Normaliser, pixels
+from benchmark.datasets.normalization import Normalizer, pixels
 from benchmark.networks import Network
 from methods.base import Tree
 
@@ -29,9 +29,9 @@ class Recipe:
     lr: float
     momentum: float
     weight_decay: float
-    drops: tuple[int, ...]  # steps taken before lr is multiplied by gamma
-    gamma: float
-    reset_at_drop: bool  # whether a drop makes a new optimiser, forgetting its momentum
+    lr_milestones: tuple[int, ...]  # steps taken before lr is multiplied by gamma
+    lr_gamma: float
+    reset_optimizer: bool  # whether a drop makes a new optimiser, forgetting its momentum
     augment: str  # strategy, parameters drawn for each sample
     cutmix: float  # probability for each batch
 
@@ -41,12 +41,12 @@ class Recipe:
 
     def rate(self, done: int) -> float:
         """The learning rate of the step after so many."""
-        passed: int = sum(done >= drop for drop in self.drops)
-        return self.lr * self.gamma**passed
+        passed: int = sum(done >= drop for drop in self.lr_milestones)
+        return self.lr * self.lr_gamma**passed
 
     def forgets(self, done: int) -> bool:
         """Whether the step after so many begins without momentum."""
-        return self.reset_at_drop and done in self.drops
+        return self.reset_optimizer and done in self.lr_milestones
 
 
 def epochs_to_steps(images: int, batch: int, epochs: int) -> int:
@@ -64,18 +64,18 @@ class Training:
         labels: Tensor,
         recipe: Recipe,
         compute: Compute,
-        normalise: Normaliser,
+        normalize: Normalizer,
         draw: Draw,
         *,
         flip: bool = True,
     ) -> None:
         self.network, self.images, self.labels = network.train(), images, labels
-        self.recipe, self.compute, self.normalise, self.draw = recipe, compute, normalise, draw
+        self.recipe, self.compute, self.normalize, self.draw = recipe, compute, normalize, draw
         self.total_steps, self.done = recipe.steps, 0
         self.losses = [math.nan]  # at the last step: of this network, as an ensemble has several
         strategy = augment.parse(recipe.augment)
         self.strategy = strategy if flip else strategy.without("flip")
-        self.optimiser = torch.optim.SGD(
+        self.optimizer = torch.optim.SGD(
             network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
         self._order: tuple[int, Tensor] | None = None
@@ -98,17 +98,17 @@ class Training:
         batch = next_batches([self])
         others, share = (None, 1.0) if batch.others is None else (batch.others[0], batch.shares[0])
         loss, _ = self.compute.training_loss(self.network, batch.images[0], batch.labels[0], others, share)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimiser.step()
+        self.optimizer.step()
         self.done += 1
         self.losses = [loss.item()]
         return {"loss": self.losses[0]}
 
     def _schedule(self) -> None:
         if self.recipe.forgets(self.done):
-            self.optimiser.state.clear()
-        self.optimiser.param_groups[0]["lr"] = self.recipe.rate(self.done)
+            self.optimizer.state.clear()
+        self.optimizer.param_groups[0]["lr"] = self.recipe.rate(self.done)
 
     def next_order(self) -> Tensor:
         """Indices of the next mini-batch (N,): every epoch is a fresh permutation."""
@@ -130,7 +130,7 @@ class Training:
 
     def momentum(self) -> dict[str, Tensor]:
         """The optimiser's buffers by the names of their weights; before the first step there are none."""
-        state, weights = self.optimiser.state, self.network.named_parameters()
+        state, weights = self.optimizer.state, self.network.named_parameters()
         buffers = {name: state.get(weight, {}).get("momentum_buffer") for name, weight in weights}
         return {name: buffer for name, buffer in buffers.items() if buffer is not None}
 
@@ -138,7 +138,7 @@ class Training:
         """Have the optimiser go on with these buffers, themselves and not copies."""
         for name, weight in self.network.named_parameters():
             if name in momentum:
-                self.optimiser.state[weight] = {"momentum_buffer": momentum[name]}
+                self.optimizer.state[weight] = {"momentum_buffer": momentum[name]}
 
     def state_dict(self) -> Tree:
         return {"network": dict(self.network.state_dict()), "momentum": self.momentum(), "done": self.done}
@@ -171,7 +171,7 @@ def next_batches(trainings: Sequence[Training]) -> Batches:
     # As all that is drawn it is sent without waiting: a GPU need not come to a halt for it.
     chosen = orders.to(one.labels.device, non_blocking=True)
     labels, generators = one.labels[chosen], [training.draw("augment", training.done) for training in trainings]
-    images = augment.augment_batches(one.normalise(pixels(one.images[chosen])), one.strategy, generators)
+    images = augment.augment_batches(one.normalize(pixels(one.images[chosen])), one.strategy, generators)
     if one.recipe.cutmix == 0:
         return Batches(images, labels, None, [1.0] * len(trainings))
     boxes = [training.next_box(chosen.shape[1]) for training in trainings]
@@ -179,12 +179,12 @@ def next_batches(trainings: Sequence[Training]) -> Batches:
     return Batches(mixed, labels, others, shares)
 
 
-def accuracy(network: Network, split: Split, compute: Compute, normalise: Normaliser) -> float:
+def accuracy(network: Network, split: Split, compute: Compute, normalize: Normalizer) -> float:
     """Fraction of the images classified right, in eval mode."""
-    return sum(right_per_class(network, split, compute, normalise)) / len(split.labels)
+    return sum(right_per_class(network, split, compute, normalize)) / len(split.labels)
 
 
-def right_per_class(network: Network, split: Split, compute: Compute, normalise: Normaliser) -> list[int]:
+def right_per_class(network: Network, split: Split, compute: Compute, normalize: Normalizer) -> list[int]:
     """How many images of each class are classified right, in eval mode: C numbers."""
     training = network.training
     network.eval()
@@ -192,7 +192,7 @@ def right_per_class(network: Network, split: Split, compute: Compute, normalise:
     with torch.no_grad():
         at_once = compute.at_once(split.images.shape)
         for images, labels in zip(split.images.split(at_once), split.labels.split(at_once), strict=True):
-            logits = compute.logits(network, normalise(pixels(images.to(compute.device))))
+            logits = compute.logits(network, normalize(pixels(images.to(compute.device))))
             labels = labels.to(compute.device)
             right += torch.bincount(labels[logits.argmax(1) == labels], minlength=len(right))
     network.train(training)

@@ -22,7 +22,7 @@ from methods.momentum import train_weights
 
 # Pixels of the mini-batches of all networks that learn at once, at most: 20 networks with 100 images of 32×32 each. Of
 # the images alone, as are compute's CHUNK_PIXELS; ConvNets hold about 2 KiB a pixel until the backward pass.
-TOGETHER_PIXELS = 2**21
+PARALLEL_PIXELS = 2**21
 
 
 def expect_networks(compute: Compute, networks: int, like: Network, batch: int, size: Sequence[int]) -> None:
@@ -32,13 +32,13 @@ def expect_networks(compute: Compute, networks: int, like: Network, batch: int, 
     after the other, as its running statistics cannot be stacked.
     """
     if like.depends_on_batch:
-        compute.together = 1
-    if not compute.together:
-        most = max(1, TOGETHER_PIXELS // (batch * math.prod(size[-2:])))
-        compute.together = math.ceil(networks / math.ceil(networks / most))
+        compute.num_parallel = 1
+    if not compute.num_parallel:
+        most = max(1, PARALLEL_PIXELS // (batch * math.prod(size[-2:])))
+        compute.num_parallel = math.ceil(networks / math.ceil(networks / most))
 
 
-class Ensemble:
+class VectorizedTraining:
     """Networks equally far in their trainings on the same images, which now learn together.
 
     Each training's own state stays true, and one that was taken up again is one of an ensemble like any other.
@@ -68,7 +68,7 @@ class Ensemble:
             for momentum in self.momentum.values():
                 momentum.zero_()
         batch = self._ahead or next_batches(self.trainings)
-        gradients, losses = self.compute.gradients_together(
+        gradients, losses = self.compute.parallel_gradients(
             self.networks[0], self.weights, batch.images, batch.labels, batch.others, batch.shares
         )
         train_weights(

@@ -39,7 +39,7 @@ def write_bytes(path: Path, content: bytes) -> str:
         raise BenchmarkError(
             f"{path.name} could not be written: {reason}",
             where=str(path.parent),
-            next="make room or choose another folder (out=PATH), then run the same command again",
+            next="make room or choose another folder (store=PATH), then run the same command again",
             passing=True,
         ) from error
     return hashlib.sha256(content).hexdigest()

@@ -15,21 +15,21 @@ from typing import Any
 import pandas as pd
 
 from results.aggregation.grouping import is_native
-from results.aggregation.links import Json, Links, flat, key, spec, text
+from results.aggregation.links import Json, Links, cell_spec, flat, key, text
 from results.store.schema import RECORDED
 
 FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")
 # Accuracies and deviations are fractions, seconds and bytes as named; nan or NA where nothing is known.
 # fmt: off
 COLUMNS = (
-    "dataset", "dataset_title", "condensed_with", "architecture", "protocol", "recipe", "version", "ipc", "row",
-    "kind_of_row", "method", "title", "family", "year", "variant", "reference", "num_classes", "train_images",
+    "dataset", "dataset_title", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc", "display_name",
+    "role", "method", "title", "family", "year", "overrides", "published_as", "num_classes", "train_images",
     "test_images",
     "status", "message", "accuracy", "sd", "sd_networks", "validation_accuracy", "sets", "networks", "expected",
-    "missing", "prepare_seconds", "prepare_amortised", "prepare_divisor", "condense_seconds", "evaluate_seconds",
-    "stored_images", "decoded_images", "bytes", "experts", "optimiser_steps", "prepare_peak_bytes",
-    "condense_peak_bytes", "evaluate_peak_bytes", "factor", "fraction", "provenance", "validation",
-    "devices", "precisions", "mixed", "commits", "sample", "accuracies", "spec",
+    "missing", "prepare_seconds", "prepare_shared", "prepare_divisor", "condense_seconds", "evaluate_seconds",
+    "stored_images", "decoded_images", "bytes", "experts", "optimizer_steps", "prepare_peak_bytes",
+    "condense_peak_bytes", "evaluate_peak_bytes", "factor", "iterations_fraction", "provenance", "val_fraction",
+    "devices", "precisions", "mixed", "commits", "sample", "accuracies", "cell_spec",
 )
 # fmt: on
 _COUNTS = (
@@ -38,7 +38,7 @@ _COUNTS = (
     "decoded_images",
     "bytes",
     "experts",
-    "optimiser_steps",
+    "optimizer_steps",
     "prepare_peak_bytes",
     "condense_peak_bytes",
     "evaluate_peak_bytes",
@@ -74,42 +74,44 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
 
 def _evaluated(group: Sequence[Json], links: Links) -> dict[str, Any]:
     first, condensed = group[0], links.condensed(group[0])
-    asked, label = first["asked"], first["label"]
+    resolved, display = first["resolved"], first["display"]
     scored = [record for record in group if record["status"] == "ok"]
     sources = list({r["identity"]: r for r in map(links.condensed, group) if r}.values())
     batch = links.batches[links.batch_of[condensed["identity"]]] if condensed else []
     bad = [record for record in [*group, *batch] if record["status"] != "ok"]
-    given = [links.imports[r["asked"]["set"]] for r in group if r["asked"]["set"] in links.imports]
+    given = [links.imports[r["resolved"]["set"]] for r in group if r["resolved"]["set"] in links.imports]
     scores = _scores(scored, links)
     return {
-        **_labels(label),
-        "condensed_with": label["condensed_with"] or "",
-        "architecture": asked["architecture"],
-        "protocol": label["protocol"],
-        "recipe": asked["protocol"]["name"].removeprefix("native:"),
-        "version": asked["protocol"]["version"],
-        "kind_of_row": label["kind_of_row"],
-        "variant": condensed["label"]["variant"] if condensed else label["row"].partition(" (")[2].rstrip(")"),
-        "factor": label["factor"],
-        "validation": asked["validation"],
+        **_labels(display),
+        "condense_architecture": display["condense_architecture"] or "",
+        "architecture": resolved["architecture"],
+        "protocol": display["protocol"],
+        "recipe": resolved["protocol"]["name"].removeprefix("native:"),
+        "version": resolved["protocol"]["version"],
+        "role": display["role"],
+        "overrides": condensed["display"]["overrides"]
+        if condensed
+        else display["display_name"].partition(" (")[2].rstrip(")"),
+        "factor": display["factor"],
+        "val_fraction": resolved["val_fraction"],
         **_outcome(bad, any_ok=bool(scored)),
         **scores,
-        **_missing(scores["sets"], len(batch) or len({r["asked"]["set"] for r in group})),
+        **_missing(scores["sets"], len(batch) or len({r["resolved"]["set"] for r in group})),
         **_sizes(scored, sources, given, links),
-        **_costs(scored, sources, whole=asked["set"] == "whole", links=links),
+        **_costs(scored, sources, whole=resolved["set"] == "whole", links=links),
         **_surroundings(group, sources, links),
-        "spec": spec(first, condensed),
+        "cell_spec": cell_spec(first, condensed),
     }
 
 
-def _labels(label: Json) -> dict[str, Any]:
-    card = label["card"]
-    same = ("dataset", "row", "num_classes", "train_images", "fraction", "provenance")
+def _labels(display: Json) -> dict[str, Any]:
+    card = display["card"]
+    same = ("dataset", "display_name", "num_classes", "train_images", "iterations_fraction", "provenance")
     return {
-        **{name: label[name] for name in same},
-        "dataset_title": label.get("dataset_title") or label["dataset"],
-        "reference": label["reference"] or "",
-        "ipc": label.get("ipc"),
+        **{name: display[name] for name in same},
+        "dataset_title": display.get("dataset_title") or display["dataset"],
+        "published_as": display["published_as"] or "",
+        "ipc": display.get("ipc"),
         "method": card["name"],
         "title": card["title"],
         "family": card["family"],
@@ -119,7 +121,7 @@ def _labels(label: Json) -> dict[str, Any]:
 
 def _outcome(bad: Sequence[Json], *, any_ok: bool) -> dict[str, Any]:
     """ok as soon as there is a number; the message then tells which seeds have none."""
-    said = {f"seed {r['asked']['seed']} {r['status']}: {r['message']}".rstrip(": ") for r in bad}
+    said = {f"seed {r['resolved']['seed']} {r['status']}: {r['message']}".rstrip(": ") for r in bad}
     if any_ok:
         return {"status": "ok", "message": "; ".join(sorted(said))}
     messages = sorted({r["message"] for r in bad if r["message"]})
@@ -129,11 +131,11 @@ def _outcome(bad: Sequence[Json], *, any_ok: bool) -> dict[str, Any]:
 def _scores(scored: Sequence[Json], links: Links) -> dict[str, Any]:
     sets: dict[str, list[Json]] = defaultdict(list)
     for record in scored:
-        sets[record["asked"]["set"]].append(record)
+        sets[record["resolved"]["set"]].append(record)
     networks = {name: _joined(group, "accuracies") for name, group in sets.items()}
     each: dict[str, list[float]] = {}
     for name, group in sets.items():
-        seed = str((links.condensed(group[0]) or group[0])["asked"]["seed"])
+        seed = str((links.condensed(group[0]) or group[0])["resolved"]["seed"])
         each[f"{seed}/{name[:8]}" if seed in each else seed] = networks[name]  # two expert pools, one seed
     sample = {seed: fmean(values) for seed, values in each.items()}
     means = list(sample.values())
@@ -163,9 +165,9 @@ def _sizes(scored: Sequence[Json], sources: Sequence[Json], given: Sequence[Json
         "stored_images": _largest([r.get("stored_images") for r in made]),
         "decoded_images": decoded,
         "bytes": _largest([r.get("bytes") for r in made]),
-        "optimiser_steps": _largest([r.get("optimiser_steps") for r in results]),
+        "optimizer_steps": _largest([r.get("optimizer_steps") for r in results]),
         "test_images": _largest([r.get("test_images") for r in results]),
-        "experts": _largest([len(set(r["asked"]["experts"])) for r in sources if r["status"] == "ok"]),
+        "experts": _largest([len(set(r["resolved"]["experts"])) for r in sources if r["status"] == "ok"]),
         "prepare_peak_bytes": _peak([links.prepare[e] for e in _experts_of(sources) if e in links.prepare]),
         "condense_peak_bytes": _peak(sources),
         "evaluate_peak_bytes": _peak(scored),
@@ -177,18 +179,18 @@ def _peak(records: Sequence[Json]) -> float:
 
 
 def _experts_of(sources: Sequence[Json]) -> list[str]:
-    return sorted({expert for record in sources for expert in record["asked"]["experts"]})
+    return sorted({expert for record in sources for expert in record["resolved"]["experts"]})
 
 
 def _costs(scored: Sequence[Json], sources: Sequence[Json], *, whole: bool, links: Links) -> dict[str, Any]:
     """Mean seconds of a set. The whole training set is not condensed: 0; one condensed elsewhere: nan."""
     made = [record for record in sources if record["status"] == "ok"]
-    used = sorted({links.users[expert] for record in made for expert in record["asked"]["experts"]})
+    used = sorted({links.users[expert] for record in made for expert in record["resolved"]["experts"]})
     unknown = 0.0 if whole else math.nan
-    sets = {record["asked"]["set"] for record in scored}
+    sets = {record["resolved"]["set"] for record in scored}
     return {
         "prepare_seconds": _mean([links.prepare_seconds(r, shared=False) for r in made], unknown),
-        "prepare_amortised": _mean([links.prepare_seconds(r, shared=True) for r in made], unknown),
+        "prepare_shared": _mean([links.prepare_seconds(r, shared=True) for r in made], unknown),
         "prepare_divisor": "–".join(map(str, dict.fromkeys((used[0], used[-1])))) if used else "",
         "condense_seconds": _mean([r["seconds"] for r in made], unknown),
         "evaluate_seconds": sum(r["seconds"] for r in scored) / len(sets) if sets else math.nan,
@@ -199,7 +201,7 @@ def _surroundings(group: Sequence[Json], sources: Sequence[Json], links: Links) 
     experts = (links.prepare[expert] for expert in _experts_of(sources) if expert in links.prepare)
     involved = [record for record in [*group, *sources, *experts] if record["status"] in RECORDED]
     devices = sorted({device(record["environment"]) for record in involved})
-    precisions = sorted({str(record["asked"].get("precision", "")) for record in involved} - {""})
+    precisions = sorted({str(record["resolved"].get("precision", "")) for record in involved} - {""})
     return {
         "devices": ", ".join(devices),
         "precisions": ", ".join(precisions),
@@ -227,17 +229,17 @@ def _commit(environment: Json) -> str:
 
 def _unevaluated(rows: Sequence[Json], links: Links) -> Iterator[dict[str, Any]]:
     """Cells for condense tasks that diverged or are unsupported, in every table their sets would have been in."""
-    reached = {links.batch_of.get(record["asked"]["set"]) for record in links.evaluations}
+    reached = {links.batch_of.get(record["resolved"]["set"]) for record in links.evaluations}
     for batch, records in links.batches.items():
         bad = [record for record in records if record["status"] != "ok"]
         if bad and batch not in reached:
-            native = bad[0]["label"]["card"].get("native", "")
+            native = bad[0]["display"]["card"].get("native", "")
             for place in _places(rows, batch[0], batch[1], native) or [("", "", "", 0)]:
                 yield _failed(bad, len(records), place, links)
 
 
 def _places(rows: Sequence[Json], dataset: str, network: str, native: str) -> list[tuple[Any, ...]]:
-    near = [row for row in rows if row["dataset"] == dataset and row["condensed_with"] == network]
+    near = [row for row in rows if row["dataset"] == dataset and row["condense_architecture"] == network]
     found = {
         (row["architecture"], row["protocol"], native, 0)
         if is_native(row)
@@ -248,23 +250,23 @@ def _places(rows: Sequence[Json], dataset: str, network: str, native: str) -> li
 
 
 def _failed(bad: Sequence[Json], expected: int, place: tuple[Any, ...], links: Links) -> dict[str, Any]:
-    asked, label = bad[0]["asked"], bad[0]["label"]
+    resolved, display = bad[0]["resolved"], bad[0]["display"]
     return {
-        **_labels(label),
+        **_labels(display),
         **dict(zip(("architecture", "protocol", "recipe", "version"), place, strict=True)),
-        "ipc": asked["ipc"],
-        "condensed_with": asked["architecture"],
-        "kind_of_row": "control" if is_random(label["row"]) else "method",
-        "variant": label["variant"],
-        "factor": label.get("factor"),
-        "validation": asked["validation"],
+        "ipc": resolved["ipc"],
+        "condense_architecture": resolved["architecture"],
+        "role": "baseline" if is_random(display["display_name"]) else "method",
+        "overrides": display["overrides"],
+        "factor": display.get("factor"),
+        "val_fraction": resolved["val_fraction"],
         **_outcome(bad, any_ok=False),
         **_scores([], links),
         **_missing(0, expected),
         **_sizes([], bad, [], links),
         **_costs([], [], whole=False, links=links),
         **_surroundings([], bad, links),
-        "spec": {"condensed": "here", **flat(asked)},
+        "cell_spec": {"condensed": "here", **flat(resolved)},
     }
 
 
@@ -298,9 +300,9 @@ def _largest(values: Sequence[float | None]) -> float:
 
 def _order(row: Json) -> tuple[Any, ...]:
     """Tables in alphabetical order; within one: ipc (the whole set last), controls, then families by year."""
-    table = tuple(str(row[name]) for name in ("dataset", "condensed_with", "architecture", "protocol"))
+    table = tuple(str(row[name]) for name in ("dataset", "condense_architecture", "architecture", "protocol"))
     version = ("", 0) if is_native(row) else (row["recipe"], row["version"])
     ipc = math.inf if row["ipc"] is None else row["ipc"]
     family = FAMILIES.index(row["family"]) if row["family"] in FAMILIES else len(FAMILIES)
-    kind = (row["kind_of_row"] != "control", family, row["year"] or 0, row["row"])
-    return *table, *version, ipc, *kind, text(row["spec"])
+    kind = (row["role"] != "baseline", family, row["year"] or 0, row["display_name"])
+    return *table, *version, ipc, *kind, text(row["cell_spec"])

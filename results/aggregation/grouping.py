@@ -33,11 +33,11 @@ def groups(rows: Sequence[Cell], place: Callable[[Cell], Hashable]) -> Iterator[
     for row in rows:
         found = place(row)
         at.setdefault(found, []).append(row)
-        keys[row["condensed_with"], found] = None
+        keys[row["condense_architecture"], found] = None
     with_network = {found for network, found in keys if network}
     for network, found in keys:
         if network or found not in with_network:
-            yield [row for row in at[found] if row["condensed_with"] in (network, "")]
+            yield [row for row in at[found] if row["condense_architecture"] in (network, "")]
 
 
 def protocol_of(row: Cell) -> tuple[Any, ...]:
@@ -52,7 +52,7 @@ def is_native(row: Cell) -> bool:
 
 def circumstances(rows: Sequence[Cell]) -> list[str]:
     """The networks and the protocol of one table, in words."""
-    first, network = rows[0], condensed_with(rows)
+    first, network = rows[0], condense_architecture(rows)
     return [
         *([f"condensed with {network}"] if network else []),
         f"evaluated with {first['architecture']}" if first["architecture"] else "not evaluated",
@@ -60,9 +60,9 @@ def circumstances(rows: Sequence[Cell]) -> list[str]:
     ]
 
 
-def condensed_with(rows: Sequence[Cell]) -> str:
+def condense_architecture(rows: Sequence[Cell]) -> str:
     """The network that condensed the sets of one table; "" where there is only the whole set."""
-    return next((str(row["condensed_with"]) for row in rows if row["condensed_with"]), "")
+    return next((str(row["condense_architecture"]) for row in rows if row["condense_architecture"]), "")
 
 
 def counterpart(candidates: Sequence[Cell], row: Cell) -> Cell | None:
@@ -73,9 +73,11 @@ def counterpart(candidates: Sequence[Cell], row: Cell) -> Cell | None:
 
 def _terms(row: Cell) -> dict[str, Any]:
     """How a cell was evaluated beside its protocol: images withheld, precision, normalisation."""
-    own = ("protocol.", "whole.", "networks", "imported")
+    own = ("protocol.", "whole.", "num_eval", "imported")
     told = {
-        name.removeprefix("evaluation."): value for name, value in row["spec"].items() if name.startswith("evaluation.")
+        name.removeprefix("evaluation."): value
+        for name, value in row["cell_spec"].items()
+        if name.startswith("evaluation.")
     }
     return {name: value for name, value in told.items() if not name.startswith(own)}
 
@@ -105,7 +107,7 @@ def ratio(row: Cell) -> str:
 
 def title(row: Cell) -> str:
     """The method's title in place of its name: "dm@f2 (lr_img=2.0)" is printed as "DM@f2 (lr_img=2.0)"."""
-    name, method = str(row["row"]), str(row["method"])
+    name, method = str(row["display_name"]), str(row["method"])
     return f"{row['title']}{name[len(method) :]}" if name.startswith(method) else name
 
 
@@ -113,12 +115,12 @@ def names(rows: Sequence[Cell]) -> list[str]:
     """How rows are called; those of one name and ipc get the settings in which they differ."""
     alike: dict[Hashable, list[int]] = {}
     for place, row in enumerate(rows):
-        alike.setdefault((row["row"], ipc(row)), []).append(place)
+        alike.setdefault((row["display_name"], ipc(row)), []).append(place)
     found = [title(row) for row in rows]
     for places in alike.values():
         if len(places) > 1:
             for place in places:
-                found[place] += f" [{_told_apart(rows[place]['spec'], [rows[p]['spec'] for p in places])}]"
+                found[place] += f" [{_told_apart(rows[place]['cell_spec'], [rows[p]['cell_spec'] for p in places])}]"
     return found
 
 

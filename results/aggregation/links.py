@@ -45,18 +45,18 @@ class Links:
         batch_of = {name: batch(record) for name, record in kinds["condense"].items()}
         for name, record in kinds["condense"].items():
             batches[batch_of[name]].append(record)
-            users.update(set(record["asked"]["experts"]) if record["status"] in RECORDED else ())
+            users.update(set(record["resolved"]["experts"]) if record["status"] in RECORDED else ())
         evaluations = {r["identity"]: r for r in records if r["kind"] == "evaluate"}
         condense, imports, prepare = (kinds[kind] for kind in ("condense", "import", "prepare"))
         return cls(list(evaluations.values()), condense, imports, prepare, users, batches, batch_of)
 
     def condensed(self, evaluation: Json) -> Json | None:
         """The condense record behind an evaluation; None for the whole set or one condensed elsewhere."""
-        return self.condense.get(evaluation["asked"]["set"])
+        return self.condense.get(evaluation["resolved"]["set"])
 
     def prepare_seconds(self, condensed: Json, *, shared: bool) -> float:
         """Seconds of the experts behind one set, in full or shared among their users; nan when a record is absent."""
-        experts = set(condensed["asked"]["experts"])
+        experts = set(condensed["resolved"]["experts"])
         if not experts <= self.prepare.keys():
             return math.nan
         return math.fsum(self.prepare[e]["seconds"] / (self.users[e] if shared else 1) for e in experts)
@@ -64,37 +64,43 @@ class Links:
 
 def batch(condensed: Json) -> tuple[str, ...]:
     """What condense tasks that differ in their seeds alone have in common."""
-    asked, label = condensed["asked"], condensed["label"]
-    return label["dataset"], asked["architecture"], label["row"], str(asked["ipc"]), text(_compared(asked))
+    resolved, display = condensed["resolved"], condensed["display"]
+    return (
+        display["dataset"],
+        resolved["architecture"],
+        display["display_name"],
+        str(resolved["ipc"]),
+        text(_compared(resolved)),
+    )
 
 
 def key(evaluation: Json, links: Links) -> tuple[str, ...]:
     """What a cell is made for, and in two texts all that `spec` holds, which takes longer to make."""
-    asked, label = evaluation["asked"], evaluation["label"]
-    place = (label["dataset"], label["condensed_with"] or "", asked["architecture"], label["protocol"])
-    source = str(label.get("source", "")) if asked.get("imported") else ""
-    made_by = links.batch_of.get(asked["set"])
-    made = ("here", made_by[-1]) if made_by else ("whole" if asked["set"] == "whole" else "elsewhere", source)
-    return *place, label["row"], str(label["ipc"]), text(_compared(asked)), *made
+    resolved, display = evaluation["resolved"], evaluation["display"]
+    place = (display["dataset"], display["condense_architecture"] or "", resolved["architecture"], display["protocol"])
+    source = str(display.get("source", "")) if resolved.get("imported") else ""
+    made_by = links.batch_of.get(resolved["set"])
+    made = ("here", made_by[-1]) if made_by else ("whole" if resolved["set"] == "whole" else "elsewhere", source)
+    return *place, display["display_name"], str(display["ipc"]), text(_compared(resolved)), *made
 
 
-def spec(evaluation: Json, condensed: Json | None) -> dict[str, Any]:
+def cell_spec(evaluation: Json, condensed: Json | None) -> dict[str, Any]:
     """All that was asked beside the key and the seeds, flat: {"settings.lr": 1.0, "evaluation.networks": 5, …}."""
-    here = condensed is not None or evaluation["asked"]["set"] == "whole"
+    here = condensed is not None or evaluation["resolved"]["set"] == "whole"
     found: dict[str, Any] = {"condensed": "here" if here else "elsewhere"}
-    found |= flat(condensed["asked"]) if condensed else {}
-    if evaluation["asked"].get("imported"):
-        found["source"] = evaluation["label"].get("source", "")  # files of one name are rows of their own
-    return found | {f"evaluation.{name}": value for name, value in flat(evaluation["asked"]).items()}
+    found |= flat(condensed["resolved"]) if condensed else {}
+    if evaluation["resolved"].get("imported"):
+        found["source"] = evaluation["display"].get("source", "")  # files of one name are rows of their own
+    return found | {f"evaluation.{name}": value for name, value in flat(evaluation["resolved"]).items()}
 
 
-def _compared(asked: Json) -> dict[str, Any]:
-    return {key: value for key, value in asked.items() if key not in _NOT_IN_SPEC}
+def _compared(resolved: Json) -> dict[str, Any]:
+    return {key: value for key, value in resolved.items() if key not in _NOT_IN_SPEC}
 
 
-def flat(asked: Json) -> dict[str, Any]:
+def flat(resolved: Json) -> dict[str, Any]:
     """What was asked beside the sample and the inputs: {"settings.lr": 1.0, "precision": "fp32", …}."""
-    return dict(leaves(_compared(asked)))
+    return dict(leaves(_compared(resolved)))
 
 
 def leaves(tree: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,9 +8,9 @@ TABLES = (
     *("accuracy", "comparison", "networks", "protocols", "ablation", "published", "time", "memory"),
     *("scores", "variance", "breakeven"),
 )
-FORMS = ("terminal", "markdown", "latex", "html", "csv", "sheets")
-CONTROLS = ("random", "whole")
-ORDERS = ("family", "asked", "accuracy", "name")
+FORMATS = ("terminal", "markdown", "latex", "html", "csv", "sheets")
+BASELINES = ("random", "whole")
+ORDERS = ("family", "listed", "accuracy", "name")
 HIGHLIGHTS = ("significance", "mean", "none")
 
 
@@ -18,20 +18,20 @@ HIGHLIGHTS = ("significance", "mean", "none")
 class Options:
     """Which rows and columns tables have, in which order, and what is marked in them. An empty choice is all there is.
 
-    tables: some of TABLES, in the order in which they are wanted. forms: some of FORMS.
+    tables: some of TABLES, in the order in which they are wanted. forms: some of FORMATS.
     methods: rows by their names in the store, as shell patterns: "dance*" is dance, dance@f1, "dance (alignment=off)".
-    controls: which of CONTROLS stand beside the methods; random subsets and mosaics are both "random".
+    baselines: which of BASELINES stand beside the methods; random subsets and mosaics are both "random".
     datasets, ipcs, architectures (condensed with), eval_architectures, protocols: columns, in the order given here.
     order: of rows. family: family blocks, within one by year; asked: as `methods` names them; accuracy: the best first,
     by the mean over the columns that all rows have; name: alphabetical. The whole set is always last.
     highlight: significance (`ranking.places`), mean (the two highest means of two or more sets), none.
-    reasons: whether a note says why a cell has no number; cells with some of their sets say so always.
+    explain_missing: whether a note says why a cell has no number; cells with some of their sets say so always.
     """
 
     tables: tuple[str, ...] = TABLES
-    forms: tuple[str, ...] = FORMS
+    formats: tuple[str, ...] = FORMATS
     methods: tuple[str, ...] = ()
-    controls: tuple[str, ...] = CONTROLS
+    baselines: tuple[str, ...] = BASELINES
     datasets: tuple[str, ...] = ()
     ipcs: tuple[int, ...] = ()
     architectures: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Options:
     protocols: tuple[str, ...] = ()
     order: str = "family"
     highlight: str = "significance"
-    reasons: bool = False
+    explain_missing: bool = False
 
     def ipc_place(self, ipc: int) -> tuple[int, int]:
         """Where the sets of an ipc stand: as asked for, then ascending."""
@@ -47,4 +47,4 @@ class Options:
 
 
 DEFAULT = Options()
-AS_RUN = Options(reasons=True, forms=FORMS[:-1])  # as `benchmark.run` prints and writes its tables
+AS_RUN = Options(explain_missing=True, formats=FORMATS[:-1])  # as `benchmark.run` prints and writes its tables

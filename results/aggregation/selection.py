@@ -21,7 +21,7 @@ Key = Callable[[Cell], tuple[Any, ...]]
 
 _COLUMNS = {  # option → column of `aggregate.cells`, in the order in which it sorts them
     "datasets": "dataset",
-    "architectures": "condensed_with",
+    "architectures": "condense_architecture",
     "eval_architectures": "architecture",
     "protocols": "protocol",
 }
@@ -46,24 +46,24 @@ def chosen(cells: pd.DataFrame, options: Options) -> pd.DataFrame:
         kept = kept[kept["ipc"].isna() | kept["ipc"].isin(options.ipcs)]
     if kept.empty and not cells.empty:
         named = {name: list(getattr(options, name)) for name in ("methods", *_COLUMNS, "ipcs", "controls")}
-        asked = " ".join(f"{name}={values}" for name, values in named.items() if values)
-        raise ResultsError("no stored cell is all of what is asked for", where=asked, next="ask for less at once")
+        resolved = " ".join(f"{name}={values}" for name, values in named.items() if values)
+        raise ResultsError("no stored cell is all of what is asked for", where=resolved, next="ask for less at once")
     return kept.reset_index(drop=True)
 
 
 def _rows(cells: pd.DataFrame, options: Options) -> npt.NDArray[np.bool_]:
-    known = dict.fromkeys(cells["row"])
+    known = dict.fromkeys(cells["display_name"])
     for pattern in options.methods:
         if not any(fnmatchcase(row, pattern) for row in known):
             raise _unknown(pattern, known, "methods")
-    return np.array([_is_kept(row, options) for row in rows_of(cells[["row", "kind_of_row"]])], dtype=bool)
+    return np.array([_is_kept(row, options) for row in rows_of(cells[["display_name", "role"]])], dtype=bool)
 
 
 def _is_kept(row: Cell, options: Options) -> bool:
-    if any(fnmatchcase(row["row"], pattern) for pattern in options.methods):
+    if any(fnmatchcase(row["display_name"], pattern) for pattern in options.methods):
         return True
-    if row["kind_of_row"] == "control":
-        return ("whole" if row["row"] == "whole" else "random") in options.controls
+    if row["role"] == "baseline":
+        return ("whole" if row["display_name"] == "whole" else "random") in options.baselines
     return not options.methods
 
 
@@ -86,10 +86,10 @@ def _unknown(name: Hashable, known: Mapping[Any, None], option: str) -> ResultsE
 
 def row_order(options: Options) -> Key:
     """The key by which rows are sorted for every order but accuracy: within a family, or among all of them."""
-    if options.order == "asked":
+    if options.order == "listed":
         return lambda row: (_asked(row, options), *_usual(row))
     if options.order == "name":
-        return lambda row: (title(row).casefold(), row["row"])
+        return lambda row: (title(row).casefold(), row["display_name"])
     return _usual
 
 
@@ -100,12 +100,12 @@ def family_place(family: str) -> tuple[int, str]:
 
 def _asked(row: Cell, options: Options) -> int:
     """The place of the first pattern that names it; controls that none names come first."""
-    found = (place for place, pattern in enumerate(options.methods) if fnmatchcase(row["row"], pattern))
+    found = (place for place, pattern in enumerate(options.methods) if fnmatchcase(row["display_name"], pattern))
     return next(found, -1)
 
 
 def _usual(row: Cell) -> tuple[Any, ...]:
-    return not is_random(row["row"]), row["kind_of_row"] != "control", row["year"] or 0, row["row"]
+    return not is_random(row["display_name"]), row["role"] != "baseline", row["year"] or 0, row["display_name"]
 
 
 def sorted_rows(rows: Sequence[Cell], options: Options) -> list[Cell]:
@@ -122,4 +122,4 @@ def sorted_rows(rows: Sequence[Cell], options: Options) -> list[Cell]:
 
 
 def _by_accuracy(row: Cell) -> tuple[Any, ...]:
-    return not row["sets"], -row["accuracy"] if row["sets"] else 0.0, row["row"]
+    return not row["sets"], -row["accuracy"] if row["sets"] else 0.0, row["display_name"]

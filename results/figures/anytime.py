@@ -67,7 +67,7 @@ def anytimes(records: Sequence[Json], sets: Mapping[str, MadeSet]) -> tuple[list
                 missing.append(f"{what}: no record of its set {curve.identity[:12]}")
     drawn: list[Anytime] = []
     for (place, key), curves in sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1]))):
-        what = f"curve, {place.dataset_title}, ipc {place.ipc}, condensed with {place.condensed_with}"
+        what = f"curve, {place.dataset_title}, ipc {place.ipc}, condensed with {place.condense_architecture}"
         drawn += attempt(what, partial(_anytime, place, curves, sets, wholes.get(key)), missing)
     return drawn, missing
 
@@ -82,7 +82,7 @@ class Curve:
 
 
 def _curve(record: Json) -> Curve:
-    (identity,) = record["asked"]["sets"]
+    (identity,) = record["resolved"]["sets"]
     points = record["result"]["points"]
     steps, accuracies, seconds = ([point[name] for point in points] for name in ("step", "accuracies", "seconds"))
     return Curve(str(identity), record, Sample.of(steps, accuracies, seconds))
@@ -101,13 +101,13 @@ def _anytime(place: Place, curves: Mapping[str, Curve], sets: Mapping[str, MadeS
     others = sorted({made.name for made in ours if made.machine != common})
     return Anytime(
         place,
-        str(first["asked"]["architecture"]),
-        str((first["asked"].get("protocol") or {}).get("name", "")),
+        str(first["resolved"]["architecture"]),
+        str((first["resolved"].get("protocol") or {}).get("name", "")),
         f"Accuracy along condensing: {place.dataset_title}, ipc {place.ipc}",
         str(first["result"]["split"]),
         (
             *([protocol_of(first)] if protocol_of(first) else []),
-            f"condensed with {place.condensed_with}, evaluated with {first['asked']['architecture']}",
+            f"condensed with {place.condense_architecture}, evaluated with {first['resolved']['architecture']}",
             f"seeds × networks {_sizes(curves, rows)}",
             ", ".join(filter(None, common)),
             *([f"not shown, on other hardware or in another precision: {', '.join(others)}"] if others else []),
@@ -119,7 +119,7 @@ def _anytime(place: Place, curves: Mapping[str, Curve], sets: Mapping[str, MadeS
 
 
 def _title(whole: Json) -> str:
-    return str((whole["label"].get("card") or {}).get("title") or "Whole set")
+    return str((whole["display"].get("card") or {}).get("title") or "Whole set")
 
 
 def _sizes(curves: Mapping[str, Curve], rows: Mapping[str, Sequence[MadeSet]]) -> str:

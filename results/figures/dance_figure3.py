@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from results.figures.mean_lines import Line, Sample, bands, draw_line, mean_line
-from results.figures.sets import MadeSet, Place, analysed_on, analyses, attempt, circumstances
+from results.figures.sets import MadeSet, Place, analyses, analyzed_on, attempt, circumstances
 from results.figures.style import (
     COLUMN,
     FAINT,
@@ -109,13 +109,13 @@ def _discrepancy(place: Place, found: Sequence[Found], sets: Mapping[str, MadeSe
         if rows:
             lines[kind] = tuple(mean_line(name, samples) for name, samples in rows.items())
     record = found[0].record
-    network = f"a fresh {record['asked']['architecture']} trained on the real training images; mean over classes"
+    network = f"a fresh {record['resolved']['architecture']} trained on the real training images; mean over classes"
     title = f"Distance of synthetic features from real ones: {place.dataset_title}, ipc {place.ipc}"
-    return Discrepancy(place, title, (network, *_condensed(place), analysed_on(record)), lines)
+    return Discrepancy(place, title, (network, *_condensed(place), analyzed_on(record)), lines)
 
 
 def _condensed(place: Place) -> list[str]:
-    return [f"condensed with {place.condensed_with}"] if place.condensed_with else []
+    return [f"condensed with {place.condense_architecture}"] if place.condense_architecture else []
 
 
 def discrepancy_figure(found: Discrepancy, looks: Looks) -> Figure:
@@ -157,19 +157,23 @@ def interpolations(records: Sequence[Json]) -> tuple[list[Interpolation], list[s
     ours, missing = analyses(records, "interpolation")
     found: list[Interpolation] = []
     for record in ours:
-        what = f"interpolation, {record['label']['dataset']}"
+        what = f"interpolation, {record['display']['dataset']}"
         found += attempt(what, partial(_interpolation, record), missing)
     return found, missing
 
 
 def _interpolation(record: Json) -> Interpolation:
-    asked, label, result = record["asked"], record["label"], record["result"]
+    resolved, label, result = record["resolved"], record["display"], record["result"]
     title = label.get("dataset_title") or label["dataset"]
     line = mean_line("experts", [Sample.of(result["lambdas"], result["accuracies"])], "experts")
     line = replace(line, over="experts")
-    facts = [f"{asked['architecture']}, {line.count} experts", "θ = λ initial + (1 − λ) trained", analysed_on(record)]
+    facts = [
+        f"{resolved['architecture']}, {line.count} experts",
+        "θ = λ initial + (1 − λ) trained",
+        analyzed_on(record),
+    ]
     heading = f"Between initial and trained weights: {title}"
-    return Interpolation(label["dataset"], asked["architecture"], heading, tuple(facts), str(result["split"]), line)
+    return Interpolation(label["dataset"], resolved["architecture"], heading, tuple(facts), str(result["split"]), line)
 
 
 def interpolation_figure(found: Interpolation) -> Figure:
@@ -208,11 +212,11 @@ def _expert(place: Place, found: Sequence[Found], sets: Mapping[str, MadeSet]) -
         rows.setdefault(made.name, []).append(sample)
     record = found[0].record
     count = span([len(values) for samples in rows.values() for sample in samples for values in sample.values])
-    scored = f"mean accuracy of {count} experts ({record['asked']['architecture']}) on the decoded synthetic images"
+    scored = f"mean accuracy of {count} experts ({record['resolved']['architecture']}) on the decoded synthetic images"
     return Expert(
         place,
         f"Experts on condensed images: {place.dataset_title}, ipc {place.ipc}",
-        (scored, *_condensed(place), analysed_on(record)),
+        (scored, *_condensed(place), analyzed_on(record)),
         tuple(mean_line(name, samples, "experts") for name, samples in rows.items()),
         {split: float(value) for split, value in record["result"]["real"].items() if value is not None},
     )
@@ -261,7 +265,7 @@ def _groups(
 ) -> tuple[Groups, list[str]]:
     """Analyses by the place of the sets they look at, and by their circumstances; those of most sets first."""
     ours, missing = analyses(records, analysis)
-    ours.sort(key=lambda record: -len(record["asked"].get("sets", ())))
+    ours.sort(key=lambda record: -len(record["resolved"].get("sets", ())))
     groups: Groups = {}
     for record in ours:
         what = f"{analysis}, analysis {record['identity'][:12]}"

@@ -17,7 +17,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import IdentityTransform
 from numpy.typing import NDArray
 
-from results.figures.sets import MadeSet, Place, analysed_on, analyses, attempt, circumstances
+from results.figures.sets import MadeSet, Place, analyses, analyzed_on, attempt, circumstances
 from results.figures.style import COLUMN, PAGE, PALETTE, new_figure, styled
 
 Json = Mapping[str, Any]
@@ -79,7 +79,7 @@ def embeddings(records: Sequence[Json], sets: Mapping[str, MadeSet]) -> tuple[li
 
 
 def _order(record: Json) -> tuple[str, int]:
-    return str(record["asked"].get("seed", "")), -len(record["asked"].get("sets", ()))
+    return str(record["resolved"].get("seed", "")), -len(record["resolved"].get("sets", ()))
 
 
 def _laid_out(record: Json) -> dict[str, Cloud]:
@@ -98,11 +98,11 @@ def _embedding(place: Place, made: Sequence[MadeSet], laid: Mapping[str, Cloud],
     rest = [name for name in chosen if name not in shown]
     method = METHODS.get(result["method"], str(result["method"]))
     facts = [
-        f"{method} of the features of an expert ({record['asked']['architecture']})",
+        f"{method} of the features of an expert ({record['resolved']['architecture']})",
         f"{len(real.labels):,} real images; of each method the set of seed {', '.join(_seeds(shown.values()))}",
         *([f"the first {len(classes)} of {len(every)} classes"] if len(classes) < len(every) else []),
         *([f"not shown: {', '.join(rest)}"] if rest else []),
-        analysed_on(record),
+        analyzed_on(record),
     ]
     return Embedding(
         place,

@@ -87,7 +87,7 @@ def to_show(sets: Mapping[str, MadeSet]) -> list[Shown]:
     found: list[Shown] = []
     for place, rows in chosen.items():
         ours = [other for other in chosen if (other.dataset, other.ipc) == (place.dataset, place.ipc)]
-        foreign = [other for other in ours if not other.condensed_with]
+        foreign = [other for other in ours if not other.condense_architecture]
         if place in foreign and len(ours) > len(foreign):
             continue
         every = [*rows.values(), *(made for other in foreign if other != place for made in chosen[other].values())]
@@ -157,7 +157,7 @@ def _rows(stored: Stored, classes: Sequence[int], columns: int) -> Pixels:
 def _facts(
     pairs: Sequence[tuple[MadeSet, Stored | None, Stored]], classes: int, columns: int, place: Place
 ) -> Iterator[str]:
-    yield f"condensed with {place.condensed_with}" if place.condensed_with else "made elsewhere"
+    yield f"condensed with {place.condense_architecture}" if place.condense_architecture else "made elsewhere"
     yield f"images as they are stored, seed {', '.join(dict.fromkeys(str(made.seed) for made, _, _ in pairs))}"
     if columns < max(_count(after) for _, _, after in pairs):
         yield f"the first {columns} of each class"

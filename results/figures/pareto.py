@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from results.aggregation.grouping import (
     Cell,
     circumstances,
-    condensed_with,
+    condense_architecture,
     groups,
     is_demonstration,
     is_native,
@@ -66,10 +66,10 @@ class Trade:
 
     dataset: str
     ipc: int
-    condensed_with: str
+    condense_architecture: str
     architecture: str
     protocol: str
-    validation: float
+    val_fraction: float
     title: str
     facts: tuple[str, ...]
     points: tuple[Point, ...]
@@ -101,7 +101,7 @@ def trades(cells: pd.DataFrame) -> tuple[list[Trade], list[str]]:
 
 
 def _place(row: Cell) -> tuple[Any, ...]:
-    return row["dataset"], row["architecture"], *protocol_of(row), row["validation"]
+    return row["dataset"], row["architecture"], *protocol_of(row), row["val_fraction"]
 
 
 def _where(rows: Sequence[Cell]) -> str:
@@ -121,7 +121,7 @@ def _trade(ipc: int, named: Sequence[tuple[str, Cell]]) -> Trade:
             left_out.setdefault(reason, []).append(name)
         else:
             (wholes if is_whole(row) else points).append(_point(name, row))
-    first, network = ours[0], condensed_with(rows)
+    first, network = ours[0], condense_architecture(rows)
     reasons = [f"Not shown, {reason}: {', '.join(names)}" for reason, names in left_out.items()]
     return Trade(
         first["dataset"],
@@ -129,7 +129,7 @@ def _trade(ipc: int, named: Sequence[tuple[str, Cell]]) -> Trade:
         network,
         first["architecture"],
         first["protocol"],
-        float(first["validation"]),
+        float(first["val_fraction"]),
         f"Accuracy against total seconds: {first['dataset_title']}, ipc {ipc}",
         (*_facts(ours, network, device), *reasons),
         tuple(points),
@@ -152,7 +152,7 @@ def _total(row: Cell, prepare: str) -> float:
 
 
 def _point(name: str, row: Cell) -> Point:
-    totals = _total(row, "prepare_seconds"), _total(row, "prepare_amortised")
+    totals = _total(row, "prepare_seconds"), _total(row, "prepare_shared")
     return Point(name, *totals, float(row["accuracy"]), float(row["sd"]))
 
 
@@ -164,12 +164,12 @@ def _facts(rows: Sequence[Cell], network: str, device: tuple[str, str]) -> list[
     lines.append(f"condensed with {network}, evaluated with {first['architecture']}")
     lines.append(f"seeds × networks {sizes}; seconds of one set and all its networks")
     lines.append(", ".join(filter(None, device)) or "unknown device")
-    lines += [f"withheld for validation: {short(100 * first['validation'])} %"] if first["validation"] else []
+    lines += [f"withheld for validation: {short(100 * first['val_fraction'])} %"] if first["val_fraction"] else []
     return lines + _budget(rows)
 
 
 def _budget(rows: Sequence[Cell]) -> list[str]:
-    iterating = [row["fraction"] for row in rows if row["kind_of_row"] == "method" and row["family"] != "coreset"]
+    iterating = [row["iterations_fraction"] for row in rows if row["role"] == "method" and row["family"] != "coreset"]
     if not iterating or set(iterating) == {1.0}:
         return []
     return [f"{span([100 * fraction for fraction in iterating])} % of the papers' iterations"]

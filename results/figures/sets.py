@@ -45,7 +45,7 @@ class Place:
 
     dataset: str
     dataset_title: str
-    condensed_with: str
+    condense_architecture: str
     ipc: int
 
 
@@ -60,38 +60,38 @@ def made_sets(records: Sequence[Json]) -> dict[str, MadeSet]:
 
 
 def _made(record: Json, name: str, experts: Mapping[str, Json]) -> MadeSet:
-    asked, label = record["asked"], record["label"]
-    used = set(asked.get("experts") or ())
+    resolved, display = record["resolved"], record["display"]
+    used = set(resolved.get("experts") or ())
     known = all(expert in experts and machine(experts[expert]) == machine(record) for expert in used)
     return MadeSet(
         record["identity"],
         record["kind"],
         name,
         _place(record),
-        int(asked.get("seed", 0)),
+        int(resolved.get("seed", 0)),
         int(record["result"]["factor"]),
-        label["card"]["family"] == "coreset",
+        display["card"]["family"] == "coreset",
         machine(record),
         float(record["seconds"]),
         math.fsum(float(experts[expert]["seconds"]) for expert in used) if known else math.nan,
-        _order(label),
+        _order(display),
     )
 
 
 def machine(record: Json) -> tuple[str, str]:
     """The hardware and the precision on which seconds depend."""
-    return device(record["environment"]), str(record["asked"].get("precision", ""))
+    return device(record["environment"]), str(record["resolved"].get("precision", ""))
 
 
 def _place(record: Json) -> Place:
-    asked, label = record["asked"], record["label"]
-    name = label["dataset"]
-    return Place(name, label.get("dataset_title") or name, asked.get("architecture", ""), int(asked["ipc"]))
+    resolved, display = record["resolved"], record["display"]
+    name = display["dataset"]
+    return Place(name, display.get("dataset_title") or name, resolved.get("architecture", ""), int(resolved["ipc"]))
 
 
-def _order(label: Json) -> tuple[Any, ...]:
+def _order(display: Json) -> tuple[Any, ...]:
     """Controls, then families by year, as `results.aggregation.cells` has them."""
-    card, row = label["card"], label["row"]
+    card, row = display["card"], display["display_name"]
     family = FAMILIES.index(card["family"]) if card["family"] in FAMILIES else len(FAMILIES)
     return not is_random(row), family, card.get("year") or 0, row
 
@@ -104,24 +104,26 @@ def _names(records: Sequence[Json]) -> dict[str, str]:
     alike: dict[tuple[Any, ...], dict[str, list[Json]]] = {}
     for record in records:
         request = json.dumps(_request(record), sort_keys=True)
-        alike.setdefault((_place(record), record["label"]["row"]), {}).setdefault(request, []).append(record)
+        alike.setdefault((_place(record), record["display"]["display_name"]), {}).setdefault(request, []).append(record)
     found: dict[str, str] = {}
     for requests in alike.values():
         specs = [dict(leaves(_request(same[0]))) if len(requests) > 1 else {} for same in requests.values()]
         apart = differing(specs)
         for spec, same in zip(specs, requests.values(), strict=True):
             suffix = f" [{said(spec, apart) or 'without ' + named(apart)}]" if len(requests) > 1 else ""
-            found |= {record["identity"]: _title(record["label"]) + suffix for record in same}
+            found |= {record["identity"]: _title(record["display"]) + suffix for record in same}
     return found
 
 
-def _title(label: Json) -> str:
-    return title({"row": label["row"], "method": label["card"]["name"], "title": label["card"]["title"]})
+def _title(display: Json) -> str:
+    return title(
+        {"display_name": display["display_name"], "method": display["card"]["name"], "title": display["card"]["title"]}
+    )
 
 
 def _request(record: Json) -> dict[str, Any]:
-    asked = {name: value for name, value in record["asked"].items() if name not in _SAMPLE}
-    return asked if record["kind"] == "condense" else {"source": record["label"].get("source", "")}
+    resolved = {name: value for name, value in record["resolved"].items() if name not in _SAMPLE}
+    return resolved if record["kind"] == "condense" else {"source": record["display"].get("source", "")}
 
 
 # --- analyses ---------------------------------------------------------------------------------------------------------
@@ -129,7 +131,7 @@ def _request(record: Json) -> dict[str, Any]:
 
 def analyses(records: Sequence[Json], name: str) -> tuple[list[Json], list[str]]:
     """The finished analyses of this name, and what became of the others."""
-    ours = [r for r in records if r["kind"] == "analyse" and r["asked"].get("analysis") == name]
+    ours = [r for r in records if r["kind"] == "analyze" and r["resolved"].get("analysis") == name]
     bad = [r for r in ours if r["status"] != "ok"]
     lines = [f"{name}, analysis {r['identity'][:12]}: {r['status']}: {r['message']}".rstrip(": ") for r in bad]
     return [r for r in ours if r["status"] == "ok"], lines
@@ -137,24 +139,24 @@ def analyses(records: Sequence[Json], name: str) -> tuple[list[Json], list[str]]
 
 def circumstances(record: Json) -> tuple[Any, ...]:
     """What analyses must share to stand in one figure, beside the sets: data, network, protocol, split, precision."""
-    asked, protocol = record["asked"], record["asked"].get("protocol") or {}
-    wanted = ("version", "architecture", "validation", "precision")
+    resolved, protocol = record["resolved"], record["resolved"].get("protocol") or {}
+    wanted = ("version", "architecture", "val_fraction", "precision")
     return (
-        record["label"]["dataset"],
-        (asked.get("dataset") or {}).get("fingerprint", ""),
-        *(asked.get(name) for name in wanted),
+        record["display"]["dataset"],
+        (resolved.get("dataset") or {}).get("fingerprint", ""),
+        *(resolved.get(name) for name in wanted),
         *(protocol.get(name) for name in ("name", "version")),
     )
 
 
-def analysed_on(record: Json) -> str:
+def analyzed_on(record: Json) -> str:
     """The hardware and precision of an analysis."""
     return ", ".join(filter(None, machine(record)))
 
 
 def protocol_of(record: Json) -> str:
     """ "protocol quick v1", "" where no protocol is involved."""
-    protocol = record["asked"].get("protocol") or {}
+    protocol = record["resolved"].get("protocol") or {}
     return f"protocol {protocol['name']} v{protocol.get('version', '?')}" if protocol.get("name") else ""
 
 

@@ -26,7 +26,7 @@ INDEX = "figures.md"
 _ANALYSE = "python -m benchmark.analyze makes it"
 _ABSENT = {  # kinds of figures, and what to do where there is none of one
     "accuracy against seconds": "no evaluation with known seconds is finished yet",
-    "anytime curves": "no analysis of this kind is stored: curve=N validation=F in a run makes it",
+    "anytime curves": "no analysis of this kind is stored: snapshots=N val_fraction=F in a run makes it",
     "synthetic sets": "no set is finished yet",
     "discrepancy": f"no analysis of this kind is stored: {_ANALYSE}",
     "interpolation": f"no analysis of this kind is stored: {_ANALYSE}",
@@ -120,7 +120,14 @@ def drawings(records: Sequence[Json], store: Store, known: pd.DataFrame) -> tupl
     plan.missing += untimed
     looks = _looks(traded, timed, sets)
     for t in traded:
-        where = (t.dataset, t.condensed_with, t.architecture, t.protocol, f"ipc{t.ipc}", _withheld(t.validation))
+        where = (
+            t.dataset,
+            t.condense_architecture,
+            t.architecture,
+            t.protocol,
+            f"ipc{t.ipc}",
+            _withheld(t.val_fraction),
+        )
         plan.add("accuracy against seconds", ("trade", *where), partial(pareto.trade_figure, t, looks))
     for c in timed:
         draw = partial(anytime.anytime_figure, c, looks)
@@ -140,8 +147,8 @@ def _analyses(plan: _Plan, records: Sequence[Json], sets: Mapping[str, MadeSet],
         draw = partial(dance_figure3.discrepancy_figure, d, looks)
         plan.add("discrepancy", ("discrepancy", *_of(d.place)), draw)
     plan.missing += lacking
-    between, lacking = dance_figure3.interpolations(records)
-    for i in between:
+    interpolate, lacking = dance_figure3.interpolations(records)
+    for i in interpolate:
         draw = partial(dance_figure3.interpolation_figure, i)
         plan.add("interpolation", ("interpolation", i.dataset, i.architecture), draw)
     plan.missing += lacking
@@ -156,7 +163,7 @@ def _analyses(plan: _Plan, records: Sequence[Json], sets: Mapping[str, MadeSet],
 
 
 def _of(place: Place) -> Iterator[str]:
-    yield from (place.dataset, place.condensed_with, f"ipc{place.ipc}")
+    yield from (place.dataset, place.condense_architecture, f"ipc{place.ipc}")
 
 
 def _withheld(share: float) -> str:

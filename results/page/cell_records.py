@@ -42,43 +42,59 @@ def behind(records: Sequence[Json], cells: Sequence[Json]) -> list[Behind]:
 
 def _of_cell(cell: Json, scored: Sequence[Json], made: Sequence[Json], kinds: Mapping[str, Json]) -> Behind:
     condense, imports, prepare = (kinds.get(kind, {}) for kind in ("condense", "import", "prepare"))
-    spec = cell["spec"]
-    evaluations = [r for r in scored if _agrees(spec, r, condense.get(r["asked"]["set"]))]
+    spec = cell["cell_spec"]
+    evaluations = [r for r in scored if _agrees(spec, r, condense.get(r["resolved"]["set"]))]
     sets = {r["identity"]: r for r in made if _agrees(spec, None, r)} if _is_condensed(cell) else {}
-    given = [imports[r["asked"]["set"]] for r in evaluations if r["asked"]["set"] in imports]
+    given = [imports[r["resolved"]["set"]] for r in evaluations if r["resolved"]["set"] in imports]
     sets |= {record["identity"]: record for record in given}
-    experts = dict.fromkeys(expert for record in sets.values() for expert in record["asked"].get("experts", ()))
+    experts = dict.fromkeys(expert for record in sets.values() for expert in record["resolved"].get("experts", ()))
     return Behind(
         sorted(evaluations, key=_seed), sorted(sets.values(), key=_seed), [prepare[e] for e in experts if e in prepare]
     )
 
 
 def _is_condensed(cell: Json) -> bool:
-    return cell["spec"].get("condensed") == "here" and not is_whole(cell)
+    return cell["cell_spec"].get("condensed") == "here" and not is_whole(cell)
 
 
 def _seed(record: Json) -> tuple[int, str]:
-    return record["asked"].get("seed", 0), record["identity"]
+    return record["resolved"].get("seed", 0), record["identity"]
 
 
 def _place(cell: Json) -> Hashable:
-    words = (cell["dataset"], cell["condensed_with"], cell["architecture"], cell["protocol"], cell["recipe"])
-    return *words, cell["version"], cell["row"], None if is_whole(cell) else int(cell["ipc"])
+    words = (cell["dataset"], cell["condense_architecture"], cell["architecture"], cell["protocol"], cell["recipe"])
+    return *words, cell["version"], cell["display_name"], None if is_whole(cell) else int(cell["ipc"])
 
 
 def _scored(record: Json) -> Hashable:
-    asked, label = record["asked"], record["label"]
-    recipe = asked["protocol"]["name"].removeprefix("native:")
-    words = (label["dataset"], label["condensed_with"] or "", asked["architecture"], label["protocol"], recipe)
-    return *words, asked["protocol"]["version"], label["row"], label["ipc"]
+    resolved, display = record["resolved"], record["display"]
+    recipe = resolved["protocol"]["name"].removeprefix("native:")
+    words = (
+        display["dataset"],
+        display["condense_architecture"] or "",
+        resolved["architecture"],
+        display["protocol"],
+        recipe,
+    )
+    return *words, resolved["protocol"]["version"], display["display_name"], display["ipc"]
 
 
 def _batch(cell: Json) -> Hashable:
-    return cell["dataset"], cell["condensed_with"], cell["row"], None if is_whole(cell) else int(cell["ipc"])
+    return (
+        cell["dataset"],
+        cell["condense_architecture"],
+        cell["display_name"],
+        None if is_whole(cell) else int(cell["ipc"]),
+    )
 
 
 def _made(record: Json) -> Hashable:
-    return record["label"]["dataset"], record["asked"]["architecture"], record["label"]["row"], record["asked"]["ipc"]
+    return (
+        record["display"]["dataset"],
+        record["resolved"]["architecture"],
+        record["display"]["display_name"],
+        record["resolved"]["ipc"],
+    )
 
 
 def _agrees(spec: Json, evaluation: Json | None, condensed: Json | None) -> bool:
@@ -87,7 +103,7 @@ def _agrees(spec: Json, evaluation: Json | None, condensed: Json | None) -> bool
         if name == "condensed" or (evaluation is None and name.startswith("evaluation.")):
             continue
         if name == "source":
-            found = evaluation["label"].get("source", "") if evaluation else _ABSENT
+            found = evaluation["display"].get("source", "") if evaluation else _ABSENT
         elif name.startswith("evaluation."):
             found = _at(evaluation or {}, name.removeprefix("evaluation."))
         else:
@@ -98,7 +114,7 @@ def _agrees(spec: Json, evaluation: Json | None, condensed: Json | None) -> bool
 
 
 def _at(record: Json, path: str) -> Any:
-    found: Any = record.get("asked", {})
+    found: Any = record.get("resolved", {})
     for key in path.split("."):
         found = found.get(key, _ABSENT) if isinstance(found, Mapping) else _ABSENT
     return found

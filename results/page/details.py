@@ -43,7 +43,7 @@ class Shelf:
         folder = self.folder(record)
         return folder.relative_to(self.root).as_posix() if folder else ""
 
-    def request(self, records: Iterable[Json]) -> Json:
+    def requested(self, records: Iterable[Json]) -> Json:
         """What the first of these tasks that still says so was called with, {} when none does."""
         for record in records:
             try:
@@ -51,8 +51,8 @@ class Shelf:
                 task = read_json(folder / "task.json") if folder else None
             except ResultsError:
                 continue
-            if task and isinstance(task.get("request"), Mapping):
-                return dict(task["request"])
+            if task and isinstance(task.get("requested"), Mapping):
+                return dict(task["requested"])
         return {}
 
     def log(self, record: Json) -> str:
@@ -74,9 +74,9 @@ class Shelf:
 
 def run(cell: Cell, row: Row, stands: Behind, curves: Mapping[str, list[Json]], shelf: Shelf) -> dict[str, Any]:
     """A cell as JSON: names and texts for a reader, in order; sets by identity (see `made`)."""
-    asked = stands.sets[0]["asked"] if stands.sets else {}
-    first = stands.evaluations[0]["asked"] if stands.evaluations else {}
-    said = command(stands, shelf.request([*stands.sets, *stands.evaluations]))
+    resolved = stands.sets[0]["resolved"] if stands.sets else {}
+    first = stands.evaluations[0]["resolved"] if stands.evaluations else {}
+    said = command(stands, shelf.requested([*stands.sets, *stands.evaluations]))
     drawn = [curve for key in _curve_keys(stands) for curve in curves.get(key, [])]
     return {
         "title": f"{row.name}, ipc {row.filters['ipc']}, {row.filters['dataset']}",
@@ -84,7 +84,7 @@ def run(cell: Cell, row: Row, stands: Behind, curves: Mapping[str, list[Json]], 
         "paper": _paper(stands),
         "sets": [record["identity"] for record in stands.sets],
         "networks": [_networks(record, stands, shelf) for record in stands.evaluations],
-        "settings": _settings(asked.get("settings") or first.get("whole") or {}),
+        "settings": _settings(resolved.get("settings") or first.get("whole") or {}),
         "recipe": _settings(first.get("protocol", {})),
         "curves": drawn,
         "command": said.text,
@@ -94,7 +94,7 @@ def run(cell: Cell, row: Row, stands: Behind, curves: Mapping[str, list[Json]], 
 
 def _paper(stands: Behind) -> str:
     records = [*stands.sets, *stands.evaluations]
-    card = records[0]["label"]["card"] if records else {}
+    card = records[0]["display"]["card"] if records else {}
     words = [f"{card.get('venue', '')} {card.get('year') or ''}".strip()]
     words += [f"arXiv:{card['paper']}"] if card.get("paper") else []
     return ", ".join(filter(None, words))
@@ -112,9 +112,9 @@ def _worded(value: Any) -> str:
 
 def _networks(record: Json, stands: Behind, shelf: Shelf) -> dict[str, Any]:
     """One evaluation: the networks trained on one set."""
-    asked, result = record["asked"], record["result"]
+    resolved, result = record["resolved"], record["result"]
     sets = {made["identity"]: made for made in stands.sets}
-    seed = sets.get(asked["set"], record)["asked"].get("seed", asked["seed"])
+    seed = sets.get(resolved["set"], record)["resolved"].get("seed", resolved["seed"])
     accuracies = result.get("accuracies") or []
     return {
         "seed": seed,
@@ -135,7 +135,7 @@ def made(record: Json, shelf: Shelf) -> dict[str, Any]:
     """One set as JSON, for every cell it stands behind."""
     result = record["result"]
     return {
-        "seed": record["asked"].get("seed", 0),
+        "seed": record["resolved"].get("seed", 0),
         "status": record["status"],
         "message": record["message"],
         "facts": [
@@ -164,30 +164,30 @@ def curves(records: Iterable[Json]) -> dict[str, list[Json]]:
     """Anytime curves of analyses by the set they are of; those of the whole set by `_whole`."""
     found: dict[str, list[Json]] = {}
     for record in records:
-        asked, points = record["asked"], record["result"].get("points")
-        if record["kind"] != "analyse" or asked.get("analysis") != "curve" or not points:
+        resolved, points = record["resolved"], record["result"].get("points")
+        if record["kind"] != "analyze" or resolved.get("analysis") != "curve" or not points:
             continue
-        for identity in asked["sets"]:
+        for identity in resolved["sets"]:
             key = _whole(record) if identity == "whole" else identity
             found.setdefault(key, []).append(_curve(record))
     return found
 
 
 def _curve(record: Json) -> dict[str, Any]:
-    asked, result = record["asked"], record["result"]
-    protocol = asked.get("protocol")
+    resolved, result = record["resolved"], record["result"]
+    protocol = resolved.get("protocol")
     name = protocol.get("name") if isinstance(protocol, Mapping) else protocol
-    words = [f"seed {asked.get('seed', 0)}", *([f"protocol {name}"] if name else []), str(asked["architecture"])]
+    words = [f"seed {resolved.get('seed', 0)}", *([f"protocol {name}"] if name else []), str(resolved["architecture"])]
     points = [(p["step"], p["seconds"], 100 * fmean(p["accuracies"])) for p in result["points"] if p["accuracies"]]
-    along = "training" if asked["sets"] == ["whole"] else "condensing"
+    along = "training" if resolved["sets"] == ["whole"] else "condensing"
     return {"name": ", ".join(words), "split": result["split"], "along": along, "points": points}
 
 
 def _whole(record: Json) -> str:
-    return f"whole {record['label']['dataset']} {record['asked']['architecture']}"
+    return f"whole {record['display']['dataset']} {record['resolved']['architecture']}"
 
 
 def _curve_keys(stands: Behind) -> Sequence[str]:
     if stands.sets:
         return [record["identity"] for record in stands.sets]
-    return list(dict.fromkeys(_whole(record) for record in stands.evaluations if record["asked"]["set"] == "whole"))
+    return list(dict.fromkeys(_whole(record) for record in stands.evaluations if record["resolved"]["set"] == "whole"))

@@ -44,7 +44,7 @@ def pictures(sets: Iterable[tuple[Mapping[str, Any], Path | None]], budget: int 
     found: dict[str, Picture] = {}
     counted: set[str] = set()
     for record, folder in sets:
-        picture = _picture(folder / "preview.png" if folder else None, int(record["asked"]["ipc"]))
+        picture = _picture(folder / "preview.png" if folder else None, int(record["resolved"]["ipc"]))
         if picture.url and picture.url not in counted:
             if picture.size > budget:
                 picture = Picture(why=f"left out: the pictures of a page take {BUDGET // 10**6} MB at most")

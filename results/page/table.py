@@ -79,9 +79,9 @@ def _row(cell: Cell, name: str, marked: tuple[str, str], same: bool, place: int)
     known = cell["sets"] > 0
     accuracy = 100 * float(cell["accuracy"]) if known else None
     deviation = cell["sd"] if not math.isnan(cell["sd"]) else cell["sd_networks"]
-    network = f"{cell['condensed_with']} → {cell['architecture']}"
-    if cell["condensed_with"] in ("", cell["architecture"]) or not cell["architecture"]:
-        network = str(cell["architecture"] or cell["condensed_with"])
+    network = f"{cell['condense_architecture']} → {cell['architecture']}"
+    if cell["condense_architecture"] in ("", cell["architecture"]) or not cell["architecture"]:
+        network = str(cell["architecture"] or cell["condense_architecture"])
     filters = {
         "dataset": str(cell["dataset_title"]),
         "method": str(cell["title"]),

@@ -133,9 +133,9 @@ def _plotted(row: Row, cell: Json, one: Behind) -> dict[str, Any]:
     """What the filters, the plot and the gallery need of a row."""
     return {
         "name": row.name,
-        "label": f"{row.name}, ipc {row.filters['ipc']}",
+        "display": f"{row.name}, ipc {row.filters['ipc']}",
         "filters": row.filters,
-        "control": cell["kind_of_row"] == "control",
+        "baseline": cell["role"] == "baseline",
         "accuracy": row.accuracy,
         "error": row.error,
         "total": row.total,

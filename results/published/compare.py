@@ -116,7 +116,7 @@ def also(entry: Published) -> list[Published]:
 def of_cell(cell: Mapping[str, Any]) -> Published | None:
     """The printed cell to print beside a row of `aggregate.cells`, or None."""
     ipc = None if pd.isna(cell["ipc"]) else int(cell["ipc"])
-    return lookup(str(cell["method"]).partition("@")[0], str(cell["reference"]), ipc)
+    return lookup(str(cell["method"]).partition("@")[0], str(cell["published_as"]), ipc)
 
 
 def published_factor(entry: Published) -> int | None:
@@ -166,9 +166,9 @@ def _mismatches(cell: Mapping[str, Any], entry: Published) -> list[str]:
         (factor is not None and cell["factor"] != factor, f"factor {cell['factor']}, published {factor}"),
         (entry.reported != "last", f"published accuracy rule is {entry.reported.replace('_', ' ')}, ours last"),
         (cell["provenance"] == "ours", "some settings are ours"),
-        (cell["fraction"] != 1, f"{100 * cell['fraction']:.3g} % of the paper's iterations"),
-        (cell["validation"] != 0, f"{100 * cell['validation']:.3g} % of the training images withheld"),
-        (bool(cell["variant"]) and not _FACTOR_ONLY.fullmatch(cell["variant"]), f"variant {cell['variant']}"),
+        (cell["iterations_fraction"] != 1, f"{100 * cell['iterations_fraction']:.3g} % of the paper's iterations"),
+        (cell["val_fraction"] != 0, f"{100 * cell['val_fraction']:.3g} % of the training images withheld"),
+        (bool(cell["overrides"]) and not _FACTOR_ONLY.fullmatch(cell["overrides"]), f"variant {cell['variant']}"),
     ]
     return [sentence for differs, sentence in checks if differs]
 
@@ -180,7 +180,7 @@ def _dataset(cell: Mapping[str, Any]) -> str:
 
 
 def _networks(cell: Mapping[str, Any], entry: Published) -> list[tuple[bool, str]]:
-    ours = {"evaluated": cell["architecture"], "condensed": cell["condensed_with"]}
+    ours = {"evaluated": cell["architecture"], "condensed": cell["condense_architecture"]}
     return [
         (bool(name) and name != entry.architecture, f"{role} with {name}, published {entry.architecture}")
         for role, name in ours.items()

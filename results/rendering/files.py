@@ -48,15 +48,15 @@ def write_tables(
     made = [table for found in kinds.values() for table in found]
     head = f"{_counted(len(made), 'table')} from {_counted(len(kept), 'cell')}"
     files: dict[str, str] = {}
-    if "markdown" in options.forms:
+    if "markdown" in options.formats:
         files["tables.md"] = f"{head}.\n\n" + "\n".join(to_markdown(text) for table in made for text in texts(table))
-    if "latex" in options.forms:
+    if "latex" in options.formats:
         files |= {"tables.tex": latex.document(made), "article.tex": latex.ARTICLE}
-    if "html" in options.forms:
+    if "html" in options.formats:
         files["tables.html"] = html.page(made, head)
-    if "csv" in options.forms:
+    if "csv" in options.formats:
         files["tables.csv"] = to_csv(kept)
-    if "sheets" in options.forms:
+    if "sheets" in options.formats:
         files |= _sheets(kinds)
         _clear(folder / "sheets")
     for name, text in files.items():
@@ -66,7 +66,7 @@ def write_tables(
 
 def to_csv(cells: pd.DataFrame) -> str:
     """All cells with raw numbers (fractions, seconds, bytes); `sample`, `accuracies` and `spec` as JSON."""
-    plain = cells.assign(**{name: cells[name].map(_json) for name in ("sample", "accuracies", "spec")})
+    plain = cells.assign(**{name: cells[name].map(_json) for name in ("sample", "accuracies", "cell_spec")})
     text = io.StringIO()
     plain.to_csv(text, index=False, lineterminator="\n")
     return text.getvalue()

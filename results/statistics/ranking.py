@@ -44,7 +44,7 @@ def doubts(column: Sequence[Cell]) -> list[str]:
     not compare, nothing is marked.
     """
     found = [""] * len(column)
-    controls = [row for row in column if row["sets"] and is_random(row["row"])]
+    controls = [row for row in column if row["sets"] and is_random(row["display_name"])]
     if not controls or any(map(is_native, column)):
         return found
     methods = [place for place, row in enumerate(column) if row["sets"] and is_tested(row)]
@@ -56,12 +56,12 @@ def doubts(column: Sequence[Cell]) -> list[str]:
 
 def is_tested(row: Cell) -> bool:
     """Whether a row is a method that must beat random; random itself need not, even where it was asked for."""
-    return bool(row["kind_of_row"] == "method" and not is_random(row["row"]))
+    return bool(row["role"] == "method" and not is_random(row["display_name"]))
 
 
 def _against(row: Cell, controls: Sequence[Cell]) -> float:
     """The largest p-value against any control of the same training images: better than random means than each."""
-    same = [control for control in controls if control["validation"] == row["validation"]]
+    same = [control for control in controls if control["val_fraction"] == row["val_fraction"]]
     found = [better_than(row["sample"], control["sample"]) for control in same]
     return max((p for p in found if not math.isnan(p)), default=math.nan)
 
@@ -120,8 +120,8 @@ def highest(column: Sequence[Cell]) -> list[str]:
 
 def _comparable(column: Sequence[Cell]) -> Iterator[list[int]]:
     """Places of two or more candidates with the same fraction of the training images withheld."""
-    for share in dict.fromkeys(row["validation"] for row in column):
-        ours = [place for place, row in enumerate(column) if row["validation"] == share and _is_candidate(row)]
+    for share in dict.fromkeys(row["val_fraction"] for row in column):
+        ours = [place for place, row in enumerate(column) if row["val_fraction"] == share and _is_candidate(row)]
         if len(ours) > 1:
             yield ours
 
@@ -136,8 +136,8 @@ def barred(column: Sequence[Cell]) -> str:
         return "native"
     if any(map(is_demonstration, column)):
         return "demonstration"
-    methods = [row for row in column if _is_candidate(row) and row["kind_of_row"] == "method"]
-    return "budget" if any(row["fraction"] < LEAST_FRACTION for row in methods) else ""
+    methods = [row for row in column if _is_candidate(row) and row["role"] == "method"]
+    return "budget" if any(row["iterations_fraction"] < LEAST_FRACTION for row in methods) else ""
 
 
 def _is_candidate(row: Cell) -> bool:
@@ -162,7 +162,7 @@ def _beats(leader: Cell, other: Cell) -> float:
 
 
 def _order(row: Cell) -> tuple[Any, ...]:
-    return -_mean(row), round(row["sd"], _DIGITS), row["row"], json.dumps(row["spec"], sort_keys=True)
+    return -_mean(row), round(row["sd"], _DIGITS), row["display_name"], json.dumps(row["cell_spec"], sort_keys=True)
 
 
 def _mean(row: Cell) -> float:

@@ -19,10 +19,10 @@ from results.errors import ResultsError
 _CURES = {
     errno.ENOSPC: "free some space and run the same command again: what is finished is kept",
     errno.EDQUOT: "free some of your quota and run the same command again: what is finished is kept",
-    errno.EROFS: "choose a folder that can be written: out=PATH",
-    errno.EACCES: "choose a folder that you may write: out=PATH",
-    errno.EPERM: "choose a folder that you may write, on a file system with hard links: out=PATH",
-    errno.EOPNOTSUPP: "choose a folder on a file system with hard links: out=PATH",
+    errno.EROFS: "choose a folder that can be written: store=PATH",
+    errno.EACCES: "choose a folder that you may write: store=PATH",
+    errno.EPERM: "choose a folder that you may write, on a file system with hard links: store=PATH",
+    errno.EOPNOTSUPP: "choose a folder on a file system with hard links: store=PATH",
 }
 _MOVE = "move the file away, then run the same command again"
 _READERS, _CHUNK = 8, 64  # threads, and files that one of them reads at a time

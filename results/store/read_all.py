@@ -59,7 +59,7 @@ def _is_shown(state: State) -> bool:
 
 
 def _as_record(task: Mapping[str, Any], state: State) -> dict[str, Any]:
-    found = {key: task[key] for key in ("kind", "identity", "asked", "label")}
+    found = {key: task[key] for key in ("kind", "identity", "resolved", "display")}
     message = " ".join(state.message.split()) or "it has no record yet"
     return {**found, "status": state.status, "message": message, "result": {}, "environment": {}, "seconds": 0.0}
 
@@ -95,11 +95,11 @@ def _versions(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Protocols and methods of several versions, which stand apart in tables; code and libraries, which do not."""
     found: dict[str, dict[str, None]] = {}
     for record in records:
-        asked, environment = record["asked"], record["environment"]
+        resolved, environment = record["resolved"], record["environment"]
         if record["kind"] == "condense":
-            found.setdefault(str(asked["method"]), {})[f"v{asked['version']}"] = None
+            found.setdefault(str(resolved["method"]), {})[f"v{resolved['version']}"] = None
         if record["kind"] == "evaluate":
-            protocol = asked["protocol"]
+            protocol = resolved["protocol"]
             found.setdefault(f"protocol {protocol['name']}", {})[f"v{protocol['version']}"] = None
         if environment.get("torch"):
             found.setdefault("torch", {})[str(environment["torch"])] = None

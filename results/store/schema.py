@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 SCHEMA = 2
-KINDS = ("prepare", "condense", "import", "evaluate", "analyse")
+KINDS = ("prepare", "condense", "import", "evaluate", "analyze")
 RECORDED = ("ok", "diverged", "unsupported")  # outcomes that are final: these make a record.json
 ATTEMPTED = ("failed", "out_of_memory", "timed_out", "interrupted")  # outcomes that may be tried again
 
@@ -24,8 +24,8 @@ class Task(TypedDict):
     identity: str  # sha256, 64 hexadecimal digits
     slug: str  # short, readable; only names the folder
     spec: Mapping[str, Any]
-    asked: Mapping[str, Any]
-    label: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+    display: Mapping[str, Any]
 
 
 class Record(TypedDict):
@@ -37,8 +37,8 @@ class Record(TypedDict):
     status: str  # one of RECORDED
     message: str  # for a person; empty when ok
     spec: Mapping[str, Any]
-    asked: Mapping[str, Any]
-    label: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+    display: Mapping[str, Any]
     result: Mapping[str, Any]  # empty unless ok
     artifacts: Mapping[str, str]  # SHA-256 of each file that the task keeps, by its path in the folder
     code: Mapping[str, Any] | None  # of a condense task: see Code
@@ -93,17 +93,17 @@ class Card(TypedDict):
 # --- prepare: one expert ----------------------------------------------------------------------------------------------
 
 
-class PrepareAsked(TypedDict):
+class PrepareSpec(TypedDict):
     dataset: Mapping[str, Any]  # fingerprint, constants, …
     architecture: str
     recipe: Mapping[str, Any]
     index: int
-    pool_seed: int
-    validation: float  # fraction of the training images withheld
+    expert_seed: int
+    val_fraction: float  # fraction of the training images withheld
     precision: str
 
 
-class PrepareLabel(TypedDict):
+class PrepareDisplay(TypedDict):
     dataset: str
     dataset_title: NotRequired[str]
 
@@ -115,7 +115,7 @@ class PrepareResult(TypedDict):
 # --- condense: one synthetic set --------------------------------------------------------------------------------------
 
 
-class CondenseAsked(TypedDict):
+class CondenseSpec(TypedDict):
     method: str
     version: int
     settings: Mapping[str, Any]
@@ -124,15 +124,15 @@ class CondenseAsked(TypedDict):
     architecture: str
     dataset: Mapping[str, Any]
     experts: list[str]  # identities of prepare tasks
-    validation: float
+    val_fraction: float
     precision: str
     snapshots: NotRequired[int]  # kept beside the first, evenly over the steps
 
 
-class CondenseLabel(TypedDict):
+class CondenseDisplay(TypedDict):
     dataset: str
     dataset_title: NotRequired[str]  # as papers print it, "CIFAR-10"; without it the name stands in tables
-    reference: str | None  # the dataset whose published numbers apply; another name than `dataset`: only like it
+    published_as: str | None  # the dataset whose published numbers apply; another name than `dataset`: only like it
     num_classes: int
     train_images: int  # of the whole training set
     row: str  # "dm", "dm@f2", "dance (alignment=random)"
@@ -154,16 +154,16 @@ class CondenseResult(TypedDict):
 # --- import: one synthetic set made elsewhere -------------------------------------------------------------------------
 
 
-class ImportAsked(TypedDict):
+class ImportSpec(TypedDict):
     digest: str  # sha256 of its pixels and labels (whitened values where it is whitened)
     ipc: int
     factor: int
     dataset: Mapping[str, Any]  # fingerprint
     whitening: NotRequired[Mapping[str, Any]]  # how it is undone
-    quantise: NotRequired[str]  # "8bit": clamped to 0..1 and rounded to 256 levels
+    quantize: NotRequired[str]  # "8bit": clamped to 0..1 and rounded to 256 levels
 
 
-class ImportLabel(TypedDict):
+class ImportDisplay(TypedDict):
     dataset: str
     num_classes: int
     row: str
@@ -183,30 +183,30 @@ class ImportResult(TypedDict):
 # --- evaluate: several networks trained on one set --------------------------------------------------------------------
 
 
-class EvaluateAsked(TypedDict):
+class EvaluateSpec(TypedDict):
     set: str  # identity of the condense or import task, or "whole"
     imported: NotRequired[bool]  # True: `set` is an import task
     seed: int
     architecture: str  # of the network that is trained and scored
     protocol: Mapping[str, Any]  # name, version and the recipe itself
-    networks: int
+    num_eval: int
     dataset: Mapping[str, Any]
-    validation: float
+    val_fraction: float
     precision: str
 
 
-class EvaluateLabel(TypedDict):
+class EvaluateDisplay(TypedDict):
     dataset: str
     dataset_title: NotRequired[str]
-    reference: str | None
+    published_as: str | None
     num_classes: int
     train_images: int
     row: str
     card: Card
     ipc: int | None  # None for the whole training set
-    condensed_with: str | None  # architecture; None or "" when none was used: shown in the tables of all
+    condense_architecture: str | None  # architecture; None or "" when none was used: shown in the tables of all
     protocol: str  # as asked for: a name of a shared protocol, or "native"
-    kind_of_row: str  # "method" or "control"
+    role: str  # "method" or "control"
     fraction: float
     provenance: str
     factor: int
@@ -217,7 +217,7 @@ class EvaluateResult(TypedDict):
     accuracies: list[float]  # on the test split after the last epoch, one a network
     right_per_class: list[list[int]]  # of each network: the test images of each class that it classifies right
     test_images_per_class: list[int]
-    optimiser_steps: int  # of one network
+    optimizer_steps: int  # of one network
     test_images: int
     decoded_images: int
     validation_accuracies: NotRequired[list[float]]
@@ -228,28 +228,28 @@ class EvaluateResult(TypedDict):
 # --- analyse: what can be learnt of sets and experts beside their scores ----------------------------------------------
 
 
-class AnalyseAsked(TypedDict):
+class AnalyzeSpec(TypedDict):
     analysis: str  # one of ANALYSES
     version: int
     sets: list[str]  # identities of condense tasks, or "whole"; [] where none is looked at
     experts: list[str]  # identities of prepare tasks; [] where none is looked at
     architecture: str
     dataset: Mapping[str, Any]
-    validation: float
+    val_fraction: float
     precision: str
     seed: NotRequired[int]
     protocol: NotRequired[Mapping[str, Any]]  # of the networks that are trained
-    networks: NotRequired[int]
+    num_eval: NotRequired[int]
     method: NotRequired[str]  # of an embedding: tsne, pca
 
 
-class AnalyseLabel(TypedDict):
+class AnalyzeDisplay(TypedDict):
     dataset: str
     dataset_title: NotRequired[str]
-    reference: NotRequired[str | None]
+    published_as: NotRequired[str | None]
     num_classes: int
     train_images: int
-    condensed_with: str  # architecture; "" for the whole training set
+    condense_architecture: str  # architecture; "" for the whole training set
     ipc: NotRequired[int | None]  # of all its sets; None where they differ, without any, and for the whole training set
     protocol: NotRequired[str]  # as asked for
 
@@ -293,11 +293,11 @@ ANALYSES: dict[str, Any] = {
 
 
 _PARTS: dict[str, tuple[Any, Any, Any]] = {
-    "prepare": (PrepareAsked, PrepareLabel, PrepareResult),
-    "condense": (CondenseAsked, CondenseLabel, CondenseResult),
-    "import": (ImportAsked, ImportLabel, ImportResult),
-    "evaluate": (EvaluateAsked, EvaluateLabel, EvaluateResult),
-    "analyse": (AnalyseAsked, AnalyseLabel, None),  # the result by its analysis: ANALYSES
+    "prepare": (PrepareSpec, PrepareDisplay, PrepareResult),
+    "condense": (CondenseSpec, CondenseDisplay, CondenseResult),
+    "import": (ImportSpec, ImportDisplay, ImportResult),
+    "evaluate": (EvaluateSpec, EvaluateDisplay, EvaluateResult),
+    "analyze": (AnalyzeSpec, AnalyzeDisplay, None),  # the result by its analysis: ANALYSES
 }
 
 
@@ -313,15 +313,15 @@ def problem(record: Mapping[str, Any]) -> str:
         return f"its schema is {record.get('schema')!r}, this version reads {SCHEMA}"
     if record.get("kind") not in KINDS or record.get("status") not in RECORDED:
         return f"its kind is {record.get('kind')!r} and its status {record.get('status')!r}"
-    if record["kind"] == "analyse" and (named := (record.get("asked") or {}).get("analysis")) not in ANALYSES:
+    if record["kind"] == "analyze" and (named := (record.get("resolved") or {}).get("analysis")) not in ANALYSES:
         return f"its analysis is {named!r}"
-    parts = ("asked", "label", "result") if record["status"] == "ok" else ("asked", "label")
+    parts = ("resolved", "display", "result") if record["status"] == "ok" else ("resolved", "display")
     return _lacks([*(key for key in Record.__required_keys__ if key not in record), *_lacking(record, parts)])
 
 
 def problem_of_task(task: Mapping[str, Any]) -> str:
     """The same for a task that came to no end: of what it asked and how it is called."""
-    return _lacks(_lacking(task, ("asked", "label")))
+    return _lacks(_lacking(task, ("resolved", "display")))
 
 
 def _lacks(names: Iterable[str]) -> str:
@@ -331,8 +331,8 @@ def _lacks(names: Iterable[str]) -> str:
 
 def _lacking(record: Mapping[str, Any], parts: Sequence[str]) -> Iterator[str]:
     needs = _NEEDED[record["kind"]]
-    if record["kind"] == "analyse" and "result" in parts:
-        needs = [*needs, _FOUND[record["asked"]["analysis"]]]
+    if record["kind"] == "analyze" and "result" in parts:
+        needs = [*needs, _FOUND[record["resolved"]["analysis"]]]
     for part, needed in zip(parts, needs, strict=False):  # a record that is not ok has no result
         held = record.get(part)
         yield from (f"{part}.{key}" for key in (needed - held.keys() if isinstance(held, Mapping) else needed))

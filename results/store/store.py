@@ -32,21 +32,21 @@ PREFIX = 12  # hexadecimal digits of the identity in a folder's name
 _NAME = re.compile(rf".*-([0-9a-f]{{{PREFIX}}})")  # of a task's folder
 
 
-def canonical(asked: Mapping[str, Any]) -> str:
+def canonical(resolved: Mapping[str, Any]) -> str:
     """The one text of a request: keys sorted, floats as repr, no NaN. Raises ResultsError for other than JSON values.
 
     1 and 1.0 give different texts: type the values (after the settings' dataclass) before asking.
     """
     try:
-        return json.dumps(asked, sort_keys=True, allow_nan=False, separators=(",", ":"))
+        return json.dumps(resolved, sort_keys=True, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         cure = "ask with finite numbers, strings, booleans, null, lists and objects only"
         raise ResultsError(f"a task cannot be identified: {error}", next=cure) from error
 
 
-def identity(asked: Mapping[str, Any]) -> str:
+def identity(resolved: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical text of a request, 64 hexadecimal digits."""
-    return hashlib.sha256(canonical(asked).encode()).hexdigest()
+    return hashlib.sha256(canonical(resolved).encode()).hexdigest()
 
 
 def folders(root: Path, kinds: Iterable[str] = KINDS) -> dict[tuple[str, str], list[Path]]:
@@ -216,7 +216,7 @@ def check_owner(folder: Path, stored: Mapping[str, Any], task: Mapping[str, Any]
     """Raise ResultsError when what a folder's file holds is of another task than the one asked for."""
     if stored.get("identity") != task["identity"]:
         what = f"two tasks share the first {PREFIX} digits of their identities"
-        raise ResultsError(what, where=str(folder), next=f"keep {task['identity']} in another store: out=PATH")
+        raise ResultsError(what, where=str(folder), next=f"keep {task['identity']} in another store: store=PATH")
 
 
 _LIST = "see that the folder can be read, then run the same command again"

@@ -50,9 +50,9 @@ def survey(root: Path, tasks: Iterable[Mapping[str, Any]] | None = None) -> dict
     """
     listed = folders(Path(root))
     if tasks is not None:
-        asked = list(tasks)
-        found = (_best(listed.get((task["kind"], task["identity"][:PREFIX]), []), task) for task in asked)
-        return {task["identity"]: state for task, state in zip(asked, found, strict=True)}
+        resolved = list(tasks)
+        found = (_best(listed.get((task["kind"], task["identity"][:PREFIX]), []), task) for task in resolved)
+        return {task["identity"]: state for task, state in zip(resolved, found, strict=True)}
     states = (_best(alike, None) for alike in listed.values())
     return {state.task["identity"]: state for state in states}
 
@@ -82,7 +82,7 @@ def _done(folder: Path, task: Mapping[str, Any] | None, record: Mapping[str, Any
     if record.get("status") not in RECORDED or not isinstance(record.get("identity"), str):
         raise ResultsError(f"its status is {record.get('status')!r}", where=str(path), next=RERUN)
     if task is None:
-        known = {key: record[key] for key in ("identity", "asked", "label") if key in record}
+        known = {key: record[key] for key in ("identity", "resolved", "display") if key in record}
         task = _by_name(folder) | known
     check_owner(folder, record, task)
     return State(task, folder, "done", str(record.get("message") or ""), record["status"])
@@ -151,4 +151,4 @@ def _by_name(folder: Path) -> dict[str, Any]:
     """What a folder's name says of its task."""
     slug, _, prefix = folder.name.rpartition("-")
     assert folder.parent.name in KINDS
-    return {"kind": folder.parent.name, "identity": prefix, "slug": slug, "asked": {}, "label": {}}
+    return {"kind": folder.parent.name, "identity": prefix, "slug": slug, "resolved": {}, "display": {}}

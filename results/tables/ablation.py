@@ -43,11 +43,11 @@ def ablation_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Mat
 
 
 def _has_views(row: Cell) -> bool:
-    return INNER in row["spec"] and INTER in row["spec"]
+    return INNER in row["cell_spec"] and INTER in row["cell_spec"]
 
 
 def _views(row: Cell) -> tuple[str, bool]:
-    return str(row["spec"][INNER]), bool(row["spec"][INTER])
+    return str(row["cell_spec"][INNER]), bool(row["cell_spec"][INTER])
 
 
 def _scored(rows: Sequence[Cell]) -> set[tuple[str, bool]]:
@@ -60,9 +60,9 @@ def _as_line(row: Cell) -> Cell:
     said = " + ".join(filter(None, [_MATCHING.get(inner, f"matching on {inner}"), "calibration" if inter else ""]))
     known = list(_MATCHING)
     place = 2 * (known.index(inner) if inner in known else len(known)) + inter
-    factor = str(row["row"]).partition(" (")[0].partition("@")[2]
+    factor = str(row["display_name"]).partition(" (")[0].partition("@")[2]
     name = f"{said} (@{factor})" if factor else said
-    return {**row, "row": name or "neither", "method": "", "title": "", "year": place}
+    return {**row, "display_name": name or "neither", "method": "", "title": "", "year": place}
 
 
 def _matrix(rows: Sequence[Cell], options: Options) -> Matrix:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from results.aggregation.grouping import (
     circumstances,
-    condensed_with,
+    condense_architecture,
     groups,
     ipc,
     is_whole,
@@ -86,7 +86,7 @@ def matrix_of(rows: Sequence[Cell], options: Options) -> Matrix:
 
 def _label(rows: Sequence[Cell]) -> str:
     protocol, _, version = protocol_of(rows[0])
-    parts = [protocol or "none", f"v{version}" if version else "", condensed_with(rows), rows[0]["architecture"]]
+    parts = [protocol or "none", f"v{version}" if version else "", condense_architecture(rows), rows[0]["architecture"]]
     return "-".join(filter(None, parts))
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from results.aggregation.grouping import (
     circumstances,
-    condensed_with,
+    condense_architecture,
     groups,
     ipc,
     is_whole,
@@ -73,7 +73,7 @@ def _by_network(rows: Sequence[Cell], options: Options) -> Cross | None:
     networks = _across(rows, lambda row: row["architecture"])
     if len(networks) < 2:
         return None
-    first, network = rows[0], condensed_with(rows)
+    first, network = rows[0], condense_architecture(rows)
     if not options.eval_architectures:
         networks.sort(key=lambda name: name != network)
     words = [f"condensed with {network}", f"protocol {first['protocol']}"]
@@ -92,7 +92,7 @@ def _by_protocol(rows: Sequence[Cell], options: Options) -> Cross | None:
     names = [name for name, *_ in protocols]
     heads = [f"{name} v{version}" if names.count(name) > 1 else name for name, _, version in protocols]
     first = rows[0]
-    label = f"protocols-{first['dataset']}-{condensed_with(rows)}-{first['architecture']}"
+    label = f"protocols-{first['dataset']}-{condense_architecture(rows)}-{first['architecture']}"
     title = ", ".join([_titled(first), "protocols across", *circumstances(rows)[:2]])
     return _Columns(protocols, protocol_of, protocol_captions, options).fill(Cross(title, label, heads), rows)
 

@@ -49,9 +49,9 @@ HEADS = (
 )
 # fmt: off
 COLUMNS = (
-    "dataset", "condensed_with", "architecture", "protocol", "recipe", "version", "ipc", "row", "validation", "devices",
+    "dataset", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc", "display_name", "val_fraction", "devices",
     "precisions", "sets", "networks", "accuracy", "validation_accuracy", "to_reach", "set_seconds", "network_seconds",
-    "total_seconds", "whole_seconds", "whole_from", "ratio", "trainings", "missing", "spec",
+    "total_seconds", "whole_seconds", "whole_from", "ratio", "trainings", "missing", "cell_spec",
 )
 # fmt: on
 
@@ -118,13 +118,13 @@ def _whole(row: Cell, curves: Sequence[Json], wholes: Sequence[Cell]) -> _Whole:
 
 
 def _is_of(curve: Json, row: Cell) -> bool:
-    asked, spec = curve["asked"], row["spec"]
-    protocol = asked["protocol"]["name"], asked["protocol"]["version"]
+    resolved, spec = curve["resolved"], row["cell_spec"]
+    protocol = resolved["protocol"]["name"], resolved["protocol"]["version"]
     return bool(
-        (curve["label"]["dataset"], asked["architecture"]) == (row["dataset"], row["architecture"])
+        (curve["display"]["dataset"], resolved["architecture"]) == (row["dataset"], row["architecture"])
         and protocol == (row["recipe"], row["version"])
-        and (asked["validation"], str(asked["precision"])) == (row["validation"], row["precisions"])
-        and asked["dataset"]["fingerprint"] == spec["evaluation.dataset.fingerprint"]
+        and (resolved["val_fraction"], str(resolved["precision"])) == (row["val_fraction"], row["precisions"])
+        and resolved["dataset"]["fingerprint"] == spec["evaluation.dataset.fingerprint"]
     )
 
 
@@ -149,8 +149,8 @@ def _one_network(row: Cell) -> float:
 
 def _curves(records: Iterable[Json]) -> list[Json]:
     """The finished curves of training on the whole set."""
-    done = [record for record in records if record["kind"] == "analyse" and record["status"] == "ok"]
-    return [r for r in done if r["asked"].get("analysis") == CURVE and r["asked"].get("sets") == ["whole"]]
+    done = [record for record in records if record["kind"] == "analyze" and record["status"] == "ok"]
+    return [r for r in done if r["resolved"].get("analysis") == CURVE and r["resolved"].get("sets") == ["whole"]]
 
 
 # --- frame and tables -------------------------------------------------------------------------------------------------
@@ -248,6 +248,6 @@ def _about(rows: Sequence[Cell]) -> list[str]:
     if COMPLETE in sources:
         lines.append(
             "≤, ≥: the complete training on the whole set, which ends above the set's test accuracy. No curve of it is "
-            "stored; curve=N validation=F stores one."
+            "stored; snapshots=N val_fraction=F stores one."
         )
     return lines

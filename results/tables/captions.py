@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from results.aggregation.cells import is_random
-from results.aggregation.grouping import condensed_with, is_demonstration, is_native, is_whole, title
+from results.aggregation.grouping import condense_architecture, is_demonstration, is_native, is_whole, title
 from results.formatting import grouped, percent, short
 from results.statistics.ranking import LEAST_FRACTION, barred, is_tested, places
 from results.statistics.significance import ALPHA, binomial_error
@@ -59,7 +59,7 @@ def matrix_captions(rows: Sequence[Cell], columns: Columns) -> list[str]:
 
 def network_captions(rows: Sequence[Cell], columns: Columns) -> list[str]:
     """Sentences for a table of one dataset and protocol with evaluation networks across."""
-    condensed, networks = condensed_with(rows), dict.fromkeys(row["architecture"] for row in rows)
+    condensed, networks = condense_architecture(rows), dict.fromkeys(row["architecture"] for row in rows)
     norms: dict[str, list[str]] = {}
     for network in networks:
         norms.setdefault(norm_of(network), []).append(network)
@@ -199,7 +199,7 @@ def _protocol(rows: Sequence[Cell]) -> str:
     first = rows[0]
     if not is_native(first):
         return f"Protocol {first['recipe']}, version {first['version']}." if first["recipe"] else ""
-    used = sorted({f"{row['row']} {row['recipe']} v{row['version']}" for row in rows if row["sets"]})
+    used = sorted({f"{row['display_name']} {row['recipe']} v{row['version']}" for row in rows if row["sets"]})
     return (
         f"Protocol {first['protocol']}, each method's own ({', '.join(used)}): rows are not comparable with each other."
     )
@@ -216,7 +216,7 @@ def _sample(scored: Sequence[Cell]) -> str:
     """How many numbers stand behind a cell; where rows differ, which ones."""
     sizes: dict[str, list[str]] = {}
     for row in scored:
-        sizes.setdefault(f"{row['sets']} × {row['networks']}", []).append(row["row"])
+        sizes.setdefault(f"{row['sets']} × {row['networks']}", []).append(row["display_name"])
     return _seeds_and_networks(sizes)
 
 
@@ -248,9 +248,9 @@ def _budgets(rows: Sequence[Cell]) -> str:
     methods = [row for row in rows if _iterates(row)]
     if not methods:
         return ""
-    if all(row["fraction"] == 1 for row in methods):
+    if all(row["iterations_fraction"] == 1 for row in methods):
         return "Budget: all of the papers' iterations, for every method."
-    each = _by_text(_ranges(methods, "fraction", lambda fraction: short(100 * fraction)))
+    each = _by_text(_ranges(methods, "iterations_fraction", lambda fraction: short(100 * fraction)))
     if len(each) == 1:
         return f"Reduced budget: {next(iter(each))} % of the papers' iterations."
     shares = [f"{share} % for {_names(names)}" for share, names in each.items()]
@@ -267,13 +267,13 @@ def _unequal(columns: Columns) -> str:
 
 
 def _is_unequal(cells: Sequence[Cell]) -> bool:
-    fractions = [row["fraction"] for row in cells if row["sets"] and _iterates(row)]
+    fractions = [row["iterations_fraction"] for row in cells if row["sets"] and _iterates(row)]
     return bool(fractions) and max(fractions) > _ROUNDING * min(fractions)
 
 
 def _iterates(row: Cell) -> bool:
     """Whether a row is a method with a budget: a coreset is chosen in one go."""
-    return bool(row["kind_of_row"] == "method" and row["family"] != "coreset")
+    return bool(row["role"] == "method" and row["family"] != "coreset")
 
 
 def _ranges(rows: Sequence[Cell], column: str, form: Callable[[float], str]) -> dict[str, str]:
@@ -292,7 +292,7 @@ def _by_text(texts: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _withheld(rows: Sequence[Cell]) -> str:
-    shares = sorted({row["validation"] for row in rows})
+    shares = sorted({row["val_fraction"] for row in rows})
     if not any(shares):
         return ""
     return f"Withheld for validation: {', '.join(short(100 * share) for share in shares)} % of the training images."
@@ -314,12 +314,12 @@ def _significance(columns: Columns) -> str:
 
 def _tested(cells: Sequence[Cell]) -> list[Cell]:
     scored = [row for row in cells if row["sets"] and not is_native(row)]
-    return [row for row in scored if is_tested(row)] if any(is_random(row["row"]) for row in scored) else []
+    return [row for row in scored if is_tested(row)] if any(is_random(row["display_name"]) for row in scored) else []
 
 
 def _order(rows: Sequence[Cell], where: str) -> str:
     """The rule of `ranking.places`, for a reader."""
-    apart = len({row["validation"] for row in rows}) > 1
+    apart = len({row["val_fraction"] for row in rows}) > 1
     return (
         f"Bold: best, underlined: second best {where}, among rows with two or more sets, controls included; "
         f"rows that the leader does not significantly beat share its place (one-sided t-test on set means, paired over "
@@ -356,7 +356,7 @@ def _timings(rows: Sequence[Cell], what: str) -> str:
 
 
 def _networks(rows: Sequence[Cell]) -> str:
-    condensed, evaluated = condensed_with(rows), rows[0]["architecture"]
+    condensed, evaluated = condense_architecture(rows), rows[0]["architecture"]
     if not evaluated:
         return f"Sets condensed with {condensed}, not evaluated."
     return f"Test accuracy (%) of {evaluated}{f' trained on sets condensed with {condensed}' if condensed else ''}."

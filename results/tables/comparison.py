@@ -54,14 +54,14 @@ def _table(rows: Sequence[Cell], options: Options) -> Table:
     columns = by_column(rows, ipc)
     ranked = marked(columns.values(), options)
     device, called = main_device(rows), names(rows)
-    withheld = any(row["validation"] for row in rows)
+    withheld = any(row["val_fraction"] for row in rows)
     if withheld:
         table.columns = [*COLUMNS[:4], "Withheld %", *COLUMNS[4:]]
     for place, row in enumerate(rows):
         rank, doubt = ranked.get(id(row), ("", ""))
         cells = [ipc(row), ratio(row), called[place], _accuracy(row, doubt, table, options)]
         cells += [percent(row["validation_accuracy"])] if withheld else []
-        sizes = [count(row[name]) for name in ("decoded_images", "optimiser_steps")]
+        sizes = [count(row[name]) for name in ("decoded_images", "optimizer_steps")]
         duration = seconds(row["evaluate_seconds"]) if device in (None, _device(row)) else "‡"
         if rank:
             table.ranks[len(table.rows), _ACCURACY] = rank
@@ -81,7 +81,7 @@ def _in_words(ipcs: Set[Hashable]) -> list[str]:
 
 def _accuracy(row: Cell, doubt: str, table: Table, options: Options) -> str:
     if not row["sets"]:
-        if not options.reasons:
+        if not options.explain_missing:
             return MISSING
         return f"{row['status']} ({table.notes.number(row['message'])})" if row["message"] else str(row["status"])
     parts = [spread(row["accuracy"], row["sd"], row["sd_networks"])]

@@ -66,7 +66,7 @@ def _tables(
 
 def _times(row: Cell) -> list[str]:
     full, shared, condense, evaluate = (
-        float(row[name]) for name in ("prepare_seconds", "prepare_amortised", "condense_seconds", "evaluate_seconds")
+        float(row[name]) for name in ("prepare_seconds", "prepare_shared", "condense_seconds", "evaluate_seconds")
     )
     parts = [full, shared, condense, evaluate, full + condense + evaluate, shared + condense + evaluate]
     return [seconds(value) for value in parts]

@@ -99,7 +99,7 @@ def named(rows: Sequence[Cell], column: Column) -> Iterator[Named]:
     """Rows of one name make one line, or one for each request where some column holds several of them."""
     alike: dict[str, list[Cell]] = {}
     for row in rows:
-        alike.setdefault(row["row"], []).append(row)
+        alike.setdefault(row["display_name"], []).append(row)
     for same in alike.values():
         crowded = [cells for cells in _in_columns(same, column) if len(cells) > 1]
         if crowded:
@@ -124,15 +124,15 @@ def _told_apart(rows: Sequence[Cell], crowded: Sequence[Sequence[Cell]], column:
         keys = {where: _keys(crowded, where, only_common) for where in ("here", "elsewhere")}
         requests: dict[tuple[str, ...], list[Cell]] = {}
         for row in rows:
-            where = row["spec"]["condensed"]
-            values = (json.dumps(row["spec"].get(key), sort_keys=True) for key in keys[where])
+            where = row["cell_spec"]["condensed"]
+            values = (json.dumps(row["cell_spec"].get(key), sort_keys=True) for key in keys[where])
             requests.setdefault((where, *values), []).append(row)
         if all(len(cells) == 1 for same in requests.values() for cells in _in_columns(same, column)):
             break
     found = [same[0] for same in requests.values()]
-    called = [_suffix(row["spec"], keys) for row in found]
+    called = [_suffix(row["cell_spec"], keys) for row in found]
     if len(set(called)) < len(called):
-        called = [_suffix(row["spec"], keys, None) for row in found]
+        called = [_suffix(row["cell_spec"], keys, None) for row in found]
     for words, same in zip(called, requests.values(), strict=True):
         yield f"{title(same[0])} [{words}]", {column(row): row for row in same}
 
@@ -140,7 +140,7 @@ def _told_apart(rows: Sequence[Cell], crowded: Sequence[Sequence[Cell]], column:
 def _keys(crowded: Sequence[Sequence[Cell]], where: str, only_common: bool) -> list[str]:
     found: dict[str, None] = {}
     for cells in crowded:
-        specs = [row["spec"] for row in cells if row["spec"]["condensed"] == where]
+        specs = [row["cell_spec"] for row in cells if row["cell_spec"]["condensed"] == where]
         common = set.intersection(*map(set, specs)) if specs else set()
         found |= dict.fromkeys(key for key in differing(specs) if key in common or not only_common)
     return sorted(found, key=lambda key: (len(key), key))
@@ -174,7 +174,9 @@ def line(found: Named, columns: Sequence[Hashable], setting: Setting) -> Line:
 
 def _entry(row: Cell | None, setting: Setting) -> Entry:
     if row is None or not row["sets"]:
-        return Entry(note=setting.notes.number(_reason(row) if row else NOT_RUN) if setting.options.reasons else None)
+        return Entry(
+            note=setting.notes.number(_reason(row) if row else NOT_RUN) if setting.options.explain_missing else None
+        )
     note = setting.notes.number(_reason(row))
     marks = setting.marks.get(id(row), ("", ""))
     single = math.isnan(row["sd"]) and not math.isnan(row["sd_networks"])

@@ -17,7 +17,7 @@ import pandas as pd
 
 from results.aggregation.grouping import (
     circumstances,
-    condensed_with,
+    condense_architecture,
     counterpart,
     groups,
     ipc,
@@ -43,10 +43,10 @@ _LRS, _ARS = 5, 7  # places among them
 _SUFFIX = "@plain"
 # fmt: off
 COLUMNS = (
-    "dataset", "condensed_with", "architecture", "protocol", "recipe", "version", "ipc", "row", "kind_of_row", "method",
-    "factor", "validation", "sets", "whole", "random", "accuracy", "random_plain", "accuracy_plain", "hlr", "ior",
+    "dataset", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc", "display_name", "role", "method",
+    "factor", "val_fraction", "sets", "whole", "random", "accuracy", "random_plain", "accuracy_plain", "hlr", "ior",
     "lrs", "lrs_sd", "lrs_sd_networks", "lrs_sets", "lrs_missing",
-    "ars", "ars_sd", "ars_sd_networks", "ars_sets", "ars_missing", "spec",
+    "ars", "ars_sd", "ars_sd_networks", "ars_sets", "ars_missing", "cell_spec",
 )
 # fmt: on
 
@@ -82,7 +82,7 @@ class _Compared:
         if not self.cell["sets"]:
             return _none(self._failed())
         if self.whole is None:
-            return _none(f"no whole set under {self.cell['protocol']} among what is shown: controls=[random,whole]")
+            return _none(f"no whole set under {self.cell['protocol']} among what is shown: baselines=[random,whole]")
         if self.random is None:
             return _none(self._no_random(self.cell))
         whole, random = self.whole["accuracy"], self.random["accuracy"]
@@ -95,7 +95,9 @@ class _Compared:
         if is_plain(self.cell):
             return _none(f"{protocol} augments and mixes nothing: there are no two accuracies to compare")
         if self.plain is None or not self.plain["sets"]:
-            return _none(f"not under {protocol}{_SUFFIX} among what is shown: a run with scores=true evaluates there")
+            return _none(
+                f"not under {protocol}{_SUFFIX} among what is shown: a run with robustness_scores=true evaluates there"
+            )
         if self.random is None or self.random_plain is None:
             return _none(self._no_random(self.plain if self.random else self.cell))
         random, without = self.random["accuracy"], self.random_plain["accuracy"]
@@ -105,7 +107,7 @@ class _Compared:
         return str(self.cell["message"] or self.cell["status"])
 
     def _no_random(self, cell: Cell) -> str:
-        return f"no Random at ipc {ipc(cell)} under {cell['protocol']}: controls=[random,whole] shows it"
+        return f"no Random at ipc {ipc(cell)} under {cell['protocol']}: baselines=[random,whole] shows it"
 
 
 def _none(reason: str) -> Score:
@@ -142,7 +144,7 @@ def _compared(cells: pd.DataFrame) -> Iterator[list[_Compared]]:
 
 def _place(group: Sequence[Cell]) -> tuple[Any, ...]:
     """(condensing network, dataset, evaluation network, protocol, recipe, version) of one table's cells."""
-    return condensed_with(group), group[0]["dataset"], *_evaluated(group[0])
+    return condense_architecture(group), group[0]["dataset"], *_evaluated(group[0])
 
 
 def _plain(place: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -163,10 +165,10 @@ class _Known:
     def __init__(self, group: Sequence[Cell]) -> None:
         self.group = group
         wholes = [row for row in group if is_whole(row)]
-        self.wholes = [row for row in wholes if row["row"] == "whole"] or wholes
+        self.wholes = [row for row in wholes if row["display_name"] == "whole"] or wholes
         self.randoms: dict[str, list[Cell]] = {}
         for row in group:
-            if row["row"] == "random":
+            if row["display_name"] == "random":
                 self.randoms.setdefault(ipc(row), []).append(row)
         self.requests = {_request(row): row for row in group}
 
@@ -182,13 +184,13 @@ class _Known:
 
 def _request(row: Cell) -> tuple[str, ...]:
     """All that was asked of a cell except the protocol."""
-    spec = {key: value for key, value in row["spec"].items() if not key.startswith("evaluation.protocol.")}
-    return row["row"], ipc(row), json.dumps(spec, sort_keys=True)
+    spec = {key: value for key, value in row["cell_spec"].items() if not key.startswith("evaluation.protocol.")}
+    return row["display_name"], ipc(row), json.dumps(spec, sort_keys=True)
 
 
 def is_plain(row: Cell) -> bool:
     """Whether networks were trained with neither augmentation nor mixing."""
-    recipe = {name: row["spec"].get(f"evaluation.protocol.{name}") for name in ("augment", "cutmix")}
+    recipe = {name: row["cell_spec"].get(f"evaluation.protocol.{name}") for name in ("augment", "cutmix")}
     return str(row["protocol"]).endswith(_SUFFIX) or (recipe["augment"] == "none" and not recipe["cutmix"])
 
 

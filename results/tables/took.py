@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.aggregation.grouping import condensed_with, groups, ipc, is_whole, names, rows_of
+from results.aggregation.grouping import condense_architecture, groups, ipc, is_whole, names, rows_of
 from results.formatting import count, seconds, size
 from results.tables.captions import is_na, main_device, took_captions
 from results.tables.model import Table
@@ -33,7 +33,7 @@ def took_tables(cells: pd.DataFrame) -> list[Table]:
 
 def _table(rows: Sequence[Cell]) -> Table:
     sets = sorted(_each_once(rows), key=lambda row: row["ipc"])  # stable
-    network = condensed_with(sets)
+    network = condense_architecture(sets)
     how = f"condensed with {network}" if network else "condensed elsewhere"
     table = Table(f"What it took: {sets[0]['dataset']}, {how}", COLUMNS)
     device = main_device(sets)
@@ -51,15 +51,15 @@ def _each_once(rows: Sequence[Cell]) -> list[Cell]:
     """One row for each request to condense: the one with the most sets, of those that were evaluated differently."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in rows:
-        spec = {name: value for name, value in row["spec"].items() if not name.startswith("evaluation.")}
-        key = (row["row"], ipc(row), json.dumps(spec, sort_keys=True))
+        spec = {name: value for name, value in row["cell_spec"].items() if not name.startswith("evaluation.")}
+        key = (row["display_name"], ipc(row), json.dumps(spec, sort_keys=True))
         if key not in found or row["sets"] > found[key]["sets"]:
-            found[key] = {**row, "spec": spec}
+            found[key] = {**row, "cell_spec": spec}
     return list(found.values())
 
 
 def _costs(row: Cell) -> list[str]:
-    full, shared = row["prepare_seconds"], row["prepare_amortised"]
+    full, shared = row["prepare_seconds"], row["prepare_shared"]
     prepare = f"{seconds(full)} / {seconds(shared)}" if full > 0 else seconds(full)
     peaks = size(row["prepare_peak_bytes"]), size(row["condense_peak_bytes"])
     return [prepare, peaks[0], seconds(row["condense_seconds"]), peaks[1]]

@@ -32,9 +32,9 @@ _UNKNOWN = (math.nan, math.nan)
 _ROUNDING = 1e-12  # variances below it are rounding: accuracies differ by 1 / test images
 # fmt: off
 COLUMNS = (
-    "dataset", "condensed_with", "architecture", "protocol", "recipe", "version", "ipc", "row", "validation", "sets",
+    "dataset", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc", "display_name", "val_fraction", "sets",
     "networks", "accuracy", "accuracy_low", "accuracy_high", "between", "between_low", "between_high", "negative",
-    "within", "within_low", "within_high", "share", "share_low", "share_high", "spec",
+    "within", "within_low", "within_high", "share", "share_low", "share_high", "cell_spec",
 )
 # fmt: on
 
@@ -47,7 +47,7 @@ class Parts:
     negative: the estimate of `between` fell below 0 and stands as 0.
     """
 
-    between: float = math.nan
+    interpolate: float = math.nan
     between_interval: Interval = _UNKNOWN
     within: float = math.nan
     within_interval: Interval = _UNKNOWN
@@ -79,16 +79,16 @@ def split(sets: Sequence[Sequence[float]], level: float = LEVEL) -> Parts:
         return Parts(within=within, within_interval=within_interval)
     harmonic = k / sum(1 / len(values) for values in groups)
     square = _cleared(harmonic * _squares([fmean(values) for values in groups]) / freedom[0])
-    between = (square - within) / harmonic
+    interpolate = (square - within) / harmonic
     share, share_interval = _share(square, within, harmonic, freedom, tail)
     return Parts(
-        max(0.0, between),
+        max(0.0, interpolate),
         _between_interval(square, within, harmonic, freedom, tail),
         within,
         within_interval,
         share,
         share_interval,
-        negative=between < 0,
+        negative=interpolate < 0,
     )
 
 
@@ -163,7 +163,7 @@ def parts(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _frame_row(row: Cell, found: Parts) -> dict[str, Any]:
-    values = {"between": found.between, "within": found.within, "share": found.share, "negative": found.negative}
+    values = {"between": found.interpolate, "within": found.within, "share": found.share, "negative": found.negative}
     ends = {
         "accuracy": _mean_interval(row),
         "between": found.between_interval,
@@ -193,7 +193,7 @@ def variance_table(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Tabl
     return [
         _table(sorted_rows(rows, options))
         for rows in found
-        if any(not math.isnan(row["parts"].between) for row in rows)
+        if any(not math.isnan(row["parts"].interpolate) for row in rows)
     ]
 
 
@@ -202,11 +202,11 @@ def _table(rows: Sequence[Cell]) -> Table:
     for row, called in zip(rows, names(rows), strict=True):
         found = row["parts"]
         note = table.notes.number(_why(row, found))
-        between = _deviation(found.between, found.between_interval)
+        interpolate = _deviation(found.interpolate, found.between_interval)
         numbers = [
             _with_ends(percent(row["accuracy"]), _mean_interval(row), percent),
             f"{row['sets']} × {row['networks']}",
-            f"{between} ({note})" if note else between,
+            f"{interpolate} ({note})" if note else interpolate,
             _deviation(found.within, found.within_interval),
             "–" if math.isnan(found.share) else _with_ends(_whole(found.share), found.share_interval, _whole),
         ]

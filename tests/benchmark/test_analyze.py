@@ -33,9 +33,9 @@ def test_the_command_condenses_looks_and_tells(tmp_path: Path) -> None:
         "embedding": ["pca of 1,000 real images", "10 of random at ipc 1"],
     }.items():
         assert all(word in said[name] for word in words), said[name]
-    assert "python -m benchmark.report out=outputs draws them" in done.stdout
+    assert "python -m benchmark.report store=outputs draws them" in done.stdout
     out = tmp_path / "outputs"
-    assert sorted(path.name for path in out.iterdir()) == ["analyse", "condense", "prepare"]
+    assert sorted(path.name for path in out.iterdir()) == ["analyze", "condense", "prepare"]
     records = {path: path.read_bytes() for path in out.glob("*/*/record.json")}
     assert len(records) == 9 and all(json.loads(text)["status"] == "ok" for text in records.values())
     again = call(tmp_path, "analyses=[discrepancy]")
@@ -44,6 +44,6 @@ def test_the_command_condenses_looks_and_tells(tmp_path: Path) -> None:
 
 
 def test_what_it_refuses_is_told_once_and_leaves_nothing(tmp_path: Path) -> None:
-    done = call(tmp_path, "methods=[dm,dance]", "controls=[random,whole]", "analyses=[expret]")
+    done = call(tmp_path, "methods=[dm,dance]", "baselines=[random,whole]", "analyses=[expret]")
     assert done.returncode == 2 and done.stdout == "" and not list(tmp_path.iterdir())
     assert done.stderr.startswith("error: ") and "Did you mean 'expert'?" in done.stderr

@@ -27,12 +27,12 @@ from benchmark.tasks.execute import execute
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
 from parts import CPU
-from released_files import dc_file, digits, normalised, subset
+from released_files import dc_file, digits, normalized, subset
 from results.aggregation.cells import cells
 from results.store.store import Store
 from results.tables.comparison import comparison_tables
 
-TINY = ("dataset=digits", "networks=1", "eval_architectures=[convnet2-w4]")
+TINY = ("dataset=digits", "num_eval=1", "eval_architectures=[convnet2-w4]")
 
 
 def asked(*words: str) -> schema.EvaluateConfig:
@@ -41,22 +41,22 @@ def asked(*words: str) -> schema.EvaluateConfig:
         return options.parse_as(schema.EvaluateConfig, compose("evaluate", overrides=[*TINY, *words]))
 
 
-def build(*words: str) -> external_sets.Given:
+def build(*words: str) -> external_sets.ExternalPlan:
     return external_sets.build(asked(*words))
 
 
-def done(found: external_sets.Given, out: Path) -> list[dict[str, Any]]:
+def done(found: external_sets.ExternalPlan, out: Path) -> list[dict[str, Any]]:
     """Every task done in this process; the records as a command shows them."""
     for task in found.plan.tasks:
         outcome = execute(task, Runtime(out, CPU))
         assert outcome.status == "done" and not outcome.message, outcome
     records = [(task, Store(out).record(task)) for task in found.plan.tasks]
-    return [record | {"label": task["label"]} for task, record in records if record]
+    return [record | {"display": task["display"]} for task, record in records if record]
 
 
 def accuracies(records: list[dict[str, Any]], row: str) -> dict[int, list[float]]:
-    return {record["asked"]["seed"]: record["result"]["accuracies"] for record in records
-            if record["kind"] == "evaluate" and record["label"]["row"] == row}  # fmt: skip
+    return {record["resolved"]["seed"]: record["result"]["accuracies"] for record in records
+            if record["kind"] == "evaluate" and record["display"]["display_name"] == row}  # fmt: skip
 
 
 # --- the plan ---------------------------------------------------------------------------------------------------------
@@ -65,26 +65,26 @@ def accuracies(records: list[dict[str, Any]], row: str) -> dict[int, list[float]
 def test_every_experiment_is_a_set_of_the_sample_beside_random_ones(tmp_path: Path) -> None:
     path = dc_file(tmp_path / "res.pt", [subset(seed) for seed in range(6)])
     found = build(f"set={path}")
-    rows = {kind: [t["asked"].get("seed") for t in found.plan.of_kind(kind)] for kind in ("import", "condense")}
+    rows = {kind: [t["resolved"].get("seed") for t in found.plan.of_kind(kind)] for kind in ("import", "condense")}
     assert len(rows["import"]) == 6 and rows["condense"] == list(range(6))  # random: as many as there are sets
-    evaluated = [task for task in found.plan.of_kind("evaluate") if task["label"]["row"] == "res"]
-    assert [task["asked"]["seed"] for task in evaluated] == list(range(6))
+    evaluated = [task for task in found.plan.of_kind("evaluate") if task["display"]["display_name"] == "res"]
+    assert [task["resolved"]["seed"] for task in evaluated] == list(range(6))
     for task in evaluated:
-        assert task["asked"]["imported"] is True and inputs_of(task) == {task["asked"]["set"]}
-        assert task["label"]["condensed_with"] == "" and task["label"]["card"]["family"] == "released"
+        assert task["resolved"]["imported"] is True and inputs_of(task) == {task["resolved"]["set"]}
+        assert task["display"]["condense_architecture"] == "" and task["display"]["card"]["family"] == "released"
     others = [task for task in found.plan.of_kind("evaluate") if task not in evaluated]
-    assert others and all("imported" not in task["asked"] for task in others)
-    assert {task["label"]["row"] for task in others} == {"random", "whole"}
-    chosen = build(f"set={path}", "entries=[4]", "controls=[]").plan.of_kind("import")
+    assert others and all("imported" not in task["resolved"] for task in others)
+    assert {task["display"]["display_name"] for task in others} == {"random", "whole"}
+    chosen = build(f"set={path}", "set_index=[4]", "baselines=[]").plan.of_kind("import")
     assert [task["identity"] for task in chosen] == [found.plan.of_kind("import")[4]["identity"]]
 
 
 def test_mosaics_bring_mosaics_of_random_images(tmp_path: Path) -> None:
     torch.save([*subset()], tmp_path / "data.pt")
-    found = build(f"set={tmp_path / 'data.pt'}", "factor=2", "controls=[random]")
-    assert {task["label"]["row"] for task in found.plan.of_kind("condense")} == {"random", "random@f2"}
-    assert {t["asked"]["factor"] for t in found.plan.of_kind("import")} == {2} and "assumed" not in found.said[0]
-    assert "factor 1 (assumed" in build(f"set={tmp_path / 'data.pt'}", "controls=[]").said[0]
+    found = build(f"set={tmp_path / 'data.pt'}", "factor=2", "baselines=[random]")
+    assert {task["display"]["display_name"] for task in found.plan.of_kind("condense")} == {"random", "random@f2"}
+    assert {t["resolved"]["factor"] for t in found.plan.of_kind("import")} == {2} and "assumed" not in found.said[0]
+    assert "factor 1 (assumed" in build(f"set={tmp_path / 'data.pt'}", "baselines=[]").said[0]
 
 
 def test_the_controls_are_those_of_a_run(tmp_path: Path) -> None:
@@ -92,10 +92,10 @@ def test_the_controls_are_those_of_a_run(tmp_path: Path) -> None:
 
     torch.save([*subset()], tmp_path / "data.pt")
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        words = ["methods=[dm]", "ipcs=[2]", "networks=1", "eval_architectures=[convnet2-w4]"]
+        words = ["methods=[dm]", "ipcs=[2]", "num_eval=1", "eval_architectures=[convnet2-w4]"]
         run = plan.build(options.parse(compose("run", overrides=words)))
     mine = build(f"set={tmp_path / 'data.pt'}").plan.by_identity.keys()
-    controls = {t["identity"] for t in run.tasks if t["label"].get("row") in ("random", "whole")}
+    controls = {t["identity"] for t in run.tasks if t["display"].get("display_name") in ("random", "whole")}
     assert len(controls) == 11 and controls <= mine
 
 
@@ -105,8 +105,8 @@ def test_the_same_pixels_are_the_same_task_in_whatever_file(tmp_path: Path) -> N
     torch.save({"data": [[images, labels]]}, tmp_path / "b.pt")
     torch.save([images * 255, labels], tmp_path / "c.pt")
     torch.save([images * 0.5, labels], tmp_path / "d.pt")
-    found = [build(f"set={tmp_path / name}.pt", "controls=[]").plan for name in "abcd"]
-    assert found[0].of_kind("import")[0]["asked"]["digest"] == digest(images, labels)
+    found = [build(f"set={tmp_path / name}.pt", "baselines=[]").plan for name in "abcd"]
+    assert found[0].of_kind("import")[0]["resolved"]["digest"] == digest(images, labels)
     marks = [plan.of_kind("import")[0]["identity"] for plan in found[:2]]
     assert marks[0] == marks[1] != found[3].of_kind("import")[0]["identity"]
 
@@ -114,17 +114,17 @@ def test_the_same_pixels_are_the_same_task_in_whatever_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["units=furlongs"], "no units 'furlongs'"),
-        (["quantise=4bit"], "no quantise '4bit'"),
+        (["pixel_scale=furlongs"], "no units 'furlongs'"),
+        (["quantize=4bit"], "no quantise '4bit'"),
         (["mean=[0.5]"], "mean and std go together"),
         (["mean=[0.5,0.5]", "std=[1,1]"], "need 1 values"),
         (["mean=[0.5]", "std=[1]"], "but its pixels are raw"),
         (["factor=0"], "factor must be at least 1"),
-        (["entries=[1]"], "the file holds 1 set"),
+        (["set_index=[1]"], "the file holds 1 set"),
         (["name=random"], "'random' is the name of a control"),
         (["method=dsaa"], "Did you mean 'dsa'?"),
         (["protocols=[native]"], "which protocol is the set's own?"),
-        (["networks=0"], "networks must be at least 1"),
+        (["num_eval=0"], "networks must be at least 1"),
     ],
 )
 def test_requests_that_make_no_sense(words: list[str], said: str, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_set_scores_the_same_in_every_form(tmp_path: Path) -> None:
     images = images + 0.05 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))  # not clamped
     save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, 5))
     dc_file(tmp_path / "res.pt", [(images, labels)])
-    torch.save(normalised(images), tmp_path / "images.pt")
+    torch.save(normalized(images), tmp_path / "images.pt")
     torch.save(labels, tmp_path / "labels.pt")
     torch.save([images, labels], tmp_path / "raw.pt")
     sets = [tmp_path / "synthetic.safetensors", tmp_path / "res.pt",
@@ -150,7 +150,7 @@ def test_a_set_scores_the_same_in_every_form(tmp_path: Path) -> None:
     found = []
     for place, path in enumerate(sets):
         out = tmp_path / str(place)
-        records = done(build(f"set={path}", "controls=[]", "name=given"), out)
+        records = done(build(f"set={path}", "baselines=[]", "name=given"), out)
         found.append(accuracies(records, "given")[0][0])
         (stored,) = out.glob("import/*/synthetic.safetensors")
         assert torch.allclose(load_set(stored).images, images, atol=1e-6)
@@ -160,11 +160,11 @@ def test_a_set_scores_the_same_in_every_form(tmp_path: Path) -> None:
 def test_a_record_says_what_was_read_and_tables_show_it(tmp_path: Path) -> None:
     path = dc_file(tmp_path / "res_DSA.pt", [subset(seed) for seed in range(3)])
     out = tmp_path / "out"
-    records = done(build(f"set={path}", "method=dsa", "controls=[random]"), out)
+    records = done(build(f"set={path}", "method=dsa", "baselines=[random]"), out)
     first = next(record for record in records if record["kind"] == "import")
-    assert first["result"]["stored_images"] == 20 and first["result"]["source"]["units"] == "normalised"
+    assert first["result"]["stored_images"] == 20 and first["result"]["source"]["units"] == "normalized"
     assert first["result"]["source"]["files"][0]["name"] == "res_DSA.pt"
-    frame = cells(records).set_index("row")
+    frame = cells(records).set_index("display_name")
     assert frame.loc["res_DSA", "sets"] == 3 and frame.loc["res_DSA", "stored_images"] == 20
     assert frame.loc["res_DSA", "method"] == "dsa" and frame.loc["res_DSA", "family"] == "released"
     (table,) = comparison_tables(cells(records))
@@ -179,15 +179,15 @@ def test_only_a_method_that_is_named_brings_its_published_number(tmp_path: Path)
 
     path = dc_file(tmp_path / "dm.pt", [subset(0, ipc=1)])
     for words, published in (([], False), (["method=dm"], True)):
-        found = build(f"set={path}", "controls=[]", *words)
-        (label,) = [task["label"] for task in found.plan.of_kind("evaluate")]
-        cell = {"method": label["card"]["name"], "reference": "cifar10", "ipc": label["ipc"]}
+        found = build(f"set={path}", "baselines=[]", *words)
+        (label,) = [task["display"] for task in found.plan.of_kind("evaluate")]
+        cell = {"method": label["card"]["name"], "published_as": "cifar10", "ipc": label["ipc"]}
         assert (of_cell(cell) is not None) == published
 
 
 def test_a_dry_run_reckons_and_writes_nothing(tmp_path: Path) -> None:
     torch.save([*subset()], tmp_path / "data.pt")
-    found = build(f"set={tmp_path / 'data.pt'}", "controls=[]")
+    found = build(f"set={tmp_path / 'data.pt'}", "baselines=[]")
     lines = estimate(found.plan, Store(tmp_path / "out"), CPU, lambda *told: None)
     assert [line.kind for line in lines] == ["import", "evaluate"] and lines[1].probe.steps == 200
     assert "import" in summary.summary(lines, found.plan, CPU, 1)[0]
@@ -199,7 +199,7 @@ def test_two_files_of_one_name_stay_two_rows(tmp_path: Path) -> None:
     for seed, folder in enumerate(("a", "b")):
         (tmp_path / folder).mkdir()
         torch.save([*subset(seed)], tmp_path / folder / "data.pt")
-        records += done(build(f"set={tmp_path / folder / 'data.pt'}", "controls=[]"), out)
+        records += done(build(f"set={tmp_path / folder / 'data.pt'}", "baselines=[]"), out)
     (table,) = comparison_tables(cells(records))
     assert len(table.rows) == 2 and len({row[2] for row in table.rows}) == 2
     assert all(re.fullmatch(r"data \[source=\w{12}\]", row[2]) for row in table.rows)
@@ -209,10 +209,10 @@ def test_eight_bits_cost_what_is_said(tmp_path: Path) -> None:
     images, labels = subset()
     images = images * 1.4 - 0.2
     torch.save([images, labels], tmp_path / "data.pt")
-    found = build(f"set={tmp_path / 'data.pt'}", "quantise=8bit", "controls=[]", "units=raw", "networks=2")
+    found = build(f"set={tmp_path / 'data.pt'}", "quantize=8bit", "baselines=[]", "pixel_scale=raw", "num_eval=2")
     out = tmp_path / "out"
     records = done(found, out)
-    rows = {record["label"]["row"]: record for record in records if record["kind"] == "import"}
+    rows = {record["display"]["display_name"]: record for record in records if record["kind"] == "import"}
     (path,) = out.glob("import/data-8bit*/synthetic.safetensors")
     assert torch.equal(load_set(path).images, (images.clamp(0, 1) * 255).round() / 255)
     share = float(((images < 0) | (images > 1)).float().mean())
@@ -225,7 +225,7 @@ def test_eight_bits_cost_what_is_said(tmp_path: Path) -> None:
 
 def test_a_file_that_changes_after_planning_is_not_scored(tmp_path: Path) -> None:
     torch.save([*subset(0)], tmp_path / "data.pt")
-    found = build(f"set={tmp_path / 'data.pt'}", "controls=[]")
+    found = build(f"set={tmp_path / 'data.pt'}", "baselines=[]")
     torch.save([*subset(1)], tmp_path / "data.pt")
     outcome = execute(found.plan.of_kind("import")[0], Runtime(tmp_path / "out", CPU))
     assert outcome.status == "failed" and "has changed" in outcome.message
@@ -242,10 +242,10 @@ def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_scores_our_own_set_without_being_told_its_dataset(tmp_path: Path) -> None:
     images, labels = subset()
-    card = {"asked": {"dataset": {"fingerprint": digits().fingerprint}}}
+    card = {"resolved": {"dataset": {"fingerprint": digits().fingerprint}}}
     save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, 2, card=card))
-    words = ("set=synthetic.safetensors", "quantise=8bit", "networks=1", "eval_architectures=[convnet2-w4]",
-             "controls=[]", "workers=1", "name=mine", "out=store")  # fmt: skip
+    words = ("set=synthetic.safetensors", "quantize=8bit", "num_eval=1", "eval_architectures=[convnet2-w4]",
+             "baselines=[]", "workers=1", "name=mine", "store=store")  # fmt: skip
     first = call(tmp_path, *words)
     assert first.returncode == 0 and first.stderr == "", first.stdout + first.stderr
     assert "units: raw (as its form says)" in first.stdout and "mine (8bit)" in first.stdout
@@ -272,9 +272,9 @@ def test_a_set_that_does_not_name_its_dataset_needs_it_named(tmp_path: Path) -> 
     with pytest.raises(BenchmarkError, match="which dataset"):
         external_sets.build(request)
     images, labels = subset()
-    card = {"asked": {"dataset": {"fingerprint": "f" * 64}}}
+    card = {"resolved": {"dataset": {"fingerprint": "f" * 64}}}
     save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, 2, card=card))
-    task = {"asked": {"dataset": {"fingerprint": "f" * 64}}, "request": {"dataset": "digits"}}
+    task = {"resolved": {"dataset": {"fingerprint": "f" * 64}}, "requested": {"dataset": "digits"}}
     (tmp_path / "task.json").write_text(json.dumps(task))
     request.set = str(tmp_path / "synthetic.safetensors")
     assert any("other images" in line for line in external_sets.build(request).said)

@@ -35,7 +35,7 @@ from parts import CPU
 TINY = ("ipcs=[2]", "architectures=[convnet2-w4]", "steps=1", "threads=1", "method.dance.experts=2",
         "method.dm.batch_real=4", "method.dance.batch_real=4", "method.dsa.inner_loop=2", "method.idm.batch_real=4",
         "method.idm.train_steps=2", "method.idm.batch_train=8", "method.dc.inner_loop=2")  # fmt: skip
-SHARED = {"drawing real images", "augmentation", "real pass", "synthetic pass", "optimiser", "the rest"}
+SHARED = {"drawing real images", "augmentation", "real pass", "synthetic pass", "optimizer", "the rest"}
 
 
 def asked(*words: str) -> ProfileConfig:
@@ -51,7 +51,7 @@ def asked(*words: str) -> ProfileConfig:
 def profiled(*words: str, compute: Compute = CPU) -> profiling.Profile:
     found = asked(*words)
     (task,) = (built := grid.build(found.run_config())).of_kind("condense")
-    outline = built.outlines[task["label"]["dataset"]]
+    outline = built.outlines[task["display"]["dataset"]]
     return profiling.profile(task, outline, compute, found.steps, lambda *call: None)
 
 
@@ -61,13 +61,13 @@ def profiled(*words: str, compute: Compute = CPU) -> profiling.Profile:
 def test_a_part_inside_a_part_is_taken_off_the_outer_one() -> None:
     clock = count()
     parts = Parts(lambda: Used(seconds=float(next(clock))))  # a second passes between two looks
-    with parts.step(), parts.part("optimiser"):
+    with parts.step(), parts.part("optimizer"):
         with parts.part("augmentation"):
             pass
         with parts.part("real pass"), parts.part("synthetic pass"), parts.part("augmentation"):
             parts.moved(7.0)
     seconds = {name: used.seconds for name, used in parts.used.items()}
-    assert seconds == {"the rest": 2.0, "optimiser": 3.0, "augmentation": 2.0, "real pass": 4.0}
+    assert seconds == {"the rest": 2.0, "optimizer": 3.0, "augmentation": 2.0, "real pass": 4.0}
     assert parts.used["augmentation"].moved == 7.0
     with parts.step():
         pass
@@ -127,9 +127,9 @@ def test_gradients_of_each_class_cost_what_they_cost_one_by_one() -> None:
     def loss(weights: dict[str, torch.Tensor], seen: torch.Tensor) -> torch.Tensor:
         return functional_call(layer, weights, (seen,)).square().sum()
 
-    with Counter() as together:
+    with Counter() as num_parallel:
         vmap(grad(loss), in_dims=(None, 0))(held, images)
-    assert together.operations == 2 * 2 * 5 * 2 * 4 * 8 * 8 * 3 * 9  # forward and the weights' gradient
+    assert num_parallel.operations == 2 * 2 * 5 * 2 * 4 * 8 * 8 * 3 * 9  # forward and the weights' gradient
 
 
 def test_dm_on_digits_counts_every_image_once_forward_and_synthetic_ones_back() -> None:
@@ -138,7 +138,7 @@ def test_dm_on_digits_counts_every_image_once_forward_and_synthetic_ones_back() 
     assert found.parts["real pass"].operations == 10 * 4 * each
     assert found.parts["synthetic pass"].operations == 10 * 2 * 2 * each
     assert found.parts["drawing real images"].moved == 10 * 4 * 64 * (1 + 4)
-    assert found.parts["optimiser"].moved == 5 * 4 * 10 * 2 * 64
+    assert found.parts["optimizer"].moved == 5 * 4 * 10 * 2 * 64
 
 
 def test_the_floor_is_what_takes_longer() -> None:
@@ -229,6 +229,6 @@ def test_running_out_of_memory_is_told(monkeypatch) -> None:
     def none_left(*args: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(profiling, "stand_in", none_left)
+    monkeypatch.setattr(profiling, "dummy_problem", none_left)
     with pytest.raises(BenchmarkError, match="memory ran out"):
         profiled("methods=[dm]")

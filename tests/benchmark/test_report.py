@@ -50,11 +50,11 @@ def test_the_defaults_of_the_command_are_those_of_the_options() -> None:
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         asked = parse_as(ReportConfig, compose("report"))
-    assert asked.options() == Options() and asked.out == "outputs"
+    assert asked.options() == Options() and asked.store == "outputs"
 
 
 def test_everything_is_printed_and_written_without_a_word_of_torch(out: Path, command: Report) -> None:
-    status, text, err = command("out=out")
+    status, text, err = command("store=out")
     assert (status, err) == (0, "")
     for title in ("Test accuracy (%)", "Wall-clock: cifar10", "Memory: svhn", "protocols across", "Measured beside"):
         assert title in text
@@ -65,9 +65,9 @@ def test_everything_is_printed_and_written_without_a_word_of_torch(out: Path, co
 
 
 def test_options_choose_rows_columns_order_and_forms(out: Path, command: Report) -> None:
-    words = ("tables=[accuracy]", "forms=[terminal,csv,sheets]", "methods=[m2,m1]", "order=asked", "datasets=[svhn]",
-             "ipcs=[10]", "protocols=[idc]", "controls=[]", "highlight=none", *NO_PICTURES)  # fmt: skip
-    status, text, err = command("out=out", *words)
+    words = ("tables=[accuracy]", "formats=[terminal,csv,sheets]", "methods=[m2,m1]", "order=listed", "datasets=[svhn]",
+             "ipcs=[10]", "protocols=[idc]", "baselines=[]", "highlight=none", *NO_PICTURES)  # fmt: skip
+    status, text, err = command("store=out", *words)
     assert (status, err) == (0, "")
     assert {path.name for path in (out / "report").iterdir()} == {"tables.csv", "sheets"}
     table = pd.read_csv(out / "report" / "sheets" / "accuracy-1.csv", comment="#")
@@ -77,26 +77,26 @@ def test_options_choose_rows_columns_order_and_forms(out: Path, command: Report)
 
 
 def test_only_the_terminal_writes_nothing(out: Path, command: Report) -> None:
-    status, text, _ = command("out=out", "forms=[terminal]", "tables=[time]", *NO_PICTURES)
+    status, text, _ = command("store=out", "formats=[terminal]", "tables=[time]", *NO_PICTURES)
     assert status == 0 and "Wall-clock" in text and "Test accuracy" not in text and not (out / "report").exists()
 
 
 WRONG = {
     "table": (["tables=[acuracy]"], ["no table 'acuracy'", "Did you mean 'accuracy'?", "memory"]),
     "no table": (["tables=[]"], ["tables is empty", "accuracy"]),
-    "form": (["forms=[pdf]"], ["no form 'pdf'", "latex"]),
-    "no form": (["forms=[]"], ["forms is empty"]),
-    "control": (["controls=[rnd]"], ["no control 'rnd'", "random"]),
+    "form": (["formats=[pdf]"], ["no form 'pdf'", "latex"]),
+    "no form": (["formats=[]"], ["forms is empty"]),
+    "baseline": (["baselines=[rnd]"], ["no control 'rnd'", "random"]),
     "order": (["order=best"], ["no order 'best'", "accuracy"]),
-    "order of nothing": (["order=asked"], ["order=asked is that of methods", "methods=[…]"]),
+    "order of nothing": (["order=listed"], ["order=listed is that of methods", "methods=[…]"]),
     "highlight": (["highlight=bold"], ["no highlight 'bold'", "significance"]),
     "twice": (["datasets=[svhn,svhn]"], ["datasets names something twice"]),
-    "type": (["reasons=perhaps"], ["reasons must be"]),
+    "type": (["explain_missing=perhaps"], ["reasons must be"]),
     "ipcs": (["ipcs=[one]"], ["ipcs must be"]),
     "unknown ipc": (["ipcs=[7]"], ["7 among its ipcs", "there is: 1, 10"]),
     "unknown method": (["methods=[m9]"], ["'m9' among its methods", "there is: m1, m2, random"]),
     "unknown dataset": (["datasets=[svnh]"], ["Did you mean 'svhn'?"]),
-    "nothing left": (["methods=[m1]", "controls=[]", "architectures=[convnet3]", "ipcs=[1]", "datasets=[mnist]"],
+    "nothing left": (["methods=[m1]", "baselines=[]", "architectures=[convnet3]", "ipcs=[1]", "datasets=[mnist]"],
                      ["'mnist' among its datasets"]),
     "setting": (["tabels=[time]"], ["there is no setting 'tabels'", "Did you mean 'tables'?"]),
 }  # fmt: skip
@@ -105,7 +105,7 @@ WRONG = {
 @pytest.mark.parametrize("words", WRONG)
 def test_a_wrong_request_is_refused_before_anything_is_written(words: str, out: Path, command: Report) -> None:
     asked, said = WRONG[words]
-    status, text, err = command("out=out", *asked)
+    status, text, err = command("store=out", *asked)
     lines = err.strip().splitlines()
     assert status == 2 and lines[0].startswith("error: ") and len(lines) <= 3, text + err
     assert all(line.startswith(("  where: ", "  next:  ")) for line in lines[1:]), err
@@ -118,14 +118,14 @@ def test_a_wrong_request_is_refused_before_anything_is_written(words: str, out: 
 
 def test_an_empty_store_is_told_in_a_line(tmp_path: Path, command: Report) -> None:
     (tmp_path / "out" / "condense").mkdir(parents=True)
-    status, text, err = command("out=out")
+    status, text, err = command("store=out")
     assert status == 2 and err.startswith("error: the store holds no finished task yet\n") and text == ""
 
 
 def test_sets_that_nobody_has_evaluated_are_told(tmp_path: Path, command: Report) -> None:
     made = [record for record in many_records(2, 1, ("svhn",), (1,)) if record["kind"] != "evaluate"]
     write_store(tmp_path / "out", made)
-    status, text, err = command("out=out")
+    status, text, err = command("store=out")
     assert (status, err) == (0, "") and "no evaluation is finished yet" in text
 
 
@@ -139,7 +139,7 @@ def test_a_store_with_every_fault_shows_the_rest(out: Path, command: Report) -> 
     (folders[4] / "task.json").unlink()
     (folders[4] / "record.json").unlink()
     next(out.glob("condense/*/synthetic.safetensors")).unlink()
-    status, text, err = command("out=out", "tables=[accuracy,time]", *NO_PICTURES)
+    status, text, err = command("store=out", "tables=[accuracy,time]", *NO_PICTURES)
     assert status == 1 and "Traceback" not in text + err
     notes = [line for line in text.splitlines() if line.startswith("note: ")]
     assert [note.partition(":")[2].split(",")[0][:24] for note in notes] == [
@@ -152,9 +152,9 @@ def test_a_store_with_every_fault_shows_the_rest(out: Path, command: Report) -> 
 def test_records_of_several_versions_are_told_and_stand_apart(out: Path, command: Report) -> None:
     for path in out.glob("evaluate/m1-*/record.json"):
         record = json.loads(path.read_text())
-        record["asked"]["protocol"]["version"] = 2 if record["label"]["protocol"] == "dsa" else 1
+        record["resolved"]["protocol"]["version"] = 2 if record["display"]["protocol"] == "dsa" else 1
         path.write_text(json.dumps(record))
-    status, text, _ = command("out=out", "tables=[accuracy]", "protocols=[dsa]", *NO_PICTURES)
+    status, text, _ = command("store=out", "tables=[accuracy]", "protocols=[dsa]", *NO_PICTURES)
     assert status == 0
     assert "note: records of several versions stand apart and are not compared: protocol dsa v1, v2" in text
     assert text.count("Protocol dsa, version 2.") == 1 and text.count("Protocol dsa, version 1.") == 1
@@ -163,10 +163,10 @@ def test_records_of_several_versions_are_told_and_stand_apart(out: Path, command
 def test_reasons_are_given_on_request(out: Path, command: Report) -> None:
     for path in out.glob("evaluate/m2-*/record.json"):
         record = json.loads(path.read_text())
-        if record["label"]["ipc"] == 1:
+        if record["display"]["ipc"] == 1:
             path.unlink()
-    words = ("out=out", "tables=[accuracy]", "forms=[terminal]", *NO_PICTURES)
-    usual, asked = command(*words)[1], command(*words, "reasons=true")[1]
+    words = ("store=out", "tables=[accuracy]", "formats=[terminal]", *NO_PICTURES)
+    usual, asked = command(*words)[1], command(*words, "explain_missing=true")[1]
     assert "begun: it has no record yet" not in usual and "begun: it has no record yet" in asked
     assert "– (1)" in asked.replace("\n", " ") and "– (" not in usual
 

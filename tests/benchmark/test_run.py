@@ -32,7 +32,7 @@ from benchmark.planning import grid
 from benchmark.tasks.execute import execute
 from results.store.schema import SCHEMA
 
-TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "networks=1", "workers=1", "threads=1")
+TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=1", "workers=1", "threads=1")
 DANCE = ("method.dance.iterations=2", "method.dance.experts=1", "method.dance.pretrain_epochs=1")
 WHOLE_REQUEST = (*TINY, *DANCE, "method.dm.iterations=2")
 
@@ -126,7 +126,7 @@ def test_the_same_command_again_adds_nothing(finished: tuple[Path, str]) -> None
 
 def test_report_prints_the_same_numbers(finished: tuple[Path, str], tmp_path: Path) -> None:
     folder, text = finished
-    done = call(tmp_path, f"out={folder / 'outputs'}", command="report")
+    done = call(tmp_path, f"store={folder / 'outputs'}", command="report")
     assert done.returncode == 0 and table(done.stdout) == table(text), done.stdout + done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -154,11 +154,11 @@ def test_dry_run_and_help_write_nothing(tmp_path: Path) -> None:
 
 
 def settings_done(out: Path) -> list[Any]:
-    return [json.loads(path.read_text())["asked"]["settings"] for path in sorted(out.glob("condense/*/record.json"))]
+    return [json.loads(path.read_text())["resolved"]["settings"] for path in sorted(out.glob("condense/*/record.json"))]
 
 
 def test_a_sweep_runs_every_combination_and_shares_the_expert(tmp_path: Path) -> None:
-    done = call(tmp_path, "-m", *TINY, *DANCE, "methods=[dance]", "controls=[]", "method.dance.alignment=mid,off")
+    done = call(tmp_path, "-m", *TINY, *DANCE, "methods=[dance]", "baselines=[]", "method.dance.alignment=mid,off")
     assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
     assert sorted(s["alignment"] for s in settings_done(tmp_path / "outputs")) == ["mid", "off"]
     assert len(list(tmp_path.glob("outputs/prepare/*"))) == 1
@@ -168,7 +168,7 @@ def test_a_sweep_runs_every_combination_and_shares_the_expert(tmp_path: Path) ->
 @pytest.mark.parametrize("wrong", ["method.dm.init=nose,noise", "ipcs=[0],[1]"])
 def test_a_wrong_job_of_a_sweep_stops_no_right_one(wrong: str, tmp_path: Path) -> None:
     words = [word for word in TINY if word.split("=")[0] != wrong.split("=")[0]]
-    done = call(tmp_path, "-m", *words, "methods=[dm]", "controls=[]", "method.dm.iterations=2", wrong)
+    done = call(tmp_path, "-m", *words, "methods=[dm]", "baselines=[]", "method.dm.iterations=2", wrong)
     assert done.returncode == 2 and done.stderr.count("error:") == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert len(settings_done(tmp_path / "outputs")) == 1
@@ -193,10 +193,10 @@ def test_folders_of_images_and_of_parquet_files_run_end_to_end(tmp_path: Path) -
             (folder / f"{place}.png").write_bytes(content)
         columns = {
             "image": [{"bytes": content, "path": None} for _, content in images],
-            "label": [c for c, _ in images],
+            "display": [c for c, _ in images],
         }
         pq.write_table(pa.table(columns), tmp_path / "tables" / f"{split}.parquet")
-    words = ("methods=[dm]", "controls=[whole]", "method.dm.iterations=2", "datasets=[./pictures,tables]")
+    words = ("methods=[dm]", "baselines=[whole]", "method.dm.iterations=2", "datasets=[./pictures,tables]")
     done = call(tmp_path, *TINY, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     read = pd.read_csv(tmp_path / "outputs/tables.csv")
@@ -227,7 +227,7 @@ def test_preparing_and_condensing_never_look_at_the_test_split(
 ) -> None:
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        words = [*WHOLE_REQUEST, f"validation={validation}", "methods=[dance,dm,dm@f2]"]
+        words = [*WHOLE_REQUEST, f"val_fraction={validation}", "methods=[dance,dm,dm@f2]"]
         planned = grid.build(options.parse(compose("run", overrides=words)))
     guarded = replace(datasets.load("digits", tmp_path), test=Untouchable())
     assert not isinstance(guarded.test, Split)
@@ -237,7 +237,9 @@ def test_preparing_and_condensing_never_look_at_the_test_split(
     try:
         statuses = {task["slug"]: execute(task, runtime) for task in planned.tasks if task["kind"] != "evaluate"}
         assert {outcome.status for outcome in statuses.values()} == {"done"}, statuses
-        scored = execute(next(t for t in planned.of_kind("evaluate") if t["label"]["row"] != "whole"), runtime)
+        scored = execute(
+            next(t for t in planned.of_kind("evaluate") if t["display"]["display_name"] != "whole"), runtime
+        )
         assert scored.status == "failed" and "the test split was read" in scored.message, "the guard guards nothing"
     finally:
         attempt.load_once.cache_clear()

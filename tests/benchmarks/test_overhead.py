@@ -38,8 +38,8 @@ def cluster(tmp_path: Path, in_full: bool, monkeypatch: pytest.MonkeyPatch) -> I
 def asked(out: Path, *words: str) -> RunConfig:
     options.register()
     said = [
-        "methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]", "threads=1", "networks=1",
-        f"method.dm.iterations={STEPS}", f"seeds=[{','.join(map(str, range(TASKS)))}]", f"out={out}",
+        "methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]", "threads=1", "num_eval=1",
+        f"method.dm.iterations={STEPS}", f"seeds=[{','.join(map(str, range(TASKS)))}]", f"store={out}",
         f"data_root={out.parent / 'data'}",
     ]  # fmt: skip
     with initialize_config_module("benchmark.conf", version_base="1.3"):
@@ -71,7 +71,7 @@ def test_two_hundred_tiny_tasks(benchmark, cluster: loopback.Cluster, tmp_path: 
     profile.write_text(f"partition: gpu\nminutes: 30\npack: {TASKS // AT_ONCE}\n")
 
     def queue_and_wait() -> None:
-        wanted = asked(there, "launcher=slurm", f"profile={profile}")
+        wanted = asked(there, "launcher=slurm", f"cluster={profile}")
         queued = slurm.launch(planned.tasks, wanted, slurm.check(wanted))
         assert queued.jobs == AT_ONCE
         cluster.wait_for(lambda: len(list(Store(there).recorded(planned.tasks))) == TASKS, 1800, every=0.5)

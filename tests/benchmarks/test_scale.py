@@ -96,7 +96,7 @@ def test_preparing_a_submission(measured: Measure, in_full: bool, tmp_path: Path
 
 # --- a finished store -------------------------------------------------------------------------------------------------
 
-RESULT = {"accuracies": [0.5] * 5, "validation_accuracies": [], "optimiser_steps": 1000, "test_images": 359,
+RESULT = {"accuracies": [0.5] * 5, "validation_accuracies": [], "optimizer_steps": 1000, "test_images": 359,
           "decoded_images": 100, "right_per_class": [[18] * 10] * 5, "test_images_per_class": [36] * 10}  # fmt: skip
 ENVIRONMENT = {"device": "AMD EPYC", "threads": 1, "torch": "2.14.1", "python": "3.11.7", "commit": "0" * 40}
 
@@ -125,7 +125,7 @@ def finished(tasks: list[grid.Task], tmp_path_factory: pytest.TempPathFactory) -
             "steps": 2000,
         }
         record |= {"peak_memory_bytes": 10**9, "environment": ENVIRONMENT, "finished": "2026-01-01T00:00:00+00:00"}
-        record |= {key: task[key] for key in ("kind", "identity", "spec", "asked", "label")}
+        record |= {key: task[key] for key in ("kind", "identity", "spec", "resolved", "display")}
         (folder / "record.json").write_text(to_json(record))
     return store
 

@@ -115,7 +115,7 @@ def test_experts_are_interpolated_from_initial_to_trained(make_problem: Make) ->
     expert = problem.experts[0]
     names = [name for name, _ in networks.build("convnet2-w8", (3, 8, 8), 4, seeding.generator("x")).named_parameters()]
     for weight in (0.0, 0.3, 1.0):
-        got = dict(expert.between(weight).named_parameters())  # type: ignore[attr-defined]
+        got = dict(expert.interpolate(weight).named_parameters())  # type: ignore[attr-defined]
         for name in names:
             expected = weight * expert.initial[name] + (1 - weight) * expert.trained[name]  # type: ignore[attr-defined]
             torch.testing.assert_close(got[name].data, expected)

@@ -55,11 +55,11 @@ def test_nothing_is_taken_twice_not_even_where_all_are_equal(select: Callable[[t
 def test_it_chooses_in_each_class_by_the_trained_network(method: type[Herding], make_problem: Make) -> None:
     problem = make_problem(experts=1)
     chosen = method(problem, FeatureConfig()).synthetic().images.unflatten(0, (4, 2))
-    network = problem.experts[0].between(0.0)
+    network = problem.experts[0].interpolate(0.0)
     for label in range(4):
         images = problem.real.of_class(label)
         with torch.no_grad():
-            found = network.embed(problem.normalise(images))
+            found = network.embed(problem.normalize(images))
         assert torch.equal(chosen[label], images[method.select(found, 2)])
 
 
@@ -69,7 +69,7 @@ def test_running_statistics_are_the_trained_networks(make_problem: Make) -> None
     expert = problem.experts[0]
     name = next(name for name in expert.trained if name.endswith("running_mean"))  # type: ignore[attr-defined]
     expert.trained[name] += 3  # type: ignore[attr-defined]
-    network = expert.between(0.0)
+    network = expert.interpolate(0.0)
     assert torch.equal(dict(network.named_buffers())[name], expert.trained[name])  # type: ignore[attr-defined]
     Herding(problem, FeatureConfig())
     assert not network.training  # type: ignore[attr-defined]

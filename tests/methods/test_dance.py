@@ -28,16 +28,16 @@ def decoded_class(images: Tensor, c: int, factor: int) -> Tensor:
     return decode(images[c], factor)
 
 
-def reference(problem: ConcreteProblem, settings: DANCEConfig, start: Tensor, iterations: int) -> Tensor:
+def published_as(problem: ConcreteProblem, settings: DANCEConfig, start: Tensor, iterations: int) -> Tensor:
     """The algorithm box, one class after the other (METHODS, DANCE's loop), drawing what the method draws."""
     images = start.clone().requires_grad_()
-    optimiser = torch.optim.SGD([images], lr=settings.lr_img_per_ipc * problem.ipc, momentum=settings.momentum)
+    optimizer = torch.optim.SGD([images], lr=settings.lr_img_per_ipc * problem.ipc, momentum=settings.momentum)
     classes, factor = problem.num_classes, settings.factor
 
     def step(loss: Tensor) -> None:
-        optimiser.zero_grad(set_to_none=False)
+        optimizer.zero_grad(set_to_none=False)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     for it in range(iterations):
         draw = problem.generator("encoder", it)
@@ -46,7 +46,9 @@ def reference(problem: ConcreteProblem, settings: DANCEConfig, start: Tensor, it
         weight = {"mid": weight, "expert": 0.0}.get(settings.alignment, weight)
         images.data.clamp_(0, 1)
         if settings.alignment != "off":
-            network = problem.new_network(it) if settings.alignment == "random" else problem.experts[k].between(weight)
+            network = (
+                problem.new_network(it) if settings.alignment == "random" else problem.experts[k].interpolate(weight)
+            )
             augment = problem.augment(settings.augment, problem.generator("augmentation", it))
             real = problem.real.sample(settings.batch_real, problem.generator("real batch", it))
             seen = augment((real - MEAN) / STD)
@@ -56,7 +58,7 @@ def reference(problem: ConcreteProblem, settings: DANCEConfig, start: Tensor, it
                 nu = network.embed(augment((every - MEAN) / STD)[c]).mean(0)
                 step(((mu - nu) ** 2).sum())
         if settings.calibration:
-            expert = problem.experts[k].between(0.0)
+            expert = problem.experts[k].interpolate(0.0)
             augment = problem.augment(settings.augment, problem.generator("augmentation of calibration", it))
             for c in range(classes):
                 every = torch.stack([decoded_class(images, j, factor) for j in range(classes)])
@@ -76,7 +78,7 @@ def test_iterations_equal_the_loops_of_the_paper(
     problem = make_problem()
     settings = config(alignment=alignment, calibration=calibration, factor=factor)
     method = DANCE(problem, settings)
-    expected = reference(problem, settings, method.images, 3)
+    expected = published_as(problem, settings, method.images, 3)
     for _ in range(3):
         losses = method.step()
     assert ("alignment" in losses) == (alignment != "off") and ("calibration" in losses) == calibration

@@ -84,7 +84,7 @@ def train_by_hand(method: Any, leaf: Tensor, network: Any, step: int) -> None:
     problem, config = method.problem, method.config
     images = leaf.detach().flatten(0, 1)
     labels = torch.arange(problem.num_classes).repeat_interleave(leaf.shape[1])
-    optimiser = torch.optim.SGD(network.parameters(), lr=config.lr_net)
+    optimizer = torch.optim.SGD(network.parameters(), lr=config.lr_net)
     network.train()
     for epoch in range(config.inner_loop):
         draw = problem.generator("inner loop", step * config.inner_loop + epoch)
@@ -92,9 +92,9 @@ def train_by_hand(method: Any, leaf: Tensor, network: Any, step: int) -> None:
         for start in range(0, len(images), config.batch_train):
             chosen = order[start : start + config.batch_train]
             seen = problem.augment_batch(getattr(config, "augment", "none"), images[chosen], draw)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             F.cross_entropy(network(seen), labels[chosen]).backward()
-            optimiser.step()
+            optimizer.step()
 
 
 @pytest.mark.parametrize("distance", ["layerwise", "mse"])
@@ -108,14 +108,14 @@ def test_it_is_the_algorithm_of_the_paper(name: str, distance: str, make_problem
     else:
         method = SiameseGradientMatching(problem, DSAConfig(**settings, distance=distance, lr_img=0.2))
     leaf = method.images.clone().requires_grad_()
-    optimiser = torch.optim.SGD([leaf], lr=0.2, momentum=0.5)
+    optimizer = torch.optim.SGD([leaf], lr=0.2, momentum=0.5)
     for step in range(4):
         if step % 2 == 0:
             network = problem.new_network(step // 2).requires_grad_(True)  # type: ignore[attr-defined]
         loss = by_hand(method, leaf, network, step)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         if step % 2 == 0:
             train_by_hand(method, leaf, network, step)
         assert method.step()["matching"] == pytest.approx(loss.item(), rel=1e-4)
@@ -154,11 +154,11 @@ def test_batch_norm_statistics_are_taken_from_real_images_and_then_frozen(make_p
 
 
 def test_classes_in_groups_give_the_same_step(make_problem: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    together, apart = (GradientMatching(make_problem(), DCConfig(iterations=1, batch_real=4)) for _ in range(2))
-    expected = together.step()["matching"]
+    num_parallel, apart = (GradientMatching(make_problem(), DCConfig(iterations=1, batch_real=4)) for _ in range(2))
+    expected = num_parallel.step()["matching"]
     monkeypatch.setattr(CPU, "graph", 1)
     assert apart.step()["matching"] == pytest.approx(expected, rel=1e-5)
-    torch.testing.assert_close(apart.images, together.images, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(apart.images, num_parallel.images, rtol=1e-4, atol=1e-5)
 
 
 def test_mosaics_are_matched_and_trained_on_as_the_images_they_hold(make_problem: Make) -> None:
@@ -193,7 +193,7 @@ def test_resolved_settings_carry_the_loops_their_source_and_a_note() -> None:
         found = registry.resolve(name, dataset="cifar10", ipc=10, preset="paper")
         assert (found.config.outer_loop, found.config.inner_loop) == (10, 50)  # type: ignore[attr-defined]
         assert "get_loops" in found.origins["inner_loop"].source and found.provenance == "code", found.origins
-        between = registry.resolve(name, dataset="cifar10", ipc=15, preset="paper")
-        assert between.config.outer_loop == 15 and any("outer_loop=15" in note for note in between.notes)  # type: ignore[attr-defined]
+        interpolate = registry.resolve(name, dataset="cifar10", ipc=15, preset="paper")
+        assert interpolate.config.outer_loop == 15 and any("outer_loop=15" in note for note in interpolate.notes)  # type: ignore[attr-defined]
         asked = registry.resolve(name, dataset="cifar10", ipc=10, preset="paper", overrides={"inner_loop": 3})
         assert asked.config.inner_loop == 3 and asked.changed == ("inner_loop",)  # type: ignore[attr-defined]

@@ -42,21 +42,21 @@ def make_task(
     **words: Any,
 ) -> dict[str, Any]:
     """A condense task as benchmark/plan.py writes it, with the published settings but for `settings`."""
-    resolved = registry.resolve(method, dataset=words.get("reference", dataset), ipc=ipc, preset="paper")
+    resolved = registry.resolve(method, dataset=words.get("published_as", dataset), ipc=ipc, preset="paper")
     held = {key: value for key, value in asdict(resolved.config).items() if key != without} | (settings or {})
     card = registry.described(method).card
     asked = {"kind": "condense", "method": method, "version": card.version, "settings": held, "ipc": ipc, "seed": seed}
-    label = {"dataset": dataset, "reference": dataset, "row": method, "card": asdict(card), "ipc": ipc,
-             "fraction": held.get("iterations", 1) / asdict(resolved.config).get("iterations", 1)}  # fmt: skip
+    label = {"dataset": dataset, "published_as": dataset, "display_name": method, "card": asdict(card), "ipc": ipc,
+             "iterations_fraction": held.get("iterations", 1) / asdict(resolved.config).get("iterations", 1)}  # fmt: skip
     slug = f"{method}-{dataset}-ipc{ipc}-convnet3-seed{seed}"
     asked |= {key: words.pop(key) for key in ("version",) if key in words}
     return {
         "kind": "condense",
         "identity": "0" * 64,
         "slug": slug,
-        "asked": asked,
-        "label": label | words,
-        "request": {},
+        "resolved": asked,
+        "display": label | words,
+        "requested": {},
     }
 
 
@@ -103,10 +103,10 @@ def test_differences_are_listed_with_whose_the_published_value_is(run: Run, tmp_
 
 
 def test_settings_that_came_or_went_are_said(run: Run, tmp_path: Path) -> None:
-    store(tmp_path, make_task(settings={"warmup": 5}, without="shrink"))
+    store(tmp_path, make_task(settings={"warmup": 5}, without="downsample"))
     status, out, _ = run(tmp_path)
     assert status == 1 and table(out) == [
-        ["shrink", "–", "nearest", "version 1 of dance as stored has no such setting"],
+        ["downsample", "–", "nearest", "version 1 of dance as stored has no such setting"],
         ["warmup", "5", "–", "dance no longer has this setting"],
     ]
 
@@ -119,9 +119,9 @@ def test_another_version_is_a_difference(run: Run, tmp_path: Path) -> None:
 
 
 def test_notes_say_what_a_cell_is_compared_with(run: Run, tmp_path: Path) -> None:
-    store(tmp_path, make_task(method="dm", ipc=70, dataset="mine", reference="cifar10"))
-    store(tmp_path, make_task(method="dm", dataset="imagenette@ilsvrc", reference="imagenette", ipc=10))
-    store(tmp_path, make_task(method="dm", dataset="moons", reference=None), status=None)
+    store(tmp_path, make_task(method="dm", ipc=70, dataset="mine", published_as="cifar10"))
+    store(tmp_path, make_task(method="dm", dataset="imagenette@ilsvrc", published_as="imagenette", ipc=10))
+    store(tmp_path, make_task(method="dm", dataset="moons", published_as=None), status=None)
     store(tmp_path, make_task(method="dm", dataset="svhn"), status="diverged")
     status, out, _ = run(tmp_path)
     assert status == 0
@@ -142,7 +142,7 @@ def test_tasks_that_differ_alike_are_said_once(run: Run, tmp_path: Path, monkeyp
 
 
 def other(kind: str) -> dict[str, Any]:
-    return {"kind": kind, "slug": kind, "asked": {"kind": kind}, "label": {}, "identity": "0" * 64}
+    return {"kind": kind, "slug": kind, "resolved": {"kind": kind}, "display": {}, "identity": "0" * 64}
 
 
 @pytest.mark.parametrize(
@@ -150,22 +150,22 @@ def other(kind: str) -> dict[str, Any]:
     [
         (json.dumps(other("prepare")), "this task trains an expert"),
         (json.dumps(other("evaluate")), "this task scores a set"),
-        (json.dumps(other("analyse")), "this task looks at sets"),
+        (json.dumps(other("analyze")), "this task looks at sets"),
         (json.dumps(other("horoscope")), "this is no condense task: its kind is 'horoscope'"),
         (json.dumps({"kind": "condense"}), "this is no task of a store"),
         (json.dumps([1]), "this is no task of a store"),
         ("not JSON", "this is no task: it is not JSON"),
         (b"\xff\xfe\x00", "this is no task: it is not JSON"),
         (
-            json.dumps(make_task() | {"asked": {"method": "dm", "ipc": 1, "version": 1}}),
+            json.dumps(make_task() | {"resolved": {"method": "dm", "ipc": 1, "version": 1}}),
             "its asked.settings is missing",
         ),
         (
-            json.dumps(make_task() | {"asked": make_task()["asked"] | {"ipc": 0}}),
+            json.dumps(make_task() | {"resolved": make_task()["resolved"] | {"ipc": 0}}),
             "its asked.ipc is missing, or nothing",
         ),
         (
-            json.dumps(make_task() | {"asked": make_task()["asked"] | {"method": "dmm"}}),
+            json.dumps(make_task() | {"resolved": make_task()["resolved"] | {"method": "dmm"}}),
             "no method 'dmm'. Did you mean",
         ),
     ],
@@ -204,8 +204,8 @@ def test_a_real_run_is_compared(tmp_path: Path) -> None:
         command = [sys.executable, "-m", *words]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
-    done = call("benchmark.run", "methods=[dm]", "ipcs=[1]", "controls=[]", "architectures=[convnet2-w4]", "networks=1",
-                "workers=1", "threads=1", "fraction=0.0001", "method.dm.lr_img=2")  # fmt: skip
+    done = call("benchmark.run", "methods=[dm]", "ipcs=[1]", "baselines=[]", "architectures=[convnet2-w4]", "num_eval=1",
+                "workers=1", "threads=1", "iterations_fraction=0.0001", "method.dm.lr_img=2")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     done = call("methods", "diff", "outputs")
     assert (done.returncode, done.stderr) == (1, ""), done.stderr

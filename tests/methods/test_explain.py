@@ -185,12 +185,12 @@ def test_an_override_is_shown_beside_what_it_replaces(say: Say) -> None:
 
 
 def test_presets_and_fractions(say: Say) -> None:
-    page = say("dance", "cifar10", "50", "preset=quick", "fraction=0.01")
+    page = say("dance", "cifar10", "50", "preset=quick", "iterations_fraction=0.01")
     known = cell(page)
     assert known["iterations"][:2] == ("100", "ours") and "fraction 0.01 of 10000: Hansong" in known["iterations"][2]
     assert known["experts"][:2] == ("3", "ours") and known["factor"][:2] == ("2", "code")
-    assert "note: dance: 100 of the paper's 10,000 iterations" in page and "fraction=F" not in page
-    assert "fraction=F shows by how much" in say("dance", "cifar10", "50", "preset=quick")
+    assert "note: dance: 100 of the paper's 10,000 iterations" in page and "iterations_fraction=F" not in page
+    assert "iterations_fraction=F shows by how much" in say("dance", "cifar10", "50", "preset=quick")
 
 
 def test_notes_of_a_cell(say: Say, plug_in: PlugIn) -> None:
@@ -246,9 +246,9 @@ def test_the_whole_set_has_no_ipc(say: Say) -> None:
         (("dm", "cifar10", "1", "method.dance.experts=1"), "'method.dance.experts' is no setting of dm", "method.dm."),
         (("dm", "cifar10", "1", "method.dm=1"), "'method.dm' is no setting of dm", "method.dm.SETTING=VALUE"),
         (("dm", "cifar10", "1", "preset=fast"), "no preset 'fast'.", "known: paper, quick"),
-        (("dm", "cifar10", "1", "fraction=2"), "fraction must be a number in (0, 1], got '2'", ""),
-        (("dm", "cifar10", "1", "fraction=nan"), "fraction must be a number in (0, 1], got 'nan'", ""),
-        (("dm", "cifar10", "1", "fraction=half"), "fraction must be a number in (0, 1], got 'half'", ""),
+        (("dm", "cifar10", "1", "iterations_fraction=2"), "fraction must be a number in (0, 1], got '2'", ""),
+        (("dm", "cifar10", "1", "iterations_fraction=nan"), "fraction must be a number in (0, 1], got 'nan'", ""),
+        (("dm", "cifar10", "1", "iterations_fraction=half"), "fraction must be a number in (0, 1], got 'half'", ""),
         (("diff",), "no path is named", "python -m methods diff outputs"),
     ],
 )
@@ -278,7 +278,7 @@ def test_help_shows_the_four_ways(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("dance",), ("dance", "imagenette", "10", "fraction=0.1"), ("dm", "digits", "3")]
+    "words", [(), ("dance",), ("dance", "imagenette", "10", "iterations_fraction=0.1"), ("dm", "digits", "3")]
 )
 def test_a_narrow_terminal_wraps_and_cuts_nothing(words: tuple[str, ...], say: Say) -> None:
     def letters(page: str) -> list[str]:

@@ -39,7 +39,7 @@ class ByHand:
 
     def __init__(self, problem: ConcreteProblem, start: torch.Tensor) -> None:
         self.problem, self.leaf = problem, start.clone().requires_grad_()
-        self.optimiser = torch.optim.SGD([self.leaf], lr=CONFIG.lr_img, momentum=0.5)
+        self.optimizer = torch.optim.SGD([self.leaf], lr=CONFIG.lr_img, momentum=0.5)
         self.queue: list[dict[str, Any]] = []
         for index in range(3):
             self.push(index)
@@ -48,8 +48,8 @@ class ByHand:
         if len(self.queue) == CONFIG.queue:
             self.queue.pop(0)
         network: Any = self.problem.new_network(index)
-        optimiser = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=idm.DECAY_NET)
-        self.queue.append({"network": network, "optimiser": optimiser, "right": 0, "seen": 0})
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=idm.DECAY_NET)
+        self.queue.append({"network": network, "optimizer": optimizer, "right": 0, "seen": 0})
 
     def iterate(self, it: int) -> float:
         problem = self.problem
@@ -69,9 +69,9 @@ class ByHand:
             seen = augment(torch.stack([enlarged(images) for images in self.leaf]))[c]
             gap = (network.embed(real[c]).mean(0) - network.embed(seen).mean(0)).square().sum()
             loss = gap + CONFIG.ce_weight * percent * F.cross_entropy(network(seen), torch.full((len(seen),), c))
-            self.optimiser.zero_grad()
+            self.optimizer.zero_grad()
             loss.backward()
-            self.optimiser.step()
+            self.optimizer.step()
             total += loss.item()
         for place in torch.randperm(len(self.queue), generator=draw)[:2].tolist():
             self.train(self.queue[place], draw)
@@ -82,9 +82,9 @@ class ByHand:
         for _ in range(CONFIG.train_steps):
             images, labels = self.problem.real.batch(CONFIG.batch_train, draw)
             logits = network((images - MEAN) / STD)
-            one["optimiser"].zero_grad()
+            one["optimizer"].zero_grad()
             F.cross_entropy(logits, labels).backward()
-            one["optimiser"].step()
+            one["optimizer"].step()
             one["right"] += int((logits.argmax(1) == labels).sum())
             one["seen"] += len(labels)
 

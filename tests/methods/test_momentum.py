@@ -21,20 +21,20 @@ def test_passes_equal_sgd_class_by_class_under_clamping(mu: float) -> None:
     targets = torch.rand(2, *start.shape, generator=draw, dtype=torch.float64)
     lr = 0.02
 
-    reference = start.clone().requires_grad_()
-    optimiser = torch.optim.SGD([reference], lr=lr, momentum=mu)
+    published_as = start.clone().requires_grad_()
+    optimizer = torch.optim.SGD([published_as], lr=lr, momentum=mu)
     batched, momentum = start.clone(), torch.zeros_like(start)
     for _ in range(4):  # four iterations of two views, clamped at each iteration's start, as DANCE does
-        reference.data.clamp_(0, 1)
+        published_as.data.clamp_(0, 1)
         batched.clamp_(0, 1)
         for target in targets:
             for c in range(len(start)):
-                optimiser.zero_grad(set_to_none=False)
-                losses_of(reference, target)[c].backward()
-                optimiser.step()
+                optimizer.zero_grad(set_to_none=False)
+                losses_of(published_as, target)[c].backward()
+                optimizer.step()
             class_pass(batched, momentum, lambda x, t=target: losses_of(x, t), lr, mu)
-    torch.testing.assert_close(batched, reference.detach(), rtol=1e-12, atol=1e-12)
-    buffer = optimiser.state[reference]["momentum_buffer"] if mu else momentum
+    torch.testing.assert_close(batched, published_as.detach(), rtol=1e-12, atol=1e-12)
+    buffer = optimizer.state[published_as]["momentum_buffer"] if mu else momentum
     torch.testing.assert_close(momentum, buffer, rtol=1e-12, atol=1e-12)
 
 
@@ -63,17 +63,17 @@ def test_returned_losses_are_those_at_the_moment_of_each_step() -> None:
 
 def test_joint_steps_equal_sgd() -> None:
     start = torch.rand(3, 2, 1, 2, 2, dtype=torch.float64)
-    reference = start.clone().requires_grad_()
-    optimiser = torch.optim.SGD([reference], lr=0.3, momentum=0.5)
+    published_as = start.clone().requires_grad_()
+    optimizer = torch.optim.SGD([published_as], lr=0.3, momentum=0.5)
     images, momentum = start.clone(), torch.zeros_like(start)
     for _ in range(5):
-        optimiser.zero_grad()
-        losses_of(reference, torch.zeros_like(start)).sum().backward()
-        optimiser.step()
+        optimizer.zero_grad()
+        losses_of(published_as, torch.zeros_like(start)).sum().backward()
+        optimizer.step()
         leaf = images.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(losses_of(leaf, torch.zeros_like(start)).sum(), leaf)
         joint_step(images, momentum, gradient, 0.3, 0.5)
-    torch.testing.assert_close(images, reference.detach(), rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(images, published_as.detach(), rtol=1e-14, atol=1e-14)
 
 
 @pytest.mark.parametrize(("mu", "decay"), [(0.0, 0.0), (0.9, 5e-4), (0.0, 5e-4)])
@@ -82,12 +82,12 @@ def test_weights_are_trained_as_by_torchs_sgd(mu: float, decay: float) -> None:
     ours = [torch.randn(3, 2, generator=draw), torch.randn(4, generator=draw)]
     theirs = [weight.clone().requires_grad_() for weight in ours]
     buffers = [torch.zeros_like(weight) for weight in ours] if mu else None
-    optimiser = torch.optim.SGD(theirs, lr=0.1, momentum=mu, weight_decay=decay)
+    optimizer = torch.optim.SGD(theirs, lr=0.1, momentum=mu, weight_decay=decay)
     for _ in range(4):
         gradients = [torch.randn(weight.shape, generator=draw) for weight in ours]
         for weight, gradient in zip(theirs, gradients, strict=True):
             weight.grad = gradient.clone()
-        optimiser.step()
+        optimizer.step()
         train_weights(ours, gradients, buffers, lr=0.1, mu=mu, decay=decay)
     for weight, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(weight, other.detach())

@@ -100,13 +100,11 @@ def test_equal_values_of_other_types_are_not_taken_for_each_other(plug_in: PlugI
 
 def test_two_blocks_that_borrow_from_one_ipc_say_so_once(plug_in: PlugIn) -> None:
     block = "source: x, provenance: paper, datasets: [moons]"
-    settings = (
-        f"paper: [{{{block}, ipcs: [1], settings: {{factor: 2}}}}, {{{block}, ipcs: [1], settings: {{shrink: area}}}}]"
-    )
+    settings = f"paper: [{{{block}, ipcs: [1], settings: {{factor: 2}}}}, {{{block}, ipcs: [1], settings: {{downsample: area}}}}]"
     plug_in("mine = other_method:Mine", GOOD, settings)
     found = registry.resolve("mine", dataset="moons", ipc=5, preset="paper")
     assert found.notes == ("mine: no published settings for moons at ipc 5, those of ipc 1 are used",)
-    assert found.config.factor == 2 and found.origins["shrink"].provenance == "ours"  # type: ignore[attr-defined]
+    assert found.config.factor == 2 and found.origins["downsample"].provenance == "ours"  # type: ignore[attr-defined]
 
 
 def test_a_broken_plug_in_harms_nobody_else(plug_in: PlugIn) -> None:
@@ -174,7 +172,7 @@ def test_a_wrong_setting_is_named_with_its_place(overrides: dict[str, object], w
 
 
 def test_settings_stand_on_top_of_each_other() -> None:
-    def resolve(ipc: int, preset: str = "paper", **more: object) -> registry.Resolved:
+    def resolve(ipc: int, preset: str = "paper", **more: object) -> registry.ResolvedSettings:
         return registry.resolve("dm", dataset="cifar10", ipc=ipc, preset=preset, **more)  # type: ignore[arg-type]
 
     assert resolve(10).config.lr_img == 1.0 and resolve(500).config.lr_img == 10.0  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ DANCE = {
     "augment": "idc:color_crop_cutout",
     "factor": 2,
     "init": "random",
-    "shrink": "nearest",
+    "downsample": "nearest",
     "alignment": "mid",
     "calibration": True,
     "experts": 5,
@@ -38,11 +38,11 @@ DM = {
     "augment": "dsa:color_crop_cutout_flip_scale_rotate",
     "init": "random",
     "factor": 1,
-    "shrink": "area",
+    "downsample": "area",
 }
 
 
-def resolved(name: str, dataset: str, ipc: int) -> registry.Resolved:
+def resolved(name: str, dataset: str, ipc: int) -> registry.ResolvedSettings:
     """The cell, of which nothing is borrowed, and each value of which has a source and a provenance."""
     found = registry.resolve(name, dataset=dataset, ipc=ipc, preset="paper")
     assert found.notes == () and found.fraction == 1.0
@@ -53,7 +53,7 @@ def resolved(name: str, dataset: str, ipc: int) -> registry.Resolved:
     return found
 
 
-def ours(found: registry.Resolved) -> set[str]:
+def ours(found: registry.ResolvedSettings) -> set[str]:
     return {name for name, origin in found.origins.items() if origin.provenance == "ours"}
 
 
@@ -79,7 +79,7 @@ def test_dm(dataset: str, ipc: int) -> None:
     elif dataset in ("mnist", "svhn"):  # from whose strategy the dataset takes the flip
         assert ours(found) == {"lr_img", "augment"}
     elif dataset in HIGH:  # which DM's code does not read
-        assert ours(found) == DM.keys() - {"shrink"}
+        assert ours(found) == DM.keys() - {"downsample"}
     else:
         assert ours(found) == {"lr_img"}
 
@@ -92,7 +92,7 @@ def test_dms_large_sets(ipc: int) -> None:
 @pytest.mark.parametrize(("dataset", "ipc"), CELLS)
 def test_random_and_whole(dataset: str, ipc: int) -> None:
     found = resolved("random", dataset, ipc)
-    assert asdict(found.config) == {"factor": 1, "shrink": "area"} and found.provenance == "code"
+    assert asdict(found.config) == {"factor": 1, "downsample": "area"} and found.provenance == "code"
     whole = resolved("whole", dataset, ipc)
     assert asdict(whole.config) == {"epochs": 60} and whole.provenance == "ours"
     assert registry.resolve("whole", dataset=dataset, ipc=None, preset="quick") == whole
@@ -129,7 +129,7 @@ DC = {
     "batch_train": 256,
     "distance": "layerwise",
     "factor": 1,
-    "shrink": "area",
+    "downsample": "area",
 }
 LOOPS = {1: (1, 1), 10: (10, 50), 50: (50, 10)}
 IDM = {
@@ -141,7 +141,7 @@ IDM = {
     "augment": SIX,
     "factor": 2,
     "init": "random",
-    "shrink": "area",
+    "downsample": "area",
 }
 # batch_real, ce_weight, generate_interval, train_steps, accuracy_window
 TABLE = {

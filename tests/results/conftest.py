@@ -18,26 +18,33 @@ ENVIRONMENT = {"device": "NVIDIA H100", "threads": 8, "torch": "2.9", "commit": 
 
 @pytest.fixture
 def make_task() -> Callable[..., Record]:
-    def make(kind: str = "condense", slug: str = "dm-digits", **asked: Any) -> Record:
-        asked = {"kind": kind, "seed": 0, **asked}
+    def make(kind: str = "condense", slug: str = "dm-digits", **resolved: Any) -> Record:
+        resolved = {"kind": kind, "seed": 0, **resolved}
         return {
             "kind": kind,
-            "identity": identity(asked),
+            "identity": identity(resolved),
             "slug": slug,
-            "spec": asked,
-            "asked": asked,
-            "label": {"row": "dm"},
+            "spec": resolved,
+            "resolved": resolved,
+            "display": {"display_name": "dm"},
         }
 
     return make
 
 
-def _record(kind: str, asked: Record, label: Record, result: Record, **more: Any) -> Record:
-    asked = {"kind": kind, "validation": 0.0, "precision": "fp32", **asked}
+def _record(kind: str, resolved: Record, display: Record, result: Record, **more: Any) -> Record:
+    resolved = {"kind": kind, "val_fraction": 0.0, "precision": "fp32", **resolved}
     status = more.get("status", "ok")
     facts = {"message": "", "seconds": 1.0, "steps": 10, "peak_memory_bytes": None, "environment": ENVIRONMENT}
     outcome = {"status": status, "result": result if status == "ok" else {}, "finished": "2026-01-01T00:00:00+00:00"}
-    head = {"schema": SCHEMA, "kind": kind, "identity": identity(asked), "spec": asked, "asked": asked, "label": label}
+    head = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "identity": identity(resolved),
+        "spec": resolved,
+        "resolved": resolved,
+        "display": display,
+    }
     head |= {"artifacts": {}, "code": None}
     return {**head, **facts, **outcome, **more}
 
@@ -50,8 +57,8 @@ def _card(name: str) -> Record:
 @pytest.fixture
 def make_expert() -> Callable[..., Record]:
     def make(index: int, *, dataset: str = "cifar10", **more: Any) -> Record:
-        asked = {"dataset": {"fingerprint": dataset}, "architecture": "convnet3", "recipe": {"epochs": 60}}
-        return _record("prepare", {**asked, "index": index, "pool_seed": 0}, {"dataset": dataset}, {}, **more)
+        resolved = {"dataset": {"fingerprint": dataset}, "architecture": "convnet3", "recipe": {"epochs": 60}}
+        return _record("prepare", {**resolved, "index": index, "expert_seed": 0}, {"dataset": dataset}, {}, **more)
 
     return make
 
@@ -66,15 +73,25 @@ def make_condensed() -> Callable[..., Record]:
         ipc: int = 10,
         *,
         dataset: str = "cifar10",
-        asked: Record | None = None,
-        label: Record | None = None,
+        resolved: Record | None = None,
+        display: Record | None = None,
         **more: Any,
     ) -> Record:
         method = row.partition("@")[0].partition(" ")[0]
         request = {"method": method, "version": 1, "settings": {"lr": 1.0}, "ipc": ipc, "seed": seed, "experts": []}
-        request |= {"architecture": "convnet3", "dataset": {"fingerprint": dataset}, "row": row} | (asked or {})
-        words = {"dataset": dataset, "reference": "cifar10", "num_classes": 10, "train_images": 50_000, "row": row}
-        words |= {"card": _card(method), "variant": "", "provenance": "paper", "fraction": 1.0} | (label or {})
+        request |= {"architecture": "convnet3", "dataset": {"fingerprint": dataset}, "display_name": row} | (
+            resolved or {}
+        )
+        words = {
+            "dataset": dataset,
+            "published_as": "cifar10",
+            "num_classes": 10,
+            "train_images": 50_000,
+            "display_name": row,
+        }
+        words |= {"card": _card(method), "overrides": "", "provenance": "paper", "iterations_fraction": 1.0} | (
+            display or {}
+        )
         result = {"stored_images": 10 * ipc, "decoded_images": 10 * ipc, "factor": 1, "bytes": 1000}
         return _record("condense", request, words, result, **more)
 
@@ -92,24 +109,32 @@ def make_evaluated() -> Callable[..., Record]:
         dataset: str = "cifar10",
         protocol: str = "dsa",
         recipe: str = "",
-        asked: Record | None = None,
-        label: Record | None = None,
+        resolved: Record | None = None,
+        display: Record | None = None,
         **more: Any,
     ) -> Record:
-        source = condensed["label"] if condensed else {"card": _card("whole"), "row": "whole", "fraction": 1.0}
+        source = (
+            condensed["display"]
+            if condensed
+            else {"card": _card("whole"), "display_name": "whole", "iterations_fraction": 1.0}
+        )
         request = {"set": condensed["identity"] if condensed else "whole", "architecture": "convnet3"}
-        request |= {"seed": condensed["asked"]["seed"] if condensed else 0, "networks": len(accuracies)}
+        request |= {"seed": condensed["resolved"]["seed"] if condensed else 0, "num_eval": len(accuracies)}
         request |= {"protocol": {"name": recipe or protocol, "version": 1}, "dataset": {"fingerprint": dataset}}
-        words = {"dataset": dataset, "reference": "cifar10", "num_classes": 10, "train_images": 50_000}
-        words |= {"row": source["row"], "card": source["card"], "condensed_with": "convnet3" if condensed else ""}
-        words |= {"ipc": condensed["asked"]["ipc"] if condensed else None, "protocol": protocol, "factor": 1}
-        control = source["row"] == "whole" or source["row"].startswith("random")
-        words |= {"kind_of_row": "control" if control else "method", "fraction": source["fraction"]}
-        words |= {"provenance": source.get("provenance", "paper")} | (label or {})
-        result = {"accuracies": accuracies, "validation_accuracies": [], "optimiser_steps": 1000}
+        words = {"dataset": dataset, "published_as": "cifar10", "num_classes": 10, "train_images": 50_000}
+        words |= {
+            "display_name": source["display_name"],
+            "card": source["card"],
+            "condense_architecture": "convnet3" if condensed else "",
+        }
+        words |= {"ipc": condensed["resolved"]["ipc"] if condensed else None, "protocol": protocol, "factor": 1}
+        control = source["display_name"] == "whole" or source["display_name"].startswith("random")
+        words |= {"role": "baseline" if control else "method", "iterations_fraction": source["iterations_fraction"]}
+        words |= {"provenance": source.get("provenance", "paper")} | (display or {})
+        result = {"accuracies": accuracies, "validation_accuracies": [], "optimizer_steps": 1000}
         result |= {"test_images": 10_000, "decoded_images": 100, "test_images_per_class": [1000] * 10}
         result["right_per_class"] = [[round(1000 * value)] * 10 for value in accuracies]
-        return _record("evaluate", request | (asked or {}), words, result, **more)
+        return _record("evaluate", request | (resolved or {}), words, result, **more)
 
     return make
 

@@ -20,7 +20,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 def records(make_expert, make_condensed, make_evaluated):
     expert = make_expert(0, seconds=60.0)
     used = {"experts": [expert["identity"]], "settings": {"lr": 2.0, "alignment": "mid"}}
-    sets = [make_condensed("dance", seed, asked=used, seconds=10.0 + seed) for seed in (0, 1)]
+    sets = [make_condensed("dance", seed, resolved=used, seconds=10.0 + seed) for seed in (0, 1)]
     scores = [make_evaluated(made, [0.4, 0.5], seconds=7.0) for made in sets]
     scores[0]["result"]["validation_accuracies"] = [0.6, 0.7]
     lost = make_evaluated(sets[0], [0.1], protocol="dc", status="diverged", message="nan")
@@ -32,7 +32,7 @@ def records(make_expert, make_condensed, make_evaluated):
 def outputs(records, tmp_path):
     store = Store(tmp_path / "outputs")
     for record in records:
-        task = {key: record[key] for key in ("kind", "identity", "asked", "label")} | {"slug": record["kind"]}
+        task = {key: record[key] for key in ("kind", "identity", "resolved", "display")} | {"slug": record["kind"]}
         assert store.commit(task, record)
     return store.root
 
@@ -40,7 +40,7 @@ def outputs(records, tmp_path):
 def test_a_row_for_each_network_with_all_that_belongs_to_it(records):
     found = frame(records)
     assert list(found.columns) == list(COLUMNS) and len(found) == 2 + 2 + 1 + 3
-    dance = found[found["row"] == "dance"]
+    dance = found[found["display_name"] == "dance"]
     assert dance[["seed", "network", "accuracy"]].values.tolist() == [
         [0, 0, 0.4],
         [0, 1, 0.5],
@@ -48,18 +48,20 @@ def test_a_row_for_each_network_with_all_that_belongs_to_it(records):
         [1, 1, 0.5],
     ]
     assert dance["validation_accuracy"].tolist()[:2] == [0.6, 0.7] and dance["validation_accuracy"].isna().sum() == 2
-    seconds = ["prepare_seconds", "prepare_amortised", "condense_seconds", "evaluate_seconds"]
+    seconds = ["prepare_seconds", "prepare_shared", "condense_seconds", "evaluate_seconds"]
     assert dance[seconds].values.tolist() == [[60.0, 30.0, 10.0, 7.0]] * 2 + [[60.0, 30.0, 11.0, 7.0]] * 2
     assert json.loads(dance["settings"].iloc[0]) == {"lr": 2.0, "alignment": "mid"}
-    assert json.loads(dance["asked"].iloc[0])["evaluation.networks"] == 2
+    assert json.loads(dance["resolved"].iloc[0])["evaluation.networks"] == 2
     assert dance["ipc"].tolist() == [10] * 4 and set(dance["protocol"]) == {"dsa"}
 
 
 def test_the_whole_set_costs_nothing_to_condense_and_a_foreign_one_an_unknown_time(records):
     found = frame(records)
-    whole, foreign = found[found["set"] == "whole"], found[found["row"] == "dm"]
+    whole, foreign = found[found["set"] == "whole"], found[found["display_name"] == "dm"]
     assert (
-        whole["ipc"].isna().all() and set(whole["condense_seconds"]) == {0.0} and set(whole["condensed_with"]) == {""}
+        whole["ipc"].isna().all()
+        and set(whole["condense_seconds"]) == {0.0}
+        and set(whole["condense_architecture"]) == {""}
     )
     assert foreign["condense_seconds"].isna().all() and foreign["seed"].tolist() == [5]
 

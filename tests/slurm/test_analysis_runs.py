@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 SMALL = (
     "methods=[dance,dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "threads=1", "method.dance.iterations=2",
     "method.dance.experts=1", "method.dance.pretrain_epochs=1", "method.dm.iterations=2", "layout=pca",
-    "controls=[]", "curve=1", "validation=0.1", "networks=1", "analyses=[expert,interpolation,curve]",
+    "baselines=[]", "snapshots=1", "val_fraction=0.1", "num_eval=1", "analyses=[expert,interpolation,curve]",
 )  # fmt: skip
 
 
@@ -25,21 +25,21 @@ def test_analyses_run_after_what_they_look_at(
 ) -> None:
     monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
     (tmp_path / "mine.yaml").write_text("partition: gpu\nminutes: 30\npack: 2\n")
-    command = [sys.executable, "-m", "benchmark.analyze", *SMALL, "launcher=slurm", "profile=mine.yaml"]
-    foretold = subprocess.run(
+    command = [sys.executable, "-m", "benchmark.analyze", *SMALL, "launcher=slurm", "cluster=mine.yaml"]
+    preview = subprocess.run(
         [*command, "dry_run=true"], cwd=tmp_path, capture_output=True, text=True, timeout=200, env=dict(os.environ)
     )
-    assert foretold.returncode == 0 and "analyse jobs" in foretold.stdout, foretold.stdout + foretold.stderr
+    assert preview.returncode == 0 and "analyse jobs" in preview.stdout, preview.stdout + preview.stderr
     done = subprocess.run(
         [*command, "wait=true"], cwd=tmp_path, capture_output=True, text=True, timeout=800, env=dict(os.environ)
     )
     assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
     records = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/*/*/record.json")]
     finished = {record["identity"]: record["finished"] for record in records}
-    looks = [record for record in records if record["kind"] == "analyse"]
+    looks = [record for record in records if record["kind"] == "analyze"]
     assert len(looks) == 4 and all(record["status"] == "ok" for record in records), done.stdout
     for record in looks:
-        for needed in record["asked"]["sets"] + record["asked"]["experts"]:
+        for needed in record["resolved"]["sets"] + record["resolved"]["experts"]:
             assert finished[needed] <= record["finished"]
     said = [line for line in done.stdout.splitlines() if ", digits, " in line]
     assert sorted(line.split(",")[0] for line in said) == ["curve", "curve", "expert", "interpolation"]

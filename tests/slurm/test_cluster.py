@@ -57,7 +57,7 @@ def test_faults_are_named(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_an_unknown_profile_is_told_with_those_there_are(tmp_path: Path) -> None:
-    assert "there is no profile 'exmaple' | profile=exmaple | did you mean 'example'? known: cpu, example" in refused(
+    assert "there is no profile 'exmaple' | cluster=exmaple | did you mean 'example'? known: cpu, example" in refused(
         "exmaple"
     )
     assert "cannot read the profile" in refused(str(tmp_path / "none.yaml"))

@@ -38,7 +38,7 @@ from slurm.errors import SlurmError
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 SMALL = (
-    "methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "networks=1", "controls=[]", "threads=1",
+    "methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=1", "baselines=[]", "threads=1",
     "checkpoint_seconds=2",
 )  # fmt: skip
 
@@ -47,7 +47,7 @@ def asked(out: Path, *words: str, scored: bool = True) -> RunConfig:
     """`scored`: whether the sets are evaluated, too."""
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        said = options.parse(compose("run", [*SMALL, f"out={out}", f"data_root={out.parent / 'data'}", *words]))
+        said = options.parse(compose("run", [*SMALL, f"store={out}", f"data_root={out.parent / 'data'}", *words]))
     return said if scored else replace(said, protocols=[])
 
 
@@ -55,7 +55,7 @@ def profile(folder: Path, **settings: object) -> str:
     said = {"partition": "gpu", "minutes": 30} | settings
     path = folder / f"profile{len(list(folder.glob('profile*')))}.yaml"
     path.write_text("".join(f"{key}: {value}\n" for key, value in said.items()))
-    return f"profile={path}"
+    return f"cluster={path}"
 
 
 def start(out: Path, *words: str, scored: bool = True) -> tuple[grid.Plan, slurm.Launched]:
@@ -97,12 +97,12 @@ class Jobs:
         self.out, self.planned = out, planned
 
     def task(self, kind: str, seed: int) -> Any:
-        return next(task for task in self.planned.of_kind(kind) if task["asked"]["seed"] == seed)
+        return next(task for task in self.planned.of_kind(kind) if task["resolved"]["seed"] == seed)
 
     def job(self, kind: str, seed: int) -> str:
         return submissions.jobs_of(submissions.entries(self.out / "slurm"))[self.task(kind, seed)["identity"]]
 
-    def seen(self, kind: str, seed: int) -> monitor.Seen:
+    def seen(self, kind: str, seed: int) -> monitor.TaskStatus:
         return monitor.view(self.out).tasks[self.task(kind, seed)["identity"]]
 
     def owner(self, seed: int) -> Any:
@@ -217,7 +217,7 @@ def test_a_failure_stops_only_what_needs_it(env: Cluster, tmp_path: Path, monkey
     prepared = profile(tmp_path, setup=f'["export PYTHONPATH=$PYTHONPATH:{plug} FAULT={fault}"]')
     words = ("methods=[faulty,dm]", "method.dm.iterations=3", "method.faulty.iterations=3", prepared)
     planned = grid.build(asked(tmp_path / "out", "launcher=slurm", *words))
-    command = (*SMALL, *words, "launcher=slurm", "wait=true", "out=out", "data_root=data")
+    command = (*SMALL, *words, "launcher=slurm", "wait=true", "store=out", "data_root=data")
     path = os.pathsep.join([str(plug), *filter(None, [os.environ.get("PYTHONPATH")])])
     waited = call(tmp_path, "run", *command, PYTHONPATH=path)
     assert waited.returncode == 1 and "queued 4 jobs" in waited.stdout and "DM" in waited.stdout, waited.stderr
@@ -225,12 +225,12 @@ def test_a_failure_stops_only_what_needs_it(env: Cluster, tmp_path: Path, monkey
         assert said in waited.stdout
     assert not env.queue()
     seen = monitor.view(tmp_path / "out").tasks
-    states = {(task["kind"], task["label"]["card"]["name"]): seen[task["identity"]].state for task in planned.tasks}
+    states = {(task["kind"], task["display"]["card"]["name"]): seen[task["identity"]].state for task in planned.tasks}
     assert states == {
         ("condense", "faulty"): "failed", ("evaluate", "faulty"): "blocked",
         ("condense", "dm"): "done", ("evaluate", "dm"): "done",
     }  # fmt: skip
-    told = call(tmp_path, "status", "out=out", "tables=true")
+    told = call(tmp_path, "status", "store=out", "tables=true")
     assert told.returncode == 1 and "DM" in told.stdout
     assert "RuntimeError: this method is broken" in told.stdout and "(see " in told.stdout
     _, again = start(tmp_path / "out", *words)
@@ -242,7 +242,7 @@ def test_a_failure_stops_only_what_needs_it(env: Cluster, tmp_path: Path, monkey
 
 
 def test_a_driver_that_waits_may_be_stopped_and_its_jobs_go_on(env: Cluster, tmp_path: Path) -> None:
-    words = (*SMALL, "method.dm.iterations=3", "launcher=slurm", profile(tmp_path), "out=out", "data_root=data")
+    words = (*SMALL, "method.dm.iterations=3", "launcher=slurm", profile(tmp_path), "store=out", "data_root=data")
     env.scontrol("update", "PartitionName=gpu", "State=DOWN")
     try:
         waiting = [sys.executable, "-m", "benchmark.run", *words, "wait=true"]
@@ -268,7 +268,7 @@ def test_queued_jobs_run_the_code_of_their_submission(env: Cluster, tmp_path: Pa
         shutil.copytree(Path(__file__).parents[2] / room, checkout / room)
     words = ("seeds=[0,1,2]", "method.dm.iterations=3")
     more = ("launcher=slurm", profile(tmp_path, pack=3))
-    done = call(checkout, "run", *SMALL, *words, *more, "out=../out", "data_root=../data")
+    done = call(checkout, "run", *SMALL, *words, *more, "store=../out", "data_root=../data")
     assert done.returncode == 0 and "queued 2 jobs for 3 condense, 3 evaluate tasks" in done.stdout, done.stderr
     shutil.rmtree(checkout / "methods")
     (checkout / "benchmark/__init__.py").write_text("broken")
@@ -276,7 +276,7 @@ def test_queued_jobs_run_the_code_of_their_submission(env: Cluster, tmp_path: Pa
     planned = grid.build(asked(tmp_path / "out", *words))
     in_peace(tmp_path / "peace", *words)
     assert results(tmp_path / "out", planned) == results(tmp_path / "peace", planned)
-    done = call(tmp_path, "run", *SMALL, *words, *more, "out=out", "data_root=data")
+    done = call(tmp_path, "run", *SMALL, *words, *more, "store=out", "data_root=data")
     assert done.returncode == 0 and "everything is done" in done.stdout and "DM" in done.stdout, done.stderr
 
 
@@ -304,7 +304,7 @@ def test_a_second_driver_finds_what_the_first_has_queued(env: Cluster, tmp_path:
         # cancelling takes these jobs, and no others of the same person
         env.client("sbatch", "--wrap", "sleep 100", "--output=/dev/null")
         assert len(env.client("squeue", "-h", "-r").stdout.splitlines()) == 7
-        done = call(tmp_path, "cancel", "out=out")
+        done = call(tmp_path, "cancel", "store=out")
         assert done.returncode == 0 and "cancelled 6 jobs" in done.stdout, done.stderr
         env.wait_for(lambda: len(env.queue()) == 1, 30)
         assert {one.state for one in monitor.view(tmp_path / "out").tasks.values()} == {"to do"}
@@ -335,7 +335,7 @@ def test_a_store_that_cannot_be_written_is_told_before_anything_is_queued(env: C
 
 
 def test_without_slurm_or_a_profile_the_way_out_is_told(tmp_path: Path) -> None:
-    done = call(tmp_path, "run", *SMALL, "launcher=slurm", "profile=cpu", PATH=str(tmp_path))
+    done = call(tmp_path, "run", *SMALL, "launcher=slurm", "cluster=cpu", PATH=str(tmp_path))
     assert done.returncode == 2 and "not on the path" in done.stderr and "launcher=local" in done.stderr
     done = call(tmp_path, "run", *SMALL, "launcher=slurm")
     assert done.returncode == 2 and "needs a profile" in done.stderr and not (tmp_path / "outputs").exists()
@@ -343,7 +343,7 @@ def test_without_slurm_or_a_profile_the_way_out_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", drill.HOW)
 def test_a_drill_interrupts_a_job_and_shows_that_nothing_was_lost(env: Cluster, tmp_path: Path, how: str) -> None:
-    words = (profile(tmp_path), f"how={how}", "steps=60", "device=cpu")
+    words = (profile(tmp_path), f"mode={how}", "steps=60", "device=cpu")
     command = [sys.executable, "-m", "benchmark.drill", *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as drilling:
         settled = Settled(env)

@@ -14,20 +14,20 @@ from benchmark.analyses import VERSIONS, curve, discrepancy, embedding, expert, 
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.config.schema import ANALYSES, LAYOUTS
 from benchmark.datasets import Constants, Split, splits
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.networks import Network
-from benchmark.training.experts import copy_of
+from benchmark.training.experts import copy_weights
 from benchmark.utils import schedules, seeding
 from parts import CPU, make_images
 from results.store.schema import ANALYSES as RECORDED
 
 SHAPE, CLASSES = (3, 8, 8), 3
 CONSTANTS = Constants((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
-NORMALISE = Normaliser(CONSTANTS, CPU.device)
+NORMALIZE = Normalizer(CONSTANTS, CPU.device)
 
 
 def network(name: str = "convnet2-w4", index: int = 0) -> Network:
-    return networks.build(name, SHAPE, CLASSES, seeding.generator("analysed", index))
+    return networks.build(name, SHAPE, CLASSES, seeding.generator("analyzed", index))
 
 
 def one(image: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def guess(net: Network, image: Tensor) -> int:
 
 def make_expert(name: str = "convnet2-w4", index: int = 0) -> TrainedExpert:
     scratch = network(name)
-    return TrainedExpert(scratch, copy_of(network(name, 10 + index)), copy_of(network(name, 20 + index)))
+    return TrainedExpert(scratch, copy_weights(network(name, 10 + index)), copy_weights(network(name, 20 + index)))
 
 
 def test_every_list_of_analyses_names_the_same_ones() -> None:
@@ -91,8 +91,8 @@ def test_discrepancy_is_dms_loss_of_a_class_over_the_spread_within_classes(name:
     images = torch.rand(6, *SHAPE, generator=seeding.generator("set")) * 1.4 - 0.2
     synthetic = (images, torch.tensor([2, 0, 1, 1, 2, 0]))
     found = discrepancy.distances(
-        discrepancy.moments(net, real.images, real.labels, CLASSES, CPU, NORMALISE),
-        discrepancy.moments(net, *synthetic, CLASSES, CPU, NORMALISE),
+        discrepancy.moments(net, real.images, real.labels, CLASSES, CPU, NORMALIZE),
+        discrepancy.moments(net, *synthetic, CLASSES, CPU, NORMALIZE),
     )
     assert net.training
 
@@ -112,7 +112,7 @@ def test_discrepancy_is_dms_loss_of_a_class_over_the_spread_within_classes(name:
 
 def test_real_images_are_at_no_distance_from_themselves_and_one_image_has_no_spread() -> None:
     images, labels = make_images(CLASSES, 1, SHAPE).images, torch.arange(CLASSES)
-    alone = discrepancy.moments(network(), images, labels, CLASSES, CPU, NORMALISE)
+    alone = discrepancy.moments(network(), images, labels, CLASSES, CPU, NORMALIZE)
     found = discrepancy.distances(alone, alone)
     assert found["mean_distance"] == 0 and alone.spread < 1e-6
     flat = discrepancy.Moments(alone.means, 0.0)
@@ -124,7 +124,7 @@ def test_real_images_are_at_no_distance_from_themselves_and_one_image_has_no_spr
 
 def test_interpolation_is_the_accuracy_between_trained_and_initial_weights() -> None:
     experts, split = [make_expert(index=k) for k in range(2)], make_images(CLASSES, 7, SHAPE)
-    scores = [piece() for piece in interpolation.pieces(experts, split, CPU, NORMALISE)]
+    scores = [piece() for piece in interpolation.pieces(experts, split, CPU, NORMALIZE)]
     found = interpolation.table(scores, len(experts))
     assert [len(row) for row in found] == [2] * 11 and interpolation.LAMBDAS[0] == 0 and interpolation.LAMBDAS[-1] == 1
     for weight, row in zip(interpolation.LAMBDAS, found, strict=True):
@@ -142,7 +142,7 @@ def test_experts_classify_synthetic_images_as_they_are() -> None:
     experts = [make_expert(index=k) for k in range(2)]
     images = torch.rand(12, *SHAPE, generator=seeding.generator("set")) * 1.6 - 0.3  # beyond 0..1, as sets may be
     labels = torch.arange(12) % CLASSES
-    found = expert.score_all(experts, lambda: Split(images, labels), CPU, NORMALISE)
+    found = expert.score_all(experts, lambda: Split(images, labels), CPU, NORMALIZE)
     for each, accuracy in zip(experts, found, strict=True):
         trained = network()
         trained.load_state_dict(each.trained)
@@ -154,7 +154,7 @@ def test_experts_classify_synthetic_images_as_they_are() -> None:
 
 def test_features_are_what_the_classifier_sees() -> None:
     net, images = network("convnet2-bn-w4"), make_images(CLASSES, 7, SHAPE).images
-    found = embedding.features(net, images, CPU, NORMALISE)
+    found = embedding.features(net, images, CPU, NORMALIZE)
     exact = copy.deepcopy(net).double().eval()
     with torch.no_grad():
         expected = np.stack([exact.embed(one(image))[0].numpy() for image in images])

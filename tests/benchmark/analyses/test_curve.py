@@ -23,7 +23,7 @@ from benchmark.config import schema
 from benchmark.datasets import Dataset
 from benchmark.execution import attempt
 from benchmark.execution.interruption import Interrupted, StopFlag
-from benchmark.execution.run_steps import Marks, turn
+from benchmark.execution.run_steps import SnapshotSchedule, turn
 from benchmark.execution.runtime import Runtime
 from benchmark.planning import analyses, grid
 from benchmark.tasks.execute import execute
@@ -31,9 +31,9 @@ from benchmark.training import protocols
 from parts import CPU, make_images
 from results.store.store import Store
 
-TINY = ("methods=[dm,dance]", "controls=[whole,random]", "method.dm.iterations=7", "method.dance.iterations=5",
-        "ipcs=[1]", "method.dance.experts=2", "method.dance.pretrain_epochs=1", "method.whole.epochs=9", "networks=2",
-        "architectures=[convnet2-w4]", "validation=0.25")  # fmt: skip
+TINY = ("methods=[dm,dance]", "baselines=[whole,random]", "method.dm.iterations=7", "method.dance.iterations=5",
+        "ipcs=[1]", "method.dance.experts=2", "method.dance.pretrain_epochs=1", "method.whole.epochs=9", "num_eval=2",
+        "architectures=[convnet2-w4]", "val_fraction=0.25")  # fmt: skip
 LOOKS = ("analyses=[discrepancy,interpolation,expert,embedding]", "layout=pca")
 
 
@@ -45,7 +45,7 @@ def few_images() -> Iterator[Dataset]:
     few = replace(digits, train=train, test=test, classes=("a", "b", "c"), fingerprint="f" * 64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load", lambda entry, root, progress=None: few)
-        patch.setattr(protocols, "_quick", lambda ipc: replace(quick(ipc), epochs=6, drops=(4, 5)))
+        patch.setattr(protocols, "_quick", lambda ipc: replace(quick(ipc), epochs=6, lr_milestones=(4, 5)))
         attempt.load_once.cache_clear()
         yield few
     attempt.load_once.cache_clear()
@@ -55,8 +55,8 @@ def build(*words: str) -> grid.Plan:
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         if any(word.startswith("analyses=") for word in words):
-            asked = options.parse_as(schema.AnalyseConfig, compose("analyse", overrides=[*TINY, *words]))
-            return analyses.only(grid.build(asked), asked)
+            resolved = options.parse_as(schema.AnalyzeConfig, compose("analyze", overrides=[*TINY, *words]))
+            return analyses.only(grid.build(resolved), resolved)
         return grid.build(options.parse(compose("run", overrides=[*TINY, *words])))
 
 
@@ -76,18 +76,18 @@ def record(task: grid.Task, out: Path) -> dict[str, Any]:
 
 
 def of_row(planned: grid.Plan, row: str) -> grid.Task:
-    return next(task for task in planned.of_kind("condense") if task["label"]["row"].split()[0] == row)
+    return next(task for task in planned.of_kind("condense") if task["display"]["display_name"].split()[0] == row)
 
 
 def curves(planned: grid.Plan) -> dict[str, grid.Task]:
     """By the set that they look at."""
-    found = [task for task in planned.of_kind("analyse") if task["asked"]["analysis"] == "curve"]
-    return {task["asked"]["sets"][0]: task for task in found}
+    found = [task for task in planned.of_kind("analyze") if task["resolved"]["analysis"] == "curve"]
+    return {task["resolved"]["sets"][0]: task for task in found}
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, few_images: Dataset) -> tuple[grid.Plan, Path]:
-    planned, out = build("curve=3"), tmp_path_factory.mktemp("finished")
+    planned, out = build("snapshots=3"), tmp_path_factory.mktemp("finished")
     do(planned, out)
     return planned, out
 
@@ -158,10 +158,10 @@ def test_looking_is_not_charged_and_is_not_repeated(
         def progress(done: int, total: int, losses: dict[str, float]) -> None:
             stop.signal = 15 if done == stop_after else stop.signal
 
-        marks = Marks(frozenset({0, 2, 5, 7}), look)
-        turned = turn(work, tmp_path, CPU, seconds=0.5, progress=progress, stop=stop, checkpoint_seconds=1e9,
+        marks = SnapshotSchedule(frozenset({0, 2, 5, 7}), look)
+        run_result = turn(work, tmp_path, CPU, seconds=0.5, progress=progress, stop=stop, checkpoint_seconds=1e9,
                       still_ours=lambda: True, say=lambda text: None, marks=marks)  # fmt: skip
-        return turned.seconds, marks.taken
+        return run_result.seconds, marks.taken
 
     if stop_after:
         with pytest.raises(Interrupted):
@@ -213,10 +213,10 @@ def test_the_last_point_is_what_the_evaluation_finds_on_the_withheld_images(fini
     assert len(found) == len(planned.of_kind("evaluate")) == 8  # dm, dance, five random subsets, whole
     for task in planned.of_kind("evaluate"):
         scored = record(task, out)["result"]["validation_accuracies"]
-        result = record(found[task["asked"]["set"]], out)["result"]
+        result = record(found[task["resolved"]["set"]], out)["result"]
         assert result["split"] == "validation" and result["points"][0]["step"] == 0
         assert result["points"][-1]["accuracies"] == scored and len(scored) == 2
-    points = {task["label"]["row"].split()[0]: record(found[task["identity"]], out)["result"]["points"]
+    points = {task["display"]["display_name"].split()[0]: record(found[task["identity"]], out)["result"]["points"]
               for task in planned.of_kind("condense")}  # fmt: skip
     steps = {row: [point["step"] for point in of] for row, of in points.items()}
     assert steps == {"dm": [0, 2, 5, 7], "dance": [0, 2, 3, 5], "random": [0]}
@@ -242,10 +242,10 @@ def stop_early(stop: StopFlag, seen: list[int], done: int, total: int, losses: d
 @pytest.mark.parametrize("analysis", ["curve", "curve of whole", "discrepancy", "expert", "interpolation"])
 def test_an_analysis_that_was_interrupted_finds_the_same(analysis: str, tmp_path: Path) -> None:
     name, _, whole = analysis.partition(" of ")
-    planned = build("curve=3", f"analyses=[{name}]", "methods=[dm,dance]")
-    task = next(t for t in planned.of_kind("analyse") if (t["asked"]["sets"] == ["whole"]) == bool(whole))
+    planned = build("snapshots=3", f"analyses=[{name}]", "methods=[dm,dance]")
+    task = next(t for t in planned.of_kind("analyze") if (t["resolved"]["sets"] == ["whole"]) == bool(whole))
     for each in planned.tasks:
-        assert each["kind"] == "analyse" or execute(each, runtime(tmp_path)).status == "done"
+        assert each["kind"] == "analyze" or execute(each, runtime(tmp_path)).status == "done"
     again = tmp_path / "again"
     for kind in ("prepare", "condense"):
         (again / kind).parent.mkdir(exist_ok=True)
@@ -270,11 +270,11 @@ def test_an_analysis_that_was_interrupted_finds_the_same(analysis: str, tmp_path
 
 
 def test_analyses_hold_what_the_contract_says(tmp_path: Path) -> None:
-    planned = build("curve=3", *LOOKS)
+    planned = build("snapshots=3", *LOOKS)
     do(planned, tmp_path)
     assert not (tmp_path / "evaluate").exists()
-    found = {task["asked"]["analysis"]: record(task, tmp_path) for task in planned.of_kind("analyse")}
-    rows = {task["identity"]: task["label"]["row"].split()[0] for task in planned.of_kind("condense")}
+    found = {task["resolved"]["analysis"]: record(task, tmp_path) for task in planned.of_kind("analyze")}
+    rows = {task["identity"]: task["display"]["display_name"].split()[0] for task in planned.of_kind("condense")}
     assert sorted(rows.values()) == ["dance", "dm", "random"]  # of the seed asked for, though random has five
     steps = found["discrepancy"]["result"]["steps"]
     assert steps[0] == 0 and steps[-1] == found["discrepancy"]["steps"] == 9
@@ -310,8 +310,8 @@ class Untouchable:
 def test_no_analysis_looks_at_the_test_split(
     tmp_path: Path, few_images: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    planned = build("curve=2", "analyses=[discrepancy,interpolation,expert,embedding,curve]", "layout=pca")
-    whole = next(task for task in build("curve=2").of_kind("evaluate") if task["asked"]["set"] == "whole")
+    planned = build("snapshots=2", "analyses=[discrepancy,interpolation,expert,embedding,curve]", "layout=pca")
+    whole = next(task for task in build("snapshots=2").of_kind("evaluate") if task["resolved"]["set"] == "whole")
     guarded = replace(few_images, test=Untouchable())
     monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None: guarded)
     attempt.load_once.cache_clear()
@@ -324,13 +324,13 @@ def test_no_analysis_looks_at_the_test_split(
 
 
 def test_a_set_that_diverged_is_left_out_of_what_is_said_of_the_others(tmp_path: Path) -> None:
-    planned = build("analyses=[discrepancy,curve]", "curve=1", "method.dm.lr_img=1e38")
+    planned = build("analyses=[discrepancy,curve]", "snapshots=1", "method.dm.lr_img=1e38")
     for task in planned.tasks:
         assert execute(task, runtime(tmp_path)).status == "done"
     store, dm = Store(tmp_path), of_row(planned, "dm")
     others = {of_row(planned, row)["identity"] for row in ("dance", "random")}
     assert store.record(dm)["status"] == "diverged"
-    looked = next(t for t in planned.of_kind("analyse") if t["asked"]["analysis"] == "discrepancy")
+    looked = next(t for t in planned.of_kind("analyze") if t["resolved"]["analysis"] == "discrepancy")
     assert set(record(looked, tmp_path)["result"]["sets"]) == others
     assert "left out" in (store.folder(looked) / "log.txt").read_text()
     assert store.record(curves(planned)[dm["identity"]])["status"] == "diverged"
@@ -338,6 +338,6 @@ def test_a_set_that_diverged_is_left_out_of_what_is_said_of_the_others(tmp_path:
 
 def test_an_analysis_waits_for_what_it_needs(tmp_path: Path) -> None:
     planned = build("analyses=[expert,discrepancy]")
-    for task in planned.of_kind("analyse"):
+    for task in planned.of_kind("analyze"):
         outcome = execute(task, runtime(tmp_path))
         assert outcome.status == "blocked" and "what it needs is not there" in outcome.message

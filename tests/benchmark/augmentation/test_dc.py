@@ -48,9 +48,9 @@ def hand_scale(image: Tensor, height: int, width: int) -> Tensor:
 
 def hand_rotate(image: Tensor, angle: int, fill: float) -> Tensor:
     _, height, width = image.shape
-    turned = ndimage.rotate(image.numpy(), angle, axes=(-2, -1), cval=fill)  # order 3, enlarging: SciPy's defaults
-    top, left = (int((big - small) / 2) for big, small in zip(turned.shape[-2:], (height, width), strict=True))
-    return torch.tensor(turned[:, top : top + height, left : left + width])
+    run_result = ndimage.rotate(image.numpy(), angle, axes=(-2, -1), cval=fill)  # order 3, enlarging: SciPy's defaults
+    top, left = (int((big - small) / 2) for big, small in zip(run_result.shape[-2:], (height, width), strict=True))
+    return torch.tensor(run_result[:, top : top + height, left : left + width])
 
 
 def found(results: Tensor, candidates: dict[tuple[int, ...], Tensor]) -> list[tuple[int, ...]]:

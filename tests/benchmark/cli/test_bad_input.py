@@ -16,7 +16,7 @@ from benchmark.cli import main
 from benchmark.report import report
 from benchmark.run import run
 
-TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "networks=1", "workers=1", "threads=1", "controls=[]",
+TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=1", "workers=1", "threads=1", "baselines=[]",
         "methods=[dm]", "method.dm.iterations=2", "protocols=[quick]")  # fmt: skip
 
 Command = Callable[..., tuple[int, str, str]]  # words of the command line to (status, stdout, stderr)
@@ -51,7 +51,7 @@ def check_message(err: str, *words: str) -> None:
 WRONG = {
     "method": (["methods=[dnace]"], ["'dnace'", "Did you mean 'dance'?", "random"]),
     "factor of a method": (["methods=[dm@2]"], ["dm@f2"]),
-    "variant": (["variants=[dmm]"], ["'dm'"]),
+    "overrides": (["variants=[dmm]"], ["'dm'"]),
     "dataset": (["datasets=[digit]"], ["Did you mean 'digits'?", "cifar100", "path of a folder"]),
     "folder": (["datasets=[./nothing/there]"], ["nothing/there", "no folder"]),
     "architecture": (["architectures=[convnt3]"], ["convnt3"]),
@@ -59,11 +59,11 @@ WRONG = {
     "too small": (["eval_architectures=[convnet2,lenet]"], ["lenet", "16×16", "auto"]),
     "too deep": (["architectures=[convnet9]"], ["convnet9", "convnet3"]),
     "protocol": (["protocols=[danse]"], ["Did you mean 'dance'?", "native"]),
-    "control": (["controls=[randm]"], ["Did you mean 'random'?"]),
+    "baseline": (["baselines=[randm]"], ["Did you mean 'random'?"]),
     "setting": (["netwoks=1"], ["Did you mean 'networks'?"]),
     "setting of a method": (["method.dm.iteration=3"], ["Did you mean 'iterations'?", "method.dm.iteration"]),
     "methods in the singular": (["method=[dm]"], ["'method' holds settings", "methods=[NAME"]),
-    "type": (["networks=two"], ["networks", "int", "two"]),
+    "type": (["num_eval=two"], ["networks", "int", "two"]),
     "no list": (["methods=dm"], ["methods", "list", "dm"]),
     "type in a list": (["ipcs=[ten]"], ["ipcs", "int"]),
     "type in a method": (["method.dm.iterations=two"], ["method.dm.iterations", "two"]),
@@ -76,12 +76,12 @@ WRONG = {
     "mosaic too large": (["methods=[dm@f2]", "ipcs=[35]"], ["140", "139", "factor"]),
     "empty": (["seeds=[]"], ["seeds"]),
     "twice": (["seeds=[1,1]"], ["seeds", "twice"]),
-    "nothing": (["methods=[]", "controls=[]"], ["nothing to run"]),
-    "fraction": (["fraction=0"], ["fraction"]),
-    "validation": (["validation=1"], ["validation"]),
-    "validation too small": (["validation=0.001"], ["validation", "none"]),
-    "curve of what is not withheld": (["curve=5"], ["withheld", "validation=0.1"]),
-    "no points": (["curve=0", "validation=0.1"], ["curve", "at least 1"]),
+    "nothing": (["methods=[]", "baselines=[]"], ["nothing to run"]),
+    "fraction": (["iterations_fraction=0"], ["fraction"]),
+    "validation": (["val_fraction=1"], ["val_fraction"]),
+    "validation too small": (["val_fraction=0.001"], ["validation", "none"]),
+    "curve of what is not withheld": (["snapshots=5"], ["withheld", "val_fraction=0.1"]),
+    "no points": (["snapshots=0", "val_fraction=0.1"], ["curve", "at least 1"]),
     "precision": (["precision=fp8"], ["fp8", "bf16"]),
     "retry": (["retry=fail"], ["Did you mean 'failed'?"]),
     "threads": (["threads=0"], ["threads"]),
@@ -113,7 +113,7 @@ def test_cuda_where_there_is_none(command: Command) -> None:
     check_message(err, "CUDA", "device=cpu")
 
 
-@pytest.mark.parametrize("words", [["methods=[dnace]"], ["methods=[dm"], ["datasets=[./nothing]"], ["networks=two"]])
+@pytest.mark.parametrize("words", [["methods=[dnace]"], ["methods=[dm"], ["datasets=[./nothing]"], ["num_eval=two"]])
 def test_a_wrong_request_in_a_process_of_its_own(words: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmark.run", *words], cwd=tmp_path, capture_output=True, text=True, timeout=100
@@ -125,11 +125,11 @@ def test_a_wrong_request_in_a_process_of_its_own(words: list[str], tmp_path: Pat
 
 def test_a_store_that_cannot_be_one(command: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    status, out, err = command(*TINY, f"out={tmp_path / 'file'}")
+    status, out, err = command(*TINY, f"store={tmp_path / 'file'}")
     assert status in (1, 2) and "Traceback" not in out + err
     assert "cannot write" in out + err and str(tmp_path / "file") in out + err
     assert (tmp_path / "file").read_text() == "mine"
-    status, _, err = command(f"out={tmp_path / 'absent'}", name="report")
+    status, _, err = command(f"store={tmp_path / 'absent'}", name="report")
     assert status == 2
     check_message(err, "absent")
 
@@ -145,7 +145,7 @@ def records(out: Path) -> set[str]:
 @pytest.fixture
 def condensed(command: Command, tmp_path: Path) -> Path:
     """A store with two finished sets of DM, not evaluated yet."""
-    status, _, err = command(*TINY, "seeds=[0,1]", f"out={tmp_path / 'out'}")
+    status, _, err = command(*TINY, "seeds=[0,1]", f"store={tmp_path / 'out'}")
     assert status == 0, err
     for path in (tmp_path / "out").glob("evaluate/*/*"):
         path.unlink()
@@ -155,7 +155,7 @@ def condensed(command: Command, tmp_path: Path) -> Path:
 
 
 def test_a_damaged_set_fails_its_evaluation_alone(condensed: Path, command: Command) -> None:
-    again = (*TINY, "seeds=[0,1]", f"out={condensed}")
+    again = (*TINY, "seeds=[0,1]", f"store={condensed}")
     (path,) = condensed.glob("condense/*seed0*/synthetic.safetensors")
     whole = path.read_bytes()
     path.write_bytes(whole[:100])
@@ -177,7 +177,7 @@ def test_a_damaged_set_fails_its_evaluation_alone(condensed: Path, command: Comm
 
 
 def test_a_damaged_set_is_made_anew_as_its_message_advises(condensed: Path, command: Command) -> None:
-    again = (*TINY, "seeds=[0,1]", f"out={condensed}")
+    again = (*TINY, "seeds=[0,1]", f"store={condensed}")
     (path,) = condensed.glob("condense/*seed0*/synthetic.safetensors")
     whole = path.read_bytes()
     path.write_bytes(whole[:100])
@@ -190,7 +190,7 @@ def test_a_damaged_set_is_made_anew_as_its_message_advises(condensed: Path, comm
 
 
 def test_a_damaged_checkpoint_costs_time_and_nothing_else(condensed: Path, command: Command) -> None:
-    again = (*TINY, "seeds=[0,1]", f"out={condensed}")
+    again = (*TINY, "seeds=[0,1]", f"store={condensed}")
     (folder,) = condensed.glob("condense/*seed0*")
     whole = (folder / "synthetic.safetensors").read_bytes()
     for name in ("record.json", "synthetic.safetensors"):
@@ -204,12 +204,12 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(condensed: Path, comma
 
 
 def test_an_unreadable_record_is_named_and_its_cure_works(condensed: Path, command: Command) -> None:
-    again = (*TINY, "seeds=[0,1]", f"out={condensed}")
+    again = (*TINY, "seeds=[0,1]", f"store={condensed}")
     assert command(*again)[0] == 0
     (path,) = condensed.glob("evaluate/*seed0*/record.json")
     whole = json.loads(path.read_text())
     path.write_text('{"schema": 1, "ki')
-    status, _, err = command(f"out={condensed}", name="report")
+    status, _, err = command(f"store={condensed}", name="report")
     assert status == 1, "the other records are still reported"
     check_message(err, "record.json is not JSON", str(path))
     status, out, err = command(*again)
@@ -240,7 +240,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_said_and_the_same_command_goes_on(small_disk: Path, command: Command) -> None:
-    again = (*TINY, "ipcs=[10]", f"out={small_disk / 'out'}")  # a set of 7 pages: at times only the small files fit
+    again = (*TINY, "ipcs=[10]", f"store={small_disk / 'out'}")  # a set of 7 pages: at times only the small files fit
     filler = small_disk / "filler"
     told = set()
     for free in range(13):  # pages left: it fills at another place each time

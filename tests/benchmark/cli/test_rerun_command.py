@@ -26,7 +26,7 @@ from results.page.rerun_command import Command, command
 from results.store.schema import SCHEMA
 
 Task = dict[str, Any]
-TINY = ("ipcs=[2]", "architectures=[convnet2-w4]", "networks=1", "controls=[]")
+TINY = ("ipcs=[2]", "architectures=[convnet2-w4]", "num_eval=1", "baselines=[]")
 
 
 def composed(name: str, words: Iterable[str]) -> Any:
@@ -48,8 +48,8 @@ def recorded(task: Task) -> Task:
     made = {"stored_images": 1, "decoded_images": 1, "factor": 1, "bytes": 1}
     results = {
         "prepare": {}, "condense": made,
-        "import": made | {"source": {"place": task["request"].get("source", {}).get("place")}},
-        "evaluate": {"accuracies": [0.5], "optimiser_steps": 1, "test_images": 1, "decoded_images": 1,
+        "import": made | {"source": {"place": task["requested"].get("source", {}).get("place")}},
+        "evaluate": {"accuracies": [0.5], "optimizer_steps": 1, "test_images": 1, "decoded_images": 1,
                      "right_per_class": [[1]], "test_images_per_class": [2]},
     }  # fmt: skip
     facts = {
@@ -62,15 +62,15 @@ def recorded(task: Task) -> Task:
         "steps": 1,
         "peak_memory_bytes": None,
     }
-    asked = json.loads(json.dumps(task["asked"]))  # as it comes back from a file
-    head = {key: task[key] for key in ("kind", "identity", "spec", "label")}
-    return {**head, "asked": asked, "result": results[task["kind"]], "environment": {}, "finished": "", **facts}
+    resolved = json.loads(json.dumps(task["resolved"]))  # as it comes back from a file
+    head = {key: task[key] for key in ("kind", "identity", "spec", "display")}
+    return {**head, "resolved": resolved, "result": results[task["kind"]], "environment": {}, "finished": "", **facts}
 
 
 def commands(tasks: list[Task]) -> list[tuple[Behind, Command]]:
     """What stands behind each cell of the table that these tasks end in, and its command."""
     records = [recorded(task) for task in tasks]
-    requests = {task["identity"]: task["request"] for task in tasks}
+    requests = {task["identity"]: task["requested"] for task in tasks}
     found = behind(records, rows_of(cells(records)))
     return [(one, command(one, requests[[*one.sets, *one.evaluations][0]["identity"]])) for one in found]
 
@@ -86,30 +86,30 @@ def words(said: Command, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "resolved",
     [
         ("methods=[dance,dm@f2,dc,dsa,idm]", "preset=paper"),
         (
             "methods=[dm]",
             "seeds=[3,1]",
-            "fraction=0.01",
-            "validation=0.2",
+            "iterations_fraction=0.01",
+            "val_fraction=0.2",
             "precision=bf16",
             "protocols=[native,dc@steps]",
         ),
         (
             "methods=[dance]",
-            "pool_seed=4",
+            "expert_seed=4",
             "eval_architectures=[convnet2-w4-bn,mlp]",
-            "networks=3",
+            "num_eval=3",
             "method.dance.experts=2",
         ),
-        ("methods=[herding,kcenter]", "seeds=[0,1]", "controls=[random,whole]", "method.whole.epochs=7"),
+        ("methods=[herding,kcenter]", "seeds=[0,1]", "baselines=[random,whole]", "method.whole.epochs=7"),
         ("methods=[dm]", 'method.dm.augment="dsa:color_crop"', "method.dm.lr_img=3", "method.dm.init=noise"),
     ],
 )
-def test_a_rows_command_plans_the_tasks_of_that_row_and_no_others(asked: tuple[str, ...]) -> None:
-    found = commands(planned((*TINY, *asked)))
+def test_a_rows_command_plans_the_tasks_of_that_row_and_no_others(resolved: tuple[str, ...]) -> None:
+    found = commands(planned((*TINY, *resolved)))
     assert found
     for stands, said in found:
         again = planned(words(said, "run"))
@@ -119,7 +119,7 @@ def test_a_rows_command_plans_the_tasks_of_that_row_and_no_others(asked: tuple[s
 
 def test_the_command_names_a_dataset_by_its_path_and_where_data_lie(tmp_path: Path) -> None:
     (task,) = planned((*TINY, "methods=[dm]"))[:1]
-    task["request"] = {"dataset": "/my data/it's=one", "data_root": "/big/disk"}
+    task["requested"] = {"dataset": "/my data/it's=one", "data_root": "/big/disk"}
     ((_, said), *_) = commands([task, *planned((*TINY, "methods=[dm]"))[1:]])
     assert {'datasets=["/my data/it\'s=one"]', "data_root=/big/disk"} <= {
         word.replace('data_root="/big/disk"', "data_root=/big/disk") for word in words(said, "run")
@@ -128,23 +128,23 @@ def test_the_command_names_a_dataset_by_its_path_and_where_data_lie(tmp_path: Pa
 
 def test_what_a_command_cannot_say_is_told() -> None:
     tasks = planned((*TINY, "methods=[random]", "seeds=[0,1]"))
-    some = [task for task in tasks if task["asked"]["seed"] < 2]
+    some = [task for task in tasks if task["resolved"]["seed"] < 2]
     ((_, said),) = commands(some)
     assert "at least 5 random subsets" in " ".join(said.notes)
-    some[-1]["asked"] |= {"colour": "blue"}
+    some[-1]["resolved"] |= {"colour": "blue"}
     assert any("colour" in note for _, said in commands(some) for note in said.notes)
     assert command(Behind(), {}).text == ""
 
 
 def test_a_set_made_elsewhere_is_scored_again_as_it_was(tmp_path: Path) -> None:
     path = dc_file(tmp_path / "res, 1.pt", [subset(seed) for seed in range(3)])
-    asked = (f'set="{path}"', "dataset=digits", "networks=1", "eval_architectures=[convnet2-w4]", "controls=[]")
-    ((stands, said),) = commands(planned_for_a_set((*asked, "name=theirs", "entries=[2,0]", "protocols=[dc]")))
+    resolved = (f'set="{path}"', "dataset=digits", "num_eval=1", "eval_architectures=[convnet2-w4]", "baselines=[]")
+    ((stands, said),) = commands(planned_for_a_set((*resolved, "name=theirs", "set_index=[2,0]", "protocols=[dc]")))
     again = planned_for_a_set(words(said, "evaluate"))
     assert {task["identity"] for task in again} == identities(stands), said.text
     torch.save([*subset()], tmp_path / "data.pt")
-    asked = (f"set={tmp_path}/data.pt", "dataset=digits", "factor=2", "networks=1", "controls=[]", "quantise=8bit")
-    found = commands(planned_for_a_set(asked))
+    resolved = (f"set={tmp_path}/data.pt", "dataset=digits", "factor=2", "num_eval=1", "baselines=[]", "quantize=8bit")
+    found = commands(planned_for_a_set(resolved))
     both = set().union(*(identities(stands) for stands, _ in found))
     assert len(found) == 2
     for stands, said in found:
@@ -161,7 +161,7 @@ def test_the_printed_command_run_for_real_finds_everything_done(tmp_path: Path) 
         return done.stdout
 
     here = [sys.executable, "-m", "benchmark.run"]
-    tiny = ("ipcs=[1]", "architectures=[convnet2-w4]", "networks=1", "controls=[]", "threads=1", "workers=1")
+    tiny = ("ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=1", "baselines=[]", "threads=1", "workers=1")
     dance = ("method.dance.experts=1", "method.dance.pretrain_epochs=1", "method.dance.iterations=2")
     call([*here, "methods=[dance]", *tiny, *dance])
     tasks = [json.loads(path.read_text()) for path in sorted((tmp_path / "outputs").glob("*/*/task.json"))]

@@ -226,8 +226,8 @@ def test_a_compiler_that_was_killed_is_asked_again(tmp_path: Path, times: int) -
 
 def command(out: Path, *words: str) -> list[str]:
     """A small run of DM on the digits."""
-    words = ("methods=[dm]", "ipcs=[1]", "controls=[]", "networks=1", "method.dm.iterations=3", "workers=1", *words)
-    return [sys.executable, "-m", "benchmark.run", *words, "architectures=[convnet2-w4]", f"out={out}"]
+    words = ("methods=[dm]", "ipcs=[1]", "baselines=[]", "num_eval=1", "method.dm.iterations=3", "workers=1", *words)
+    return [sys.executable, "-m", "benchmark.run", *words, "architectures=[convnet2-w4]", f"store={out}"]
 
 
 def run(out: Path, *words: str, **environment: str) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def test_a_real_batch_is_made_class_by_class_of_the_same_images(strategy: str, m
     problem = make_problem(classes=5)
     for index in range(4):  # several draws: which classes share an operation differs
         augment = problem.augment(strategy, problem.generator("augmentation", index))
-        whole = augment(problem.normalise(problem.real.sample(7, problem.generator("real batch", index))))
+        whole = augment(problem.normalize(problem.real.sample(7, problem.generator("real batch", index))))
         batch = problem.real_batch(7, problem.generator("real batch", index), augment)
         assert len(batch) == 5 and tuple(batch.shape) == tuple(whole.shape)
         for part in (slice(0, 1), slice(2, 3), slice(1, 4), slice(4, 9), slice(0, 5)):

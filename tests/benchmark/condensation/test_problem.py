@@ -21,7 +21,7 @@ from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import ConcreteProblem, RealImages
 from benchmark.condensation.synthetic_set import load_set, save_set
 from benchmark.datasets import Constants
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tree, save_tree
@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_written_says_so_and_leaves_the_old_one(tmp_path: 
 
 def a_set() -> SyntheticSet:
     images = torch.randn(4, 1, 3, 3, generator=seeding.generator("a set"))
-    card = {"method": "dm", "asked": {"z": 1, "a": [1, 2.5]}, "dataset": "x"}
+    card = {"method": "dm", "resolved": {"z": 1, "a": [1, 2.5]}, "dataset": "x"}
     return SyntheticSet(images, torch.tensor([0, 0, 1, 1]), 2, 1, {"lr": 0.1, "beta": None}, card)
 
 
@@ -196,11 +196,11 @@ def test_of_class_keeps_the_order_of_the_dataset_and_pixels_are_fractions(number
 
 
 def test_normalising_and_its_inverse() -> None:
-    normalise = Normaliser(Constants((0.4, 0.5, 0.6), (0.2, 0.25, 0.5)), CPU.device)
+    normalize = Normalizer(Constants((0.4, 0.5, 0.6), (0.2, 0.25, 0.5)), CPU.device)
     pixels = torch.rand(5, 2, 3, 4, 4, generator=seeding.generator("pixels"))
-    assert torch.allclose(normalise(pixels)[:, :, 1], (pixels[:, :, 1] - 0.5) / 0.25)
-    torch.testing.assert_close(normalise.inverse(normalise(pixels)), pixels, rtol=0, atol=1e-6)
-    assert normalise(torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1)).abs().max() < 1e-6
+    assert torch.allclose(normalize(pixels)[:, :, 1], (pixels[:, :, 1] - 0.5) / 0.25)
+    torch.testing.assert_close(normalize.inverse(normalize(pixels)), pixels, rtol=0, atol=1e-6)
+    assert normalize(torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1)).abs().max() < 1e-6
 
 
 # --- the unit that a learning rate is in ------------------------------------------------------------------------------
@@ -217,9 +217,9 @@ def pixel_gradient(problem: ConcreteProblem, pixels: Tensor, config: DMConfig | 
     network = problem.new_network(0)
     augment = problem.augment(config.augment, problem.generator("augmentation", 0))
     real = problem.real.sample(config.batch_real, problem.generator("real batch", 0))
-    target = problem.mean_embedding(network, augment(problem.normalise(real)))
+    target = problem.mean_embedding(network, augment(problem.normalize(real)))
     leaf = pixels.clone().requires_grad_()
-    loss = embedding_gap(target, problem.mean_embedding(network, augment(problem.normalise(leaf)))).sum()
+    loss = embedding_gap(target, problem.mean_embedding(network, augment(problem.normalize(leaf)))).sum()
     return torch.autograd.grad(loss, leaf)[0]
 
 

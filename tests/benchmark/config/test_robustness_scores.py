@@ -1,4 +1,4 @@
-"""`scores=true` and plain protocols: what is planned besides, and what stays as it was."""
+"""`robustness_scores=true` and plain protocols: what is planned besides, and what stays as it was."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
 from released_files import dc_file, subset
 
-CELL = {"native": "dsa", "reference": "cifar10", "resolution": 32, "num_classes": 10, "ipc": 10, "factor": 2}
+CELL = {"native": "dsa", "published_as": "cifar10", "resolution": 32, "num_classes": 10, "ipc": 10, "factor": 2}
 
 
 def build(*words: str) -> grid.Plan:
@@ -27,7 +27,8 @@ def build(*words: str) -> grid.Plan:
 
 def evaluated(planned: grid.Plan) -> set[tuple[str, str, int]]:
     return {
-        (task["label"]["row"], task["label"]["protocol"], task["asked"]["seed"]) for task in planned.of_kind("evaluate")
+        (task["display"]["display_name"], task["display"]["protocol"], task["resolved"]["seed"])
+        for task in planned.of_kind("evaluate")
     }
 
 
@@ -47,7 +48,7 @@ def test_what_augments_nothing_is_its_own_plain_variant() -> None:
     with_norm = CELL | {"architecture": "convnet3-bn"}  # there dc augments
     assert protocols.get("dc@plain", **with_norm).name == "dc@plain" != protocols.get("dc", **with_norm).name
     for words in ("protocols=[dc,dc@plain]", "protocols=[dc@plain]"):
-        planned = build("methods=[dm]", words, "controls=[]")
+        planned = build("methods=[dm]", words, "baselines=[]")
         assert [protocol for _, protocol, _ in evaluated(planned)] == ["dc"]
 
 
@@ -71,7 +72,7 @@ ROWS = ("methods=[dm,dance@f2]", "seeds=[0,1]", "protocols=[quick,dsa@steps,nati
 
 
 def test_every_set_is_evaluated_under_the_plain_variant_of_every_shared_protocol_besides() -> None:
-    usual, scored = build(*ROWS), build(*ROWS, "scores=true")
+    usual, scored = build(*ROWS), build(*ROWS, "robustness_scores=true")
     assert usual.by_identity.keys() < scored.by_identity.keys()  # what was stored before stands
     sets = {(row, seed) for row, protocol, seed in evaluated(usual) if row != "whole"}
     assert {row for row, _ in sets} == {"dm", "dance@f2", "random", "random@f2"} and len(sets) == 14
@@ -84,29 +85,35 @@ def test_every_set_is_evaluated_under_the_plain_variant_of_every_shared_protocol
 def test_plain_variants_that_were_asked_for_are_not_doubled() -> None:
     assert scoring.with_plain(["dsa", "dsa@plain", "native"]) == ["dsa", "dsa@plain", "native"]
     assert scoring.with_plain(["quick@plain", "idc"]) == ["quick@plain", "idc", "idc@plain"]
-    asked = build("methods=[dm]", "protocols=[quick,quick@plain]", "scores=true")
+    asked = build("methods=[dm]", "protocols=[quick,quick@plain]", "robustness_scores=true")
     assert {p for row, p, _ in evaluated(asked) if row == "whole"} == {"quick", "quick@plain"}
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["controls=[random]"], "scores need the control whole"),
-        (["controls=[]"], "scores need the controls random and whole"),
+        (["baselines=[random]"], "scores need the control whole"),
+        (["baselines=[]"], "scores need the controls random and whole"),
         (["protocols=[native,native@plain]"], "a protocol that all sets share"),
     ],
 )
 def test_scores_of_which_none_could_come_are_refused(words: list[str], said: str) -> None:
     with pytest.raises(BenchmarkError, match=said) as caught:
-        build("methods=[dm]", "scores=true", *words)
-    assert caught.value.where.startswith("scores=true") and caught.value.next
+        build("methods=[dm]", "robustness_scores=true", *words)
+    assert caught.value.where.startswith("robustness_scores=true") and caught.value.next
 
 
 def test_a_set_made_elsewhere_is_scored_too(tmp_path: Path) -> None:
     path = dc_file(tmp_path / "dc.pt", [subset(0), subset(1)])
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        words = [f"set={path}", "dataset=digits", "units=raw", "eval_architectures=[convnet2-w4]", "scores=true"]
+        words = [
+            f"set={path}",
+            "dataset=digits",
+            "pixel_scale=raw",
+            "eval_architectures=[convnet2-w4]",
+            "robustness_scores=true",
+        ]
         composed = compose("evaluate", overrides=words)
     planned = external_sets.build(options.parse_as(schema.EvaluateConfig, composed)).plan
     found = evaluated(planned)

@@ -76,7 +76,7 @@ def test_a_split_is_part_of_the_name(tmp_path: Path) -> None:
     assert "only imagenette@ilsvrc, the papers' split, is known" in refused("imagenette@fastai-v2", tmp_path)
     assert "no split 'x' of cifar10" in refused("cifar10@x", tmp_path)
     found = outline("imagewoof@ilsvrc", tmp_path)
-    assert (found.name, found.reference, found.seen, found.title) == (
+    assert (found.name, found.published_as, found.seen, found.title) == (
         "imagewoof@ilsvrc",
         "imagewoof",
         False,
@@ -193,10 +193,10 @@ def test_a_download_goes_on_where_it_broke_off(tmp_path, site):
     assert not wanted.path.exists() and (tmp_path / "in/big.part").stat().st_size == 2_000_000
     site.cut = None
     download(wanted, lambda *call: seen.append(call))
-    assert wanted.path.read_bytes() == data and site.asked == [("/big", None), ("/big", "bytes=2000000-")]
+    assert wanted.path.read_bytes() == data and site.resolved == [("/big", None), ("/big", "bytes=2000000-")]
     assert seen[-1] == ("downloading big, MiB", 2, 2) and not (tmp_path / "in/big.part").exists()
     download(wanted)
-    assert len(site.asked) == 2, "what is there whole is not asked for again"
+    assert len(site.resolved) == 2, "what is there whole is not asked for again"
 
 
 def test_a_server_that_cannot_go_on_and_one_that_sends_something_else(tmp_path, site):
@@ -238,7 +238,7 @@ def test_prepare_downloads_unpacks_and_mends(tmp_path, monkeypatch, site):
     (root / "cache/cifar10-v1.safetensors").unlink()
     (root / "cifar-10-batches-py/test_batch").write_bytes(b"damaged")
     assert "damaged" in refused("cifar10", root)
-    assert torch.equal(prepare("cifar10", root).test.images, torch.tensor(pixels[10:])) and len(site.asked) == 1
+    assert torch.equal(prepare("cifar10", root).test.images, torch.tensor(pixels[10:])) and len(site.resolved) == 1
 
     small_card(monkeypatch, "fashionmnist", 2, 2)
     raw, images, _ = fashion_files(tmp_path / "made")

@@ -32,7 +32,7 @@ def test_digits_are_all_there_once_and_stratified(tmp_path):
     digits, bunch = load("digits", tmp_path), load_digits()
     both = torch.cat([digits.train.images, digits.test.images]).flatten(1).tolist()
     assert digits.image_shape == (1, 8, 8) and digits.num_classes == 10 and not digits.flip and digits.like is None
-    assert digits.reference == "digits" and digits.train.images.dtype == torch.uint8 == digits.test.images.dtype
+    assert digits.published_as == "digits" and digits.train.images.dtype == torch.uint8 == digits.test.images.dtype
     assert sorted(both) == sorted(np.rint(bunch.data * 255 / 16).astype(int).tolist())
     share = digits.test.labels.bincount() / torch.tensor(np.bincount(bunch.target))
     assert ((share - 0.2).abs() < 0.003).all()
@@ -60,7 +60,7 @@ def test_parquet_is_read_exactly_and_cached(tmp_path):
     folder, pixels = parquet_folder(tmp_path / "mine", names=["x", "y", "z"])
     calls: list[tuple[str, int, int]] = []
     first = load(str(folder), tmp_path, lambda *call: calls.append(call))
-    assert first.name == "mine" and first.classes == ("x", "y", "z") and first.flip and first.reference == "mine"
+    assert first.name == "mine" and first.classes == ("x", "y", "z") and first.flip and first.published_as == "mine"
     assert torch.equal(first.train.images, torch.tensor(pixels[:6]).permute(0, 3, 1, 2))
     assert torch.equal(first.test.images, torch.tensor(pixels[6:]).permute(0, 3, 1, 2))
     assert first.train.labels.tolist() == [0, 1, 2, 2, 1, 0] and first.test.labels.tolist() == [2, 0, 1]
@@ -129,7 +129,7 @@ def test_description_names_likes_and_flips(tmp_path):
     folder, yaml = class_folders(tmp_path / "bugs", size=8), tmp_path / "bugs/dataset.yaml"
     yaml.write_text("name: insects\nflip: false\n")
     plain = load(str(folder), tmp_path)
-    assert (plain.name, plain.like, plain.flip, plain.reference) == ("insects", None, False, "insects")
+    assert (plain.name, plain.like, plain.flip, plain.published_as) == ("insects", None, False, "insects")
     yaml.write_text("like: cifar10\n")
     assert "2 classes of 3x8x8 images, but cifar10 has 10 classes of 3x32x32" in refused(folder, tmp_path)
     for text, expected in (
@@ -149,7 +149,7 @@ def test_description_names_likes_and_flips(tmp_path):
     assert load(str(folder), tmp_path).name == "svhn-folder"  # not the name whose published numbers would apply
     yaml.write_text("name: mine\nlike: svhn\n")
     mine = load(str(folder), tmp_path)
-    assert (mine.name, mine.reference, mine.flip, mine.constants) == ("mine", "svhn", False, constants_of("svhn"))
+    assert (mine.name, mine.published_as, mine.flip, mine.constants) == ("mine", "svhn", False, constants_of("svhn"))
     yaml.write_text("like: svhn\nflip: true\n")
     assert load(str(folder), tmp_path).flip
 
@@ -333,4 +333,4 @@ def test_real_jpegs_in_the_layout_of_hugging_face(tmp_path):
     expected = np.stack([np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")) for row in rows])
     assert np.array_equal(real.train.images.permute(0, 2, 3, 1), expected)
     assert real.test.labels.tolist() == [row["label"] for row in rows] and real.classes[1] == "automobile"
-    assert (real.name, real.reference, real.constants) == ("cifar10-jpeg", "cifar10", constants_of("cifar10"))
+    assert (real.name, real.published_as, real.constants) == ("cifar10-jpeg", "cifar10", constants_of("cifar10"))

@@ -133,7 +133,7 @@ def small_nette(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_subset_is_cut_out_of_every_layout(tmp_path, small_nette, layout):
     made = ilsvrc_folder(tmp_path, layout)
     nette = load("imagenette", tmp_path)
-    assert (nette.name, nette.reference, nette.classes) == ("imagenette@ilsvrc", "imagenette", SUBSET)
+    assert (nette.name, nette.published_as, nette.classes) == ("imagenette@ilsvrc", "imagenette", SUBSET)
     expected = np.stack([by_torchvision(data) for wnid in SUBSET for data in made[wnid]])
     assert np.array_equal(nette.train.images, expected) and nette.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
     pictures, labels = validation_pictures()

@@ -21,14 +21,14 @@ from benchmark.compute.engine import Compute
 from benchmark.datasets import outline
 from benchmark.estimation import prober as estimating
 from benchmark.estimation import step_timing, summary
-from benchmark.estimation.prober import Line, estimate
+from benchmark.estimation.prober import EstimateRow, estimate
 from benchmark.estimation.step_timing import memory_at, next_size, seconds_at
 from benchmark.planning import grid
 from parts import CPU, make_images, planned
 from results.store.schema import KINDS
 from results.store.store import Store
 
-TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "networks=2", "method.dance.iterations=3", "method.dm.iterations=4",
+TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=2", "method.dance.iterations=3", "method.dm.iterations=4",
         "method.dance.experts=2", "method.dance.pretrain_epochs=1", "workers=1", "threads=1")  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def command(folder: Path, *words: str) -> str:
 
 def test_an_estimate_has_the_steps_and_bytes_that_the_run_then_has(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = (*TINY, "methods=[dance,dm]", "validation=0.1")
+    words = (*TINY, "methods=[dance,dm]", "val_fraction=0.1")
     before = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
     assert not list(tmp_path.iterdir()), "an estimate writes nothing"
     assert all((line.todo == line.tasks and line.hours > 0) or line.probe.steps == 0 for line in before)
@@ -55,7 +55,7 @@ def test_an_estimate_has_the_steps_and_bytes_that_the_run_then_has(tmp_path: Pat
             steps for line in before if line.kind == kind for steps in [line.probe.steps] * line.tasks
         )
     for path in tmp_path.glob("outputs/condense/*/synthetic.safetensors"):
-        (row,) = {json.loads((path.parent / "task.json").read_text())["label"]["row"]}
+        (row,) = {json.loads((path.parent / "task.json").read_text())["display"]["display_name"]}
         (line,) = [line for line in before if line.kind == "condense" and line.what.startswith(f"{row},")]
         assert abs(path.stat().st_size - line.probe.disk) < 8000
     assert all(50e6 < line.probe.memory < 8e9 for line in before)
@@ -93,7 +93,7 @@ def test_table_1_is_estimated_without_its_datasets(tmp_path: Path, monkeypatch) 
 
 def test_what_a_method_declines_is_said(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4-bn]", "controls=[]")
+    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4-bn]", "baselines=[]")
     lines = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
     (condense,) = [line for line in lines if line.kind == "condense"]
     assert condense.probe.note.startswith("unsupported: DANCE interpolates") and condense.probe.total == 0
@@ -102,7 +102,7 @@ def test_what_a_method_declines_is_said(tmp_path: Path, monkeypatch) -> None:
 def test_a_network_that_cannot_train_on_one_image_is_probed_with_two(tmp_path: Path, monkeypatch) -> None:
     """At ipc 1 a class is one image, and on digits this network's last batch norm sees one pixel of each."""
     monkeypatch.chdir(tmp_path)
-    words = ("methods=[dm]", "ipcs=[1]", "architectures=[resnet10-bn-w2]", "controls=[]")
+    words = ("methods=[dm]", "ipcs=[1]", "architectures=[resnet10-bn-w2]", "baselines=[]")
     lines = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
     assert {line.kind for line in lines} == {"condense", "evaluate"}
     assert all(line.probe.total > 0 and not line.probe.note for line in lines)
@@ -113,29 +113,29 @@ def test_a_network_that_cannot_train_on_one_image_is_probed_with_two(tmp_path: P
 
 def test_what_probed_tasks_leave_uncompiled_is_told_once(tmp_path: Path, monkeypatch, capsys) -> None:
     """Each probed task asks the compiler anew, as it will when it runs."""
-    asked: list[str] = []
+    resolved: list[str] = []
 
     def gives_up(self: Compiler, function, *given) -> None:
-        asked.append(function.__name__)
+        resolved.append(function.__name__)
         raise compilation._Uncompiled("it is too new", changing=True)
 
     monkeypatch.setattr(Compiler, "_compiled", gives_up)
-    built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "controls=[]")
+    built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "baselines=[]")
     show_estimate(built, Store(tmp_path), replace(CPU, compile=True), 1, Console(soft_wrap=True))
     told = [line for line in capsys.readouterr().out.splitlines() if "uncompiled" in line]
     starts = [line.partition("-digits")[0] for line in told]
     assert starts == 2 * ["note: probing condense dm"] + 2 * ["note: probing evaluate dm"]
     whats = [line.partition("which is slower: ")[2] for line in told]
-    assert len(set(whats)) == len(whats) == len(set(asked))
-    assert all(asked.count(name) == 2 for name in asked), "ipc 1 and ipc 10"
+    assert len(set(whats)) == len(whats) == len(set(resolved))
+    assert all(resolved.count(name) == 2 for name in resolved), "ipc 1 and ipc 10"
     COMPILER.begin_task(lambda text: None)
 
 
 def test_what_is_said_as_compiling_is_decided_is_said_of_that_task(monkeypatch) -> None:
-    built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "controls=[]")
+    built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "baselines=[]")
     prober, (first, second) = estimating.Prober(built, CPU), built.of_kind("condense")
     prober.probe(first)
-    monkeypatch.setattr(estimating, "as_condensing", lambda *of: COMPILER.say("memory ran out") or CPU)
+    monkeypatch.setattr(estimating, "compute_for", lambda *of: COMPILER.say("memory ran out") or CPU)
     prober.compiles(second)
     assert built.notes[-1] == f"probing condense {second['slug']}: memory ran out"
 
@@ -154,13 +154,13 @@ def test_running_out_of_memory_is_an_answer(error: Exception, tmp_path: Path, mo
         return real(split, classes, device)
 
     monkeypatch.setattr(estimating, "_FewClasses", too_large)
-    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]")
     lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
     (condense,) = [line for line in lines if line.kind == "condense"]
     assert condense.probe.note == "out of memory with 10 of 10 classes" and condense.probe.seconds > 0
 
 
-def shown(lines: list[Line]) -> list[list[str]]:
+def shown(lines: list[EstimateRow]) -> list[list[str]]:
     """The cells of each line as a person sees them."""
     columns = [list(column.cells) for column in summary.table(lines).columns]
     return [[str(cell) for cell in row] for row in zip(*columns, strict=True)]
@@ -171,7 +171,7 @@ def shown(lines: list[Line]) -> list[list[str]]:
     ("owner", "name", "kind", "note"),
     [
         (estimating, "_FewClasses", "condense", "out of memory with 1 of 10 classes"),
-        (estimating, "as_condensing", "condense", "out of memory"),
+        (estimating, "compute_for", "condense", "out of memory"),
         (Compute, "training_loss", "evaluate", "out of memory"),
         (estimating, "accuracy", "evaluate", "out of memory"),
     ],
@@ -183,7 +183,7 @@ def test_a_task_without_any_memory_is_said_in_its_line_and_the_others_are_probed
         raise error
 
     monkeypatch.setattr(owner, name, none_left)
-    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]")
     lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
     (failed,) = [line.probe for line in lines if line.kind == kind]
     (other,) = [line.probe for line in lines if line.kind != kind]
@@ -199,7 +199,7 @@ def test_other_errors_end_a_dry_run(tmp_path: Path, monkeypatch) -> None:
         raise RuntimeError("shapes cannot be multiplied")
 
     monkeypatch.setattr(Compute, "training_loss", wrong)
-    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]")
     with pytest.raises(RuntimeError, match="shapes cannot"):
         estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
 
@@ -243,8 +243,10 @@ def test_sizes_grow_until_a_step_takes_long_enough() -> None:
     assert next_size(10, 0.0, 10) == 0 and next_size(1, 9.0, 10) == 2
 
 
-def probed(seconds: float, memory: float, kind: str = "condense", todo: int = 3) -> Line:
-    return Line(kind, "cifar10", 10, "dm, convnet3", 4, todo, estimating.Probe(100, seconds, 5.0, memory, 2**20))
+def probed(seconds: float, memory: float, kind: str = "condense", todo: int = 3) -> EstimateRow:
+    return EstimateRow(
+        kind, "cifar10", 10, "dm, convnet3", 4, todo, estimating.TaskCost(100, seconds, 5.0, memory, 2**20)
+    )
 
 
 def test_the_summary_adds_up_and_warns(monkeypatch) -> None:

@@ -16,7 +16,7 @@ from benchmark.compute.engine import Compute
 from benchmark.config import compose as options
 from benchmark.estimation import dummy_problem, time_budget
 from benchmark.estimation import prober as estimating
-from benchmark.estimation.prober import Probe, Prober, estimate
+from benchmark.estimation.prober import Prober, TaskCost, estimate
 from benchmark.planning.grid import Plan
 from benchmark.utils.errors import BenchmarkError
 from results.errors import ResultsError
@@ -31,14 +31,14 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Lets steps cost what COSTS says, and experts 14 seconds at any number at once; collects what is probed."""
     seen: list[str] = []
 
-    def probe(self: Prober, task: dict, experts: int = 1) -> Probe:  # type: ignore[type-arg]
+    def probe(self: Prober, task: dict, experts: int = 1) -> TaskCost:  # type: ignore[type-arg]
         seen.append(task["slug"])
         if task["kind"] == "prepare":
-            return Probe(7, 2 / experts, 0.0, 0.0, 0)
-        steps = task["asked"]["settings"].get("iterations")
+            return TaskCost(7, 2 / experts, 0.0, 0.0, 0)
+        steps = task["resolved"]["settings"].get("iterations")
         if steps is None:
-            return Probe(0, float("nan"), 1.0, 0.0, 0)
-        return Probe(steps, COSTS[task["asked"]["method"]], 0.0, 0.0, 0)
+            return TaskCost(0, float("nan"), 1.0, 0.0, 0)
+        return TaskCost(steps, COSTS[task["resolved"]["method"]], 0.0, 0.0, 0)
 
     monkeypatch.setattr(Prober, "probe", probe)
     return seen
@@ -46,29 +46,29 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def planned(folder: Path, *words: str, seconds: float = 60, compute: Compute = CPU) -> Plan:
     options.register()
-    given = ["ipcs=[1]", "architectures=[convnet2-w4]", f"out={folder}", *words]
+    given = ["ipcs=[1]", "architectures=[convnet2-w4]", f"store={folder}", *words]
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        asked = options.parse(compose("run", overrides=given))
-    return time_budget.planned_within(asked, seconds, compute, lambda *call: None)
+        resolved = options.parse(compose("run", overrides=given))
+    return time_budget.planned_within(resolved, seconds, compute, lambda *call: None)
 
 
 def iterations(plan: Plan) -> dict[str, int]:
     return {
-        task["label"]["row"]: task["asked"]["settings"]["iterations"]
+        task["display"]["display_name"]: task["resolved"]["settings"]["iterations"]
         for task in plan.of_kind("condense")
-        if task["label"]["kind_of_row"] == "method"
+        if task["display"]["role"] == "method"
     }
 
 
 def test_each_method_runs_what_fits_its_experts_included(tmp_path: Path, probed: list[str]) -> None:
     plan = planned(tmp_path, "methods=[dm,idm,dance,herding]", "method.dance.experts=2")
-    found = {task["label"]["row"]: task for task in plan.of_kind("condense")}
+    found = {task["display"]["display_name"]: task for task in plan.of_kind("condense")}
     # 60 s: DM 600 steps of 0.1 s, IDM 120 of 0.5 s, DANCE (60 − 14) s of 0.2 s
-    assert found["dm"]["asked"]["settings"]["iterations"] == 600
-    assert found["idm"]["asked"]["settings"]["iterations"] == 120
-    assert found["dance (experts=2)"]["asked"]["settings"]["iterations"] == 230
-    assert found["dm"]["label"]["fraction"] == pytest.approx(600 / 20_000)
-    assert "random" in found and found["herding"]["label"]["fraction"] == 1.0
+    assert found["dm"]["resolved"]["settings"]["iterations"] == 600
+    assert found["idm"]["resolved"]["settings"]["iterations"] == 120
+    assert found["dance (experts=2)"]["resolved"]["settings"]["iterations"] == 230
+    assert found["dm"]["display"]["fraction"] == pytest.approx(600 / 20_000)
+    assert "random" in found and found["herding"]["display"]["fraction"] == 1.0
 
 
 def test_experts_are_shared_out_over_the_devices(tmp_path: Path, probed: list[str], monkeypatch) -> None:
@@ -172,7 +172,7 @@ def test_what_probed_steps_leave_uncompiled_is_noted_in_the_plan(tmp_path: Path,
 
     monkeypatch.setattr(Compiler, "_compiled", gives_up)
     compute = replace(CPU, compile=True)
-    found = planned(tmp_path, "methods=[dm]", "ipcs=[1,2]", "controls=[]", compute=compute)
+    found = planned(tmp_path, "methods=[dm]", "ipcs=[1,2]", "baselines=[]", compute=compute)
     told = [note for note in found.notes if "uncompiled" in note]
     whats = [note.partition("which is slower: ")[2] for note in told]
     assert told and all(note.startswith("probing condense dm-") for note in told) and len(set(whats)) == len(whats)
@@ -201,5 +201,9 @@ def test_a_row_without_memory_is_named(
     monkeypatch.setattr(owner, name, none_left)
     with pytest.raises(BenchmarkError) as refused:
         planned(tmp_path / "out", "methods=[dance]", compute=replace(CPU, compile=compile))
-    assert said in refused.value.what and "smaller ipc" in refused.value.next and refused.value.where == "seconds=60"
+    assert (
+        said in refused.value.what
+        and "smaller ipc" in refused.value.next
+        and refused.value.where == "budget_seconds=60"
+    )
     assert not list(tmp_path.iterdir())

@@ -15,40 +15,40 @@ from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.estimation import prober as estimating
 from benchmark.estimation import step_timing
-from benchmark.estimation.prober import Line, estimate
+from benchmark.estimation.prober import EstimateRow, estimate
 from benchmark.training import vectorized
 from parts import CPU, planned
 from results.store.store import Store
 
 
-def evaluations(compute: Compute, *words: str) -> list[Line]:
+def evaluations(compute: Compute, *words: str) -> list[EstimateRow]:
     """Lines of the networks that are evaluated on random sets; on CIFAR-10 as its card has it."""
-    wide = ("datasets=[cifar10]", "architectures=[convnet2-w16]", "methods=[random]", "controls=[]", *words)
+    wide = ("datasets=[cifar10]", "architectures=[convnet2-w16]", "methods=[random]", "baselines=[]", *words)
     lines = estimate(planned(*wide, "dry_run=true"), Store(Path("nowhere")), compute, lambda *call: None)
     return [line for line in lines if line.kind == "evaluate"]
 
 
-@pytest.mark.parametrize(("together", "seen", "groups"), [(1, [], 5), (2, [2], 3), (3, [3], 2), (9, [5], 1)])
+@pytest.mark.parametrize(("num_parallel", "seen", "groups"), [(1, [], 5), (2, [2], 3), (3, [3], 2), (9, [5], 1)])
 def test_networks_are_probed_in_the_groups_in_which_they_will_learn(
-    together: int, seen: list[int], groups: int, monkeypatch: pytest.MonkeyPatch
+    num_parallel: int, seen: list[int], groups: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    real = Compute.gradients_together
+    real = Compute.parallel_gradients
 
     def watched(self: Compute, network, weights, images, *more):
         sizes.append(len(images))
         return real(self, network, weights, images, *more)
 
-    monkeypatch.setattr(Compute, "gradients_together", watched)
+    monkeypatch.setattr(Compute, "parallel_gradients", watched)
     monkeypatch.setattr(step_timing, "PATIENCE", 0.0)
-    (line,) = evaluations(replace(CPU, together=together), "ipcs=[1]", "networks=5", "protocols=[dsa]")
+    (line,) = evaluations(replace(CPU, num_parallel=num_parallel), "ipcs=[1]", "num_eval=5", "protocols=[dsa]")
     assert line.probe.steps == groups * 1001, "as Evaluation counts them"
     assert sorted(set(sizes)) == seen and (not seen or len(sizes) == 1 + step_timing.LEAST_STEPS)
 
 
 def test_a_group_takes_the_memory_of_all_its_networks() -> None:
-    words = ("ipcs=[10]", "networks=8")
-    one, eight = (evaluations(replace(CPU, together=k), *words)[0].probe for k in (1, 8))
+    words = ("ipcs=[10]", "num_eval=8")
+    one, eight = (evaluations(replace(CPU, num_parallel=k), *words)[0].probe for k in (1, 8))
     # eight have seven mini-batches more, of 100 images, whose first layer alone yields 16 maps of 32×32 in float32
     assert eight.memory - one.memory > 7 * 100 * 16 * 32 * 32 * 4
     assert one.steps == 8 * eight.steps
@@ -57,23 +57,23 @@ def test_a_group_takes_the_memory_of_all_its_networks() -> None:
 def test_networks_that_learn_alone_elsewhere_are_probed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of a curve, which learn the same images by the same recipe as those that are evaluated."""
     monkeypatch.setattr(step_timing, "PATIENCE", 0.0)
-    words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "networks=3", "controls=[]", "curve=1",
-             "validation=0.1")  # fmt: skip
-    lines = estimate(planned(*words), Store(Path("nowhere")), replace(CPU, together=3), lambda *call: None)
-    together, alone = ([line.probe for line in lines if line.kind == kind] for kind in ("evaluate", "analyse"))
-    assert together[0].seconds != alone[0].seconds and alone[0].steps == 2 * 3 * together[0].steps
+    words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=3", "baselines=[]", "snapshots=1",
+             "val_fraction=0.1")  # fmt: skip
+    lines = estimate(planned(*words), Store(Path("nowhere")), replace(CPU, num_parallel=3), lambda *call: None)
+    num_parallel, alone = ([line.probe for line in lines if line.kind == kind] for kind in ("evaluate", "analyze"))
+    assert num_parallel[0].seconds != alone[0].seconds and alone[0].steps == 2 * 3 * num_parallel[0].steps
 
 
 def test_where_a_group_has_no_memory_smaller_ones_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Compute.gradients_together
+    real = Compute.parallel_gradients
 
     def limited(self: Compute, network, weights, images, *more):
         if len(images) > 2:
             raise torch.OutOfMemoryError("no more")
         return real(self, network, weights, images, *more)
 
-    monkeypatch.setattr(Compute, "gradients_together", limited)
-    (line,) = evaluations(replace(CPU, together=5), "ipcs=[1]", "networks=5", "protocols=[dsa]")
+    monkeypatch.setattr(Compute, "parallel_gradients", limited)
+    (line,) = evaluations(replace(CPU, num_parallel=5), "ipcs=[1]", "num_eval=5", "protocols=[dsa]")
     assert line.probe.steps == 3 * 1001 and line.probe.seconds > 0
 
 
@@ -85,29 +85,29 @@ def test_the_rule_of_a_gpu_is_asked_with_the_batches_of_the_task(monkeypatch: py
         self.chunk, self.graph = self.chunk or compute.chunk, self.graph or compute.graph
 
     monkeypatch.setattr(Compute, "__post_init__", as_a_gpu)
-    monkeypatch.setattr(vectorized, "TOGETHER_PIXELS", 3 * 256 * 32**2)
+    monkeypatch.setattr(vectorized, "PARALLEL_PIXELS", 3 * 256 * 32**2)
     monkeypatch.setattr(step_timing, "PATIENCE", 0.0)
-    (line,) = evaluations(replace(CPU, together=0), "ipcs=[30]", "networks=5", "protocols=[dsa]")
+    (line,) = evaluations(replace(CPU, num_parallel=0), "ipcs=[30]", "num_eval=5", "protocols=[dsa]")
     assert line.probe.steps == 2 * 1001 * 2
 
 
 def test_an_expert_costs_its_share_of_those_that_learn_at_once(tmp_path: Path, monkeypatch) -> None:
     """Five are to be trained: five at once where one is probed, and the two that are left when three are done."""
     sizes: list[int] = []
-    real = Compute.gradients_together
+    real = Compute.parallel_gradients
 
     def watched(self: Compute, network, weights, images, *more):
         sizes.append(len(images))
         time.sleep(0.05)
         return real(self, network, weights, images, *more)
 
-    monkeypatch.setattr(Compute, "gradients_together", watched)
+    monkeypatch.setattr(Compute, "parallel_gradients", watched)
     monkeypatch.setattr(step_timing, "PATIENCE", 0.0)
-    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]", "networks=1")
+    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]", "num_eval=1")
     built = planned(*words, "method.dance.experts=5")
 
-    def experts(together: int) -> Line:
-        lines = estimate(built, Store(tmp_path), replace(CPU, together=together), lambda *call: None)
+    def experts(num_parallel: int) -> EstimateRow:
+        lines = estimate(built, Store(tmp_path), replace(CPU, num_parallel=num_parallel), lambda *call: None)
         return next(line for line in lines if line.kind == "prepare")
 
     assert experts(1).probe.steps == experts(5).probe.steps and 5 in sizes
@@ -121,10 +121,10 @@ def test_an_expert_costs_its_share_of_those_that_learn_at_once(tmp_path: Path, m
 
 def test_whether_an_expert_is_compiled_does_not_depend_on_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """One forwards fewer pixels than are worth it, five more; the task will ask for itself alone."""
-    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]", "method.dance.experts=5")
+    words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]", "method.dance.experts=5")
     built, called = planned(*words), list[int]()
     task = built.of_kind("prepare")[0]
-    pixels = task["asked"]["recipe"]["epochs"] * 1437 * 8 * 8
+    pixels = task["resolved"]["recipe"]["epochs"] * 1437 * 8 * 8
 
     def call(function, *args, **more):
         called.append(1)
@@ -133,7 +133,7 @@ def test_whether_an_expert_is_compiled_does_not_depend_on_others(monkeypatch: py
     monkeypatch.setattr(COMPILER, "call", call)
     for worth, compiles in ((2 * pixels, False), (pixels // 2, True)):
         monkeypatch.setattr(compute, "WORTH_COMPILING", worth)
-        prober = estimating.Prober(built, replace(CPU, compile=None, together=5))
+        prober = estimating.Prober(built, replace(CPU, compile=None, num_parallel=5))
         assert prober.probe(task, 5).steps and bool(called) == compiles
 
 
@@ -148,6 +148,6 @@ def test_what_happens_but_once_is_not_foretold_of_every_image(monkeypatch: pytes
         return function(*args)
 
     monkeypatch.setattr(COMPILER, "call", call)
-    built = planned("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "controls=[]")
+    built = planned("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]")
     probe = estimating.Prober(built, replace(CPU, compile=True)).probe(built.of_kind("prepare")[0])
     assert "logits" in seen and 0 < probe.fixed < 1.0

@@ -15,7 +15,7 @@ import pytest
 from parts import outcome
 
 REQUEST = [
-    "methods=[dance]", "ipcs=[2]", "controls=[]", "networks=2", "workers=1", "threads=1", "checkpoint_seconds=0.05",
+    "methods=[dance]", "ipcs=[2]", "baselines=[]", "num_eval=2", "workers=1", "threads=1", "checkpoint_seconds=0.05",
     "method.dance.iterations=40", "method.dance.experts=1", "method.dance.pretrain_epochs=6",
     "architectures=[convnet3-w32]",
 ]  # fmt: skip
@@ -23,7 +23,7 @@ KINDS = ("prepare", "condense", "evaluate")
 
 
 def start(out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmark.run", f"out={out}", f"data_root={out.parent / 'data'}", *REQUEST]
+    command = [sys.executable, "-m", "benchmark.run", f"store={out}", f"data_root={out.parent / 'data'}", *REQUEST]
     return subprocess.Popen(
         command, cwd=out.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
     )

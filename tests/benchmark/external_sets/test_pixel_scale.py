@@ -35,7 +35,7 @@ def real(name: str, seed: int, count: int = 100) -> tuple[Tensor, Constants]:
     return split.images[index].float() / 255, constants
 
 
-def normalise(pixels: Tensor, constants: Constants) -> Tensor:
+def normalize(pixels: Tensor, constants: Constants) -> Tensor:
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (constants.mean, constants.std))
     return (pixels - mean) / std
 
@@ -49,7 +49,7 @@ def noise(like: Tensor) -> Tensor:
 @pytest.mark.parametrize("white", [True, False])
 def test_real_images_are_known_in_every_unit(name: str, seed: int, count: int, white: bool) -> None:
     pixels, constants = real(name, seed, count)
-    forms = {"raw": pixels, "bytes": pixels * 255, "normalised": normalise(pixels, constants)}
+    forms = {"raw": pixels, "bytes": pixels * 255, "normalized": normalize(pixels, constants)}
     for units, values in forms.items():
         found = tell([values], constants, white=white, where="")
         assert found.name == units and found.reason
@@ -61,8 +61,8 @@ def test_real_images_are_known_in_every_unit(name: str, seed: int, count: int, w
 @pytest.mark.parametrize("learned", [0.1, 0.5, 1.0])
 def test_learned_images_are_known_however_noisy(name: str, learned: float) -> None:
     pixels, constants = real(name, 3)
-    values = normalise(pixels, constants)
-    assert tell([values + learned * noise(values)], constants, white=False, where="").name == "normalised"
+    values = normalize(pixels, constants)
+    assert tell([values + learned * noise(values)], constants, white=False, where="").name == "normalized"
     raw = pixels + 0.4 * learned * torch.tensor(constants.std).view(-1, 1, 1) * noise(pixels)
     assert tell([raw], constants, white=False, where="").name == "raw"
 
@@ -71,7 +71,7 @@ def test_learned_images_are_known_however_noisy(name: str, learned: float) -> No
 def test_noise_is_normalised_where_whitened_sets_do_not_come_and_untold_where_they_do(strength: float) -> None:
     pixels, constants = real("photographs", 4)
     values = strength * noise(pixels)  # what DC starts from
-    assert tell([values], constants, white=False, where="").name == "normalised"
+    assert tell([values], constants, white=False, where="").name == "normalized"
     with pytest.raises(BenchmarkError, match="normalised or whitened"):
         tell([values], constants, white=True, where="")
 
@@ -93,10 +93,10 @@ def test_whitened_photographs_are_known_and_undone() -> None:
 @pytest.mark.parametrize("change", ["to -1..1", "flat", "huge"])
 def test_what_statistics_do_not_tell_is_refused_with_the_way_out(change: str) -> None:
     pixels, constants = real("photographs", 6)
-    values = {"to -1..1": 2 * pixels - 1, "flat": 0.1 * normalise(pixels, constants), "huge": 1e4 * noise(pixels)}
+    values = {"to -1..1": 2 * pixels - 1, "flat": 0.1 * normalize(pixels, constants), "huge": 1e4 * noise(pixels)}
     with pytest.raises(BenchmarkError) as caught:
         tell([values[change]], constants, white=True, where="file")
-    assert "cannot be told" in caught.value.what and "units=normalised" in caught.value.next
+    assert "cannot be told" in caught.value.what and "pixel_scale=normalised" in caught.value.next
 
 
 def test_images_too_large_to_unwhiten_are_refused() -> None:

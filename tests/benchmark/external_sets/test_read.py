@@ -20,10 +20,10 @@ from benchmark.condensation.synthetic_set import save_set
 from benchmark.external_sets import read, safe_load
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
-from released_files import dc_file, digits, normalised, subset
+from released_files import dc_file, digits, normalized, subset
 
 
-def sets_in(*paths: Path) -> read.Found:
+def sets_in(*paths: Path) -> read.ExternalSet:
     return read.read(list(paths), digits())
 
 
@@ -100,7 +100,7 @@ def test_every_experiment_of_dcs_file_is_read(legacy: bool, tmp_path: Path) -> N
     found = sets_in(dc_file(tmp_path / "res.pt", sets, legacy=legacy))
     assert found.form == read.EXPERIMENTS and len(found.sets) == 3 and found.units is None
     for (images, labels), (pixels, wanted) in zip(found.sets, sets, strict=True):
-        assert torch.equal(images, normalised(pixels)) and torch.equal(labels, wanted)
+        assert torch.equal(images, normalized(pixels)) and torch.equal(labels, wanted)
 
 
 def test_images_of_a_class_come_together_in_their_order(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_parquet_is_read_by_its_class_names(tmp_path: Path) -> None:
     rows = []
     for place, image in enumerate(pixels):
         Image.fromarray(image).save(folder / f"{place}.png")
-        rows.append({"image": {"bytes": (folder / f"{place}.png").read_bytes()}, "label": 9 - place})
+        rows.append({"image": {"bytes": (folder / f"{place}.png").read_bytes()}, "display": 9 - place})
     names = [str(9 - label) for label in range(10)]
     info = f'{{"info": {{"features": {{"label": {{"_type": "ClassLabel", "names": {names!r}}}}}}}}}'.replace("'", '"')
     pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata({"huggingface": info}), tmp_path / "set.parquet")

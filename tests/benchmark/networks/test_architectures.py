@@ -76,8 +76,8 @@ def test_published_sizes(name, shape, classes, embedding, parameters):
 )
 def test_stages_have_these_sides(name, side, sides):
     with torch.no_grad():
-        stages = make(name, (3, side, side)).stages(some_images(2, (3, side, side)))
-    assert [tuple(stage.shape[2:]) for stage in stages] == [(each, each) for each in sides]
+        block_outputs = make(name, (3, side, side)).block_outputs(some_images(2, (3, side, side)))
+    assert [tuple(stage.shape[2:]) for stage in block_outputs] == [(each, each) for each in sides]
 
 
 # --- what a network computes ------------------------------------------------------------------------------------------
@@ -88,13 +88,13 @@ def test_stages_embedding_and_logits_agree(name):
     network, images = make(name), some_images(4)
     with torch.no_grad():
         embedded = network.embed(images)
-        stages = network.stages(images)
-        assert torch.equal(stages[-1].flatten(1), embedded) and all(len(stage) == 4 for stage in stages)
+        block_outputs = network.block_outputs(images)
+        assert torch.equal(block_outputs[-1].flatten(1), embedded) and all(len(stage) == 4 for stage in block_outputs)
         assert torch.equal(network(images), network.classify(embedded))
         expected = embedded @ network.classifier.weight.T + network.classifier.bias
         torch.testing.assert_close(network.classify(embedded), expected)
-        kept = [stage.clone() for stage in network.stages(images)]
-        assert all(torch.equal(*pair) for pair in zip(stages, kept, strict=True))  # no block overwrote its input
+        kept = [stage.clone() for stage in network.block_outputs(images)]
+        assert all(torch.equal(*pair) for pair in zip(block_outputs, kept, strict=True))  # no block overwrote its input
 
 
 @pytest.mark.parametrize("name", [*EVERY_OPTION, *NARROW])
@@ -145,7 +145,7 @@ def torchvision_small_resnet() -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "reference"),
+    ("name", "side", "published_as"),
     [
         ("resnet18-bn", 32, torchvision_small_resnet),
         ("resnet18-bn", 224, lambda: torchvision.models.resnet18(num_classes=10)),
@@ -153,11 +153,11 @@ def torchvision_small_resnet() -> nn.Module:
         ("densenet121-g12-bn", 32, torchvision_densenet),
     ],
 )
-def test_torchvision_computes_the_same(name, side, reference):
+def test_torchvision_computes_the_same(name, side, published_as):
     network, images = make(name, (3, side, side)), some_images(2, (3, side, side))
     redraw(network)
     with torch.random.fork_rng(devices=[]):
-        other = reference().train()
+        other = published_as().train()
     with torch.no_grad():
         for their, our in zip(other.parameters(), network.parameters(), strict=True):  # both list them in one order
             assert their.shape == our.shape

@@ -47,11 +47,11 @@ def test_published_sizes(name, shape, classes, embedding, parameters):
     ("shape", "side"), [((1, 28, 28), 16), ((3, 28, 28), 14), ((1, 32, 32), 16), ((1, 30, 30), 15)]
 )
 def test_only_grey_28_pixel_images_are_widened(shape, side):
-    assert make("convnet1-w4", shape).stages(some_images(1, shape))[0].shape == (1, 4, side, side)
+    assert make("convnet1-w4", shape).block_outputs(some_images(1, shape))[0].shape == (1, 4, side, side)
 
 
 def test_a_stage_for_each_block():
-    assert [len(make(f"convnet{depth}-w4").stages(some_images(1))) for depth in (1, 3, 5)] == [1, 3, 5]
+    assert [len(make(f"convnet{depth}-w4").block_outputs(some_images(1))) for depth in (1, 3, 5)] == [1, 3, 5]
 
 
 # --- what a network computes ------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def test_a_block_computes_its_definition(norm, activation, pooling):
         for index, parameter in enumerate(network.parameters()):  # so that norm weights are not all 1 and 0
             parameter.copy_(torch.randn(parameter.shape, generator=seeded(index)) * 0.5)
         x = some_images(5, (3, 8, 8))
-        for block, stage in zip(network.blocks, network.stages(x), strict=True):
+        for block, stage in zip(network.blocks, network.block_outputs(x), strict=True):
             hand_norm = (lambda y: y) if norm == "none" else _with_weights(HAND_NORMS[norm], block[1])
             x = by_hand(x, block[0], hand_norm, HAND_ACTIVATIONS[activation], HAND_POOLINGS[pooling])
             torch.testing.assert_close(stage, x, rtol=1e-4, atol=1e-5)

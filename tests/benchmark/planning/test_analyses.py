@@ -41,12 +41,12 @@ def run(*words: str) -> grid.Plan:
 def looks(*words: str) -> grid.Plan:
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        asked = options.parse_as(schema.AnalyseConfig, compose("analyse", overrides=[*ONE_CELL, *words]))
-    return analyses.only(grid.build(asked), asked)
+        resolved = options.parse_as(schema.AnalyzeConfig, compose("analyze", overrides=[*ONE_CELL, *words]))
+    return analyses.only(grid.build(resolved), resolved)
 
 
 def of(planned: grid.Plan, analysis: str) -> list[grid.Task]:
-    return [task for task in planned.of_kind("analyse") if task["asked"]["analysis"] == analysis]
+    return [task for task in planned.of_kind("analyze") if task["resolved"]["analysis"] == analysis]
 
 
 # --- identities -------------------------------------------------------------------------------------------------------
@@ -54,43 +54,43 @@ def of(planned: grid.Plan, analysis: str) -> list[grid.Task]:
 
 def test_stored_work_is_found_again() -> None:
     """These identities may change only together with a version (of a method, of experts, of a protocol)."""
-    planned = run("methods=[dm]", "controls=[]", "validation=0.1").tasks
-    planned += run("methods=[dance]", "controls=[whole]", "method.dance.experts=1").tasks
+    planned = run("methods=[dm]", "baselines=[]", "val_fraction=0.1").tasks
+    planned += run("methods=[dance]", "baselines=[whole]", "method.dance.experts=1").tasks
     assert [(task["kind"], task["identity"][:16]) for task in planned] == GOLD
 
 
 def test_a_curve_changes_nothing_but_the_sets_that_keep_snapshots_and_what_scores_them() -> None:
-    words = ("methods=[dance,dm@f2,herding]", "validation=0.1", "seeds=[0,1]")
-    plain, curved = run(*words), run(*words, "curve=7")
-    assert [task for task in curved.tasks if task["kind"] != "analyse"][: len(plain.tasks)]
+    words = ("methods=[dance,dm@f2,herding]", "val_fraction=0.1", "seeds=[0,1]")
+    plain, curved = run(*words), run(*words, "snapshots=7")
+    assert [task for task in curved.tasks if task["kind"] != "analyze"][: len(plain.tasks)]
     renamed: dict[str, str] = {"whole": "whole"}
     for before, after in zip(plain.tasks, curved.tasks, strict=False):
         change: dict[str, Any] = {}
-        if before["kind"] == "condense" and before["label"]["card"]["family"] != "coreset":
+        if before["kind"] == "condense" and before["display"]["card"]["family"] != "coreset":
             change = {"snapshots": 7}
         if before["kind"] == "evaluate":
             change = {"set": renamed[before["spec"]["set"]]}
-        spec, asked = before["spec"] | change, before["asked"] | change
-        assert after == before | {"spec": spec, "asked": asked, "identity": identity(spec)}
+        spec, resolved = before["spec"] | change, before["resolved"] | change
+        assert after == before | {"spec": spec, "resolved": resolved, "identity": identity(spec)}
         renamed[before["identity"]] = after["identity"]
     added = curved.tasks[len(plain.tasks) :]
-    assert {(task["kind"], task["asked"]["analysis"]) for task in added} == {("analyse", "curve")}
-    scored = [(task["asked"]["set"], task["asked"]["architecture"]) for task in curved.of_kind("evaluate")]
-    assert [(task["asked"]["sets"][0], task["asked"]["architecture"]) for task in added] == scored
+    assert {(task["kind"], task["resolved"]["analysis"]) for task in added} == {("analyze", "curve")}
+    scored = [(task["resolved"]["set"], task["resolved"]["architecture"]) for task in curved.of_kind("evaluate")]
+    assert [(task["resolved"]["sets"][0], task["resolved"]["architecture"]) for task in added] == scored
     unchanged = [task for task in plain.of_kind("condense") if task["identity"] in curved.by_identity]
-    assert {task["label"]["card"]["name"] for task in unchanged} == {"random", "herding"}
+    assert {task["display"]["card"]["name"] for task in unchanged} == {"random", "herding"}
 
 
 def test_curves_stand_for_every_network_and_protocol_and_know_their_tables() -> None:
-    words = ("protocols=[quick,dsa]", "eval_architectures=[convnet2-w4,mlp]", "methods=[dm]", "controls=[whole]")
-    found = of(run(*words, "curve=3", "validation=0.1"), "curve")
+    words = ("protocols=[quick,dsa]", "eval_architectures=[convnet2-w4,mlp]", "methods=[dm]", "baselines=[whole]")
+    found = of(run(*words, "snapshots=3", "val_fraction=0.1"), "curve")
     assert len(found) == 8 and len({task["identity"] for task in found}) == 8
-    whole = [task for task in found if task["asked"]["sets"] == ["whole"]]
-    assert len(whole) == 4 and all(task["asked"]["points"] == 3 for task in whole)
-    assert {task["label"]["protocol"] for task in found} == {"quick", "dsa"}
+    whole = [task for task in found if task["resolved"]["sets"] == ["whole"]]
+    assert len(whole) == 4 and all(task["resolved"]["points"] == 3 for task in whole)
+    assert {task["display"]["protocol"] for task in found} == {"quick", "dsa"}
     for task in found:
-        assert "row" not in task["label"] and task["label"]["ipc"] == (None if task in whole else 1)
-        assert task["label"]["condensed_with"] == ("" if task in whole else "convnet2-w4")
+        assert "display_name" not in task["display"] and task["display"]["ipc"] == (None if task in whole else 1)
+        assert task["display"]["condense_architecture"] == ("" if task in whole else "convnet2-w4")
 
 
 # --- what is looked at together ---------------------------------------------------------------------------------------
@@ -101,18 +101,18 @@ def test_analyses_look_at_all_rows_of_a_seed_and_only_what_they_need_is_done() -
     assert not planned.of_kind("evaluate") and {task["kind"] for task in planned.tasks} < set(KINDS)
     counts = {name: len(of(planned, name)) for name in ("discrepancy", "interpolation", "expert", "embedding")}
     assert counts == {"discrepancy": 2, "interpolation": 1, "expert": 2, "embedding": 4}
-    rows = {task["identity"]: (task["label"]["row"], task["asked"]["ipc"], task["asked"]["seed"])
+    rows = {task["identity"]: (task["display"]["display_name"], task["resolved"]["ipc"], task["resolved"]["seed"])
             for task in planned.of_kind("condense")}  # fmt: skip
     assert len(rows) == 12  # of the five subsets of random, those of the seeds that were asked for
     for name in ("discrepancy", "expert"):
         for seed, task in enumerate(of(planned, name)):
             wanted = {(row, ipc, seed) for row in ("dance", "dm", "random") for ipc in (1, 2)}
-            assert {rows[one] for one in task["asked"]["sets"]} == wanted
+            assert {rows[one] for one in task["resolved"]["sets"]} == wanted
     for task in of(planned, "embedding"):
-        assert len({rows[one][1:] for one in task["asked"]["sets"]}) == 1 and len(task["asked"]["experts"]) == 1
+        assert len({rows[one][1:] for one in task["resolved"]["sets"]}) == 1 and len(task["resolved"]["experts"]) == 1
     experts = {task["identity"] for task in planned.of_kind("prepare")}
-    assert set(of(planned, "interpolation")[0]["asked"]["experts"]) == experts
-    assert of(planned, "discrepancy")[0]["asked"]["protocol"]["name"] == "dsa"
+    assert set(of(planned, "interpolation")[0]["resolved"]["experts"]) == experts
+    assert of(planned, "discrepancy")[0]["resolved"]["protocol"]["name"] == "dsa"
     seen: set[str] = set()
     for task in planned.tasks:
         assert inputs_of(task) <= seen
@@ -120,19 +120,19 @@ def test_analyses_look_at_all_rows_of_a_seed_and_only_what_they_need_is_done() -
 
 
 def test_interpolation_alone_condenses_nothing() -> None:
-    assert {task["kind"] for task in looks("analyses=[interpolation]").tasks} == {"prepare", "analyse"}
+    assert {task["kind"] for task in looks("analyses=[interpolation]").tasks} == {"prepare", "analyze"}
 
 
 def test_the_order_of_methods_makes_no_other_task() -> None:
     first, second = looks("methods=[dance,dm]"), looks("methods=[dm,dance]")
-    assert {t["identity"] for t in first.of_kind("analyse")} == {t["identity"] for t in second.of_kind("analyse")}
+    assert {t["identity"] for t in first.of_kind("analyze")} == {t["identity"] for t in second.of_kind("analyze")}
 
 
 def test_the_experts_that_are_looked_at_are_the_largest_pool_whoever_stands_first() -> None:
     planned = looks("methods=[herding,dance]", "analyses=[expert]")
     (task,) = of(planned, "expert")
-    (dance,) = (t for t in planned.of_kind("condense") if t["label"]["row"] == "dance")
-    assert task["asked"]["experts"] == dance["asked"]["experts"] and len(task["asked"]["experts"]) == 3
+    (dance,) = (t for t in planned.of_kind("condense") if t["display"]["display_name"] == "dance")
+    assert task["resolved"]["experts"] == dance["resolved"]["experts"] and len(task["resolved"]["experts"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_the_experts_that_are_looked_at_are_the_largest_pool_whoever_stands_firs
         (("analyses=[expert]", "methods=[dm]"), "none of the methods has any"),
         (("analyses=[embedding]", "methods=[dm]"), "methods=[…,dance]"),
         (("analyses=[interpolation]", "methods=[herding]", "architectures=[convnet2-bn-w4]"), "batch norm"),
-        (("analyses=[discrepancy]", "methods=[]", "controls=[whole]"), "no set for discrepancy"),
+        (("analyses=[discrepancy]", "methods=[]", "baselines=[whole]"), "no set for discrepancy"),
         (("analyses=[discrepency]",), "Did you mean 'discrepancy'?"),
         (("analyses=[]",), "analyses is empty"),
         (("analyses=[expert,expert]",), "twice"),
-        (("analyses=[curve]",), "curve=10"),
-        (("analyses=[curve]", "curve=10"), "validation=0.1"),
+        (("analyses=[curve]",), "snapshots=10"),
+        (("analyses=[curve]", "snapshots=10"), "val_fraction=0.1"),
         (("layout=umap",), "'umap'"),
     ],
 )
@@ -164,16 +164,16 @@ def test_what_only_some_architectures_have_is_noted() -> None:
 
 def test_settings_of_a_run_mean_the_same_here() -> None:
     folder = Path(schema.__file__).parent / "conf"
-    run, analyse = (yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("run", "analyse"))
+    run, analyze = (yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("run", "analyze"))
     added = {"analyses", "layout"}
-    same = {name: value for name, value in analyse.items() if name not in added | {"hydra"}}
+    same = {name: value for name, value in analyze.items() if name not in added | {"hydra"}}
     elsewhere = {"hydra", "scores"}  # of evaluations, and there are none here
-    assert same == {name: value for name, value in run.items() if name not in elsewhere} and added < set(analyse)
+    assert same == {name: value for name, value in run.items() if name not in elsewhere} and added < set(analyze)
 
 
 def test_scores_add_evaluations_and_no_curves() -> None:
-    words = ("methods=[dm]", "curve=3", "validation=0.1")
-    plain, scored = run(*words), run(*words, "scores=true")
+    words = ("methods=[dm]", "snapshots=3", "val_fraction=0.1")
+    plain, scored = run(*words), run(*words, "robustness_scores=true")
     assert {task["identity"] for task in plain.tasks} < {task["identity"] for task in scored.tasks}
     assert [task["identity"] for task in of(plain, "curve")] == [task["identity"] for task in of(scored, "curve")]
 
@@ -182,9 +182,9 @@ def test_scores_add_evaluations_and_no_curves() -> None:
 
 
 def test_estimates_and_jobs_know_analyses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planned = run("methods=[dance,dm]", "curve=4", "validation=0.1", "method.dance.iterations=3", "seeds=[0,1]")
+    planned = run("methods=[dance,dm]", "snapshots=4", "val_fraction=0.1", "method.dance.iterations=3", "seeds=[0,1]")
     compute = Compute(CPU.device, "fp32", 1)
-    lines = [line for line in estimate(planned, Store(tmp_path), compute, lambda *call: None) if line.kind == "analyse"]
+    lines = [line for line in estimate(planned, Store(tmp_path), compute, lambda *call: None) if line.kind == "analyze"]
     steps = {line.what.split(",")[0].split(" (")[0]: line.probe.steps for line in lines}
     assert steps == {"curve": 2 * 60 * 21, "curve of dance": 2 * 4 * 200, "curve of dm": 2 * 5 * 200,
                      "curve of random": 2 * 200}  # fmt: skip
@@ -192,26 +192,26 @@ def test_estimates_and_jobs_know_analyses(tmp_path: Path, monkeypatch: pytest.Mo
 
     jobs = groups(planned.tasks, (), (), 1)
     for place, group in enumerate(jobs):
-        if group.kind == "analyse":
-            assert group.beside is not None or group.packs[0][0]["asked"]["sets"] == ["whole"]
+        if group.kind == "analyze":
+            assert group.beside is not None or group.packs[0][0]["resolved"]["sets"] == ["whole"]
             before = set() if group.beside is None else {task["identity"] for (task,) in jobs[group.beside].packs}
-            assert {one for (task,) in group.packs for one in task["asked"]["sets"]} - {"whole"} == before
+            assert {one for (task,) in group.packs for one in task["resolved"]["sets"]} - {"whole"} == before
             assert group.beside is None or group.beside < place
 
 
 def test_an_analysis_of_several_sets_waits_for_all_of_them() -> None:
     planned = looks("methods=[dance,dm]")
     jobs = groups(planned.tasks, (), (), 1)
-    waits = {job[0]["identity"]: group.after for group in jobs for job in group.packs if group.kind == "analyse"}
-    assert waits == {task["identity"]: inputs_of(task) for task in planned.of_kind("analyse")}
-    made = [task["identity"] for task in planned.tasks if task["kind"] != "analyse"]
+    waits = {job[0]["identity"]: group.after for group in jobs for job in group.packs if group.kind == "analyze"}
+    assert waits == {task["identity"]: inputs_of(task) for task in planned.of_kind("analyze")}
+    made = [task["identity"] for task in planned.tasks if task["kind"] != "analyze"]
     assert {job[0]["identity"] for group in groups(planned.tasks, made, (), 1) for job in group.packs} == set(waits)
 
 
 def test_a_dry_run_of_analyses_has_a_line_for_each(tmp_path: Path) -> None:
-    planned = looks("methods=[dance]", "method.dance.iterations=3", "validation=0.1")
+    planned = looks("methods=[dance]", "method.dance.iterations=3", "val_fraction=0.1")
     lines = estimate(planned, Store(tmp_path), Compute(CPU.device, "fp32", 1), lambda *call: None)
-    found = {line.what.split(",")[0]: line.probe for line in lines if line.kind == "analyse"}
+    found = {line.what.split(",")[0]: line.probe for line in lines if line.kind == "analyze"}
     assert {name: probe.steps for name, probe in found.items()} == {
         "discrepancy": 60 * 21, "interpolation": 33, "expert": 4, "embedding": 1,
     }  # fmt: skip

@@ -43,11 +43,13 @@ def identities(planned: grid.Plan, kind: str) -> set[str]:
 
 def rows(planned: grid.Plan) -> list[tuple[str, int]]:
     """Row and seed of every condense task, in the order of the plan."""
-    return [(task["label"]["row"], task["asked"]["seed"]) for task in planned.of_kind("condense")]
+    return [(task["display"]["display_name"], task["resolved"]["seed"]) for task in planned.of_kind("condense")]
 
 
 def of_row(planned: grid.Plan, kind: str, row: str, seed: int = 0) -> grid.Task:
-    (found,) = (t for t in planned.of_kind(kind) if t["label"]["row"] == row and t["asked"]["seed"] == seed)
+    (found,) = (
+        t for t in planned.of_kind(kind) if t["display"]["display_name"] == row and t["resolved"]["seed"] == seed
+    )
     return found
 
 
@@ -63,17 +65,17 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[Dataset], None]:
 
 # --- identity ---------------------------------------------------------------------------------------------------------
 
-DM = ("methods=[dm]", "controls=[]")
+DM = ("methods=[dm]", "baselines=[]")
 
 
 def test_1_and_1_0_ask_for_the_same_task() -> None:
-    whole = build(*DM, "method.dm.lr_img=2", "validation=0")
-    assert whole.by_identity.keys() == build(*DM, "method.dm.lr_img=2.0", "validation=0.0").by_identity.keys()
+    whole = build(*DM, "method.dm.lr_img=2", "val_fraction=0")
+    assert whole.by_identity.keys() == build(*DM, "method.dm.lr_img=2.0", "val_fraction=0.0").by_identity.keys()
     assert whole.by_identity.keys() != build(*DM, "method.dm.lr_img=2.5").by_identity.keys()
 
 
 @pytest.mark.parametrize(
-    "word", ["threads=3", "compile=true", "workers=2", "device=cpu", "checkpoint_seconds=1", "out=elsewhere",
+    "word", ["threads=3", "compile=true", "workers=2", "device=cpu", "checkpoint_seconds=1", "store=elsewhere",
              "data_root=there", "retry=failed"],
 )  # fmt: skip
 def test_how_a_run_is_done_is_no_part_of_what_it_asks(word: str) -> None:
@@ -82,7 +84,7 @@ def test_how_a_run_is_done_is_no_part_of_what_it_asks(word: str) -> None:
 
 @pytest.mark.parametrize(
     "word", ["seeds=[1]", "ipcs=[2]", "method.dm.lr_img=0.5", "method.dm.init=noise", "precision=tf32",
-             "validation=0.1", "architectures=[convnet2-w8]", "fraction=0.01"],
+             "val_fraction=0.1", "architectures=[convnet2-w8]", "iterations_fraction=0.01"],
 )  # fmt: skip
 def test_what_can_change_a_set_changes_its_task_and_those_that_evaluate_it(word: str) -> None:
     plain, changed = build(*DM), build(*DM, word)
@@ -91,7 +93,7 @@ def test_what_can_change_a_set_changes_its_task_and_those_that_evaluate_it(word:
         assert identities(plain, kind).isdisjoint(identities(changed, kind))
 
 
-@pytest.mark.parametrize("word", ["protocols=[dsa]", "protocols=['quick@steps']", "networks=3",
+@pytest.mark.parametrize("word", ["protocols=[dsa]", "protocols=['quick@steps']", "num_eval=3",
                                   "eval_architectures=[convnet3-w4]"])  # fmt: skip
 def test_how_a_set_is_scored_leaves_the_set_alone(word: str) -> None:
     plain, changed = build(*DM), build(*DM, word)
@@ -100,10 +102,10 @@ def test_how_a_set_is_scored_leaves_the_set_alone(word: str) -> None:
 
 
 def test_a_new_version_of_a_method_condenses_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = build("methods=[dm,dance]", "controls=[]")
+    plain = build("methods=[dm,dance]", "baselines=[]")
     raised = replace(DistributionMatching.card, version=DistributionMatching.card.version + 1)
     monkeypatch.setattr(DistributionMatching, "card", raised)
-    again = build("methods=[dm,dance]", "controls=[]")
+    again = build("methods=[dm,dance]", "baselines=[]")
     assert of_row(plain, "condense", "dm")["identity"] not in again.by_identity
     assert of_row(plain, "condense", "dance")["identity"] in again.by_identity
 
@@ -120,10 +122,10 @@ def test_other_images_are_other_tasks_whatever_the_name(given: Callable[[Dataset
 
 
 def test_experts_are_planned_once_for_all_ipcs_and_rows_that_ask_for_the_same() -> None:
-    planned = build("methods=[dance,dance@f2]", "ipcs=[1,2]", "seeds=[0,1]", "controls=[]")
+    planned = build("methods=[dance,dance@f2]", "ipcs=[1,2]", "seeds=[0,1]", "baselines=[]")
     assert len(planned.of_kind("prepare")) == 3 and len(planned.of_kind("condense")) == 8
     for task in planned.of_kind("condense"):
-        assert set(task["asked"]["experts"]) == identities(planned, "prepare")
+        assert set(task["resolved"]["experts"]) == identities(planned, "prepare")
 
 
 @pytest.mark.parametrize(
@@ -139,22 +141,22 @@ def test_variants_share_experts_exactly_if_the_recipe_is_the_same(word: str, sha
 
 
 def test_a_coreset_has_a_network_for_each_seed_and_herding_shares_it_with_k_center() -> None:
-    planned = build("methods=[herding,kcenter]", "seeds=[0,3]", "controls=[]", "ipcs=[1,2]")
+    planned = build("methods=[herding,kcenter]", "seeds=[0,3]", "baselines=[]", "ipcs=[1,2]")
     used = {
-        (task["asked"]["method"], task["asked"]["seed"]): task["asked"]["experts"]
+        (task["resolved"]["method"], task["resolved"]["seed"]): task["resolved"]["experts"]
         for task in planned.of_kind("condense")
     }
     assert len(planned.of_kind("prepare")) == 2 and {len(experts) for experts in used.values()} == {1}
     assert used["herding", 0] == used["kcenter", 0] != used["herding", 3] == used["kcenter", 3]
-    assert {task["asked"]["index"] for task in planned.of_kind("prepare")} == {0, 3}
-    recipe = planned.of_kind("prepare")[0]["asked"]["recipe"]
+    assert {task["resolved"]["index"] for task in planned.of_kind("prepare")} == {0, 3}
+    recipe = planned.of_kind("prepare")[0]["resolved"]["recipe"]
     assert "count" not in recipe and "per_seed" not in recipe  # how many there are is nothing to one of them
 
 
 def test_no_experts_where_none_are_looked_at() -> None:
-    words = ("methods=[dance]", "controls=[]", "method.dance.alignment=random", "method.dance.calibration=false")
+    words = ("methods=[dance]", "baselines=[]", "method.dance.alignment=random", "method.dance.calibration=false")
     planned = build(*words)
-    assert not planned.of_kind("prepare") and planned.of_kind("condense")[0]["asked"]["experts"] == []
+    assert not planned.of_kind("prepare") and planned.of_kind("condense")[0]["resolved"]["experts"] == []
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -171,46 +173,48 @@ def test_random_has_five_subsets_at_least_and_every_seed_that_methods_have() -> 
     [(["methods=[dm]"], {"random"}), (["methods=[dm@f2]"], {"random", "random@f2"}),
      (["methods=[dm,dm@f3]"], {"random", "random@f3"}),
      (["methods=[dm]", "method.dm.factor=2"], {"random", "random@f2"}),
-     (["methods=[dm@f2]", "controls=[]"], set()), (["methods=[dm@f2]", "controls=[whole]"], set())],
+     (["methods=[dm@f2]", "baselines=[]"], set()), (["methods=[dm@f2]", "baselines=[whole]"], set())],
 )  # fmt: skip
 def test_mosaics_of_random_images_stand_beside_rows_with_a_factor(words: list[str], controls: set[str]) -> None:
     planned = build(*words)
-    found = {task["label"]["row"] for task in planned.of_kind("condense") if task["label"]["kind_of_row"] == "control"}
+    found = {
+        task["display"]["display_name"] for task in planned.of_kind("condense") if task["display"]["role"] == "baseline"
+    }
     assert found == controls
     for row in controls:
-        assert of_row(planned, "condense", row)["label"]["factor"] == int(row.partition("@f")[2] or 1)
+        assert of_row(planned, "condense", row)["display"]["factor"] == int(row.partition("@f")[2] or 1)
 
 
 def test_a_control_that_is_asked_for_as_a_method_runs_once() -> None:
     planned = build("methods=[random,dm@f2]")
-    assert {task["label"]["row"]: task["label"]["kind_of_row"] for task in planned.of_kind("condense")} == {
-        "random": "method", "dm@f2": "method", "random@f2": "control",
+    assert {task["display"]["display_name"]: task["display"]["role"] for task in planned.of_kind("condense")} == {
+        "random": "method", "dm@f2": "method", "random@f2": "baseline",
     }  # fmt: skip
 
 
 def test_the_whole_set_is_scored_once_under_every_protocol() -> None:
     planned = build("protocols=[dsa,quick]", "ipcs=[1,2]", "seeds=[0,1]")
-    whole = [task for task in planned.tasks if task["label"].get("row") == "whole"]
-    assert sorted(task["asked"]["protocol"]["name"] for task in whole) == ["dsa", "quick"]
-    assert all(task["kind"] == "evaluate" and task["asked"]["set"] == "whole" for task in whole)
-    assert all(task["label"]["row"] != "whole" for task in build("controls=[random]").of_kind("evaluate"))
+    whole = [task for task in planned.tasks if task["display"].get("display_name") == "whole"]
+    assert sorted(task["resolved"]["protocol"]["name"] for task in whole) == ["dsa", "quick"]
+    assert all(task["kind"] == "evaluate" and task["resolved"]["set"] == "whole" for task in whole)
+    assert all(task["display"]["display_name"] != "whole" for task in build("baselines=[random]").of_kind("evaluate"))
 
 
 def test_variants_join_only_the_methods_asked_for() -> None:
-    words = ("variants=[dm@f2,dance@f2]", "controls=[]")
+    words = ("variants=[dm@f2,dance@f2]", "baselines=[]")
     assert {row for row, _ in rows(build("methods=[dm]", *words))} == {"dm", "dm@f2"}
     assert {row for row, _ in rows(build("methods=[dance]", *words))} == {"dance", "dance@f2"}
     assert rows(build("methods=[dm,dm@f2]", *words)).count(("dm@f2", 0)) == 1
-    assert of_row(build("methods=[dm]", *words), "condense", "dm@f2")["asked"]["settings"]["factor"] == 2
+    assert of_row(build("methods=[dm]", *words), "condense", "dm@f2")["resolved"]["settings"]["factor"] == 2
 
 
 def test_paper_preset_compares_under_dsa_and_dance_with_five_sets_of_five_networks() -> None:
-    planned = build("preset=paper", "methods=[dm]", "controls=[]")
+    planned = build("preset=paper", "methods=[dm]", "baselines=[]")
     assert {row for row, _ in rows(planned)} == {"dm", "dm@f2"}
-    asked = [task["asked"] for task in planned.of_kind("evaluate")]
+    asked = [task["resolved"] for task in planned.of_kind("evaluate")]
     found = {(a["protocol"]["name"], a["seed"], a["networks"]) for a in asked}
     assert found == {(protocol, seed, 5) for protocol in ("dsa", "dance") for seed in range(5)}
-    assert of_row(planned, "condense", "dm")["asked"]["settings"]["iterations"] == 20_000
+    assert of_row(planned, "condense", "dm")["resolved"]["settings"]["iterations"] == 20_000
 
 
 def test_every_task_comes_after_its_inputs_and_the_whole_set_first() -> None:
@@ -219,7 +223,7 @@ def test_every_task_comes_after_its_inputs_and_the_whole_set_first() -> None:
     for task in planned.tasks:
         assert inputs_of(task) <= seen, f"{task['slug']} stands before what it needs"
         seen.add(task["identity"])
-    assert [task["label"].get("row") == "whole" for task in planned.tasks][:3] == [True, True, False]
+    assert [task["display"].get("display_name") == "whole" for task in planned.tasks][:3] == [True, True, False]
 
 
 def test_native_is_each_methods_own_protocol_with_its_own_constants(given: Callable[[Dataset], None]) -> None:
@@ -227,8 +231,8 @@ def test_native_is_each_methods_own_protocol_with_its_own_constants(given: Calla
     own = datasets.constants_of("cifar100")
     names = tuple(map(str, range(100)))
     given(Dataset("mine", "Mine", "cifar100", "cifar100", train, train, names, own, True, "f" * 64, "test"))
-    planned = build("methods=[dance@f1,dm,random]", "protocols=[native,quick]", "controls=[whole]")
-    means = {(t["label"]["row"], t["asked"]["protocol"]["name"]): tuple(t["asked"]["dataset"]["mean"])
+    planned = build("methods=[dance@f1,dm,random]", "protocols=[native,quick]", "baselines=[whole]")
+    means = {(t["display"]["display_name"], t["resolved"]["protocol"]["name"]): tuple(t["resolved"]["dataset"]["mean"])
              for t in planned.of_kind("evaluate")}  # fmt: skip
     theirs = datasets.constants_of("cifar10").mean  # which DANCE's public code applies to CIFAR-100
     assert means == {
@@ -236,20 +240,20 @@ def test_native_is_each_methods_own_protocol_with_its_own_constants(given: Calla
         ("whole", "native:dsa"): own.mean,
         **{(row, "quick"): own.mean for row in ("dance@f1", "dm", "random", "whole")},
     }  # fmt: skip
-    assert all(t["label"]["protocol"] == "native" for t in planned.of_kind("evaluate")
-               if t["asked"]["protocol"]["name"].startswith("native"))  # fmt: skip
+    assert all(t["display"]["protocol"] == "native" for t in planned.of_kind("evaluate")
+               if t["resolved"]["protocol"]["name"].startswith("native"))  # fmt: skip
 
 
 def test_dc_augments_for_batch_norm_and_for_mnist_only(given: Callable[[Dataset], None]) -> None:
     def augmentations(planned: grid.Plan) -> dict[tuple[str, str], str]:
-        return {(task["asked"]["architecture"], task["label"]["protocol"]): task["asked"]["protocol"]["augment"]
-                for task in planned.of_kind("evaluate") if task["asked"]["set"] != "whole"}  # fmt: skip
+        return {(task["resolved"]["architecture"], task["display"]["protocol"]): task["resolved"]["protocol"]["augment"]
+                for task in planned.of_kind("evaluate") if task["resolved"]["set"] != "whole"}  # fmt: skip
 
     words = ("methods=[random]", "protocols=[dc,native]", "eval_architectures=[convnet2-w4,convnet2-w4-bn]")
     norm = {("convnet2-bn-w4", name): "dc:crop_noise" for name in ("dc", "native")}
     plain = {("convnet2-w4", name): "none" for name in ("dc", "native")}
     assert augmentations(build(*words)) == norm | plain
-    given(replace(datasets.load("digits", Path("data")), reference="mnist", like="mnist"))
+    given(replace(datasets.load("digits", Path("data")), published_as="mnist", like="mnist"))
     assert augmentations(build(*words)) == norm | dict.fromkeys(plain, "dc:crop_scale_rotate")
 
 
@@ -273,7 +277,7 @@ def done(task: grid.Task, out: Path) -> dict[str, Any]:
 
 
 def test_equal_sets_get_equal_accuracies_whatever_method_made_them(tmp_path: Path) -> None:
-    planned = build("methods=[dm]", "controls=[random]", "method.dm.iterations=1", "networks=2")
+    planned = build("methods=[dm]", "baselines=[random]", "method.dm.iterations=1", "num_eval=2")
     sets, accuracies = [], []
     for row in ("random", "dm (iterations=1)"):
         done(condensed := of_row(planned, "condense", row), tmp_path)
@@ -294,9 +298,9 @@ def test_dc_scores_with_its_own_augmentation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """A whole evaluation: 1,001 steps of a tiny network, every batch augmented."""
-    given(replace(datasets.load("digits", Path("data")), reference=like))
-    planned = build("methods=[random]", "controls=[]", "protocols=[dc]", f"eval_architectures=[{architecture}]",
-                    "networks=1")  # fmt: skip
+    given(replace(datasets.load("digits", Path("data")), published_as=like))
+    planned = build("methods=[random]", "baselines=[]", "protocols=[dc]", f"eval_architectures=[{architecture}]",
+                    "num_eval=1")  # fmt: skip
     done(of_row(planned, "condense", "random"), tmp_path)
     asked: list[tuple[str, ...]] = []
     real = dc.augment_each
@@ -307,7 +311,7 @@ def test_dc_scores_with_its_own_augmentation(
 
 
 def test_random_at_a_seed_holds_the_images_that_dm_starts_from(tmp_path: Path) -> None:
-    words = ("methods=[dm]", "controls=[random]", "method.dm.iterations=1", "method.dm.lr_img=1e-20", "seeds=[0,3]")
+    words = ("methods=[dm]", "baselines=[random]", "method.dm.iterations=1", "method.dm.lr_img=1e-20", "seeds=[0,3]")
     planned = build(*words)
     row = next(row for row, _ in rows(planned) if row.startswith("dm"))
     images = {}

@@ -18,7 +18,7 @@ from methods.dm import DistributionMatching, DMConfig
 from parts import planned
 from results.store.store import identity
 
-WORDS = ("methods=[dance,dm]", "ipcs=[1]", "controls=[random,whole]", "architectures=[convnet2-w4]")
+WORDS = ("methods=[dance,dm]", "ipcs=[1]", "baselines=[random,whole]", "architectures=[convnet2-w4]")
 
 
 def identities() -> list[str]:
@@ -58,7 +58,7 @@ def test_a_new_field_at_its_default_moves_no_identity(
     grow(monkeypatch, 0.5)
     tasks = planned(*WORDS).tasks
     assert [task["identity"] for task in tasks] == before
-    assert any("sharpness" in str(task["asked"]) for task in tasks), "the task says all of its settings"
+    assert any("sharpness" in str(task["resolved"]) for task in tasks), "the task says all of its settings"
     assert not any("sharpness" in str(task["spec"]) for task in tasks)
 
 
@@ -72,15 +72,15 @@ def test_a_new_field_with_another_value_moves_them(
 
 
 def test_an_identity_is_the_hash_of_the_specification() -> None:
-    for task in planned(*WORDS, "validation=0.1").tasks:
+    for task in planned(*WORDS, "val_fraction=0.1").tasks:
         assert identity(task["spec"]) == task["identity"]
-        assert task["spec"]["validation"] == 0.1 and "precision" not in task["spec"]
-        assert task["asked"]["precision"] == "fp32"
+        assert task["spec"]["val_fraction"] == 0.1 and "precision" not in task["spec"]
+        assert task["resolved"]["precision"] == "fp32"
 
 
 def test_specifications_lack_only_what_is_at_its_default() -> None:
-    for task in planned(*WORDS, "precision=bf16", "pool_seed=3").tasks:
-        for key, value in task["asked"].items():
+    for task in planned(*WORDS, "precision=bf16", "expert_seed=3").tasks:
+        for key, value in task["resolved"].items():
             if key in ("settings", "recipe", "protocol", "whole"):
                 assert task["spec"][key].items() <= value.items()
             elif key not in DEFAULTS or value != DEFAULTS[key]:
@@ -91,12 +91,12 @@ def test_a_part_tells_values_from_defaults() -> None:
     @dataclass(frozen=True)
     class Recipe:
         epochs: int
-        drops: tuple[float, ...] = (0.5,)
+        lr_milestones: tuple[float, ...] = (0.5,)
         note: str = ""
 
     part = Part.of(Recipe(3, note="a source"), "note")
-    assert part.values == {"epochs": 3, "drops": [0.5]} and part.given == {"epochs": 3}
-    assert Part.of(Recipe(3, (0.5, 0.7))).given == {"epochs": 3, "drops": [0.5, 0.7]}
+    assert part.values == {"epochs": 3, "lr_milestones": [0.5]} and part.given == {"epochs": 3}
+    assert Part.of(Recipe(3, (0.5, 0.7))).given == {"epochs": 3, "lr_milestones": [0.5, 0.7]}
 
 
 def test_every_method_can_be_made_from_its_specification() -> None:

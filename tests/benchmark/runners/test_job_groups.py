@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.runners.job_groups import Group, groups, inside_out
+from benchmark.runners.job_groups import JobGroup, groups, inside_out
 from benchmark.runners.local import inputs_of
 from benchmark.utils.errors import BenchmarkError
 
@@ -16,7 +16,7 @@ Task = Mapping[str, Any]
 
 
 def make(kind: str, identity: str, **asked: Any) -> Task:
-    return {"kind": kind, "identity": identity, "slug": identity, "asked": asked}
+    return {"kind": kind, "identity": identity, "slug": identity, "resolved": asked}
 
 
 def grid(experts: int = 3, sets: int = 4, evaluations: int = 2, looks: bool = False) -> list[Task]:
@@ -32,12 +32,12 @@ def grid(experts: int = 3, sets: int = 4, evaluations: int = 2, looks: bool = Fa
         found += [make("evaluate", f"s{place}v{k}", set=f"s{place}") for k in range(evaluations)]
     if looks:
         names = [f"s{place}" for place in range(sets)]
-        found += [make("analyse", f"{name}c", sets=[name], experts=[]) for name in ["whole", *names]]
-        found.append(make("analyse", "all", sets=names, experts=pool))
+        found += [make("analyze", f"{name}c", sets=[name], experts=[]) for name in ["whole", *names]]
+        found.append(make("analyze", "all", sets=names, experts=pool))
     return found
 
 
-def waits(found: Sequence[Group], place: int, job: int) -> set[str]:
+def waits(found: Sequence[JobGroup], place: int, job: int) -> set[str]:
     """Identities of the tasks that have ended before a job of a group starts."""
     group = found[place]
     before = set(group.after)
@@ -46,7 +46,7 @@ def waits(found: Sequence[Group], place: int, job: int) -> set[str]:
     return before
 
 
-def names(found: Sequence[Group]) -> list[str]:
+def names(found: Sequence[JobGroup]) -> list[str]:
     return [task["identity"] for group in found for pack in group.packs for task in pack]
 
 
@@ -78,7 +78,7 @@ def test_a_curve_waits_for_its_set_alone_and_an_analysis_for_all() -> None:
     for place, group in enumerate(found):
         for job, (task,) in enumerate(group.packs):
             assert waits(found, place, job) == inputs_of(task) - {"whole"}
-    kinds = ["prepare", *["condense", "evaluate", "evaluate", "analyse"] * 2, "evaluate", "analyse", "analyse"]
+    kinds = ["prepare", *["condense", "evaluate", "evaluate", "analyze"] * 2, "evaluate", "analyze", "analyze"]
     assert [group.kind for group in found] == kinds
 
 

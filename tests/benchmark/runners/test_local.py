@@ -17,7 +17,7 @@ import pytest
 from parts import outcome
 
 REQUEST = [
-    "methods=[dance]", "ipcs=[2]", "seeds=[0,1]", "controls=[]", "networks=1", "threads=1", "checkpoint_seconds=0.05",
+    "methods=[dance]", "ipcs=[2]", "seeds=[0,1]", "baselines=[]", "num_eval=1", "threads=1", "checkpoint_seconds=0.05",
     "method.dance.iterations=120", "method.dance.experts=2", "method.dance.pretrain_epochs=2",
     "architectures=[convnet3-w16]",
 ]  # fmt: skip
@@ -29,7 +29,7 @@ class Run:
 
     def __init__(self, out: Path, workers: int = 2) -> None:
         self.out = out
-        command = [sys.executable, "-m", "benchmark.run", f"out={out}", f"workers={workers}", *REQUEST]
+        command = [sys.executable, "-m", "benchmark.run", f"store={out}", f"workers={workers}", *REQUEST]
         with (out.parent / "said.txt").open("w") as said:
             self.process = subprocess.Popen(
                 command, cwd=out.parent, stdout=said, stderr=subprocess.STDOUT, start_new_session=True

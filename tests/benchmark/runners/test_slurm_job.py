@@ -17,7 +17,7 @@ from benchmark.utils.errors import BenchmarkError
 from results.store.store import Store
 from slurm import queue, submissions
 
-SMALL = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "networks=1", "controls=[]", "seeds=[0,1]",
+SMALL = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=1", "baselines=[]", "seeds=[0,1]",
          "method.dm.iterations=2")  # fmt: skip
 
 
@@ -25,7 +25,7 @@ SMALL = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "networks=1"
 def tasks(tmp_path: Path) -> list[grid.Task]:
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        wanted = options.parse(compose("run", [*SMALL, f"out={tmp_path}", f"data_root={tmp_path / 'data'}"]))
+        wanted = options.parse(compose("run", [*SMALL, f"store={tmp_path}", f"data_root={tmp_path / 'data'}"]))
     return grid.build(wanted).tasks
 
 

@@ -40,29 +40,29 @@ from results.store.store import Store
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("together")
+def num_parallel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("num_parallel")
     assert all(outcome == Outcome("done", new=True) for outcome in train(out, 3).values())
     return out
 
 
-def test_each_expert_is_what_it_is_alone(alone: Path, together: Path) -> None:
-    alike(together, alone)
-    for mine, theirs in zip(records(together), records(alone), strict=True):
-        assert mine["asked"] == theirs["asked"] and mine["steps"] == theirs["steps"] == STEPS
+def test_each_expert_is_what_it_is_alone(alone: Path, num_parallel: Path) -> None:
+    alike(num_parallel, alone)
+    for mine, theirs in zip(records(num_parallel), records(alone), strict=True):
+        assert mine["resolved"] == theirs["resolved"] and mine["steps"] == theirs["steps"] == STEPS
         assert mine["result"]["train_accuracy"] == pytest.approx(theirs["result"]["train_accuracy"], abs=0.003)
-    trained = [load_tensors(path_of(task, together))[0]["trained/classifier.bias"] for task in experts()]
+    trained = [load_tensors(path_of(task, num_parallel))[0]["trained/classifier.bias"] for task in experts()]
     assert not any(torch.allclose(a, b) for a, b in pairwise(trained)), "each its own"
 
 
-def test_a_group_shares_out_its_seconds_and_says_how_many_learnt(together: Path, alone: Path) -> None:
-    found = records(together)
-    assert [record["environment"]["together"] for record in found] == [3, 3, 3, 1]
+def test_a_group_shares_out_its_seconds_and_says_how_many_learnt(num_parallel: Path, alone: Path) -> None:
+    found = records(num_parallel)
+    assert [record["environment"]["num_parallel"] for record in found] == [3, 3, 3, 1]
     assert found[0]["seconds"] == found[1]["seconds"] == found[2]["seconds"] > 0
-    assert [record["environment"]["together"] for record in records(alone)] == [1, 1, 1, 1]
+    assert [record["environment"]["num_parallel"] for record in records(alone)] == [1, 1, 1, 1]
     first, *others = experts()
-    assert "learns together" not in log(together, first)
-    assert all(f"learns together with {first['slug']}" in log(together, task) for task in others[:2])
+    assert "learns together" not in log(num_parallel, first)
+    assert all(f"learns together with {first['slug']}" in log(num_parallel, task) for task in others[:2])
 
 
 def test_no_second_is_charged_twice(tmp_path: Path) -> None:
@@ -85,18 +85,18 @@ def test_all_are_told_of_once_when_they_have_ended(tmp_path: Path) -> None:
 def test_only_experts_of_one_pool_learn_together() -> None:
     first = experts()[0]
     assert {pool_of(task) for task in experts()} == {pool_of(first)}
-    for words in ("method.dance.pretrain_epochs=2", "pool_seed=1", "architectures=[convnet2-w8]", "validation=0.1"):
+    for words in ("method.dance.pretrain_epochs=2", "expert_seed=1", "architectures=[convnet2-w8]", "val_fraction=0.1"):
         assert pool_of(experts(words)[0]) not in (pool_of(first), None), words
-    assert pool_of(first | {"request": first["request"] | {"data_root": "elsewhere"}}) != pool_of(first)
+    assert pool_of(first | {"requested": first["requested"] | {"data_root": "elsewhere"}}) != pool_of(first)
     assert pool_of(first | {"kind": "condense"}) is None
 
 
 def test_a_gpu_is_given_as_many_at_once_as_its_rule_allows(alone: Path, tmp_path: Path, monkeypatch) -> None:
     """Three fit, and four experts are then two and two."""
     monkeypatch.setattr(Compute, "__post_init__", lambda self: None)  # where 0 becomes 1 on a CPU
-    monkeypatch.setattr(vectorized, "TOGETHER_PIXELS", 3 * 64 * 8**2)
+    monkeypatch.setattr(vectorized, "PARALLEL_PIXELS", 3 * 64 * 8**2)
     train(tmp_path, 0)
-    assert [record["environment"]["together"] for record in records(tmp_path)] == [2, 2, 2, 2]
+    assert [record["environment"]["num_parallel"] for record in records(tmp_path)] == [2, 2, 2, 2]
     alike(tmp_path, alone)
 
 
@@ -137,14 +137,14 @@ def test_an_unreadable_neighbour_is_told_of_in_its_own_turn(tmp_path: Path) -> N
 
 def limited(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is memory for so many networks at once."""
-    real = Compute.gradients_together
+    real = Compute.parallel_gradients
 
     def gradients(self: Compute, network: Any, weights: Any, images: torch.Tensor, *more: Any) -> Any:
         if len(images) > most:
             raise torch.OutOfMemoryError("no more")
         return real(self, network, weights, images, *more)
 
-    monkeypatch.setattr(Compute, "gradients_together", gradients)
+    monkeypatch.setattr(Compute, "parallel_gradients", gradients)
 
 
 def test_where_memory_runs_out_fewer_learn_at_once(alone: Path, tmp_path: Path, monkeypatch) -> None:
@@ -158,7 +158,7 @@ def test_where_memory_runs_out_fewer_learn_at_once(alone: Path, tmp_path: Path, 
     run_tasks(experts(), runtime(tmp_path, 4), 1, step, lambda name, outcome: ended.append(name))
     assert sorted(ended) == [f"prepare {task['slug']}" for task in experts()] and locked == {2}
     found = [record["environment"] for record in records(tmp_path)]
-    assert [(one["together"], one["stepped_down"]) for one in found] == [(2, 1), (2, 1), (2, 0), (2, 0)]
+    assert [(one["num_parallel"], one["stepped_down"]) for one in found] == [(2, 1), (2, 1), (2, 0), (2, 0)]
     assert "begins later: memory ran out" in log(tmp_path, experts()[3])
     alike(tmp_path, alone)
 
@@ -166,7 +166,7 @@ def test_where_memory_runs_out_fewer_learn_at_once(alone: Path, tmp_path: Path, 
 def test_with_no_memory_for_two_each_learns_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limited(0, monkeypatch)
     assert all(outcome.new for outcome in train(tmp_path, 4).values())
-    assert {record["environment"]["together"] for record in records(tmp_path)} == {1}
+    assert {record["environment"]["num_parallel"] for record in records(tmp_path)} == {1}
 
 
 # --- one that diverges ------------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def diverging(index: int, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def marked(job: Any, learnt: Any) -> Any:
         made = new_expert(job, learnt)
-        made.index = job.asked["index"]
+        made.index = job.resolved["index"]
         return made
 
     def batches(trainings: Any) -> Any:
@@ -202,7 +202,7 @@ def test_one_that_diverges_leaves_the_others_as_they_are(lost: int, alone: Path,
     found = records(tmp_path)
     assert [record["status"] for record in found] == ["diverged" if i == lost else "ok" for i in range(4)]
     assert found[lost]["steps"] == 16 and "at step 16 of 23" in found[lost]["message"]
-    assert [record["environment"]["together"] for record in found] == [4 if i == lost else 3 for i in range(4)]
+    assert [record["environment"]["num_parallel"] for record in found] == [4 if i == lost else 3 for i in range(4)]
     assert not path_of(experts()[lost], tmp_path).exists()
     leader = experts()[0 if lost else 1]
     assert log(tmp_path, leader).count("going on from step 15") == 1
@@ -234,14 +234,14 @@ def test_what_is_done_is_no_part_of_a_share(tmp_path: Path) -> None:
     ended: dict[str, Outcome] = {}
     run_tasks(experts(), runtime(tmp_path, 4), 2, lambda *step: None, lambda name, end: ended.update({name: end}))
     assert [ended[f"prepare {task['slug']}"].new for task in experts()] == [False, False, True, True]
-    assert [record["environment"]["together"] for record in records(tmp_path)] == [2, 2, 1, 1]
+    assert [record["environment"]["num_parallel"] for record in records(tmp_path)] == [2, 2, 1, 1]
 
 
 def test_every_worker_takes_its_share_of_a_pool(alone: Path, tmp_path: Path) -> None:
     ended: dict[str, Outcome] = {}
     run_tasks(experts(), runtime(tmp_path, 4), 2, lambda *step: None, lambda name, end: ended.update({name: end}))
     assert len(ended) == 4 and all(outcome.new for outcome in ended.values())
-    assert [record["environment"]["together"] for record in records(tmp_path)] == [2, 2, 2, 2]
+    assert [record["environment"]["num_parallel"] for record in records(tmp_path)] == [2, 2, 2, 2]
     alike(tmp_path, alone)
 
 

@@ -60,7 +60,7 @@ def test_one_of_a_stopped_group_goes_on_without_another(alone: Path, tmp_path: P
     assert execute(others[1], runtime(tmp_path, 1)).new, "done meanwhile"
     outcome, beside = led(first, others, runtime(tmp_path, 4))
     assert outcome.new and [*beside] == [others[0]["slug"], others[2]["slug"]]
-    seconds = [record["seconds"] for record in records(tmp_path) if record["environment"]["together"] == 3]
+    seconds = [record["seconds"] for record in records(tmp_path) if record["environment"]["num_parallel"] == 3]
     assert seconds == 3 * [pytest.approx(1000, abs=100)]
     alike(tmp_path, alone)
 
@@ -71,7 +71,7 @@ def test_whoever_learnt_along_does_so_again(alone: Path, tmp_path: Path) -> None
     lock = TaskLock(Store(tmp_path).begin(held))
     assert lock.acquire()
     with pytest.raises(Interrupted, match="after step 9"):
-        execute(first, stopping(tmp_path, 9, together=3), [held, *others])
+        execute(first, stopping(tmp_path, 9, num_parallel=3), [held, *others])
     lock.release()
     outcome, beside = led(first, [held, *others], runtime(tmp_path, 4))
     assert outcome.new and [*beside] == [task["slug"] for task in others]
@@ -80,17 +80,19 @@ def test_whoever_learnt_along_does_so_again(alone: Path, tmp_path: Path) -> None
     alike(tmp_path, alone)
 
 
-@pytest.mark.parametrize("together", [0, 1, None])
-def test_a_checkpoint_of_a_version_that_trained_one_alone(together: int | None, alone: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_parallel", [0, 1, None])
+def test_a_checkpoint_of_a_version_that_trained_one_alone(
+    num_parallel: int | None, alone: Path, tmp_path: Path
+) -> None:
     """It did not ask how many learn at once: a GPU's checkpoints say 0."""
     first, *others = experts()
     with pytest.raises(Interrupted, match="after step 9"):
-        execute(first, stopping(tmp_path, 9, together=1), others)
+        execute(first, stopping(tmp_path, 9, num_parallel=1), others)
     path = Store(tmp_path).folder(first) / CHECKPOINT
     state = load_tree(path)
-    if together is not None:
+    if num_parallel is not None:
         (state["work"],) = state["work"]["experts"].values()
-        state["together"] = together
+        state["num_parallel"] = num_parallel
     save_tree(path, state)
     assert led(others[0], [first], runtime(tmp_path, 4))[1] == {}, "it has a checkpoint of its own"
     assert led(first, others[1:], runtime(tmp_path, 4))[1] == {}
@@ -118,11 +120,11 @@ def test_the_faults_of_one_are_its_own(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_stop_between_two_ends_loses_and_hides_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(tmp_path / "whole", 4)
-    out, told, let_go = tmp_path / "out", list[str](), list[bool]()
+    out, told, release = tmp_path / "out", list[str](), list[bool]()
 
     def save(path: Path, *more: Any) -> None:
         if path == path_of(experts()[2], out):
-            let_go.append(not (path_of(experts()[1], out).parent / "lock.json").exists())
+            release.append(not (path_of(experts()[1], out).parent / "lock.json").exists())
             raise KeyboardInterrupt
         tensor_files.save_tensors(path, *more)
 
@@ -131,7 +133,7 @@ def test_a_stop_between_two_ends_loses_and_hides_none(tmp_path: Path, monkeypatc
     with pytest.raises(Stopped):
         run_tasks(experts(), how, 1, lambda *step: None, lambda name, outcome: told.append(name))
     assert told == [f"prepare {experts()[1]['slug']}"] and not list(out.glob("*/*/lock.json"))
-    assert let_go == [True], "a kill would have left the lock of what is done"
+    assert release == [True], "a kill would have left the lock of what is done"
     monkeypatch.undo()
     assert [outcome.new for outcome in train(out, 4).values()].count(True) == 3
     equal(out, tmp_path / "whole")
@@ -141,11 +143,11 @@ def test_a_group_goes_on_whole_beside_other_workers(alone: Path, tmp_path: Path)
     """A share of the four would have been two."""
     first, *others = experts()
     with pytest.raises(Interrupted, match="after step 9"):
-        execute(first, stopping(tmp_path, 9, together=3), others)
+        execute(first, stopping(tmp_path, 9, num_parallel=3), others)
     ended: list[str] = []
     run_tasks(experts(), runtime(tmp_path, 4), 2, lambda *step: None, lambda name, outcome: ended.append(name))
     assert sorted(ended) == [f"prepare {task['slug']}" for task in experts()]
-    assert [record["environment"]["together"] for record in records(tmp_path)] == [3, 3, 3, 1]
+    assert [record["environment"]["num_parallel"] for record in records(tmp_path)] == [3, 3, 3, 1]
     alike(tmp_path, alone)
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from benchmark import networks
 from benchmark.compute.engine import Compute
 from benchmark.datasets import Constants
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.planning.plan import Part
 from benchmark.training import protocols
 from benchmark.training.evaluation import Evaluation
@@ -23,17 +23,20 @@ from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tree, save_tree
 from parts import CPU, make_images
 
-NORMALISE = Normaliser(Constants((0.4,), (0.2,)), CPU.device)
+NORMALIZE = Normalizer(Constants((0.4,), (0.2,)), CPU.device)
 
 
 def protocol(name: str, **cell: object) -> protocols.Protocol:
-    known = {"native": "dsa", "reference": "cifar10", "resolution": 32, "num_classes": 10, "ipc": 10, "factor": 1}
+    known = {"native": "dsa", "published_as": "cifar10", "resolution": 32, "num_classes": 10, "ipc": 10, "factor": 1}
     return protocols.get(name, **(known | cell))  # type: ignore[arg-type]
 
 
 def rates(recipe: Recipe) -> list[float]:
     """The learning rate of every step."""
-    return [recipe.lr * recipe.gamma ** sum(step >= drop for drop in recipe.drops) for step in range(recipe.steps)]
+    return [
+        recipe.lr * recipe.lr_gamma ** sum(step >= drop for drop in recipe.lr_milestones)
+        for step in range(recipe.steps)
+    ]
 
 
 def test_dsa_takes_1001_passes_and_drops_after_pass_501() -> None:
@@ -41,22 +44,22 @@ def test_dsa_takes_1001_passes_and_drops_after_pass_501() -> None:
     lr = np.array(rates(recipe))
     assert len(lr) == 1001 and (lr[:502] == 0.01).all() and np.allclose(lr[502:], 0.001)
     assert (recipe.batch, recipe.momentum, recipe.weight_decay, recipe.cutmix) == (256, 0.9, 5e-4, 0.0)
-    assert recipe.reset_at_drop and recipe.augment == "dsa:color_crop_cutout_flip_scale_rotate"
+    assert recipe.reset_optimizer and recipe.augment == "dsa:color_crop_cutout_flip_scale_rotate"
     assert protocol("dsa").recipe(400, 400).steps == 2002  # two batches a pass
 
 
 def test_dc_takes_301_passes_without_augmentation() -> None:
-    recipe = protocol("dc", reference="svhn").recipe(100, 100)
+    recipe = protocol("dc", published_as="svhn").recipe(100, 100)
     lr = np.array(rates(recipe))
     assert len(lr) == 301 and (lr[:152] == 0.01).all() and np.allclose(lr[152:], 0.001)
     assert recipe.augment == "none"
-    assert protocol("native", native="dc", factor=2, reference="svhn").recipe(100, 100) == recipe
+    assert protocol("native", native="dc", factor=2, published_as="svhn").recipe(100, 100) == recipe
 
 
 @pytest.mark.parametrize(
     ("cell", "augmentation"),
-    [({"reference": "mnist"}, "dc:crop_scale_rotate"), ({"architecture": "convnet3-bn"}, "dc:crop_noise"),
-     ({"reference": "mnist", "architecture": "convnet3-bn"}, "dc:crop_noise")],
+    [({"published_as": "mnist"}, "dc:crop_scale_rotate"), ({"architecture": "convnet3-bn"}, "dc:crop_noise"),
+     ({"published_as": "mnist", "architecture": "convnet3-bn"}, "dc:crop_noise")],
 )  # fmt: skip
 def test_dc_takes_1001_passes_with_its_own_augmentation_on_mnist_and_for_batch_norm(
     cell: dict[str, object], augmentation: str
@@ -65,11 +68,11 @@ def test_dc_takes_1001_passes_with_its_own_augmentation_on_mnist_and_for_batch_n
         recipe = found.recipe(100, 100)
         lr = np.array(rates(recipe))
         assert len(lr) == 1001 and (lr[:502] == 0.01).all() and np.allclose(lr[502:], 0.001)
-        assert recipe.augment == augmentation and recipe.reset_at_drop and recipe.batch == 256
+        assert recipe.augment == augmentation and recipe.reset_optimizer and recipe.batch == 256
     fixed = protocol("dc@steps", **cell)
     assert fixed.recipe(100, 400).steps == 1001 and fixed.augment == augmentation
     whole = protocol("dc", **cell).recipe_for_whole(6400, 60)
-    assert whole.steps == 60 * 25 and whole.drops == (30 * 25,) and whole.augment == augmentation
+    assert whole.steps == 60 * 25 and whole.lr_milestones == (30 * 25,) and whole.augment == augmentation
 
 
 def test_only_dc_looks_at_the_norm() -> None:
@@ -82,29 +85,31 @@ def test_only_dc_looks_at_the_norm() -> None:
 
 def test_what_dc_asked_of_other_cells_is_what_it_was() -> None:
     """Word for word: a changed request would orphan the results that are stored for it."""
-    asked = {"name": "dc", "version": 1, "epochs": 301, "batch": 256, "lr": 0.01, "drops": [152], "gamma": 0.1,
-             "reset_at_drop": True, "augment": "none", "cutmix": 0.0, "momentum": 0.9, "weight_decay": 0.0005,
+    resolved = {"name": "dc", "version": 1, "epochs": 301, "batch": 256, "lr": 0.01, "lr_milestones": [152], "lr_gamma": 0.1,
+             "reset_optimizer": True, "augment": "none", "cutmix": 0.0, "momentum": 0.9, "weight_decay": 0.0005,
              "steps_fixed": False}  # fmt: skip
-    for reference in ("digits", "cifar10", "fashionmnist", "svhn"):
-        assert json.dumps(Part.of(protocol("dc", reference=reference), "source").values) == json.dumps(asked)
-        native = protocol("native", native="dc", reference=reference)
-        assert Part.of(native, "source").values == asked | {"name": "native:dc"}
+    for published_as in ("digits", "cifar10", "fashionmnist", "svhn"):
+        assert json.dumps(Part.of(protocol("dc", published_as=published_as), "source").values) == json.dumps(resolved)
+        native = protocol("native", native="dc", published_as=published_as)
+        assert Part.of(native, "source").values == resolved | {"name": "native:dc"}
 
 
-@pytest.mark.parametrize(("name", "epochs", "drops"), [("idc", 1000, (666, 833)), ("dance", 1500, (1000, 1250))])
-def test_idc_and_dance_follow_multisteplr(name: str, epochs: int, drops: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("name", "epochs", "lr_milestones"), [("idc", 1000, (666, 833)), ("dance", 1500, (1000, 1250))]
+)
+def test_idc_and_dance_follow_multisteplr(name: str, epochs: int, lr_milestones: tuple[int, int]) -> None:
     recipe = protocol(name).recipe(100, 400)  # 400 decoded images: 7 batches of 64
-    assert recipe.steps == 7 * epochs and recipe.drops == (7 * drops[0], 7 * drops[1])
+    assert recipe.steps == 7 * epochs and recipe.lr_milestones == (7 * lr_milestones[0], 7 * lr_milestones[1])
     parameter = torch.nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.SGD([parameter], lr=0.01)
-    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones=list(drops), gamma=0.2)
+    optimizer = torch.optim.SGD([parameter], lr=0.01)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, lr_milestones=list(lr_milestones), lr_gamma=0.2)
     expected = []
     for _ in range(epochs):
-        expected += [optimiser.param_groups[0]["lr"]] * 7
-        optimiser.step()
+        expected += [optimizer.param_groups[0]["lr"]] * 7
+        optimizer.step()
         scheduler.step()
     np.testing.assert_allclose(rates(recipe), expected)
-    assert (recipe.batch, recipe.cutmix, recipe.reset_at_drop) == (64, 0.5, False)
+    assert (recipe.batch, recipe.cutmix, recipe.reset_optimizer) == (64, 0.5, False)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,7 @@ def test_at_steps_takes_the_factor_one_count_with_its_drops() -> None:
     plain, fixed = protocol("dance"), protocol("dance@steps")
     assert plain.recipe(100, 400).steps == 10_500
     assert fixed.recipe(100, 400).steps == plain.recipe(100, 100).steps == 3000
-    assert fixed.recipe(100, 400).drops == plain.recipe(100, 100).drops
+    assert fixed.recipe(100, 400).lr_milestones == plain.recipe(100, 100).lr_milestones
     assert fixed.name == "dance@steps"
 
 
@@ -135,7 +140,9 @@ def test_the_whole_set_takes_60_epochs_with_drops_in_proportion(name: str) -> No
     recipe, short = protocol(name).recipe_for_whole(6400, 60), protocol(name).recipe(6400, 6400)
     assert recipe.steps == 60 * -(-6400 // recipe.batch)
     assert protocol(name).recipe_for_whole(6400, 30).steps == recipe.steps / 2
-    assert [d / recipe.steps for d in recipe.drops] == pytest.approx([d / short.steps for d in short.drops], abs=0.01)
+    assert [d / recipe.steps for d in recipe.lr_milestones] == pytest.approx(
+        [d / short.steps for d in short.lr_milestones], abs=0.01
+    )
 
 
 def test_an_unknown_protocol_is_named_with_its_neighbour() -> None:
@@ -145,7 +152,7 @@ def test_an_unknown_protocol_is_named_with_its_neighbour() -> None:
 
 # --- the steps themselves ---------------------------------------------------------------------------------------------
 
-PLAIN = Recipe(steps=9, batch=5, lr=0.05, momentum=0.9, weight_decay=5e-4, drops=(4,), gamma=0.1, reset_at_drop=True,
+PLAIN = Recipe(steps=9, batch=5, lr=0.05, momentum=0.9, weight_decay=5e-4, lr_milestones=(4,), lr_gamma=0.1, reset_optimizer=True,
                augment="none", cutmix=0.0)  # fmt: skip
 
 
@@ -153,30 +160,30 @@ def make_training(recipe: Recipe, index: int = 0) -> Training:
     split = make_images(3, 4, (1, 8, 8))  # 12 images: batches of 5, 5, 2
     network = networks.build("convnet2-w8", (1, 8, 8), 3, seeding.generator("net", index))
     return Training(
-        network, split.images, split.labels, recipe, CPU, NORMALISE,
+        network, split.images, split.labels, recipe, CPU, NORMALIZE,
         lambda role, at: seeding.generator(role, at, index),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("reset", [True, False])
 def test_steps_equal_a_plain_loop_with_the_optimiser_made_anew_at_the_drop(reset: bool) -> None:
-    recipe = Recipe(**PLAIN.__dict__ | {"reset_at_drop": reset})
+    recipe = Recipe(**PLAIN.__dict__ | {"reset_optimizer": reset})
     training = make_training(recipe)
-    reference = make_training(recipe)
-    network, images, labels = reference.network, reference.images.float() / 255, reference.labels
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+    published_as = make_training(recipe)
+    network, images, labels = published_as.network, published_as.images.float() / 255, published_as.labels
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     done = 0
     for epoch in range(3):
         order = torch.randperm(12, generator=seeding.generator("order", epoch, 0))
         for batch in (order[:5], order[5:10], order[10:]):
             if done == 4 and reset:
-                optimiser = torch.optim.SGD(network.parameters(), lr=0.005, momentum=0.9, weight_decay=5e-4)
+                optimizer = torch.optim.SGD(network.parameters(), lr=0.005, momentum=0.9, weight_decay=5e-4)
             if done == 4:
-                optimiser.param_groups[0]["lr"] = 0.005
-            optimiser.zero_grad()
+                optimizer.param_groups[0]["lr"] = 0.005
+            optimizer.zero_grad()
             loss = F.cross_entropy(network((images[batch] - 0.4) / 0.2), labels[batch])
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             assert training.step()["loss"] == pytest.approx(float(loss.detach()), rel=1e-5)
             done += 1
     for mine, theirs in zip(training.network.parameters(), network.parameters(), strict=True):
@@ -211,7 +218,7 @@ def test_an_expert_stopped_anywhere_goes_on_to_the_same_bytes(at: int, tmp_path:
 
 def make_evaluation() -> Evaluation:
     test, withheld = make_images(3, 5, (1, 8, 8), seed=1), make_images(3, 2, (1, 8, 8), seed=2)
-    return Evaluation(lambda index: make_training(AUGMENTED, index), 3, test, withheld, CPU, NORMALISE)
+    return Evaluation(lambda index: make_training(AUGMENTED, index), 3, test, withheld, CPU, NORMALIZE)
 
 
 @pytest.mark.parametrize("at", [4, 9, 10, 26])
@@ -235,7 +242,7 @@ def test_each_network_is_scored_once_after_its_last_step(monkeypatch: pytest.Mon
     done = 0
     work = make_evaluation()
 
-    def spy(network: networks.Network, split: object, compute: Compute, normalise: Normaliser) -> float:
+    def spy(network: networks.Network, split: object, compute: Compute, normalize: Normalizer) -> float:
         if split is work.test:
             scored.append(done + 1)
         return 0.5
@@ -251,6 +258,6 @@ def test_accuracy_is_a_fraction_whatever_the_chunks() -> None:
     split = make_images(3, 5, (1, 8, 8))
     network = make_training(PLAIN).network
     with torch.no_grad():
-        right = (network(NORMALISE(split.images.float() / 255)).argmax(1) == split.labels).float().mean()
-    assert accuracy(network, split, CPU, NORMALISE) == pytest.approx(float(right))
+        right = (network(NORMALIZE(split.images.float() / 255)).argmax(1) == split.labels).float().mean()
+    assert accuracy(network, split, CPU, NORMALIZE) == pytest.approx(float(right))
     assert network.training

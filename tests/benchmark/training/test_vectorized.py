@@ -15,38 +15,38 @@ from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import describe
 from benchmark.datasets import Constants
-from benchmark.datasets.normalization import Normaliser
+from benchmark.datasets.normalization import Normalizer
 from benchmark.execution.run_steps import as_begun, turn
 from benchmark.training.evaluation import Evaluation
 from benchmark.training.trainer import Recipe, Training
-from benchmark.training.vectorized import TOGETHER_PIXELS, Ensemble, expect_networks
+from benchmark.training.vectorized import PARALLEL_PIXELS, VectorizedTraining, expect_networks
 from benchmark.utils import seeding
 from benchmark.utils.tensor_files import load_tree, save_tree
 from parts import CPU, make_images
 
 SHAPE = (3, 16, 16)
-RECIPE = Recipe(steps=7, batch=5, lr=0.02, momentum=0.9, weight_decay=5e-4, drops=(4,), gamma=0.1, reset_at_drop=True,
+RECIPE = Recipe(steps=7, batch=5, lr=0.02, momentum=0.9, weight_decay=5e-4, lr_milestones=(4,), lr_gamma=0.1, reset_optimizer=True,
                 augment="none", cutmix=0.0)  # fmt: skip
 MIXED = replace(RECIPE, augment="idc:color_crop_flip_scale_rotate_cutout", cutmix=0.5)
-DSA = replace(RECIPE, augment="dsa:color_crop_cutout_flip_scale_rotate", reset_at_drop=False)
+DSA = replace(RECIPE, augment="dsa:color_crop_cutout_flip_scale_rotate", reset_optimizer=False)
 
 
 def learner(index: int, recipe: Recipe = MIXED, name: str = "convnet2-w8", compute: Compute = CPU) -> Training:
     """One of several networks that learn 12 images, of three classes, in batches of 5, 5 and 2."""
     split = make_images(3, 4, SHAPE)
     network = networks.build(name, SHAPE, 3, seeding.generator("network", index))
-    normalise = Normaliser(Constants((0.4, 0.5, 0.3), (0.2, 0.3, 0.25)), compute.device)
+    normalize = Normalizer(Constants((0.4, 0.5, 0.3), (0.2, 0.3, 0.25)), compute.device)
     return Training(
-        network, split.images, split.labels, recipe, compute, normalise,
+        network, split.images, split.labels, recipe, compute, normalize,
         lambda role, at: seeding.generator(role, at, index),
     )  # fmt: skip
 
 
-def evaluation(together: int, count: int = 5, name: str = "convnet2-w8") -> Evaluation:
+def evaluation(num_parallel: int, count: int = 5, name: str = "convnet2-w8") -> Evaluation:
     test, withheld = make_images(3, 20, SHAPE, seed=1), make_images(3, 2, SHAPE, seed=2)
-    compute = replace(CPU, together=together)
-    normalise = learner(0).normalise
-    return Evaluation(lambda i: learner(i, MIXED, name, compute), count, test, withheld, compute, normalise)
+    compute = replace(CPU, num_parallel=num_parallel)
+    normalize = learner(0).normalize
+    return Evaluation(lambda i: learner(i, MIXED, name, compute), count, test, withheld, compute, normalize)
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,15 @@ def evaluation(together: int, count: int = 5, name: str = "convnet2-w8") -> Eval
     ],
 )
 def test_networks_learn_together_what_each_learns_alone(name: str, recipe: Recipe) -> None:
-    together, alone = (
-        Ensemble([learner(i, recipe, name) for i in range(3)]),
+    num_parallel, alone = (
+        VectorizedTraining([learner(i, recipe, name) for i in range(3)]),
         [learner(i, recipe, name) for i in (0, 1, 2)],
     )
-    before = [parameter.clone() for parameter in together.networks[2].parameters()]
+    before = [parameter.clone() for parameter in num_parallel.networks[2].parameters()]
     for _ in range(5):  # a last partial batch and a drop among them; with more, roundings grow, as in resnet10
         losses = [training.step()["loss"] for training in alone]
-        assert together.step()["loss"] == pytest.approx(sum(losses) / 3, rel=1e-4)
-    for mine, training in zip(together.networks, alone, strict=True):
+        assert num_parallel.step()["loss"] == pytest.approx(sum(losses) / 3, rel=1e-4)
+    for mine, training in zip(num_parallel.networks, alone, strict=True):
         for (key, weight), expected in zip(mine.named_parameters(), training.network.parameters(), strict=True):
             torch.testing.assert_close(
                 weight, expected, rtol=1e-4, atol=1e-4, msg=lambda text, key=key: f"{key}: {text}"
@@ -109,14 +109,14 @@ def finished(work: Evaluation, steps: int | None = None) -> Evaluation:
     return work
 
 
-@pytest.mark.parametrize(("together", "groups"), [(1, 5), (2, 3), (3, 2), (5, 1), (9, 1)])
-def test_scores_do_not_depend_on_how_many_learn_at_once(together: int, groups: int) -> None:
-    work, alone = evaluation(together), evaluation(1)
+@pytest.mark.parametrize(("num_parallel", "groups"), [(1, 5), (2, 3), (3, 2), (5, 1), (9, 1)])
+def test_scores_do_not_depend_on_how_many_learn_at_once(num_parallel: int, groups: int) -> None:
+    work, alone = evaluation(num_parallel), evaluation(1)
     assert work.total_steps == groups * RECIPE.steps and work.steps_each == RECIPE.steps
     finished(work), finished(alone)
     assert len(work.accuracies) == len(work.validation_accuracies) == 5 and len(set(alone.accuracies)) > 2
     assert work.accuracies == pytest.approx(alone.accuracies, abs=1 / 60 + 1e-9)  # one image on the edge, at most
-    assert isinstance(work.training, Ensemble) == (together not in (1, 2)), (
+    assert isinstance(work.training, VectorizedTraining) == (num_parallel not in (1, 2)), (
         "the last group of five pairs is a single one"
     )
 
@@ -134,8 +134,8 @@ def test_a_group_stopped_anywhere_goes_on_to_the_same_bytes(at: int, tmp_path: P
 
 
 def test_a_task_goes_on_with_as_many_at_once_as_it_began_with(tmp_path: Path) -> None:
-    compute = replace(CPU, together=3, stepped_down=1)
-    assert describe(compute)["together"] == 3 and describe(CPU)["together"] == 1
+    compute = replace(CPU, num_parallel=3, stepped_down=1)
+    assert describe(compute)["num_parallel"] == 3 and describe(CPU)["num_parallel"] == 1
 
     class Stop:
         signal, turning = 0, False
@@ -151,55 +151,55 @@ def test_a_task_goes_on_with_as_many_at_once_as_it_began_with(tmp_path: Path) ->
     with pytest.raises(Exception, match="after step 4 of 14"):
         turn(work, tmp_path, compute, **keywords)  # type: ignore[arg-type]
     again = as_begun(tmp_path, CPU, print)
-    assert again.together == 3 and again.stepped_down == 1
+    assert again.num_parallel == 3 and again.stepped_down == 1
     elsewhere = as_begun(tmp_path, Compute(torch.device("cuda"), "fp32", 1), print)
-    assert elsewhere.together == 3, "the checkpoint holds three networks, wherever it is taken up"
+    assert elsewhere.num_parallel == 3, "the checkpoint holds three networks, wherever it is taken up"
     old = load_tree(tmp_path / "checkpoint.safetensors")
-    del old["together"]
+    del old["num_parallel"]
     save_tree(tmp_path / "checkpoint.safetensors", old)
-    assert as_begun(tmp_path, Compute(torch.device("cuda"), "fp32", 1), print).together == 1
+    assert as_begun(tmp_path, Compute(torch.device("cuda"), "fp32", 1), print).num_parallel == 1
 
 
 # --- how many at once -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("batch", "side", "asked", "expected"),
+    ("batch", "side", "resolved", "expected"),
     [(100, 32, 20, 20), (256, 32, 20, 7), (64, 224, 5, 1), (10, 32, 5, 5), (64, 64, 20, 7), (256, 224, 5, 1)],
 )  # fmt: skip
-def test_a_gpu_takes_as_many_as_their_batches_allow(batch: int, side: int, asked: int, expected: int) -> None:
+def test_a_gpu_takes_as_many_as_their_batches_allow(batch: int, side: int, resolved: int, expected: int) -> None:
     """256 × 1,024 pixels: 8 would fit, and 20 networks are then 7, 7 and 6."""
     gpu = Compute(torch.device("cuda"), "fp32", 1)
     like = learner(0).network
-    expect_networks(gpu, asked, like, batch, (3, side, side))
-    assert gpu.together == expected and (expected == 1 or expected * batch * side**2 <= TOGETHER_PIXELS)
-    expect_networks(gpu, 100 * asked, like, batch, (3, side, side))
-    assert gpu.together == expected, "decided once in a task"
+    expect_networks(gpu, resolved, like, batch, (3, side, side))
+    assert gpu.num_parallel == expected and (expected == 1 or expected * batch * side**2 <= PARALLEL_PIXELS)
+    expect_networks(gpu, 100 * resolved, like, batch, (3, side, side))
+    assert gpu.num_parallel == expected, "decided once in a task"
 
 
 def test_a_cpu_and_batch_norm_take_one_network_after_the_other() -> None:
-    assert CPU.together == 1
+    assert CPU.num_parallel == 1
     work = evaluation(3, count=2, name="convnet2-bn-w4")
-    assert work.compute.together == 1 and work.total_steps == 2 * RECIPE.steps
+    assert work.compute.num_parallel == 1 and work.total_steps == 2 * RECIPE.steps
     with pytest.raises(ValueError, match="batch norm"):
-        Ensemble([learner(i, RECIPE, "convnet2-bn-w4") for i in range(2)])
+        VectorizedTraining([learner(i, RECIPE, "convnet2-bn-w4") for i in range(2)])
 
 
 def test_where_memory_runs_out_at_first_fewer_learn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(COMPILER, "say", said.append)
-    real = Compute.gradients_together
+    real = Compute.parallel_gradients
 
     def limited(self, network, weights, images, *more):
         if len(images) > 2:
             raise torch.OutOfMemoryError("no more")
         return real(self, network, weights, images, *more)
 
-    monkeypatch.setattr(Compute, "gradients_together", limited)
+    monkeypatch.setattr(Compute, "parallel_gradients", limited)
     work, fits = evaluation(5), finished(evaluation(2))
     assert work.total_steps == RECIPE.steps
     work.step()
-    assert work.total_steps == 3 * RECIPE.steps and work.compute.together == 2 and work.compute.stepped_down == 1
+    assert work.total_steps == 3 * RECIPE.steps and work.compute.num_parallel == 2 and work.compute.stepped_down == 1
     finished(work, work.total_steps - 1)
     assert work.accuracies == fits.accuracies
     assert said == ["memory ran out: from now on 2 networks at once"]
@@ -209,7 +209,7 @@ def test_with_no_memory_for_one_network_the_task_fails(monkeypatch: pytest.Monke
     def none(*anything: object) -> None:
         raise torch.OutOfMemoryError("no more")
 
-    monkeypatch.setattr(Compute, "gradients_together", none)
+    monkeypatch.setattr(Compute, "parallel_gradients", none)
     monkeypatch.setattr(Compute, "training_loss", none)
     with pytest.raises(torch.OutOfMemoryError):
         evaluation(3).step()
@@ -219,7 +219,9 @@ def test_with_no_memory_for_one_network_the_task_fails(monkeypatch: pytest.Monke
 def test_compiled_steps_equal_plain_ones() -> None:
     compiled = replace(CPU, compile=True)
     recipe = replace(MIXED, batch=6, steps=3)  # one shape
-    fast, plain = (Ensemble([learner(i, recipe, "convnet1-w4", c) for i in range(2)]) for c in (compiled, CPU))
+    fast, plain = (
+        VectorizedTraining([learner(i, recipe, "convnet1-w4", c) for i in range(2)]) for c in (compiled, CPU)
+    )
     said: list[str] = []
     COMPILER.begin_task(said.append)
     for _ in range(3):

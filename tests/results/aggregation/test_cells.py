@@ -16,7 +16,7 @@ def only(frame: pd.DataFrame) -> pd.Series:
 
 def test_networks_are_averaged_first_and_sets_are_the_sample(make_condensed, make_evaluated):
     sets = [make_condensed(seed=0), make_condensed(seed=1)]
-    same = {"asked": {"networks": 2}}
+    same = {"resolved": {"num_eval": 2}}
     scores = [make_evaluated(sets[0], [0.4, 0.6], **same), make_evaluated(sets[1], [0.5, 0.5, 0.5, 0.9], **same)]
     cell = only(cells([*sets, *scores]))
     # means 0.5 and 0.6: their mean, not that of six networks (0.5667); sd = 0.1/√2
@@ -37,7 +37,7 @@ def test_a_single_set_has_a_deviation_over_its_networks(make_condensed, make_eva
 
 
 def test_the_whole_set_is_one_set_under_every_seed(make_evaluated):
-    frame = cells([make_evaluated(None, [0.8, 0.9], asked={"seed": seed}) for seed in (0, 1)])
+    frame = cells([make_evaluated(None, [0.8, 0.9], resolved={"seed": seed}) for seed in (0, 1)])
     cell = only(frame)
     assert (cell["sets"], cell["networks"], cell["expected"], cell["condense_seconds"]) == (1, 4, 1, 0.0)
     assert pd.isna(cell["ipc"])
@@ -45,7 +45,7 @@ def test_the_whole_set_is_one_set_under_every_seed(make_evaluated):
 
 def test_different_requests_never_share_a_cell(make_condensed, make_evaluated):
     changes = [{}, {"settings": {"lr": 2.0}}, {"precision": "bf16"}, {"version": 2}, {"ipc": 1}]
-    sets = [make_condensed(asked=change) for change in changes]
+    sets = [make_condensed(resolved=change) for change in changes]
     frame = cells([*sets, *(make_evaluated(made, [0.5]) for made in sets)])
     assert list(frame["sets"]) == [1] * len(changes)
     assert list(frame["ipc"]) == [1, 10, 10, 10, 10]
@@ -54,24 +54,24 @@ def test_different_requests_never_share_a_cell(make_condensed, make_evaluated):
 def test_prepare_is_charged_in_full_and_amortised_over_all_its_users(make_expert, make_condensed, make_evaluated):
     experts = [make_expert(0, seconds=60.0), make_expert(1, seconds=30.0)]
     both, first = [e["identity"] for e in experts], [experts[0]["identity"]]
-    dm = [make_condensed("dm", seed, asked={"experts": both}, seconds=10.0 + seed) for seed in (0, 1)]
-    dc = make_condensed("dc", asked={"experts": first})
+    dm = [make_condensed("dm", seed, resolved={"experts": both}, seconds=10.0 + seed) for seed in (0, 1)]
+    dc = make_condensed("dc", resolved={"experts": first})
     scores = [make_evaluated(made, [0.5, 0.6], seconds=4.0) for made in (*dm, dc)]
-    frame = cells([*experts, *dm, dc, *scores]).set_index("row")
+    frame = cells([*experts, *dm, dc, *scores]).set_index("display_name")
     # expert 0 has three users, expert 1 two: 60/3 + 30/2
-    assert frame.loc["dm", ["prepare_seconds", "prepare_amortised"]].tolist() == pytest.approx([90.0, 35.0])
-    assert frame.loc["dc", ["prepare_seconds", "prepare_amortised"]].tolist() == pytest.approx([60.0, 20.0])
+    assert frame.loc["dm", ["prepare_seconds", "prepare_shared"]].tolist() == pytest.approx([90.0, 35.0])
+    assert frame.loc["dc", ["prepare_seconds", "prepare_shared"]].tolist() == pytest.approx([60.0, 20.0])
     assert frame["prepare_divisor"].to_dict() == {"dm": "2–3", "dc": "3"}
     assert frame["condense_seconds"].to_dict() == {"dm": 10.5, "dc": 1.0}
     assert frame.loc["dm", "evaluate_seconds"] == 4.0
-    lost = cells([experts[0], *dm, dc, *scores]).set_index("row")
+    lost = cells([experts[0], *dm, dc, *scores]).set_index("display_name")
     assert pd.isna(lost.loc["dm", "prepare_seconds"]) and lost.loc["dc", "prepare_seconds"] == 60.0
 
 
 def test_memory_is_told_apart_by_kind_and_experts_are_counted(make_expert, make_condensed, make_evaluated):
     experts = [make_expert(index, peak_memory_bytes=peak) for index, peak in enumerate((7, 9))]
     both = {"experts": [expert["identity"] for expert in experts]}
-    sets = [make_condensed("dm", seed, asked=both, peak_memory_bytes=peak) for seed, peak in enumerate((3, 5))]
+    sets = [make_condensed("dm", seed, resolved=both, peak_memory_bytes=peak) for seed, peak in enumerate((3, 5))]
     scores = [make_evaluated(made, [0.5], peak_memory_bytes=4) for made in sets]
     cell = only(cells([*experts, *sets, *scores]))
     names = ["experts", "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes"]
@@ -91,7 +91,7 @@ def test_a_set_condensed_elsewhere_is_scored_without_its_costs(make_condensed, m
     cell = only(cells([make_evaluated(made, [0.5])]))
     assert cell["accuracy"] == 0.5 and (cell["sets"], cell["missing"]) == (1, 0)
     assert pd.isna(cell["condense_seconds"]) and pd.isna(cell["prepare_seconds"]) and pd.isna(cell["stored_images"])
-    assert cell["variant"] == "alignment=random" and cell["decoded_images"] == 100
+    assert cell["overrides"] == "alignment=random" and cell["decoded_images"] == 100
 
 
 def test_missing_sets_are_counted_and_their_reason_kept(make_condensed, make_evaluated):
@@ -108,7 +108,7 @@ def test_a_cell_without_any_set_stands_where_its_sets_would_have(make_condensed,
     lonely = cells(records)
     assert lonely[["status", "protocol"]].values.tolist() == [["unsupported", ""]]
     scores = [make_evaluated(random, [0.3], protocol=name) for name in ("dc", "dsa")]
-    frame = cells([*records, *scores]).set_index(["protocol", "row"])
+    frame = cells([*records, *scores]).set_index(["protocol", "display_name"])
     assert list(frame.index) == [("dc", "random"), ("dc", "dc"), ("dsa", "random"), ("dsa", "dc")]
     bad = frame.loc[("dsa", "dc")]
     assert (bad["status"], bad["message"], bad["sets"]) == ("unsupported", "BatchNorm is not supported", 0)
@@ -139,12 +139,12 @@ def test_validation_accuracies_are_averaged_like_the_others(make_condensed, make
 
 
 def test_a_dataset_without_a_title_is_called_by_its_name(make_expert, make_condensed, make_evaluated):
-    titled = {"label": {"dataset_title": "CIFAR-10"}}
+    titled = {"display": {"dataset_title": "CIFAR-10"}}
     made, failed = make_condensed("dm", **titled), make_condensed("dc", ipc=1, status="diverged", **titled)
     records = [make_expert(0), made, failed, make_evaluated(made, [0.5], **titled), make_evaluated(None, [0.8])]
     records.append(make_condensed("idm", ipc=1, status="diverged"))
     assert [problem(record) for record in records] == [""] * 6  # none needs a title
-    frame = cells(records).set_index("row")
+    frame = cells(records).set_index("display_name")
     expected = {"dm": "CIFAR-10", "dc": "CIFAR-10", "whole": "cifar10", "idm": "cifar10"}
     assert frame["dataset_title"].to_dict() == expected
 

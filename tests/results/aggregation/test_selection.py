@@ -22,7 +22,7 @@ def grid(make_cells, make_evaluated):
     means = {"random": LOW, "random@f2": LOW, "dc": MIDDLE, "dm": HIGH, "dm@f2": MIDDLE, "dance (alignment=off)": HIGH}
     frames = [
         make_cells(means, dataset=dataset, condensed={"ipc": ipc},
-                   evaluated={"protocol": protocol, "asked": {"architecture": network}})
+                   evaluated={"protocol": protocol, "resolved": {"architecture": network}})
         for dataset in ("cifar10", "svhn") for ipc in (1, 10)
         for protocol in ("dc", "dsa") for network in ("convnet3", "resnet10-bn")
     ]  # fmt: skip
@@ -31,7 +31,7 @@ def grid(make_cells, make_evaluated):
 
 
 def rows(frame):
-    return set(frame["row"])
+    return set(frame["display_name"])
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def rows(frame):
     ],
 )
 def test_rows_are_chosen_by_patterns_of_their_names(grid, methods, controls, expected):
-    assert rows(chosen(grid, Options(methods=methods, controls=controls))) == expected
+    assert rows(chosen(grid, Options(methods=methods, baselines=controls))) == expected
 
 
 def test_columns_stand_in_the_order_in_which_they_are_named(grid):
@@ -103,13 +103,13 @@ ORDERS = {
     "family": ["RANDOM", "RANDOM@f2", "DC", "DANCE (alignment=off)", "DM", "DM@f2"],
     "name": ["DANCE (alignment=off)", "DC", "DM", "DM@f2", "RANDOM", "RANDOM@f2"],
     "accuracy": ["DANCE (alignment=off)", "DM", "DC", "DM@f2", "RANDOM", "RANDOM@f2"],
-    "asked": ["RANDOM", "RANDOM@f2", "DM", "DM@f2", "DC", "DANCE (alignment=off)"],
+    "listed": ["RANDOM", "RANDOM@f2", "DM", "DM@f2", "DC", "DANCE (alignment=off)"],
 }
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_orders_of_rows_in_matrices_and_flat_tables(grid, order):
-    options = Options(order=order, methods=("dm*", "dc", "dance*") if order == "asked" else ())
+    options = Options(order=order, methods=("dm*", "dc", "dance*") if order == "resolved" else ())
     kept = chosen(grid, options)
     (matrix,) = [m for m in matrices(kept, options) if m.label == "dsa-v1-convnet3-convnet3"]
     assert [line.title for _, block in matrix.blocks for line in block] == ORDERS[order]

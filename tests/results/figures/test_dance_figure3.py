@@ -61,7 +61,7 @@ def make_curves(make_expert, make_condensed):
         records = [expert]
         for row, shift, experts in (("dm", 0.0, []), ("dance", 0.1, [expert["identity"]])):
             for seed in range(2):
-                made = make_condensed(row, seed, asked={"experts": experts})
+                made = make_condensed(row, seed, resolved={"experts": experts})
                 scores = [[0.2, 0.3], [0.5 + shift + 0.1 * seed, 0.6 + shift + 0.1 * seed]]
                 records += [made, curve(made["identity"], [1.0, 9.0 + 2 * seed], scores, seed=seed, **more)]
         return records
@@ -125,14 +125,14 @@ def test_each_protocol_ipc_and_network_has_its_own_curves(make_condensed):
         records.append(made)
         for protocol in ("dc", "dsa"):
             for network in ("convnet3", "resnet10-bn"):
-                asked = {"protocol": {"name": protocol, "version": 1}, "architecture": network}
-                records.append(curve(made["identity"], [1.0], [[0.5]], **asked))
+                resolved = {"protocol": {"name": protocol, "version": 1}, "architecture": network}
+                records.append(curve(made["identity"], [1.0], [[0.5]], **resolved))
     found, _ = curves.anytimes(records, made_sets(records))
     assert len({(a.place.ipc, a.protocol, a.architecture) for a in found}) == len(found) == 8
 
 
 def test_settings_that_differ_keep_two_rows_of_one_name_apart(make_condensed):
-    sets = [make_condensed("dm", asked={"settings": {"lr": lr}}) for lr in (1.0, 2.0)]
+    sets = [make_condensed("dm", resolved={"settings": {"lr": lr}}) for lr in (1.0, 2.0)]
     records = [*sets, *(curve(made["identity"], [1.0, 2.0], [[0.2], [0.3]]) for made in sets)]
     (anytime,), _ = curves.anytimes(records, made_sets(records))
     assert [line.name for line in anytime.lines] == ["DM [lr=1.0]", "DM [lr=2.0]"]
@@ -142,9 +142,9 @@ def test_settings_that_differ_keep_two_rows_of_one_name_apart(make_condensed):
 def test_a_record_that_is_not_understood_costs_only_its_own_line(make_curves, harm):
     records = make_curves()
     bad = copy.deepcopy(
-        next(r for r in records if r["kind"] == "analyse" and r["result"]["points"][1]["seconds"] == 11)
+        next(r for r in records if r["kind"] == "analyze" and r["result"]["points"][1]["seconds"] == 11)
     )
-    bad["identity"], bad["asked"]["networks"] = "f" * 64, 7
+    bad["identity"], bad["resolved"]["num_eval"] = "f" * 64, 7
     if harm == "points":
         bad["result"] = {}
     else:

@@ -25,8 +25,8 @@ def make_store(make_expert, make_condensed, make_evaluated):
         experts = [make_expert(index, seconds=30.0) for index in range(2)]
         used = {"experts": [expert["identity"] for expert in experts]}
         sets = [make_condensed("dm", seed, seconds=100.0 + 20 * seed) for seed in range(2)]
-        sets += [make_condensed("dance", seed, seconds=10.0, asked=used) for seed in range(2)]
-        scores = [make_evaluated(s, [0.4, 0.5 + 0.1 * s["asked"]["seed"]], seconds=7.0, **more) for s in sets]
+        sets += [make_condensed("dance", seed, seconds=10.0, resolved=used) for seed in range(2)]
+        scores = [make_evaluated(s, [0.4, 0.5 + 0.1 * s["resolved"]["seed"]], seconds=7.0, **more) for s in sets]
         return [*experts, *sets, *scores, make_evaluated(None, [0.9], seconds=500.0, **more)]
 
     return make
@@ -60,7 +60,7 @@ def test_the_figure_says_protocol_sample_and_hardware(make_store):
 
 
 def test_a_reduced_budget_and_the_digits_are_said(make_condensed, make_evaluated):
-    made = make_condensed("dm", dataset="digits", label={"fraction": 0.02})
+    made = make_condensed("dm", dataset="digits", display={"iterations_fraction": 0.02})
     (trade,), _ = trades(cells([made, make_evaluated(made, [0.5], dataset="digits")]))
     assert "Demonstration on 8×8 digits: ranks no method" in trade.facts
     assert "2 % of the papers' iterations" in trade.facts
@@ -69,12 +69,12 @@ def test_a_reduced_budget_and_the_digits_are_said(make_condensed, make_evaluated
 def test_each_dataset_ipc_protocol_and_share_withheld_has_its_own_figure(make_condensed, make_evaluated):
     records = []
     for dataset, ipc, share in (("cifar10", 1, 0.0), ("cifar10", 10, 0.0), ("svhn", 1, 0.0), ("cifar10", 1, 0.1)):
-        same = {"dataset": dataset, "asked": {"validation": share}}
+        same = {"dataset": dataset, "resolved": {"val_fraction": share}}
         made = make_condensed("dm", ipc=ipc, **same)
         scores = [make_evaluated(made, [0.5], protocol=protocol, **same) for protocol in ("dc", "dsa")]
         records += [made, *scores]
     found, missing = trades(cells(records))
-    keys = {(t.dataset, t.ipc, t.protocol, t.validation) for t in found}
+    keys = {(t.dataset, t.ipc, t.protocol, t.val_fraction) for t in found}
     assert len(found) == len(keys) == 8 and not missing
     assert all(len(t.points) == 1 for t in found)
 
@@ -84,7 +84,7 @@ def test_other_devices_and_unknown_seconds_are_left_out_and_named(make_condensed
     for row, device in (("dm", "NVIDIA H100"), ("dc", "NVIDIA H100"), ("idm", "NVIDIA A100")):
         made = make_condensed(row, environment={"device": device})
         records += [made, make_evaluated(made, [0.5], environment={"device": device})]
-    lost = make_condensed("dance", asked={"experts": ["e" * 64]}, environment={"device": "NVIDIA H100"})
+    lost = make_condensed("dance", resolved={"experts": ["e" * 64]}, environment={"device": "NVIDIA H100"})
     records += [lost, make_evaluated(lost, [0.6], environment={"device": "NVIDIA H100"})]
     (trade,), _ = trades(cells(records))
     assert sorted(point.name for point in trade.points) == ["DC", "DM"]
@@ -98,7 +98,7 @@ def test_native_protocols_share_no_figure(make_condensed, make_evaluated):
 
 
 def test_where_no_seconds_are_known_a_line_says_so(make_condensed, make_evaluated):
-    made = make_condensed("dance", asked={"experts": ["e" * 64]})
+    made = make_condensed("dance", resolved={"experts": ["e" * 64]})
     found, (line,) = trades(cells([made, make_evaluated(made, [0.5])]))
     assert not found and "seconds unknown: DANCE" in line
 

@@ -87,7 +87,7 @@ def test_the_first_seed_ten_classes_and_a_few_images_of_each_are_shown(tmp_path,
     store, records = Store(tmp_path), [make_condensed("dm", seed, ipc=50) for seed in (1, 0)]
     for made in records:
         labels = np.repeat(np.arange(12), 50)
-        keep(store, made, flat(labels / 12 + made["asked"]["seed"] / 100), labels.tolist())
+        keep(store, made, flat(labels / 12 + made["resolved"]["seed"] / 100), labels.tolist())
     grid = grid_of(store, records)
     (block,) = grid.blocks
     assert grid.classes == tuple(range(10)) and block.images.shape[:2] == (10, 30)
@@ -109,9 +109,9 @@ def test_many_methods_go_into_several_figures_and_no_more_than_four_into_one(tmp
 
 
 def test_sets_made_elsewhere_stand_beside_those_condensed_here(make_condensed):
-    here, other = make_condensed("dm"), make_condensed("dance", asked={"digest": "0"})
-    other |= {"kind": "import", "label": {**other["label"], "source": "cifar10.pt"}}
-    del other["asked"]["architecture"]
+    here, other = make_condensed("dm"), make_condensed("dance", resolved={"digest": "0"})
+    other |= {"kind": "import", "display": {**other["display"], "source": "cifar10.pt"}}
+    del other["resolved"]["architecture"]
     (shown,) = to_show(made_sets([here, other]))
     assert [(made.name, made.kind) for made in shown.sets] == [("DM", "condense"), ("DANCE", "import")]
     (alone,) = to_show(made_sets([other]))

@@ -59,7 +59,7 @@ def test_everything_there_is_data_for_is_drawn_as_pdf_and_png_and_listed(tmp_pat
 
 def test_the_order_of_records_and_a_second_time_change_no_byte(tmp_path, make_everything):
     store, records = make_everything()
-    some = [record for record in records if record["kind"] != "analyse" or record["asked"]["analysis"] == "curve"]
+    some = [record for record in records if record["kind"] != "analyze" or record["resolved"]["analysis"] == "curve"]
     first = {path.name: path.read_bytes() for path in write_figures(some, store, tmp_path / "a")}
     random.Random(0).shuffle(some)
     assert first == {path.name: path.read_bytes() for path in write_figures(some, store, tmp_path / "b")}
@@ -70,7 +70,7 @@ def test_an_empty_store_says_a_line_for_each_kind(tmp_path):
     (index,) = write_figures([], Store(tmp_path), tmp_path / "figures", said.append)
     assert len(said) == len(KINDS) and all(line.startswith("no figure: ") for line in said)
     text = index.read_text()
-    assert text.startswith("# 0 figures\n") and "anytime curves: " in text and "curve=N validation=F" in text
+    assert text.startswith("# 0 figures\n") and "anytime curves: " in text and "snapshots=N val_fraction=F" in text
 
 
 def test_what_cannot_be_read_is_a_line_and_the_rest_is_drawn(tmp_path, make_everything):
@@ -78,7 +78,7 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_is_drawn(tmp_path, make_ever
     for path in store.root.glob("condense/*/synthetic.safetensors"):
         path.write_bytes(b"half")
     for record in records:
-        if record["kind"] == "analyse" and record["asked"]["analysis"] in ("expert", "embedding"):
+        if record["kind"] == "analyze" and record["resolved"]["analysis"] in ("expert", "embedding"):
             record["result"] = {"sets": 5}
     said: list[str] = []
     written = write_figures(records, store, tmp_path / "figures", said.append)

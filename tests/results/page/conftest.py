@@ -18,8 +18,8 @@ def stored(make_condensed: Any, make_evaluated: Any) -> Callable[[Path, int], Pa
 
     def fill(root: Path, count: int) -> Path:
         for record in islice(many(make_condensed, make_evaluated), count - 1):
-            asked = record["asked"]
-            picture = preview(asked["seed"], asked["ipc"]) if record["kind"] == "condense" else b""
+            resolved = record["resolved"]
+            picture = preview(resolved["seed"], resolved["ipc"]) if record["kind"] == "condense" else b""
             put(root, record, preview=picture, request={"dataset": "cifar10", "data_root": "/there/data"})
         put(root, make_evaluated(None, [0.9], seconds=900.0))
         return root

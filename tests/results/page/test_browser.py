@@ -294,10 +294,10 @@ def test_headings_names_and_heads_are_there_for_a_screen_reader(opened: Page) ->
 def test_what_records_and_logs_hold_is_text_and_never_runs(
     chromium: Any, make_condensed: Any, make_evaluated: Any, tmp_path: Path
 ) -> None:
-    label = {"row": f"dm ({HOSTILE})", "dataset_title": HOSTILE, "card": {**CARD, "title": HOSTILE}}
-    made = make_condensed("dm", label=label, asked={"settings": {HOSTILE: HOSTILE}})
+    display = {"display_name": f"dm ({HOSTILE})", "dataset_title": HOSTILE, "card": {**CARD, "title": HOSTILE}}
+    made = make_condensed("dm", display=display, resolved={"settings": {HOSTILE: HOSTILE}})
     put(tmp_path, made, log=HOSTILE, request={"dataset": HOSTILE, "data_root": HOSTILE})
-    put(tmp_path, make_evaluated(made, [0.5, 0.6], label=label), log=HOSTILE)
+    put(tmp_path, make_evaluated(made, [0.5, 0.6], display=display), log=HOSTILE)
     failed = make_condensed("dc", status="diverged", message=HOSTILE)
     put(tmp_path, failed, log="")
     opened = Page(chromium, page_of(tmp_path))

@@ -111,9 +111,9 @@ def test_equal_pictures_lie_in_the_page_once(make_condensed: Any, make_evaluated
 
 def test_every_cell_finds_its_own_records(make_condensed: Any, make_evaluated: Any, make_expert: Any) -> None:
     expert = make_expert(0)
-    sets = [make_condensed("dm", seed, asked={"experts": [expert["identity"]]}) for seed in range(2)]
-    other = make_condensed("dm", asked={"settings": {"lr": 2.0}})  # a cell of its own with the same name
-    failed = make_condensed("dm", 2, asked={"experts": [expert["identity"]]}, status="diverged", message="boom")
+    sets = [make_condensed("dm", seed, resolved={"experts": [expert["identity"]]}) for seed in range(2)]
+    other = make_condensed("dm", resolved={"settings": {"lr": 2.0}})  # a cell of its own with the same name
+    failed = make_condensed("dm", 2, resolved={"experts": [expert["identity"]]}, status="diverged", message="boom")
     alone = make_condensed("idm", status="diverged", message="boom")
     scored = [make_evaluated(one, [0.5]) for one in [*sets, other]]
     whole = make_evaluated(None, [0.9])
@@ -128,7 +128,7 @@ def test_every_cell_finds_its_own_records(make_condensed: Any, make_evaluated: A
         return {names[record["identity"]] for record in of}
 
     stands = {
-        (row["protocol"], row["row"], row["spec"].get("settings.lr")): (
+        (row["protocol"], row["display_name"], row["cell_spec"].get("settings.lr")): (
             named(b.evaluations),
             named(b.sets),
             named(b.experts),
@@ -153,8 +153,8 @@ def test_a_run_tells_networks_losses_logs_and_curves(make_condensed: Any, make_e
         {"step": 5, "seconds": 2.5, "accuracies": [0.5, 0.7]},
     ]
     curve = {
-        **made, "kind": "analyse", "identity": "f" * 64, "result": {"split": "validation", "points": points},
-        "asked": {"analysis": "curve", "sets": [made["identity"]], "architecture": "convnet3", "seed": 0,
+        **made, "kind": "analyze", "identity": "f" * 64, "result": {"split": "validation", "points": points},
+        "resolved": {"analysis": "curve", "sets": [made["identity"]], "architecture": "convnet3", "seed": 0,
                   "protocol": {"name": "quick"}},
     }  # fmt: skip
     long = "\n".join(f"line {n}" for n in range(100))
@@ -198,8 +198,8 @@ def test_timings_of_another_device_are_no_points(make_condensed: Any, make_evalu
 def test_markup_in_a_record_is_escaped(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
     hostile = "</script><script>alert(1)</script>"
     no_text = {"settings": {"path": "caf\udce9"}}  # as the name of a file may be
-    made = make_condensed("dm", label={"row": f"dm ({hostile})", "dataset_title": hostile}, asked=no_text)
-    text = _page(tmp_path, [made, make_evaluated(made, [0.5], label={"dataset_title": hostile})]).read_text("utf-8")
+    made = make_condensed("dm", display={"display_name": f"dm ({hostile})", "dataset_title": hostile}, resolved=no_text)
+    text = _page(tmp_path, [made, make_evaluated(made, [0.5], display={"dataset_title": hostile})]).read_text("utf-8")
     assert "alert(1)" in text and "<script>alert" not in text
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy and "default-src 'none'" in policy[1] and "script-src blob: &#39;" not in policy[1]

@@ -219,13 +219,13 @@ def test_marks(make_cell, means, mark):
     [
         ({"dataset": "my-photos"}, "dataset only like cifar10"),
         ({"architecture": "convnet3-bn"}, "evaluated with convnet3-bn, published convnet3"),
-        ({"condensed_with": "convnet3-w64"}, "condensed with convnet3-w64, published convnet3"),
+        ({"condense_architecture": "convnet3-w64"}, "condensed with convnet3-w64, published convnet3"),
         ({"recipe": "dsa@steps"}, "protocol dsa@steps, published dsa"),
         ({"factor": 2}, "factor 2, published 1"),
         ({"provenance": "ours"}, "some settings are ours"),
-        ({"fraction": 0.01}, "1 % of the paper's iterations"),
-        ({"validation": 0.1}, "10 % of the training images withheld"),
-        ({"variant": "augment=none"}, "variant augment=none"),
+        ({"iterations_fraction": 0.01}, "1 % of the paper's iterations"),
+        ({"val_fraction": 0.1}, "10 % of the training images withheld"),
+        ({"overrides": "augment=none"}, "variant augment=none"),
     ],
 )
 def test_one_mismatch_costs_the_mark_and_is_named(make_cell, columns, said):
@@ -240,8 +240,8 @@ def test_one_mismatch_costs_the_mark_and_is_named(make_cell, columns, said):
     [("imagenette@ilsvrc", True), ("imagenette", True), ("imagenette@fastai-v2", False), ("imagewoof@ilsvrc", False)],
 )
 def test_the_papers_imagenet_subsets_are_those_of_ilsvrc(make_cell, dataset, same):
-    networks = {"architecture": "convnet5", "condensed_with": "convnet5"}
-    cell = make_cell(dataset=dataset, reference="imagenette", accuracy=0.581, **networks)
+    networks = {"architecture": "convnet5", "condense_architecture": "convnet5"}
+    cell = make_cell(dataset=dataset, published_as="imagenette", accuracy=0.581, **networks)
     found = compare(cell, of_cell(cell))
     assert (found.mark, found.mismatches) == (("within", []) if same else (None, ["dataset only like imagenette"]))
     cell = make_cell(dataset="cifar10@ilsvrc")
@@ -261,9 +261,9 @@ def test_a_factor_is_one_mismatch_not_two(make_cell):
 
 
 def test_without_any_deviation_there_is_no_mark(make_cell):
-    cell = make_cell(means=(0.844,), row="dsa", dataset="svhn", reference="svhn", ipc=50)
+    cell = make_cell(means=(0.844,), row="dsa", dataset="svhn", published_as="svhn", ipc=50)
     assert compare(cell, of_cell(cell)).mismatches == ["no deviation known"]
 
 
 def test_a_dataset_without_a_reference_has_no_published_number(make_cell):
-    assert of_cell(make_cell(reference="")) is None
+    assert of_cell(make_cell(published_as="")) is None

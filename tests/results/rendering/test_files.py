@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from results.aggregation.cells import cells
-from results.aggregation.options import FORMS, TABLES, Options
+from results.aggregation.options import FORMATS, TABLES, Options
 from results.rendering import html
 from results.rendering.files import texts, write_tables
 from results.rendering.grid import grid, parts, plain_number, sheet
@@ -19,7 +19,7 @@ from results.tables.model import Table
 from results.tables.registry import FROM_RECORDS, KINDS, tables
 
 RANDOM = [0.30, 0.31, 0.29]
-TITLES = {"cifar10": {"dataset_title": "CIFAR-10"}, "svhn": {"dataset_title": "SVHN", "reference": "svhn"}}
+TITLES = {"cifar10": {"dataset_title": "CIFAR-10"}, "svhn": {"dataset_title": "SVHN", "published_as": "svhn"}}
 VIEWS = {
     "dance": ("mid", True),
     "dance (alignment=random)": ("random", True),
@@ -33,14 +33,14 @@ def records(make_expert, make_condensed, make_evaluated):
     experts = [make_expert(index, seconds=60.0, peak_memory_bytes=2**31) for index in range(2)]
     found = list(experts)
 
-    def add(row, level, dataset, ipc, **asked):
+    def add(row, level, dataset, ipc, **resolved):
         for seed, gap in enumerate((0.0, 0.012, -0.007)):
-            label = {"label": TITLES[dataset]}
-            made = make_condensed(row, seed, ipc, dataset=dataset, asked=asked, peak_memory_bytes=2**30, **label)
+            label = {"display": TITLES[dataset]}
+            made = make_condensed(row, seed, ipc, dataset=dataset, resolved=resolved, peak_memory_bytes=2**30, **label)
             found.append(made)
             for protocol in ("dc", "dsa"):
                 for network in ("convnet3", "resnet10-bn"):
-                    shown = {"asked": {"architecture": network}, **label}
+                    shown = {"resolved": {"architecture": network}, **label}
                     scores = [level + gap, level + gap + 0.004]
                     found.append(make_evaluated(made, scores, dataset=dataset, protocol=protocol, **shown))
 
@@ -52,9 +52,9 @@ def records(make_expert, make_condensed, make_evaluated):
             for row, (alignment, calibration) in VIEWS.items():
                 settings = {"alignment": alignment, "calibration": calibration}
                 add(row, 0.6 if calibration else 0.5, dataset, ipc, settings=settings, **used)
-        found.append(make_evaluated(None, [0.84, 0.85], dataset=dataset, label=TITLES[dataset]))
+        found.append(make_evaluated(None, [0.84, 0.85], dataset=dataset, display=TITLES[dataset]))
     gone = {"status": "diverged", "message": "the loss is nan at <step> 7"}
-    return [*found, make_condensed("dc", 0, 1, label=TITLES["cifar10"], **gone)]
+    return [*found, make_condensed("dc", 0, 1, display=TITLES["cifar10"], **gone)]
 
 
 @pytest.fixture
@@ -104,9 +104,9 @@ def test_a_wide_matrix_goes_on_in_a_second_text_with_the_captions_below(make_cel
 
 
 def test_reasons_of_empty_cells_on_request(frame):
-    asked = only(frame, "accuracy", reasons=True)
-    assert asked.notes == ["diverged: the loss is nan at <step> 7", "not run: the store has no such task"]
-    assert "–<sup><a" in html.page([asked], "t") and "&lt;step&gt;" in html.page([asked], "t")
+    resolved = only(frame, "accuracy", explain_missing=True)
+    assert resolved.notes == ["diverged: the loss is nan at <step> 7", "not run: the store has no such task"]
+    assert "–<sup><a" in html.page([resolved], "t") and "&lt;step&gt;" in html.page([resolved], "t")
     assert only(frame, "accuracy").notes == []
 
 
@@ -134,14 +134,14 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_whole_and_needs_nothing_beside_it(frame):
-    text = html.page(tables(frame, Options(reasons=True)), "Tables")
+    text = html.page(tables(frame, Options(explain_missing=True)), "Tables")
     page = Page(text)
     assert not page.open and len(set(page.ids)) == len(page.ids)
     assert page.links and all(link.startswith("#") and link[1:] in page.ids for link in page.links)
     assert not {"script", "img", "link", "iframe"} & {tag for tag, _ in page.tags} and "url(" not in text
     assert {given.get("lang") for tag, given in page.tags if tag == "html"} == {"en"}
     heads = [given["scope"] for tag, given in page.tags if tag == "th"]
-    assert set(heads) == {"col", "colgroup", "row", "rowgroup"}
+    assert set(heads) == {"col", "colgroup", "display_name", "rowgroup"}
 
 
 def test_deviations_are_subscripts_and_ranks_are_marked(frame):
@@ -169,7 +169,7 @@ def test_names_cannot_break_a_page(make_cells):
 def test_every_kind_compiles(frame, tmp_path, kind, document_class):
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not on the path")
-    write_tables(frame, tmp_path, Options(tables=(kind,), forms=("latex",), reasons=True))
+    write_tables(frame, tmp_path, Options(tables=(kind,), formats=("latex",), explain_missing=True))
     article = tmp_path / "article.tex"
     assert article.read_text() == ARTICLE
     if document_class != "article":
@@ -209,7 +209,7 @@ def test_many_floats_make_room_for_themselves():
 
 
 def test_each_table_is_a_sheet_that_pandas_reads(frame, tmp_path):
-    paths = write_tables(frame, tmp_path, Options(forms=("sheets",)))
+    paths = write_tables(frame, tmp_path, Options(formats=("sheets",)))
     found = {path.name: pd.read_csv(path, comment="#") for path in paths if path.parent.name == "sheets"}
     assert len(found) == len(tables(frame))
     accuracy = found["accuracy-1.csv"].set_index("Method")
@@ -245,17 +245,17 @@ FILES = {"markdown": {"tables.md"}, "latex": {"tables.tex", "article.tex"}, "htm
          "csv": {"tables.csv"}, "sheets": {f"sheets/time-{number}.csv" for number in range(1, 9)}}  # fmt: skip
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_only_the_forms_that_are_asked_for_are_written(frame, tmp_path, form):
-    write_tables(frame, tmp_path, Options(forms=(form,), tables=("time",)))
+    write_tables(frame, tmp_path, Options(formats=(form,), tables=("time",)))
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert found == FILES[form]
 
 
 def test_sheets_of_an_earlier_report_go_and_what_a_person_put_there_stays(frame, tmp_path):
-    write_tables(frame, tmp_path, Options(forms=("sheets",)))
+    write_tables(frame, tmp_path, Options(formats=("sheets",)))
     (tmp_path / "sheets" / "my-1.csv").write_text("mine")
-    write_tables(frame, tmp_path, Options(forms=("sheets",), tables=("ablation",), protocols=("dsa",)))
+    write_tables(frame, tmp_path, Options(formats=("sheets",), tables=("ablation",), protocols=("dsa",)))
     assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == [
         "ablation-1.csv",
         "ablation-2.csv",

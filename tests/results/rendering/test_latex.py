@@ -66,7 +66,7 @@ WHOLE & \multicolumn{2}{c}{$84.5_{\pm 0.7}^{\dagger}$} & \multicolumn{1}{c}{$56.
 (2) not run: the store has no such task\par
 \end{minipage}
 \end{table*}
-"""  # noqa: E501
+"""
 
 
 def compile(folder, name, runs=2):
@@ -100,14 +100,14 @@ def small(make_cells, make_condensed, make_evaluated):
     titles = {"cifar10": {"dataset_title": "CIFAR-10"}, "cifar100": {"dataset_title": "CIFAR-100", "num_classes": 100}}
 
     def column(dataset, ipc, means, **more):
-        label = {"label": titles[dataset]}
+        label = {"display": titles[dataset]}
         return make_cells(means, condensed={"ipc": ipc, **label}, evaluated=label, dataset=dataset, **more)
 
-    gone = make_condensed("dc", label=titles["cifar10"], status="diverged", message="the loss is nan at step 7")
-    single = make_condensed("dc", ipc=1, label=titles["cifar10"])
-    wholes = [make_evaluated(None, accuracies, dataset=dataset, label=titles[dataset])
+    gone = make_condensed("dc", display=titles["cifar10"], status="diverged", message="the loss is nan at step 7")
+    single = make_condensed("dc", ipc=1, display=titles["cifar10"])
+    wholes = [make_evaluated(None, accuracies, dataset=dataset, display=titles[dataset])
               for dataset, accuracies in (("cifar10", [0.84, 0.85]), ("cifar100", [0.56]))]  # fmt: skip
-    scored = make_evaluated(single, [0.28, 0.29], label=titles["cifar10"])
+    scored = make_evaluated(single, [0.28, 0.29], display=titles["cifar10"])
     random, dm = [0.14, 0.15, 0.16, 0.15, 0.14], [0.26, 0.25, 0.27, 0.26, 0.25]
     frames = [
         column("cifar10", 1, {"random": random, "dm": dm}, extra=[single, scored]),
@@ -118,7 +118,7 @@ def small(make_cells, make_condensed, make_evaluated):
     return pd.concat(frames)
 
 
-REASONS = Options(reasons=True)
+REASONS = Options(explain_missing=True)
 
 
 def test_golden(small):
@@ -136,7 +136,7 @@ def test_the_golden_table_compiles(small, make_pdf):
 def matrix(*datasets, lines=(), whole=(), notes=(), title="", captions=()):
     """One block; datasets as (title, ipcs)."""
     across = [Dataset(name, name, ipcs, ("1",) * len(ipcs)) for name, ipcs in datasets]
-    return Matrix(title, "label", across, [("family", list(lines))], list(whole), list(captions), list(notes))
+    return Matrix(title, "display", across, [("family", list(lines))], list(whole), list(captions), list(notes))
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_every_character_compiles(make_pdf):
 
 
 def test_what_a_report_writes_compiles(small, tmp_path, make_pdf):
-    paths = write_tables(small, tmp_path, Options(forms=("latex",)))
+    paths = write_tables(small, tmp_path, Options(formats=("latex",)))
     assert [path.name for path in paths] == ["tables.tex", "article.tex"]
     assert paths[0].read_text() == document(tables(small)) and paths[1].read_text() == ARTICLE
     make_pdf(paths[0].read_text())
@@ -271,7 +271,7 @@ def test_crossings_compile_in_panels_of_at_most_eight(make_cells, make_pdf, netw
     names = ["convnet3", *(f"densenet121-g{number}-bn" for number in range(networks - 1))]
     means = {"random": [0.2, 0.21, 0.22], "dm": [0.3, 0.32, 0.31], "dc": [0.21, 0.2, 0.22]}
     crossed = pd.concat([
-        make_cells(means, condensed={"ipc": ipc}, evaluated={"asked": {"architecture": name}})
+        make_cells(means, condensed={"ipc": ipc}, evaluated={"resolved": {"architecture": name}})
         for name in names for ipc in (1, 10)
     ])  # fmt: skip
     (cross,) = network_tables(crossed)

@@ -19,8 +19,15 @@ def row(name, means, *, seeds=None, **columns):
     """A row of `aggregate.cells` as far as the ranking reads it."""
     sample = dict(zip(map(str, seeds or range(len(means))), means, strict=True))
     deviation = stdev(means) if len(means) > 1 else float("nan")
-    usual = {"row": name, "dataset": "cifar10", "ipc": 10, "protocol": "dsa", "validation": 0.0, "fraction": 1.0}
-    usual |= {"kind_of_row": "control" if name.startswith("random") else "method", "spec": {"settings.name": name}}
+    usual = {
+        "display_name": name,
+        "dataset": "cifar10",
+        "ipc": 10,
+        "protocol": "dsa",
+        "val_fraction": 0.0,
+        "iterations_fraction": 1.0,
+    }
+    usual |= {"role": "baseline" if name.startswith("random") else "method", "cell_spec": {"settings.name": name}}
     return {**usual, "sample": sample, "sets": len(sample), "accuracy": fmean(means), "sd": deviation, **columns}
 
 
@@ -33,7 +40,7 @@ def below(means, p, shape=SHAPES[0]):
 
 
 def marks(*rows):
-    return dict(zip((row["row"] for row in rows), places(rows), strict=True))
+    return dict(zip((row["display_name"] for row in rows), places(rows), strict=True))
 
 
 def test_who_is_significantly_below_the_leader_does_not_share_its_place():
@@ -105,7 +112,7 @@ def test_two_sets_make_a_candidate():
 
 
 def test_the_whole_set_and_rows_without_a_number_are_no_candidates():
-    whole = row("whole", [0.8, 0.81], ipc=pd.NA, kind_of_row="control")
+    whole = row("whole", [0.8, 0.81], ipc=pd.NA, role="baseline")
     failed = row("dc", [0.5]) | {"sets": 0, "sample": {}, "accuracy": float("nan")}
     worse = row("b", below(LEADER, 0.001))
     assert list(marks(whole, failed, row("a", LEADER), worse).values()) == ["", "", "best", "second"]
@@ -161,8 +168,8 @@ def test_equal_means_are_never_beaten_and_the_order_of_rows_does_not_matter():
         ({"protocol": "native"}, "native"),
         ({"protocol": "native@steps"}, "native"),
         ({"dataset": "digits"}, "demonstration"),
-        ({"fraction": 0.0499}, "budget"),
-        ({"fraction": 0.05}, ""),
+        ({"iterations_fraction": 0.0499}, "budget"),
+        ({"iterations_fraction": 0.05}, ""),
     ],
 )
 def test_columns_without_an_order(changes, why):
@@ -172,7 +179,7 @@ def test_columns_without_an_order(changes, why):
 
 
 def test_only_methods_that_compete_bar_a_column_by_their_budget():
-    short = {"fraction": 0.01}
+    short = {"iterations_fraction": 0.01}
     others = [row("dc", LEADER), row("random", below(LEADER, 0.01), **short)]
     assert barred([*others, row("dm", [0.5], **short)]) == ""  # a single set competes with nobody
     assert barred([*others, row("dm", [0.5, 0.5], **short)]) == "budget"
@@ -180,7 +187,7 @@ def test_only_methods_that_compete_bar_a_column_by_their_budget():
 
 def test_rows_with_different_fractions_withheld_are_never_compared():
     rows = [row("a", LEADER), row("b", below(LEADER, 0.01))]
-    apart = [row(f"{name}10", [value - 0.1 for value in means], validation=0.1) for name, means in
+    apart = [row(f"{name}10", [value - 0.1 for value in means], val_fraction=0.1) for name, means in
              (("a", LEADER), ("b", below(LEADER, 0.01)))]  # fmt: skip
     assert marks(*rows, *apart) == {"a": "best", "b": "second", "a10": "best", "b10": "second"}
     assert marks(rows[0], apart[0]) == {"a": "", "a10": ""}
@@ -190,7 +197,7 @@ def test_rows_with_different_fractions_withheld_are_never_compared():
 
 
 def doubtful(*rows):
-    return dict(zip((row["row"] for row in rows), doubts(rows), strict=True))
+    return dict(zip((row["display_name"] for row in rows), doubts(rows), strict=True))
 
 
 def test_a_method_must_beat_every_control_that_is_there():
@@ -198,7 +205,7 @@ def test_a_method_must_beat_every_control_that_is_there():
     assert doubtful(random, row("dm", LEADER)) == {"random": "", "dm": ""}
     assert doubtful(random, mosaics, row("dm", LEADER)) == {"random": "", "random@f2": "", "dm": "n.s."}
     assert doubtful(row("dm", LEADER)) == {"dm": ""}  # no control, no doubt
-    assert doubtful(row("random", LEADER, kind_of_row="method"), row("dm", LEADER))["random"] == ""  # asked for
+    assert doubtful(row("random", LEADER, role="method"), row("dm", LEADER))["random"] == ""  # asked for
 
 
 def test_doubts_are_corrected_over_the_methods_of_the_column():
@@ -210,6 +217,6 @@ def test_doubts_are_corrected_over_the_methods_of_the_column():
 
 def test_what_cannot_be_tested_says_so_and_native_is_not_tested():
     assert doubtful(row("random", [0.2]), row("dm", [0.9]))["dm"] == "n.t."
-    assert doubtful(row("random", LEADER, validation=0.1), row("dm", LEADER))["dm"] == "n.t."
+    assert doubtful(row("random", LEADER, val_fraction=0.1), row("dm", LEADER))["dm"] == "n.t."
     native = {"protocol": "native"}
     assert doubtful(row("random", LEADER, **native), row("dm", LEADER, **native))["dm"] == ""

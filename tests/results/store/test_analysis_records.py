@@ -20,43 +20,45 @@ RESULTS: dict[str, Any] = {
 }
 
 
-def analysed(name: str, sets: list[str], experts: list[str], like: dict[str, Any]) -> dict[str, Any]:
-    asked = {"kind": "analyse", "analysis": name, "version": 1, "sets": sets, "experts": experts, "validation": 0.0,
+def analyzed(name: str, sets: list[str], experts: list[str], like: dict[str, Any]) -> dict[str, Any]:
+    resolved = {"kind": "analyze", "analysis": name, "version": 1, "sets": sets, "experts": experts, "val_fraction": 0.0,
              "architecture": "convnet3", "dataset": {"fingerprint": "cifar10"}, "precision": "fp32"}  # fmt: skip
-    label = {"dataset": "cifar10", "reference": "cifar10", "num_classes": 10, "train_images": 50_000,
-             "condensed_with": "convnet3"}  # fmt: skip
-    return like | {"kind": "analyse", "spec": asked, "asked": asked, "identity": identity(asked), "label": label,
+    display = {"dataset": "cifar10", "published_as": "cifar10", "num_classes": 10, "train_images": 50_000,
+             "condense_architecture": "convnet3"}  # fmt: skip
+    return like | {"kind": "analyze", "spec": resolved, "resolved": resolved, "identity": identity(resolved), "display": display,
                    "result": RESULTS[name]}  # fmt: skip
 
 
 @pytest.fixture
 def stored(make_expert, make_condensed, make_evaluated) -> list[dict[str, Any]]:
     expert = make_expert(0)
-    sets = [make_condensed("dm", seed, asked={"experts": [expert["identity"]]}) for seed in range(2)]
+    sets = [make_condensed("dm", seed, resolved={"experts": [expert["identity"]]}) for seed in range(2)]
     return [expert, *sets, *(make_evaluated(one, [0.5, 0.6]) for one in sets), make_evaluated(None, [0.8, 0.9])]
 
 
 def test_tables_do_not_change_for_analyses(stored: list[dict[str, Any]]) -> None:
-    looks = [analysed(name, [stored[1]["identity"]], [stored[0]["identity"]], stored[1]) for name in RESULTS]
+    looks = [analyzed(name, [stored[1]["identity"]], [stored[0]["identity"]], stored[1]) for name in RESULTS]
     pd.testing.assert_frame_equal(cells(stored), cells([*looks, *stored]))
 
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_an_analysis_must_hold_what_its_figure_draws(name: str, stored: list[dict[str, Any]]) -> None:
     assert set(RESULTS) == set(ANALYSES)
-    record = analysed(name, [], [], stored[1])
+    record = analyzed(name, [], [], stored[1])
     assert problem(record) == ""
     key = next(iter(record["result"]))
     lacking = record | {"result": {k: v for k, v in record["result"].items() if k != key}}
     assert problem(lacking) == f"it lacks result.{key}"
     assert problem(record | {"status": "diverged", "result": {}}) == ""
-    assert problem(record | {"asked": record["asked"] | {"analysis": "horoscope"}}) == "its analysis is 'horoscope'"
-    assert "analysis" in problem({key: value for key, value in record.items() if key != "asked"})
+    assert (
+        problem(record | {"resolved": record["resolved"] | {"analysis": "horoscope"}}) == "its analysis is 'horoscope'"
+    )
+    assert "analysis" in problem({key: value for key, value in record.items() if key != "resolved"})
 
 
 def test_the_store_keeps_and_finds_analyses(tmp_path, stored: list[dict[str, Any]]) -> None:
-    record = analysed("curve", [stored[1]["identity"]], [], stored[1])
-    task = {key: record[key] for key in ("kind", "identity", "asked", "label")} | {"slug": "curve-dm"}
+    record = analyzed("curve", [stored[1]["identity"]], [], stored[1])
+    task = {key: record[key] for key in ("kind", "identity", "resolved", "display")} | {"slug": "curve-dm"}
     assert Store(tmp_path).commit(task, record)
     assert Store(tmp_path).record(task) == record and Store(tmp_path).records() == ([record], [])
-    assert (tmp_path / "analyse" / f"curve-dm-{record['identity'][:12]}" / "record.json").exists()
+    assert (tmp_path / "analyze" / f"curve-dm-{record['identity'][:12]}" / "record.json").exists()

@@ -28,7 +28,7 @@ def keep(store):
     def put(*records):
         folders = []
         for record in records:
-            task = {key: record[key] for key in ("kind", "identity", "asked", "label")} | {"slug": record["kind"]}
+            task = {key: record[key] for key in ("kind", "identity", "resolved", "display")} | {"slug": record["kind"]}
             store.begin(task)
             assert store.commit(task, record)
             folders.append(store.folder(record))
@@ -42,7 +42,7 @@ def keep(store):
 @pytest.fixture
 def begin(store):
     def begin(record):
-        return store.begin({key: record[key] for key in ("kind", "identity", "asked", "label")} | {"slug": "open"})
+        return store.begin({key: record[key] for key in ("kind", "identity", "resolved", "display")} | {"slug": "open"})
 
     return begin
 
@@ -90,26 +90,26 @@ def test_unfinished_tasks_are_counted_and_stand_in_tables_as_what_they_are(
     found = gather(store.root)
     (note,) = found.notes
     assert note == "2 tasks have no record (1 begun, 1 out of memory); python -m benchmark.status names them"
-    frame = cells([*found.records, *found.unfinished]).set_index("row")
+    frame = cells([*found.records, *found.unfinished]).set_index("display_name")
     assert frame.loc["dm", ["sets", "expected", "missing"]].tolist() == [2, 3, 1]
     assert frame.loc["dm", "message"] == "seed 2 out_of_memory: 80 GiB were not enough"
     assert frame.loc["dc", ["status", "message", "sets"]].tolist() == ["begun", "it has no record yet", 0]
     assert not frame["mixed"].any() and set(frame["devices"]) == {"NVIDIA H100", ""}
     (table,) = comparison_tables(frame.reset_index())
     assert "Evaluate s: NVIDIA H100, fp32." in table.captions and not any("mixed" in text for text in table.captions)
-    (matrix,) = matrices(frame.reset_index(), Options(reasons=True))
+    (matrix,) = matrices(frame.reset_index(), Options(explain_missing=True))
     assert matrix.notes == ["begun: it has no record yet", "2 of 3 sets: seed 2 out_of_memory: 80 GiB were not enough"]
 
 
 def test_an_unfinished_set_shares_no_expert_yet(store, keep, begin, make_expert, make_condensed, make_evaluated):
     expert = make_expert(0, seconds=60.0)
     used = {"experts": [expert["identity"]]}
-    done = make_condensed("dance", 0, asked=used)
+    done = make_condensed("dance", 0, resolved=used)
     keep(expert, done, make_evaluated(done, [0.5]))
-    begin(make_condensed("dance", 1, asked=used))
+    begin(make_condensed("dance", 1, resolved=used))
     found = gather(store.root)
     (cell,) = cells([*found.records, *found.unfinished]).to_dict("records")
-    assert (cell["prepare_amortised"], cell["prepare_divisor"], cell["expected"]) == (60.0, "1", 2)
+    assert (cell["prepare_shared"], cell["prepare_divisor"], cell["expected"]) == (60.0, "1", 2)
 
 
 def test_a_folder_without_a_task_or_with_half_of_one_is_told(store, keep, begin, make_condensed):
@@ -117,7 +117,7 @@ def test_a_folder_without_a_task_or_with_half_of_one_is_told(store, keep, begin,
     (bare / "task.json").unlink()
     (half / "task.json").write_text('{"asked": {')
     task = json.loads((empty / "task.json").read_text())
-    (empty / "task.json").write_text(to_json({**task, "label": {}}))
+    (empty / "task.json").write_text(to_json({**task, "display": {}}))
     keep(make_condensed(seed=9))
     found = gather(store.root)
     assert len(found.records) == 1 and not found.unfinished
@@ -145,8 +145,8 @@ def test_a_set_that_diverged_has_no_file_to_lose(store, keep, make_condensed):
 
 
 def test_versions_that_stand_apart_or_together_are_named(store, keep, make_condensed, make_evaluated):
-    old, new = make_condensed(seed=0), make_condensed(seed=1, asked={"version": 2})
-    second = {"asked": {"protocol": {"name": "dsa", "version": 2}}}
+    old, new = make_condensed(seed=0), make_condensed(seed=1, resolved={"version": 2})
+    second = {"resolved": {"protocol": {"name": "dsa", "version": 2}}}
     later = {"environment": {"device": "NVIDIA H100", "torch": "3.0"}}
     keep(old, new, make_evaluated(old, [0.5]), make_evaluated(new, [0.5], **second, **later))
     found = gather(store.root)

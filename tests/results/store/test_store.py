@@ -182,7 +182,7 @@ def test_damage_is_named_and_spares_the_rest(tmp_path, make_condensed):
     paths = [store.folder(record) / "record.json" for record in records]
     paths[0].write_text("{")
     paths[1].write_text(json.dumps({**records[1], "schema": 99}))
-    paths[2].write_text(json.dumps({**records[2], "label": {}}))
+    paths[2].write_text(json.dumps({**records[2], "display": {}}))
     with pytest.raises(ResultsError, match="not JSON") as caught:
         store.record(records[0])
     assert caught.value.where == str(paths[0]) and "move the file away" in caught.value.next
@@ -198,11 +198,11 @@ def test_records_of_many_tasks_are_those_of_each(tmp_path, make_task):
     store, tasks = Store(tmp_path), [make_task(slug=f"s{seed}", seed=seed) for seed in range(5)]
     assert list(store.recorded(tasks)) == []
     for task in tasks[:3]:
-        store.commit(task, done(task, seconds=float(task["asked"]["seed"])))
+        store.commit(task, done(task, seconds=float(task["resolved"]["seed"])))
     store.begin(tasks[3])
     renamed = [{**task, "slug": "another name"} for task in tasks]  # found by identity, not by slug
-    for asked in (tasks, renamed):
-        assert list(store.recorded(asked)) == [(task, store.record(task)) for task in asked[:3]]
+    for resolved in (tasks, renamed):
+        assert list(store.recorded(resolved)) == [(task, store.record(task)) for task in resolved[:3]]
     rival = {**tasks[0], "identity": tasks[0]["identity"][:12] + "0" * 52}
     with pytest.raises(ResultsError, match="share the first 12 digits"):
         list(store.recorded([rival]))

@@ -30,11 +30,11 @@ def shown(entries):
 
 
 def test_datasets_stand_across_with_their_ipcs_and_computed_ratios(make_cells):
-    ten = make_cells({"dm": LEADER}, condensed={"ipc": 50, "label": {"dataset_title": "CIFAR-10"}})
-    more = [make_cells({"dm": LOWER}, condensed={"ipc": ipc, "label": HUNDRED}, dataset="cifar100",
-                       evaluated={"label": HUNDRED}) for ipc in (50, 1)]  # fmt: skip
+    ten = make_cells({"dm": LEADER}, condensed={"ipc": 50, "display": {"dataset_title": "CIFAR-10"}})
+    more = [make_cells({"dm": LOWER}, condensed={"ipc": ipc, "display": HUNDRED}, dataset="cifar100",
+                       evaluated={"display": HUNDRED}) for ipc in (50, 1)]  # fmt: skip
     own = {"num_classes": 7, "train_images": 1234}
-    photos = make_cells({"dm": LOWER}, condensed={"label": own}, dataset="photos", evaluated={"label": own})
+    photos = make_cells({"dm": LOWER}, condensed={"display": own}, dataset="photos", evaluated={"display": own})
     matrix = only(pd.concat([ten, *more, photos]))
     found = [(dataset.name, dataset.ipcs, dataset.ratios) for dataset in matrix.datasets]
     # 50·10/50,000; 1·100/50,000 and 50·100/50,000 (printed 0.02 and 1 in Table 1 of DANCE); 10·7/1,234
@@ -49,9 +49,9 @@ def test_datasets_stand_across_with_their_ipcs_and_computed_ratios(make_cells):
 def test_a_dataset_is_called_by_its_title_where_a_record_has_one(make_cells):
     old = make_cells({"dm": LEADER})
     assert [dataset.title for dataset in only(old).datasets] == ["cifar10"]
-    new = make_cells({"dc": LEADER}, evaluated={"label": {"dataset_title": "CIFAR-10"}})
+    new = make_cells({"dc": LEADER}, evaluated={"display": {"dataset_title": "CIFAR-10"}})
     assert [dataset.title for dataset in only(pd.concat([old, new])).datasets] == ["CIFAR-10"]
-    mine = make_cells({"dc": LEADER}, dataset="mine", evaluated={"label": {"dataset_title": "CIFAR-10"}})
+    mine = make_cells({"dc": LEADER}, dataset="mine", evaluated={"display": {"dataset_title": "CIFAR-10"}})
     titles = [dataset.title for dataset in only(pd.concat([new, mine])).datasets]
     assert titles == ["CIFAR-10 (cifar10)", "CIFAR-10 (mine)"]
 
@@ -63,7 +63,7 @@ def test_methods_stand_in_family_blocks_and_random_comes_first(make_cells, make_
     frames = []
     for name, (family, year) in reversed(families.items()):
         card = {"name": name, "title": name, "family": family, "year": year}
-        frames.append(make_cells({name: LEADER}, condensed={"label": {"card": card}}))
+        frames.append(make_cells({name: LEADER}, condensed={"display": {"card": card}}))
     controls = make_cells({"random@f2": LEADER, "random": LEADER}, extra=[make_evaluated(None, [0.8])])
     matrix = only(pd.concat([*frames, controls]))
     assert [(family, [line.title for line in block]) for family, block in matrix.blocks] == [
@@ -95,7 +95,7 @@ def test_what_is_missing_says_why_in_a_note(make_cells, make_condensed):
     gone += [make_condensed("idm", status="unsupported", message="BatchNorm"), make_condensed("dc", ipc=1, seed=3)]
     frame = make_cells({"dm": LEADER}, extra=gone)
     one = make_cells({"random": LEADER}, condensed={"ipc": 1})
-    (matrix,) = matrices(pd.concat([one, frame]), Options(reasons=True))
+    (matrix,) = matrices(pd.concat([one, frame]), Options(explain_missing=True))
     assert {title: shown(entries) for title, entries in lines(matrix).items()} == {
         "RANDOM": ["60.8±0.8", "–±1"],
         "DC": ["–±1", "–±2"],
@@ -133,9 +133,9 @@ def test_one_matrix_for_each_protocol_version_and_pair_of_networks(make_cells, m
     changes = [
         ({}, {}),
         ({}, {"protocol": "dc"}),
-        ({}, {"asked": {"protocol": {"name": "dsa", "version": 2}}}),
-        ({}, {"asked": {"architecture": "alexnet"}}),
-        ({"asked": {"architecture": "convnet3-bn"}}, {"label": {"condensed_with": "convnet3-bn"}}),
+        ({}, {"resolved": {"protocol": {"name": "dsa", "version": 2}}}),
+        ({}, {"resolved": {"architecture": "alexnet"}}),
+        ({"resolved": {"architecture": "convnet3-bn"}}, {"display": {"condense_architecture": "convnet3-bn"}}),
     ]
     frames = [make_cells({"dm": LEADER}, condensed=made, evaluated=scored) for made, scored in changes]
     found = matrices(pd.concat([*frames, cells([make_evaluated(None, [0.8])])]))
@@ -164,7 +164,7 @@ def test_native_recipes_share_a_matrix_without_an_order(make_cells):
 
 def sets(make_condensed, make_evaluated, *requests, evaluate=True):
     """Records of DM for requests given as (ipc, settings)."""
-    made = [make_condensed(ipc=ipc, asked={"settings": settings}) for ipc, settings in requests]
+    made = [make_condensed(ipc=ipc, resolved={"settings": settings}) for ipc, settings in requests]
     return [*made, *(make_evaluated(one, [0.5]) for one in made if evaluate)]
 
 
@@ -193,7 +193,7 @@ def test_no_cell_is_lost_however_many_settings_differ(make_condensed, make_evalu
 
 def test_a_row_that_failed_is_told_apart_by_its_settings_alone(make_condensed, make_evaluated):
     good = sets(make_condensed, make_evaluated, (1, {"lr": 1.0}), (10, {"lr": 1.0}))
-    bad = {"asked": {"settings": {"lr": 9.0}}, "status": "diverged", "message": "nan"}
+    bad = {"resolved": {"settings": {"lr": 9.0}}, "status": "diverged", "message": "nan"}
     found = lines(only(cells([*good, make_condensed(ipc=1, **bad), make_condensed(ipc=10, **bad)])))
     assert {title: [entry.mean for entry in entries] for title, entries in found.items()} == {
         "DM [lr=1.0]": ["50.0", "50.0"],
@@ -245,7 +245,9 @@ def test_captions_name_the_circumstances(make_cells, make_evaluated, make_conden
 def test_captions_say_where_no_order_is_drawn(make_cells):
     def column(ipc, fraction, **more):
         return make_cells(
-            {"dm": LEADER, "random": LOWER}, condensed={"ipc": ipc, "label": {"fraction": fraction}}, **more
+            {"dm": LEADER, "random": LOWER},
+            condensed={"ipc": ipc, "display": {"iterations_fraction": fraction}},
+            **more,
         )
 
     some = pd.concat([column(1, 0.01), column(10, 0.01), column(50, 1.0), column(1, 0.02, dataset="svhn")])
@@ -261,7 +263,7 @@ def test_captions_say_where_no_order_is_drawn(make_cells):
 
 def test_budgets_that_differ_between_methods_are_named(make_cells):
     budgets = [("dm", 0.5, 1), ("dm", 1.0, 10), ("dc", 0.1, 1), ("idm", 0.1, 1)]
-    frames = [make_cells({name: LEADER}, condensed={"label": {"fraction": fraction}, "ipc": ipc})
+    frames = [make_cells({name: LEADER}, condensed={"display": {"iterations_fraction": fraction}, "ipc": ipc})
               for name, fraction, ipc in budgets]  # fmt: skip
     assert "Reduced budget: of the papers' iterations 50–100 % for DM, 10 % for DC, IDM." in caption(pd.concat(frames))
     assert "Warning, unequal budgets for cifar10 at ipc 1: the methods" in caption(pd.concat(frames))
@@ -269,8 +271,8 @@ def test_budgets_that_differ_between_methods_are_named(make_cells):
 
 def test_coresets_and_rounding_make_no_budget_unequal(make_cells):
     card = {"name": "herding", "title": "Herding", "family": "coreset", "year": 0}
-    frames = [make_cells({"herding": LOWER}, condensed={"label": {"card": card}})]
-    frames += [make_cells({name: LEADER}, condensed={"label": {"fraction": fraction}})
+    frames = [make_cells({"herding": LOWER}, condensed={"display": {"card": card}})]
+    frames += [make_cells({name: LEADER}, condensed={"display": {"iterations_fraction": fraction}})
                for name, fraction in (("dm", 0.1), ("dc", 0.1004))]  # fmt: skip
     assert "unequal" not in caption(pd.concat(frames))
 
@@ -286,8 +288,8 @@ def test_what_is_not_better_than_random_is_marked(make_cells):
 
 def test_rows_with_different_fractions_withheld_are_ranked_apart_and_it_is_said(make_cells):
     def half(share, means):
-        asked = {"asked": {"validation": share}}
-        return make_cells({"dm": means, "random": LOWER}, condensed=asked, evaluated=asked)
+        resolved = {"resolved": {"val_fraction": share}}
+        return make_cells({"dm": means, "random": LOWER}, condensed=resolved, evaluated=resolved)
 
     both = pd.concat([half(0.0, LEADER), half(0.1, [value + 0.1 for value in LEADER])])
     assert "Withheld for validation: 0, 10 % of the training images." in caption(both)
@@ -295,7 +297,7 @@ def test_rows_with_different_fractions_withheld_are_ranked_apart_and_it_is_said(
     assert "ranked apart" not in caption(half(0.1, LEADER))
     found = {title: [entry.rank for entry in entries] for title, entries in lines(only(both)).items()}
     assert list(found.values()) == [["second"], ["second"], ["best"], ["best"]]
-    assert "DM [validation=0.1, evaluation.validation=0.1]" in found
+    assert "DM [val_fraction=0.1, evaluation.val_fraction=0.1]" in found
 
 
 @pytest.mark.parametrize("dataset", ["digits", "cifar10"])

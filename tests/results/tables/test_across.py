@@ -24,7 +24,7 @@ def make_crossed(make_cells, make_evaluated):
     def make(networks, ipc=10, **more):
         frames = [
             make_cells(means, condensed={"ipc": ipc, **more.get("condensed", {})},
-                       evaluated={"asked": {"architecture": network}, **more.get("evaluated", {})})
+                       evaluated={"resolved": {"architecture": network}, **more.get("evaluated", {})})
             for network, means in networks.items()
         ]  # fmt: skip
         return pd.concat(frames)
@@ -58,7 +58,7 @@ def test_networks_stand_across_and_each_is_ranked_by_itself(make_crossed):
 
 
 def test_ipcs_are_groups_of_rows_with_the_whole_set_below(make_crossed, make_evaluated):
-    wholes = [make_evaluated(None, [0.8, 0.9], asked={"architecture": network}) for network in NETWORKS[:2]]
+    wholes = [make_evaluated(None, [0.8, 0.9], resolved={"architecture": network}) for network in NETWORKS[:2]]
     both = {network: {"dm": HIGH} for network in NETWORKS[:2]}
     frame = pd.concat([make_crossed(both, 50), make_crossed(both, 1), cells(wholes)])
     (table,) = network_tables(frame)
@@ -91,11 +91,11 @@ def test_norms_are_read_off_names(name, norm):
 def test_one_network_is_no_crossing_even_if_another_failed(make_crossed, make_condensed, make_evaluated):
     assert network_tables(make_crossed({"convnet3": {"dm": HIGH}})) == []
     made = make_condensed("dc")
-    bad = {"status": "diverged", "message": "nan", "asked": {"architecture": "resnet10-bn"}}
+    bad = {"status": "diverged", "message": "nan", "resolved": {"architecture": "resnet10-bn"}}
     frame = cells([made, make_evaluated(made, [0.5]), make_evaluated(made, [0.5], **bad)])
     assert network_tables(frame) == []
     frame = pd.concat([frame, make_crossed({network: {"dm": HIGH} for network in NETWORKS[::2]})])
-    (table,) = network_tables(frame, Options(reasons=True))
+    (table,) = network_tables(frame, Options(explain_missing=True))
     assert shown(table)["10", "DC"] == ["50.0", "–"] and table.notes == ["diverged: nan"]
     (table,) = network_tables(frame)
     assert shown(table)["10", "DC"] == ["50.0", "–"] and table.notes == []
@@ -103,10 +103,10 @@ def test_one_network_is_no_crossing_even_if_another_failed(make_crossed, make_co
 
 def test_a_table_for_each_dataset_condensing_network_and_protocol(make_crossed):
     pair = {network: {"dm": HIGH} for network in NETWORKS[:2]}
-    other = {"asked": {"architecture": "convnet3-bn"}}
+    other = {"resolved": {"architecture": "convnet3-bn"}}
     frames = [make_crossed(pair), make_crossed(pair, evaluated={"protocol": "dc"})]
     frames += [make_crossed(pair, condensed=other)]
-    frames[-1]["condensed_with"] = "convnet3-bn"
+    frames[-1]["condense_architecture"] = "convnet3-bn"
     found = network_tables(pd.concat(frames))
     assert [table.label for table in found] == [
         "cross-cifar10-convnet3-dsa-v1",
@@ -146,16 +146,16 @@ def test_native_alone_across_networks_is_shown_without_an_order(make_crossed):
 
 def test_one_protocol_gives_no_table_and_two_versions_of_one_are_told_apart(make_cells):
     assert protocol_tables(make_cells({"dm": HIGH})) == []
-    second = make_cells({"dm": LOW}, evaluated={"asked": {"protocol": {"name": "dsa", "version": 2}}})
+    second = make_cells({"dm": LOW}, evaluated={"resolved": {"protocol": {"name": "dsa", "version": 2}}})
     (table,) = protocol_tables(pd.concat([make_cells({"dm": HIGH}), second]))
     assert table.heads == ["dsa v1", "dsa v2"] and shown(table) == {("10", "DM"): ["60.8", "50.8"]}
 
 
 def test_columns_without_an_order_or_with_unequal_budgets_are_named(make_cells):
     both = {"random": RANDOM, "dm": HIGH}
-    short = protocols(make_cells, both, "dsa", condensed={"label": {"fraction": 0.01}})
+    short = protocols(make_cells, both, "dsa", condensed={"display": {"iterations_fraction": 0.01}})
     full = protocols(make_cells, both, "dc", "idc")
-    half = protocols(make_cells, {"dc": LOW}, "dc", condensed={"label": {"fraction": 0.5}})
+    half = protocols(make_cells, {"dc": LOW}, "dc", condensed={"display": {"iterations_fraction": 0.5}})
     (table,) = protocol_tables(pd.concat([short, full, half]))
     text = " ".join(table.captions)
     assert "No order is drawn for dsa at ipc 10: " in text

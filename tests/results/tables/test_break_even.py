@@ -10,7 +10,7 @@ from results.aggregation.cells import cells
 from results.store.store import identity
 from results.tables.break_even import HEADS, break_even, break_even_table, seconds_to_reach, trainings_until_paid
 
-WITHHELD = {"validation": 0.2}
+WITHHELD = {"val_fraction": 0.2}
 SLOW = {"environment": {"device": "cpu EPYC", "device_type": "cpu", "threads": 2}}
 POINTS = ((0.0, [0.10, 0.10]), (10.0, [0.30, 0.30]), (20.0, [0.48, 0.52]), (40.0, [0.70, 0.70]), (100.0, [0.80, 0.80]))
 
@@ -20,22 +20,22 @@ def make_curve(make_evaluated):
     """An analyse record of training on the whole set: what an evaluation of it asks, and points along the way."""
 
     def make(points=POINTS, *, analysis="curve", sets=("whole",), **more):
-        record = make_evaluated(None, [0.8, 0.8], asked={**WITHHELD, **more.pop("asked", {})}, **more)
-        asked = record["asked"] | {
-            "kind": "analyse",
+        record = make_evaluated(None, [0.8, 0.8], resolved={**WITHHELD, **more.pop("resolved", {})}, **more)
+        resolved = record["resolved"] | {
+            "kind": "analyze",
             "analysis": analysis,
             "sets": list(sets),
             "experts": [],
             "version": 1,
         }
-        del asked["set"]
+        del resolved["set"]
         found = [{"step": step, "seconds": s, "accuracies": a} for step, (s, a) in enumerate(points)]
         result = {"split": "validation", "points": found}
         return record | {
-            "kind": "analyse",
-            "spec": asked,
-            "asked": asked,
-            "identity": identity(asked),
+            "kind": "analyze",
+            "cell_spec": resolved,
+            "resolved": resolved,
+            "identity": identity(resolved),
             "result": result,
         }
 
@@ -50,9 +50,9 @@ def make_sets(make_expert, make_condensed, make_evaluated):
         expert = make_expert(0, seconds=60.0, **more)
         records = [expert] if experts else []
         for seed in range(2):
-            asked = {**WITHHELD, "experts": [expert["identity"]]}
-            made = make_condensed("dm", seed, asked=asked, seconds=20.0 + 20 * seed, **more)
-            scored = make_evaluated(made, list(accuracies), asked=WITHHELD, seconds=seconds, **more)
+            resolved = {**WITHHELD, "experts": [expert["identity"]]}
+            made = make_condensed("dm", seed, resolved=resolved, seconds=20.0 + 20 * seed, **more)
+            scored = make_evaluated(made, list(accuracies), resolved=WITHHELD, seconds=seconds, **more)
             scored["result"]["validation_accuracies"] = list(validation)
             records += [made, scored]
         return records
@@ -63,14 +63,14 @@ def make_sets(make_expert, make_condensed, make_evaluated):
 @pytest.fixture
 def make_whole(make_evaluated):
     def make(seconds=200.0, accuracies=(0.8, 0.8), **more):
-        return make_evaluated(None, list(accuracies), asked=WITHHELD, seconds=seconds, **more)
+        return make_evaluated(None, list(accuracies), resolved=WITHHELD, seconds=seconds, **more)
 
     return make
 
 
 def only(records, row="dm"):
     frame = break_even(cells(records), records)
-    (line,) = frame[frame["row"] == row].to_dict("records")
+    (line,) = frame[frame["display_name"] == row].to_dict("records")
     return line
 
 
@@ -140,8 +140,8 @@ def test_never_when_a_network_takes_as_long_on_the_set(make_sets, make_curve):
 
 
 def test_a_set_that_costs_nothing_pays_with_its_first_network(make_condensed, make_evaluated, make_curve):
-    made = make_condensed("random", asked=WITHHELD, seconds=0.0)
-    scored = make_evaluated(made, [0.4], asked=WITHHELD, seconds=5.0)
+    made = make_condensed("random", resolved=WITHHELD, seconds=0.0)
+    scored = make_evaluated(made, [0.4], resolved=WITHHELD, seconds=5.0)
     scored["result"]["validation_accuracies"] = [0.4]
     records = [made, scored, make_curve()]
     (table,) = break_even_table(cells(records), records=records)
@@ -150,8 +150,8 @@ def test_a_set_that_costs_nothing_pays_with_its_first_network(make_condensed, ma
 
 @pytest.mark.parametrize(
     "other",
-    [{"asked": {"architecture": "convnet3-bn"}}, {"recipe": "dance"}, {"asked": {"validation": 0.1}},
-     {"asked": {"precision": "tf32"}}, {"dataset": "cifar100"}, {"analysis": "discrepancy"}, {"sets": ("00",)},
+    [{"resolved": {"architecture": "convnet3-bn"}}, {"recipe": "dance"}, {"resolved": {"val_fraction": 0.1}},
+     {"resolved": {"precision": "tf32"}}, {"dataset": "cifar100"}, {"analysis": "discrepancy"}, {"sets": ("00",)},
      {"status": "diverged"}, SLOW],
 )  # fmt: skip
 def test_only_a_curve_on_the_same_terms_and_device_counts(make_sets, make_whole, make_curve, other):
@@ -184,8 +184,8 @@ def test_a_cell_that_mixes_devices_has_no_sum(make_sets, make_whole, make_expert
 )
 def test_what_is_missing_is_said(make_sets, make_whole, make_curve, make_condensed, make_evaluated, reason, sets, whole,
                                  curve):  # fmt: skip
-    other = make_condensed("dc", asked=WITHHELD)  # one row that has everything, so that there is a table
-    scored = make_evaluated(other, [0.2], asked=WITHHELD, seconds=1.0)
+    other = make_condensed("dc", resolved=WITHHELD)  # one row that has everything, so that there is a table
+    scored = make_evaluated(other, [0.2], resolved=WITHHELD, seconds=1.0)
     scored["result"]["validation_accuracies"] = [0.2]
     records = [*make_sets(**sets), other, scored]
     records += [] if whole is False else [make_whole(**whole)]

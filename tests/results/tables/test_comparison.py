@@ -38,7 +38,7 @@ GOLDEN = """\
 - (1) protocol dsa, published dc
 - (2) the loss is nan at step 7
 - (3) protocol dsa, published unknown; published accuracy rule is unknown, ours last
-"""  # noqa: E501
+"""
 
 
 RANDOM = [0.26, 0.25, 0.27, 0.265, 0.255]
@@ -52,7 +52,7 @@ def column(table, name):
 def test_golden(make_expert, make_condensed, make_evaluated):
     expert = make_expert(0, seconds=120.0)
     randoms = [make_condensed("random", seed, seconds=0.01) for seed in range(5)]
-    sets = [make_condensed("dm", seed, seconds=3600.0, asked={"experts": [expert["identity"]]}) for seed in range(5)]
+    sets = [make_condensed("dm", seed, seconds=3600.0, resolved={"experts": [expert["identity"]]}) for seed in range(5)]
     gone = make_condensed("dc", status="diverged", message="the loss is nan at step 7")
     means = dict(zip(map(id, [*randoms, *sets]), [*RANDOM, *BETTER], strict=True))
     scores = [make_evaluated(made, [means[id(made)]] * 5, seconds=50.0) for made in [*randoms, *sets]]
@@ -108,7 +108,7 @@ def test_one_table_for_each_protocol_and_the_whole_set_in_each(make_cells, make_
 
 
 def test_rows_of_one_name_say_what_differs(make_condensed, make_evaluated):
-    sets = [make_condensed(), make_condensed(asked={"settings": {"lr": 0.5}}), make_condensed(seed=7)]
+    sets = [make_condensed(), make_condensed(resolved={"settings": {"lr": 0.5}}), make_condensed(seed=7)]
     records = [*sets[:2], *(make_evaluated(made, [0.5]) for made in sets)]
     (table,) = comparison_tables(cells(records))
     assert {row[2] for row in table.rows} == {"DM [lr=1.0]", "DM [lr=0.5]", "DM [condensed elsewhere]"}
@@ -129,8 +129,8 @@ def test_seconds_of_two_devices_do_not_share_a_table(make_cells, make_condensed,
     ("changes", "said"),
     [
         ({"dataset": "digits"}, "Demonstration on"),
-        ({"condensed": {"label": {"fraction": 0.01}}}, "Reduced budget: 1 % of the papers' iterations."),
-        ({"evaluated": {"asked": {"validation": 0.1}}}, "Withheld for validation: 10 % of the training images."),
+        ({"condensed": {"display": {"iterations_fraction": 0.01}}}, "Reduced budget: 1 % of the papers' iterations."),
+        ({"evaluated": {"resolved": {"val_fraction": 0.1}}}, "Withheld for validation: 10 % of the training images."),
     ],
 )
 def test_circumstances_stand_below_the_table(make_cells, changes, said):
@@ -178,7 +178,7 @@ def test_the_best_is_bold_in_a_terminal_and_signed_in_a_pipe(make_cells):
 
 @pytest.mark.parametrize("changes", [{"dataset": "digits"}, {"evaluated": {"protocol": "native"}},
                                      {"evaluated": {"protocol": "native@steps", "recipe": "native:dsa@steps"}},
-                                     {"condensed": {"label": {"fraction": 0.01}}}])  # fmt: skip
+                                     {"condensed": {"display": {"iterations_fraction": 0.01}}}])  # fmt: skip
 def test_no_order_where_none_may_be_drawn(make_cells, changes):
     (table,) = comparison_tables(make_cells({"random": RANDOM, "dm": BETTER}, **changes))
     assert not table.ranks and "**" not in to_markdown(table) and "Bold" not in to_markdown(table)
@@ -229,13 +229,13 @@ def test_tables_are_written_whole(make_cells, tmp_path):
     assert paths[0].read_text().startswith("0 tables") and r"\label{" not in paths[1].read_text()
     assert not list((tmp_path / "sheets").iterdir())
     with pytest.raises(ResultsError, match=r"tables\.md"):
-        write_tables(cells([]), tmp_path / "nowhere", Options(forms=("markdown",)))
+        write_tables(cells([]), tmp_path / "nowhere", Options(formats=("markdown",)))
 
 
 def test_rows_of_one_name_say_what_only_one_of_them_asked_for():
     rows = [
-        {"row": "dm", "method": "dm", "title": "DM", "ipc": 1, "spec": {"condensed": "here", **asked}}
-        for asked in ({"snapshots": 4}, {})
+        {"display_name": "dm", "method": "dm", "title": "DM", "ipc": 1, "cell_spec": {"condensed": "here", **resolved}}
+        for resolved in ({"snapshots": 4}, {})
     ]
     assert names(rows) == ["DM [snapshots=4]", "DM [without snapshots]"]
 
@@ -243,6 +243,7 @@ def test_rows_of_one_name_say_what_only_one_of_them_asked_for():
 def test_a_row_without_an_evaluation_does_not_make_the_others_wordy():
     specs = ({"settings.iterations": 4, "evaluation.networks": 1}, {"settings.iterations": 50})
     rows = [
-        {"row": "dc", "method": "dc", "title": "DC", "ipc": 10, "spec": {"condensed": "here", **spec}} for spec in specs
+        {"display_name": "dc", "method": "dc", "title": "DC", "ipc": 10, "cell_spec": {"condensed": "here", **spec}}
+        for spec in specs
     ]
     assert names(rows) == ["DC [iterations=4]", "DC [iterations=50]"]

@@ -22,7 +22,7 @@ def priced(make_expert, make_condensed, make_evaluated):
     """DANCE with two experts of 60 s for two sets, DM without, the whole set; evaluated under two protocols."""
     experts = [make_expert(index, seconds=60.0, peak_memory_bytes=3 * 2**30) for index in range(2)]
     used = {"experts": [expert["identity"] for expert in experts]}
-    sets = [make_condensed("dance", seed, asked=used, seconds=100.0, peak_memory_bytes=2**30) for seed in (0, 1)]
+    sets = [make_condensed("dance", seed, resolved=used, seconds=100.0, peak_memory_bytes=2**30) for seed in (0, 1)]
     sets.append(make_condensed("dm", seconds=5.0, peak_memory_bytes=2**20))
     scores = [make_evaluated(made, [0.5, 0.6], protocol=name, seconds=seconds, peak_memory_bytes=2**29)
               for made in sets for name, seconds in (("dc", 7.0), ("dsa", 30.0))]  # fmt: skip
@@ -68,7 +68,7 @@ def test_what_shared_its_device_is_in_no_row_of_seconds(make_cells, make_condens
 
 
 def test_an_unknown_part_leaves_the_total_unknown(make_condensed, make_evaluated):
-    made = make_condensed("dance", asked={"experts": ["gone"]}, seconds=3.0)
+    made = make_condensed("dance", resolved={"experts": ["gone"]}, seconds=3.0)
     (table,) = time_tables(cells([made, make_evaluated(made, [0.5])]))
     assert table.rows == [["10", "DANCE", "–", "–", "3.0", "1.0", "–", "–"]]
 
@@ -112,7 +112,7 @@ def make_views(make_cells):
     def make(*rows, ipc=10, **more):
         def view(row):
             settings = {"alignment": VIEWS[row][0], "calibration": VIEWS[row][1], **more}
-            return make_cells({row: [0.5, 0.6, 0.7]}, condensed={"ipc": ipc, "asked": {"settings": settings}})
+            return make_cells({row: [0.5, 0.6, 0.7]}, condensed={"ipc": ipc, "resolved": {"settings": settings}})
 
         return pd.concat(map(view, rows))
 
@@ -137,7 +137,7 @@ def test_both_views_are_switched_on_and_off_down_the_ablation(make_views, make_c
 def test_one_combination_or_one_that_failed_is_no_ablation(make_views, make_cells, make_condensed):
     assert ablation_tables(make_views("dance")) == ablation_tables(make_cells({"dm": [0.5]})) == []
     settings = {"settings": {"alignment": "off", "calibration": True}}
-    gone = make_condensed("dance (alignment=off)", asked=settings, status="diverged", message="nan")
+    gone = make_condensed("dance (alignment=off)", resolved=settings, status="diverged", message="nan")
     gone = cells([gone]).assign(architecture="convnet3", protocol="dsa", recipe="dsa", version=1)
     assert ablation_tables(pd.concat([make_views("dance"), gone])) == []
     assert ablation_tables(pd.concat([make_views("dance", lr=lr) for lr in (1.0, 2.0)])) == []

@@ -27,13 +27,13 @@ def make_scored(make_condensed, make_evaluated):
         records = []
         for row, sets in rows.items():
             for seed, (augmented, plain) in enumerate(sets):
-                condensed = make_condensed(row, seed, label={"factor": factor}, **more)
+                condensed = make_condensed(row, seed, display={"factor": factor}, **more)
                 records.append(condensed)
                 for protocol, values in ((AUGMENTED, augmented), (PLAIN, plain)):
                     if values:
                         found = make_evaluated(
-                            condensed, values, protocol=protocol["name"], asked={"protocol": protocol},
-                            label={"factor": factor},
+                            condensed, values, protocol=protocol["name"], resolved={"protocol": protocol},
+                            display={"factor": factor},
                         )  # fmt: skip
                         records.append(found)
         return records
@@ -43,14 +43,14 @@ def make_scored(make_condensed, make_evaluated):
 
 @pytest.fixture
 def whole(make_evaluated):
-    return make_evaluated(None, [0.8, 0.9], asked={"protocol": AUGMENTED})
+    return make_evaluated(None, [0.8, 0.9], resolved={"protocol": AUGMENTED})
 
 
 RANDOM = {"random": [([0.2], [0.15]), ([0.3], [0.25]), ([0.25], [0.2])]}  # means 0.25 and 0.2
 
 
 def score_of(frame, row, **columns):
-    found = frame[frame["row"] == row]
+    found = frame[frame["display_name"] == row]
     for name, value in columns.items():
         found = found[found[name] == value]
     (line,) = found.to_dict("records")
@@ -63,16 +63,16 @@ def test_each_set_is_placed_between_the_means_of_random_and_whole(make_scored, w
     dm = score_of(frame, "dm")
     assert (dm["whole"], dm["random"], dm["random_plain"]) == pytest.approx((0.85, 0.25, 0.2))
     assert dm["hlr"] == pytest.approx(0.85 - 0.56) and dm["ior"] == pytest.approx(0.56 - 0.25)
-    label = [as_score(0.5 * (mean - 0.25) - 0.5 * (0.85 - mean)) for mean in (0.52, 0.60)]
-    assert (dm["lrs"], dm["lrs_sd"], dm["lrs_sets"]) == pytest.approx((fmean(label), stdev(label), 2))
+    display = [as_score(0.5 * (mean - 0.25) - 0.5 * (0.85 - mean)) for mean in (0.52, 0.60)]
+    assert (dm["lrs"], dm["lrs_sd"], dm["lrs_sets"]) == pytest.approx((fmean(display), stdev(display), 2))
     augmentation = [as_score(0.5 * (a - 0.25) + 0.5 * (p - 0.2)) for a, p in ((0.52, 0.40), (0.60, 0.46))]
     assert (dm["ars"], dm["ars_sd"], dm["ars_sets"]) == pytest.approx((fmean(augmentation), stdev(augmentation), 2))
-    assert (dm["lrs_missing"], dm["ars_missing"]) == ("", "") and "whole" not in set(frame["row"])
+    assert (dm["lrs_missing"], dm["ars_missing"]) == ("", "") and "whole" not in set(frame["display_name"])
     assert score_of(frame, "random")["ior"] == pytest.approx(0)
 
 
 def test_a_set_that_equals_whole_and_random_alike(make_scored, make_evaluated):
-    same = make_evaluated(None, [0.5], asked={"protocol": AUGMENTED})
+    same = make_evaluated(None, [0.5], resolved={"protocol": AUGMENTED})
     frame = scores(cells([same, *make_scored({"random": [([0.5], [0.4])] * 2, "dm": [([0.5], [0.4])] * 2})]))
     dm = score_of(frame, "dm")
     assert (dm["lrs"], dm["ars"]) == pytest.approx((0.26894, 0.26894), abs=5e-6)
@@ -111,7 +111,7 @@ def test_ars_stands_on_the_sets_that_were_evaluated_both_ways(make_scored, whole
 
 
 @pytest.mark.parametrize(
-    ("left_out", "label", "augmentation"),
+    ("left_out", "display", "augmentation"),
     [
         ("whole", "no whole set under dsa", ""),
         ("random", "no Random at ipc 10 under dsa", "no Random at ipc 10 under dsa:"),
@@ -119,30 +119,33 @@ def test_ars_stands_on_the_sets_that_were_evaluated_both_ways(make_scored, whole
         ("random plain", "", "no Random at ipc 10 under dsa@plain"),
     ],
 )
-def test_what_is_missing_is_said(make_scored, whole, left_out, label, augmentation):
+def test_what_is_missing_is_said(make_scored, whole, left_out, display, augmentation):
     random = {"random": [(a, [] if left_out == "random plain" else p) for a, p in RANDOM["random"]]}
     rows = ({} if left_out == "random" else random) | {"dm": [([0.5], [] if left_out == "plain" else [0.4])] * 2}
     table_cells = cells([*make_scored(rows), *([] if left_out == "whole" else [whole])])
     dm = score_of(scores(table_cells), "dm")
-    for found, reason in ((dm["lrs_missing"], label), (dm["ars_missing"], augmentation)):
+    for found, reason in ((dm["lrs_missing"], display), (dm["ars_missing"], augmentation)):
         assert found.startswith(reason) and bool(found) == bool(reason)
     tables = score_table(table_cells)
-    if label and augmentation:
+    if display and augmentation:
         assert tables == []  # nothing to show
         return
     (line,) = (row for row in tables[0].rows if row[1] == "DM")
-    assert [line[HEADS.index(name)].startswith("–") for name in ("LRS %", "ARS %")] == [bool(label), bool(augmentation)]
-    assert any((label or augmentation) in text for text in below(tables[0]))
+    assert [line[HEADS.index(name)].startswith("–") for name in ("LRS %", "ARS %")] == [
+        bool(display),
+        bool(augmentation),
+    ]
+    assert any((display or augmentation) in text for text in below(tables[0]))
     known = {"HLR": left_out != "whole", "IOR": left_out != "random"}
     assert {name: line[HEADS.index(name)] != "–" for name in known} == known and "nan" not in " ".join(line)
 
 
 def test_a_protocol_that_augments_nothing_has_no_augmentation_to_be_robust_to(make_condensed, make_evaluated):
     protocol = {"name": "dc", "version": 1, "augment": "none", "cutmix": 0.0}
-    asked = {"protocol": protocol}
+    resolved = {"protocol": protocol}
     sets = [make_condensed(row, seed) for row in ("random", "dm") for seed in range(2)]
-    records = [*sets, make_evaluated(None, [0.8], protocol="dc", asked=asked)]
-    records += [make_evaluated(made, [0.4], protocol="dc", asked=asked) for made in sets]
+    records = [*sets, make_evaluated(None, [0.8], protocol="dc", resolved=resolved)]
+    records += [make_evaluated(made, [0.4], protocol="dc", resolved=resolved) for made in sets]
     dm = score_of(scores(cells(records)), "dm")
     assert dm["lrs"] == pytest.approx(as_score(0.4 - 0.6)) and dm["ars_missing"].startswith(
         "dc augments and mixes noth"
@@ -152,7 +155,7 @@ def test_a_protocol_that_augments_nothing_has_no_augmentation_to_be_robust_to(ma
 def test_native_takes_no_part_and_a_plain_protocol_alone_has_a_table(make_scored, make_condensed, make_evaluated):
     own = make_condensed("dm", 7)
     native = make_evaluated(own, [0.9], protocol="native", recipe="native:dsa")
-    plain = make_evaluated(None, [0.7], protocol="dsa@plain", asked={"protocol": PLAIN})
+    plain = make_evaluated(None, [0.7], protocol="dsa@plain", resolved={"protocol": PLAIN})
     sets = make_scored({"random": [([], [0.2])] * 2, "dm": [([], [0.4])] * 2})
     frame = scores(cells([own, native, plain, *sets]))
     assert set(frame["protocol"]) == {"dsa@plain"}
@@ -160,17 +163,17 @@ def test_native_takes_no_part_and_a_plain_protocol_alone_has_a_table(make_scored
 
 
 def test_only_what_was_evaluated_on_the_same_terms_is_compared(make_scored, make_condensed, make_evaluated, whole):
-    withheld = {"validation": 0.2}
-    alone = make_condensed("dm", asked=withheld)
-    records = [alone, make_evaluated(alone, [0.5], asked={**withheld, "protocol": AUGMENTED})]
+    withheld = {"val_fraction": 0.2}
+    alone = make_condensed("dm", resolved=withheld)
+    records = [alone, make_evaluated(alone, [0.5], resolved={**withheld, "protocol": AUGMENTED})]
     frame = scores(cells([whole, *make_scored(RANDOM | {"dm": [([0.5], [0.4])] * 2}), *records]))
-    assert score_of(frame, "dm", validation=0.0)["lrs_missing"] == ""
-    assert score_of(frame, "dm", validation=0.2)["lrs_missing"].startswith("no whole set")
+    assert score_of(frame, "dm", val_fraction=0.0)["lrs_missing"] == ""
+    assert score_of(frame, "dm", val_fraction=0.2)["lrs_missing"].startswith("no whole set")
 
 
 def test_of_several_random_rows_the_one_with_as_many_networks_counts(make_scored, whole):
     pairs = {"random": [([0.4] * 2, [0.3] * 2)] * 2, "dm": [([0.5] * 2, [0.4] * 2)] * 2}
-    frame = scores(cells([whole, *make_scored(RANDOM), *make_scored(pairs, asked={"settings": {"lr": 2.0}})]))
+    frame = scores(cells([whole, *make_scored(RANDOM), *make_scored(pairs, resolved={"settings": {"lr": 2.0}})]))
     assert score_of(frame, "dm")["random"] == pytest.approx(0.4)
 
 

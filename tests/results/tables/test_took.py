@@ -13,10 +13,12 @@ from results.tables.took import took_tables
 
 def test_costs_stand_once_for_all_protocols_and_networks(make_expert, make_condensed, make_evaluated):
     experts = [make_expert(index, seconds=60.0, peak_memory_bytes=3 * 2**30) for index in range(2)]
-    asked = {"experts": [expert["identity"] for expert in experts]}
-    sets = [make_condensed("dm", seed, asked=asked, seconds=100.0 + seed, peak_memory_bytes=2**30) for seed in (0, 2)]
+    resolved = {"experts": [expert["identity"] for expert in experts]}
+    sets = [
+        make_condensed("dm", seed, resolved=resolved, seconds=100.0 + seed, peak_memory_bytes=2**30) for seed in (0, 2)
+    ]
     sets.append(make_condensed("dc", seconds=5.0, peak_memory_bytes=2**20))
-    changes = [{"protocol": "dc"}, {}, {"asked": {"architecture": "resnet10-bn"}}]
+    changes = [{"protocol": "dc"}, {}, {"resolved": {"architecture": "resnet10-bn"}}]
     scores = [make_evaluated(made, [0.5], peak_memory_bytes=2**40, **change) for made in sets for change in changes]
     whole = make_evaluated(None, [0.8])
     frame = cells([*experts, *sets, *scores, whole])
@@ -45,10 +47,10 @@ def test_columns_of_experts_only_where_there_are_some(make_cells):
 
 
 def test_rows_of_one_name_say_which_settings_differ_and_other_networks_have_a_table(make_condensed, make_evaluated):
-    sets = [make_condensed(), make_condensed(asked={"settings": {"lr": 0.5}})]
-    sets.append(make_condensed(asked={"architecture": "convnet3-bn"}))
-    labels = [{}, {}, {"condensed_with": "convnet3-bn"}]
-    scores = [make_evaluated(made, [0.5], label=label) for made, label in zip(sets, labels, strict=True)]
+    sets = [make_condensed(), make_condensed(resolved={"settings": {"lr": 0.5}})]
+    sets.append(make_condensed(resolved={"architecture": "convnet3-bn"}))
+    labels = [{}, {}, {"condense_architecture": "convnet3-bn"}]
+    scores = [make_evaluated(made, [0.5], display=display) for made, display in zip(sets, labels, strict=True)]
     tables = took_tables(cells([*sets, *scores]))
     assert {table.title.rpartition(" ")[2]: sorted(row[1] for row in table.rows) for table in tables} == {
         "convnet3": ["DM [lr=0.5]", "DM [lr=1.0]"],
@@ -80,8 +82,8 @@ def test_sizes(value, text):
 
 def test_sets_made_elsewhere_have_a_size_and_no_costs(make_condensed, make_evaluated):
     here = make_condensed("dm")
-    foreign = make_condensed("dc", asked={"settings": {}})
-    given = {**foreign, "kind": "import", "asked": {"digest": "00", "ipc": 10, "factor": 1, "dataset": {}}}
+    foreign = make_condensed("dc", resolved={"settings": {}})
+    given = {**foreign, "kind": "import", "resolved": {"digest": "00", "ipc": 10, "factor": 1, "dataset": {}}}
     (table,) = took_tables(cells([here, given, make_evaluated(here, [0.5]), make_evaluated(foreign, [0.5])]))
     assert {row[1]: row[2:] for row in table.rows} == {
         "DM": ["100", "0.977 KiB", "1.0", "–"],
