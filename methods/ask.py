@@ -102,7 +102,7 @@ def _options(name: str, words: Sequence[str]) -> tuple[str, float, dict[str, Any
             if text not in registry.PRESETS:
                 raise registry.unknown("preset", text, registry.PRESETS, where=word)
             preset = text
-        elif key == "fraction":
+        elif key == "iterations_fraction":
             fraction = _fraction(text, word)
         else:
             overrides[_setting(name, key, word)] = _value(text, word)
@@ -115,7 +115,7 @@ def _fraction(text: str, word: str) -> float:
     except ValueError:
         fraction = 0.0
     if not 0 < fraction <= 1:
-        raise MethodError(f"fraction must be a number in (0, 1], got '{text}'", where=word)
+        raise MethodError(f"iterations_fraction must be a number in (0, 1], got '{text}'", where=word)
     return fraction
 
 

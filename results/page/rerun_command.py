@@ -113,7 +113,7 @@ def _scored(evaluations: Sequence[Json]) -> Iterator[str]:
         resolved = evaluations[0]["resolved"]
         yield f"protocols={_value([evaluations[0]['display']['protocol']])}"
         yield f"eval_architectures={_value([resolved['architecture']])}"
-        yield f"num_eval={resolved['networks']}"
+        yield f"num_eval={resolved['num_eval']}"
 
 
 def _common(resolved: Json) -> Iterator[str]:

@@ -168,7 +168,7 @@ def _mismatches(cell: Mapping[str, Any], entry: Published) -> list[str]:
         (cell["provenance"] == "ours", "some settings are ours"),
         (cell["iterations_fraction"] != 1, f"{100 * cell['iterations_fraction']:.3g} % of the paper's iterations"),
         (cell["val_fraction"] != 0, f"{100 * cell['val_fraction']:.3g} % of the training images withheld"),
-        (bool(cell["overrides"]) and not _FACTOR_ONLY.fullmatch(cell["overrides"]), f"variant {cell['variant']}"),
+        (bool(cell["overrides"]) and not _FACTOR_ONLY.fullmatch(cell["overrides"]), f"settings {cell['overrides']}"),
     ]
     return [sentence for differs, sentence in checks if differs]
 

@@ -135,11 +135,11 @@ class CondenseDisplay(TypedDict):
     published_as: str | None  # the dataset whose published numbers apply; another name than `dataset`: only like it
     num_classes: int
     train_images: int  # of the whole training set
-    row: str  # "dm", "dm@f2", "dance (alignment=random)"
+    display_name: str  # "dm", "dm@f2", "dance (alignment=random)"
     card: Card
-    variant: str  # settings that differ from the paper's, "" when none
+    overrides: str  # settings that differ from the paper's, "" when none
     provenance: str  # of its weakest setting: paper, code, author, third party, ours
-    fraction: float  # of the paper's iterations
+    iterations_fraction: float  # of the paper's iterations
 
 
 class CondenseResult(TypedDict):
@@ -166,7 +166,7 @@ class ImportSpec(TypedDict):
 class ImportDisplay(TypedDict):
     dataset: str
     num_classes: int
-    row: str
+    display_name: str
     card: Card
     source: str  # mark of the files it came from
 
@@ -201,13 +201,13 @@ class EvaluateDisplay(TypedDict):
     published_as: str | None
     num_classes: int
     train_images: int
-    row: str
+    display_name: str
     card: Card
     ipc: int | None  # None for the whole training set
     condense_architecture: str | None  # architecture; None or "" when none was used: shown in the tables of all
     protocol: str  # as asked for: a name of a shared protocol, or "native"
     role: str  # "method" or "control"
-    fraction: float
+    iterations_fraction: float
     provenance: str
     factor: int
     source: NotRequired[str]  # of a set made elsewhere: mark of the files it came from

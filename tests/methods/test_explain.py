@@ -246,9 +246,21 @@ def test_the_whole_set_has_no_ipc(say: Say) -> None:
         (("dm", "cifar10", "1", "method.dance.experts=1"), "'method.dance.experts' is no setting of dm", "method.dm."),
         (("dm", "cifar10", "1", "method.dm=1"), "'method.dm' is no setting of dm", "method.dm.SETTING=VALUE"),
         (("dm", "cifar10", "1", "preset=fast"), "no preset 'fast'.", "known: paper, quick"),
-        (("dm", "cifar10", "1", "iterations_fraction=2"), "fraction must be a number in (0, 1], got '2'", ""),
-        (("dm", "cifar10", "1", "iterations_fraction=nan"), "fraction must be a number in (0, 1], got 'nan'", ""),
-        (("dm", "cifar10", "1", "iterations_fraction=half"), "fraction must be a number in (0, 1], got 'half'", ""),
+        (
+            ("dm", "cifar10", "1", "iterations_fraction=2"),
+            "iterations_fraction must be a number in (0, 1], got '2'",
+            "",
+        ),
+        (
+            ("dm", "cifar10", "1", "iterations_fraction=nan"),
+            "iterations_fraction must be a number in (0, 1], got 'nan'",
+            "",
+        ),
+        (
+            ("dm", "cifar10", "1", "iterations_fraction=half"),
+            "iterations_fraction must be a number in (0, 1], got 'half'",
+            "",
+        ),
         (("diff",), "no path is named", "python -m methods diff outputs"),
     ],
 )

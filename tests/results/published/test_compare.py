@@ -225,7 +225,7 @@ def test_marks(make_cell, means, mark):
         ({"provenance": "ours"}, "some settings are ours"),
         ({"iterations_fraction": 0.01}, "1 % of the paper's iterations"),
         ({"val_fraction": 0.1}, "10 % of the training images withheld"),
-        ({"overrides": "augment=none"}, "variant augment=none"),
+        ({"overrides": "augment=none"}, "settings augment=none"),
     ],
 )
 def test_one_mismatch_costs_the_mark_and_is_named(make_cell, columns, said):
