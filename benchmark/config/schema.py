@@ -13,7 +13,7 @@ from benchmark.utils.errors import BenchmarkError, unknown
 from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
 
 LAUNCHERS = ("local", "slurm")
-ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "snapshots")  # as benchmark.analyses.VERSIONS
+ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "curve")  # as benchmark.analyses.VERSIONS
 LAYOUTS = ("tsne", "pca")  # as benchmark.analyses.embedding, which loads torch
 UNITS = ("raw", "normalized", "bytes", "whitened")  # as benchmark.released.units, which loads torch
 
@@ -151,7 +151,7 @@ class AnalyzeConfig(RunConfig):
             raise BenchmarkError("analyses names something twice", where=f"analyses={self.analyses}")
         if self.layout not in LAYOUTS:
             raise unknown("layout", self.layout, LAYOUTS, where=f"layout={self.layout}")
-        if "snapshots" in self.analyses and self.snapshots is None:
+        if "curve" in self.analyses and self.snapshots is None:
             raise BenchmarkError(
                 "a curve has so many points beside the first, and nobody said how many",
                 where="analyses=[curve]",

@@ -151,7 +151,7 @@ class Attempt:
         """What keeps this task from being done when an input has not come to a good end."""
         record = self.store.record({"kind": kind, "identity": identity})
         if record is None:
-            return Outcome("skip_reason", f"what it needs is not there: {kind} {identity[:12]}")
+            return Outcome("blocked", f"what it needs is not there: {kind} {identity[:12]}")
         if record["status"] != "ok":
             return self.commit(record["status"], {}, RunResult(0.0, {}), 0, record["message"])
         return None
