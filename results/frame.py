@@ -3,7 +3,7 @@
 from results.frame import load
 
 runs = load("outputs")
-means = runs.groupby(["dataset", "ipc", "row", "seed"])["accuracy"].mean()
+means = runs.groupby(["dataset", "ipc", "display_name", "seed"])["accuracy"].mean()
 """
 
 from __future__ import annotations

@@ -51,9 +51,11 @@ def many_records(
 def write_store(root: Path, records: Iterable[Record]) -> Path:
     """Folders as `Store.commit` leaves them, without waiting for the disk; sets and experts are empty files."""
     for record in records:
-        folder = root / record["kind"] / f"{record['display'].get('row', 'expert')}-{record['identity'][:12]}"
+        folder = root / record["kind"] / f"{record['display'].get('display_name', 'expert')}-{record['identity'][:12]}"
         folder.mkdir(parents=True)
-        task = {key: record[key] for key in ("kind", "identity", "resolved", "display")} | {"slug": folder.name[:-13]}
+        task = {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {
+            "slug": folder.name[:-13]
+        }
         (folder / "task.json").write_text(to_json(task))
         (folder / "record.json").write_text(to_json(record))
         if record["kind"] in ARTEFACTS:

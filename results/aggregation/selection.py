@@ -45,7 +45,7 @@ def chosen(cells: pd.DataFrame, options: Options) -> pd.DataFrame:
         _check(list(options.ipcs), dict.fromkeys(int(ipc) for ipc in cells["ipc"].dropna()), "ipcs")
         kept = kept[kept["ipc"].isna() | kept["ipc"].isin(options.ipcs)]
     if kept.empty and not cells.empty:
-        named = {name: list(getattr(options, name)) for name in ("methods", *_COLUMNS, "ipcs", "controls")}
+        named = {name: list(getattr(options, name)) for name in ("methods", *_COLUMNS, "ipcs", "baselines")}
         resolved = " ".join(f"{name}={values}" for name, values in named.items() if values)
         raise ResultsError("no stored cell is all of what is asked for", where=resolved, next="ask for less at once")
     return kept.reset_index(drop=True)

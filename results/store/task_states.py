@@ -82,7 +82,7 @@ def _done(folder: Path, task: Mapping[str, Any] | None, record: Mapping[str, Any
     if record.get("status") not in RECORDED or not isinstance(record.get("identity"), str):
         raise ResultsError(f"its status is {record.get('status')!r}", where=str(path), next=RERUN)
     if task is None:
-        known = {key: record[key] for key in ("identity", "resolved", "display") if key in record}
+        known = {key: record[key] for key in ("identity", "spec", "resolved", "display") if key in record}
         task = _by_name(folder) | known
     check_owner(folder, record, task)
     return State(task, folder, "done", str(record.get("message") or ""), record["status"])

@@ -32,7 +32,9 @@ def records(make_expert, make_condensed, make_evaluated):
 def outputs(records, tmp_path):
     store = Store(tmp_path / "outputs")
     for record in records:
-        task = {key: record[key] for key in ("kind", "identity", "resolved", "display")} | {"slug": record["kind"]}
+        task = {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {
+            "slug": record["kind"]
+        }
         assert store.commit(task, record)
     return store.root
 
@@ -51,7 +53,7 @@ def test_a_row_for_each_network_with_all_that_belongs_to_it(records):
     seconds = ["prepare_seconds", "prepare_shared", "condense_seconds", "evaluate_seconds"]
     assert dance[seconds].values.tolist() == [[60.0, 30.0, 10.0, 7.0]] * 2 + [[60.0, 30.0, 11.0, 7.0]] * 2
     assert json.loads(dance["settings"].iloc[0]) == {"lr": 2.0, "alignment": "mid"}
-    assert json.loads(dance["resolved"].iloc[0])["evaluation.networks"] == 2
+    assert json.loads(dance["resolved"].iloc[0])["evaluation.num_eval"] == 2
     assert dance["ipc"].tolist() == [10] * 4 and set(dance["protocol"]) == {"dsa"}
 
 

@@ -109,7 +109,7 @@ ORDERS = {
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_orders_of_rows_in_matrices_and_flat_tables(grid, order):
-    options = Options(order=order, methods=("dm*", "dc", "dance*") if order == "resolved" else ())
+    options = Options(order=order, methods=("dm*", "dc", "dance*") if order == "listed" else ())
     kept = chosen(grid, options)
     (matrix,) = [m for m in matrices(kept, options) if m.label == "dsa-v1-convnet3-convnet3"]
     assert [line.title for _, block in matrix.blocks for line in block] == ORDERS[order]

@@ -58,7 +58,7 @@ def test_an_analysis_must_hold_what_its_figure_draws(name: str, stored: list[dic
 
 def test_the_store_keeps_and_finds_analyses(tmp_path, stored: list[dict[str, Any]]) -> None:
     record = analyzed("curve", [stored[1]["identity"]], [], stored[1])
-    task = {key: record[key] for key in ("kind", "identity", "resolved", "display")} | {"slug": "curve-dm"}
+    task = {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {"slug": "curve-dm"}
     assert Store(tmp_path).commit(task, record)
     assert Store(tmp_path).record(task) == record and Store(tmp_path).records() == ([record], [])
     assert (tmp_path / "analyze" / f"curve-dm-{record['identity'][:12]}" / "record.json").exists()

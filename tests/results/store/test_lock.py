@@ -20,7 +20,7 @@ PERIOD = 0.05
 HOLD = """
 import sys, time
 from pathlib import Path
-from results.lock import TaskLock
+from results.store.lock import TaskLock
 lock = TaskLock(Path(sys.argv[1]), period=0.05)
 print(lock.acquire(), flush=True)
 time.sleep(60)
@@ -181,7 +181,7 @@ def test_a_forked_child_does_not_release_its_parents_lock(tmp_path):
 RACE = """
 import os, sys, time
 from pathlib import Path
-from results.lock import TaskLock
+from results.store.lock import TaskLock
 folder, rounds = Path(sys.argv[1]), 0
 while rounds < 15:
     lock = TaskLock(folder, period=5.0)
@@ -209,7 +209,7 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path):
 CLAIM = """
 import sys, time
 from pathlib import Path
-from results.lock import TaskLock
+from results.store.lock import TaskLock
 while not Path(sys.argv[1], "go").exists():
     time.sleep(0.001)
 print(TaskLock(Path(sys.argv[1]), period=5.0).acquire(), flush=True)

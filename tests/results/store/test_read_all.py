@@ -28,7 +28,9 @@ def keep(store):
     def put(*records):
         folders = []
         for record in records:
-            task = {key: record[key] for key in ("kind", "identity", "resolved", "display")} | {"slug": record["kind"]}
+            task = {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {
+                "slug": record["kind"]
+            }
             store.begin(task)
             assert store.commit(task, record)
             folders.append(store.folder(record))
@@ -42,7 +44,9 @@ def keep(store):
 @pytest.fixture
 def begin(store):
     def begin(record):
-        return store.begin({key: record[key] for key in ("kind", "identity", "resolved", "display")} | {"slug": "open"})
+        return store.begin(
+            {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {"slug": "open"}
+        )
 
     return begin
 
@@ -115,7 +119,7 @@ def test_an_unfinished_set_shares_no_expert_yet(store, keep, begin, make_expert,
 def test_a_folder_without_a_task_or_with_half_of_one_is_told(store, keep, begin, make_condensed):
     bare, half, empty = (begin(make_condensed(seed=seed)) for seed in range(3))
     (bare / "task.json").unlink()
-    (half / "task.json").write_text('{"asked": {')
+    (half / "task.json").write_text('{"spec": {')
     task = json.loads((empty / "task.json").read_text())
     (empty / "task.json").write_text(to_json({**task, "display": {}}))
     keep(make_condensed(seed=9))

@@ -112,15 +112,15 @@ def test_of_racing_commits_exactly_one_wins(tmp_path, make_task):
 KILLED_WHILE_WRITING = """
 import json, os, sys, time
 from pathlib import Path
-from results import files
-from results.store import Store
+from results.store import atomic_files
+from results.store.store import Store
 def fsync(handle):
     os.write(1, b"writing\\n")
     time.sleep(60)
 task = json.loads(sys.argv[2])
 store = Store(Path(sys.argv[1]))
 store.begin(task)
-files.os.fsync = fsync
+atomic_files.os.fsync = fsync
 store.commit(task, {"kind": task["kind"], "identity": task["identity"], "status": "ok", "long": "x" * 100_000})
 """
 
@@ -190,7 +190,7 @@ def test_damage_is_named_and_spares_the_rest(tmp_path, make_condensed):
     assert [record["identity"] for record in usable] == [records[3]["identity"]]
     assert {problem.where for problem in problems} == set(map(str, paths[:3]))
     assert any("schema is 99" in problem.what for problem in problems)
-    assert any("label.card" in problem.what for problem in problems)
+    assert any("display.card" in problem.what for problem in problems)
     assert store.records("prepare") == ([], [])
 
 

@@ -16,7 +16,7 @@ from results.store.task_states import State, survey
 
 
 def commit(store: Store, task, status: str = "ok", message: str = "") -> Path:
-    record = {key: task[key] for key in ("kind", "identity", "resolved", "display")}
+    record = {key: task[key] for key in ("kind", "identity", "spec", "resolved", "display")}
     assert store.commit(task, {**record, "status": status, "message": message})
     return store.folder(task)
 
