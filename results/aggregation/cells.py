@@ -15,8 +15,9 @@ from typing import Any
 import pandas as pd
 
 from results.aggregation.grouping import is_native
-from results.aggregation.links import Json, Links, cell_spec, flat, key, text
+from results.aggregation.links import Links, cell_spec, flat, key, text
 from results.store.schema import RECORDED
+from results.types import Json
 
 FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")
 # Accuracies and deviations are fractions, seconds and bytes as named; nan or NA where nothing is known.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
 from results.formatting import short
-
-Cell = Mapping[str, Any]
+from results.types import Cell
 
 _MAX_DIFFERENCES = 3  # names of settings shown to tell two rows of one name apart
 

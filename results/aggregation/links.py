@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from results.store.schema import RECORDED
-
-Json = Mapping[str, Any]
+from results.types import Json
 
 _SETS = ("prepare", "condense", "import")  # what evaluations are joined with
 _NOT_IN_SPEC = {"kind", "seed", "experts", "ipc", "architecture", "set"}  # the sample, the inputs, or the key itself

@@ -15,8 +15,8 @@ from results.aggregation.cells import FAMILIES, is_random
 from results.aggregation.grouping import is_whole, rows_of, title
 from results.aggregation.options import Options
 from results.errors import ResultsError
+from results.types import Cell
 
-Cell = Mapping[str, Any]
 Key = Callable[[Cell], tuple[Any, ...]]
 
 _COLUMNS = {  # option → column of `aggregate.cells`, in the order in which it sorts them

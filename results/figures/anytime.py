@@ -27,8 +27,7 @@ from results.figures.style import (
     span,
     styled,
 )
-
-Json = Mapping[str, Any]
+from results.types import Json
 
 
 @dataclass(frozen=True)

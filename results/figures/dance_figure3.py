@@ -31,8 +31,7 @@ from results.figures.style import (
     styled,
     whole_numbers,
 )
-
-Json = Mapping[str, Any]
+from results.types import Json
 
 DISTANCES = {  # of the result's keys, in words
     "mean_distance": "Squared distance of class means",

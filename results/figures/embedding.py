@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from results.figures.sets import MadeSet, Place, analyses, analyzed_on, attempt, circumstances
 from results.figures.style import COLUMN, PAGE, PALETTE, new_figure, styled
+from results.types import Json
 
-Json = Mapping[str, Any]
 METHODS = {"tsne": "t-SNE", "pca": "PCA"}
 _CLASSES, _SETS = 10, 11  # shown at most
 

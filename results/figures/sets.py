@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from results.aggregation.cells import FAMILIES, device, is_random
 from results.aggregation.grouping import differing, named, said, title
 from results.aggregation.links import leaves
+from results.types import Json
 
-Json = Mapping[str, Any]
 T = TypeVar("T")
 WHOLE = "whole"  # stands for the whole training set among the sets of an analysis
 _SAMPLE = {"kind", "seed", "experts", "ipc", "architecture", "dataset"}  # the sample, the inputs, or the place

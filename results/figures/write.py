@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -20,8 +19,8 @@ from results.figures.style import Looks, looks_of, to_pdf, to_png, words_of
 from results.formatting import grouped
 from results.store.atomic_files import replace, writing
 from results.store.store import Store
+from results.types import Json
 
-Json = Mapping[str, Any]
 INDEX = "figures.md"
 _ANALYSE = "python -m benchmark.analyze makes it"
 _ABSENT = {  # kinds of figures, and what to do where there is none of one

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from results.aggregation.grouping import is_whole
-
-Json = Mapping[str, Any]
+from results.types import Json
 
 _ABSENT = object()
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from results.aggregation.grouping import Cell
 from results.errors import ResultsError
 from results.formatting import percent, seconds, size
 from results.page.cell_records import Behind
@@ -16,8 +15,7 @@ from results.page.rerun_command import command
 from results.page.table import Row, facts
 from results.store.atomic_files import read_json
 from results.store.store import PREFIX, folders
-
-Json = Mapping[str, Any]
+from results.types import Cell, Json
 
 LOG_LINES = 12  # of a log's end
 _LOG_BYTES = 4_000

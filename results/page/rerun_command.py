@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 from results.page.cell_records import Behind
-
-Json = Mapping[str, Any]
+from results.types import Json
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./@+-]*")  # what Hydra takes as a string without quotes
 _WORDS = {"null", "true", "false", "nan", "inf"}  # and these it does not

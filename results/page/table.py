@@ -7,12 +7,13 @@ from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from results.aggregation.grouping import Cell, circumstances, groups, ipc, is_whole, names, protocol_of, ratio
+from results.aggregation.grouping import circumstances, groups, ipc, is_whole, names, protocol_of, ratio
 from results.formatting import difference, percent, seconds, spread
 from results.published.compare import compare, of_cell
 from results.statistics.ranking import marks
 from results.tables.captions import Columns, captions, main_device
 from results.tables.entries import by_column
+from results.types import Cell
 
 _OTHER = "‡"  # seconds of another device than those shown
 _WORDS = {"n.s.": "not significantly better than random", "n.t.": "too few sets to tell"}

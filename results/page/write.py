@@ -21,8 +21,7 @@ from results.page.previews import Picture, pictures
 from results.page.table import Row, table
 from results.store.atomic_files import replace
 from results.store.store import Store
-
-Json = Mapping[str, Any]
+from results.types import Json
 
 NAME = "report.html"
 # key, heading, whether its entries are numbers

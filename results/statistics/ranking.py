@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from results.aggregation.cells import is_random
 from results.aggregation.grouping import is_demonstration, is_native, is_whole
 from results.aggregation.options import DEFAULT, Options
 from results.statistics.significance import ALPHA, better_than, holm
-
-Cell = Mapping[str, Any]
+from results.types import Cell
 
 BEST, SECOND = "best", "second"
 NOT_SIGNIFICANT, NOT_TESTED = "n.s.", "n.t."

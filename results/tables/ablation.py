@@ -7,14 +7,14 @@ set. The caption names both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
 from results.aggregation.grouping import groups, rows_of
 from results.aggregation.options import DEFAULT, Options
 from results.tables.accuracy import Matrix, matrix_of, place_of
+from results.types import Cell
 
 METHOD = "dance"
 INNER, INTER = "settings.alignment", "settings.calibration"
@@ -29,8 +29,6 @@ _CAPTION = (
     "experts, or on mid encoders, between an expert's initial and trained weights (the method's own). Inter class: "
     "experts' classification of the set calibrates it."
 )
-
-Cell = Mapping[str, Any]
 
 
 def ablation_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Matrix]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence, Set
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +23,10 @@ from results.statistics.ranking import marked
 from results.tables.captions import Columns, matrix_captions
 from results.tables.entries import MISSING, Entry, Line, Notes, Setting, blocks, by_column, entry_text, line, named
 from results.tables.model import Table
+from results.types import Cell
 
 __all__ = ["MISSING", "Dataset", "Entry", "Line", "Matrix", "matrices"]
 
-Cell = Mapping[str, Any]
 Column = tuple[str, str]  # a dataset's name and an ipc, as texts
 
 

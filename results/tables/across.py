@@ -24,8 +24,7 @@ from results.statistics.ranking import marked
 from results.tables.captions import Columns, network_captions, protocol_captions
 from results.tables.entries import Line, Notes, Setting, blocks, by_column, entry_text, line, named
 from results.tables.model import Table
-
-Cell = Mapping[str, Any]
+from results.types import Cell
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Seconds of different devices or precisions are never set against each other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -30,9 +30,7 @@ from results.aggregation.selection import sorted_rows
 from results.formatting import grouped, percent, seconds, short
 from results.tables.captions import with_circumstances
 from results.tables.model import Table
-
-Cell = Mapping[str, Any]
-Json = Mapping[str, Any]
+from results.types import Cell, Json
 
 _ROUNDING = 1e-9  # a saving below this part of the whole set's seconds is none
 CURVE, COMPLETE = "curve", "complete"  # where the whole set's seconds come from

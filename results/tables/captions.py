@@ -14,8 +14,7 @@ from results.aggregation.grouping import condense_architecture, is_demonstration
 from results.formatting import grouped, percent, short
 from results.statistics.ranking import LEAST_FRACTION, barred, is_tested, places
 from results.statistics.significance import ALPHA, binomial_error
-
-Cell = Mapping[str, Any]
+from results.types import Cell
 
 _RULE = (
     "Accuracy: after the last epoch; the test split is scored once. ± is the sample deviation over condensation "

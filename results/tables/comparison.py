@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence, Set
+from collections.abc import Hashable, Sequence, Set
 from typing import Any
 
 import pandas as pd
@@ -19,11 +19,10 @@ from results.tables.captions import Columns, captions, main_device
 from results.tables.entries import MISSING, by_column
 from results.tables.model import Table
 from results.tables.took import took_tables
+from results.types import Cell
 
 _ACCURACY = 3  # its place among the columns
 COLUMNS = ("IPC", "Ratio %", "Method", "Accuracy %", "Published", "Decoded", "Steps", "Evaluate s")
-
-Cell = Mapping[str, Any]
 
 
 def all_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -13,6 +12,7 @@ from results.aggregation.selection import sorted_rows
 from results.formatting import count, seconds, size
 from results.tables.captions import is_na, main_device, memory_captions, time_captions
 from results.tables.model import Table
+from results.types import Cell
 
 TIMES = (
     *("IPC", "Method", "Prepare s (full)", "Prepare s (shared)", "Condense s", "Evaluate s"),
@@ -21,8 +21,6 @@ TIMES = (
 _SHARED = ("Prepare s (full)", "Prepare s (shared)", "Total s (shared)")  # only where there are experts
 SIZES = ("IPC", "Method", "Stored", "Size", "Experts", "Prepare peak", "Condense peak", "Evaluate peak")
 _OF_EXPERTS = ("Experts", "Prepare peak")
-
-Cell = Mapping[str, Any]
 
 
 def time_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:

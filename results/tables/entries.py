@@ -11,10 +11,11 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from results.aggregation.grouping import Cell, differing, is_whole, said, title
+from results.aggregation.grouping import differing, is_whole, said, title
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import family_place, row_order
 from results.formatting import percent
+from results.types import Cell
 
 MISSING = "–"
 NOT_RUN = "not run: the store has no such task"

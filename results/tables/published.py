@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -16,11 +15,10 @@ from results.published.compare import Published, also, compare, of_cell
 from results.tables.accuracy import place_of
 from results.tables.captions import published_captions
 from results.tables.model import Table
+from results.types import Cell
 
 COLUMNS = ("Dataset", "IPC", "Method", "Measured %", "Published %", "Difference", "Mark", "Printed in")
 NOT_COMPARABLE = "not comparable"
-
-Cell = Mapping[str, Any]
 
 
 def published_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:

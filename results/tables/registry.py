@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
@@ -20,11 +19,9 @@ from results.tables.model import Table
 from results.tables.published import published_tables
 from results.tables.scores import score_table
 from results.tables.variance import variance_table
+from results.types import Json
 
 Shown = Table | Matrix | Cross
-
-
-Json = Mapping[str, Any]
 
 
 Maker = Callable[[pd.DataFrame, Options], Sequence[Shown]]

@@ -35,8 +35,7 @@ from results.statistics.dd_ranking import augmentation_position, improvement, la
 from results.statistics.ranking import marks
 from results.tables.captions import Columns, is_na, with_circumstances
 from results.tables.model import Table
-
-Cell = Mapping[str, Any]
+from results.types import Cell
 
 HEADS = ("IPC", "Method", "Accuracy %", "HLR", "IOR", "LRS %", "Plain %", "ARS %")
 _LRS, _ARS = 5, 7  # places among them

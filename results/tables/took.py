@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,14 +12,13 @@ from results.aggregation.grouping import condense_architecture, groups, ipc, is_
 from results.formatting import count, seconds, size
 from results.tables.captions import is_na, main_device, took_captions
 from results.tables.model import Table
+from results.types import Cell
 
 COLUMNS = (
     *("IPC", "Method", "Stored", "Size", "Experts", "Prepare s (full / shared)", "Prepare peak", "Condense s"),
     "Condense peak",
 )
 _OF_EXPERTS = COLUMNS[4:7]
-
-Cell = Mapping[str, Any]
 
 
 def took_tables(cells: pd.DataFrame) -> list[Table]:

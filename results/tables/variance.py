@@ -7,7 +7,7 @@ the network's own seed does. All networks are scored on one test split, whose ow
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean
@@ -22,8 +22,8 @@ from results.aggregation.selection import sorted_rows
 from results.formatting import percent
 from results.tables.captions import with_circumstances
 from results.tables.model import Table
+from results.types import Cell
 
-Cell = Mapping[str, Any]
 Interval = tuple[float, float]
 
 LEVEL = 0.95  # of every interval
