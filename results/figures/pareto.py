@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from results.aggregation.grouping import (
-    Cell,
     circumstances,
     condense_architecture,
     groups,
@@ -38,6 +37,7 @@ from results.figures.style import (
 )
 from results.formatting import short
 from results.tables.captions import main_device
+from results.types import Cell
 
 FRONT = "Pareto front"
 SECONDS = "Total seconds: prepare + condense + evaluate (log)"

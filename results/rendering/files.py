@@ -21,7 +21,8 @@ from results.store.atomic_files import replace, writing
 from results.tables.accuracy import Matrix, matrix_tables
 from results.tables.across import Cross, cross_table
 from results.tables.model import Table
-from results.tables.registry import Json, Shown, _by_kind
+from results.tables.registry import Shown, _by_kind
+from results.types import Json
 
 
 def texts(shown: Shown) -> list[Table]:
