@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
@@ -10,8 +9,6 @@ import pandas as pd
 
 from results.formatting import short
 from results.types import Cell
-
-_MAX_DIFFERENCES = 3  # names of settings shown to tell two rows of one name apart
 
 
 def rows_of(cells: pd.DataFrame) -> list[Cell]:
@@ -102,53 +99,3 @@ def ipc(row: Cell) -> str:
 def ratio(row: Cell) -> str:
     """Stored images over training images, in percent; computed, never copied from a paper."""
     return "100" if is_whole(row) else short(100 * row["ipc"] * row["num_classes"] / row["train_images"])
-
-
-def title(row: Cell) -> str:
-    """The method's title in place of its name: "dm@f2 (lr_img=2.0)" is printed as "DM@f2 (lr_img=2.0)"."""
-    name, method = str(row["display_name"]), str(row["method"])
-    return f"{row['title']}{name[len(method) :]}" if name.startswith(method) else name
-
-
-def names(rows: Sequence[Cell]) -> list[str]:
-    """How rows are called; those of one name and ipc get the settings in which they differ."""
-    alike: dict[Hashable, list[int]] = {}
-    for place, row in enumerate(rows):
-        alike.setdefault((row["display_name"], ipc(row)), []).append(place)
-    found = [title(row) for row in rows]
-    for places in alike.values():
-        if len(places) > 1:
-            for place in places:
-                found[place] += f" [{_told_apart(rows[place]['cell_spec'], [rows[p]['cell_spec'] for p in places])}]"
-    return found
-
-
-def _told_apart(spec: Cell, others: Sequence[Cell]) -> str:
-    if spec["condensed"] == "elsewhere":
-        apart = differing([other for other in others if other["condensed"] == "elsewhere"])
-        return said(spec, apart) or "condensed elsewhere"
-    keys = differing([other for other in others if other["condensed"] != "elsewhere"])
-    if found := said(spec, keys):
-        return found
-    return "condensed here" if any(other["condensed"] == "elsewhere" for other in others) else f"without {named(keys)}"
-
-
-def named(keys: Sequence[str]) -> str:
-    """The first few of these settings by their short names."""
-    return ", ".join([key.removeprefix("settings.") for key in keys][:_MAX_DIFFERENCES])
-
-
-def differing(specs: Sequence[Cell]) -> list[str]:
-    """The names on which these requests differ, or which only some of them have; the shortest first.
-
-    Where one was never evaluated, what the others' evaluations asked for tells nothing apart.
-    """
-    scored = [any(key.startswith("evaluation.") for key in spec) for spec in specs]
-    keys = dict.fromkeys(key for spec in specs for key in spec if all(scored) or not key.startswith("evaluation."))
-    apart = [key for key in keys if len({json.dumps(spec.get(key)) for spec in specs}) > 1]
-    return sorted(apart, key=lambda key: (len(key), key))
-
-
-def said(spec: Cell, keys: Sequence[str], most: int | None = _MAX_DIFFERENCES) -> str:
-    """The first `most` of these settings (all with None) that the request has: "lr_img=1.0, augment=none"."""
-    return ", ".join([f"{key.removeprefix('settings.')}={spec[key]}" for key in keys if key in spec][:most])

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from results.aggregation.cells import FAMILIES, is_random
-from results.aggregation.grouping import is_whole, rows_of, title
+from results.aggregation.grouping import is_whole, rows_of
+from results.aggregation.naming import title
 from results.aggregation.options import Options
 from results.errors import ResultsError
 from results.types import Cell

@@ -18,10 +18,10 @@ from results.aggregation.grouping import (
     is_demonstration,
     is_native,
     is_whole,
-    names,
     protocol_of,
     rows_of,
 )
+from results.aggregation.naming import names
 from results.figures.style import (
     COLUMN,
     FAINT,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from results.aggregation.cells import FAMILIES, device, is_random
-from results.aggregation.grouping import differing, named, said, title
 from results.aggregation.links import leaves
+from results.aggregation.naming import distinguish, title
 from results.types import Json
 
 T = TypeVar("T")
@@ -100,19 +100,19 @@ def _order(display: Json) -> tuple[Any, ...]:
 
 
 def _names(records: Sequence[Json]) -> dict[str, str]:
-    """Sets of one place and row are called alike; those of different requests get the settings that differ."""
+    """By identity: the title of each set; sets of one place and title also show the settings in which they differ."""
     alike: dict[tuple[Any, ...], dict[str, list[Json]]] = {}
     for record in records:
-        request = json.dumps(_request(record), sort_keys=True)
-        alike.setdefault((_place(record), record["display"]["display_name"]), {}).setdefault(request, []).append(record)
-    found: dict[str, str] = {}
-    for requests in alike.values():
-        specs = [dict(leaves(_request(same[0]))) if len(requests) > 1 else {} for same in requests.values()]
-        apart = differing(specs)
-        for spec, same in zip(specs, requests.values(), strict=True):
-            suffix = f" [{said(spec, apart) or 'without ' + named(apart)}]" if len(requests) > 1 else ""
-            found |= {record["identity"]: _title(record["display"]) + suffix for record in same}
-    return found
+        spec = json.dumps(_spec(record), sort_keys=True)
+        alike.setdefault((_place(record), record["display"]["display_name"]), {}).setdefault(spec, []).append(record)
+    set_names: dict[str, str] = {}
+    for by_spec in alike.values():
+        groups = list(by_spec.values())
+        differences = distinguish([_spec(group[0]) for group in groups]) if len(groups) > 1 else []
+        suffixes = [f" [{difference}]" for difference in differences] or [""]
+        for group, suffix in zip(groups, suffixes, strict=True):
+            set_names |= {record["identity"]: _title(record["display"]) + suffix for record in group}
+    return set_names
 
 
 def _title(display: Json) -> str:
@@ -121,9 +121,12 @@ def _title(display: Json) -> str:
     )
 
 
-def _request(record: Json) -> dict[str, Any]:
-    resolved = {name: value for name, value in record["resolved"].items() if name not in _SAMPLE}
-    return resolved if record["kind"] == "condense" else {"source": record["display"].get("source", "")}
+def _spec(record: Json) -> dict[str, Any]:
+    """What must agree for sets to have one name, as `naming.distinguish` takes it."""
+    if record["kind"] != "condense":
+        return {"condensed": "elsewhere", "source": record["display"].get("source", "")}
+    settings = {name: value for name, value in record["resolved"].items() if name not in _SAMPLE}
+    return {"condensed": "here", **dict(leaves(settings))}
 
 
 # --- analyses ---------------------------------------------------------------------------------------------------------

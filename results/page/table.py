@@ -7,7 +7,8 @@ from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from results.aggregation.grouping import circumstances, groups, ipc, is_whole, names, protocol_of, ratio
+from results.aggregation.grouping import circumstances, groups, ipc, is_whole, protocol_of, ratio
+from results.aggregation.naming import names
 from results.formatting import difference, percent, seconds, spread
 from results.published.compare import compare, of_cell
 from results.statistics.ranking import marks

@@ -21,10 +21,10 @@ from results.aggregation.grouping import (
     ipc,
     is_native,
     is_whole,
-    names,
     protocol_of,
     rows_of,
 )
+from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import grouped, percent, seconds, short

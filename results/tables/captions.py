@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from results.aggregation.cells import is_random
-from results.aggregation.grouping import condense_architecture, is_demonstration, is_native, is_whole, title
+from results.aggregation.grouping import condense_architecture, is_demonstration, is_native, is_whole
+from results.aggregation.naming import title
 from results.formatting import grouped, percent, short
 from results.statistics.ranking import LEAST_FRACTION, barred, is_tested, places
 from results.statistics.significance import ALPHA, binomial_error

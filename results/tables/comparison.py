@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from results.aggregation.grouping import circumstances, groups, ipc, names, protocol_of, ratio, rows_of
+from results.aggregation.grouping import circumstances, groups, ipc, protocol_of, ratio, rows_of
+from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import count, difference, percent, seconds, spread

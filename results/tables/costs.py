@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from results.aggregation.grouping import circumstances, groups, ipc, is_whole, names, protocol_of, rows_of
+from results.aggregation.grouping import circumstances, groups, ipc, is_whole, protocol_of, rows_of
+from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import count, seconds, size

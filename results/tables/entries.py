@@ -11,7 +11,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from results.aggregation.grouping import differing, is_whole, said, title
+from results.aggregation.grouping import is_whole
+from results.aggregation.naming import differing, distinguish, title
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import family_place, row_order
 from results.formatting import percent
@@ -130,12 +131,9 @@ def _told_apart(rows: Sequence[Cell], crowded: Sequence[Sequence[Cell]], column:
             requests.setdefault((where, *values), []).append(row)
         if all(len(cells) == 1 for same in requests.values() for cells in _in_columns(same, column)):
             break
-    found = [same[0] for same in requests.values()]
-    called = [_suffix(row["cell_spec"], keys) for row in found]
-    if len(set(called)) < len(called):
-        called = [_suffix(row["cell_spec"], keys, None) for row in found]
-    for words, same in zip(called, requests.values(), strict=True):
-        yield f"{title(same[0])} [{words}]", {column(row): row for row in same}
+    differences = distinguish([same[0]["cell_spec"] for same in requests.values()], keys)
+    for difference, same in zip(differences, requests.values(), strict=True):
+        yield f"{title(same[0])} [{difference}]", {column(row): row for row in same}
 
 
 def _keys(crowded: Sequence[Sequence[Cell]], where: str, only_common: bool) -> list[str]:
@@ -145,14 +143,6 @@ def _keys(crowded: Sequence[Sequence[Cell]], where: str, only_common: bool) -> l
         common = set.intersection(*map(set, specs)) if specs else set()
         found |= dict.fromkeys(key for key in differing(specs) if key in common or not only_common)
     return sorted(found, key=lambda key: (len(key), key))
-
-
-def _suffix(spec: Cell, keys: Mapping[str, Sequence[str]], *most: None) -> str:
-    where = spec["condensed"]
-    words = said(spec, keys[where], *most)
-    if where == "elsewhere":
-        return f"condensed elsewhere{', ' if words else ''}{words}"
-    return words or "condensed here"
 
 
 # --- entries ----------------------------------------------------------------------------------------------------------

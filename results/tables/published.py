@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from results.aggregation.grouping import circumstances, groups, ipc, names, rows_of
+from results.aggregation.grouping import circumstances, groups, ipc, rows_of
+from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import difference, spread

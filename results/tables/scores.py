@@ -23,11 +23,10 @@ from results.aggregation.grouping import (
     ipc,
     is_native,
     is_whole,
-    names,
     protocol_of,
     rows_of,
-    title,
 )
+from results.aggregation.naming import names, title
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import difference, spread

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from results.aggregation.grouping import condense_architecture, groups, ipc, is_whole, names, rows_of
+from results.aggregation.grouping import condense_architecture, groups, ipc, is_whole, rows_of
+from results.aggregation.naming import names
 from results.formatting import count, seconds, size
 from results.tables.captions import is_na, main_device, took_captions
 from results.tables.model import Table

@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from results.aggregation.grouping import circumstances, groups, ipc, is_whole, names, protocol_of, rows_of
+from results.aggregation.grouping import circumstances, groups, ipc, is_whole, protocol_of, rows_of
+from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import percent

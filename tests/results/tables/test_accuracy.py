@@ -188,7 +188,7 @@ def test_no_cell_is_lost_however_many_settings_differ(make_condensed, make_evalu
     found = lines(only(cells(sets(make_condensed, make_evaluated, *requests))))
     assert list(found) == ["DM [a=1, b=1, c=1, d=1]", "DM [a=1, b=1, c=1, d=3]", "DM [a=2, b=2, c=2, d=2]"]
     more = lines(only(cells(sets(make_condensed, make_evaluated, (10, {"lr": 1.0}), (10, {"lr": 1.0, "new": 5})))))
-    assert sorted(more) == ["DM [condensed here]", "DM [new=5]"]  # of two versions of a method
+    assert sorted(more) == ["DM [new=5]", "DM [without new]"]  # of two versions of a method
 
 
 def test_a_row_that_failed_is_told_apart_by_its_settings_alone(make_condensed, make_evaluated):
@@ -211,7 +211,7 @@ def test_sets_condensed_elsewhere_are_lines_of_their_own(make_condensed, make_ev
         "DM [condensed here]": ["50.0", "50.0"],
     }
     more = lines(only(cells([*records, make_evaluated(foreign, [0.4, 0.6])])))
-    assert "DM [condensed elsewhere, evaluation.networks=2]" in more and len(more) == 3
+    assert "DM [condensed elsewhere, evaluation.num_eval=2]" in more and len(more) == 3
 
 
 # --- captions ---------------------------------------------------------------------------------------------------------

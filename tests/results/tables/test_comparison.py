@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from results.aggregation.cells import cells
-from results.aggregation.grouping import names
 from results.aggregation.options import AS_RUN, Options
 from results.errors import ResultsError
 from results.rendering.files import to_csv, write_tables
@@ -230,20 +229,3 @@ def test_tables_are_written_whole(make_cells, tmp_path):
     assert not list((tmp_path / "sheets").iterdir())
     with pytest.raises(ResultsError, match=r"tables\.md"):
         write_tables(cells([]), tmp_path / "nowhere", Options(formats=("markdown",)))
-
-
-def test_rows_of_one_name_say_what_only_one_of_them_asked_for():
-    rows = [
-        {"display_name": "dm", "method": "dm", "title": "DM", "ipc": 1, "cell_spec": {"condensed": "here", **resolved}}
-        for resolved in ({"snapshots": 4}, {})
-    ]
-    assert names(rows) == ["DM [snapshots=4]", "DM [without snapshots]"]
-
-
-def test_a_row_without_an_evaluation_does_not_make_the_others_wordy():
-    specs = ({"settings.iterations": 4, "evaluation.networks": 1}, {"settings.iterations": 50})
-    rows = [
-        {"display_name": "dc", "method": "dc", "title": "DC", "ipc": 10, "cell_spec": {"condensed": "here", **spec}}
-        for spec in specs
-    ]
-    assert names(rows) == ["DC [iterations=4]", "DC [iterations=50]"]
