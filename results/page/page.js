@@ -92,7 +92,7 @@ function traces(rows, places) {
       hovertext: of((row) => `${row.label}: ${row.shown}`.replace(/[<&]/g, (sign) => (sign === "<" ? "&lt;" : "&amp;"))),
       hoverinfo: "text", error_y: { type: "data", array: of((row) => row.error), thickness: 1 },
       marker: { size: 10, line: { width: 1, color: getComputedStyle(root).getPropertyValue("--ink") }, color: COLOURS[at % COLOURS.length],
-        symbol: SYMBOLS[at % SYMBOLS.length] + (rows[mine[0]]?.control ? "-open" : "") } };
+        symbol: SYMBOLS[at % SYMBOLS.length] + (rows[mine[0]]?.baseline ? "-open" : "") } };
   }).filter((trace) => trace.x.length);
 }
 
@@ -149,7 +149,7 @@ function commandParts(run) {
   const copy = make("button", { type: "button" }, "Copy");
   copy.addEventListener("click", () => navigator.clipboard.writeText(run.command)
     .then(() => { copy.textContent = "Copied"; }, () => getSelection().selectAllChildren(text)));
-  const where = "In the same store it finds everything done; out=ELSEWHERE does it again.";
+  const where = "In the same store it finds everything done; store=ELSEWHERE does it again.";
   return titled("Again", text, copy, make("p", { class: "note" }, [where, ...run.notes].join(" ")));
 }
 

@@ -117,7 +117,7 @@ def _scored(evaluations: Sequence[Json]) -> Iterator[str]:
 
 def _common(resolved: Json) -> Iterator[str]:
     if resolved.get("val_fraction"):
-        yield f"val_fraction={_value(resolved['validation'])}"
+        yield f"val_fraction={_value(resolved['val_fraction'])}"
     if resolved.get("precision", "fp32") != "fp32":
         yield f"precision={_value(resolved['precision'])}"
 

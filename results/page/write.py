@@ -132,7 +132,7 @@ def _plotted(row: Row, cell: Json, one: Behind) -> dict[str, Any]:
     """What the filters, the plot and the gallery need of a row."""
     return {
         "name": row.name,
-        "display": f"{row.name}, ipc {row.filters['ipc']}",
+        "label": f"{row.name}, ipc {row.filters['ipc']}",
         "filters": row.filters,
         "baseline": cell["role"] == "baseline",
         "accuracy": row.accuracy,

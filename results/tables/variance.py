@@ -48,7 +48,7 @@ class Parts:
     negative: the estimate of `between` fell below 0 and stands as 0.
     """
 
-    interpolate: float = math.nan
+    between: float = math.nan
     between_interval: Interval = _UNKNOWN
     within: float = math.nan
     within_interval: Interval = _UNKNOWN
@@ -80,16 +80,16 @@ def split(sets: Sequence[Sequence[float]], level: float = LEVEL) -> Parts:
         return Parts(within=within, within_interval=within_interval)
     harmonic = k / sum(1 / len(values) for values in groups)
     square = _cleared(harmonic * _squares([fmean(values) for values in groups]) / freedom[0])
-    interpolate = (square - within) / harmonic
+    between = (square - within) / harmonic
     share, share_interval = _share(square, within, harmonic, freedom, tail)
     return Parts(
-        max(0.0, interpolate),
+        max(0.0, between),
         _between_interval(square, within, harmonic, freedom, tail),
         within,
         within_interval,
         share,
         share_interval,
-        negative=interpolate < 0,
+        negative=between < 0,
     )
 
 
@@ -164,7 +164,7 @@ def parts(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _frame_row(row: Cell, found: Parts) -> dict[str, Any]:
-    values = {"between": found.interpolate, "within": found.within, "share": found.share, "negative": found.negative}
+    values = {"between": found.between, "within": found.within, "share": found.share, "negative": found.negative}
     ends = {
         "accuracy": _mean_interval(row),
         "between": found.between_interval,
@@ -194,7 +194,7 @@ def variance_table(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Tabl
     return [
         _table(sorted_rows(rows, options))
         for rows in found
-        if any(not math.isnan(row["parts"].interpolate) for row in rows)
+        if any(not math.isnan(row["parts"].between) for row in rows)
     ]
 
 
@@ -203,11 +203,11 @@ def _table(rows: Sequence[Cell]) -> Table:
     for row, called in zip(rows, names(rows), strict=True):
         found = row["parts"]
         note = table.notes.number(_why(row, found))
-        interpolate = _deviation(found.interpolate, found.between_interval)
+        between = _deviation(found.between, found.between_interval)
         numbers = [
             _with_ends(percent(row["accuracy"]), _mean_interval(row), percent),
             f"{row['sets']} × {row['networks']}",
-            f"{interpolate} ({note})" if note else interpolate,
+            f"{between} ({note})" if note else between,
             _deviation(found.within, found.within_interval),
             "–" if math.isnan(found.share) else _with_ends(_whole(found.share), found.share_interval, _whole),
         ]

@@ -141,7 +141,7 @@ def test_the_page_is_whole_and_needs_nothing_beside_it(frame):
     assert not {"script", "img", "link", "iframe"} & {tag for tag, _ in page.tags} and "url(" not in text
     assert {given.get("lang") for tag, given in page.tags if tag == "html"} == {"en"}
     heads = [given["scope"] for tag, given in page.tags if tag == "th"]
-    assert set(heads) == {"col", "colgroup", "display_name", "rowgroup"}
+    assert set(heads) == {"col", "colgroup", "row", "rowgroup"}
 
 
 def test_deviations_are_subscripts_and_ranks_are_marked(frame):

@@ -136,7 +136,7 @@ def test_the_golden_table_compiles(small, make_pdf):
 def matrix(*datasets, lines=(), whole=(), notes=(), title="", captions=()):
     """One block; datasets as (title, ipcs)."""
     across = [Dataset(name, name, ipcs, ("1",) * len(ipcs)) for name, ipcs in datasets]
-    return Matrix(title, "display", across, [("family", list(lines))], list(whole), list(captions), list(notes))
+    return Matrix(title, "label", across, [("family", list(lines))], list(whole), list(captions), list(notes))
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,13 @@ DYESTUFF2 = (
 
 def test_balanced_estimates_are_those_of_reml():
     found = split(DYESTUFF)
-    assert (found.interpolate, found.within) == pytest.approx((1764.05, 2451.25)) and not found.negative
+    assert (found.between, found.within) == pytest.approx((1764.05, 2451.25)) and not found.negative
     assert found.share == pytest.approx(1764.05 / (1764.05 + 2451.25))
 
 
 def test_a_negative_estimate_stands_as_0_and_says_so():
     found = split(DYESTUFF2)
-    assert (found.interpolate, found.share, found.negative) == (0.0, 0.0, True)
+    assert (found.between, found.share, found.negative) == (0.0, 0.0, True)
     assert found.between_interval[0] == 0 < found.between_interval[1]
 
 
@@ -42,31 +42,31 @@ def test_unequal_numbers_of_networks_take_their_harmonic_mean():
     means = np.var([0.52, 0.63, 0.40], ddof=1)
     found = split(sets)
     assert found.within == pytest.approx(within)
-    assert found.interpolate == pytest.approx(means - within * fmean([1 / 2, 1 / 4, 1]))
+    assert found.between == pytest.approx(means - within * fmean([1 / 2, 1 / 4, 1]))
 
 
 def test_what_cannot_be_split():
-    assert math.isnan(split([[0.5], [0.6], [0.4]]).within) and math.isnan(split([]).interpolate)
+    assert math.isnan(split([[0.5], [0.6], [0.4]]).within) and math.isnan(split([]).between)
     one = split([[0.5, 0.6, 0.7]])
-    assert one.within == pytest.approx(0.01) and math.isnan(one.interpolate) and math.isnan(one.share)
+    assert one.within == pytest.approx(0.01) and math.isnan(one.between) and math.isnan(one.share)
 
 
 def test_without_any_spread_within_or_at_all():
     alike = split([[0.5, 0.5], [0.6, 0.6]])
-    assert alike.within == 0 and alike.share == 1 and alike.interpolate == pytest.approx(0.005)
+    assert alike.within == 0 and alike.share == 1 and alike.between == pytest.approx(0.005)
     none = split([[0.1 + 0.2, 0.3], [0.3, 0.3]])  # rounding is no spread
-    assert (none.interpolate, none.within) == (0, 0) and math.isnan(none.share)
+    assert (none.between, none.within) == (0, 0) and math.isnan(none.share)
 
 
 @pytest.mark.parametrize("sizes", [(5,) * 5, (2,) * 3, (2, 5, 9, 3, 4)])
 @pytest.mark.parametrize("between", [0.003, 0.02])
-def test_intervals_hold_the_truth_as_often_as_they_say(sizes, interpolate):
+def test_intervals_hold_the_truth_as_often_as_they_say(sizes, between):
     """1,500 simulated cells: a share of 0.95 has a standard error of 0.0056."""
     random, within, mean, repeats = np.random.default_rng(7), 0.01, 0.6, 1500
-    share = interpolate**2 / (interpolate**2 + within**2)
+    share = between**2 / (between**2 + within**2)
     hits = np.zeros(4)
     for _ in range(repeats):
-        effects = random.normal(mean, interpolate, len(sizes))
+        effects = random.normal(mean, between, len(sizes))
         sets = [random.normal(effect, within, size).tolist() for effect, size in zip(effects, sizes, strict=True)]
         found = split(sets)
         intervals = (
@@ -75,7 +75,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(sizes, interpolate):
             found.share_interval,
             mean_interval([*map(fmean, sets)]),
         )
-        truths = interpolate**2, within**2, share, mean
+        truths = between**2, within**2, share, mean
         hits += [low <= truth <= high for (low, high), truth in zip(intervals, truths, strict=True)]
     assert hits / repeats == pytest.approx([0.95] * 4, abs=0.02)
 
@@ -85,9 +85,9 @@ def test_estimates_are_unbiased_for_unequal_sets():
     raw = []
     for _ in range(3000):
         sets = [random.normal(random.normal(0.5, 0.02), 0.01, size).tolist() for size in sizes]
-        raw.append((split(sets).interpolate, split(sets).within))
-    interpolate, within = np.mean(raw, axis=0)
-    assert interpolate == pytest.approx(0.02**2, rel=0.05) and within == pytest.approx(0.01**2, rel=0.03)
+        raw.append((split(sets).between, split(sets).within))
+    between, within = np.mean(raw, axis=0)
+    assert between == pytest.approx(0.02**2, rel=0.05) and within == pytest.approx(0.01**2, rel=0.03)
 
 
 def test_the_interval_of_a_mean_is_students():
@@ -120,7 +120,7 @@ def frame(make_condensed, make_evaluated):
 def test_parts_of_cells(frame):
     found = {row["display_name"]: row for row in parts(frame).to_dict("records")}
     expected = split([[0.50, 0.54], [0.60, 0.62]])
-    assert (found["dm"]["between"], found["dm"]["within"]) == pytest.approx((expected.interpolate, expected.within))
+    assert (found["dm"]["between"], found["dm"]["within"]) == pytest.approx((expected.between, expected.within))
     assert (found["dm"]["share_low"], found["dm"]["share_high"]) == pytest.approx(expected.share_interval)
     assert (found["dm"]["accuracy_low"], found["dm"]["accuracy_high"]) == (0, 1)  # two sets: t is 12.7
     assert found["dc"]["negative"] and found["dc"]["between"] == 0
