@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     try:
         status = _ACTIONS[asked.action](asked.names, expanded(asked.data_root), console)
     except BenchmarkError as error:
-        cli.report(error)
+        cli.print_error(error)
         status = cli.WRONG_REQUEST
     except KeyboardInterrupt:
         status = cli.STOPPED

@@ -8,13 +8,14 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from benchmark.cli import main
-from benchmark.cli.workflow import carry_through, finish
 from benchmark.config.compose import parse
 
 
 def run(composed: DictConfig) -> int:
     """Carry out one composed configuration; returns the exit status."""
-    return carry_through(parse(composed), finish)
+    from benchmark.cli.workflow import plan_and_run, show_comparison  # loads torch, which --help does without
+
+    return plan_and_run(parse(composed), show_comparison)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How far a store is: queued, running with speed and time left, done, failed with the reason.
+"""The progress of a store: what is queued, running with its speed and time left, done, or failed with the reason.
 
 python -m benchmark.status store=outputs
 """
@@ -12,37 +12,30 @@ from rich.console import Console
 
 from benchmark.cli import main
 from benchmark.cli.status_view import show
+from benchmark.config.compose import parse_as
+from benchmark.config.schema import StatusConfig
 from benchmark.runners import monitor
 from benchmark.utils.errors import BenchmarkError
-from results.store.store import Store
 
 
 def status(composed: DictConfig) -> int:
-    """Print how far a store is; returns the exit status (1 if something failed)."""
-    out = Path(composed.store).expanduser()
-    if not out.is_dir():
+    """Print the progress of a store; returns the exit status (1 if a task failed)."""
+    config = parse_as(StatusConfig, composed)
+    folder, console = Path(config.store), Console(soft_wrap=True)
+    if not folder.is_dir():
         raise BenchmarkError(
-            f"there is no store at {out}", where=f"store={out}", next="name the folder a run writes to"
+            f"there is no store at {folder}", where=f"store={folder}", next="name the folder that a run writes to"
         )
-    console = Console(soft_wrap=True)
-    seen = monitor.view(out)
-    if not seen.tasks:
-        console.print("nothing was begun or queued yet", highlight=False)
+    progress = monitor.view(folder)
+    if not progress.tasks:
+        console.print("no task was begun or queued yet", highlight=False)
         return main.DONE
-    show(seen, console)
-    if composed.tables:
-        from benchmark.cli.tables import (
-            show_tables,  # pandas and scipy take seconds to load, and a look is often wanted
-        )
+    show(progress, console)
+    if config.tables:
+        from benchmark.cli.tables import show_stored_tables  # loads pandas and scipy, which the progress does without
 
-        records, problems = Store(out).records()
-        show_tables(records, None, console)
-        for problem in problems:
-            main.report(problem)
-    return main.SOME_FAILED if seen.of("failed") else main.DONE
-
-
-# --- looking on -------------------------------------------------------------------------------------------------------
+        show_stored_tables(folder, console)
+    return main.SOME_FAILED if progress.of("failed") else main.DONE
 
 
 if __name__ == "__main__":

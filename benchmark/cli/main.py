@@ -14,15 +14,14 @@ import hydra
 from omegaconf import DictConfig
 
 from benchmark.config import compose
-from benchmark.config import schema as config
+from benchmark.config.schema import SCHEMAS
 from benchmark.utils.errors import BenchmarkError
 from methods.errors import MethodError
 from results.errors import ResultsError
 from slurm.errors import SlurmError
 
 DONE, SOME_FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 130
-_SCHEMAS = (config.AnalyzeConfig, config.EvaluateConfig, config.ReportConfig, config.ProfileConfig)
-_SETTINGS = [name for schema in _SCHEMAS for name in schema.__dataclass_fields__]
+_OPTIONS = sorted({name for schema in SCHEMAS.values() for name in schema.__dataclass_fields__})
 OURS = (BenchmarkError, MethodError, ResultsError, SlurmError)
 
 
@@ -43,7 +42,7 @@ def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
         try:
             statuses.append(command(composed))
         except OURS as error:
-            report(error)
+            print_error(error)
             statuses.append(WRONG_REQUEST)
         composing = True
 
@@ -52,7 +51,7 @@ def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
     except Exception as error:
         if not composing:
             raise
-        report(_composition(error))
+        print_error(_composition(error))
         statuses.append(WRONG_REQUEST)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)  # noqa: T201 -- a command speaks
@@ -67,7 +66,7 @@ def print_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def report(error: BaseException) -> None:
+def print_error(error: BaseException) -> None:
     """Print an error of a room: what, where, next."""
     print(message(error), file=sys.stderr)  # noqa: T201
 
@@ -84,10 +83,10 @@ def _composition(error: Exception) -> BenchmarkError:
     text = str(error)
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
-        near = difflib.get_close_matches(missing[1].split(".")[0], _SETTINGS, n=1)
+        near = difflib.get_close_matches(missing[1].split(".")[0], _OPTIONS, n=1)
         meant = " It belongs to another command." if near == [missing[1]] else ""
         hint = meant or (f" Did you mean '{near[0]}'?" if near else "")
-        return BenchmarkError(f"there is no setting '{missing[1]}'.{hint}", where="command line", next="see --help")
+        return BenchmarkError(f"there is no option '{missing[1]}'.{hint}", where="command line", next="see --help")
     preset = re.search(r"Could not find 'preset/([^']+)'", text)
     if preset:
         return BenchmarkError(f"no preset '{preset[1]}'.", where=f"preset={preset[1]}", next="known: paper, quick")

@@ -1,10 +1,11 @@
-"""How far a store is, as a table and lists of tasks, once or until all is done."""
+"""The progress of a store as a table and lists of tasks, once or until all queued jobs have finished."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,105 +16,95 @@ from rich.table import Table
 
 from benchmark.cli.progress import LINE_SECONDS, print_whole
 from benchmark.runners import monitor
+from benchmark.runners.monitor import StoreStatus
+from benchmark.runners.monitor import TaskStatus as TaskStatus
 from results.store.schema import KINDS
 
-_SHOWN = 20  # tasks of one state that are named
+_MOST_NAMED = 20  # tasks of one state
+_POLL_SECONDS = 5.0
+_UNDER_WAY = ("queued", "running")
 
 
-_LOOK_SECONDS = 5.0
-
-
-def show(seen: monitor.StoreStatus, console: Console) -> None:
-    """The counts, then what runs, waits, stopped and failed."""
-    print_whole(console, counted(seen))
+def show(progress: StoreStatus, console: Console) -> None:
+    """The counts, then the tasks that are running, queued, stopped, blocked and failed."""
+    print_whole(console, counts_table(progress))
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
-    if seen.no_queue:
-        say(seen.no_queue)
-    _name(seen.of("running"), "running", lambda one: _speed(one), say)
-    for why, number in Counter(one.why for one in seen.of("queued")).most_common():
+    def name(state: str, title: str, detail: Callable[[TaskStatus], str]) -> None:
+        tasks = progress.of(state)
+        if tasks:
+            say(f"{title}:")
+        for task in tasks[:_MOST_NAMED]:
+            job, more = f" (job {task.job})" if task.job else "", detail(task)
+            say(f"  {task.name}{job}{': ' if more else ''}{more}")
+        if len(tasks) > _MOST_NAMED:
+            say(f"  … and {len(tasks) - _MOST_NAMED:,} more")
+
+    if progress.no_queue:
+        say(progress.no_queue)
+    name("running", "running", _speed)
+    for why, number in Counter(task.why for task in progress.of("queued")).most_common():
         say(f"queued: {number:,}, {why or 'in the queue'}")
-    _name(seen.of("stopped"), "stopped; the same command goes on from there", _ending, say)
-    _name(seen.of("blocked"), "blocked: what they need has failed", lambda one: "", say)
-    _name(seen.of("failed"), "failed; retry=failed tries them again", _failure, say)
+    name("stopped", "stopped; the same command continues from their checkpoints", _ending)
+    name("blocked", "blocked: an input of theirs has failed", lambda task: "")
+    name("failed", "failed; retry=failed tries them again", _failure)
 
 
-def counted(seen: monitor.StoreStatus) -> Table:
+def counts_table(progress: StoreStatus) -> Table:
     """Kinds of tasks down, states across."""
     table = Table(box=None)
     table.add_column("Tasks")
     for state in monitor.STATES:
         table.add_column(state.capitalize(), justify="right")
     for kind in KINDS:
-        counts = seen.counts(kind)
+        counts = progress.counts(kind)
         if any(counts.values()):
             table.add_row(kind, *(f"{counts[state]:,}" if counts[state] else "–" for state in monitor.STATES))
     return table
 
 
-def _name(tasks: Sequence[monitor.TaskStatus], title: str, detail: Any, say: Any) -> None:
-    if not tasks:
-        return
-    say(f"{title}:")
-    for one in tasks[:_SHOWN]:
-        say(f"  {one.name}{f' (job {one.job})' if one.job else ''}{': ' * bool(detail(one))}{detail(one)}")
-    if len(tasks) > _SHOWN:
-        say(f"  … and {len(tasks) - _SHOWN:,} more")
-
-
-def _speed(one: monitor.TaskStatus) -> str:
-    if not one.progress:
+def _speed(task: TaskStatus) -> str:
+    if not task.progress:
         return "begun"
-    text = f"{one.progress['done']:,} of {one.progress['total']:,} steps, {one.progress['rate']:.3g} steps/s"
-    left = one.seconds_left
+    text = f"{task.progress['done']:,} of {task.progress['total']:,} steps, {task.progress['rate']:.3g} steps/s"
+    left = task.seconds_left
     return text if left is None else f"{text}, {timedelta(seconds=round(left))} left"
 
 
-def _ending(one: monitor.TaskStatus) -> str:
-    """Why, and where the job's own output is."""
-    return f"{one.why}{'; it printed ' * bool(one.log)}{one.log or ''}".lstrip("; ")
+def _ending(task: TaskStatus) -> str:
+    """The reason, and where the job's own output is."""
+    return f"{task.why}{'; output: ' if task.log else ''}{task.log or ''}".lstrip("; ")
 
 
-def _failure(one: monitor.TaskStatus) -> str:
-    return "\n".join([one.why, *(f"    {line}" for line in one.log_end)])
+def _failure(task: TaskStatus) -> str:
+    return "\n".join([task.why, *(f"    {line}" for line in task.log_end)])
 
 
-def wait_and_show(tasks: Sequence[Mapping[str, Any]], out: Path, console: Console) -> None:
-    """Show how far the queued tasks are until none is queued or running; a terminal gets a live table."""
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+def wait_and_show(tasks: Sequence[Mapping[str, Any]], folder: Path, console: Console) -> None:
+    """Block until none of the tasks is queued or running, and show the counts; a terminal gets a live table."""
     wanted = {task["identity"] for task in tasks}
-    said = time.monotonic() - LINE_SECONDS
-    with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else _Plain() as live:
+    last_line = time.monotonic() - LINE_SECONDS
+    with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else nullcontext() as live:
         while True:
-            seen = monitor.view(out)
-            at_work = [one for identity, one in seen.tasks.items() if identity in wanted and one.state in _GOING]
-            if isinstance(live, Live):
-                live.update(counted(seen), refresh=True)
-            elif time.monotonic() - said >= LINE_SECONDS:
-                said = time.monotonic()
-                states = Counter(one.state for identity, one in seen.tasks.items() if identity in wanted)
+            progress = monitor.view(folder)
+            states = Counter(task.state for identity, task in progress.tasks.items() if identity in wanted)
+            if live is not None:
+                live.update(counts_table(progress), refresh=True)
+            elif time.monotonic() - last_line >= LINE_SECONDS:
+                last_line = time.monotonic()
                 console.print(", ".join(f"{states[s]:,} {s}" for s in monitor.STATES if states[s]), highlight=False)
-            if not at_work and not seen.no_queue:
+            if not any(states[state] for state in _UNDER_WAY) and not progress.no_queue:
                 return
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
 
-_GOING = ("queued", "running")
-
-
-class _Plain:
-    """Where no terminal can be redrawn."""
-
-    def __enter__(self) -> _Plain:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-
-def unfinished(tasks: Sequence[Mapping[str, Any]], out: Path) -> list[monitor.TaskStatus]:
+def unfinished(tasks: Sequence[Mapping[str, Any]], folder: Path) -> list[TaskStatus]:
     """The tasks without a record."""
-    seen = monitor.view(out).tasks
-    found = [seen.get(task["identity"]) for task in tasks]
-    return [one for one in found if one is not None and one.state != "done"]
+    known = monitor.view(folder).tasks
+    found = [known.get(task["identity"]) for task in tasks]
+    return [task for task in found if task is not None and task.state != "done"]

@@ -10,7 +10,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from benchmark.cli.main import print_error
 from benchmark.config.schema import ReportConfig
+from benchmark.utils.errors import BenchmarkError
 from results.aggregation.cells import cells
 from results.aggregation.options import AS_RUN, Options
 from results.figures import write_figures
@@ -18,10 +20,42 @@ from results.page import write_page
 from results.rendering.files import texts, write_tables
 from results.rendering.text import below, render_rich
 from results.store.atomic_files import writing
+from results.store.read_all import gather
 from results.store.store import Store
 from results.tables.comparison import all_tables
 from results.tables.model import Table
 from results.tables.registry import tables
+
+
+def write_report(config: ReportConfig) -> bool:
+    """Print and write the tables, figures and page of a store; returns whether some records could not be read.
+
+    Raises BenchmarkError where there is no store or nothing in it, and ResultsError as `results.rendering.files`.
+    """
+    folder, console = Path(config.store), Console(soft_wrap=True)
+    if not folder.is_dir():
+        raise BenchmarkError(
+            f"there is no store at {folder}", where=f"store={folder}", next="name the folder that a run wrote to"
+        )
+    stored = gather(folder)
+    for note in stored.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    if not stored.records and not stored.problems:
+        raise BenchmarkError("the store holds no finished task yet", where=f"store={folder}")
+    found = cells([*stored.records, *stored.unfinished])
+    _tables(found, stored.records, folder / "report", config.options(), console)
+    _pictures(found, stored.records, Store(folder), config, console)
+    for problem in stored.problems:
+        print_error(problem)
+    return bool(stored.problems)
+
+
+def show_stored_tables(folder: Path, console: Console) -> None:
+    """Print the comparison of all that is finished in a store, and name the records that cannot be read."""
+    records, problems = Store(folder).records()
+    show_tables(records, None, console)
+    for problem in problems:
+        print_error(problem)
 
 
 def _tables(
@@ -43,20 +77,20 @@ def _tables(
 
 
 def _pictures(
-    found: pd.DataFrame, records: Sequence[Mapping[str, Any]], store: Store, asked: ReportConfig, console: Console
+    found: pd.DataFrame, records: Sequence[Mapping[str, Any]], store: Store, config: ReportConfig, console: Console
 ) -> None:
     """Write the figures and the page, which show all that is stored, where they are asked for."""
     folder = store.root / "report"
-    if asked.figures or asked.page:
+    if config.figures or config.page:
         with writing(folder):
             folder.mkdir(exist_ok=True)
-    if asked.figures:
+    if config.figures:
         missing: list[str] = []
         written = write_figures(records, store, folder / "figures", missing.append, found)
         drawn = f"written: {written[-1]} lists {len(written) // 2} figures, as PDF and PNG beside it"
         said = f"{drawn}, and why {len(missing)} are not drawn" if missing else drawn
         console.print(said, markup=False, highlight=False)
-    if asked.page:
+    if config.page:
         console.print(f"written: {write_page(records, store, found, folder)}", markup=False, highlight=False)
 
 

@@ -1,50 +1,107 @@
-"""Composition: Hydra and the YAML files of `conf/` around the dataclasses of the schema."""
+"""Composition: Hydra fills the dataclasses of the schema from presets and the command line."""
 
 from __future__ import annotations
 
 import atexit
-import re
 import shutil
 import tempfile
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmark.config.schema import Asked, ProfileConfig, RunConfig
+from benchmark.config import schema
+from benchmark.config.schema import SCHEMAS, CommandConfig, ProfileConfig, RunConfig
 from benchmark.utils.errors import BenchmarkError, unknown
 
-Schema = TypeVar("Schema", bound=Asked)
+Schema = TypeVar("Schema", bound=CommandConfig)
+
+PRESETS = ("quick", "paper")
+_HELP = """\
+{about}
+
+  python -m benchmark.{name} [NAME=VALUE ...]      quote brackets: 'NAME=[a,b]'
+
+${{options_of:{name}}}
+
+-m runs every combination of NAME=a,b; --cfg job prints the composed options; --hydra-help has the rest.
+"""
 
 
 def register() -> None:
-    """Tell Hydra what YAML cannot say: an open `method` node, and a scratch folder for sweeps."""
-    open_node = OmegaConf.create({}, flags={"struct": False})
-    ConfigStore.instance().store(name="open_methods", node=OmegaConf.create({"method": open_node}))
+    """Give Hydra a configuration of every command, made of its dataclass. No folder or log of Hydra's appears."""
+    store = ConfigStore.instance()
+    open_node = OmegaConf.create(
+        {}, flags={"struct": False}
+    )  # method.NAME.SETTING is checked by the method's dataclass
+    store.store(name="open_methods", node=OmegaConf.create({"method": open_node}))
+    for name in SCHEMAS:
+        store.store(name=name, node=_node(name))
     OmegaConf.register_new_resolver("scratch", _scratch, replace=True, use_cache=True)
-    OmegaConf.register_new_resolver("settings_of", settings_of, replace=True)
+    OmegaConf.register_new_resolver("options_of", options_of, replace=True)
 
 
-def settings_of(name: str) -> str:
-    """What `--help` shows: conf/NAME.yaml's settings with their comments, and what each preset sets on top."""
-    conf = files("benchmark.conf")
-    lines = (conf / f"{name}.yaml").read_text().split("\nhydra:")[0].split("\n\n", 1)[1].strip().splitlines()
-    if name in ("run", "analyze", "evaluate", "profile"):
-        lines += ["method.NAME.SETTING=VALUE # any setting of a method, over its preset"] * (name != "evaluate")
-        for preset in ("quick", "paper"):
-            body = (conf / "preset" / f"{preset}.yaml").read_text().splitlines()[1:]
-            if name in _OF_PRESETS:
-                body = [line for line in body if re.match(f"({_OF_PRESETS[name]}):", line)]
-            lines += ["", f"preset={preset}{' (the default)' * (preset == 'quick')}", *(f"  {line}" for line in body)]
+def _node(name: str) -> dict[str, Any]:
+    of = SCHEMAS[name]
+    names = {spec.name for spec in fields(of)}
+    values = {spec.name: _default(spec) for spec in fields(of) if "meaning" in spec.metadata and not _is_preset(spec)}
+    composed = ["open_methods"] if issubclass(of, schema.GridConfig) else []
+    presets: list[Any] = [{"preset": "quick"}] if "preset" in names else []
+    quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
+    hydra = {
+        "help": {"app_name": f"benchmark.{name}", "template": _HELP.format(about=of.about, name=name)},
+        "output_subdir": None,
+        "run": {"dir": "."},
+        "sweep": {"dir": "${scratch:}", "subdir": "."},
+    }
+    return {"defaults": ["_self_", *composed, *presets, *quiet], **values, "hydra": hydra}
+
+
+def options_of(name: str) -> str:
+    """What `--help` prints: each option with its default and meaning, then what each preset sets."""
+    of = SCHEMAS[name]
+    lines = [_line(spec.name, _default(spec), spec) for spec in _listed(of) if not _is_preset(spec)]
+    given = {spec.name: spec for spec in _listed(of) if _is_preset(spec)}
+    if not given:
+        return "\n".join(lines)
+    if name != "evaluate":
+        lines.append("method.NAME.SETTING=VALUE # any setting of a method; python -m benchmark.methods NAME lists them")
+    for preset in PRESETS:
+        values = _preset(preset)
+        lines += ["", f"preset={preset}{' (the default)' * (preset == 'quick')}"]
+        lines += [f"  {_line(key, values[key], spec)}" for key, spec in given.items()]
     return "\n".join(lines)
 
 
-# What presets set for commands that do not take all of it: nothing is condensed, or nothing evaluated.
-_OF_PRESETS = {"evaluate": "protocols|seeds|networks", "profile": "iterations_fraction"}
+def _listed(of: type[CommandConfig]) -> Iterator[Field[Any]]:
+    unused = {"variants", "iterations_fraction"} if of is schema.EvaluateConfig else set()  # nothing is condensed
+    return (spec for spec in fields(of) if "meaning" in spec.metadata and spec.name not in unused)
+
+
+def _is_preset(spec: Field[Any]) -> bool:
+    return spec.default is MISSING and spec.default_factory is MISSING
+
+
+def _default(spec: Field[Any]) -> Any:
+    return spec.default_factory() if spec.default_factory is not MISSING else spec.default
+
+
+def _line(name: str, value: Any, spec: Field[Any]) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+    meaning = spec.metadata["meaning"]
+    return f"{name}: {text}" + (f" # {meaning}" if meaning else "")
+
+
+def _preset(name: str) -> dict[str, Any]:
+    found = yaml.safe_load((files("benchmark.conf") / "preset" / f"{name}.yaml").read_text())
+    assert isinstance(found, dict)
+    return found
 
 
 def _scratch() -> str:
@@ -60,31 +117,31 @@ def parse(config: DictConfig) -> RunConfig:
 
 
 def parse_profile(config: DictConfig) -> ProfileConfig:
-    """`parse` for a profile, which takes only some of what a preset sets: the rest is left out, unless it was said."""
-    preset = OmegaConf.load(str(files("benchmark.conf") / "preset" / f"{config.preset}.yaml"))
+    """`parse` for a profile, which takes only some of what a preset gives; the rest is left out, unless it was set."""
+    preset = _preset(config.preset)
     taken = {spec.name for spec in fields(ProfileConfig)}
     names = [str(name) for name in config]
-    said = [name for name in names if name in taken or config[name] != OmegaConf.select(preset, name)]
-    return parse_as(ProfileConfig, OmegaConf.masked_copy(config, said))
+    kept = [name for name in names if name in taken or config[name] != preset.get(name)]
+    return parse_as(ProfileConfig, OmegaConf.masked_copy(config, kept))
 
 
-def parse_as(schema: type[Schema], config: DictConfig) -> Schema:
+def parse_as(of: type[Schema], config: DictConfig) -> Schema:
     """`parse` for any command's schema."""
-    types = {spec.name: spec.type for spec in fields(schema)}
+    types = {spec.name: spec.type for spec in fields(of)}
     values = {name: config[name] for name in types if name in config}
     for name in config:
         if name not in values:
-            raise unknown("setting", str(name), values, where="command line")
+            raise unknown("option", str(name), values, where="command line")
     try:
-        parsed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values))
+        parsed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(of), values))
     except OmegaConfBaseException as error:
         name = str(getattr(error, "full_key", None) or "?").split("[")[0]
         wanted = types.get(name, "another type")
         raise BenchmarkError(
             f"{name} must be {wanted}, got {values.get(name)}", where=name, next="see --help"
         ) from error
-    assert isinstance(parsed, schema)
+    assert isinstance(parsed, of)
     parsed.check()
-    for name in {"out", "data_root"} & types.keys():
+    for name in {"store", "data_root"} & types.keys():
         setattr(parsed, name, str(Path(getattr(parsed, name)).expanduser()))
     return parsed

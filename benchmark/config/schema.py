@@ -1,114 +1,163 @@
-"""What a run is asked for: the schema of `conf/`, checked once at the edge. Below this file nobody sees Hydra."""
+"""The options of every command: each is declared once, with its default and the words that `--help` prints."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from benchmark.config import scoring
+from benchmark.config import robustness
 from benchmark.utils.errors import BenchmarkError, unknown
 from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
 
 LAUNCHERS = ("local", "slurm")
-ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "curve")  # as benchmark.analyses.VERSIONS
+ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "curve")  # as benchmark.analyses, which loads torch
 LAYOUTS = ("tsne", "pca")  # as benchmark.analyses.embedding, which loads torch
-UNITS = ("raw", "normalized", "bytes", "whitened")  # as benchmark.released.units, which loads torch
+PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # as benchmark.external_sets.pixel_scale, which loads torch
+INTERRUPTIONS = {
+    "warning": "told that its time limit is near",
+    "requeue": "requeued, as after pre-emption",
+    "cancel": "cancelled, and queued again by the same command",
+}
 
 
-@dataclass
-class Asked(ABC):
-    """What a command is asked for, once composed. `conf/` has the meaning and the default of each name."""
+def option(default: Any, meaning: str) -> Any:
+    """A field that the command line sets. Its meaning is what `--help` prints beside its default."""
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: copy(default), metadata={"meaning": meaning})
+    return field(default=default, metadata={"meaning": meaning})
+
+
+def from_preset(meaning: str) -> Any:
+    """A field whose value each preset gives (conf/preset/NAME.yaml), unless the command line sets it."""
+    return field(metadata={"meaning": meaning})
+
+
+# --- options that several commands have -------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True)
+class CommandConfig(ABC):
+    """What a command is asked to do. `about`: what the command does, as `--help` begins."""
+
+    about: ClassVar[str]
 
     @abstractmethod
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
 
 
-@dataclass
-class Scoring(Asked):
-    """What every command that evaluates sets is asked for."""
+@dataclass(kw_only=True)
+class GridConfig(CommandConfig):
+    """Which sets are condensed."""
 
-    variants: list[str]
-    eval_architectures: list[str]
-    protocols: list[str]
-    robustness_scores: bool
-    seeds: list[int]
-    baselines: list[str]
-    preset: str
-    iterations_fraction: float
-    num_eval: int
-    val_fraction: float
-    precision: str
-    compile: bool | None
-    device: str
-    threads: int | None
-    workers: int | None
-    retry: str | None
-    dry_run: bool
-    checkpoint_seconds: float
-    data_root: str
-    store: str
+    methods: list[str] = option(["dance", "dm"], "NAME, or NAME@fN for multi-formation factor N")
+    datasets: list[str] = option(["digits"], "a known name, or a folder of parquet files or class folders")
+    ipcs: list[int] = option([1, 10], "synthetic images per class")
+    architectures: list[str] = option(["auto"], "to condense with; auto: ConvNet, its depth by resolution")
+    method: dict[str, Any] = field(default_factory=dict)  # not listed by --help: method.NAME.SETTING=VALUE is
+
+
+@dataclass(kw_only=True)
+class PresetConfig(CommandConfig):
+    """What presets give."""
+
+    preset: str = "quick"
+    protocols: list[str] = from_preset("recipes by which evaluation networks train on a set")
+    seeds: list[int] = from_preset("of condensing: initial images, real batches, augmentation, matching networks")
+    num_eval: int = from_preset("evaluation networks trained on each set")
+    iterations_fraction: float = from_preset("of the paper's iterations that every method runs")
+    variants: list[str] = from_preset("rows that are added when their method is asked for")
+
+
+@dataclass(kw_only=True)
+class ComputeConfig(CommandConfig):
+    """How tasks are computed."""
+
+    precision: str = option("fp32", "fp32 (never TF32), tf32, bf16")
+    compile: bool | None = option(None, "true, false; null: tasks that are long enough for it are compiled")
+    device: str = option("auto", "auto, cpu, cuda, cuda:N")
+    workers: int | None = option(None, "tasks at once; null: one for each core (at most 8), or for each GPU")
+    threads: int | None = option(None, "CPU threads of each task; null: the cores are divided among the workers")
+
+
+@dataclass(kw_only=True)
+class StoreConfig(CommandConfig):
+    """Where things are."""
+
+    data_root: str = option("data", "where downloaded and decoded datasets are kept")
+    store: str = option("outputs", "the folder with all results")
+
+
+@dataclass(kw_only=True)
+class EvaluationConfig(StoreConfig, ComputeConfig, PresetConfig):
+    """How sets are evaluated, and how the tasks of a plan are run."""
+
+    robustness_scores: ClassVar[bool] = False
+
+    eval_architectures: list[str] = option([], "to evaluate on; empty: the architecture that condensed the set")
+    baselines: list[str] = option(
+        ["random", "whole"], "random also adds mosaics where a row uses a factor; [] for none"
+    )
+    val_fraction: float = option(
+        0.0, "fraction of the training images that is withheld, and scored beside the test split"
+    )
+    retry: str | None = option(None, "failed: try failed and out-of-memory tasks again")
+    dry_run: bool = option(False, "true: print the plan and what it will take, from a few probed steps, and stop")
+    checkpoint_seconds: float = option(30.0, "between two checkpoints of a task: the most work that a kill can cost")
 
     @property
     def set_protocols(self) -> list[str]:
-        """What sets are evaluated under; the whole training set, under `protocols` alone."""
-        return scoring.with_plain(self.protocols) if self.robustness_scores else self.protocols
+        """The protocols under which sets are evaluated; the whole training set is evaluated under `protocols` alone."""
+        return robustness.with_plain(self.protocols) if self.robustness_scores else self.protocols
 
 
-@dataclass
-class RunConfig(Scoring):
-    """conf/run.yaml after composition."""
+@dataclass(kw_only=True)
+class PlanConfig(EvaluationConfig, GridConfig):
+    """What a plan is made of: condensing, evaluating, and where its tasks run."""
 
-    methods: list[str]
-    datasets: list[str]
-    ipcs: list[int]
-    architectures: list[str]
-    budget_seconds: float | None
-    snapshots: int | None
-    expert_seed: int
-    launcher: str
-    cluster: str | None
-    wait: bool
-    method: dict[str, Any] = field(default_factory=dict)
+    budget_seconds: float | None = option(
+        None, "of condensing and training experts, for each set, turned into iterations; replaces iterations_fraction"
+    )
+    snapshots: int | None = option(None, "N: store N + 1 snapshots of each set along condensing, and score them")
+    expert_seed: int = option(0, "of the pool of experts")
+    launcher: str = option("local", "local: on this machine; slurm: as jobs of a cluster")
+    cluster: str | None = option(None, "that cluster: a name in slurm/clusters, or the path of your own YAML file")
+    wait: bool = option(
+        False, "true: with launcher=slurm, wait until all queued jobs have finished, then print the tables"
+    )
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
         for name in ("datasets", "ipcs", "architectures", "protocols", "seeds"):
-            values = getattr(self, name)
-            if not values:
-                raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"name at least one: {name}=[…]")
-            if len(set(values)) != len(values):
-                raise BenchmarkError(f"{name} names something twice", where=f"{name}={values}")
+            _require_some(self, name)
+            _require_distinct(self, name)
         if not self.methods and not self.baselines:
             raise BenchmarkError("there is nothing to run", where="methods=[] baselines=[]")
         for ipc in self.ipcs:
             if ipc < 1:
                 raise BenchmarkError(f"ipc must be at least 1, got {ipc}", where=f"ipcs={self.ipcs}")
         if not 0 < self.iterations_fraction <= 1:
-            raise BenchmarkError(
-                f"fraction must be in (0, 1], got {self.iterations_fraction}", where="iterations_fraction"
-            )
-        if self.budget_seconds is not None and not (self.budget_seconds > 0 and math.isfinite(self.budget_seconds)):
-            raise BenchmarkError(
-                f"seconds must be a positive number, got {self.budget_seconds}", where="budget_seconds"
-            )
+            raise _out_of_range(self, "iterations_fraction", "in (0, 1]")
         if not 0 <= self.val_fraction < 1:
-            raise BenchmarkError(f"validation must be in [0, 1), got {self.val_fraction}", where="val_fraction")
-        if self.snapshots is not None and self.snapshots < 1:
-            raise BenchmarkError(f"curve must be at least 1, got {self.snapshots}", where=f"snapshots={self.snapshots}")
+            raise _out_of_range(self, "val_fraction", "in [0, 1)")
+        for name in ("budget_seconds", "checkpoint_seconds"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise _out_of_range(self, name, "a positive number")
+        for name in ("snapshots", "num_eval"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise _out_of_range(self, name, "at least 1")
         if self.snapshots is not None and self.val_fraction == 0:
             raise BenchmarkError(
-                "a curve is scored on withheld training images, and none are withheld",
+                "snapshots are scored on withheld training images, and none are withheld",
                 where=f"snapshots={self.snapshots}, val_fraction=0",
-                next="say which fraction to withhold: val_fraction=0.1",
+                next="choose the fraction to withhold: val_fraction=0.1",
             )
-        if self.num_eval < 1:
-            raise BenchmarkError(f"networks must be at least 1, got {self.num_eval}", where="num_eval")
-        if not (self.checkpoint_seconds > 0 and math.isfinite(self.checkpoint_seconds)):
-            raise BenchmarkError("checkpoint_seconds must be a positive number", where="checkpoint_seconds")
         for name, settings in self.method.items():
             if not isinstance(settings, dict):
                 raise BenchmarkError(
@@ -116,178 +165,283 @@ class RunConfig(Scoring):
                     where=f"method.{name}={settings}",
                     next=f"method.{name}.SETTING=VALUE",
                 )
-        for control in self.baselines:
-            if control not in BASELINES:
-                raise unknown("baseline", control, BASELINES, where=f"baselines=[{control}]")
+        _require_known("baselines", self.baselines, BASELINES)
         if self.robustness_scores:
-            scoring.check(self.protocols, self.baselines)
-        if self.launcher not in LAUNCHERS:
-            raise unknown("launcher", self.launcher, LAUNCHERS, where=f"launcher={self.launcher}")
+            robustness.check(self.protocols, self.baselines)
+        _require_known("launcher", [self.launcher], LAUNCHERS)
         if self.launcher == "local" and (self.cluster is not None or self.wait):
             raise BenchmarkError(
-                "profile and wait are about launcher=slurm", where="launcher=local", next="add launcher=slurm"
+                "cluster and wait belong to launcher=slurm", where="launcher=local", next="add launcher=slurm"
             )
-        if self.retry not in (None, "failed"):
-            raise unknown("retry", str(self.retry), ["failed"], where=f"retry={self.retry}")
+        _require_known("retry", [] if self.retry is None else [self.retry], ("failed",))
+
+
+# --- the commands -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(kw_only=True)
-class AnalyzeConfig(RunConfig):
-    """conf/analyse.yaml after composition: a run's settings, and what to look at. Nothing is evaluated."""
+class RunConfig(PlanConfig):
+    """Options of `python -m benchmark.run`."""
 
-    robustness_scores: bool = False
-    analyses: list[str] = field(default_factory=list)
-    layout: str = "tsne"
+    about: ClassVar[str] = "Condense, evaluate, store, and print the comparison."
+
+    robustness_scores: bool = option(  # type: ignore[misc] # an option here, fixed for other commands
+        False, "true: also evaluate without augmentation, for the label- and augmentation-robust scores"
+    )
+
+
+@dataclass(kw_only=True)
+class AnalyzeConfig(PlanConfig):
+    """Options of `python -m benchmark.analyze`. Nothing is evaluated."""
+
+    about: ClassVar[str] = (
+        "Analyze sets and experts: what figures show beside accuracies. Sets that are missing are condensed."
+    )
+
+    analyses: list[str] = option(list(ANALYSES[:4]), "which of them; curve needs snapshots=N")
+    layout: str = option("tsne", "of embedding: tsne, pca")
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
         super().check()
         if not self.analyses:
             raise BenchmarkError("analyses is empty", where="analyses=[]", next=f"known: {', '.join(ANALYSES)}")
-        for name in self.analyses:
-            if name not in ANALYSES:
-                raise unknown("analysis", name, ANALYSES, where=f"analyses=[{name}]")
-        if len(set(self.analyses)) != len(self.analyses):
-            raise BenchmarkError("analyses names something twice", where=f"analyses={self.analyses}")
-        if self.layout not in LAYOUTS:
-            raise unknown("layout", self.layout, LAYOUTS, where=f"layout={self.layout}")
+        _require_known("analyses", self.analyses, ANALYSES)
+        _require_distinct(self, "analyses")
+        _require_known("layout", [self.layout], LAYOUTS)
         if "curve" in self.analyses and self.snapshots is None:
             raise BenchmarkError(
-                "a curve has so many points beside the first, and nobody said how many",
+                "a curve needs snapshots, and their number was not given",
                 where="analyses=[curve]",
-                next="say it: snapshots=10 val_fraction=0.1",
+                next="choose it: snapshots=10 val_fraction=0.1",
             )
 
 
-@dataclass
-class ProfileConfig(Asked):
-    """conf/profile.yaml after composition. Names that run.yaml has mean the same."""
+@dataclass(kw_only=True)
+class EvaluateConfig(EvaluationConfig):
+    """Options of `python -m benchmark.evaluate`."""
 
-    methods: list[str]
-    datasets: list[str]
-    ipcs: list[int]
-    architectures: list[str]
-    preset: str
-    iterations_fraction: float
-    steps: int
-    precision: str
-    compile: bool | None
-    device: str
-    threads: int | None
-    data_root: str
-    method: dict[str, Any] = field(default_factory=dict)
+    about: ClassVar[str] = "Evaluate a synthetic set made anywhere, beside as many random images."
 
-    def run_config(self) -> RunConfig:
-        """The run whose steps are looked at. Its dry run needs no dataset to be there."""
-        shared = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name != "steps"}
-        return RunConfig(
-            **shared,
-            dry_run=True, seeds=[0], protocols=["quick"], baselines=[],
-            variants=[], eval_architectures=[], num_eval=1, robustness_scores=False, val_fraction=0.0, budget_seconds=None, snapshots=None,
-            expert_seed=0, launcher="local", cluster=None, wait=False, retry=None, workers=None, checkpoint_seconds=30.0,
-            store="",
-        )  # fmt: skip
-
-    def check(self) -> None:
-        """Raise BenchmarkError for the first value that makes no sense."""
-        if self.steps < 1:
-            raise BenchmarkError(f"steps must be at least 1, got {self.steps}", where=f"steps={self.steps}")
-        if not self.methods:
-            raise BenchmarkError("methods is empty", where="methods=[]", next="name at least one: methods=[…]")
-        self.run_config().check()
-
-
-@dataclass
-class EvaluateConfig(Scoring):
-    """conf/evaluate.yaml after composition. Names that run.yaml has mean the same."""
-
-    set: Any  # a path, or a list of them
-    dataset: str | None
-    name: str | None
-    method: str | None
-    factor: int | None
-    pixel_scale: str | None
-    mean: list[float] | None
-    std: list[float] | None
-    set_index: list[int] | None
-    quantize: str | None
+    set: Any = option(None, "a file or folder, or several files of one set: 'set=[images.pt,labels.pt]'")
+    dataset: str | None = option(
+        None, "the one it was made for: a known name or a folder; sets of this project may name their own"
+    )
+    name: str | None = option(None, "of its row in the tables; null: the file's name")
+    method: str | None = option(None, "whose published numbers to print beside it: dsa, mtt, …")
+    factor: int | None = option(
+        None, "each stored image holds factor x factor small ones; null: as the set's card says, else 1"
+    )
+    pixel_scale: str | None = option(
+        None, "raw (0..1), normalized, bytes (0..255), whitened (ZCA); null: inferred from the pixels' statistics"
+    )
+    mean: list[float] | None = option(None, "of each channel, by which the set was normalized; null: the dataset's")
+    std: list[float] | None = option(None, "likewise")
+    set_index: list[int] | None = option(
+        None, "which sets of a file that holds several, from 0; null: all, each a set of the sample"
+    )
+    quantize: str | None = option(None, "8bit: also evaluate a copy in 256 levels")
+    robustness_scores: bool = option(  # type: ignore[misc] # an option here, fixed for other commands
+        False, "true: also evaluate without augmentation, for the label- and augmentation-robust scores"
+    )
 
     @property
     def paths(self) -> list[Path]:
+        """The files of the set, absolute."""
         return [Path(path).expanduser().absolute() for path in ([self.set] if isinstance(self.set, str) else self.set)]
 
     def run_config(self, dataset: str = "", ipc: int = 1, sets: int = 1) -> RunConfig:
-        """The run of controls beside `sets` sets of so many images a class."""
-        shared = {spec.name: getattr(self, spec.name) for spec in fields(Scoring)}
+        """The run of the baselines beside `sets` sets of `ipc` images per class."""
+        shared = {spec.name: getattr(self, spec.name) for spec in fields(EvaluationConfig)}
         seeds = list(dict.fromkeys([*range(sets), *self.seeds]))
         return RunConfig(
-            **shared | {"seeds": seeds, "variants": []},
-            methods=["a set made elsewhere"], datasets=[dataset], ipcs=[ipc], architectures=["auto"],
-            budget_seconds=None, snapshots=None, expert_seed=0, launcher="local", cluster=None, wait=False,
-        )  # fmt: skip
+            **shared | {"seeds": seeds, "variants": [], "robustness_scores": self.robustness_scores},
+            methods=["external"],
+            datasets=[dataset],
+            ipcs=[ipc],
+        )
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
         if not self.set or not isinstance(self.set, str | list) or not all(isinstance(p, str) for p in self.set):
             raise BenchmarkError(
-                "which set is to be scored?", where=f"set={self.set}", next="name its file or folder: set=PATH"
+                "no set is named", where=f"set={self.set}", next="name the set's file or folder: set=PATH"
             )
-        for name, known in (("pixel_scale", UNITS), ("quantize", ("8bit",))):
-            if (value := getattr(self, name)) is not None and value not in known:
-                raise unknown(name, value, known, where=f"{name}={value}")
+        for name, known in (("pixel_scale", PIXEL_SCALES), ("quantize", ("8bit",))):
+            value = getattr(self, name)
+            _require_known(name, [] if value is None else [value], known)
         if (self.mean is None) != (self.std is None):
             raise BenchmarkError("mean and std go together", where="mean, std", next="give both, a value a channel")
         if self.std is not None and min(self.std, default=0.0) <= 0:
             raise BenchmarkError("std must be positive, a value a channel", where=f"std={self.std}")
         if self.factor is not None and self.factor < 1:
-            raise BenchmarkError(f"factor must be at least 1, got {self.factor}", where="factor")
+            raise _out_of_range(self, "factor", "at least 1")
         self.run_config().check()
 
 
-@dataclass
-class ReportConfig(Asked):
-    """conf/report.yaml after composition."""
+@dataclass(kw_only=True)
+class ReportConfig(CommandConfig):
+    """Options of `python -m benchmark.report`. Those of `results.aggregation.options.Options` mean the same there."""
 
-    store: str
-    tables: list[str]
-    formats: list[str]
-    methods: list[str]
-    baselines: list[str]
-    datasets: list[str]
-    ipcs: list[int]
-    architectures: list[str]
-    eval_architectures: list[str]
-    protocols: list[str]
-    order: str
-    highlight: str
-    explain_missing: bool
-    figures: bool
-    page: bool
+    about: ClassVar[str] = "Make tables, figures and a page from what is stored; no dataset, network or GPU is needed."
+
+    store: str = option("outputs", "the folder with all results")
+    tables: list[str] = option(list(TABLES), "which, in this order")
+    formats: list[str] = option(
+        list(FORMATS), "all but terminal are files in STORE/report; csv: raw numbers; sheets: a CSV file for each table"
+    )
+    methods: list[str] = option([], "rows by their names, NAME* for all that begin so; empty: all")
+    baselines: list[str] = option(list(BASELINES), "rows shown beside the methods")
+    datasets: list[str] = option([], "columns; of these and the four below, empty: all, else in the order named")
+    ipcs: list[int] = option([], "")
+    architectures: list[str] = option([], "that condensed the sets")
+    eval_architectures: list[str] = option([], "that were trained on the sets")
+    protocols: list[str] = option([], "")
+    order: str = option("family", "of rows: family, listed (as in methods), accuracy (best first), name")
+    highlight: str = option(
+        "significance", "best and second best: significance (by the test), mean (the highest), none"
+    )
+    explain_missing: bool = option(False, "true: a note says why a cell is empty")
+    figures: bool = option(True, "of all that is stored, in STORE/report/figures")
+    page: bool = option(True, "of all that is stored: STORE/report/report.html")
 
     def options(self) -> Options:
         """The same as plain values for `results.rendering.files`."""
         values: dict[str, Any] = {spec.name: getattr(self, spec.name) for spec in fields(Options)}
-        for name, value in values.items():
-            values[name] = tuple(value) if isinstance(value, list) else value
-        return Options(**values)
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return Options(**plain)
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
-        known = {"tables": TABLES, "formats": FORMATS, "baselines": BASELINES}
         for spec in fields(self):
-            values = getattr(self, spec.name)
-            if not isinstance(values, list):
-                continue
-            if len(set(values)) != len(values):
-                raise BenchmarkError(f"{spec.name} names something twice", where=f"{spec.name}={values}")
-            for name in values if spec.name in known else ():
-                if name not in known[spec.name]:
-                    raise unknown(spec.name.removesuffix("s"), name, known[spec.name], where=f"{spec.name}=[{name}]")
-        for name in ("tables", "formats"):
-            if not getattr(self, name):
-                raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"known: {', '.join(known[name])}")
-        for name, words in (("order", ORDERS), ("highlight", HIGHLIGHTS)):
-            if getattr(self, name) not in words:
-                raise unknown(name, getattr(self, name), words, where=f"{name}={getattr(self, name)}")
+            if isinstance(getattr(self, spec.name), list):
+                _require_distinct(self, spec.name)
+        for name, known in (("tables", TABLES), ("formats", FORMATS), ("baselines", BASELINES)):
+            _require_known(name, getattr(self, name), known)
+            if not getattr(self, name) and name != "baselines":
+                raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"known: {', '.join(known)}")
+        _require_known("order", [self.order], ORDERS)
+        _require_known("highlight", [self.highlight], HIGHLIGHTS)
         if self.order == "listed" and not self.methods:
-            raise BenchmarkError("order=listed is that of methods", where="order=listed", next="name them: methods=[…]")
+            raise BenchmarkError("order=listed needs methods", where="order=listed", next="name them: methods=[…]")
+
+
+@dataclass(kw_only=True)
+class StatusConfig(CommandConfig):
+    """Options of `python -m benchmark.status`."""
+
+    about: ClassVar[str] = "Show the progress of a store: its finished, running, queued and failed tasks."
+
+    store: str = option("outputs", "the folder with all results")
+    tables: bool = option(False, "true: also the tables of what is finished so far")
+
+    def check(self) -> None:
+        """Any value makes sense."""
+
+
+@dataclass(kw_only=True)
+class CancelConfig(CommandConfig):
+    """Options of `python -m benchmark.cancel`."""
+
+    about: ClassVar[str] = "Cancel the SLURM jobs of a store, and no others."
+
+    store: str = option("outputs", "the folder with all results")
+    run: str | None = option(None, "one of its runs, as STORE/slurm names them; null: all of them")
+
+    def check(self) -> None:
+        """Any value makes sense."""
+
+
+@dataclass(kw_only=True)
+class DrillConfig(CommandConfig):
+    """Options of `python -m benchmark.drill`."""
+
+    about: ClassVar[str] = "Interrupt a real job on your cluster, and check that nothing is lost."
+
+    cluster: str | None = option(None, "yours: a name in slurm/clusters, or the path of your own YAML file")
+    mode: str = option(
+        "requeue", "warning: its time limit is near; requeue: as after pre-emption; cancel: and queued again"
+    )
+    steps: int | None = option(None, "of the job that is interrupted; null: 400 on a CPU, 40,000 on a GPU")
+    device: str = option("auto", "cpu: also where the cluster file asks for a GPU")
+    data_root: str = option("data", "where datasets are kept; the drill uses the digits that come with scikit-learn")
+    store: str = option("outputs", "two small stores are made in STORE/drill")
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        _require_known("mode", [self.mode], INTERRUPTIONS)
+        if self.cluster is None:
+            raise BenchmarkError("a drill needs a cluster file", where="cluster=null", next="cluster=PATH.yaml")
+
+
+@dataclass(kw_only=True)
+class ProfileConfig(GridConfig):
+    """Options of `python -m benchmark.profile`."""
+
+    about: ClassVar[str] = "Show where the time of a condensation step goes. No task is run."
+
+    preset: str = "quick"
+    iterations_fraction: float = from_preset("of the paper's iterations that every method runs")
+    ipcs: list[int] = option([10], "synthetic images per class")
+    steps: int = option(3, "measured, after two that warm up")
+    precision: str = option("fp32", "fp32 (never TF32), tf32, bf16")
+    compile: bool | None = option(None, "true, false; null: as a run of that preset, which compiles long tasks")
+    device: str = option("auto", "auto, cpu, cuda, cuda:N")
+    threads: int | None = option(None, "of the CPU; null: as many as each task of a run has")
+    data_root: str = option("data", "where decoded datasets may be: for the shape of a folder's images")
+
+    def run_config(self) -> RunConfig:
+        """The run whose steps are profiled. Its dry run needs no dataset to be there."""
+        shared = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name != "steps"}
+        return RunConfig(
+            **shared, dry_run=True, seeds=[0], protocols=["quick"], baselines=[], variants=[], num_eval=1, store=""
+        )
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        if self.steps < 1:
+            raise _out_of_range(self, "steps", "at least 1")
+        _require_some(self, "methods")
+        self.run_config().check()
+
+
+# The commands that Hydra composes, by the names of their modules, in the order in which people meet them.
+SCHEMAS: dict[str, type[CommandConfig]] = {
+    "run": RunConfig,
+    "evaluate": EvaluateConfig,
+    "analyze": AnalyzeConfig,
+    "report": ReportConfig,
+    "status": StatusConfig,
+    "cancel": CancelConfig,
+    "drill": DrillConfig,
+    "profile": ProfileConfig,
+}
+
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _require_some(config: CommandConfig, name: str) -> None:
+    if not getattr(config, name):
+        raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"name at least one: {name}=[…]")
+
+
+def _require_distinct(config: CommandConfig, name: str) -> None:
+    values = getattr(config, name)
+    if len(set(values)) != len(values):
+        raise BenchmarkError(f"{name} names something twice", where=f"{name}={values}")
+
+
+def _require_known(name: str, values: Sequence[str], known: Collection[str]) -> None:
+    """Each value is one of the known ones; a list's name is in the plural."""
+    for value in values:
+        if value not in known:
+            kind = "analysis" if name == "analyses" else name.removesuffix("s")
+            raise unknown(kind, value, known, where=f"{name}=[{value}]" if name.endswith("s") else f"{name}={value}")
+
+
+def _out_of_range(config: CommandConfig, name: str, allowed: str) -> BenchmarkError:
+    value = getattr(config, name)
+    return BenchmarkError(f"{name} must be {allowed}, got {value}", where=f"{name}={value}")

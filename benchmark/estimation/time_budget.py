@@ -19,7 +19,7 @@ import torch
 from benchmark.compute.allocator import out_of_memory
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import device_name
-from benchmark.config.schema import RunConfig
+from benchmark.config.schema import PlanConfig
 from benchmark.estimation.prober import Prober, Progress
 from benchmark.planning import grid
 from benchmark.planning.grid import Plan, Task
@@ -33,7 +33,7 @@ FILE = "seconds.json"  # in the store: what was probed, by what was asked, where
 MEASURED = 2  # the way of measuring: raised where other seconds come of it, so that no share of before is used again
 
 
-def planned_within(config: RunConfig, seconds: float, compute: Compute, progress: Progress) -> Plan:
+def planned_within(config: PlanConfig, seconds: float, compute: Compute, progress: Progress) -> Plan:
     """The plan in which every row takes its share of its paper's iterations; it notes what was said while probing.
 
     Raises as `plan.build` does, and BenchmarkError where there is no time or no memory for a row.

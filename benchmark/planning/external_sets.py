@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import datasets
-from benchmark.config.schema import EvaluateConfig, RunConfig
+from benchmark.config.schema import EvaluateConfig, PlanConfig
 from benchmark.datasets import KNOWN, Constants, Dataset
 from benchmark.datasets.base import Progress
 from benchmark.external_sets import read, zca
@@ -34,7 +34,7 @@ class ExternalPlan:
     """
 
     plan: Plan
-    run: RunConfig
+    run: PlanConfig
     said: list[str]
     copies: list[tuple[str, str]] = field(default_factory=list)
 

@@ -11,7 +11,7 @@ import torch
 
 from benchmark import datasets, networks
 from benchmark.augmentation import strategies
-from benchmark.config.schema import RunConfig
+from benchmark.config.schema import PlanConfig
 from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
 from benchmark.planning import analyses
@@ -30,7 +30,7 @@ RANDOM_SUBSETS = 5  # at least: random subsets vary more than networks do
 EXPERTS_VERSION = 1  # raised when a change alters the experts a recipe yields
 
 
-def build(config: RunConfig, progress: Progress | None = None, shares: Shares | None = None) -> Plan:
+def build(config: PlanConfig, progress: Progress | None = None, shares: Shares | None = None) -> Plan:
     """The whole grid as tasks; `shares` stand above the one `fraction` for all.
 
     Raises the rooms' errors before anything runs: unknown names, an ipc too large, …
@@ -59,7 +59,7 @@ def build(config: RunConfig, progress: Progress | None = None, shares: Shares | 
     return plan
 
 
-def _outline(entry: str, config: RunConfig, plan: Plan, progress: Progress | None) -> Outline:
+def _outline(entry: str, config: PlanConfig, plan: Plan, progress: Progress | None) -> Outline:
     """The dataset, fetched and decoded if it is not yet; a dry run takes what is there, else the dataset's card."""
     root = Path(config.data_root)
     found = datasets.outline(entry, root, progress) if config.dry_run else datasets.load(entry, root, progress).outline
@@ -73,7 +73,7 @@ class Cells:
     """Everything planned for one dataset and one condensing architecture."""
 
     def __init__(
-        self, config: RunConfig, plan: Plan, dataset: Outline, entry: str, architecture: str, shares: Shares
+        self, config: PlanConfig, plan: Plan, dataset: Outline, entry: str, architecture: str, shares: Shares
     ) -> None:
         self.config, self.plan, self.dataset, self.shares = config, plan, dataset, shares
         self.depends_on_batch: dict[str, bool] = {}

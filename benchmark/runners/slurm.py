@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from benchmark.compute import environment
-from benchmark.config.schema import RunConfig
+from benchmark.config.schema import PlanConfig
 from benchmark.runners import job_groups, monitor, slurm_job
 from benchmark.runners.local import inputs_of
 from benchmark.utils.errors import BenchmarkError
@@ -39,7 +39,7 @@ class Launched:
     elsewhere: int = 0  # at work outside the queue, and those that need them
 
 
-def settings(config: RunConfig, asked: cluster.Profile) -> dict[str, Any]:
+def settings(config: PlanConfig, asked: cluster.Profile) -> dict[str, Any]:
     """How jobs do their tasks, as plain values."""
     return {
         "out": str(Path(config.store).absolute()),
@@ -54,7 +54,7 @@ def settings(config: RunConfig, asked: cluster.Profile) -> dict[str, Any]:
     }
 
 
-def check(config: RunConfig) -> cluster.Profile:
+def check(config: PlanConfig) -> cluster.Profile:
     """The profile, of a cluster that takes such jobs; raises before anything is planned or queued."""
     if config.cluster is None:
         raise BenchmarkError(
@@ -80,7 +80,7 @@ def check(config: RunConfig) -> cluster.Profile:
     return asked
 
 
-def launch(tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: cluster.Profile) -> Launched:
+def launch(tasks: Sequence[Mapping[str, Any]], config: PlanConfig, asked: cluster.Profile) -> Launched:
     """Queue what is neither done, nor queued, nor failed before. Raises the rooms' errors."""
     out = Path(config.store)
     folder = out / "slurm"
@@ -98,7 +98,7 @@ def launch(tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: cluster
 
 
 def _launch(
-    tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: cluster.Profile, out: Path, lock: TaskLock
+    tasks: Sequence[Mapping[str, Any]], config: PlanConfig, asked: cluster.Profile, out: Path, lock: TaskLock
 ) -> Launched:
     folder = out / "slurm"
     waiting = _in_queue(folder)  # before the store: what ends in between is done
@@ -193,7 +193,7 @@ def _packages() -> dict[str, Path]:
     return {room.__name__: Path(room.__path__[0]) for room in (benchmark, methods, results, slurm)}
 
 
-def write_request(folder: Path, tasks: Sequence[Mapping[str, Any]], config: RunConfig, code: Path) -> None:
+def write_request(folder: Path, tasks: Sequence[Mapping[str, Any]], config: PlanConfig, code: Path) -> None:
     """Keep what was asked of this run, for whoever looks at it later."""
     folder.mkdir(parents=True, exist_ok=True)
     named = [
@@ -204,7 +204,7 @@ def write_request(folder: Path, tasks: Sequence[Mapping[str, Any]], config: RunC
     write_json_atomic(folder / "request.json", asked)
 
 
-def preview(tasks: Sequence[Mapping[str, Any]], config: RunConfig, asked: cluster.Profile) -> str:
+def preview(tasks: Sequence[Mapping[str, Any]], config: PlanConfig, asked: cluster.Profile) -> str:
     """What a launch would queue, if nothing of it is queued yet; nothing is written."""
     done = {identity for identity, state in survey(Path(config.store), tasks).items() if state.status == "done"}
     found = job_groups.groups(tasks, done, (), asked.pack)

@@ -1,0 +1,82 @@
+"""How commands start: --help loads nothing heavy, and one command lists and runs all others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from benchmark.__main__ import COMMANDS
+from benchmark.config import compose
+from benchmark.config.schema import SCHEMAS
+
+HEAVY = ("torch", "torchvision", "matplotlib", "pandas", "scipy", "sklearn", "plotly", "submitit")
+LOADED = """
+import json, runpy, sys
+sys.argv = [sys.argv[1], *sys.argv[3:]]
+try:
+    runpy.run_module(f"benchmark.{sys.argv[0]}", run_name="__main__")
+except SystemExit as ended:
+    print(json.dumps([ended.code, sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
+
+
+def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], cwd=folder, capture_output=True, text=True)
+
+
+def loaded(folder: Path, command: str, *words: str) -> tuple[int, set[str], str]:
+    """The exit status of a command, the modules it loaded, and what it printed."""
+    done = call(folder, "-c", LOADED, command, "--", *words)
+    *printed, last = done.stdout.splitlines()
+    code, names = json.loads(last)
+    return code, set(names), "\n".join(printed)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_loads_nothing_heavy(command: str, tmp_path: Path) -> None:
+    code, names, printed = loaded(tmp_path, command, "--help")
+    assert not names & set(HEAVY), f"benchmark.{command} --help loads {names & set(HEAVY)}"
+    assert not code and f"python -m benchmark.{command}" in printed and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["status", "cancel"])
+def test_looking_at_a_store_loads_nothing_heavy(command: str, tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir()
+    _, names, _ = loaded(tmp_path, command)
+    assert not names & set(HEAVY)
+
+
+def test_help_prints_every_option() -> None:
+    for name, schema in SCHEMAS.items():
+        printed = compose.options_of(name)
+        assert not [
+            spec.name for spec in fields(schema) if spec.name not in HIDDEN[name] and f"{spec.name}: " not in printed
+        ]
+
+
+HIDDEN = {name: {"preset", "method"} for name in SCHEMAS} | {"evaluate": {"preset", "variants", "iterations_fraction"}}
+
+
+def test_one_command_lists_and_runs_the_others(tmp_path: Path) -> None:
+    overview = call(tmp_path, "-m", "benchmark")
+    assert overview.returncode == 0
+    for name in COMMANDS:
+        assert f"\n  {name} " in overview.stdout
+    for words in (["benchmark", "status"], ["benchmark.status"]):
+        done = call(tmp_path, "-m", *words, "store=nowhere")
+        assert done.returncode == 2 and done.stderr.startswith("error: there is no store at nowhere")
+    wrong = call(tmp_path, "-m", "benchmark", "statsu")
+    assert wrong.returncode == 2 and "Did you mean 'status'?" in wrong.stderr and len(wrong.stderr.splitlines()) == 3
+
+
+def test_the_console_script_does_the_same(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("condensation-benchmark")
+    if not script.exists():
+        pytest.skip("the package is not installed with its script")
+    done = subprocess.run([script, "report", "store=nowhere"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("error: there is no store at nowhere")
