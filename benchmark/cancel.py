@@ -29,10 +29,11 @@ def cancel(composed: DictConfig) -> int:
         raise BenchmarkError(
             f"there is no run '{config.run}'", where=f"run={config.run}", next=f"known: {', '.join(runs)}"
         )
-    with TaskLock(folder):  # a driver that is submitting would go on
-        live = queue.jobs()
-        names = {entry.name for entry in submissions.alive(submissions.entries(folder, config.run), live)}
-        count = queue.cancel(job for job, found in live.items() if found.name in names)
+    with TaskLock(folder):  # else a command that is submitting would go on
+        queued = queue.jobs()
+        submitted = submissions.in_queue(submissions.read(folder, config.run), queued)
+        names = {submission.name for submission in submitted}
+        count = queue.cancel(job.id for job in queued.values() if job.name in names)
     done = (
         f"cancelled {count:,} jobs; the same command continues from their checkpoints" if count else "no job is queued"
     )

@@ -14,7 +14,7 @@ from benchmark.cli import main
 from benchmark.cli.status_view import show
 from benchmark.config.compose import parse_as
 from benchmark.config.schema import StatusConfig
-from benchmark.runners import monitor
+from benchmark.runners.monitor import TaskState, read_status
 from benchmark.utils.errors import BenchmarkError
 
 
@@ -26,7 +26,7 @@ def status(composed: DictConfig) -> int:
         raise BenchmarkError(
             f"there is no store at {folder}", where=f"store={folder}", next="name the folder that a run writes to"
         )
-    progress = monitor.view(folder)
+    progress = read_status(folder)
     if not progress.tasks:
         console.print("no task was begun or queued yet", highlight=False)
         return main.DONE
@@ -35,7 +35,7 @@ def status(composed: DictConfig) -> int:
         from benchmark.cli.tables import show_stored_tables  # loads pandas and scipy, which the progress does without
 
         show_stored_tables(folder, console)
-    return main.SOME_FAILED if progress.of("failed") else main.DONE
+    return main.SOME_FAILED if progress.in_state(TaskState.FAILED) else main.DONE
 
 
 if __name__ == "__main__":

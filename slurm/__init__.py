@@ -1,1 +1,1 @@
-"""Submitting a plan to SLURM, jobs that survive whatever ends them, and watching them."""
+"""SLURM: the settings of a cluster, submitting job arrays, what a job does when interrupted, and reading the queue."""

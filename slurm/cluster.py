@@ -1,8 +1,9 @@
-"""A cluster in a few words: which partition, how long, how many at once; a dataclass and the YAML that fills it."""
+"""The settings of a cluster (partition, time limit, resources of a job, array sizes), read from a YAML file."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
@@ -14,67 +15,69 @@ from yaml import YAMLError
 
 from slurm.errors import SlurmError
 
-# Of sbatch: what a submission sets itself, and relies on.
-OURS = {"array", "dependency", "error", "job-name", "kill-on-invalid-dep", "no-requeue", "open-mode", "output",
-        "parsable", "requeue", "signal", "test-only", "wait", "wrap"}  # fmt: skip
+# Options of sbatch that every submission sets itself, so that `extra` cannot set them.
+RESERVED_OPTIONS = {
+    *("array", "dependency", "error", "job-name", "kill-on-invalid-dep", "no-requeue", "open-mode", "output"),
+    *("parsable", "requeue", "signal", "test-only", "wait", "wrap"),
+}
 
 
 @dataclass
-class Profile:
-    """What each job asks of the cluster. What is left out is left to the cluster's own defaults."""
+class Cluster:
+    """What each job requests. An option without a value is left to the cluster's own default."""
 
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
-    gpus: int = 0  # of each job; none: it computes on the CPU
+    gpus: int = 0  # of each job; 0: it computes on the CPU
     cpus: int = 1  # of each job
     memory: float | None = None  # GB of each job
-    minutes: int = 60  # time limit of each job; a task that needs longer goes on in the same job, requeued
-    warning: int = 90  # seconds before that limit at which a job is told to save
-    parallel: int = 256  # jobs of one array at once
-    array: int | None = None  # most jobs in one array; none named: what the cluster allows
-    pack: int = 1  # tasks in one job, for many short ones
-    at_once: int = 1  # of a job's tasks side by side; its cores are divided among them
+    timeout_min: int = 60  # minutes; time limit of each job. A task that needs longer is requeued and goes on
+    signal_seconds: int = 90  # seconds before the time limit at which the job is signalled to checkpoint
+    array_parallelism: int = 256  # jobs of one array that may run at the same time
+    max_array_size: int | None = None  # jobs in one array; None: as many as the cluster allows
+    tasks_per_job: int = 1  # more than 1 where tasks are short
+    concurrent_tasks: int = 1  # tasks of a job that run at the same time; its cores are divided among them
     setup: list[str] = field(default_factory=list)  # shell commands before Python starts: module load …, export …
-    python: str | None = None  # how a job calls Python; none named: the interpreter that submits
-    extra: dict[str, Any] = field(default_factory=dict)  # further parameters of sbatch, as {nice: 100, exclude: n7}
+    python: str | None = None  # the command that starts Python; None: the interpreter that submits
+    extra: dict[str, Any] = field(default_factory=dict)  # further options of sbatch, as {nice: 100, exclude: n7}
 
     def check(self, where: str) -> None:
-        """Raise SlurmError for the first value that makes no sense."""
-        for name in ("cpus", "minutes", "parallel", "pack", "at_once"):
-            if getattr(self, name) < 1:
-                raise SlurmError(f"{name} must be at least 1, got {getattr(self, name)}", where=where)
+        """Raise SlurmError for the first invalid value; `where` names the file."""
+        for name in ("cpus", "timeout_min", "array_parallelism", "tasks_per_job", "concurrent_tasks", "max_array_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SlurmError(f"{name} must be at least 1, got {value}", where=where)
         if self.gpus < 0:
             raise SlurmError(f"gpus cannot be negative, got {self.gpus}", where=where)
         if self.memory is not None and self.memory <= 0:
-            raise SlurmError(f"memory is in GB and positive, got {self.memory}", where=where)
-        if self.array is not None and self.array < 1:
-            raise SlurmError(f"array must be at least 1, got {self.array}", where=where)
-        if not 0 < self.warning <= 30 * self.minutes:  # SLURM may warn a minute early: something must be done before
+            raise SlurmError(f"memory must be a positive number of GB, got {self.memory}", where=where)
+        # SLURM may send the signal a minute early, and the task must get somewhere before it.
+        if not 0 < self.signal_seconds <= 30 * self.timeout_min:
             raise SlurmError(
-                f"warning is in seconds, at most half of the time limit of {self.minutes} minutes; got {self.warning}",
+                f"signal_seconds must be positive and at most half of the time limit of {self.timeout_min} minutes; "
+                f"got {self.signal_seconds}",
                 where=where,
             )
-        if self.at_once > self.cpus:
-            raise SlurmError(f"{self.at_once} tasks at once have {self.cpus} cores between them", where=where,
-                             next="raise cpus, or lower at_once")  # fmt: skip
-        if self.at_once > self.pack:
-            raise SlurmError(f"{self.at_once} tasks at once, of {self.pack} in a job", where=where,
-                             next="raise pack, or lower at_once")  # fmt: skip
-        if clash := sorted(OURS & {str(key).replace("_", "-") for key in self.extra}):
-            raise SlurmError(
-                f"extra cannot set {', '.join(clash)}: jobs are named, found and requeued by it", where=where
-            )
+        for name in ("cpus", "tasks_per_job"):
+            if self.concurrent_tasks > getattr(self, name):
+                raise SlurmError(
+                    f"concurrent_tasks={self.concurrent_tasks} is more than {name}={getattr(self, name)}",
+                    where=where,
+                    next=f"raise {name}, or lower concurrent_tasks",
+                )
+        if reserved := sorted(RESERVED_OPTIONS & {str(key).replace("_", "-") for key in self.extra}):
+            raise SlurmError(f"extra cannot set {', '.join(reserved)}: every submission sets them itself", where=where)
 
     @property
-    def more(self) -> dict[str, Any]:
-        """`extra` without what is switched off."""
+    def extra_options(self) -> dict[str, Any]:
+        """`extra` without options that are null or false."""
         return {name: value for name, value in self.extra.items() if value not in (None, False)}
 
-    def parameters(self) -> dict[str, Any]:
-        """As submitit.SlurmExecutor takes them."""
-        given = {
+    def submitit_parameters(self) -> dict[str, Any]:
+        """The parameters of submitit.SlurmExecutor, without `extra` and `setup`."""
+        optional = {
             "partition": self.partition,
             "account": self.account,
             "qos": self.qos,
@@ -82,57 +85,61 @@ class Profile:
             "gpus_per_node": self.gpus or None,
             "mem": f"{round(self.memory * 1024)}MB" if self.memory else None,
         }
-        return {name: value for name, value in given.items() if value is not None} | {
+        return {name: value for name, value in optional.items() if value is not None} | {
             "cpus_per_task": self.cpus,
-            "time": self.minutes,
-            "signal_delay_s": self.warning,
-            "array_parallelism": self.parallel,
+            "time": self.timeout_min,
+            "signal_delay_s": self.signal_seconds,
+            "array_parallelism": self.array_parallelism,
         }
 
 
-def load(name: str) -> Profile:
-    """A profile by name (a file of slurm/clusters/) or by the path of its YAML. Raises SlurmError."""
+def load(name: str) -> Cluster:
+    """The cluster of a file of slurm/clusters/ (by its name), or of the YAML file at a path.
+
+    Raises SlurmError for a file that cannot be read, an unknown key and an invalid value.
+    """
     path = _path(name)
     try:
-        written = OmegaConf.to_container(OmegaConf.load(path), resolve=True) or {}
+        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True) or {}
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise SlurmError(f"cannot read the profile: {' '.join(str(error).split())}", where=str(path)) from error
-    if not isinstance(written, dict):
-        raise SlurmError("a profile is a list of KEY: VALUE", where=str(path))
-    known = [spec.name for spec in fields(Profile)]
-    for key in map(str, written):
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
+        raise SlurmError(f"cannot read the cluster file: {' '.join(str(error).split())}", where=str(path)) from error
+    if not isinstance(values, dict):
+        raise SlurmError("a cluster file has one KEY: VALUE on each line", where=str(path))
+    types = {option.name: option.type for option in fields(Cluster)}
+    for key in map(str, values):
+        if key not in types:
             raise SlurmError(
-                f"a profile has no '{key}'",
+                f"a cluster file has no key '{key}'",
                 where=str(path),
-                next=f"{hint}known: {', '.join(known)}; anything else of sbatch goes under extra",
+                next=f"{_known(key, types)}; any other option of sbatch goes under extra",
             )
     try:
-        profile = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Profile), written))
+        cluster = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Cluster), values))
     except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None) or "?"
-        wanted = next((spec.type for spec in fields(Profile) if spec.name == str(key).split("[")[0]), "another type")
-        got = written.get(str(key))
-        raise SlurmError(f"{key!s} must be {wanted!s}, got {got!r}", where=str(path)) from error
-    assert isinstance(profile, Profile)
-    profile.check(str(path))
-    return profile
+        key = str(getattr(error, "full_key", None) or "?").split("[")[0]
+        expected = types.get(key, "another type")
+        raise SlurmError(f"{key} must be {expected}, got {values.get(key)!r}", where=str(path)) from error
+    assert isinstance(cluster, Cluster)
+    cluster.check(str(path))
+    return cluster
 
 
 def _path(name: str) -> Path:
-    given = Path(name).expanduser()
-    if given.suffix in (".yaml", ".yml"):
-        return given
+    path = Path(name).expanduser()
+    if path.suffix in (".yaml", ".yml"):
+        return path
     folder = files("slurm") / "clusters"
-    known = sorted(Path(str(path)).stem for path in folder.iterdir() if path.name.endswith(".yaml"))
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
+    names = sorted(Path(str(path)).stem for path in folder.iterdir() if path.name.endswith(".yaml"))
+    if name not in names:
         raise SlurmError(
-            f"there is no profile '{name}'",
+            f"there is no cluster '{name}'",
             where=f"cluster={name}",
-            next=f"{hint}known: {', '.join(known)}; or the path of your own: cluster=my-cluster.yaml",
+            next=f"{_known(name, names)}; or the path of your own file: cluster=my-cluster.yaml",
         )
     return Path(str(folder / f"{name}.yaml"))
+
+
+def _known(name: str, known: Collection[str]) -> str:
+    """The known names, the one nearest to a misspelt one first."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return (f"did you mean '{near[0]}'? " if near else "") + f"known: {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""The code as it is now, copied for jobs that may start days later: editing the checkout changes nothing queued."""
+"""A copy of the code as it is now, so that edits of the checkout do not reach jobs that start days later."""
 
 from __future__ import annotations
 
@@ -10,35 +10,34 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-FACTS = "snapshot.json"  # beside the packages: of which commit they are
-_LEFT = ("__pycache__", "*.pyc", ".*")
+COMMIT_FILE = "snapshot.json"  # in a snapshot's folder: the commit that the packages are of
 
 
-def take(packages: Mapping[str, Path], target: Path, facts: Mapping[str, Any]) -> Path:
-    """Copy packages into a folder of `target` named by their content, unless that is there; returns the folder.
+def take(packages: Mapping[str, Path], target: Path, commit: Mapping[str, Any]) -> Path:
+    """Copy packages into a folder of `target` that is named by their content, unless it exists; returns the folder.
 
-    Raises OSError when it cannot be written.
+    packages: folders by the package's name. commit: JSON values for COMMIT_FILE. Raises OSError.
     """
-    mark = _mark(packages, facts)
-    folder = target / mark[:16]
+    digest = _digest(packages, commit)[:16]
+    folder = target / digest
     if folder.is_dir():
         return folder
-    aside = target / f".{mark[:16]}.{uuid4().hex}"
-    aside.mkdir(parents=True)
+    partial = target / f".{digest}.{uuid4().hex}"
+    partial.mkdir(parents=True)
     try:
         for name, path in packages.items():
-            shutil.copytree(path, aside / name, ignore=shutil.ignore_patterns(*_LEFT))
-        (aside / FACTS).write_text(json.dumps(dict(facts), sort_keys=True))
-        aside.rename(folder)
+            shutil.copytree(path, partial / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
+        (partial / COMMIT_FILE).write_text(json.dumps(dict(commit), sort_keys=True))
+        partial.rename(folder)
     except OSError:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         if not folder.is_dir():  # unless another process was first
             raise
     return folder
 
 
-def _mark(packages: Mapping[str, Path], facts: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode())
+def _digest(packages: Mapping[str, Path], commit: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(commit), sort_keys=True).encode())
     for name, root in sorted(packages.items()):
         for path in sorted(root.rglob("*")):
             inner = path.relative_to(root)

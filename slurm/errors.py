@@ -1,10 +1,10 @@
-"""The one error of this room: what is wrong, where it was said, what to do."""
+"""SlurmError: what is wrong, where it was given, and what to do about it."""
 
 from __future__ import annotations
 
 
 class SlurmError(Exception):
-    """A profile that makes no sense, or a cluster that refuses. `where` and `next` may be empty."""
+    """An invalid cluster file, or a SLURM command that failed. `where` and `next` may be empty."""
 
     def __init__(self, what: str, *, where: str = "", next: str = "") -> None:
         super().__init__(what)

@@ -1,4 +1,4 @@
-"""What runs inside a job: a function by name on plain values; back into the queue when told to stop before the end."""
+"""What runs inside a SLURM job: call a function by its name; requeue the job if a signal stopped it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from slurm import queue
 from slurm.errors import SlurmError
 
-_WARNED = signal.SIGUSR2  # the time limit is near
+TIME_LIMIT_SIGNAL = signal.SIGUSR2  # sent some seconds before the time limit; SIGTERM: pre-emption or scancel
 
 
 class JobFailed(Exception):
-    """Nothing that this job was for has come to an end."""
+    """None of the job's tasks has finished."""
 
 
-class Told:
-    """Remembers the last signal: the function that does the work may not listen yet, or no longer."""
+class SignalRecorder:
+    """A signal handler that keeps the last signal, for times when the called function does not handle signals."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -29,31 +30,40 @@ class Told:
         self.signal = number
 
 
-def work(function: str, values: Mapping[str, Any]) -> None:
-    """Call `function`, "package.module:name", with (values, told); requeue this job if a signal stopped it.
+@dataclass
+class JobResult:
+    """What the called function did.
 
-    The function listens to SIGTERM and SIGUSR2 itself while it works, saves when one comes, and returns
-    {"stopped": the signal or 0, "begun": whether anything was done, "ended": how many things came to an end, "failed":
-    what did not, in words}. Raises JobFailed, so that SLURM calls the job failed and nothing that needs it starts, when
-    nothing came to an end.
+    stop_signal: the signal that stopped it, 0 where none did. progressed: whether any step was done. finished: the
+    number of tasks that are done. failures: a message for each task that failed.
     """
-    told = Told()
-    for number in (signal.SIGTERM, _WARNED):
-        signal.signal(number, told)
+
+    stop_signal: int = 0
+    progressed: bool = False
+    finished: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def run_job(function: str, arguments: Mapping[str, Any]) -> None:
+    """Call `function`, "package.module:name", with (arguments, recorder); requeue this job if a signal stopped it.
+
+    The function handles SIGTERM and SIGUSR2 itself while it works, saves when one arrives, and returns a JobResult;
+    `recorder.signal` is a signal that arrived before. Raises JobFailed when no task has finished, so that SLURM marks
+    the job as failed and does not start the jobs that depend on it.
+    """
+    recorder = SignalRecorder()
+    for number in (signal.SIGTERM, TIME_LIMIT_SIGNAL):
+        signal.signal(number, recorder)
     module, _, name = function.partition(":")
-    found = getattr(importlib.import_module(module), name)(values, told)
-    if found["stopped"]:
-        if found["stopped"] == _WARNED and not found["begun"] and restarts():
-            raise JobFailed("its time limit came twice before anything was done: raise minutes, or lower warning")
-        _stop()
-    if found["failed"] and not found["ended"]:
-        raise JobFailed("; ".join(found["failed"]))
-
-
-def my_id() -> str:
-    """This job's id, ARRAY_INDEX for an element of an array."""
-    array, index = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
-    return f"{array}_{index}" if array and index else os.environ["SLURM_JOB_ID"]
+    result: JobResult = getattr(importlib.import_module(module), name)(arguments, recorder)
+    if result.stop_signal:
+        if result.stop_signal == TIME_LIMIT_SIGNAL and not result.progressed and restarts():
+            raise JobFailed(
+                "two time limits in a row came before the first step: raise timeout_min, or lower signal_seconds"
+            )
+        _requeue()
+    if result.failures and not result.finished:
+        raise JobFailed("; ".join(result.failures))
 
 
 def restarts() -> int:
@@ -61,29 +71,30 @@ def restarts() -> int:
     return int(os.environ.get("SLURM_RESTART_COUNT", 0))
 
 
-def _stop() -> None:
-    """Requeue this job and wait to be ended; raises JobFailed where it was ended on purpose, or cannot be requeued."""
-    job = my_id()
-    if _ended(job):
-        raise JobFailed("cancelled or requeued from outside; what was done is kept")
+def _requeue() -> None:
+    """Requeue this job and wait until SLURM ends it. Raises JobFailed where a user ended it, or if requeueing fails."""
+    array, index = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    job = f"{array}_{index}" if array and index else os.environ["SLURM_JOB_ID"]
+    if _ended_by_user(job):
+        raise JobFailed("cancelled or requeued by a user; the checkpoint is kept")
     try:
         queue.requeue(job)
     except SlurmError as error:
-        raise JobFailed(f"stopped and saved, but cannot be requeued: {error.what}; submit again to go on") from error
+        raise JobFailed(f"saved, but cannot be requeued: {error.what}; submit again to continue") from error
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    while True:  # a job that ends by itself now would count as finished
+    while True:  # a job that ended by itself now would count as finished
         time.sleep(1)
 
 
-def _ended(job: str) -> bool:
-    """Whether someone has ended this job, as opposed to its time limit, or another one about to take its place.
+def _ended_by_user(job: str) -> bool:
+    """Whether a user cancelled or requeued this job, as opposed to its time limit or pre-emption.
 
-    A job that is being pre-empted still runs for its grace time; one that is cancelled (or requeued from outside) is
+    A job that is being pre-empted still runs for its grace time; one that is cancelled (or requeued by a user) is
     completing already. Requeueing would bring a cancelled job back.
     """
     try:
-        facts = queue.job_facts(job)
+        fields = queue.show_job(job)
     except SlurmError:
         return False
-    at_work = facts.get("JobState") in ("RUNNING", "SIGNALING", "PREEMPTED", "SUSPENDED")
-    return not at_work and facts.get("Reason") != "TimeLimit"
+    running = fields.get("JobState") in ("RUNNING", "SIGNALING", "PREEMPTED", "SUSPENDED")
+    return not running and fields.get("Reason") != "TimeLimit"

@@ -1,4 +1,4 @@
-"""SLURM's own commands: the queue as it is, requeueing, cancelling; patient with a controller that is busy."""
+"""SLURM's commands: list the queue, requeue, cancel; repeated when the controller does not answer."""
 
 from __future__ import annotations
 
@@ -12,121 +12,134 @@ from dataclasses import dataclass
 
 from slurm.errors import SlurmError
 
-# What the commands say when the controller did not answer, as opposed to having refused.
-_BUSY = re.compile(
+COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
+# What the commands print when the controller did not answer; a refusal has another message.
+_NO_ANSWER = re.compile(
     r"socket timed out|unable to contact slurm controller|connection (refused|reset|timed out)|zero bytes were"
     r"|resource temporarily unavailable|temporarily unable to (accept job|contact)|transport endpoint"
     r"|communication connection failure|message receive failure|standby mode",
     re.I,
 )
-_WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # seconds before each further try
-_AT_ONCE = 500  # job ids on one command line
+_RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # before each further try
+_IDS_PER_COMMAND = 500
 
 
 @dataclass(frozen=True)
-class Queued:
-    """A job that is in the queue; an element of an array is ARRAY_INDEX."""
+class QueuedJob:
+    """A job in the queue. An element of an array has the id ARRAY_INDEX."""
 
-    job: str
+    id: str
     name: str
     state: str  # PENDING, RUNNING, COMPLETING, …
-    reason: str  # why it waits, or "None"
+    reason: str  # why it is pending, or "None"
 
 
-def there() -> bool:
-    """Are SLURM's commands on the path?"""
-    return all(shutil.which(command) for command in ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo"))
+def available() -> bool:
+    """Whether SLURM's commands are on the path."""
+    return all(shutil.which(command) for command in COMMANDS)
 
 
-def ask(*words: str, waits: Sequence[float] = _WAITS) -> str:
-    """What a command prints. A controller that is busy is asked again, ever later; SlurmError for a refusal."""
-    for wait in (*waits, None):
+def run(*command: str, retry_seconds: Sequence[float] = _RETRY_SECONDS) -> str:
+    """The standard output of a SLURM command, which is repeated while the controller does not answer.
+
+    Raises SlurmError when the command is missing, is refused or stays without an answer.
+    """
+    for pause in (*retry_seconds, None):
         try:
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            process = subprocess.run(command, capture_output=True, text=True, check=False)
         except OSError as error:
             raise SlurmError(
-                f"there is no {words[0]} on this machine", next="log in where SLURM is, or use launcher=local"
+                f"there is no {command[0]} on this machine", next="log in where SLURM is, or use launcher=local"
             ) from error
-        if done.returncode == 0:
-            return done.stdout
-        if wait is None or not busy(done.stderr):
+        if process.returncode == 0:
+            return process.stdout
+        if pause is None or not is_unanswered(process.stderr):
             break
-        time.sleep(wait)
-    said = " ".join(done.stderr.replace(f"{words[0]}: error:", "").split()) or f"exit status {done.returncode}"
-    raise SlurmError(f"{words[0]}: {said}", where=" ".join(words)[:200])
+        time.sleep(pause)
+    message = " ".join(process.stderr.replace(f"{command[0]}: error:", "").split())
+    message = message or f"exit status {process.returncode}"
+    raise SlurmError(f"{command[0]}: {message}", where=" ".join(command)[:200])
 
 
-def busy(said: str) -> bool:
-    """Whether such a message of a command is about a controller that did not answer."""
-    return _BUSY.search(said) is not None
+def is_unanswered(message: str) -> bool:
+    """Whether a command's error message means that the controller did not answer."""
+    return _NO_ANSWER.search(message) is not None
 
 
-def jobs() -> dict[str, Queued]:
-    """This user's jobs that are queued or at work, by id, arrays taken apart; those that can never start are not."""
-    found = {}
-    for line in ask("squeue", "-h", "-r", "-u", str(os.getuid()), "-o", "%i|%j|%T|%r").splitlines():
-        job, name, state, reason = line.strip().split("|", 3)
-        if reason != "DependencyNeverSatisfied":
-            found[job] = Queued(job, name, state, reason)
-    return found
+def jobs() -> dict[str, QueuedJob]:
+    """This user's pending and running jobs by id, array elements one by one, without those that can never start."""
+    queued = {}
+    for line in run("squeue", "-h", "-r", "-u", str(os.getuid()), "-o", "%i|%j|%T|%r").splitlines():
+        job = QueuedJob(*line.strip().split("|", 3))
+        if job.reason != "DependencyNeverSatisfied":
+            queued[job.id] = job
+    return queued
 
 
-def ended(ids: Iterable[str]) -> dict[str, str]:
-    """How jobs that left the queue ended (COMPLETED, TIMEOUT, OUT_OF_MEMORY, …), as far as SLURM still knows."""
+def final_states(ids: Iterable[str]) -> dict[str, str]:
+    """The state (COMPLETED, TIMEOUT, OUT_OF_MEMORY, …) of jobs that left the queue, of those that SLURM still knows."""
     wanted = set(ids)
     if not wanted:
         return {}
     try:
-        return dict(_accounted(sorted(wanted)))
-    except SlurmError:  # a cluster without accounting: the controller remembers for some minutes
+        return dict(_accounted_states(sorted(wanted)))
+    except SlurmError:  # a cluster without accounting: the controller remembers jobs for some minutes
         pass
     try:
-        return {job: state for job, state in _remembered() if job in wanted}
+        return {job: state for job, state in _remembered_states() if job in wanted}
     except SlurmError:
         return {}
 
 
-def _accounted(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for start in range(0, len(ids), _AT_ONCE):
-        some = ",".join(ids[start : start + _AT_ONCE])
-        said = ask("sacct", "-n", "-X", "-P", "-o", "JobID,State", "-j", some, waits=())
-        for line in said.splitlines():
+def _accounted_states(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for start in range(0, len(ids), _IDS_PER_COMMAND):
+        chunk = ",".join(ids[start : start + _IDS_PER_COMMAND])
+        listing = run("sacct", "-n", "-X", "-P", "-o", "JobID,State", "-j", chunk, retry_seconds=())
+        for line in listing.splitlines():
             job, state = line.split("|", 1)
             yield job, state.split()[0]
 
 
-def _remembered() -> Iterator[tuple[str, str]]:
-    for line in ask("scontrol", "-o", "show", "job", waits=()).splitlines():
-        said = dict(word.split("=", 1) for word in line.split() if "=" in word)
-        array, index = said.get("ArrayJobId"), said.get("ArrayTaskId")
-        yield (f"{array}_{index}" if array and index else said.get("JobId", "")), said.get("JobState", "")
+def _remembered_states() -> Iterator[tuple[str, str]]:
+    for line in run("scontrol", "-o", "show", "job", retry_seconds=()).splitlines():
+        job = _fields(line)
+        array, index = job.get("ArrayJobId"), job.get("ArrayTaskId")
+        yield (f"{array}_{index}" if array and index else job.get("JobId", "")), job.get("JobState", "")
 
 
-def job_facts(job: str) -> dict[str, str]:
-    """What scontrol says of one job: JobState, PreemptTime, Partition, …"""
-    said = ask("scontrol", "-o", "show", "job", job)
-    return dict(word.split("=", 1) for word in said.split() if "=" in word)
+def show_job(job: str) -> dict[str, str]:
+    """The fields that scontrol shows of one job: JobState, Reason, Partition, …"""
+    return _fields(run("scontrol", "-o", "show", "job", job))
+
+
+def _fields(line: str) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in line.split() if "=" in word)
 
 
 def requeue(job: str) -> None:
-    """Put a running job back into the queue; it is ended. SlurmError where the cluster forbids it."""
-    ask("scontrol", "requeue", job)
+    """End a running job and put it back into the queue. Raises SlurmError where the cluster forbids it."""
+    run("scontrol", "requeue", job)
 
 
 def cancel(ids: Iterable[str]) -> int:
-    """Cancel these jobs; how many were asked for."""
+    """Cancel these jobs; returns their number."""
     wanted = sorted(set(ids))
-    for start in range(0, len(wanted), _AT_ONCE):
-        ask("scancel", *wanted[start : start + _AT_ONCE])
+    for start in range(0, len(wanted), _IDS_PER_COMMAND):
+        run("scancel", *wanted[start : start + _IDS_PER_COMMAND])
     return len(wanted)
+
+
+def cancel_named(name: str) -> None:
+    """Cancel the jobs with this name, if there are any."""
+    run("scancel", "--name", name)
 
 
 def partitions() -> list[str]:
     """The partitions of the cluster, hidden ones too."""
-    return ask("sinfo", "-h", "-a", "-o", "%R").split()
+    return run("sinfo", "-h", "-a", "-o", "%R").split()
 
 
-def largest_array() -> int:
-    """How many elements an array may have: MaxArraySize is one above the highest index."""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"), re.M)
-    return max(1, int(found[1])) if found else 1001
+def max_array_size() -> int:
+    """How many elements an array may have. SLURM's MaxArraySize is one above the highest index."""
+    setting = re.search(r"^MaxArraySize\s*=\s*(\d+)", run("scontrol", "show", "config"), re.M)
+    return max(1, int(setting[1])) if setting else 1001

@@ -1,4 +1,7 @@
-"""What was queued for a store: in OUT/slurm/RUN/queued.jsonl two lines for each array, its tasks and then its id."""
+"""Which jobs were submitted for a store: two lines of STORE/slurm/RUN/queued.jsonl for each array.
+
+The first line has the array's name and the tasks of each job, and is written before sbatch; the second has the id.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from slurm.errors import SlurmError
-from slurm.queue import Queued
+from slurm.queue import QueuedJob
 
 FILE = "queued.jsonl"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One array: the identities of the tasks that each of its jobs does; `array` is None where submitting broke off."""
+class Submission:
+    """One array. jobs: the identities of each job's tasks. array: its id, None if the submission was interrupted."""
 
     run: str
     name: str
@@ -25,52 +29,52 @@ class Entry:
 
     @property
     def ids(self) -> list[str]:
-        """The id of each job: elements of an array, or the one job itself. Empty where submitting broke off."""
+        """The id of each job: elements of an array, or the only job itself. Empty without an id."""
         if self.array is None:
             return []
-        return [self.array] if len(self.jobs) == 1 else [f"{self.array}_{place}" for place in range(len(self.jobs))]
+        return [self.array] if len(self.jobs) == 1 else [f"{self.array}_{index}" for index in range(len(self.jobs))]
 
 
-def intend(folder: Path, run: str, name: str, jobs: Sequence[Sequence[str]]) -> None:
-    """Note what is about to be submitted, before it is. Raises OSError."""
+def record_intent(folder: Path, run: str, name: str, jobs: Sequence[Sequence[str]]) -> None:
+    """Write down an array that is about to be submitted. Raises OSError."""
     _append(folder / run, {"name": name, "jobs": [list(job) for job in jobs]})
 
 
-def submitted(folder: Path, run: str, name: str, array: str) -> None:
-    """Note the id it got. Raises OSError."""
+def record_id(folder: Path, run: str, name: str, array: str) -> None:
+    """Write down the id of an array that was submitted. Raises OSError."""
     _append(folder / run, {"name": name, "array": array})
 
 
-def entries(folder: Path, run: str | None = None) -> list[Entry]:
-    """All arrays of all runs, or of one, oldest first. A line that a power cut left half-written is passed over."""
-    found: dict[tuple[str, str], Entry] = {}
+def read(folder: Path, run: str | None = None) -> list[Submission]:
+    """The arrays of all runs, or of one, oldest first. A half-written line (after a power cut) is skipped."""
+    submissions: dict[tuple[str, str], Submission] = {}
     for path in sorted(folder.glob(f"{run or '*'}/{FILE}")):
         for line in _lines(path):
             key = (path.parent.name, str(line.get("name")))
             if "jobs" in line:
-                found[key] = Entry(*key, tuple(tuple(job) for job in line["jobs"]))
-            elif key in found:
-                found[key] = replace(found[key], array=str(line["array"]))
-    return list(found.values())
+                submissions[key] = Submission(*key, tuple(tuple(job) for job in line["jobs"]))
+            elif key in submissions:
+                submissions[key] = replace(submissions[key], array=str(line["array"]))
+    return list(submissions.values())
 
 
 def runs(folder: Path) -> list[str]:
-    """The runs that queued something, oldest first."""
+    """The runs that submitted something, oldest first."""
     return sorted(path.parent.name for path in folder.glob(f"*/{FILE}"))
 
 
-def alive(found: Sequence[Entry], live: Mapping[str, Queued]) -> list[Entry]:
-    """Those arrays with jobs in the queue, by name: another cluster, or this one reset, gives the same ids again."""
-    names = {job.name for job in live.values()}
-    return [entry for entry in found if entry.name in names]
+def in_queue(submissions: Sequence[Submission], queued: Mapping[str, QueuedJob]) -> list[Submission]:
+    """The arrays with jobs in the queue, matched by name: after a reset the same ids are given again."""
+    names = {job.name for job in queued.values()}
+    return [submission for submission in submissions if submission.name in names]
 
 
-def jobs_of(found: Sequence[Entry]) -> dict[str, str]:
-    """The job that was queued last for each task's identity."""
+def job_by_task(submissions: Sequence[Submission]) -> dict[str, str]:
+    """The id of the job that was submitted last for each task, by the task's identity."""
     return {
         identity: job
-        for entry in found
-        for job, tasks in zip(entry.ids, entry.jobs, strict=False)
+        for submission in submissions
+        for job, tasks in zip(submission.ids, submission.jobs, strict=False)
         for identity in tasks
     }
 
@@ -83,11 +87,11 @@ def _append(folder: Path, line: Mapping[str, object]) -> None:
         os.fsync(file.fileno())
 
 
-def _lines(path: Path) -> Iterator[dict[str, list[list[str]]]]:
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise SlurmError(f"cannot read what was queued: {error.strerror}", where=str(path)) from error
+        raise SlurmError(f"cannot read the submissions: {error.strerror}", where=str(path)) from error
     for line in text.splitlines():
         try:
             yield json.loads(line)

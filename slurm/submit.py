@@ -1,4 +1,4 @@
-"""Submitting jobs through submitit: arrays of one function on plain values, with what they wait for."""
+"""Submitting jobs through submitit: arrays that call one function on plain values, with their dependencies."""
 
 from __future__ import annotations
 
@@ -13,95 +13,100 @@ import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from slurm import queue, submissions
-from slurm.cluster import Profile
+from slurm.cluster import Cluster
 from slurm.errors import SlurmError
-from slurm.job import work
+from slurm.job import run_job
 
-# Python starts deaf to signals, which would kill it before its handlers are there; a scheduler repeats them.
-_DEAF = """sh -c 'trap "" TERM USR2; exec "$0" "$@"'"""
-_WAITS = (2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 60.0)  # seconds before each further try at a busy controller
+# A signal would kill Python before its handlers are installed, so it starts with both ignored. Schedulers repeat them.
+_IGNORE_SIGNALS = """sh -c 'trap "" TERM USR2; exec "$0" "$@"'"""
+_RETRY_SECONDS = (2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 60.0)  # before each further try when the controller is silent
 
 
-def check(profile: Profile) -> None:
-    """Raise SlurmError for a cluster that is not there, or that would refuse such jobs; nothing is queued."""
-    if not queue.there():
+def check(cluster: Cluster) -> None:
+    """Raise SlurmError if there is no SLURM here or it would refuse such jobs. Nothing is submitted."""
+    if not queue.available():
         raise SlurmError(
-            "SLURM's commands (sbatch, srun, squeue, scontrol, scancel, sinfo) are not on the path",
+            f"SLURM's commands ({', '.join(queue.COMMANDS)}) are not on the path",
             where="launcher=slurm",
             next="log in where they are, or use launcher=local",
         )
     known = queue.partitions()
-    if profile.partition and not set(profile.partition.split(",")) <= set(known):
+    if cluster.partition and not set(cluster.partition.split(",")) <= set(known):
         raise SlurmError(
-            f"there is no partition '{profile.partition}'",
-            where="partition, in the profile",
+            f"there is no partition '{cluster.partition}'",
+            where="partition, in the cluster file",
             next=f"known: {', '.join(sorted(known))}",
         )
-    flags = {"cpus-per-task": profile.cpus, "time": profile.minutes, **profile.more}
-    names = {"gpus_per_node": "gpus-per-node", "mem": "mem", "partition": "partition", "account": "account",
-             "qos": "qos", "constraint": "constraint"}  # fmt: skip
-    flags |= {names[name]: value for name, value in profile.parameters().items() if name in names}
+    parameters = cluster.submitit_parameters()
+    options = {"cpus-per-task": cluster.cpus, "time": cluster.timeout_min, **cluster.extra_options}
+    for name in ("gpus_per_node", "mem", "partition", "account", "qos", "constraint"):
+        if name in parameters:
+            options[name.replace("_", "-")] = parameters[name]
+    flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()]
     try:
-        queue.ask("sbatch", "--test-only", *(_flag(*pair) for pair in flags.items()), "--wrap", "true")
+        queue.run("sbatch", "--test-only", *flags, "--wrap", "true")
     except SlurmError as error:
         raise SlurmError(
             f"the cluster refuses such jobs: {error.what.removeprefix('sbatch: ')}",
-            where="the profile: " + " ".join(_flag(*pair) for pair in flags.items()),
-            next="mend the profile; nothing was queued",
+            where="the cluster file: " + " ".join(flags),
+            next="change the cluster file; nothing was queued",
         ) from error
 
 
-def _flag(name: str, value: object) -> str:
-    return f"--{name}" if value is True else f"--{name}={value}"
-
-
 class Submitter:
-    """Queues arrays for one run of a store; each is noted in the ledger before and after."""
+    """Submits the arrays of one run of a store, and writes each down before and after."""
 
-    def __init__(self, folder: Path, run: str, profile: Profile, code: Path) -> None:
+    def __init__(self, folder: Path, run: str, cluster: Cluster, code: Path) -> None:
         """folder: the store's `slurm` folder. code: the snapshot that jobs import."""
-        self.folder, self.run, self.profile, self.code = folder, run, profile, code
+        self.folder, self.run, self.cluster, self.code = folder, run, cluster, code
         self.number = 0
 
     def submit(
-        self, kind: str, function: str, values: Sequence[Mapping[str, Any]], tasks: Sequence[Sequence[str]], after: str
+        self,
+        kind: str,
+        function: str,
+        arguments: Sequence[Mapping[str, Any]],
+        tasks: Sequence[Sequence[str]],
+        dependency: str,
     ) -> list[str]:
-        """Queue a job for each of `values`, all in one array; the job ids. `after`: a SLURM dependency, or "".
+        """Submit a job for each of `arguments`, all in one array; returns the job ids.
 
-        Raises SlurmError when the cluster refuses, or does not answer for some minutes.
+        function: called by slurm.job.run_job. tasks: the identities of each job's tasks. dependency: as sbatch takes
+        it, or "". Raises SlurmError when the cluster refuses, or does not answer for some minutes.
         """
         self.number += 1
         name = f"{self.run}-{self.number}-{kind}"
-        submissions.intend(self.folder, self.run, name, tasks)
-        for wait in (*_WAITS, None):
+        submissions.record_intent(self.folder, self.run, name, tasks)
+        for pause in (*_RETRY_SECONDS, None):
             try:
-                found = self._executor(name, after).map_array(work, [function] * len(values), list(values))
+                executor = self._executor(name, dependency)
+                jobs = executor.map_array(run_job, [function] * len(arguments), list(arguments))
                 break
             except (FailedJobError, FailedSubmissionError) as error:
-                said = " ".join(str(error).split())
-                if wait is None or not queue.busy(said):
+                message = " ".join(str(error).split())
+                if pause is None or not queue.is_unanswered(message):
                     raise SlurmError(
-                        f"sbatch: {said}", where=name, next="see the profile; what is queued stays"
+                        f"sbatch: {message}", where=name, next="see the cluster file; jobs that are queued stay"
                     ) from error
-            time.sleep(wait)
-            queue.ask("scancel", "--name", name)  # an answer that was lost may have been a yes
-        array = str(found[0].job_id).partition("_")[0]
-        submissions.submitted(self.folder, self.run, name, array)
-        return submissions.Entry(self.run, name, tuple(tuple(job) for job in tasks), array).ids
+            time.sleep(pause)
+            queue.cancel_named(name)  # the jobs may have been accepted although the answer was lost
+        array = str(jobs[0].job_id).partition("_")[0]
+        submissions.record_id(self.folder, self.run, name, array)
+        return submissions.Submission(self.run, name, tuple(tuple(job) for job in tasks), array).ids
 
-    def _executor(self, name: str, after: str) -> submitit.SlurmExecutor:
-        python = self.profile.python or shlex.quote(sys.executable)
-        executor = submitit.SlurmExecutor(self.folder / self.run / "jobs", python=f"{_DEAF} {python}")
+    def _executor(self, name: str, dependency: str) -> submitit.SlurmExecutor:
+        python = self.cluster.python or shlex.quote(sys.executable)
+        executor = submitit.SlurmExecutor(self.folder / self.run / "jobs", python=f"{_IGNORE_SIGNALS} {python}")
         code = shlex.quote(str(self.code))
-        more = {**self.profile.more, "requeue": True}
-        if after:
-            more |= {"dependency": after, "kill-on-invalid-dep": "yes"}
+        options = {**self.cluster.extra_options, "requeue": True}
+        if dependency:
+            options |= {"dependency": dependency, "kill-on-invalid-dep": "yes"}
         executor.update_parameters(
-            **self.profile.parameters(),
+            **self.cluster.submitit_parameters(),
             job_name=name,
-            # The snapshot stands first on the path, and the folder that the job starts in is not on it at all.
-            setup=[*self.profile.setup, f'export PYTHONPATH={code}"${{PYTHONPATH:+:$PYTHONPATH}}" PYTHONSAFEPATH=1'],
-            srun_args=[f"--cpus-per-task={self.profile.cpus}"],  # some versions' srun does not take it from sbatch
-            additional_parameters=more,
+            # The snapshot is first on the path; the folder that the job starts in is not on it.
+            setup=[*self.cluster.setup, f'export PYTHONPATH={code}"${{PYTHONPATH:+:$PYTHONPATH}}" PYTHONSAFEPATH=1'],
+            srun_args=[f"--cpus-per-task={self.cluster.cpus}"],  # some versions' srun does not take it from sbatch
+            additional_parameters=options,
         )
         return executor

@@ -1,6 +1,7 @@
-"""A real two-node SLURM cluster on this machine, for the tests: only its GPUs are pretended.
+"""A real two-node SLURM cluster on this machine, for the tests; only its GPUs are not real.
 
-Needs root, Debian's slurm-wlm and munge. No systemd, no cgroups, nothing outside one folder: several may run at once.
+Needs root, Debian's slurm-wlm and munge. No systemd, no cgroups, and no file outside one folder, so that
+several may run at the same time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 NODES = ("n1", "n2")
-CPUS = GPUS = 2  # of each node
+GPUS = 2  # of each node
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "sinfo", "scancel")
 
 CONF = """\
@@ -37,7 +38,7 @@ AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 SlurmUser=root
 SlurmdUser=root
-# the nodes are what is said here, however small the machine is
+# the nodes have the resources below, even on a smaller machine
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -63,7 +64,7 @@ NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=
 
 
 def why_not() -> str:
-    """'' where a cluster can run, else the reason, for a skip."""
+    """Why no cluster can run here, for a skip; '' where one can."""
     if os.geteuid() != 0:
         return "a SLURM cluster on this machine needs root"
     missing = [program for program in PROGRAMS if _program(program) is None]
@@ -71,29 +72,29 @@ def why_not() -> str:
         return f"no {', '.join(missing)} here (Debian: apt-get install slurm-wlm munge)"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            _pretend_gpu(Path(folder) / "gpu")
+            _make_gpu_device(Path(folder) / "gpu")
         except OSError as error:
             return f"root may not make device files here ({error})"
     return ""
 
 
 @dataclass(frozen=True)
-class Job:
-    """One row of the queue; an element of a job array has an id of its own once it has started."""
+class QueueRow:
+    """One row of squeue. An element of a job array has its own row once it has started."""
 
-    job: str  # '12', an array's element '12_3', or '12_[3-5]' for those that wait
+    id: str  # '12', an array's element '12_3', or '12_[3-5]' for pending elements
     state: str  # 'PENDING', 'RUNNING', 'COMPLETING' …
     name: str
     partition: str
-    nodes: str  # 'n1', '' while it waits
-    reason: str  # why it waits: 'Resources', 'BeginTime', 'Dependency' …
+    nodes: str  # 'n1', '' while it is pending
+    reason: str  # why it is pending: 'Resources', 'BeginTime', 'Dependency' …
 
 
 @dataclass
-class Cluster:
-    """A running slurmctld with two slurmds, n1 and n2 (2 CPUs and 2 pretended GPUs each), all state under one folder.
+class LoopbackCluster:
+    """A running slurmctld with two slurmds, n1 and n2 (2 CPUs and 2 simulated GPUs each), all state in one folder.
 
-    Partitions: `gpu` (the default) and `cancel`, whose jobs are requeued or cancelled for those of `high`.
+    Partitions: jobs of `gpu` (the default) are requeued for jobs of `high`, jobs of `cancel` are cancelled.
     """
 
     folder: Path
@@ -101,24 +102,25 @@ class Cluster:
     env: dict[str, str] = field(repr=False)  # for clients: this process's, with SLURM_CONF
 
     def client(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a SLURM command to its end; raises with what it said where it fails, unless check is False."""
-        done = subprocess.run(words, env=self.env, cwd=self.folder, text=True, capture_output=True, timeout=60)
-        if check and done.returncode:
-            raise RuntimeError(f"{' '.join(words)} ended in {done.returncode}: {done.stderr}{done.stdout}")
-        return done
+        """Run a SLURM command; raises RuntimeError with its output if it fails, unless check is False."""
+        process = subprocess.run(words, env=self.env, cwd=self.folder, text=True, capture_output=True, timeout=60)
+        if check and process.returncode:
+            output = f"{process.stderr}{process.stdout}"
+            raise RuntimeError(f"{' '.join(words)} ended in {process.returncode}: {output}")
+        return process
 
     def scontrol(self, *words: str) -> str:
         return self.client("scontrol", *words).stdout
 
-    def queue(self) -> list[Job]:
-        """What squeue shows: jobs that wait, run or are ending, arrays element by element where they have started."""
-        shown = self.client("squeue", "-h", "-o", "%i|%T|%j|%P|%N|%r").stdout
-        return [Job(*line.split("|")) for line in shown.splitlines()]
+    def queue(self) -> list[QueueRow]:
+        """The rows of squeue: jobs that are pending, running or completing."""
+        rows = self.client("squeue", "-h", "-o", "%i|%T|%j|%P|%N|%r").stdout
+        return [QueueRow(*row.split("|")) for row in rows.splitlines()]
 
     def show(self, job_id: str) -> dict[str, str]:
-        """A job's or an array element's fields, as in scontrol show job ('JobState', 'Reason', 'Restarts' …).
+        """The fields of scontrol show job ('JobState', 'Reason', 'Restarts' …), of a job or an array's element.
 
-        Ended jobs are known for five minutes.
+        SLURM knows a job for five minutes after its end.
         """
         words = self.scontrol("-o", "show", "job", job_id).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
@@ -128,33 +130,33 @@ class Cluster:
 
     def nodes(self) -> dict[str, str]:
         """Each node's state: 'idle', 'mix', 'alloc', 'down', 'down*' (does not answer) …"""
-        shown = self.client("sinfo", "-h", "-N", "-p", "high", "-o", "%N %t").stdout
-        return dict(line.split() for line in shown.splitlines())
+        rows = self.client("sinfo", "-h", "-N", "-p", "high", "-o", "%N %t").stdout
+        return dict(row.split() for row in rows.splitlines())
 
     def submit(self, script: str, *options: str) -> str:
-        """Submit the text of a bash script (its first line is added); gives the job's id, for `output` too."""
+        """Submit a bash script (without its first line); returns the job's id."""
         output = ("--output", f"{self.folder}/jobs/%j.out", "--open-mode=append")
         path = self.folder / "jobs" / "script"
         path.write_text(f"#!/bin/bash\n{script}\n")
         return self.client("sbatch", "--parsable", *output, *options, str(path)).stdout.strip()
 
     def output(self, job_id: str) -> str:
-        """What a job submitted here has printed so far, over all its starts."""
+        """What a job that `submit` submitted has printed so far, over all its starts."""
         path = self.folder / "jobs" / f"{self.show(job_id)['JobId']}.out"
         return path.read_text() if path.exists() else ""
 
     def preempt(self, node: str | None = None, seconds: float = 1) -> str:
-        """Submit a job of `high` that takes all CPUs of a node (of both by default) from the others; gives its id."""
+        """Submit a job of `high` that takes all CPUs of a node (or both) from other jobs; returns its id."""
         where = (f"--nodelist={node}",) if node else (f"--nodes={len(NODES)}",)
         return self.submit(f"sleep {seconds}", "--partition=high", "--exclusive", "--job-name=high", *where)
 
     def start_now(self, job_id: str) -> None:
-        """Let a requeued job, which SLURM holds back for two minutes, start once it has left its node."""
+        """Let a requeued job start once it has left its node; SLURM would hold it for two minutes."""
         self.wait_for(lambda: self.show(job_id)["Reason"] == "BeginTime", 60)
         self.scontrol("update", f"JobId={job_id}", "StartTime=now")
 
     def crash_node(self, name: str) -> None:
-        """Kill a node's slurmd and all its jobs' processes, as a power cut would, and let the controller know of it.
+        """Kill a node's slurmd and all its jobs' processes, as a power cut would, and tell the controller.
 
         By itself the controller would notice after SlurmdTimeout.
         """
@@ -167,7 +169,7 @@ class Cluster:
         self.wait_for(lambda: self.nodes()[name] in ("idle", "mix", "alloc"), 30)
 
     def clear(self) -> None:
-        """Cancel every job, wait for their ends and see both nodes idle: one test's jobs are no other's."""
+        """Cancel every job and wait until both nodes are idle, so that no test meets another test's jobs."""
         self.client("scancel", "--user=root", check=False)
         for name, state in self.nodes().items():
             if state.startswith("down"):
@@ -176,11 +178,11 @@ class Cluster:
         self.wait_for(lambda: not self.queue() and set(self.nodes().values()) == {"idle"}, 60)
 
     def wait_for(self, condition: Callable[[], object], seconds: float, every: float = 0.2) -> None:
-        """Wait until the condition is true; after so many seconds raise, with the queue and the ends of the logs."""
+        """Wait until a condition is true; raises TimeoutError, with the queue and the ends of the logs."""
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
-                raise TimeoutError(f"not so after {seconds} s\n{self.report()}")
+                raise TimeoutError(f"the condition is false after {seconds} s\n{self.report()}")
             time.sleep(every)
 
     def report(self) -> str:
@@ -196,12 +198,12 @@ class Cluster:
         for name in ("state", "jobs"):
             (self.folder / name).mkdir()
         for index in range(GPUS):
-            _pretend_gpu(self.folder / f"gpu{index}")
+            _make_gpu_device(self.folder / f"gpu{index}")
         (self.folder / "munge.key").write_bytes(os.urandom(128))
         (self.folder / "munge.key").chmod(0o400)
-        places = {"key-file": "key", "pid-file": "pid", "log-file": "log", "socket": "socket", "seed-file": "seed"}
-        options = [f"--{option}={self.folder}/munge.{end}" for option, end in places.items()]
-        # forced: pytest's folders are closed to other users, who have no business at this socket
+        files = {"key-file": "key", "pid-file": "pid", "log-file": "log", "socket": "socket", "seed-file": "seed"}
+        options = [f"--{option}={self.folder}/munge.{end}" for option, end in files.items()]
+        # forced: munged expects a folder that other users can enter, and pytest's are closed to them
         self._daemon("munged", "--force", "--num-threads=2", *options)
         self._daemon("slurmctld", "-c", "-f", str(self.conf))
         for name in NODES:
@@ -209,7 +211,7 @@ class Cluster:
         self.wait_for(lambda: self.nodes() == dict.fromkeys(NODES, "idle"), 60)
 
     def stop(self) -> None:
-        """End everything that runs in this cluster, jobs first; nothing else is touched."""
+        """Kill the jobs and daemons of this cluster, and nothing else."""
         for name in NODES:
             _kill(self._processes(name))
         for name in ("slurmctld", "munge"):
@@ -223,33 +225,33 @@ class Cluster:
     def _daemon(self, *words: str, node: str = "") -> None:
         program = _program(words[0])
         assert program is not None
-        # slurmstepds inherit this environment, and SLURM gives the same two variables to jobs: the mark to kill by
+        # slurmstepds inherit these two variables, and SLURM gives them to jobs: `_processes` finds both by them
         env = {"PATH": self.env["PATH"], "SLURM_CONF": str(self.conf)} | ({"SLURMD_NODENAME": node} if node else {})
         with (self.folder / "daemons.log").open("a") as log:
             streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-            done = subprocess.run([program, *words[1:]], env=env, cwd=self.folder, timeout=60, **streams)
-        if done.returncode:
+            process = subprocess.run([program, *words[1:]], env=env, cwd=self.folder, timeout=60, **streams)
+        if process.returncode:
             raise RuntimeError(f"{words[0]} did not start: {(self.folder / 'daemons.log').read_text()}")
 
     def _processes(self, node: str) -> list[int]:
-        """slurmd, slurmstepds and jobs of one node of this cluster, whatever started them."""
-        marks = {f"SLURM_CONF={self.conf}".encode(), f"SLURMD_NODENAME={node}".encode()}
-        found = []
+        """The process ids of slurmd, slurmstepds and jobs of one node of this cluster."""
+        variables = {f"SLURM_CONF={self.conf}".encode(), f"SLURMD_NODENAME={node}".encode()}
+        pids = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
-                if marks <= set(path.read_bytes().split(b"\0")):
-                    found.append(int(path.parent.name))
+                if variables <= set(path.read_bytes().split(b"\0")):
+                    pids.append(int(path.parent.name))
             except OSError:
-                continue  # ended meanwhile
-        return [pid for pid in found if pid != os.getpid()]
+                continue  # the process has ended
+        return [pid for pid in pids if pid != os.getpid()]
 
 
 @contextmanager
-def running(folder: Path, grace: int = 20) -> Iterator[Cluster]:
-    """A cluster with all its state in `folder` (made; must be empty), both nodes idle; stopped at any end of the block.
+def running(folder: Path, grace: int = 20) -> Iterator[LoopbackCluster]:
+    """A cluster with both nodes idle and all its state in `folder` (created; must be empty); stopped after the block.
 
-    `grace`: seconds that a preempted job of `gpu` or `cancel` has after the first SIGTERM, which only its steps get.
-    SLURM looks now and then, so it may be 20 more; then all its processes get SIGTERM and, 5 s later, SIGKILL.
+    `grace`: seconds that a pre-empted job of `gpu` or `cancel` has after the first SIGTERM, which only its steps get.
+    SLURM may take 20 more; then all its processes get SIGTERM and, 5 s later, SIGKILL.
     """
     folder = folder.resolve()
     if len(str(folder)) > 80:
@@ -262,7 +264,7 @@ def running(folder: Path, grace: int = 20) -> Iterator[Cluster]:
     conf.write_text(CONF.format(host=host, port=port, folder=folder, nodes="\n".join(lines), grace=grace))
     (folder / "gres.conf").write_text(f"NodeName=n1,n2 Name=gpu File={folder}/gpu[0-{GPUS - 1}]\n")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))}
-    cluster = Cluster(folder, conf, inherited | {"SLURM_CONF": str(conf)})
+    cluster = LoopbackCluster(folder, conf, inherited | {"SLURM_CONF": str(conf)})
     try:
         cluster.start()
         yield cluster
@@ -274,14 +276,14 @@ def _program(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
 
 
-def _pretend_gpu(path: Path) -> None:
+def _make_gpu_device(path: Path) -> None:
     os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
 
 
 def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in held]
-    for server in held:
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in servers]
+    for server in servers:
         server.close()
     return ports
 

@@ -15,14 +15,13 @@ from rich.live import Live
 from rich.table import Table
 
 from benchmark.cli.progress import LINE_SECONDS, print_whole
-from benchmark.runners import monitor
-from benchmark.runners.monitor import StoreStatus
+from benchmark.runners.monitor import StoreStatus, TaskState, read_status
 from benchmark.runners.monitor import TaskStatus as TaskStatus
 from results.store.schema import KINDS
 
 _MOST_NAMED = 20  # tasks of one state
 _POLL_SECONDS = 5.0
-_UNDER_WAY = ("queued", "running")
+_UNDER_WAY = (TaskState.QUEUED, TaskState.RUNNING)
 
 
 def show(progress: StoreStatus, console: Console) -> None:
@@ -32,8 +31,8 @@ def show(progress: StoreStatus, console: Console) -> None:
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
-    def name(state: str, title: str, detail: Callable[[TaskStatus], str]) -> None:
-        tasks = progress.of(state)
+    def name(state: TaskState, title: str, detail: Callable[[TaskStatus], str]) -> None:
+        tasks = progress.in_state(state)
         if tasks:
             say(f"{title}:")
         for task in tasks[:_MOST_NAMED]:
@@ -42,26 +41,26 @@ def show(progress: StoreStatus, console: Console) -> None:
         if len(tasks) > _MOST_NAMED:
             say(f"  … and {len(tasks) - _MOST_NAMED:,} more")
 
-    if progress.no_queue:
-        say(progress.no_queue)
-    name("running", "running", _speed)
-    for why, number in Counter(task.why for task in progress.of("queued")).most_common():
+    if progress.queue_problem:
+        say(progress.queue_problem)
+    name(TaskState.RUNNING, "running", _speed)
+    for why, number in Counter(task.reason for task in progress.in_state(TaskState.QUEUED)).most_common():
         say(f"queued: {number:,}, {why or 'in the queue'}")
-    name("stopped", "stopped; the same command continues from their checkpoints", _ending)
-    name("blocked", "blocked: an input of theirs has failed", lambda task: "")
-    name("failed", "failed; retry=failed tries them again", _failure)
+    name(TaskState.STOPPED, "stopped; the same command continues from their checkpoints", _ending)
+    name(TaskState.BLOCKED, "blocked: an input of theirs has failed", lambda task: "")
+    name(TaskState.FAILED, "failed; retry=failed tries them again", _failure)
 
 
 def counts_table(progress: StoreStatus) -> Table:
     """Kinds of tasks down, states across."""
     table = Table(box=None)
     table.add_column("Tasks")
-    for state in monitor.STATES:
+    for state in TaskState:
         table.add_column(state.capitalize(), justify="right")
     for kind in KINDS:
         counts = progress.counts(kind)
         if any(counts.values()):
-            table.add_row(kind, *(f"{counts[state]:,}" if counts[state] else "–" for state in monitor.STATES))
+            table.add_row(kind, *(f"{counts[state]:,}" if counts[state] else "–" for state in TaskState))
     return table
 
 
@@ -75,11 +74,11 @@ def _speed(task: TaskStatus) -> str:
 
 def _ending(task: TaskStatus) -> str:
     """The reason, and where the job's own output is."""
-    return f"{task.why}{'; output: ' if task.log else ''}{task.log or ''}".lstrip("; ")
+    return f"{task.reason}{'; output: ' if task.log else ''}{task.log or ''}".lstrip("; ")
 
 
 def _failure(task: TaskStatus) -> str:
-    return "\n".join([task.why, *(f"    {line}" for line in task.log_end)])
+    return "\n".join([task.reason, *(f"    {line}" for line in task.log_end)])
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------
@@ -91,20 +90,20 @@ def wait_and_show(tasks: Sequence[Mapping[str, Any]], folder: Path, console: Con
     last_line = time.monotonic() - LINE_SECONDS
     with Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else nullcontext() as live:
         while True:
-            progress = monitor.view(folder)
+            progress = read_status(folder)
             states = Counter(task.state for identity, task in progress.tasks.items() if identity in wanted)
             if live is not None:
                 live.update(counts_table(progress), refresh=True)
             elif time.monotonic() - last_line >= LINE_SECONDS:
                 last_line = time.monotonic()
-                console.print(", ".join(f"{states[s]:,} {s}" for s in monitor.STATES if states[s]), highlight=False)
-            if not any(states[state] for state in _UNDER_WAY) and not progress.no_queue:
+                console.print(", ".join(f"{states[s]:,} {s}" for s in TaskState if states[s]), highlight=False)
+            if not any(states[state] for state in _UNDER_WAY) and not progress.queue_problem:
                 return
             time.sleep(_POLL_SECONDS)
 
 
 def unfinished(tasks: Sequence[Mapping[str, Any]], folder: Path) -> list[TaskStatus]:
     """The tasks without a record."""
-    known = monitor.view(folder).tasks
+    known = read_status(folder).tasks
     found = [known.get(task["identity"]) for task in tasks]
-    return [task for task in found if task is not None and task.state != "done"]
+    return [task for task in found if task is not None and task.state != TaskState.DONE]

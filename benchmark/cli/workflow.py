@@ -155,4 +155,4 @@ def _queue(config: PlanConfig, finish: Finish, narrow: Callable[[Plan], Plan], c
 
 def _unfinished(plan: Plan, config: PlanConfig) -> Unfinished:
     left: Sequence[status_view.TaskStatus] = status_view.unfinished(plan.tasks, Path(config.store))
-    return [(task.name, Outcome(task.state, task.why)) for task in left]
+    return [(task.name, Outcome(task.state, task.reason)) for task in left]

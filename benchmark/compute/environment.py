@@ -19,7 +19,7 @@ import torchvision
 from benchmark.compute.allocator import release_memory
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
-from slurm.code_snapshot import FACTS as SNAPSHOT
+from slurm.code_snapshot import COMMIT_FILE
 
 SOURCES = Path(__file__).parents[2]  # the folder of this project's packages
 
@@ -94,7 +94,7 @@ def commit_of(source: Path) -> dict[str, Any]:
     here = source.parent
     if source.is_relative_to(SOURCES):
         with contextlib.suppress(OSError, ValueError):
-            return dict(json.loads((SOURCES / SNAPSHOT).read_text()))
+            return dict(json.loads((SOURCES / COMMIT_FILE).read_text()))
 
     def git(*words: str) -> str | None:
         with contextlib.suppress(OSError, subprocess.SubprocessError):

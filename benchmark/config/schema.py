@@ -19,7 +19,7 @@ ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "curve")  # a
 LAYOUTS = ("tsne", "pca")  # as benchmark.analyses.embedding, which loads torch
 PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # as benchmark.external_sets.pixel_scale, which loads torch
 INTERRUPTIONS = {
-    "warning": "told that its time limit is near",
+    "warning": "signalled that its time limit is near",
     "requeue": "requeued, as after pre-emption",
     "cancel": "cancelled, and queued again by the same command",
 }
@@ -362,7 +362,8 @@ class DrillConfig(CommandConfig):
 
     cluster: str | None = option(None, "yours: a name in slurm/clusters, or the path of your own YAML file")
     mode: str = option(
-        "requeue", "warning: its time limit is near; requeue: as after pre-emption; cancel: and queued again"
+        "requeue",
+        "warning: its time limit is near; requeue: as after pre-emption; cancel: and queued again",
     )
     steps: int | None = option(None, "of the job that is interrupted; null: 400 on a CPU, 40,000 on a GPU")
     device: str = option("auto", "cpu: also where the cluster file asks for a GPU")

@@ -29,8 +29,7 @@ from benchmark.datasets import Outline
 from benchmark.estimation.analysis_cost import effort, points_of
 from benchmark.estimation.dummy_problem import blank_split, compute_for, dummy_problem, normalizer_of
 from benchmark.estimation.step_timing import MOST_STEPS, Growth, memory_at, next_size, seconds_at, seconds_of_a_step
-from benchmark.planning.grid import Plan, Task
-from benchmark.runners.local import name_of
+from benchmark.planning.plan import Plan, Task, task_name
 from benchmark.training import protocols
 from benchmark.training.evaluation import Evaluation
 from benchmark.training.experts import expert_recipe
@@ -134,9 +133,9 @@ def _group(task: Task, sets: Mapping[str, Task]) -> tuple[Any, ...]:
     network = resolved.get("architecture")
     what = {
         "prepare": f"experts, {network}",
-        "condense": f"{display.get('row')}, {network}",
-        "import": f"{display.get('row')}, made elsewhere",
-        "evaluate": f"{display.get('row')}, {network}, {display.get('protocol')}",
+        "condense": f"{display.get('display_name')}, {network}",
+        "import": f"{display.get('display_name')}, made elsewhere",
+        "evaluate": f"{display.get('display_name')}, {network}, {display.get('protocol')}",
         "analyze": ", ".join(filter(None, (_looks_at(task, sets), network, display.get("protocol")))),
     }[task["kind"]]
     return (
@@ -188,7 +187,7 @@ class Prober:
     def _hear(self, task: Task, text: str) -> None:
         """Note it once, whichever tasks it is said of, also when a plan is probed again."""
         if not any(note.endswith(text) for note in self.planned.notes):
-            self.planned.note(f"probing {name_of(task)}: {text}")
+            self.planned.note(f"probing {task_name(task)}: {text}")
 
     def compiles(self, task: Task) -> bool:
         """Whether a task that trains an expert or condenses is compiled, as it was said or by the rule.

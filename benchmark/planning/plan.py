@@ -100,6 +100,11 @@ class Plan:
         return [task for task in self.tasks if task["kind"] == kind]
 
 
+def task_name(task: Mapping[str, Any]) -> str:
+    """The name of a task in messages: its kind and its slug."""
+    return f"{task['kind']} {task['slug']}"
+
+
 def inputs_of(task: Mapping[str, Any]) -> set[str]:
     """Identities of the tasks whose results this one reads."""
     asked = task["resolved"]

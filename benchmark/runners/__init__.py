@@ -1,1 +1,1 @@
-"""Who runs the tasks of a plan: this machine's worker processes, or jobs of a SLURM cluster."""
+"""Who runs the tasks of a plan: worker processes of this machine, or jobs of a SLURM cluster."""

@@ -1,91 +1,95 @@
-"""A plan as jobs of a cluster: which tasks go into one job, and which jobs wait for which. Pure."""
+"""A plan as jobs of a cluster: which tasks share a job, which jobs are alike, and which jobs wait for which."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from benchmark.runners.local import inputs_of, name_of
+from benchmark.planning.plan import Task, inputs_of, task_name
 from benchmark.utils.errors import BenchmarkError
 
-Task = Mapping[str, Any]
-Pack = tuple[Task, ...]  # tasks of one job
-KINDS = ("prepare", "condense", "evaluate", "analyze")  # that jobs do: sets are taken in where their files are
+KINDS = ("prepare", "condense", "evaluate", "analyze")  # import tasks run where their files are, never in a job
+JobTasks = tuple[Task, ...]  # the tasks of one job
 
 
 @dataclass(frozen=True)
 class JobGroup:
-    """Jobs that are alike: they can be one array."""
+    """Jobs of one kind with the same dependencies, which can be one array (or several, if it is too long).
+
+    after: identities of tasks that all of these jobs wait for. after_group: the index of the group whose k-th job the
+    k-th job of this group waits for.
+    """
 
     kind: str
-    packs: tuple[Pack, ...]
-    after: frozenset[str] = frozenset()  # identities of tasks that all of these jobs wait for
-    beside: int | None = None  # the group, by its place, whose k-th job the k-th one of this group waits for
+    jobs: tuple[JobTasks, ...]
+    after: frozenset[str] = frozenset()
+    after_group: int | None = None
 
 
-def inside_out(tasks: Iterable[Task], failed: Collection[str]) -> set[str]:
-    """Identities of tasks that cannot be done: those that failed, and all that read what those would have made."""
-    lost = set(failed)
+def with_dependents(tasks: Iterable[Task], identities: Collection[str]) -> set[str]:
+    """These identities, and those of all tasks that need their results directly or indirectly."""
+    closure = set(identities)
     for task in tasks:  # in the plan's order, inputs come first
-        if lost & inputs_of(task):
-            lost.add(task["identity"])
-    return lost
+        if closure & inputs_of(task):
+            closure.add(task["identity"])
+    return closure
 
 
-def groups(tasks: Sequence[Task], done: Collection[str], queued: Collection[str], pack: int) -> list[JobGroup]:
-    """What is neither done nor queued, packed `pack` tasks to a job, in an order in which inputs come first.
+def group_tasks(
+    tasks: Sequence[Task], done: Collection[str], queued: Collection[str], tasks_per_job: int
+) -> list[JobGroup]:
+    """Jobs for the tasks that are neither done nor queued, in an order in which inputs come first.
 
-    Sets that wait for the same experts share an array. The evaluations and curves of its sets are arrays of the same
-    length, one for each that a set still lacks, so that each waits for its own set alone. An analysis of several sets
-    waits for all of them and for its experts.
+    Sets that wait for the same experts share an array. The evaluations of its sets are arrays of the same length, one
+    for each evaluation that a set still lacks, so that every job waits for its own set alone; so are the curves. An
+    analysis of several sets waits for all of them and for its experts.
 
-    Raises BenchmarkError for a task of a kind that jobs do not do.
+    Raises BenchmarkError for a task of a kind that jobs do not run.
     """
-    if strange := next((task for task in tasks if task["kind"] not in KINDS), None):
+    if unfit := next((task for task in tasks if task["kind"] not in KINDS), None):
         raise BenchmarkError(
-            f"a job cannot do a task of kind '{strange['kind']}'", where=name_of(strange),
-            next=f"do it on this machine; jobs do: {', '.join(KINDS)}",
-        )  # fmt: skip
+            f"a job cannot run a task of kind '{unfit['kind']}'",
+            where=task_name(unfit),
+            next=f"run it on this machine; jobs run: {', '.join(KINDS)}",
+        )
     undone = {task["identity"] for task in tasks} - set(done)
     todo = [task for task in tasks if task["identity"] not in done and task["identity"] not in queued]
     missing = {task["identity"]: frozenset(inputs_of(task) & undone) for task in todo}
-    being_made = {task["identity"] for task in todo if task["kind"] == "condense"}
-    after_one: dict[str, list[Task]] = defaultdict(list)  # to do as soon as a set is there that is still to be made
-    free: dict[str, list[Task]] = {"evaluate": [], "analyze": []}
+    new_sets = {task["identity"] for task in todo if task["kind"] == "condense"}
+    after_set: dict[str, list[Task]] = defaultdict(list)  # tasks that wait for one set of this plan and nothing else
+    others: dict[str, list[Task]] = {"evaluate": [], "analyze": []}
     for task in todo:
-        if task["kind"] in free:
-            waits = missing[task["identity"]]
-            alone = next(iter(waits)) if len(waits) == 1 and waits <= being_made else None
-            (after_one[alone] if alone else free[task["kind"]]).append(task)
-    found = _alike("prepare", [task for task in todo if task["kind"] == "prepare"], missing, pack)
+        if task["kind"] in others:
+            inputs = missing[task["identity"]]
+            only_set = next(iter(inputs)) if len(inputs) == 1 and inputs <= new_sets else None
+            (after_set[only_set] if only_set else others[task["kind"]]).append(task)
+    groups = _grouped("prepare", [task for task in todo if task["kind"] == "prepare"], missing, tasks_per_job)
     alike: dict[tuple[frozenset[str], tuple[str, ...]], list[Task]] = defaultdict(list)
     for task in todo:
         if task["kind"] == "condense":
-            kinds = tuple(each["kind"] for each in after_one[task["identity"]])
+            kinds = tuple(follower["kind"] for follower in after_set[task["identity"]])
             alike[missing[task["identity"]], kinds].append(task)
-    for (after, kinds), members in alike.items():
-        place, packs = len(found), _packs(members, pack)
-        found.append(JobGroup("condense", packs, after))
-        found += [
-            JobGroup(
-                kind, tuple(tuple(after_one[task["identity"]][slot] for task in job) for job in packs), beside=place
-            )
-            for slot, kind in enumerate(kinds)
-        ]
-    for kind, tasks in free.items():
-        found += _alike(kind, tasks, missing, pack)
-    return found
+    for (after, kinds), sets in alike.items():
+        index, jobs = len(groups), _jobs(sets, tasks_per_job)
+        groups.append(JobGroup("condense", jobs, after))
+        for slot, kind in enumerate(kinds):
+            followers = tuple(tuple(after_set[task["identity"]][slot] for task in job) for job in jobs)
+            groups.append(JobGroup(kind, followers, after_group=index))
+    for kind, tasks in others.items():
+        groups += _grouped(kind, tasks, missing, tasks_per_job)
+    return groups
 
 
-def _alike(kind: str, tasks: Sequence[Task], missing: Mapping[str, frozenset[str]], pack: int) -> list[JobGroup]:
-    """Groups of tasks that wait for the same inputs."""
-    found: dict[frozenset[str], list[Task]] = defaultdict(list)
+def _grouped(
+    kind: str, tasks: Sequence[Task], missing: Mapping[str, frozenset[str]], tasks_per_job: int
+) -> list[JobGroup]:
+    """One group for all tasks that wait for the same inputs."""
+    alike: dict[frozenset[str], list[Task]] = defaultdict(list)
     for task in tasks:
-        found[missing[task["identity"]]].append(task)
-    return [JobGroup(kind, _packs(members, pack), after) for after, members in found.items()]
+        alike[missing[task["identity"]]].append(task)
+    return [JobGroup(kind, _jobs(members, tasks_per_job), after) for after, members in alike.items()]
 
 
-def _packs(tasks: Sequence[Task], pack: int) -> tuple[Pack, ...]:
-    return tuple(tuple(tasks[start : start + pack]) for start in range(0, len(tasks), pack))
+def _jobs(tasks: Sequence[Task], tasks_per_job: int) -> tuple[JobTasks, ...]:
+    return tuple(tuple(tasks[start : start + tasks_per_job]) for start in range(0, len(tasks), tasks_per_job))

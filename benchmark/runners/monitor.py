@@ -1,10 +1,11 @@
-"""How far everything is, from the store and the queue: what each task waits for, or how it ended. Reads only."""
+"""The state of every task of a store, from its files and the cluster's queue. Nothing is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +14,54 @@ from results.store.lock import abandoned
 from results.store.task_states import State, survey
 from slurm import queue, submissions
 from slurm.errors import SlurmError
+from slurm.submissions import Submission
 
-STATES = ("done", "running", "queued", "stopped", "failed", "blocked", "to do")
-_ALIVE_SECONDS = 60.0  # since the last sign of life of a task that no queue knows
+_ALIVE_SECONDS = 60.0  # a lock or progress file that is older does not show that a task is running
 _LOG_LINES = 3
+_PENDING_REASONS = {  # SLURM's words
+    "Dependency": "waits for its inputs",
+    "BeginTime": "requeued, starts again shortly",
+    "JobArrayTaskLimit": "waits for other jobs of its array (array_parallelism)",
+    "Resources": "waits for resources",
+    "Priority": "waits for jobs of higher priority",
+}
+
+
+class TaskState(StrEnum):
+    """The state of a task, in the order of the status table's columns."""
+
+    DONE = "done"
+    RUNNING = "running"
+    QUEUED = "queued"
+    STOPPED = "stopped"  # begun, and not running any more: the same command continues it
+    FAILED = "failed"
+    BLOCKED = "blocked"  # an input failed
+    TO_DO = "to do"  # the same command begins it
 
 
 @dataclass(frozen=True)
 class TaskStatus:
-    """One task. state: one of STATES; `stopped` goes on with the same command, `to do` waits for one."""
+    """The state of one task and the reason for it."""
 
     name: str
     kind: str
-    state: str
-    why: str = ""
-    progress: Mapping[str, Any] | None = None  # done, total, rate, losses
-    job: str = ""
+    state: TaskState
+    reason: str = ""
+    progress: Mapping[str, Any] | None = None  # done, total, rate (steps a second), losses
+    job: str = ""  # the id of its job, if it is queued or running
     folder: Path | None = None
-    log: Path | None = None  # what its job printed, where that is over and the task is not done
+    log: Path | None = None  # the output of its job, if that has ended and the task is not done
 
     @property
     def seconds_left(self) -> float | None:
-        """At the speed of this try; None when nothing is known."""
+        """Estimated from the speed of this attempt; None if that is unknown."""
         if not self.progress or not self.progress.get("rate"):
             return None
         return float((self.progress["total"] - self.progress["done"]) / self.progress["rate"])
 
     @property
     def log_end(self) -> list[str]:
-        """The last lines of the task's log."""
+        """The last lines of the task's own log."""
         try:
             text = (self.folder / "log.txt").read_text(errors="replace") if self.folder else ""
         except OSError:
@@ -51,53 +71,61 @@ class TaskStatus:
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """All tasks of a store by identity, and why the queue is not part of the picture, if it is not."""
+    """All tasks of a store by identity. queue_problem: why the queue could not be read, "" if it could."""
 
     tasks: Mapping[str, TaskStatus]
-    no_queue: str = ""
+    queue_problem: str = ""
 
-    def of(self, state: str) -> list[TaskStatus]:
-        return [seen for seen in self.tasks.values() if seen.state == state]
+    def in_state(self, state: TaskState) -> list[TaskStatus]:
+        return [task for task in self.tasks.values() if task.state == state]
 
-    def counts(self, kind: str) -> dict[str, int]:
-        """How many tasks of a kind are in each state."""
-        states = [seen.state for seen in self.tasks.values() if seen.kind == kind]
-        return {state: states.count(state) for state in STATES}
+    def counts(self, kind: str) -> dict[TaskState, int]:
+        """The number of tasks of a kind in each state."""
+        states = [task.state for task in self.tasks.values() if task.kind == kind]
+        return {state: states.count(state) for state in TaskState}
 
 
-def view(out: Path) -> StoreStatus:
-    """The store's tasks and whatever was queued for it. Raises ResultsError, SlurmError for what cannot be read."""
-    folder = out / "slurm"
-    known = submissions.entries(folder)
-    live, no_queue = _live(bool(known))  # before the store: what ends in between is done
-    found = survey(out)
-    planned = _planned(folder)
-    last = submissions.jobs_of(known) | {
-        identity: job for identity, job in submissions.jobs_of(submissions.alive(known, live)).items() if job in live
-    }
-    gone = {job for identity, job in last.items() if job not in live and not _done(found.get(identity))}
-    ended = queue.ended(gone) if not no_queue else {}
-    run_of = {job: entry.run for entry in known for job in entry.ids}
-    seen: dict[str, TaskStatus] = {}
-    for identity in {**found, **planned}:
-        job = last.get(identity, "")
-        log = folder / run_of[job] / "jobs" / f"{job}_0_log.err" if job in gone else None
-        about = _About(job, live.get(job), ended.get(job, ""), no_queue, log)
-        seen[identity] = _seen(found.get(identity), planned.get(identity, {}), about)
-    failed = {identity for identity, one in seen.items() if one.state == "failed"}
+@dataclass(frozen=True)
+class _LastJob:
+    """A task's last job. queued: None if it has left the queue; final_state: how it ended, "" if that is unknown."""
+
+    id: str = ""
+    queued: queue.QueuedJob | None = None
+    final_state: str = ""
+    log: Path | None = None
+
+
+def read_status(store: Path) -> StoreStatus:
+    """The status of a store's tasks and of all tasks that were queued for it.
+
+    Raises ResultsError and SlurmError for files that cannot be read.
+    """
+    folder = store / "slurm"
+    submitted = submissions.read(folder)
+    queued, queue_problem = _read_queue() if submitted else ({}, "")  # first: a task may end before the next line
+    stored, planned = survey(store), _planned(folder)
+    undone = [identity for identity, state in stored.items() if state.status != "done"]
+    undone += [identity for identity in planned if identity not in stored]
+    jobs = _last_jobs(folder, submitted, queued, undone, ask_slurm=not queue_problem)
+    tasks: dict[str, TaskStatus] = {}
+    for identity in {**stored, **planned}:
+        job = jobs.get(identity, _LastJob())
+        tasks[identity] = _task_status(stored.get(identity), planned.get(identity, {}), job, bool(queue_problem))
+    failed = {identity for identity, status in tasks.items() if status.state == TaskState.FAILED}
     for identity, task in planned.items():  # in the plan's order: inputs come first
-        one = seen[identity]
-        if one.state in ("to do", "stopped") and failed & set(task["inputs"]):
+        status = tasks[identity]
+        if status.state in (TaskState.TO_DO, TaskState.STOPPED) and failed & set(task["inputs"]):
             failed.add(identity)
-            seen[identity] = TaskStatus(one.name, one.kind, "blocked", "what it needs has failed", folder=one.folder)
-    return StoreStatus(seen, no_queue)
+            tasks[identity] = TaskStatus(
+                status.name, status.kind, TaskState.BLOCKED, "an input failed", folder=status.folder
+            )
+    return StoreStatus(tasks, queue_problem)
 
 
-def _live(asked: bool) -> tuple[dict[str, queue.Queued], str]:
-    if not asked:
-        return {}, ""
-    if not queue.there():
-        return {}, "no SLURM commands here: this is from the store alone"
+def _read_queue() -> tuple[dict[str, queue.QueuedJob], str]:
+    """This user's jobs, and why they could not be read."""
+    if not queue.available():
+        return {}, "there are no SLURM commands here: this is from the store alone"
     try:
         return queue.jobs(), ""
     except SlurmError as error:
@@ -105,76 +133,75 @@ def _live(asked: bool) -> tuple[dict[str, queue.Queued], str]:
 
 
 def _planned(folder: Path) -> dict[str, dict[str, Any]]:
-    """What runs asked for, by identity: kind, slug and inputs."""
-    found: dict[str, dict[str, Any]] = {}
+    """The tasks of all queued runs by identity: kind, slug and inputs."""
+    tasks: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*/request.json")):
         for task in (read_json(path) or {}).get("tasks", []):
-            found.setdefault(task["identity"], task)
-    return found
+            tasks.setdefault(task["identity"], task)
+    return tasks
 
 
-def _done(state: State | None) -> bool:
-    return state is not None and state.status == "done"
+def _last_jobs(
+    folder: Path,
+    submitted: list[Submission],
+    queued: Mapping[str, queue.QueuedJob],
+    undone: list[str],
+    ask_slurm: bool,
+) -> dict[str, _LastJob]:
+    """The last job of each undone task that was ever queued; one that is in the queue comes before later ones."""
+    in_queue = submissions.job_by_task(submissions.in_queue(submitted, queued))
+    last = submissions.job_by_task(submitted) | {task: job for task, job in in_queue.items() if job in queued}
+    run_of = {job: submission.run for submission in submitted for job in submission.ids}
+    ended = {last[identity] for identity in undone if identity in last} - queued.keys()
+    final_states = queue.final_states(ended) if ask_slurm else {}
 
+    def last_job(job: str) -> _LastJob:
+        log = folder / run_of[job] / "jobs" / f"{job}_0_log.err" if job in ended else None
+        return _LastJob(job, queued.get(job), final_states.get(job, ""), log)
 
-@dataclass(frozen=True)
-class _About:
-    """What is known of a task's last job: itself while it is queued or at work, else how it ended."""
-
-    job: str
-    queued: queue.Queued | None
-    ended: str
-    no_queue: str
-    log: Path | None
+    return {identity: last_job(last[identity]) for identity in undone if identity in last}
 
 
 def at_work(state: State) -> bool:
-    """Whether some process does a task, as far as its folder tells: its lock is young, and its owner not known dead."""
-    young = state.modified is not None and datetime.now(UTC).timestamp() - state.modified < _ALIVE_SECONDS
-    return bool(state.owner) and young and not abandoned(dict(state.owner or {}))
+    """Whether a process is running a task: the task's lock is recent, and its owner is not known to be dead."""
+    recent = state.modified is not None and datetime.now(UTC).timestamp() - state.modified < _ALIVE_SECONDS
+    return bool(state.owner) and recent and not abandoned(dict(state.owner or {}))
 
 
-def _seen(state: State | None, planned: Mapping[str, Any], about: _About) -> TaskStatus:
+def _task_status(state: State | None, planned: Mapping[str, Any], job: _LastJob, no_queue: bool) -> TaskStatus:
     task = state.task if state else planned
     kind = str(task.get("kind"))
-    status, message = (state.status, state.message) if state else ("new", "")
-    folder = state.folder if state else None
-
-    def say(state: str, why: str = "", progress: Mapping[str, Any] | None = None, job: str = "") -> TaskStatus:
-        return TaskStatus(f"{kind} {task.get('slug', '')}".strip(), kind, state, why, progress, job, folder, about.log)
-
-    if status == "done":
-        return say("done", message)
-    if about.queued and about.queued.state == "PENDING":
-        return say("queued", _waits(about.queued.reason), job=about.job)
+    stored, message = (state.status, state.message) if state else ("new", "")
+    status = TaskStatus(
+        f"{kind} {task.get('slug', '')}".strip(),
+        kind,
+        TaskState.QUEUED,
+        job=job.id,
+        folder=state.folder if state else None,
+        log=job.log,
+    )
+    if stored == "done":
+        return replace(status, state=TaskState.DONE, reason=message, job="")
+    if job.queued and job.queued.state == "PENDING":
+        return replace(status, reason=_PENDING_REASONS.get(job.queued.reason, job.queued.reason))
     if state and at_work(state):
-        return say("running", progress=state.progress, job=about.job)
-    if about.queued:
-        failed = status in ("failed", "out_of_memory")
-        return say("queued", f"{message} (in a job that runs)" if failed else "in a job that runs", job=about.job)
-    if status in ("failed", "out_of_memory", "unreadable"):
-        return say("failed", message)
-    if about.no_queue and about.job:
-        return say("queued", f"as job {about.job} or over: the queue cannot be asked here", job=about.job)
-    return _stopped(say, status, message, about)
+        return replace(status, state=TaskState.RUNNING, progress=state.progress)
+    if job.queued:
+        failed_before = stored in ("failed", "out_of_memory")
+        return replace(status, reason=f"{message} (in a running job)" if failed_before else "in a running job")
+    if stored in ("failed", "out_of_memory", "unreadable"):
+        return replace(status, state=TaskState.FAILED, reason=message, job="")
+    if no_queue and job.id:
+        return replace(status, reason=f"as job {job.id}, which may have ended: the queue cannot be read here")
+    return replace(_stopped(status, stored, message, job), job="")
 
 
-def _stopped(say: Callable[..., TaskStatus], status: str, message: str, about: _About) -> TaskStatus:
-    """A task that was begun or queued, and that nothing is at any more."""
-    ended = f"job {about.job} ended as {about.ended}" if about.ended else ""
-    if about.ended == "OUT_OF_MEMORY":
-        ended += ": raise memory in the profile"
-    if status == "new" and about.ended in ("", "CANCELLED"):
-        return say("to do", ended)
-    told = "" if about.ended else "it ended without a word: killed, or out of memory"
-    return say("stopped", "; ".join(filter(None, (ended, message))) or told)
-
-
-def _waits(reason: str) -> str:
-    return {
-        "Dependency": "waits for its inputs",
-        "BeginTime": "requeued, to go on shortly",
-        "JobArrayTaskLimit": "as many run as the profile allows",
-        "Resources": "waits for resources",
-        "Priority": "others come first",
-    }.get(reason, reason)
+def _stopped(status: TaskStatus, stored: str, message: str, job: _LastJob) -> TaskStatus:
+    """The status of a task that was begun or queued, and is neither running nor in the queue."""
+    ending = f"job {job.id} ended as {job.final_state}" if job.final_state else ""
+    if job.final_state == "OUT_OF_MEMORY":
+        ending += ": raise memory in the cluster file"
+    if stored == "new" and job.final_state in ("", "CANCELLED"):
+        return replace(status, state=TaskState.TO_DO, reason=ending)
+    unknown = "" if job.final_state else "it ended without a message: killed, or out of memory"
+    return replace(status, state=TaskState.STOPPED, reason="; ".join(filter(None, (ending, message))) or unknown)

@@ -1,4 +1,4 @@
-"""Queueing a plan on a cluster: first it is checked, then every task is queued that is neither done nor queued."""
+"""Queueing a plan on a cluster: every task is queued that is neither done nor queued, after a check of the cluster."""
 
 from __future__ import annotations
 
@@ -7,232 +7,256 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from benchmark.compute import environment
 from benchmark.config.schema import PlanConfig
+from benchmark.planning.plan import Task, inputs_of
 from benchmark.runners import job_groups, monitor, slurm_job
-from benchmark.runners.local import inputs_of
+from benchmark.runners.job_groups import JobGroup
 from benchmark.utils.errors import BenchmarkError
 from results.store.atomic_files import write_json_atomic, writing
 from results.store.lock import TaskLock
 from results.store.task_states import survey
-from slurm import cluster, code_snapshot, queue, submissions, submit
+from slurm import cluster as clusters
+from slurm import code_snapshot, queue, submissions
+from slurm.cluster import Cluster
+from slurm.submit import Submitter
+from slurm.submit import check as check_cluster
 
-_ENDING_LOOKS, _ENDING_SECONDS = 30, 2.0
-_LOCK_SECONDS = 60.0  # for another driver that is submitting to the same store
+_PACKAGES = ("benchmark", "methods", "results", "slurm")  # that jobs import
+_COMPLETING_TRIES, _COMPLETING_SECONDS = 30, 2.0
+_LOCK_SECONDS = 60.0  # to wait for another process that is submitting to the same store
 
 
 @dataclass(frozen=True)
-class Launched:
-    """What a launch came to. `left`: tasks that failed before, and those that need them."""
+class LaunchResult:
+    """What was queued. tasks: those queued now, by kind.
 
-    run: str
-    jobs: int
-    tasks: Counter[str]  # queued now, by kind
-    queued_before: int
-    left: int
-    elsewhere: int = 0  # at work outside the queue, and those that need them
+    skipped_failed: tasks that failed before or need one that did; running_elsewhere: tasks that run outside the queue
+    or need one that does. Neither are queued.
+    """
+
+    run: str = ""
+    jobs: int = 0
+    tasks: Counter[str] = field(default_factory=Counter)
+    queued_before: int = 0
+    skipped_failed: int = 0
+    running_elsewhere: int = 0
 
 
-def settings(config: PlanConfig, asked: cluster.Profile) -> dict[str, Any]:
-    """How jobs do their tasks, as plain values."""
+def check(config: PlanConfig) -> Cluster:
+    """The cluster that a run is queued on.
+
+    Raises BenchmarkError, SlurmError or ResultsError if it would refuse such jobs, or if the store cannot be written.
+    """
+    if config.cluster is None:
+        raise BenchmarkError(
+            "launcher=slurm needs a cluster file",
+            where="launcher=slurm",
+            next="copy slurm/clusters/example.yaml, change it, and add cluster=PATH.yaml",
+        )
+    if config.budget_seconds is not None:
+        raise BenchmarkError(
+            "budget_seconds= is measured on this machine, and jobs run on others",
+            where=f"budget_seconds={config.budget_seconds}",
+            next="use iterations_fraction= instead; or run the command with launcher=local inside a job",
+        )
+    cluster = clusters.load(config.cluster)
+    check_cluster(cluster)
+    if not config.dry_run:
+        folder = Path(config.store) / "slurm"
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".{uuid4().hex}"
+            probe.touch()
+            probe.unlink()
+    return cluster
+
+
+def launch(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster) -> LaunchResult:
+    """Queue what is neither done, nor queued, nor failed before.
+
+    Raises BenchmarkError while another process is submitting to this store, SlurmError when the cluster refuses, and
+    ResultsError for a store that cannot be read or written.
+    """
+    lock = TaskLock(Path(config.store) / "slurm")
+    if not lock.acquire(wait=_LOCK_SECONDS):
+        holder = lock.holder or {}
+        raise BenchmarkError(
+            f"process {holder.get('pid')} on {holder.get('host')} is submitting to this store",
+            where=str(lock.path),
+            next="wait until it has finished",
+        )
+    try:
+        return _launch(tasks, config, cluster, lock)
+    finally:
+        lock.release()
+
+
+def _launch(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster, lock: TaskLock) -> LaunchResult:
+    store = Path(config.store)
+    folder = store / "slurm"
+    queued = _queued_tasks(folder)  # first: a task may end before the next line
+    states = survey(store, tasks)
+    done = {identity for identity, state in states.items() if state.status == "done"}
+    idle = {identity: state for identity, state in states.items() if identity not in queued}
+    broken = ("unreadable",) if config.retry == "failed" else ("failed", "out_of_memory", "unreadable")
+    failed = job_groups.with_dependents(tasks, [key for key, state in idle.items() if state.status in broken])
+    elsewhere = job_groups.with_dependents(tasks, [key for key, state in idle.items() if monitor.at_work(state)])
+    runnable = [task for task in tasks if task["identity"] not in failed | elsewhere]
+    result = LaunchResult(
+        queued_before=sum(task["identity"] in queued and task["identity"] not in done for task in tasks),
+        skipped_failed=len(failed),
+        running_elsewhere=len(elsewhere - failed),
+    )
+    groups = job_groups.group_tasks(runnable, done, queued, cluster.tasks_per_job)
+    if not groups:
+        return result
+    run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
+    with writing(folder):
+        packages = {name: Path(import_module(name).__path__[0]) for name in _PACKAGES}
+        code = code_snapshot.take(packages, (folder / "code").absolute(), environment.commit_of(Path(__file__)))
+        write_request(folder / run, tasks, config, code)
+        submitter = Submitter(folder.absolute(), run, cluster, code)
+        max_array_size = min(cluster.max_array_size or 10**9, queue.max_array_size())
+        jobs = _submit(groups, submitter, queued, job_settings(config, cluster), max_array_size, lock)
+    kinds = Counter(task["kind"] for group in groups for job in group.jobs for task in job)
+    return replace(result, run=run, jobs=jobs, tasks=kinds)
+
+
+def job_settings(config: PlanConfig, cluster: Cluster) -> dict[str, Any]:
+    """How jobs run their tasks, as plain values."""
     return {
         "out": str(Path(config.store).absolute()),
-        "device": "cpu" if config.device == "auto" and not asked.gpus else config.device,
-        "gpus": asked.gpus,
+        "device": "cpu" if config.device == "auto" and not cluster.gpus else config.device,
+        "gpus": cluster.gpus,
         "precision": config.precision,
         "compile": config.compile,
-        "threads": config.threads or max(1, asked.cpus // asked.at_once),
-        "at_once": asked.at_once,
+        "threads": config.threads or max(1, cluster.cpus // cluster.concurrent_tasks),
+        "concurrent_tasks": cluster.concurrent_tasks,
         "checkpoint_seconds": config.checkpoint_seconds,
         "retry": config.retry,
     }
 
 
-def check(config: PlanConfig) -> cluster.Profile:
-    """The profile, of a cluster that takes such jobs; raises before anything is planned or queued."""
-    if config.cluster is None:
-        raise BenchmarkError(
-            "launcher=slurm needs a profile of the cluster", where="launcher=slurm",
-            next="copy slurm/clusters/example.yaml, change it, and say cluster=PATH.yaml",
-        )  # fmt: skip
-    if config.budget_seconds is not None:
-        raise BenchmarkError(
-            "budget_seconds= is measured on this machine, and jobs run on others",
-            where=f"budget_seconds={config.budget_seconds}",
-            next="say iterations_fraction= instead; or run the command with launcher=local inside a job",
-        )
-    asked = cluster.load(config.cluster)
-    submit.check(asked)
-    if config.dry_run:
-        return asked
-    folder = Path(config.store) / "slurm"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{uuid4().hex}"
-        probe.touch()
-        probe.unlink()
-    return asked
+def _queued_tasks(folder: Path) -> dict[str, str]:
+    """The job of each task that is queued or running, by the task's identity.
 
-
-def launch(tasks: Sequence[Mapping[str, Any]], config: PlanConfig, asked: cluster.Profile) -> Launched:
-    """Queue what is neither done, nor queued, nor failed before. Raises the rooms' errors."""
-    out = Path(config.store)
-    folder = out / "slurm"
-    lock = TaskLock(folder)
-    if not lock.acquire(wait=_LOCK_SECONDS):
-        holder = lock.holder or {}
-        raise BenchmarkError(
-            f"process {holder.get('pid')} on {holder.get('host')} is submitting to this store",
-            where=str(lock.path), next="wait for it to end",
-        )  # fmt: skip
-    try:
-        return _launch(tasks, config, asked, out, lock)
-    finally:
-        lock.release()
-
-
-def _launch(
-    tasks: Sequence[Mapping[str, Any]], config: PlanConfig, asked: cluster.Profile, out: Path, lock: TaskLock
-) -> Launched:
-    folder = out / "slurm"
-    waiting = _in_queue(folder)  # before the store: what ends in between is done
-    states = survey(out, tasks)
-    done = {identity for identity, state in states.items() if state.status == "done"}
-    idle = {identity: state for identity, state in states.items() if identity not in waiting}
-    broken = ("unreadable",) if config.retry == "failed" else ("failed", "out_of_memory", "unreadable")
-    left = job_groups.inside_out(tasks, [i for i, state in idle.items() if state.status in broken])
-    elsewhere = job_groups.inside_out(tasks, [i for i, state in idle.items() if monitor.at_work(state)]) - left
-    able = [task for task in tasks if task["identity"] not in left | elsewhere]
-    before = sum(task["identity"] in waiting and task["identity"] not in done for task in tasks)
-    found = job_groups.groups(able, done, waiting, asked.pack)
-    run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
-    if not found:
-        return Launched("", 0, Counter(), before, len(left), len(elsewhere))
-    with writing(folder):
-        code = code_snapshot.take(_packages(), (folder / "code").absolute(), environment.commit_of(Path(__file__)))
-        write_request(folder / run, tasks, config, code)
-    submitter = submit.Submitter(folder.absolute(), run, asked, code)
-    most = min(asked.array or 10**9, queue.largest_array())
-    with writing(folder):
-        jobs = _submit(found, submitter, waiting, settings(config, asked), most, lock)
-    kinds = Counter(task["kind"] for group in found for pack in group.packs for task in pack)
-    return Launched(run, jobs, kinds, before, len(left), len(elsewhere))
-
-
-def _in_queue(folder: Path) -> dict[str, str]:
-    """Identity to job, of the tasks that are queued or running; what a broken-off submission left is cancelled."""
-    known = submissions.entries(folder)
-    for _ in range(_ENDING_LOOKS):
-        live = queue.jobs()
-        mine = submissions.alive(known, live)
-        for entry in mine:
-            if entry.array is None:
-                queue.ask("scancel", "--name", entry.name)
-        names = {entry.name for entry in mine}
-        # Whether a job that is ending comes back, requeued, or does not, is seen when it has ended.
-        if not any(job.state == "COMPLETING" for job in live.values() if job.name in names):
-            return {identity: job for identity, job in submissions.jobs_of(mine).items() if job in live}
-        time.sleep(_ENDING_SECONDS)
+    Jobs of a submission that was interrupted before their id was written down are cancelled.
+    """
+    submitted = submissions.read(folder)
+    for _ in range(_COMPLETING_TRIES):
+        queued = queue.jobs()
+        mine = submissions.in_queue(submitted, queued)
+        for submission in mine:
+            if submission.array is None:
+                queue.cancel_named(submission.name)
+        names = {submission.name for submission in mine}
+        # Only after a job has completed is it known whether it was requeued.
+        if not any(job.state == "COMPLETING" for job in queued.values() if job.name in names):
+            return {identity: job for identity, job in submissions.job_by_task(mine).items() if job in queued}
+        time.sleep(_COMPLETING_SECONDS)
     raise BenchmarkError(
-        "jobs of this store have been ending for a minute", where="squeue", next="give the same command again later"
+        "jobs of this store have been completing for a minute",
+        where="squeue",
+        next="run the same command again later",
     )
 
 
 def _submit(
-    found: Sequence[job_groups.JobGroup],
-    to: submit.Submitter,
-    waiting: Mapping[str, str],
-    how: Mapping[str, Any],
-    most: int,
+    groups: Sequence[JobGroup],
+    submitter: Submitter,
+    queued: Mapping[str, str],
+    settings: Mapping[str, Any],
+    max_array_size: int,
     lock: TaskLock,
 ) -> int:
-    """Queue groups, arrays of at most `most`; how many jobs that were."""
-    job_of = dict(waiting)  # by identity
-    arrays: dict[tuple[int, int], list[str]] = {}  # by group and place of its first pack: ids
-    for place, group in enumerate(found):
-        for start in range(0, len(group.packs), most):
+    """Submit groups in arrays of at most `max_array_size`; returns the number of jobs."""
+    job_of = dict(queued)  # by the task's identity
+    arrays: dict[tuple[int, int], list[str]] = {}  # job ids by the group's index and that of the array's first job
+    for index, group in enumerate(groups):
+        for start in range(0, len(group.jobs), max_array_size):
             if lock.lost:
-                raise BenchmarkError("another process submits to this store by now", where=str(lock.path),
-                                     next="give the same command again")  # fmt: skip
-            packs = group.packs[start : start + most]
-            after = ""
-            if group.beside is not None:
-                after = _after_each(arrays[group.beside, start])
-            elif wanted := sorted({job_of[identity] for identity in group.after if identity in job_of}):
-                after = "afterok:" + ":".join(wanted)
-            ids = to.submit(
+                raise BenchmarkError(
+                    "another process has taken over submitting to this store",
+                    where=str(lock.path),
+                    next="run the same command again",
+                )
+            jobs = group.jobs[start : start + max_array_size]
+            dependency = ""
+            if group.after_group is not None:
+                dependency = _after_each(arrays[group.after_group, start])
+            elif inputs := sorted({job_of[identity] for identity in group.after if identity in job_of}):
+                dependency = "afterok:" + ":".join(inputs)
+            ids = submitter.submit(
                 group.kind,
                 slurm_job.FUNCTION,
-                [slurm_job.values(pack, how) for pack in packs],
-                [[task["identity"] for task in pack] for pack in packs],
-                after,
+                [slurm_job.arguments(tasks, settings) for tasks in jobs],
+                [[task["identity"] for task in tasks] for tasks in jobs],
+                dependency,
             )
-            arrays[place, start] = ids
-            job_of |= {task["identity"]: job for job, pack in zip(ids, packs, strict=True) for task in pack}
+            arrays[index, start] = ids
+            job_of |= {task["identity"]: id for id, tasks in zip(ids, jobs, strict=True) for task in tasks}
     return sum(len(ids) for ids in arrays.values())
 
 
 def _after_each(ids: Sequence[str]) -> str:
-    """Let the k-th element of an array wait for the k-th of another."""
+    """The dependency that makes the k-th element of an array wait for the k-th of another."""
     return f"afterok:{ids[0]}" if len(ids) == 1 else f"aftercorr:{ids[0].partition('_')[0]}"
 
 
-def _packages() -> dict[str, Path]:
-    """Where the four rooms lie."""
-    import benchmark
-    import methods
-    import results
-    import slurm
-
-    return {room.__name__: Path(room.__path__[0]) for room in (benchmark, methods, results, slurm)}
-
-
-def write_request(folder: Path, tasks: Sequence[Mapping[str, Any]], config: PlanConfig, code: Path) -> None:
-    """Keep what was asked of this run, for whoever looks at it later."""
+def write_request(folder: Path, tasks: Sequence[Task], config: PlanConfig, code: Path) -> None:
+    """Write request.json, which `monitor.read_status` reads: the tasks of a run, its options and the code it runs."""
     folder.mkdir(parents=True, exist_ok=True)
-    named = [
+    planned = [
         {name: task[name] for name in ("identity", "kind", "slug")} | {"inputs": sorted(inputs_of(task))}
         for task in tasks
     ]
-    asked = {"tasks": named, "config": vars(config), "code": code.name, "host": socket.gethostname()}
-    write_json_atomic(folder / "request.json", asked)
+    request = {"tasks": planned, "config": vars(config), "code": code.name, "host": socket.gethostname()}
+    write_json_atomic(folder / "request.json", request)
 
 
-def preview(tasks: Sequence[Mapping[str, Any]], config: PlanConfig, asked: cluster.Profile) -> str:
-    """What a launch would queue, if nothing of it is queued yet; nothing is written."""
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def preview(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster) -> str:
+    """What a launch would queue if nothing of it were queued yet. Nothing is written."""
     done = {identity for identity, state in survey(Path(config.store), tasks).items() if state.status == "done"}
-    found = job_groups.groups(tasks, done, (), asked.pack)
-    most = asked.array or queue.largest_array()
-    arrays = sum(-(-len(group.packs) // most) for group in found)
-    jobs = Counter({kind: sum(len(group.packs) for group in found if group.kind == kind) for kind in job_groups.KINDS})
+    groups = job_groups.group_tasks(tasks, done, (), cluster.tasks_per_job)
+    max_array_size = cluster.max_array_size or queue.max_array_size()
+    arrays = sum(-(-len(group.jobs) // max_array_size) for group in groups)
+    jobs = Counter({kind: sum(len(group.jobs) for group in groups if group.kind == kind) for kind in job_groups.KINDS})
     counts = ", ".join(f"{number:,} {kind}" for kind, number in jobs.items() if number) or "no"
     return f"{len(tasks):,} tasks, {len(done):,} done; would queue {counts} jobs in {arrays:,} arrays"
 
 
-def summary(launched: Launched, out: str) -> str:
-    """What a launch came to, and how to go on."""
+def summary(launched: LaunchResult, store: str) -> str:
+    """What a launch queued and skipped, and which commands come next."""
     tasks = ", ".join(f"{number:,} {kind}" for kind, number in launched.tasks.items())
     lines = [f"queued {launched.jobs:,} jobs for {tasks} tasks, as run {launched.run}"] if launched.jobs else []
     if launched.queued_before:
         lines.append(f"{launched.queued_before:,} tasks were queued before")
-    if launched.left:
-        lines.append(f"{launched.left:,} tasks failed before, or need one that did: retry=failed tries them again")
-    if launched.elsewhere:
-        lines.append(f"{launched.elsewhere:,} tasks are at work outside the queue, or need one that is: later, again")
+    if launched.skipped_failed:
+        lines.append(f"{launched.skipped_failed:,} tasks failed before or need one that did: retry=failed retries them")
+    if launched.running_elsewhere:
+        lines.append(
+            f"{launched.running_elsewhere:,} tasks are running outside the queue or need one that is: "
+            "run the same command again later"
+        )
     if not lines:
         return "everything is done"
     if launched.jobs or launched.queued_before:
-        lines.append(next_steps(out))
+        lines.append(next_steps(store))
     return "\n".join(lines)
 
 
-def next_steps(out: str) -> str:
-    """What to do about jobs that are queued."""
-    named = shlex.quote(f"store={out}")
-    return f"python -m benchmark.status {named} tells how far they are; benchmark.cancel {named} cancels them"
+def next_steps(store: str) -> str:
+    """The commands that show and cancel queued jobs."""
+    option = shlex.quote(f"store={store}")
+    return f"python -m benchmark.status {option} shows their progress; benchmark.cancel {option} cancels them"

@@ -1,68 +1,72 @@
-"""What a queued job does: its tasks, on whatever device it was given, each into its folder of the store."""
+"""What a queued job does: it runs its tasks on the device of its node, each into its folder of the store."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark.compute.engine import choose_compute
 from benchmark.execution.interruption import STOPS, StopFlag
 from benchmark.execution.runtime import Outcome, Runtime
-from benchmark.runners.local import Stopped, name_of, run_tasks
+from benchmark.planning.plan import Task, task_name
+from benchmark.runners.local import Stopped, run_tasks
 from benchmark.utils.errors import BenchmarkError
-from slurm.job import restarts
+from slurm.job import JobResult, SignalRecorder, restarts
 
-FUNCTION = "benchmark.runners.slurm_job:work"  # as slurm.job calls it
+FUNCTION = "benchmark.runners.slurm_job:run"  # as slurm.job.run_job calls it
 
 
-def values(tasks: tuple[Mapping[str, Any], ...], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a job carries: its tasks and how to do them, as plain values."""
+def arguments(tasks: Sequence[Task], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job is submitted with: its tasks and how to run them (runners.slurm.job_settings), as plain values."""
     return {"tasks": [dict(task) for task in tasks], **settings}
 
 
-def work(given: Mapping[str, Any], told: Any) -> dict[str, Any]:
-    """Do the tasks; what it returns is described in slurm.job.work. `told.signal` is one that came before."""
-    how = (given["device"], given["precision"], given["threads"], given["at_once"])
-    compute, workers = choose_compute(*how, given["compile"])
-    if given["gpus"] and compute.device.type != "cuda" and given["device"] == "auto":
+def run(job: Mapping[str, Any], recorder: SignalRecorder) -> JobResult:
+    """Run a job's tasks. `job` is what `arguments` made; a signal that arrived before is `recorder.signal`.
+
+    Raises BenchmarkError where a GPU was requested and torch sees none.
+    """
+    compute, workers = choose_compute(
+        job["device"], job["precision"], job["threads"], job["concurrent_tasks"], job["compile"]
+    )
+    if job["gpus"] and compute.device.type != "cuda" and job["device"] == "auto":
         raise BenchmarkError(
-            "the profile asks for a GPU, but torch sees none here",
-            where="gpus, in the profile",
-            next="see that the job's Python has torch with CUDA; or device=cpu, to compute on the CPU all the same",
+            "the cluster file asks for a GPU, but torch sees none here",
+            where="gpus, in the cluster file",
+            next="check that the job's Python has torch with CUDA; device=cpu computes on the CPU instead",
         )
-    tasks = given["tasks"]
-    stop = StopFlag(escalates=False)  # a scheduler may repeat itself
+    stop = StopFlag(escalates=False)  # a scheduler may repeat its signal
     for number in STOPS:
         signal.signal(number, stop.handle)
-    stop.signal = stop.signal or told.signal
+    stop.signal = stop.signal or recorder.signal
+    tasks = job["tasks"]
+    workers = min(workers, len(tasks))
     runtime = Runtime(
-        Path(given["out"]),
+        Path(job["out"]),
         compute,
-        checkpoint_seconds=given["checkpoint_seconds"],
-        retry_failed=given["retry"] == "failed" and not restarts(),  # a requeued job must not go round in its failures
-        shared=min(workers, len(tasks)) > compute.devices,
+        checkpoint_seconds=job["checkpoint_seconds"],
+        retry_failed=job["retry"] == "failed" and not restarts(),  # else a requeued job would retry its own failures
+        shared=workers > compute.devices,
         stop=stop,
     )
-    ended: list[str] = []
-    failed: list[str] = []
+    result = JobResult()
 
-    begun = False
+    def on_step(name: str, done: int, total: int, losses: dict[str, float]) -> None:
+        result.progressed = True
 
-    def step(name: str, done: int, total: int, losses: dict[str, float]) -> None:
-        nonlocal begun
-        begun = True
+    def on_end(name: str, outcome: Outcome) -> None:
+        print(f"{name}: {outcome.status} {outcome.message}".rstrip(), flush=True)  # noqa: T201 -- the job's own output
+        if outcome.status == "done":
+            result.finished += 1
+        else:
+            result.failures.append(f"{name}: {outcome.message}")
 
-    def end(name: str, outcome: Outcome) -> None:
-        print(f"{name}: {outcome.status} {outcome.message}".rstrip(), flush=True)  # noqa: T201 -- a job's own output
-        ended.append(name) if outcome.status == "done" else failed.append(f"{name}: {outcome.message}")
-
-    names = ", ".join(map(name_of, tasks))
+    names = ", ".join(map(task_name, tasks))
     print(f"{len(tasks)} tasks, {workers} at a time on {compute.device}: {names}", flush=True)  # noqa: T201
-    stopped = 0
     try:
-        run_tasks(tasks, runtime, min(workers, len(tasks)), step, end)
+        run_tasks(tasks, runtime, workers, on_step, on_end)
     except Stopped as error:
-        stopped = error.number
-    return {"stopped": stopped, "begun": begun, "ended": len(ended), "failed": failed}
+        result.stop_signal = error.number
+    return result

@@ -22,7 +22,7 @@ from benchmark.evaluate import lost
 from benchmark.execution.runtime import Runtime
 from benchmark.external_sets.convert import digest
 from benchmark.planning import external_sets
-from benchmark.runners.local import inputs_of
+from benchmark.planning.plan import inputs_of
 from benchmark.tasks.execute import execute
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet

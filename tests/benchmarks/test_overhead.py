@@ -25,7 +25,7 @@ TASKS, AT_ONCE, STEPS = 200, 2, 100
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, in_full: bool, monkeypatch: pytest.MonkeyPatch) -> Iterator[loopback.Cluster]:
+def cluster(tmp_path: Path, in_full: bool, monkeypatch: pytest.MonkeyPatch) -> Iterator[loopback.LoopbackCluster]:
     if not in_full:
         pytest.skip("a measurement of ten minutes: pytest tests/benchmarks/test_overhead.py --benchmark-only")
     if reason := loopback.why_not():
@@ -53,10 +53,10 @@ def sets_of(planned: Plan) -> Plan:
     return kept
 
 
-def test_two_hundred_tiny_tasks(benchmark, cluster: loopback.Cluster, tmp_path: Path, capsys) -> None:
+def test_two_hundred_tiny_tasks(benchmark, cluster: loopback.LoopbackCluster, tmp_path: Path, capsys) -> None:
     """Seconds from queueing to the last record, beside those of the same tasks in two processes of this machine.
 
-    Jobs of half the tasks each, as a profile with `pack` asks for where tasks are tiny.
+    Jobs of half the tasks each, as `tasks_per_job` makes them where tasks are tiny.
     """
     compute, _ = choose_compute("cpu", "fp32", 1, AT_ONCE)
     here, there = asked(tmp_path / "here"), tmp_path / "there"
@@ -64,14 +64,14 @@ def test_two_hundred_tiny_tasks(benchmark, cluster: loopback.Cluster, tmp_path: 
     assert len(planned.tasks) == TASKS
     alone = Stopwatch(compute.device)
     with alone.running():
-        run_tasks(planned.tasks, Runtime(Path(here.out), compute), AT_ONCE, lambda *step: None, lambda *end: None)
-    pure = sum(record["seconds"] for _, record in Store(Path(here.out)).recorded(planned.tasks)) / AT_ONCE
+        run_tasks(planned.tasks, Runtime(Path(here.store), compute), AT_ONCE, lambda *step: None, lambda *end: None)
+    pure = sum(record["seconds"] for _, record in Store(Path(here.store)).recorded(planned.tasks)) / AT_ONCE
 
-    profile = tmp_path / "profile.yaml"
-    profile.write_text(f"partition: gpu\nminutes: 30\npack: {TASKS // AT_ONCE}\n")
+    path = tmp_path / "cluster.yaml"
+    path.write_text(f"partition: gpu\ntimeout_min: 30\ntasks_per_job: {TASKS // AT_ONCE}\n")
 
     def queue_and_wait() -> None:
-        wanted = asked(there, "launcher=slurm", f"cluster={profile}")
+        wanted = asked(there, "launcher=slurm", f"cluster={path}")
         queued = slurm.launch(planned.tasks, wanted, slurm.check(wanted))
         assert queued.jobs == AT_ONCE
         cluster.wait_for(lambda: len(list(Store(there).recorded(planned.tasks))) == TASKS, 1800, every=0.5)

@@ -23,7 +23,7 @@ from results.store.atomic_files import to_json
 from results.store.schema import SCHEMA
 from results.store.store import Store
 from results.store.task_states import survey
-from slurm.job import work
+from slurm.job import run_job
 
 pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: pip install -e '.[test]'")
 
@@ -86,10 +86,10 @@ def test_preparing_a_submission(measured: Measure, in_full: bool, tmp_path: Path
 
     def prepare() -> list[bytes]:
         done = {identity for identity, state in survey(tmp_path, planned).items() if state.status == "done"}
-        found = job_groups.groups(planned, done, (), 1)
+        found = job_groups.group_tasks(planned, done, (), 1)
         assert len(found) < 50, "arrays, not a submission for each task"
-        carried = [(slurm_job.FUNCTION, slurm_job.values(pack, {})) for group in found for pack in group.packs]
-        return [cloudpickle.dumps(DelayedSubmission(work, *words)) for words in carried]
+        carried = [(slurm_job.FUNCTION, slurm_job.arguments(tasks, {})) for group in found for tasks in group.jobs]
+        return [cloudpickle.dumps(DelayedSubmission(run_job, *words)) for words in carried]
 
     assert len(measured(prepare)) == len(planned)
 
@@ -141,7 +141,7 @@ def test_surveying_a_finished_plan(measured: Measure, finished: Store, tasks: li
 
 
 def test_the_status_of_a_finished_store(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
-    assert {one.state for one in measured(lambda: monitor.view(finished.root).tasks).values()} == {"done"}
+    assert {one.state for one in measured(lambda: monitor.read_status(finished.root).tasks).values()} == {"done"}
 
 
 def test_reading_the_records_of_a_finished_plan(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:

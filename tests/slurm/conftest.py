@@ -1,4 +1,4 @@
-"""One real two-node SLURM cluster for all tests of this folder, free of jobs at the start of each that asks for it."""
+"""One real two-node SLURM cluster for all tests of this folder; each test starts without jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import loopback
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[loopback.Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[loopback.LoopbackCluster]:
     if reason := loopback.why_not():
         pytest.skip(reason)
     with loopback.running(tmp_path_factory.mktemp("slurm")) as started:

@@ -1,4 +1,4 @@
-"""Analyses on a real cluster: each is a job that starts after the sets and experts it looks at."""
+"""Analyses on a real cluster: each is a job that starts after its sets and experts are there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loopback import Cluster
+from loopback import LoopbackCluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 SMALL = (
@@ -20,26 +20,26 @@ SMALL = (
 )  # fmt: skip
 
 
-def test_analyses_run_after_what_they_look_at(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_analyses_run_after_their_sets_and_experts(
+    cluster: LoopbackCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
-    (tmp_path / "mine.yaml").write_text("partition: gpu\nminutes: 30\npack: 2\n")
+    (tmp_path / "mine.yaml").write_text("partition: gpu\ntimeout_min: 30\ntasks_per_job: 2\n")
     command = [sys.executable, "-m", "benchmark.analyze", *SMALL, "launcher=slurm", "cluster=mine.yaml"]
     preview = subprocess.run(
         [*command, "dry_run=true"], cwd=tmp_path, capture_output=True, text=True, timeout=200, env=dict(os.environ)
     )
-    assert preview.returncode == 0 and "analyse jobs" in preview.stdout, preview.stdout + preview.stderr
+    assert preview.returncode == 0 and "analyze jobs" in preview.stdout, preview.stdout + preview.stderr
     done = subprocess.run(
         [*command, "wait=true"], cwd=tmp_path, capture_output=True, text=True, timeout=800, env=dict(os.environ)
     )
     assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
     records = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/*/*/record.json")]
     finished = {record["identity"]: record["finished"] for record in records}
-    looks = [record for record in records if record["kind"] == "analyze"]
-    assert len(looks) == 4 and all(record["status"] == "ok" for record in records), done.stdout
-    for record in looks:
+    analyses = [record for record in records if record["kind"] == "analyze"]
+    assert len(analyses) == 4 and all(record["status"] == "ok" for record in records), done.stdout
+    for record in analyses:
         for needed in record["resolved"]["sets"] + record["resolved"]["experts"]:
             assert finished[needed] <= record["finished"]
-    said = [line for line in done.stdout.splitlines() if ", digits, " in line]
-    assert sorted(line.split(",")[0] for line in said) == ["curve", "curve", "expert", "interpolation"]
+    lines = [line for line in done.stdout.splitlines() if ", digits, " in line]
+    assert sorted(line.split(",")[0] for line in lines) == ["curve", "curve", "expert", "interpolation"]

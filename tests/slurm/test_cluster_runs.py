@@ -1,4 +1,4 @@
-"""A plan on a real cluster: every job is interrupted in its own way, and the sets are those of a quiet local run."""
+"""Plans on a real cluster: jobs are interrupted in every way, and the results equal those of a local run."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from hydra import compose, initialize_config_module
 from benchmark import drill
 from benchmark.compute.engine import choose_compute
 from benchmark.config import compose as options
-from benchmark.config.schema import RunConfig
+from benchmark.config.schema import INTERRUPTIONS, RunConfig
 from benchmark.execution.run_steps import CHECKPOINT
 from benchmark.execution.runtime import Runtime
 from benchmark.planning import grid
-from benchmark.runners import monitor, slurm
+from benchmark.runners import slurm
 from benchmark.runners.local import run_tasks
+from benchmark.runners.monitor import TaskState, TaskStatus, read_status
 from benchmark.utils.errors import BenchmarkError
-from loopback import Cluster
+from loopback import LoopbackCluster
 from results.errors import ResultsError
 from results.store.store import Store
 from slurm import submissions
@@ -43,49 +44,52 @@ SMALL = (
 )  # fmt: skip
 
 
-def asked(out: Path, *words: str, scored: bool = True) -> RunConfig:
-    """`scored`: whether the sets are evaluated, too."""
+def make_config(out: Path, *words: str, scored: bool = True) -> RunConfig:
+    """The options of a run with its store in `out`; scored: whether its sets are evaluated."""
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        said = options.parse(compose("run", [*SMALL, f"store={out}", f"data_root={out.parent / 'data'}", *words]))
-    return said if scored else replace(said, protocols=[])
+        config = options.parse(compose("run", [*SMALL, f"store={out}", f"data_root={out.parent / 'data'}", *words]))
+    return config if scored else replace(config, protocols=[])
 
 
-def profile(folder: Path, **settings: object) -> str:
-    said = {"partition": "gpu", "minutes": 30} | settings
-    path = folder / f"profile{len(list(folder.glob('profile*')))}.yaml"
-    path.write_text("".join(f"{key}: {value}\n" for key, value in said.items()))
+def cluster_file(folder: Path, **settings: object) -> str:
+    """The option cluster=PATH, with a new file for the settings."""
+    values = {"partition": "gpu", "timeout_min": 30} | settings
+    path = folder / f"cluster{len(list(folder.glob('cluster*')))}.yaml"
+    path.write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
     return f"cluster={path}"
 
 
-def start(out: Path, *words: str, scored: bool = True) -> tuple[grid.Plan, slurm.Launched]:
+def start(out: Path, *words: str, scored: bool = True) -> tuple[grid.Plan, slurm.LaunchResult]:
     """Queue a run as the command does."""
-    wanted = asked(out, "launcher=slurm", *words, scored=scored)
-    planned = grid.build(wanted)
-    return planned, slurm.launch(planned.tasks, wanted, slurm.check(wanted))
+    config = make_config(out, "launcher=slurm", *words, scored=scored)
+    planned = grid.build(config)
+    return planned, slurm.launch(planned.tasks, config, slurm.check(config))
 
 
-def in_peace(out: Path, *words: str, scored: bool = True) -> grid.Plan:
-    """The same run on this machine, one task after the other."""
+def run_locally(out: Path, *words: str, scored: bool = True) -> grid.Plan:
+    """Run a plan on this machine, one task after the other."""
     compute, _ = choose_compute("cpu", "fp32", 1, 1)
-    planned = grid.build(asked(out, *words, scored=scored))
+    planned = grid.build(make_config(out, *words, scored=scored))
     run_tasks(planned.tasks, Runtime(out, compute), 1, lambda *step: None, lambda *end: None)
     return planned
 
 
 def results(out: Path, planned: grid.Plan) -> dict[str, Any]:
-    """By slug: the bytes of a set, the accuracies of an evaluation."""
-    store, found = Store(out), {}
+    """The bytes of each set and the accuracies of each evaluation, by kind and slug."""
+    store, values = Store(out), {}
     for task in planned.tasks:
         record = store.record(task)
-        made = store.folder(task) / "synthetic.safetensors"
+        path = store.folder(task) / "synthetic.safetensors"
         is_set = task["kind"] == "condense"
-        found[task["kind"], task["slug"]] = record and (made.read_bytes() if is_set else record["result"]["accuracies"])
-    return found
+        values[task["kind"], task["slug"]] = record and (
+            path.read_bytes() if is_set else record["result"]["accuracies"]
+        )
+    return values
 
 
 @pytest.fixture
-def env(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+def env(cluster: LoopbackCluster, monkeypatch: pytest.MonkeyPatch) -> LoopbackCluster:
     monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
     return cluster
 
@@ -100,90 +104,93 @@ class Jobs:
         return next(task for task in self.planned.of_kind(kind) if task["resolved"]["seed"] == seed)
 
     def job(self, kind: str, seed: int) -> str:
-        return submissions.jobs_of(submissions.entries(self.out / "slurm"))[self.task(kind, seed)["identity"]]
+        return submissions.job_by_task(submissions.read(self.out / "slurm"))[self.task(kind, seed)["identity"]]
 
-    def seen(self, kind: str, seed: int) -> monitor.TaskStatus:
-        return monitor.view(self.out).tasks[self.task(kind, seed)["identity"]]
+    def status(self, kind: str, seed: int) -> TaskStatus:
+        return read_status(self.out).tasks[self.task(kind, seed)["identity"]]
 
     def owner(self, seed: int) -> Any:
-        """The process that makes a set, as its lock says."""
+        """The process that makes a set, from its lock file."""
         return json.loads((Store(self.out).folder(self.task("condense", seed)) / "lock.json").read_text())
 
-    def at_work(self, seed: int) -> Callable[[], bool]:
-        """Whether that set's making has got somewhere; fails when it was over too soon to be interrupted."""
+    def running(self, seed: int) -> Callable[[], bool]:
+        """A function: whether a set's steps have begun. It fails if the set is there before it can be interrupted."""
 
-        def look() -> bool:
-            found = self.seen("condense", seed)
-            assert found.state in ("queued", "running"), f"{found.name} is {found.state} already: {found.why}"
-            return bool(found.progress)
+        def has_progress() -> bool:
+            status = self.status("condense", seed)
+            unfinished = (TaskState.QUEUED, TaskState.RUNNING)
+            assert status.state in unfinished, f"{status.name} is {status.state} already: {status.reason}"
+            return bool(status.progress)
 
-        return look
-
-
-HELD_SECONDS = 10.0  # KillWait and more: what is left of a requeued job's last start must be gone before the next one
+        return has_progress
 
 
-class Settled:
-    """Whether no job is left. Requeued ones, which SLURM holds back for two minutes, go on after some seconds."""
+HELD_SECONDS = 10.0  # more than KillWait: the processes of a requeued job must have ended before its next start
 
-    def __init__(self, cluster: Cluster) -> None:
+
+class QueueIsEmpty:
+    """Whether no job is left. It starts requeued jobs after some seconds; SLURM would hold them for two minutes."""
+
+    def __init__(self, cluster: LoopbackCluster) -> None:
         self.cluster = cluster
-        self.held: dict[str, float] = {}  # since when
+        self.held_since: dict[str, float] = {}
 
     def __call__(self) -> bool:
         queue = self.cluster.queue()
-        waiting = [job.job for job in queue if job.reason == "BeginTime"]
-        self.held = {job: self.held.get(job, time.monotonic()) for job in waiting}
-        for job, since in list(self.held.items()):
+        held = [job.id for job in queue if job.reason == "BeginTime"]
+        self.held_since = {job: self.held_since.get(job, time.monotonic()) for job in held}
+        for job, since in self.held_since.items():
             if time.monotonic() - since > HELD_SECONDS:
                 self.cluster.scontrol("update", f"JobId={job}", "StartTime=now")
         return not queue
 
 
-def test_whatever_interrupts_jobs_the_results_are_those_of_a_quiet_run(env: Cluster, tmp_path: Path) -> None:
+def test_interrupted_jobs_have_the_results_of_a_local_run(env: LoopbackCluster, tmp_path: Path) -> None:
     words = ("seeds=[0,1,2,3,4]", "method.dm.iterations=500")
     long = ("seeds=[9]", "method.dm.iterations=2400")
     # a partition whose jobs are cancelled for those of another, not requeued
-    preemptible = profile(tmp_path, partition="cancel")
+    preemptible = cluster_file(tmp_path, partition="cancel")
     first, _ = start(tmp_path / "out", *words, "seeds=[4]", preemptible)
-    jobs, settled = Jobs(tmp_path / "out", first), Settled(env)
-    lost = Store(tmp_path / "out").folder(jobs.task("condense", 4))
-    env.wait_for(lambda: jobs.at_work(4)() and (lost / CHECKPOINT).exists(), 120)
+    jobs, is_empty = Jobs(tmp_path / "out", first), QueueIsEmpty(env)
+    folder = Store(tmp_path / "out").folder(jobs.task("condense", 4))
+    env.wait_for(lambda: jobs.running(4)() and (folder / CHECKPOINT).exists(), 120)
     node = env.show(jobs.job("condense", 4))["NodeList"]
-    env.crash_node(node)  # as where the power fails
-    assert jobs.seen("condense", 4).state == "queued"
+    env.crash_node(node)  # a power cut
+    assert jobs.status("condense", 4).state == "queued"
     env.restore_node(node)
-    limited, _ = start(tmp_path / "limited", *long, profile(tmp_path, minutes=1, warning=5), scored=False)
+    limited, _ = start(
+        tmp_path / "limited", *long, cluster_file(tmp_path, timeout_min=1, signal_seconds=5), scored=False
+    )
     planned, launched = start(tmp_path / "out", *words, preemptible)
     assert (launched.jobs, launched.queued_before) == (8, 2)
     jobs = Jobs(tmp_path / "out", planned)
-    env.wait_for(jobs.at_work(0), 120)
-    env.scontrol("requeue", jobs.job("condense", 0))  # as an administrator does
-    env.wait_for(jobs.at_work(1), 60)
-    os.kill(jobs.owner(1)["pid"], signal.SIGKILL)  # without a word, as where memory runs out
-    env.wait_for(jobs.at_work(2), 60)
-    env.preempt(env.show(jobs.job("condense", 2))["NodeList"])  # others come first
-    env.wait_for(lambda: settled() or jobs.at_work(3)(), 240)
-    env.client("scancel", "--signal=USR2", jobs.job("condense", 3))  # as when the time limit is near
-    env.wait_for(settled, 400)
-    assert jobs.seen("condense", 1).state == "stopped" and "ended as" in jobs.seen("condense", 1).why
-    assert [jobs.seen("condense", seed).state for seed in (0, 2, 3)] == ["done"] * 3
-    assert jobs.seen("condense", 4).state == "done" and "going on from step" in (lost / "log.txt").read_text()
+    env.wait_for(jobs.running(0), 120)
+    env.scontrol("requeue", jobs.job("condense", 0))  # an administrator
+    env.wait_for(jobs.running(1), 60)
+    os.kill(jobs.owner(1)["pid"], signal.SIGKILL)  # the kernel, when memory runs out
+    env.wait_for(jobs.running(2), 60)
+    env.preempt(env.show(jobs.job("condense", 2))["NodeList"])  # jobs of higher priority
+    env.wait_for(lambda: is_empty() or jobs.running(3)(), 240)
+    env.client("scancel", "--signal=USR2", jobs.job("condense", 3))  # SLURM, when the time limit is near
+    env.wait_for(is_empty, 400)
+    assert jobs.status("condense", 1).state == "stopped" and "ended as" in jobs.status("condense", 1).reason
+    assert [jobs.status("condense", seed).state for seed in (0, 2, 3)] == ["done"] * 3
+    assert jobs.status("condense", 4).state == "done" and "going on from step" in (folder / "log.txt").read_text()
     _, again = start(tmp_path / "out", *words, preemptible)
     assert again.jobs == 2, "the killed set and its evaluation, nothing else"
-    env.wait_for(settled, 240)
-    for out, run, asked_for in (("out", planned, words), ("limited", limited, long)):
-        in_peace(tmp_path / f"{out}-peace", *asked_for, scored=out == "out")
-        assert results(tmp_path / out, run) == results(tmp_path / f"{out}-peace", run)
-    tries = {
-        path.parts[-3]: [json.loads(found.read_text())["status"] for found in sorted(path.parent.glob("*.json"))]
-        for path in tmp_path.glob("*/condense/*/attempts/*.json")
+    env.wait_for(is_empty, 240)
+    for out, run, run_words in (("out", planned, words), ("limited", limited, long)):
+        run_locally(tmp_path / f"{out}-local", *run_words, scored=out == "out")
+        assert results(tmp_path / out, run) == results(tmp_path / f"{out}-local", run)
+    attempts = {
+        folder.parent.name: [json.loads(path.read_text())["status"] for path in sorted(folder.glob("*.json"))]
+        for folder in tmp_path.glob("*/condense/*/attempts")
     }
-    assert all(any(f"seed{seed}-" in slug for slug in tries) for seed in (0, 2, 3, 9)), tries
-    assert "timed_out" in str(tries), tries
+    assert all(any(f"seed{seed}-" in slug for slug in attempts) for seed in (0, 2, 3, 9)), attempts
+    assert "timed_out" in str(attempts), attempts
 
 
-FAULTY = """
+FAULTY_METHOD = """
 import os
 from dataclasses import replace
 from itertools import takewhile
@@ -200,163 +207,173 @@ class Faulty(DistributionMatching):
 """
 
 
-def plug_in(folder: Path) -> Path:
-    """A package with a method that fails while the file FAULT is there."""
-    (meta := folder / "plug/faulty-1.0.dist-info").mkdir(parents=True)
-    (folder / "plug/faulty.py").write_text(FAULTY)
+def install_faulty_method(folder: Path) -> Path:
+    """A package with a method that fails while the file FAULT exists; returns its folder."""
+    (meta := folder / "plugin/faulty-1.0.dist-info").mkdir(parents=True)
+    (folder / "plugin/faulty.py").write_text(FAULTY_METHOD)
     (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
     (meta / "entry_points.txt").write_text("[condensation_benchmark.methods]\nfaulty = faulty:Faulty\n")
-    return folder / "plug"
+    return folder / "plugin"
 
 
-def test_a_failure_stops_only_what_needs_it(env: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_stops_only_tasks_that_need_it(
+    env: LoopbackCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fault = tmp_path / "fault"
     fault.touch()
-    plug = plug_in(tmp_path)
-    monkeypatch.syspath_prepend(str(plug))
-    prepared = profile(tmp_path, setup=f'["export PYTHONPATH=$PYTHONPATH:{plug} FAULT={fault}"]')
-    words = ("methods=[faulty,dm]", "method.dm.iterations=3", "method.faulty.iterations=3", prepared)
-    planned = grid.build(asked(tmp_path / "out", "launcher=slurm", *words))
+    plugin = install_faulty_method(tmp_path)
+    monkeypatch.syspath_prepend(str(plugin))
+    cluster = cluster_file(tmp_path, setup=f'["export PYTHONPATH=$PYTHONPATH:{plugin} FAULT={fault}"]')
+    words = ("methods=[faulty,dm]", "method.dm.iterations=3", "method.faulty.iterations=3", cluster)
+    planned = grid.build(make_config(tmp_path / "out", "launcher=slurm", *words))
     command = (*SMALL, *words, "launcher=slurm", "wait=true", "store=out", "data_root=data")
-    path = os.pathsep.join([str(plug), *filter(None, [os.environ.get("PYTHONPATH")])])
-    waited = call(tmp_path, "run", *command, PYTHONPATH=path)
-    assert waited.returncode == 1 and "queued 4 jobs" in waited.stdout and "DM" in waited.stdout, waited.stderr
-    for said in ("failed: condense faulty-", "broken (see ", "blocked: evaluate faulty-", "again with retry=failed"):
-        assert said in waited.stdout
+    path = os.pathsep.join([str(plugin), *filter(None, [os.environ.get("PYTHONPATH")])])
+    process = call(tmp_path, "run", *command, PYTHONPATH=path)
+    assert process.returncode == 1 and "queued 4 jobs" in process.stdout and "DM" in process.stdout, process.stderr
+    for text in ("failed: condense faulty-", "broken (see ", "blocked: evaluate faulty-", "again with retry=failed"):
+        assert text in process.stdout
     assert not env.queue()
-    seen = monitor.view(tmp_path / "out").tasks
-    states = {(task["kind"], task["display"]["card"]["name"]): seen[task["identity"]].state for task in planned.tasks}
+    statuses = read_status(tmp_path / "out").tasks
+    states = {
+        (task["kind"], task["display"]["card"]["name"]): statuses[task["identity"]].state for task in planned.tasks
+    }
     assert states == {
         ("condense", "faulty"): "failed", ("evaluate", "faulty"): "blocked",
         ("condense", "dm"): "done", ("evaluate", "dm"): "done",
     }  # fmt: skip
-    told = call(tmp_path, "status", "store=out", "tables=true")
-    assert told.returncode == 1 and "DM" in told.stdout
-    assert "RuntimeError: this method is broken" in told.stdout and "(see " in told.stdout
+    process = call(tmp_path, "status", "store=out", "tables=true")
+    assert process.returncode == 1 and "DM" in process.stdout
+    assert "RuntimeError: this method is broken" in process.stdout and "(see " in process.stdout
     _, again = start(tmp_path / "out", *words)
-    assert (again.jobs, again.left) == (0, 2)
+    assert (again.jobs, again.skipped_failed) == (0, 2)
     fault.unlink()
-    waited = call(tmp_path, "run", *command, "retry=failed", PYTHONPATH=path)
-    assert waited.returncode == 0 and "queued 2 jobs" in waited.stdout and "Faulty" in waited.stdout, waited.stderr
-    assert {one.state for one in monitor.view(tmp_path / "out").tasks.values()} == {"done"}
+    process = call(tmp_path, "run", *command, "retry=failed", PYTHONPATH=path)
+    assert process.returncode == 0 and "queued 2 jobs" in process.stdout and "Faulty" in process.stdout, process.stderr
+    assert {task.state for task in read_status(tmp_path / "out").tasks.values()} == {"done"}
 
 
-def test_a_driver_that_waits_may_be_stopped_and_its_jobs_go_on(env: Cluster, tmp_path: Path) -> None:
-    words = (*SMALL, "method.dm.iterations=3", "launcher=slurm", profile(tmp_path), "store=out", "data_root=data")
+def test_a_waiting_command_may_be_stopped_and_its_jobs_go_on(env: LoopbackCluster, tmp_path: Path) -> None:
+    words = (*SMALL, "method.dm.iterations=3", "launcher=slurm", cluster_file(tmp_path), "store=out", "data_root=data")
     env.scontrol("update", "PartitionName=gpu", "State=DOWN")
     try:
-        waiting = [sys.executable, "-m", "benchmark.run", *words, "wait=true"]
-        hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell starts with & is deaf to Ctrl-C
-        with subprocess.Popen(waiting, cwd=tmp_path, stdout=subprocess.PIPE, text=True, preexec_fn=hear) as driver:
-            assert driver.stdout is not None
-            said = list(takewhile(lambda line: line != "2 queued\n", driver.stdout))  # then it looks on
-            driver.send_signal(signal.SIGINT)
-            said += driver.stdout.readlines()
-        assert driver.returncode == 130 and "the jobs go on" in said[-1], said
+        command = [sys.executable, "-m", "benchmark.run", *words, "wait=true"]
+        # A background process of a shell ignores Ctrl-C unless its handler is reset.
+        reset = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, preexec_fn=reset) as process:
+            assert process.stdout is not None
+            lines = list(takewhile(lambda line: line != "2 queued\n", process.stdout))  # then it waits
+            process.send_signal(signal.SIGINT)
+            lines += process.stdout.readlines()
+        assert process.returncode == 130 and "the jobs go on" in lines[-1], lines
         assert [job.state for job in env.queue()] == ["PENDING"] * 2
     finally:
         env.scontrol("update", "PartitionName=gpu", "State=UP")
-    waited = call(tmp_path, "run", *words, "wait=true")
-    assert waited.returncode == 0 and "DM" in waited.stdout, waited.stderr
-    assert not env.queue() and len(submissions.entries(tmp_path / "out/slurm")) == 2, "nothing was queued twice"
+    process = call(tmp_path, "run", *words, "wait=true")
+    assert process.returncode == 0 and "DM" in process.stdout, process.stderr
+    assert not env.queue() and len(submissions.read(tmp_path / "out/slurm")) == 2, "nothing was queued twice"
 
 
-def test_queued_jobs_run_the_code_of_their_submission(env: Cluster, tmp_path: Path) -> None:
-    """From the command to the table, several tasks in one job, while the checkout is being taken apart."""
+def test_queued_jobs_run_the_code_of_their_submission(env: LoopbackCluster, tmp_path: Path) -> None:
+    """Several tasks in one job; the checkout is damaged while the jobs are queued."""
     checkout = tmp_path / "checkout"
-    for room in ("benchmark", "methods", "results", "slurm"):
-        shutil.copytree(Path(__file__).parents[2] / room, checkout / room)
+    for package in ("benchmark", "methods", "results", "slurm"):
+        shutil.copytree(Path(__file__).parents[2] / package, checkout / package)
     words = ("seeds=[0,1,2]", "method.dm.iterations=3")
-    more = ("launcher=slurm", profile(tmp_path, pack=3))
+    more = ("launcher=slurm", cluster_file(tmp_path, tasks_per_job=3))
     done = call(checkout, "run", *SMALL, *words, *more, "store=../out", "data_root=../data")
     assert done.returncode == 0 and "queued 2 jobs for 3 condense, 3 evaluate tasks" in done.stdout, done.stderr
     shutil.rmtree(checkout / "methods")
     (checkout / "benchmark/__init__.py").write_text("broken")
     env.wait_for(lambda: not env.queue(), 240)
-    planned = grid.build(asked(tmp_path / "out", *words))
-    in_peace(tmp_path / "peace", *words)
-    assert results(tmp_path / "out", planned) == results(tmp_path / "peace", planned)
+    planned = grid.build(make_config(tmp_path / "out", *words))
+    run_locally(tmp_path / "local", *words)
+    assert results(tmp_path / "out", planned) == results(tmp_path / "local", planned)
     done = call(tmp_path, "run", *SMALL, *words, *more, "store=out", "data_root=data")
     assert done.returncode == 0 and "everything is done" in done.stdout and "DM" in done.stdout, done.stderr
 
 
-def test_a_second_driver_finds_what_the_first_has_queued(env: Cluster, tmp_path: Path) -> None:
+def test_two_commands_at_once_queue_each_task_once(env: LoopbackCluster, tmp_path: Path) -> None:
     env.scontrol("update", "PartitionName=gpu", "State=DOWN")
     try:
-        found: list[slurm.Launched] = []
-        wanted = asked(tmp_path / "out", "launcher=slurm", "seeds=[0,1,2]", profile(tmp_path))
-        planned, ready = grid.build(wanted), slurm.check(wanted)
+        launches: list[slurm.LaunchResult] = []
+        config = make_config(tmp_path / "out", "launcher=slurm", "seeds=[0,1,2]", cluster_file(tmp_path))
+        planned, cluster = grid.build(config), slurm.check(config)
 
-        def drive() -> None:
-            found.append(slurm.launch(planned.tasks, wanted, ready))
+        def launch() -> None:
+            launches.append(slurm.launch(planned.tasks, config, cluster))
 
-        drivers = [threading.Thread(target=drive) for _ in range(2)]
-        for driver in drivers:
-            driver.start()
-        for driver in drivers:
-            driver.join()
-        assert sorted((one.jobs, one.queued_before) for one in found) == [(0, 6), (6, 0)]
-        # a driver that died before it noted what it had queued: that is withdrawn, and queued again
-        (noted,) = (tmp_path / "out/slurm").glob("*/queued.jsonl")
-        noted.write_text("".join(line + "\n" for line in noted.read_text().splitlines() if '"array"' not in line))
-        again = slurm.launch(planned.tasks, wanted, ready)
+        threads = [threading.Thread(target=launch) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted((result.jobs, result.queued_before) for result in launches) == [(0, 6), (6, 0)]
+        # a command that died before it wrote down an id: its jobs are cancelled, and queued again
+        (path,) = (tmp_path / "out/slurm").glob("*/queued.jsonl")
+        path.write_text("".join(line + "\n" for line in path.read_text().splitlines() if '"array"' not in line))
+        again = slurm.launch(planned.tasks, config, cluster)
         assert again.jobs == 6 and len(env.client("squeue", "-h", "-r").stdout.splitlines()) == 6
-        # cancelling takes these jobs, and no others of the same person
+        # benchmark.cancel cancels these jobs, and no others of the same user
         env.client("sbatch", "--wrap", "sleep 100", "--output=/dev/null")
         assert len(env.client("squeue", "-h", "-r").stdout.splitlines()) == 7
         done = call(tmp_path, "cancel", "store=out")
         assert done.returncode == 0 and "cancelled 6 jobs" in done.stdout, done.stderr
         env.wait_for(lambda: len(env.queue()) == 1, 30)
-        assert {one.state for one in monitor.view(tmp_path / "out").tasks.values()} == {"to do"}
+        assert {task.state for task in read_status(tmp_path / "out").tasks.values()} == {"to do"}
     finally:
         env.scontrol("update", "PartitionName=gpu", "State=UP")
 
 
-@pytest.mark.parametrize(("settings", "said"), [
+@pytest.mark.parametrize(("settings", "message"), [
     ({"partition": "gup"}, "there is no partition 'gup' | known: cancel, gpu, high"),
     ({"constraint": "none-such"}, "the cluster refuses such jobs"),
     ({"cpus": 999}, "the cluster refuses such jobs"),
     ({"partitoin": "gpu"}, "did you mean 'partition'?"),
 ])  # fmt: skip
-def test_what_a_cluster_would_refuse_is_told_before_anything_is_queued(
-    env: Cluster, tmp_path: Path, settings: dict[str, object], said: str
+def test_jobs_that_a_cluster_would_refuse_are_reported_before_anything_is_queued(
+    env: LoopbackCluster, tmp_path: Path, settings: dict[str, object], message: str
 ) -> None:
     with pytest.raises(SlurmError) as caught:
-        start(tmp_path / "out", profile(tmp_path, **settings))
-    assert said in f"{caught.value.what} | {caught.value.next}"
+        start(tmp_path / "out", cluster_file(tmp_path, **settings))
+    assert message in f"{caught.value.what} | {caught.value.next}"
     assert not env.queue() and not (tmp_path / "out").exists()
 
 
-def test_a_store_that_cannot_be_written_is_told_before_anything_is_queued(env: Cluster, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_is_reported_before_anything_is_queued(
+    env: LoopbackCluster, tmp_path: Path
+) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(ResultsError, match="cannot write"):
-        start(tmp_path / "out", profile(tmp_path))
+        start(tmp_path / "out", cluster_file(tmp_path))
     assert not env.queue()
 
 
-def test_without_slurm_or_a_profile_the_way_out_is_told(tmp_path: Path) -> None:
+def test_without_slurm_or_a_cluster_file_the_error_says_what_to_do(tmp_path: Path) -> None:
     done = call(tmp_path, "run", *SMALL, "launcher=slurm", "cluster=cpu", PATH=str(tmp_path))
     assert done.returncode == 2 and "not on the path" in done.stderr and "launcher=local" in done.stderr
     done = call(tmp_path, "run", *SMALL, "launcher=slurm")
-    assert done.returncode == 2 and "needs a profile" in done.stderr and not (tmp_path / "outputs").exists()
+    assert done.returncode == 2 and "needs a cluster file" in done.stderr and not (tmp_path / "outputs").exists()
 
 
-@pytest.mark.parametrize("how", drill.HOW)
-def test_a_drill_interrupts_a_job_and_shows_that_nothing_was_lost(env: Cluster, tmp_path: Path, how: str) -> None:
-    words = (profile(tmp_path), f"mode={how}", "steps=60", "device=cpu")
+@pytest.mark.parametrize("mode", INTERRUPTIONS)
+def test_a_drill_interrupts_a_job_and_shows_that_nothing_was_lost(
+    env: LoopbackCluster, tmp_path: Path, mode: str
+) -> None:
+    words = (cluster_file(tmp_path), f"mode={mode}", "steps=60", "device=cpu")
     command = [sys.executable, "-m", "benchmark.drill", *words]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as drilling:
-        settled = Settled(env)
-        env.wait_for(lambda: settled() and drilling.poll() is not None, 800)
-        said = drilling.stdout.read() if drilling.stdout else ""
-    assert drilling.returncode == 0, said
-    assert f"now {drill.HOW[how]}" in said and "ended with the same bytes (1 broken-off" in said
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        is_empty = QueueIsEmpty(env)
+        env.wait_for(lambda: is_empty() and process.poll() is not None, 800)
+        output = process.stdout.read() if process.stdout else ""
+    assert process.returncode == 0, output
+    assert f"the job is {INTERRUPTIONS[mode]}" in output and "made the same bytes (1 interrupted attempts" in output
 
 
-def test_a_drill_that_interrupted_nothing_says_so(tmp_path: Path) -> None:
-    configs = {name: asked(tmp_path / name, "method.dm.iterations=2", scored=False) for name in ("calm", "shaken")}
-    tasks = {name: in_peace(tmp_path / name, "method.dm.iterations=2", scored=False).tasks[0] for name in configs}
-    with pytest.raises(BenchmarkError, match="over before it could be interrupted"):
+def test_a_drill_that_interrupted_nothing_is_an_error(tmp_path: Path) -> None:
+    names, words = ("undisturbed", "interrupted"), "method.dm.iterations=2"
+    configs = {name: make_config(tmp_path / name, words, scored=False) for name in names}
+    tasks = {name: run_locally(tmp_path / name, words, scored=False).tasks[0] for name in names}
+    with pytest.raises(BenchmarkError, match="ended before it could be interrupted"):
         drill.compare(configs, tasks, print)
 
 

@@ -16,7 +16,6 @@ from benchmark.execution.attempt import Attempt
 from benchmark.execution.runtime import Runtime
 from benchmark.planning import grid
 from benchmark.tasks.execute import execute
-from benchmark.tasks.kinds import Job
 from benchmark.training.experts import copy_weights
 from methods import registry
 from parts import CPU
@@ -36,12 +35,12 @@ def decided_by_the_run(task: grid.Task, out: Path, monkeypatch: pytest.MonkeyPat
     """Whether the task itself, with experts that nobody trained, compiles its steps."""
     seen: list[Compute] = []
 
-    def turn(self: Job, *args: object) -> None:
+    def turn(self: Attempt, *args: object) -> None:
         seen.append(self.compute)
         raise KeyboardInterrupt  # the one thing that a task lets through: its steps are never taken
 
     monkeypatch.setattr(Attempt, "turn", turn)
-    monkeypatch.setattr(Attempt, "blocked", lambda self, kind, identity: None)
+    monkeypatch.setattr(Attempt, "skip_reason", lambda self, kind, identity: None)
     monkeypatch.setattr(
         Attempt,
         "expert",

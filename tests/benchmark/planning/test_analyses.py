@@ -15,7 +15,7 @@ from benchmark.config import schema
 from benchmark.estimation.prober import estimate
 from benchmark.planning import analyses, grid
 from benchmark.planning.plan import inputs_of
-from benchmark.runners.job_groups import groups
+from benchmark.runners.job_groups import group_tasks
 from benchmark.utils.errors import BenchmarkError
 from parts import CPU
 from results.store.schema import KINDS
@@ -190,22 +190,23 @@ def test_estimates_and_jobs_know_analyses(tmp_path: Path, monkeypatch: pytest.Mo
                      "curve of random": 2 * 200}  # fmt: skip
     assert all(line.probe.total > 0 for line in lines) and sum(line.tasks for line in lines) == 10
 
-    jobs = groups(planned.tasks, (), (), 1)
+    jobs = group_tasks(planned.tasks, (), (), 1)
     for place, group in enumerate(jobs):
         if group.kind == "analyze":
-            assert group.beside is not None or group.packs[0][0]["resolved"]["sets"] == ["whole"]
-            before = set() if group.beside is None else {task["identity"] for (task,) in jobs[group.beside].packs}
-            assert {one for (task,) in group.packs for one in task["resolved"]["sets"]} - {"whole"} == before
-            assert group.beside is None or group.beside < place
+            assert group.after_group is not None or group.jobs[0][0]["resolved"]["sets"] == ["whole"]
+            made = () if group.after_group is None else jobs[group.after_group].jobs
+            before = {task["identity"] for (task,) in made}
+            assert {one for (task,) in group.jobs for one in task["resolved"]["sets"]} - {"whole"} == before
+            assert group.after_group is None or group.after_group < place
 
 
 def test_an_analysis_of_several_sets_waits_for_all_of_them() -> None:
     planned = looks("methods=[dance,dm]")
-    jobs = groups(planned.tasks, (), (), 1)
-    waits = {job[0]["identity"]: group.after for group in jobs for job in group.packs if group.kind == "analyze"}
+    jobs = group_tasks(planned.tasks, (), (), 1)
+    waits = {job[0]["identity"]: group.after for group in jobs for job in group.jobs if group.kind == "analyze"}
     assert waits == {task["identity"]: inputs_of(task) for task in planned.of_kind("analyze")}
     made = [task["identity"] for task in planned.tasks if task["kind"] != "analyze"]
-    assert {job[0]["identity"] for group in groups(planned.tasks, made, (), 1) for job in group.packs} == set(waits)
+    assert {job[0]["identity"] for group in group_tasks(planned.tasks, made, (), 1) for job in group.jobs} == set(waits)
 
 
 def test_a_dry_run_of_analyses_has_a_line_for_each(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from benchmark.config import compose as options
 from benchmark.datasets import Dataset
 from benchmark.execution.runtime import Runtime
 from benchmark.planning import grid
-from benchmark.runners.local import inputs_of
+from benchmark.planning.plan import inputs_of
 from benchmark.tasks.execute import execute
 from benchmark.utils.errors import BenchmarkError
 from methods.dm import DistributionMatching

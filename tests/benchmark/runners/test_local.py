@@ -30,14 +30,14 @@ class Run:
     def __init__(self, out: Path, workers: int = 2) -> None:
         self.out = out
         command = [sys.executable, "-m", "benchmark.run", f"store={out}", f"workers={workers}", *REQUEST]
-        with (out.parent / "said.txt").open("w") as said:
+        with (out.parent / "output.txt").open("w") as output:
             self.process = subprocess.Popen(
-                command, cwd=out.parent, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+                command, cwd=out.parent, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
 
     @property
     def text(self) -> str:
-        return (self.out.parent / "said.txt").read_text()
+        return (self.out.parent / "output.txt").read_text()
 
     def wait(self, timeout: float = 200) -> int:
         status = self.process.wait(timeout)
