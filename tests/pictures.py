@@ -1,4 +1,4 @@
-"""Images, datasets in their real formats, and a web server, made for tests."""
+"""Generators for tests: images, datasets in their real formats, and a web server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from benchmark.datasets import load
-from benchmark.datasets.builtin import KNOWN, each
+from benchmark.datasets.builtin import BUILTIN, balanced
 from benchmark.datasets.readers import imagenet_labels
 from benchmark.utils.errors import BenchmarkError
 
@@ -71,21 +71,21 @@ def class_folders(folder: Path, test: str = "test", each: int = 2, size: int = 4
 
 
 def refused(entry: object, root: Path) -> str:
-    """All three parts of the message with which `entry` is refused."""
+    """All three parts of the error with which `entry` is refused."""
     with pytest.raises(BenchmarkError) as caught:
         load(str(entry), root)
     return " | ".join((caught.value.what, caught.value.where, caught.value.next))
 
 
-# --- known datasets in small ------------------------------------------------------------------------------------------
+# --- built-in datasets in small ---------------------------------------------------------------------------------------
 
 
 def small_card(monkeypatch: pytest.MonkeyPatch, name: str, train: int, test: int, **changes: object) -> None:
-    """Let a known dataset have so many images of each class, and no pinned fingerprint."""
-    card = KNOWN[name]
+    """Replace a built-in dataset's card by one with so many images of each class, and no pinned fingerprint."""
+    card = BUILTIN[name]
     classes = len(changes.get("classes", card.classes))  # type: ignore[arg-type]
-    small = replace(card, train=each(train, classes), test=each(test, classes), fingerprint=None, **changes)
-    monkeypatch.setitem(KNOWN, name, small)
+    small = replace(card, train=balanced(train, classes), test=balanced(test, classes), fingerprint=None, **changes)
+    monkeypatch.setitem(BUILTIN, name, small)
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
@@ -197,13 +197,13 @@ def small_subset(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Site:
-    """Files served on loopback. cut: bytes after which each answer breaks off. asked: (path, Range) of each request."""
+    """Files served on loopback. cut: bytes after which each response breaks off. requests: path and Range of each."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.cut: int | None = None
         self.ranges = True
-        self.resolved: list[tuple[str, str | None]] = []
+        self.requests: list[tuple[str, str | None]] = []
         self.url = ""
 
 
@@ -213,13 +213,13 @@ def serving() -> Iterator[Site]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            wanted = self.headers.get("Range")
-            site.resolved.append((self.path, wanted))
+            requested = self.headers.get("Range")
+            site.requests.append((self.path, requested))
             data = site.files.get(self.path)
             if data is None:
                 self.send_error(404)
                 return
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and site.ranges else 0
+            start = int(requested.removeprefix("bytes=").rstrip("-")) if requested and site.ranges else 0
             self.send_response(206 if start else 200)
             self.send_header("Content-Length", str(len(data) - start))
             self.end_headers()

@@ -26,7 +26,7 @@ from benchmark import networks
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import PeakMemory
 from benchmark.condensation.problem import ConcreteProblem, RealImages, TrainedExpert
-from benchmark.datasets import KNOWN, Split
+from benchmark.datasets import BUILTIN, Split
 from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
 from methods import registry
@@ -172,7 +172,7 @@ def problem_at(ipc: int, compute: Compute) -> ConcreteProblem:
     first, last = (dict(networks.build(NETWORK, SHAPE, CLASSES, draw).state_dict()) for _ in range(2))
     return ConcreteProblem(
         RealImages(split, CLASSES, compute.device), [TrainedExpert(scratch, first, last)] * 5, compute,
-        Normalizer(KNOWN["cifar10"].constants, compute.device),
+        Normalizer(BUILTIN["cifar10"].constants, compute.device),
         ipc=ipc, image_shape=SHAPE, architecture=NETWORK, flip=True, seed=0, fingerprint="benchmark",
     )  # fmt: skip
 

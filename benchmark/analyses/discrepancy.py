@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmark.compute.engine import Compute
-from benchmark.datasets.normalization import Normalizer, pixels
+from benchmark.datasets.normalization import Normalizer, to_float
 from benchmark.networks import Network
 
 LOOKS = 12  # steps of the training at which distances are taken, beside the first
@@ -44,7 +44,7 @@ def moments(
     at_once = compute.at_once(images.shape)
     for some, of in zip(images.split(at_once), labels.split(at_once), strict=True):
         of = of.to(compute.device)
-        features = compute.embed(network, normalize(pixels(some.to(compute.device)))).double()
+        features = compute.embed(network, normalize(to_float(some.to(compute.device)))).double()
         sums = features.new_zeros(classes, features.shape[1]) if sums is None else sums
         sums.index_add_(0, of, features)
         squares.index_add_(0, of, features.square().sum(1))

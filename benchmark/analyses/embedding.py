@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.compute.engine import Compute
-from benchmark.datasets.normalization import Normalizer, pixels
+from benchmark.datasets.normalization import Normalizer, to_float
 from benchmark.networks import Network
 
 METHODS = ("tsne", "pca")
@@ -36,7 +36,7 @@ def features(network: Network, images: Tensor, compute: Compute, normalize: Norm
     training = network.training
     network.eval()
     found = [
-        compute.embed(network, normalize(pixels(some.to(compute.device)))).cpu()
+        compute.embed(network, normalize(to_float(some.to(compute.device)))).cpu()
         for some in images.split(compute.at_once(images.shape))
     ]
     network.train(training)

@@ -12,7 +12,7 @@ from benchmark.augmentation import strategies as augment
 from benchmark.augmentation.strategies import Strategy
 from benchmark.compute.engine import Compute
 from benchmark.datasets import Split
-from benchmark.datasets.normalization import Normalizer, pixels
+from benchmark.datasets.normalization import Normalizer, to_float
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from methods.base import Expert, Network, Transform
@@ -56,7 +56,7 @@ class RealImages:
 
     def take(self, index: Tensor) -> Tensor:
         """The images at indices (…), in pixels: (…, ch, H, W)."""
-        return pixels(self.images[index.to(self.images.device, non_blocking=True)])
+        return to_float(self.images[index.to(self.images.device, non_blocking=True)])
 
 
 class RealBatch:

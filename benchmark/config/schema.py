@@ -17,7 +17,7 @@ from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, 
 LAUNCHERS = ("local", "slurm")
 ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "curve")  # as benchmark.analyses, which loads torch
 LAYOUTS = ("tsne", "pca")  # as benchmark.analyses.embedding, which loads torch
-PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # as benchmark.external_sets.pixel_scale, which loads torch
+PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # of external sets
 INTERRUPTIONS = {
     "warning": "signalled that its time limit is near",
     "requeue": "requeued, as after pre-emption",

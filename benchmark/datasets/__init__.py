@@ -1,25 +1,22 @@
-"""Datasets: known names and folders of a person's own, as uint8 splits with constants and a fingerprint."""
+"""Datasets: built-in names and folders of images, as uint8 splits with constants and a fingerprint.
+
+Importing this package loads neither torch nor a reader; `load`, `prepare` and `outline` import what they need.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.datasets import registry
-from benchmark.datasets.base import Constants, Dataset, Outline, Progress, Split, expanded
-from benchmark.datasets.builtin import KNOWN, Known, constants_of, key_of
-from benchmark.datasets.custom import load_folder
-from benchmark.datasets.splits import hold_out, kept_counts
+from benchmark.datasets.base import Constants, Dataset, Outline, Progress, Split, expand_user
+from benchmark.datasets.builtin import BUILTIN, constants_of, key_of
 
 __all__ = [
-    "KNOWN",
+    "BUILTIN",
     "Constants",
     "Dataset",
-    "Known",
     "Outline",
     "Split",
     "constants_of",
-    "hold_out",
-    "kept_counts",
     "key_of",
     "load",
     "outline",
@@ -28,24 +25,30 @@ __all__ = [
 
 
 def load(entry: str, data_root: Path, progress: Progress | None = None) -> Dataset:
-    """The dataset called `entry`: a known name, which wins, or the path of a folder.
+    """The dataset called `entry`: a built-in name, which takes precedence, or the path of a folder.
 
     Downloads and decoded images are kept under `data_root`. `progress(label, done, total)` is called now and then.
-    Raises BenchmarkError, and nothing else, for what a person must put right.
+    Raises BenchmarkError, and nothing else, for what the user must put right.
     """
-    root, key = expanded(data_root), key_of(entry)
-    return registry.load(key, root, progress) if key else load_folder(entry, root, progress)
+    from benchmark.datasets import custom, registry
+
+    root, key = expand_user(data_root), key_of(entry)
+    return registry.load(key, root, progress) if key else custom.load_folder(entry, root, progress)
 
 
 def prepare(entry: str, data_root: Path, progress: Progress | None = None) -> Dataset:
-    """`load`, with everything fetched, unpacked and repaired first that can be. Raises BenchmarkError."""
-    root, key = expanded(data_root), key_of(entry)
-    return registry.prepare(key, root, progress) if key else load_folder(entry, root, progress)
+    """`load`, after downloading, unpacking and repairing what can be. Raises BenchmarkError."""
+    from benchmark.datasets import registry
+
+    root, key = expand_user(data_root), key_of(entry)
+    return registry.prepare(key, root, progress) if key else load(entry, root, progress)
 
 
 def outline(entry: str, data_root: Path, progress: Progress | None = None) -> Outline:
-    """What a plan must know of a dataset, without fetching or decoding a known one: its card stands in for it."""
-    root, key = expanded(data_root), key_of(entry)
-    if key and not registry.cached(key, root):
-        return registry.from_card(key)
+    """The dataset's outline; a built-in one that is not decoded yet is described from its card, not downloaded."""
+    from benchmark.datasets import registry
+
+    root, key = expand_user(data_root), key_of(entry)
+    if key and not registry.is_cached(key, root):
+        return registry.outline_from_card(key)
     return load(entry, root, progress).outline

@@ -1,4 +1,7 @@
-"""What a dataset is: two splits of uint8 images, class names, normalisation constants, and a fingerprint of it all."""
+"""What a dataset is: two splits of uint8 images, class names, normalization constants, and a fingerprint of them all.
+
+Importing this module loads no torch: commands read the cards of datasets before they need one.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from benchmark.utils.errors import BenchmarkError
 
-Progress = Callable[[str, int, int], None]  # what is being done, how many are done, how many there are (0: unknown)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Progress = Callable[[str, int, int], None]  # what is being done, how many items are done, and of how many (0: unknown)
 
 _CHUNK = 1024  # images counted at a time: np.bincount widens its input to 8 bytes a pixel
 
@@ -46,12 +50,12 @@ class Split:
 
     def counts(self, num_classes: int) -> tuple[int, ...]:
         """Images of each class."""
-        return tuple(torch.bincount(self.labels, minlength=num_classes).tolist())
+        return tuple(self.labels.bincount(minlength=num_classes).tolist())
 
 
 @dataclass(frozen=True, eq=False)
-class Content:
-    """What a reader finds: the splits and the class names, and where they come from in words."""
+class DecodedSplits:
+    """What a reader returns: both splits, the class names, and a description of where they come from."""
 
     train: Split
     test: Split
@@ -60,26 +64,27 @@ class Content:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
+        """(ch, H, W)."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
 
-class Source(Protocol):
-    """Files of a dataset that are there, not read yet."""
+class DatasetFiles(Protocol):
+    """The files of a dataset, which exist but have not been read yet."""
 
     @property
     def kind(self) -> str:
-        """What they are and where, in words."""
+        """A description of the files and where they are."""
         ...
 
-    def read(self, progress: Progress | None) -> Content:
-        """Both splits. Raises BenchmarkError for what a person must put right."""
+    def read(self, progress: Progress | None) -> DecodedSplits:
+        """Decode both splits. Raises BenchmarkError for damaged or missing files."""
         ...
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a look at a dataset's files found: `what` in words, and `next`, the cure, where something is wrong."""
+    """One result of examining a dataset's files. `what` describes it; `next` says how to repair it if not `ok`."""
 
     ok: bool
     what: str
@@ -88,12 +93,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outline:
-    """All that a plan must know of a dataset: everything but its images.
+    """What a plan needs to know of a dataset: everything but its images.
 
-    name: as tables print it, with its split where there are several. title: as papers print it. reference: the known
-    dataset whose settings and published numbers apply, or `name`. flip: may images be mirrored. train, test: images of
-    each class. fingerprint: sha256 of pixels, labels and class names: equal images, equal fingerprint, whatever the
-    folder's name. seen: False for a card whose images are not there; its fingerprint then stands for no images.
+    name: as tables print it, with its split where there are several. title: as papers print it. published_as: the
+    built-in dataset whose settings and published numbers apply, or `name`. flip: may images be mirrored. train, test:
+    images of each class. fingerprint: sha256 of pixels, labels and class names; equal images have equal fingerprints,
+    whatever the folder's name. seen: False if it comes from a card and the images are not there; the fingerprint then
+    identifies no images.
     """
 
     name: str
@@ -114,7 +120,7 @@ class Outline:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A dataset as the referee uses it. like: the known dataset it was said to be like, or None."""
+    """A dataset as tasks use it. like: the built-in dataset that its dataset.yaml names, or None."""
 
     name: str
     title: str
@@ -140,47 +146,57 @@ class Dataset:
 
     @property
     def outline(self) -> Outline:
-        train, test = (split.counts(self.num_classes) for split in (self.train, self.test))
         return Outline(
-            self.name, self.title, self.published_as, self.constants, self.flip, self.image_shape, train, test,
-            self.fingerprint,
-        )  # fmt: skip
+            name=self.name,
+            title=self.title,
+            published_as=self.published_as,
+            constants=self.constants,
+            flip=self.flip,
+            image_shape=self.image_shape,
+            train=self.train.counts(self.num_classes),
+            test=self.test.counts(self.num_classes),
+            fingerprint=self.fingerprint,
+        )
 
 
 @contextmanager
-def told(what: str, *, where: str, next: str = "") -> Iterator[None]:
-    """Whatever the files or the system make a reader raise, as a BenchmarkError: `what`, and what was raised."""
+def error_context(what: str, *, where: str, next: str = "") -> Iterator[None]:
+    """Turn OSError and ValueError into a BenchmarkError that says `what` failed and why."""
     try:
         yield
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise BenchmarkError(f"{what}: {reason}", where=where, next=next) from error
+        raise BenchmarkError(f"{what}: {one_line(error)}", where=where, next=next) from error
 
 
-def expanded(path: str | Path, *, where: str = "data_root") -> Path:
-    """A path with its ~ replaced. Raises BenchmarkError when that is the home of somebody who is not there."""
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line, or the name of its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def expand_user(path: str | Path, *, where: str = "data_root") -> Path:
+    """A path with its ~ replaced. Raises BenchmarkError if there is no user of that name."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise BenchmarkError(f"'{path}' is not a path: {error}", where=where) from error
 
 
-def fingerprint(content: Content) -> str:
+def fingerprint(decoded: DecodedSplits) -> str:
     """sha256 in hex over the shapes, pixels and labels of both splits and the class names."""
-    splits = (content.train, content.test)
+    splits = (decoded.train, decoded.test)
     shapes = [list(split.images.shape) for split in splits]
-    header = json.dumps({"shapes": shapes, "classes": list(content.classes)}, sort_keys=True)
+    header = json.dumps({"shapes": shapes, "classes": list(decoded.classes)}, sort_keys=True)
     digest = hashlib.sha256(header.encode())
     for split in splits:
         digest.update(split.images.contiguous().numpy().data)
-        digest.update(np.ascontiguousarray(split.labels.numpy().astype("<i8")).data)  # alike on every machine
+        digest.update(np.ascontiguousarray(split.labels.numpy().astype("<i8")).data)  # the same on every machine
     return digest.hexdigest()
 
 
-def statistics(images: Tensor, *, where: str = "") -> Constants:
+def channel_statistics(images: Tensor, *, where: str = "") -> Constants:
     """Mean and population standard deviation of pixel / 255 for each channel of uint8 (N, ch, H, W).
 
-    Counted in integers, so the answer is the same on every machine. Raises BenchmarkError for a constant channel.
+    Counted in integers, so that the result is the same on every machine. Raises BenchmarkError for a constant channel.
     """
     levels = np.arange(256, dtype=np.float64) / 255
     mean, std = [], []
@@ -193,15 +209,17 @@ def statistics(images: Tensor, *, where: str = "") -> Constants:
         std.append(math.sqrt(float(share @ np.square(levels - mean[-1]))))
     if min(std) < 1e-6:
         raise BenchmarkError(
-            f"all training pixels of channel {std.index(min(std))} have one value: the images cannot be normalised",
+            f"all training pixels of channel {std.index(min(std))} have one value: the images cannot be normalized",
             where=where,
-            next="look at the images: they may be blank, or cut down to their background",
+            next="look at the images: they may be blank, or cropped to their background",
         )
     return Constants(tuple(mean), tuple(std))
 
 
 def to_split(images: np.ndarray | Tensor, labels: np.ndarray | Tensor | list[int]) -> Split:
-    """A Split of contiguous uint8 (N, ch, H, W) and int64 (N,). Raises ValueError unless there are as many of both."""
+    """A Split of contiguous uint8 (N, ch, H, W) and int64 (N,). Raises ValueError if their numbers differ."""
+    import torch
+
     if len(images) != len(labels):
         raise ValueError(f"{len(images):,} images and {len(labels):,} labels")
     return Split(torch.as_tensor(images).contiguous(), torch.as_tensor(labels, dtype=torch.int64))

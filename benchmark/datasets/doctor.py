@@ -1,4 +1,4 @@
-"""Looking a dataset over: what is there, whether it is whole, and how to mend it."""
+"""Examining a dataset: which files exist, whether they are intact, and how to repair them."""
 
 from __future__ import annotations
 
@@ -6,155 +6,168 @@ import hashlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from torch import Tensor
-
-from benchmark.datasets.base import Content, Finding, Progress, Source, Split, expanded, fingerprint, told
-from benchmark.datasets.builtin import KNOWN, key_of, name_of
-from benchmark.datasets.cache import recall
-from benchmark.datasets.custom import existing, layout_of
-from benchmark.datasets.dataset_yaml import FILE, describe
-from benchmark.datasets.readers.decoding import unreadable
+from benchmark.datasets.base import (
+    DatasetFiles,
+    DecodedSplits,
+    Finding,
+    Progress,
+    Split,
+    error_context,
+    expand_user,
+    fingerprint,
+)
+from benchmark.datasets.builtin import BUILTIN, key_of, name_of
+from benchmark.datasets.cache import read_cache
+from benchmark.datasets.custom import find_files, find_folder
+from benchmark.datasets.dataset_yaml import FILE, read_description
+from benchmark.datasets.readers.decoding import find_undecodable
 from benchmark.datasets.readers.image_folder import ClassFolders
-from benchmark.datasets.registry import differing, doubt, kept_in, reader_of
+from benchmark.datasets.registry import cache_path, completeness, differences, reader_of
 from benchmark.utils.errors import BenchmarkError
 
-_SHOWN = 20  # damaged images named one by one
-_FEW = 20  # images of a class, below which an evaluation says little
+_MOST_NAMED = 20  # files named one by one
+_FEW = 20  # test images of a class, below which its accuracy is uncertain
 
 
 def examine(entry: str, data_root: Path, progress: Progress | None = None) -> Iterator[Finding]:
-    """Everything that can be said about a dataset's files, read anew; the cache is compared, never trusted.
+    """Findings about a dataset's files, which are all read anew; the cache is compared with them, never trusted.
 
-    `entry` is a known name or the path of a folder. Raises BenchmarkError only for an entry that is neither.
+    `entry` is a built-in name or the path of a folder. Raises BenchmarkError only for an entry that is neither.
     """
-    root, key = expanded(data_root), key_of(entry)
-    folder = root if key else existing(entry)
+    root, key = expand_user(data_root), key_of(entry)
+    folder = root if key else find_folder(entry)
     try:
-        with told(f"cannot read {entry}", where=entry, next="look at the rights of its files, and at what they hold"):
-            yield from _known(key, root, progress) if key else _folder(folder, progress)
+        next = "check the rights of its files, and what they hold"
+        with error_context(f"cannot read {entry}", where=entry, next=next):
+            yield from _builtin(key, root, progress) if key else _folder(folder, progress)
     except BenchmarkError as error:
         yield Finding(False, error.what, error.next)
 
 
-def _known(key: str, root: Path, progress: Progress | None) -> Iterator[Finding]:
-    card, reader = KNOWN[key], reader_of(key)
+def _builtin(key: str, root: Path, progress: Progress | None) -> Iterator[Finding]:
+    reader = reader_of(key)
     yield from reader.examine(key, root)
-    cache = kept_in(key, root)
-    kept = recall(cache, "") if cache.exists() else None
+    cache = cache_path(key, root)
+    cached = read_cache(cache, "") if cache.exists() else None
     if cache.exists():
-        yield Finding(kept is not None, f"decoded images in {cache}: {'whole' if kept else 'damaged'}",
-                      "" if kept else f"python -m benchmark.data prepare {key} decodes them again")  # fmt: skip
+        state, cure = ("intact", "") if cached else ("damaged", f"python -m benchmark.data prepare {key} decodes again")
+        yield Finding(cached is not None, f"decoded images in {cache}: {state}", cure)
     try:
-        source = reader.find(key, root)
+        files = reader.find(key, root)
     except BenchmarkError as error:
         yield Finding(False, error.what, error.next)
         return
-    if source is None:
-        cure = f"python -m benchmark.data prepare {key} fetches it, or says how to come by it"
-        kept_only = " any more; the decoded images are all that is needed" if kept else ""
-        yield Finding(
-            kept is not None, f"the files of {name_of(key)} are not in {root}{kept_only}", "" if kept else cure
-        )
-        content = kept[0] if kept else None
+    if files is not None:
+        decoded = yield from _decode(files, progress)
+    elif cached:
+        yield Finding(True, f"the files of {name_of(key)} are no longer in {root}; the decoded images suffice")
+        decoded = cached[0]
     else:
-        content = yield from _decoded(source, progress)
-    if content is None:
+        cure = f"python -m benchmark.data prepare {key} fetches them, or says how to obtain them"
+        yield Finding(False, f"the files of {name_of(key)} are not in {root}", cure)
         return
-    mark = fingerprint(content)
-    wrong = list(differing(card, content, mark))
-    yield from (
-        Finding(False, text, f"python -m benchmark.data prepare {key} fetches the published files") for text in wrong
-    )
-    if not wrong:
-        counts = f"{len(content.train):,} training and {len(content.test):,} test images"
-        yield Finding(True, f"{counts}, {len(content.classes)} classes in their order, as the card says")
-        if unsure := doubt(key, root, len(content.train)):
-            yield Finding(True, unsure)
-        yield _fingerprint(mark, card.fingerprint, lossy=card.lossy)
-    if kept and source is not None:
-        same = kept[1] == mark
-        yield Finding(same, f"the decoded images are {'those' if same else 'not those'} of the files",
-                      "" if same else f"delete {cache}, then prepare {key} again")  # fmt: skip
+    if decoded is None:
+        return
+    digest = fingerprint(decoded)
+    yield from _compare_with_card(key, root, decoded, digest)
+    if cached and files is not None:
+        same = cached[1] == digest
+        cure = "" if same else f"delete {cache}, then prepare {key} again"
+        yield Finding(same, f"the decoded images are {'those' if same else 'not those'} of the files", cure)
 
 
-def _fingerprint(mark: str, pinned: str | None, *, lossy: bool) -> Finding:
-    if pinned is None:
-        return Finding(True, f"fingerprint {mark}; none is pinned for these images, which this project has not seen")
-    if mark == pinned:
-        return Finding(True, f"fingerprint {mark}, the pinned one")
-    why = "another JPEG decoder than libjpeg-turbo, or other images" if lossy else "other images"
-    return Finding(lossy, f"fingerprint {mark}, not the pinned {pinned[:16]}…: {why}")
+def _compare_with_card(key: str, root: Path, decoded: DecodedSplits, digest: str) -> Iterator[Finding]:
+    card = BUILTIN[key]
+    wrong = list(differences(card, decoded, digest))
+    cure = f"python -m benchmark.data prepare {key} fetches the published files"
+    yield from (Finding(False, text, cure) for text in wrong)
+    if wrong:
+        return
+    counts = f"{len(decoded.train):,} training and {len(decoded.test):,} test images"
+    yield Finding(True, f"{counts}, {len(decoded.classes)} classes in their order, as the card says")
+    if note := completeness(key, root, len(decoded.train)):
+        yield Finding(True, note)
+    if card.fingerprint is None:
+        yield Finding(True, f"fingerprint {digest}; none is pinned, since this project has not read these images")
+    elif digest == card.fingerprint:
+        yield Finding(True, f"fingerprint {digest}, the pinned one")
+    else:
+        why = "another JPEG decoder than libjpeg-turbo, or other images" if card.lossy else "other images"
+        yield Finding(card.lossy, f"fingerprint {digest}, not the pinned {card.fingerprint[:16]}…: {why}")
 
 
 def _folder(folder: Path, progress: Progress | None) -> Iterator[Finding]:
     try:
-        said = describe(folder)
-        layout = layout_of(folder, said.size)
-        files = layout.files()
+        description = read_description(folder)
+        files = find_files(folder, description.size)
+        count = len(files.files())
     except BenchmarkError as error:
         yield Finding(False, error.what, error.next)
         return
-    yield Finding(True, f"{layout.kind}: {len(files):,} files")
-    if isinstance(layout, ClassFolders) and (others := layout.ignored()):
-        named = ", ".join(str(path.relative_to(folder)) for path in others[:_SHOWN])
-        yield Finding(True, f"{len(others):,} files are ignored, not being images by name: {named}"
-                            f"{', …' if len(others) > _SHOWN else ''}")  # fmt: skip
+    yield Finding(True, f"{files.kind}: {count:,} files")
+    if isinstance(files, ClassFolders) and (others := files.ignored()):
+        names = ", ".join(str(path.relative_to(folder)) for path in others[:_MOST_NAMED])
+        more = ", …" if len(others) > _MOST_NAMED else ""
+        yield Finding(True, f"{len(others):,} files are ignored, as their names are not those of images: {names}{more}")
     if not (folder / FILE).is_file():
-        yield Finding(True, f"no {FILE}: called {said.name}, images may be mirrored, constants are computed")
-    content = yield from _decoded(layout, progress)
-    if content is None:
+        yield Finding(True, f"no {FILE}: named {description.name}, images may be mirrored, constants are computed")
+    decoded = yield from _decode(files, progress)
+    if decoded is None:
         return
-    shape = "×".join(map(str, content.image_shape))
-    yield Finding(True, f"{len(content.train):,} training and {len(content.test):,} test images, {shape}; "
-                        f"{len(content.classes)} classes: {', '.join(content.classes[:12])}"
-                        f"{', …' if len(content.classes) > 12 else ''}")  # fmt: skip
-    yield from _few(content)
-    yield from _leaks(content)
-    yield Finding(True, f"fingerprint {fingerprint(content)}")
+    shape = "×".join(map(str, decoded.image_shape))
+    classes = f"{', '.join(decoded.classes[:12])}{', …' if len(decoded.classes) > 12 else ''}"
+    yield Finding(
+        True,
+        f"{len(decoded.train):,} training and {len(decoded.test):,} test images, {shape}; "
+        f"{len(decoded.classes)} classes: {classes}",
+    )
+    yield from _class_sizes(decoded)
+    yield from _duplicates(decoded)
+    yield Finding(True, f"fingerprint {fingerprint(decoded)}")
 
 
-def _decoded(source: Source, progress: Progress | None) -> Generator[Finding, None, Content | None]:
-    """Yields what is wrong with single images; returns the content, or None when it cannot be decoded."""
+def _decode(files: DatasetFiles, progress: Progress | None) -> Generator[Finding, None, DecodedSplits | None]:
+    """The decoded splits; if that fails, yields a finding for each damaged image and returns None."""
     try:
-        return source.read(progress)
-    except BenchmarkError as error:
-        first, damaged = error, []
-    try:
-        if images := getattr(source, "images", None):  # not those that torchvision reads
-            damaged = unreadable(images(), "looking at every image", progress)
+        return files.read(progress)
     except BenchmarkError as error:
         first = error
-    yield from (Finding(False, error.what, f"replace or remove {error.where}") for error in damaged[:_SHOWN])
-    if len(damaged) > _SHOWN:
-        yield Finding(False, f"and {len(damaged) - _SHOWN:,} more images that cannot be decoded")
+    damaged: list[BenchmarkError] = []
+    try:
+        if images := getattr(files, "images", None):  # torchvision's files have none
+            damaged = find_undecodable(images(), "checking every image", progress)
+    except BenchmarkError as error:
+        first = error
+    yield from (Finding(False, error.what, f"replace or remove {error.where}") for error in damaged[:_MOST_NAMED])
+    if len(damaged) > _MOST_NAMED:
+        yield Finding(False, f"and {len(damaged) - _MOST_NAMED:,} more images that cannot be decoded")
     if not damaged:
         yield Finding(False, first.what, first.next)
     return None
 
 
-def _few(content: Content) -> Iterator[Finding]:
-    for part, split in (("train", content.train), ("test", content.test)):
-        counts = split.counts(len(content.classes))
-        fewest = min(range(len(counts)), key=counts.__getitem__)
-        note = ": few, its accuracy will be uncertain" if part == "test" and counts[fewest] < _FEW else ""
-        yield Finding(True, f"{part}: {counts[fewest]:,} ({content.classes[fewest]}) to {max(counts):,} a class{note}")
+def _class_sizes(decoded: DecodedSplits) -> Iterator[Finding]:
+    for name, split in (("train", decoded.train), ("test", decoded.test)):
+        counts = split.counts(len(decoded.classes))
+        smallest = min(range(len(counts)), key=counts.__getitem__)
+        note = ": few, its accuracy will be uncertain" if name == "test" and counts[smallest] < _FEW else ""
+        size = f"{counts[smallest]:,} ({decoded.classes[smallest]}) to {max(counts):,} a class"
+        yield Finding(True, f"{name}: {size}{note}")
 
 
-def _leaks(content: Content) -> Iterator[Finding]:
-    """Test images that are training images too, pixel by pixel: an accuracy on them would be memory."""
-    seen = set(_hashes(content.train))
-    twice = sum(mark in seen for mark in _hashes(content.test))
-    if twice:
-        yield Finding(
-            False, f"{twice:,} test images are training images too, pixel by pixel", "remove them from one split"
-        )
+def _duplicates(decoded: DecodedSplits) -> Iterator[Finding]:
+    """Test images that are training images too, pixel by pixel: an accuracy on them would measure memorization."""
+    train = set(_hashes(decoded.train))
+    leaked = sum(image in train for image in _hashes(decoded.test))
+    if leaked:
+        what = f"{leaked:,} test images are training images too, pixel by pixel"
+        yield Finding(False, what, "remove them from one split")
     else:
         yield Finding(True, "no test image is a training image too, pixel by pixel")
-    if len(seen) < len(content.train):
-        yield Finding(True, f"{len(content.train) - len(seen):,} training images are copies of others")
+    if len(train) < len(decoded.train):
+        yield Finding(True, f"{len(decoded.train) - len(train):,} training images are copies of others")
 
 
 def _hashes(split: Split) -> Iterator[bytes]:
-    image: Tensor
     for image in split.images:
         yield hashlib.sha256(image.numpy().tobytes()).digest()

@@ -1,4 +1,4 @@
-"""Downloading published files: going on where a download broke off, checked against the published md5."""
+"""Downloading published files: interrupted downloads are resumed, and files are checked against the published md5."""
 
 from __future__ import annotations
 
@@ -13,107 +13,108 @@ from typing import BinaryIO
 
 from filelock import FileLock
 
-from benchmark.datasets.base import Progress
+from benchmark.datasets.base import Progress, one_line
 from benchmark.utils.errors import BenchmarkError
 
-PATIENCE = 60.0  # seconds without an answer from a server, after which a download has failed
-_PIECE = 1 << 20
+TIMEOUT_SECONDS = 60.0  # without an answer from a server, after which a download has failed
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Published:
-    """A file as published: where it belongs, its md5 in hex, and the addresses it is had from, best first."""
+class PublishedFile:
+    """A file to download: its path here, its md5 in hex, and the URLs to try, best first."""
 
     path: Path
     md5: str
     urls: Sequence[str] = ()
 
 
-def intact(path: Path, md5: str | None) -> bool:
-    """Is the whole file there? `md5` None: any content will do."""
+def is_intact(path: Path, md5: str | None) -> bool:
+    """Whether the file exists and has this md5; with None, any content is accepted."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
         return md5 is None or hashlib.file_digest(file, "md5").hexdigest() == md5
 
 
-def download(wanted: Published, progress: Progress | None = None) -> None:
-    """Bring `wanted` to its place, unless it is there already, whole.
+def download(file: PublishedFile, progress: Progress | None = None) -> None:
+    """Download `file` unless it exists and is intact.
 
-    Written to PATH.part, which a later call goes on with if the server allows; renamed when its md5 is right. Progress
-    is in MiB. Raises BenchmarkError when no address gives the file: what each answered, and where to put the file by
-    hand.
+    It is written to PATH.part, which a later call resumes if the server allows, and renamed when its md5 is right.
+    Progress is in MiB. Raises BenchmarkError if no URL gives the file, with the answer of each, and where to put the
+    file by hand.
     """
-    if intact(wanted.path, wanted.md5):
+    if is_intact(file.path, file.md5):
         return
-    folder = wanted.path.parent
+    folder = file.path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{wanted.path}.lock"):  # two runs may want it at once
-            _from_any(wanted, progress)
+        with FileLock(f"{file.path}.lock"):  # two runs may download it at once
+            _try_urls(file, progress)
     except (OSError, NotImplementedError) as error:
         raise BenchmarkError(
-            f"{wanted.path.name} cannot be put into {folder}: {error}",
+            f"{file.path.name} cannot be put into {folder}: {error}",
             where=f"data_root, {folder}",
             next="set data_root=PATH to a folder that you may write to",
         ) from error
 
 
-def _from_any(wanted: Published, progress: Progress | None) -> None:
-    said = []
-    for url in wanted.urls:
+def _try_urls(file: PublishedFile, progress: Progress | None) -> None:
+    failures = []
+    for url in file.urls:
         try:
-            if not intact(wanted.path, wanted.md5):
-                _from(url, wanted, progress)
+            if not is_intact(file.path, file.md5):
+                _download_from(url, file, progress)
             return
         except (OSError, ValueError, http.client.HTTPException) as error:
-            said.append(f"{url}: {' '.join(str(error).split()) or type(error).__name__}")
-    damaged = " is damaged (not the published md5: half a download?) and" if wanted.path.is_file() else ""
+            failures.append(f"{url}: {one_line(error)}")
+    damaged = " is damaged (not the published md5: half a download?) and" if file.path.is_file() else ""
     raise BenchmarkError(
-        f"{wanted.path}{damaged} cannot be downloaded: {'; '.join(said)}",
-        where=f"data_root, {wanted.path.parent}",
-        next=f"download it elsewhere and copy it to {wanted.path}",
+        f"{file.path}{damaged} cannot be downloaded: {'; '.join(failures)}",
+        where=f"data_root, {file.path.parent}",
+        next=f"download it elsewhere and copy it to {file.path}",
     )
 
 
-def _from(url: str, wanted: Published, progress: Progress | None) -> None:
-    part = wanted.path.with_name(f"{wanted.path.name}.part")
-    if intact(part, wanted.md5):  # killed before it could be renamed
-        part.replace(wanted.path)
+def _download_from(url: str, file: PublishedFile, progress: Progress | None) -> None:
+    part = file.path.with_name(f"{file.path.name}.part")
+    if is_intact(part, file.md5):  # killed before it could be renamed
+        part.replace(file.path)
         return
-    have = part.stat().st_size if part.exists() else 0
-    with _opened(url, have) as answer:
-        resumed = have and answer.status == http.client.PARTIAL_CONTENT
-        have = have if resumed else 0
-        total = have + int(answer.headers.get("Content-Length") or 0)
-        with part.open("ab" if resumed else "wb") as file:
-            _copy(answer, file, have, total, f"downloading {wanted.path.name}, MiB", progress)
+    done = part.stat().st_size if part.exists() else 0
+    with _open_url(url, done) as response:
+        resumed = done and response.status == http.client.PARTIAL_CONTENT
+        done = done if resumed else 0
+        total = done + int(response.headers.get("Content-Length") or 0)
+        with part.open("ab" if resumed else "wb") as target:
+            _copy(response, target, done, total, f"downloading {file.path.name}, MiB", progress)
     if part.stat().st_size < total:
-        raise OSError("the connection broke off; run the same command again to go on")
-    if not intact(part, wanted.md5):
+        raise OSError("the connection broke off; run the same command again to resume")
+    if not is_intact(part, file.md5):
         part.unlink()
-        raise ValueError("what it sends is not the published file (another md5)")
-    part.replace(wanted.path)
+        raise ValueError("the server does not send the published file (another md5)")
+    part.replace(file.path)
 
 
-def _opened(url: str, have: int) -> http.client.HTTPResponse:
+def _open_url(url: str, start: int) -> http.client.HTTPResponse:
+    """The response to a request for the bytes from `start` on."""
     request = urllib.request.Request(url, headers={"User-Agent": "condensation-benchmark"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
+    if start:
+        request.add_header("Range", f"bytes={start}-")
     try:
-        answer: http.client.HTTPResponse = urllib.request.build_opener().open(request, timeout=PATIENCE)
+        response: http.client.HTTPResponse = urllib.request.build_opener().open(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
-        if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:  # there is nothing left to send
-            return _opened(url, 0)
+        if start and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:  # there is nothing left to send
+            return _open_url(url, 0)
         raise
-    return answer
+    return response
 
 
 def _copy(
     source: http.client.HTTPResponse, target: BinaryIO, done: int, total: int, label: str, progress: Progress | None
 ) -> None:
-    while piece := source.read(_PIECE):
-        target.write(piece)
-        done += len(piece)
+    while block := source.read(_BLOCK):
+        target.write(block)
+        done += len(block)
         if progress:
             progress(label, done >> 20, max(total, done) >> 20)

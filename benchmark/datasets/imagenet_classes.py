@@ -1,7 +1,7 @@
-"""WordNet ids of the classes of TinyImageNet and of the ImageNet subsets; a label is a place in its list."""
+"""WordNet ids of the classes of TinyImageNet and of the ImageNet subsets; a label is an index into its list."""
 
-# TinyImageNet: those of its wnids.txt, sorted as class folders are (wnids.txt itself has another order).
-_TINY = """
+# TinyImageNet: the ids of its wnids.txt, sorted as class folders are (wnids.txt itself has another order).
+_TINY_IMAGENET = """
     n01443537 n01629819 n01641577 n01644900 n01698640 n01742172 n01768244 n01770393 n01774384 n01774750 n01784675
     n01855672 n01882714 n01910747 n01917289 n01944390 n01945685 n01950731 n01983481 n01984695 n02002724 n02056570
     n02058221 n02074367 n02085620 n02094433 n02099601 n02099712 n02106662 n02113799 n02123045 n02123394 n02124075
@@ -22,9 +22,9 @@ _TINY = """
     n07749582 n07753592 n07768694 n07871810 n07873807 n07875152 n07920052 n09193705 n09246464 n09256479 n09332890
     n09428293 n12267677
 """
-TINY = tuple(_TINY.split())
+TINY_IMAGENET = tuple(_TINY_IMAGENET.split())
 
-# The ImageNet subsets: in the order of the public code, which is the order of the labels [METHODS.md 17].
+# The ImageNet subsets, in the order of the public code, which is the order of the labels [METHODS.md 17].
 _SUBSETS = """
     nette  n01440764 n02102040 n02979186 n03000684 n03028079 n03394916 n03417042 n03425413 n03445777 n03888257
     woof   n02096294 n02093754 n02111889 n02088364 n02086240 n02089973 n02087394 n02115641 n02099601 n02105641

@@ -1,15 +1,15 @@
-"""Normalization: pixels to the units that networks see, and back."""
+"""Normalization: pixels to what networks see, and back."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from benchmark.datasets import Constants
+from benchmark.datasets.base import Constants
 
 
 class Normalizer:
-    """Pixels to the units networks see and back: (x − mean) / std of each channel, for (..., ch, H, W)."""
+    """(x − mean) / std of each channel, and its inverse, for images (..., ch, H, W)."""
 
     def __init__(self, constants: Constants, device: torch.device) -> None:
         self.mean = torch.tensor(constants.mean, device=device).view(-1, 1, 1)
@@ -22,6 +22,6 @@ class Normalizer:
         return images * self.std + self.mean
 
 
-def pixels(images: Tensor) -> Tensor:
-    """uint8 images to float32 in [0, 1]; float images as they are."""
+def to_float(images: Tensor) -> Tensor:
+    """uint8 images to float32 in [0, 1]; float images are returned as they are."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images

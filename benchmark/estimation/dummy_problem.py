@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import torch
 
-from benchmark import datasets, networks
+from benchmark import networks
 from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import ConcreteProblem, RealImages, TrainedExpert, expect_steps
 from benchmark.datasets import Constants, Outline, Split
 from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.splits import kept_counts
 from benchmark.planning.plan import Task
 from benchmark.training.experts import copy_weights
 from benchmark.utils import seeding
@@ -39,7 +40,7 @@ def _steps(task: Task, outline: Outline, compute: Compute) -> int:
     network = networks.build(resolved["architecture"], outline.image_shape, 2, torch.Generator())
     if method.unsupported(config, depends_on_batch=network.depends_on_batch):
         return 0
-    kept = datasets.kept_counts(outline.train, resolved["val_fraction"])[: network.smallest_batch]
+    kept = kept_counts(outline.train, resolved["val_fraction"])[: network.smallest_batch]
     real = RealImages(blank_split(outline, kept), len(kept), compute.device)
     return method(dummy_problem(task, outline, real, replace(compute)), config).total_steps
 

@@ -26,6 +26,7 @@ from benchmark.compute.engine import Compute
 from benchmark.compute.environment import PeakMemory
 from benchmark.condensation.problem import RealImages
 from benchmark.datasets import Outline
+from benchmark.datasets.splits import kept_counts
 from benchmark.estimation.analysis_cost import effort, points_of
 from benchmark.estimation.dummy_problem import blank_split, compute_for, dummy_problem, normalizer_of
 from benchmark.estimation.step_timing import MOST_STEPS, Growth, memory_at, next_size, seconds_at, seconds_of_a_step
@@ -169,7 +170,7 @@ class Prober:
         """What the task takes; one that trains an expert, where so many like it are to be trained on this device."""
         COMPILER.begin_task(partial(self._hear, task))
         outline = self.planned.outlines[task["display"]["dataset"]]
-        kept = datasets.kept_counts(outline.train, task["resolved"].get("val_fraction", 0.0))
+        kept = kept_counts(outline.train, task["resolved"].get("val_fraction", 0.0))
         kinds: dict[str, Callable[[Task, Outline, Sequence[int]], TaskCost]] = {
             "prepare": partial(self._prepare, experts),
             "condense": self._condense,
@@ -200,7 +201,7 @@ class Prober:
             return bool(compute_for(self.compute, task, outline).compile)
         compute, images = (
             replace(self.compute),
-            sum(datasets.kept_counts(outline.train, task["resolved"]["val_fraction"])),
+            sum(kept_counts(outline.train, task["resolved"]["val_fraction"])),
         )
         compute.expect(expert_recipe(task["resolved"]["recipe"], images).seen(images), outline.image_shape)
         return bool(compute.compile)
@@ -388,5 +389,5 @@ def dataset_bytes(outline: Outline) -> int:
     key = datasets.key_of(outline.name)
     if outline.seen or key is None:
         return 0
-    card = datasets.KNOWN[key]
+    card = datasets.BUILTIN[key]
     return card.download + card.decoded_bytes

@@ -20,6 +20,7 @@ from benchmark.condensation.problem import TrainedExpert
 from benchmark.condensation.synthetic_set import save_preview, save_set
 from benchmark.datasets import Constants, Dataset, Split
 from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.splits import hold_out
 from benchmark.execution.interruption import Interrupted
 from benchmark.execution.method_code import method_code
 from benchmark.execution.run_steps import Diverged, RunResult, SnapshotSchedule, turn
@@ -124,7 +125,7 @@ class Attempt:
     def splits(self) -> tuple[Split, Split]:
         """The training images that tasks learn from, and those that are withheld."""
         data = self.data()
-        return datasets.hold_out(data.train, self.resolved["val_fraction"], data.fingerprint)
+        return hold_out(data.train, self.resolved["val_fraction"], data.fingerprint)
 
     def normalizer(self) -> Normalizer:
         data = self.resolved["dataset"]

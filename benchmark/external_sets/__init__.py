@@ -1,1 +1,1 @@
-"""Synthetic sets made elsewhere: read safely, checked, converted to pixels, and imported."""
+"""Synthetic sets made elsewhere: loaded safely, validated and converted to pixels."""

@@ -1,4 +1,4 @@
-"""A stranger's set made one of ours: float32 pixels class by class, known by what it holds."""
+"""External sets converted to synthetic sets of this project: float32 pixels, class by class."""
 
 from __future__ import annotations
 
@@ -12,87 +12,95 @@ import torch
 from torch import Tensor
 
 from benchmark.datasets import Constants, Dataset
-from benchmark.external_sets import read, zca
-from benchmark.external_sets.pixel_scale import NORMALIZED, UNITS, WHITENED, Units, tell
+from benchmark.external_sets import zca
+from benchmark.external_sets.pixel_scale import NORMALIZED, WHITENED, PixelScale, infer_pixel_scale
+from benchmark.external_sets.read import PAIR, ExternalSet, read_external_set
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
 
 QUANTIZED = "8bit"
 
 
-def units_of(found: read.ExternalSet, dataset: Dataset, said: str | None, given: Constants | None) -> Units:
-    """The units of a set's values: as `said`, as its form says, or as its statistics tell. Raises BenchmarkError.
+def resolve_pixel_scale(
+    external: ExternalSet, dataset: Dataset, requested: str | None, constants: Constants | None
+) -> PixelScale:
+    """The pixel scale of a set: as requested, else as its format implies, else inferred. Raises BenchmarkError.
 
-    `given` are the constants that normalised it, where they are not the dataset's.
+    `constants` are those that normalized it, if they are not the dataset's.
     """
-    constants = given or dataset.constants
-    where = ", ".join(map(str, found.files[:2]))
-    name, reason = said or found.units, "as was said" if said else "as its form says"
+    name = requested or external.pixel_scale
     if name is None:
-        # Whitened sets come as separate files (MTT); DC's family saves normalised ones, IDC's raw ones.
-        units = tell([images for images, _ in found.sets], constants, white=found.form == read.PAIR, where=where)
-    else:
-        assert name in UNITS
-        units = Units(name, reason, constants if name == NORMALIZED else None)
-    if given and units.name != NORMALIZED:
-        raise BenchmarkError(
-            f"mean and std are given, but its pixels are {units.name} ({units.reason})",
-            where="mean, std",
-            next="leave them away, or say pixel_scale=normalised",
+        # Whitened sets come as separate files (MTT); DC's family saves normalized ones, IDC's raw ones.
+        scale = infer_pixel_scale(
+            [images for images, _ in external.sets],
+            constants or dataset.constants,
+            may_be_whitened=external.format == PAIR,
+            where=", ".join(map(str, external.files[:2])),
         )
-    if units.name == WHITENED:
+    else:
+        reason = "as requested" if requested else "implied by the format"
+        scale = PixelScale(name, reason, (constants or dataset.constants) if name == NORMALIZED else None)
+    if constants and scale.name != NORMALIZED:
+        raise BenchmarkError(
+            f"mean and std are given, but its pixels are {scale.name} ({scale.reason})",
+            where="mean, std",
+            next="omit them, or set pixel_scale=normalized",
+        )
+    if scale.name == WHITENED:
         zca.check_size(dataset.image_shape)
-    return units
+    return scale
 
 
-def digest(values: Tensor, labels: Tensor) -> str:
+def set_digest(values: Tensor, labels: Tensor) -> str:
     """SHA-256 over shape, float32 values and int64 labels, little-endian."""
-    mark = hashlib.sha256(json.dumps(list(values.shape)).encode())
-    mark.update(values.contiguous().numpy().astype("<f4").data)
-    mark.update(labels.contiguous().numpy().astype("<i8").data)
-    return mark.hexdigest()
+    digest = hashlib.sha256(json.dumps(list(values.shape)).encode())
+    digest.update(values.contiguous().numpy().astype("<f4").data)
+    digest.update(labels.contiguous().numpy().astype("<i8").data)
+    return digest.hexdigest()
 
 
-def remake(
-    requested: Mapping[str, Any], asked: Mapping[str, Any], dataset: Dataset
+def convert_set(
+    requested: Mapping[str, Any], resolved: Mapping[str, Any], dataset: Dataset
 ) -> tuple[SyntheticSet, dict[str, Any]]:
-    """The set that an import task asks for, and what its record says of where it came from.
+    """The synthetic set of an import task, and the facts about its source for the record.
 
-    Raises BenchmarkError when the files hold another set than was planned with.
+    Raises BenchmarkError if the files no longer hold the set that was planned with.
     """
     source = requested["source"]
-    found = read.read([Path(path) for path in source["paths"]], dataset)
+    external = read_external_set([Path(path) for path in source["paths"]], dataset)
     constants = source["constants"]
-    units = Units(source["units"], source["reason"], Constants(*map(tuple, constants)) if constants else None)
-    place = source["place"]
-    images, labels = found.sets[place] if place < len(found.sets) else (torch.empty(0), torch.empty(0))
-    pixels = units.pixels(images)
-    if digest(pixels, labels) != asked["digest"]:
+    scale = PixelScale(
+        source["pixel_scale"], source["reason"], Constants(*map(tuple, constants)) if constants else None
+    )
+    index = source["set_index"]
+    images, labels = external.sets[index] if index < len(external.sets) else (torch.empty(0), torch.empty(0))
+    pixels = scale.to_pixels(images)
+    if set_digest(pixels, labels) != resolved["digest"]:
         raise BenchmarkError(
             "the set is not the one that was planned with: its file has changed",
             where=", ".join(source["paths"]),
             next="run the same command again",
             passing=True,
         )
-    if units.name == WHITENED:
+    if scale.name == WHITENED:
         pixels = zca.unwhiten(pixels, dataset.train)
     facts: dict[str, Any] = {
         "source": {
-            "files": [{"name": Path(name).name, "sha256": mark} for name, mark in found.digests.items()],
-            "form": found.form,
-            "place": place,
-            "units": units.name,
-            "units_reason": units.reason,
+            "files": [{"name": Path(name).name, "sha256": digest} for name, digest in external.digests.items()],
+            "form": external.format,
+            "set_index": index,
+            "pixel_scale": scale.name,
+            "pixel_scale_reason": scale.reason,
             "constants": constants,
         }
     }
-    if asked.get("quantize") == QUANTIZED:
+    if resolved.get("quantize") == QUANTIZED:
         facts["clamped"] = float(((pixels < 0) | (pixels > 1)).float().mean())
         pixels = pixels.clamp(0, 1).mul(255).round() / 255
-    training = found.own.training if found.own else {}
-    return SyntheticSet(pixels, labels, asked["ipc"], asked["factor"], training), facts
+    training = external.own.training if external.own else {}
+    return SyntheticSet(pixels, labels, resolved["ipc"], resolved["factor"], training), facts
 
 
-def files_mark(digests: Sequence[str]) -> str:
-    """One short mark for all the files of a set, which tells rows of one name apart."""
+def files_digest(digests: Sequence[str]) -> str:
+    """One short digest of all the files of a set, which distinguishes rows of one name."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]

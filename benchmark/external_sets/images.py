@@ -1,4 +1,4 @@
-"""Sets that are given away as pictures: class folders and parquet files, for a dataset whose classes are known."""
+"""External sets that are saved as image files: class folders and parquet, for a dataset whose classes are known."""
 
 from __future__ import annotations
 
@@ -11,40 +11,38 @@ import torch
 from torch import Tensor
 
 from benchmark.datasets import Dataset
-from benchmark.datasets.readers.decoding import Decoded, decode
-from benchmark.datasets.readers.image_folder import children, encoded, holds_images, images_of
+from benchmark.datasets.readers.decoding import DecodedImages, decode
+from benchmark.datasets.readers.image_folder import encoded_images, image_files, labels_of, visible_children
 from benchmark.utils.errors import BenchmarkError
 
-__all__ = ["class_folders", "holds_images", "parquet"]
-
-Pictures = tuple[Tensor, Tensor, tuple[str, ...]]  # uint8 (N, ch, H, W), int64 (N,), notes
+ImagesLabelsNotes = tuple[Tensor, Tensor, tuple[str, ...]]  # uint8 (N, ch, H, W), int64 (N,), notes for the user
 
 
-def class_folders(folder: Path, dataset: Dataset) -> Pictures:
+def read_class_folders(folder: Path, dataset: Dataset) -> ImagesLabelsNotes:
     """The images of FOLDER/CLASS/*.png and the like. Raises BenchmarkError for another number of classes."""
-    found = {child.name: images_of(child) for child in children(folder) if child.is_dir()}
-    names, notes = _order(list(found), dataset, f"{folder}")
-    split = {name: found[name] for name in names}
-    total = sum(map(len, split.values()))
-    labels = np.repeat(np.arange(len(split)), [len(paths) for paths in split.values()])
-    return _fitted(decode(encoded(folder, split), total, "decoding the set"), dataset), torch.from_numpy(labels), notes
+    by_name = {child.name: image_files(child) for child in visible_children(folder) if child.is_dir()}
+    names, notes = _order(list(by_name), dataset, f"{folder}")
+    files = {name: by_name[name] for name in names}
+    labels = labels_of(files)
+    decoded = decode(encoded_images(folder, files), len(labels), "decoding the set")
+    return _with_channels(decoded, dataset), torch.from_numpy(labels), notes
 
 
-def parquet(files: Sequence[Path], dataset: Dataset) -> Pictures:
-    """The images of parquet files as the Hugging Face hub has them; class names in them decide, where they are."""
-    from benchmark.datasets.readers.parquet import read_rows  # pyarrow takes a while to load
+def read_parquet(files: Sequence[Path], dataset: Dataset) -> ImagesLabelsNotes:
+    """The images of parquet files in the layout of the Hugging Face hub; class names, if they have any, decide."""
+    from benchmark.datasets.readers.parquet import read_rows  # pyarrow is slow to import
 
-    pixels, labels, names = read_rows(files)
+    decoded, labels, names = read_rows(files)
     notes: tuple[str, ...] = ()
     if names:
         ordered, notes = _order(list(names), dataset, str(files[0]))
         if not notes:  # the same names, perhaps in another order
             labels = np.array([ordered.index(name) for name in names])[labels]
-    return _fitted(pixels, dataset), torch.from_numpy(labels), notes
+    return _with_channels(decoded, dataset), torch.from_numpy(labels), notes
 
 
 def _order(names: list[str], dataset: Dataset, where: str) -> tuple[list[str], tuple[str, ...]]:
-    """The names in the order of the dataset's classes; by number and letter, with a note, where they are others."""
+    """The names in the order of the dataset's classes; if the names differ, in natural order, and with a note."""
     if len(names) != dataset.num_classes:
         raise BenchmarkError(
             f"it has images of {len(names)} classes, {dataset.name} has {dataset.num_classes}",
@@ -53,20 +51,20 @@ def _order(names: list[str], dataset: Dataset, where: str) -> tuple[list[str], t
         )
     if set(names) == set(dataset.classes):
         return list(dataset.classes), ()
-    ordered = sorted(names, key=_natural)
+    ordered = sorted(names, key=_natural_key)
     note = (
-        f"its classes ({', '.join(ordered[:3])}, …) are not called as those of {dataset.name} "
-        f"({', '.join(dataset.classes[:3])}, …): taken in the order of their names"
+        f"its class names ({', '.join(ordered[:3])}, …) are not those of {dataset.name} "
+        f"({', '.join(dataset.classes[:3])}, …): classes are taken in the order of their names"
     )
     return ordered, (note,)
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
+def _natural_key(name: str) -> list[tuple[int, int, str]]:
     """class10 after class9."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _fitted(decoded: Decoded, dataset: Dataset) -> Tensor:
-    """(N, ch, H, W) with the dataset's channels; colours where it has one channel stay, and are refused later."""
-    channels = 1 if dataset.image_shape[0] == 1 and decoded.grey else 3
+def _with_channels(decoded: DecodedImages, dataset: Dataset) -> Tensor:
+    """(N, ch, H, W) with the dataset's channels; colored images for a dataset of one channel keep three."""
+    channels = 1 if dataset.image_shape[0] == 1 and decoded.gray else 3
     return torch.from_numpy(decoded.pixels[:, :channels])

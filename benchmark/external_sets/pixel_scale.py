@@ -1,4 +1,4 @@
-"""In which units a stranger's pixels are: told by their statistics beside the dataset's, or not at all."""
+"""The scale of an external set's pixels, inferred from their statistics and those of the dataset."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmark.config.schema import PIXEL_SCALES
 from benchmark.datasets import Constants
 from benchmark.utils.errors import BenchmarkError
 
-RAW, BYTES, NORMALIZED, WHITENED = "raw", "bytes", "normalized", "whitened"
-UNITS = (RAW, NORMALIZED, BYTES, WHITENED)
+RAW, NORMALIZED, BYTES, WHITENED = PIXEL_SCALES  # 0..1; (x - mean) / std; 0..255; ZCA
 
-# Bounds on what a set's pixels may look like beside the dataset's: learned sets are noisier than real images, DC's from
-# noise has 1 to 2.5 times their deviation; pixels read in wrong units are off by the deviation itself, 2.5 to 5 times.
-_SHIFT = 1.0  # of a channel's mean, in deviations of the dataset
-_NARROW, _WIDE = 0.5, 4.0  # of the deviation, as a ratio
-_FAR = 0.1  # beyond 0..1: pixels learned without clamping stray, but few so far
-_STRAY = 0.25  # share of raw pixels that may lie so far out
+# Bounds on a set's pixels relative to the dataset's: learned sets are noisier than real images, DC's from noise have 1
+# to 2.5 times their deviation; pixels read in the wrong scale are off by the deviation itself, 2.5 to 5 times.
+_MAX_SHIFT = 1.0  # of a channel's mean, in deviations of the dataset
+_MIN_RATIO, _MAX_RATIO = 0.5, 4.0  # of the deviation
+_FAR = 0.1  # beyond 0..1: pixels learned without clamping leave it, but few by so much
+_MAX_FAR = 0.25  # share of raw pixels that may lie so far outside
 # Share of the variance that means over blocks keep, at most, in whitened images. On CIFAR-10: 0.66 in real images, 0.18
-# with twice as much noise as image on top, 0.11 in whitened ones, 0 in noise. Noise in normalised units (DC's start) is
-# told from whitened images by its deviation alone, which is 1 and not 0.3; in between nobody can tell. Images that vary
-# so little are not normalised ones, and need be less flat.
-_FLAT, _FLAT_OF_NARROW = 0.14, 0.35
+# with twice as much noise as image added, 0.11 in whitened ones, 0 in noise. Normalized noise (DC's start) differs from
+# whitened images in its deviation alone, which is 1 and not 0.3; in between it is ambiguous. Images of so small a
+# deviation are not normalized ones, and may keep a larger share.
+_MAX_STRUCTURE, _MAX_STRUCTURE_IF_NARROW = 0.14, 0.35
 
 
 @dataclass(frozen=True)
-class Units:
-    """What was found. `constants`: those that normalised it, where it is normalised. `reason` is for a person."""
+class PixelScale:
+    """How stored values become pixels. constants: those that normalized them, if they are. reason: for the user."""
 
     name: str
     reason: str
     constants: Constants | None = None
 
-    def pixels(self, values: Tensor) -> Tensor:
-        """Stored values (N, ch, H, W) to float32 pixels, 0..1 nominal; whitened ones stay as they are."""
+    def to_pixels(self, values: Tensor) -> Tensor:
+        """Stored values (N, ch, H, W) to float32 pixels, 0..1 nominal; whitened ones are returned as they are."""
         if self.name == NORMALIZED:
             assert self.constants is not None
             mean, std = _columns(self.constants)
@@ -45,55 +45,71 @@ class Units:
         return values.float() / 255 if self.name == BYTES else values.float()
 
 
-def tell(sets: Sequence[Tensor], constants: Constants, *, white: bool, where: str) -> Units:
-    """The units of (N, ch, H, W) values, equal for all `sets`. `white`: may whitened ones be expected at all?
+def infer_pixel_scale(sets: Sequence[Tensor], constants: Constants, *, may_be_whitened: bool, where: str) -> PixelScale:
+    """The pixel scale of values (N, ch, H, W), which is the same for all `sets`.
 
-    `constants` are what normalised them if they are normalised. Raises BenchmarkError where statistics do not tell.
+    `constants` are those that normalized them if they are normalized. Raises BenchmarkError if it is ambiguous.
     """
     values = torch.cat([images.float() for images in sets])
-    seen = _Seen.of(values, constants)
-    if not sets[0].is_floating_point() and float(values.min()) >= 0 and float(values.max()) <= 255 and seen.mean > 2:
-        return Units(BYTES, f"whole numbers in {seen.range}")
-    checks: dict[str, Callable[[], bool]] = {RAW: seen.raw, BYTES: seen.bytes, NORMALIZED: seen.normalized}
-    if white:
-        checks[WHITENED] = seen.whitened
-    if bool(((values >= -1e-3) & (values <= 1 + 1e-3)).all()) and seen.mean > 0.01:
-        return Units(RAW, f"all values in {seen.range}")
-    found = [name for name, holds in checks.items() if holds()]
-    if len(found) != 1:
-        might = f"they might be {' or '.join(found)}" if found else "they look like none of them"
+    stats = _PixelStatistics.of(values, constants)
+    in_bytes = float(values.min()) >= 0 and float(values.max()) <= 255
+    if not sets[0].is_floating_point() and in_bytes and stats.mean > 2:
+        return PixelScale(BYTES, f"whole numbers in {stats.range}")
+    if bool(((values >= -1e-3) & (values <= 1 + 1e-3)).all()) and stats.mean > 0.01:
+        return PixelScale(RAW, f"all values in {stats.range}")
+    checks: dict[str, Callable[[], bool]] = {
+        RAW: stats.may_be_raw,
+        BYTES: stats.may_be_bytes,
+        NORMALIZED: stats.may_be_normalized,
+    }
+    if may_be_whitened:
+        checks[WHITENED] = stats.may_be_whitened
+    scales = [name for name, check in checks.items() if check()]
+    if len(scales) != 1:
+        fits = f"they might be {' or '.join(scales)}" if scales else "no scale fits"
         raise BenchmarkError(
-            f"the pixels' units cannot be told: {seen}; {might}",
+            f"the pixel scale is ambiguous: {stats}; {fits}",
             where=where,
-            next="say it: pixel_scale=raw (0..1), pixel_scale=normalised (mean=[…] std=[…] if not the dataset's; 0.5 and 0.5 for "
-            "-1..1), pixel_scale=bytes (0..255) or pixel_scale=whitened (ZCA)",
+            next="set it: pixel_scale=raw (0..1), pixel_scale=normalized (with mean=[…] std=[…] if not the dataset's; "
+            "0.5 and 0.5 for -1..1), pixel_scale=bytes (0..255) or pixel_scale=whitened (ZCA)",
         )
-    return Units(found[0], str(seen), constants if found[0] == NORMALIZED else None)
+    return PixelScale(scales[0], str(stats), constants if scales[0] == NORMALIZED else None)
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """Statistics of a set's values. shift, ratio: of the mean and deviation read as raw, and as normalised, pixels."""
+class _PixelStatistics:
+    """Statistics of a set's values.
+
+    outside, far: shares outside 0..1, and by more than _FAR. structure: see `_structure`. channel_mean, channel_std:
+    (ch,). constants: the dataset's, or those given for the set.
+    """
 
     low: float
     high: float
     mean: float
-    deviation: float
+    std: float
     outside: float
-    stray: float
+    far: float
     structure: float
-    values: tuple[Tensor, Tensor]  # mean and deviation of each channel
+    channel_mean: Tensor
+    channel_std: Tensor
     constants: Constants
 
     @classmethod
-    def of(cls, values: Tensor, constants: Constants) -> _Seen:
-        outside = (values < 0) | (values > 1)
-        stray = (values < -_FAR) | (values > 1 + _FAR)
-        each = values.mean((0, 2, 3)), values.std((0, 2, 3))
+    def of(cls, values: Tensor, constants: Constants) -> _PixelStatistics:
+        """The statistics of values (N, ch, H, W)."""
         return cls(
-            float(values.min()), float(values.max()), float(values.mean()), float(values.std()),
-            float(outside.float().mean()), float(stray.float().mean()), _structure(values), each, constants,
-        )  # fmt: skip
+            low=float(values.min()),
+            high=float(values.max()),
+            mean=float(values.mean()),
+            std=float(values.std()),
+            outside=float(((values < 0) | (values > 1)).float().mean()),
+            far=float(((values < -_FAR) | (values > 1 + _FAR)).float().mean()),
+            structure=_structure(values),
+            channel_mean=values.mean((0, 2, 3)),
+            channel_std=values.std((0, 2, 3)),
+            constants=constants,
+        )
 
     @property
     def range(self) -> str:
@@ -101,37 +117,37 @@ class _Seen:
 
     def __str__(self) -> str:
         return (
-            f"values in {self.range}, mean {self.mean:.2f}, deviation {self.deviation:.2f}, "
+            f"values in {self.range}, mean {self.mean:.2f}, deviation {self.std:.2f}, "
             f"{100 * self.outside:.0f} % outside 0..1, {100 * self.structure:.0f} % of the variance in coarse blocks"
         )
 
-    def raw(self) -> bool:
-        return self._like(1.0, 0.0) and self.stray <= _STRAY
+    def may_be_raw(self) -> bool:
+        return self._like_dataset(1.0) and self.far <= _MAX_FAR
 
-    def bytes(self) -> bool:
-        return self._like(1 / 255, 0.0) and self.high > 20
+    def may_be_bytes(self) -> bool:
+        return self._like_dataset(1 / 255) and self.high > 20
 
-    def normalized(self) -> bool:
-        """Values (x - mean) / std have mean 0 and deviation 1, wherever the dataset's own lie."""
-        mean, deviation = self.values
-        narrow, wide = float(deviation.min()), float(deviation.max())
+    def may_be_normalized(self) -> bool:
+        """Values (x - mean) / std have mean 0 and deviation 1, whatever those of the dataset."""
         beyond = self.low < -1.001 or self.high > 1.001  # else scaled to -1..1, by (x - 0.5) / 0.5
-        alike = float(mean.abs().max()) <= _SHIFT and narrow >= _NARROW and wide <= _WIDE
-        return alike and beyond and self.outside > _STRAY
+        shift = float(self.channel_mean.abs().max())
+        narrow, wide = float(self.channel_std.min()), float(self.channel_std.max())
+        similar = shift <= _MAX_SHIFT and narrow >= _MIN_RATIO and wide <= _MAX_RATIO
+        return similar and beyond and self.outside > _MAX_FAR
 
-    def whitened(self) -> bool:
-        """Mean 0, no channel or block standing out: what is left of images without their correlations."""
-        mean, deviation = self.values
-        centred = bool((mean.abs() <= 0.2 * deviation).all())
-        flat = self.structure <= (_FLAT if self.deviation >= _NARROW else _FLAT_OF_NARROW)
-        return centred and flat and 0.1 <= self.deviation <= _WIDE and self.outside > _STRAY
+    def may_be_whitened(self) -> bool:
+        """Images without their correlations have mean 0, and no channel or block that stands out."""
+        centered = bool((self.channel_mean.abs() <= 0.2 * self.channel_std).all())
+        flat = self.structure <= (_MAX_STRUCTURE if self.std >= _MIN_RATIO else _MAX_STRUCTURE_IF_NARROW)
+        return centered and flat and 0.1 <= self.std <= _MAX_RATIO and self.outside > _MAX_FAR
 
-    def _like(self, scale: float, shift: float) -> bool:
-        mean, deviation = (values * scale for values in self.values)
+    def _like_dataset(self, scale: float) -> bool:
+        """Whether the values times `scale` have about the dataset's mean and deviation in each channel."""
+        mean, std = self.channel_mean * scale, self.channel_std * scale
         real_mean, real_std = (torch.tensor(values) for values in (self.constants.mean, self.constants.std))
-        off = float(((mean + shift - real_mean) / real_std).abs().max())
-        ratio = deviation / real_std
-        return off <= _SHIFT and float(ratio.min()) >= 0.25 and float(ratio.max()) <= 2.5
+        shift = float(((mean - real_mean) / real_std).abs().max())
+        ratio = std / real_std
+        return shift <= _MAX_SHIFT and float(ratio.min()) >= 0.25 and float(ratio.max()) <= 2.5
 
 
 def _structure(values: Tensor) -> float:
@@ -140,8 +156,8 @@ def _structure(values: Tensor) -> float:
     if min(values.shape[-2:]) < block:
         return 1.0
     kept = float(F.avg_pool2d(values, block).var() / values.var().clamp_min(1e-12))
-    chance = 1 / block**2  # what noise keeps
-    return max(0.0, (kept - chance) / (1 - chance))
+    noise = 1 / block**2  # the share that noise keeps
+    return max(0.0, (kept - noise) / (1 - noise))
 
 
 def _columns(constants: Constants) -> tuple[Tensor, Tensor]:

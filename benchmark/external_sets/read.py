@@ -1,10 +1,10 @@
-"""The forms in which sets are given away, each known by what it is, whatever it is called."""
+"""Reading external sets: the formats in which sets are published, recognized by their content, not by their names."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ from torch import Tensor
 
 from benchmark.condensation.synthetic_set import load_set
 from benchmark.datasets import Dataset
-from benchmark.external_sets import images as pictures
+from benchmark.datasets.readers.image_folder import holds_images
 from benchmark.external_sets import safe_load
+from benchmark.external_sets.images import read_class_folders, read_parquet
 from benchmark.external_sets.pixel_scale import BYTES, RAW
-from benchmark.external_sets.validate import Pair, checked
+from benchmark.external_sets.validate import ImagesAndLabels, validate_set
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
 
-WANTED = (
+FORMATS = (
     "known: a .pt with 'data', a list of [images, labels] (DC, DSA, DM, DataDAM); a .pt with [images, labels] (IDC, "
     "DREAM, DANCE); two .pt files, 'set=[images.pt,labels.pt]' (MTT); class folders of images; parquet; "
     "synthetic.safetensors"
@@ -30,78 +31,77 @@ OWN, EXPERIMENTS, LIST, PAIR = "a set of this project", "experiments", "images a
 
 @dataclass(frozen=True, eq=False)
 class ExternalSet:
-    """What lies in the files. sets: values (N, ch, H, W) and int64 labels (N,), class by class, as many of each.
+    """The contents of the files of an external set, which may hold several sets.
 
-    units: where the form itself says them, else None. own: the set as this project wrote it, with its factor.
+    sets: values (N, ch, H, W) and int64 labels (N,), class by class, as many of each. pixel_scale: if the format
+    implies it, else None. own: the set as this project wrote it, with its factor. notes: for the user.
     """
 
-    form: str
+    format: str
     files: tuple[Path, ...]
-    sets: tuple[Pair, ...]
+    sets: tuple[ImagesAndLabels, ...]
     notes: tuple[str, ...] = ()
-    units: str | None = None
-    own: SyntheticSet | None = field(default=None)
+    pixel_scale: str | None = None
+    own: SyntheticSet | None = None
 
     @property
     def digests(self) -> dict[str, str]:
         """SHA-256 of each file, by its path."""
         return {str(path): _sha256(path) for path in self.files}
 
-    def ipc(self, place: int, num_classes: int) -> int:
-        return len(self.sets[place][1]) // num_classes
+    def ipc(self, index: int, num_classes: int) -> int:
+        """Images per class of one of the sets."""
+        return len(self.sets[index][1]) // num_classes
 
 
-def read(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
-    """The sets in these files, or in this folder. Raises BenchmarkError for what is no set for the dataset."""
+def read_external_set(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
+    """The sets in these files, or in this folder. Raises BenchmarkError for files that hold no set for the dataset."""
     for path in paths:
         if not path.exists():
-            above = next((parent for parent in path.parents if parent.is_dir()), path)
-            raise BenchmarkError(f"there is no file {path}", where="set", next=f"check the path: {above} is there")
+            nearest = next((parent for parent in path.parents if parent.is_dir()), path)
+            raise BenchmarkError(f"there is no file {path}", where="set", next=f"check the path: {nearest} exists")
     try:
-        found = _folder(paths[0], dataset) if len(paths) == 1 and paths[0].is_dir() else _files(paths, dataset)
+        is_folder = len(paths) == 1 and paths[0].is_dir()
+        external = _read_folder(paths[0], dataset) if is_folder else _read_files(paths, dataset)
     except OSError as error:
         raise BenchmarkError(f"cannot read {paths[0]}: {error}", where="set") from error
+    where, count = ", ".join(map(str, external.files[:2])), len(external.sets)
     sets = tuple(
-        checked(images, labels, dataset, where=_place(found, place))
-        for place, (images, labels) in enumerate(found.sets)
+        validate_set(images, labels, dataset, where=f"{where}, set {index} of {count}" if count > 1 else where)
+        for index, (images, labels) in enumerate(external.sets)
     )
-    return ExternalSet(found.form, found.files, sets, found.notes, found.units, found.own)
-
-
-def _place(found: ExternalSet, place: int) -> str:
-    name = ", ".join(str(path) for path in found.files[:2])
-    return f"{name}, set {place} of {len(found.sets)}" if len(found.sets) > 1 else name
+    return replace(external, sets=sets)
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 
-def _folder(folder: Path, dataset: Dataset) -> ExternalSet:
-    """Whatever a folder holds, and only if it holds one thing."""
-    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _read_folder(folder: Path, dataset: Dataset) -> ExternalSet:
+    """The set in a folder. Raises BenchmarkError unless the folder holds files of exactly one format."""
+    children = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     own = folder / "synthetic.safetensors"
-    kinds: dict[str, Callable[[], ExternalSet]] = {}
-    if own in inside:
-        return _files([own], dataset)
-    if tensors := [path for path in inside if path.suffix in (".pt", ".pth")]:
-        kinds[f"{len(tensors)} .pt files"] = lambda: _files(_pairs(tensors, folder), dataset)
-    if tables := [path for path in inside if path.suffix == ".parquet"]:
-        kinds["parquet"] = lambda: _parquet(tables, dataset)
-    if any(path.is_dir() and pictures.holds_images(path) for path in inside):
-        kinds["class folders"] = lambda: _class_folders(folder, dataset)
-    if len(kinds) == 1:
-        return next(iter(kinds.values()))()
-    if kinds:
+    if own in children:
+        return _read_files([own], dataset)
+    readers: dict[str, Callable[[], ExternalSet]] = {}
+    if tensors := [path for path in children if path.suffix in (".pt", ".pth")]:
+        readers[f"{len(tensors)} .pt files"] = lambda: _read_files(_choose_tensors(tensors, folder), dataset)
+    if tables := [path for path in children if path.suffix == ".parquet"]:
+        readers["parquet"] = lambda: _from_parquet(tables, dataset)
+    if any(path.is_dir() and holds_images(path) for path in children):
+        readers["class folders"] = lambda: _from_class_folders(folder, dataset)
+    if len(readers) == 1:
+        return next(iter(readers.values()))()
+    if readers:
         raise BenchmarkError(
-            f"{folder} holds {' and '.join(kinds)}: which of them is the set?",
+            f"{folder} holds {' and '.join(readers)}: which of them is the set?",
             where="set",
-            next="name the file, or move what does not belong",
+            next="name the file, or move away what does not belong",
         )
-    held = f"holds {', '.join(path.name for path in inside[:5])}, but no set" if inside else "is empty"
-    raise BenchmarkError(f"folder {folder} {held}", where="set", next=WANTED)
+    what = f"holds {', '.join(path.name for path in children[:5])}, but no set" if children else "is empty"
+    raise BenchmarkError(f"folder {folder} {what}", where="set", next=FORMATS)
 
 
-def _pairs(tensors: Sequence[Path], folder: Path) -> list[Path]:
+def _choose_tensors(tensors: Sequence[Path], folder: Path) -> list[Path]:
     """One .pt file, or images and labels: images_best.pt, its parts images_best_0.pt …, or the only such pair."""
     if len(tensors) == 1:
         return list(tensors)
@@ -111,7 +111,7 @@ def _pairs(tensors: Sequence[Path], folder: Path) -> list[Path]:
     if best in pairs:
         return [best, pairs[best]]
     parts = sorted(path for path in pairs if path.stem.rpartition("_")[0] == "images_best")
-    if parts and [path.stem.rpartition("_")[2] for path in parts] == [str(place) for place in range(len(parts))]:
+    if parts and [path.stem.rpartition("_")[2] for path in parts] == [str(number) for number in range(len(parts))]:
         return [*parts, *(pairs[path] for path in parts)]
     if len(pairs) == 1:
         return [path for pair in pairs.items() for path in pair]
@@ -123,69 +123,68 @@ def _pairs(tensors: Sequence[Path], folder: Path) -> list[Path]:
     )
 
 
-def _class_folders(folder: Path, dataset: Dataset) -> ExternalSet:
-    images, labels, notes = pictures.class_folders(folder, dataset)
+def _from_class_folders(folder: Path, dataset: Dataset) -> ExternalSet:
+    images, labels, notes = read_class_folders(folder, dataset)
     return ExternalSet("class folders", (folder,), ((images, labels),), notes, BYTES)
 
 
-def _parquet(files: Sequence[Path], dataset: Dataset) -> ExternalSet:
-    images, labels, notes = pictures.parquet(files, dataset)
+def _from_parquet(files: Sequence[Path], dataset: Dataset) -> ExternalSet:
+    images, labels, notes = read_parquet(files, dataset)
     return ExternalSet("parquet", tuple(files), ((images, labels),), notes, BYTES)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _files(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
+def _read_files(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
     if folders := [path for path in paths if path.is_dir()]:
-        raise BenchmarkError(f"{folders[0]} is a folder, and stands beside files", where="set", next=WANTED)
+        raise BenchmarkError(f"{folders[0]} is a folder among files", where="set", next=FORMATS)
     if len(paths) > 1:
-        return _separate(paths)
+        return _from_separate_files(paths)
     (path,) = paths
     with path.open("rb") as file:
         head = file.read(9)
     if head[:4] == b"PAR1":
-        return _parquet([path], dataset)
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return _from_parquet([path], dataset)
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:  # safetensors
         own = load_set(path)
         return ExternalSet(OWN, (path,), ((own.images, own.labels),), (), RAW, own)
-    return _loaded(path, safe_load.load(path))
+    return _from_loaded(path, safe_load.load(path))
 
 
-def _loaded(path: Path, value: Any) -> ExternalSet:
-    """One file of torch.save."""
+def _from_loaded(path: Path, value: Any) -> ExternalSet:
+    """The set in what one file of torch.save holds."""
     if isinstance(value, dict) and "data" in value:
+        if not _is_list_of_pairs(value["data"]):
+            raise _unknown_format(path, {"data": value["data"]})
         value = value["data"]
-        if not (isinstance(value, list | tuple) and value and all(map(_is_pair, value))):
-            raise _unknown(path, {"data": value})
-        return ExternalSet(EXPERIMENTS, (path,), tuple((images, labels) for images, labels in value))
-    if _is_pair(value):
+    elif _is_pair(value):
         return ExternalSet(LIST, (path,), ((value[0], value[1]),))
-    if isinstance(value, list | tuple) and value and all(map(_is_pair, value)):
+    if _is_list_of_pairs(value):
         return ExternalSet(EXPERIMENTS, (path,), tuple((images, labels) for images, labels in value))
     if isinstance(value, Tensor):
         raise BenchmarkError(
-            f"{path.name} holds one tensor only, {_said(value)}",
+            f"{path.name} holds one tensor only, {_describe(value)}",
             where=str(path),
             next="give images and labels together: 'set=[images.pt,labels.pt]'",
         )
-    raise _unknown(path, value)
+    raise _unknown_format(path, value)
 
 
-def _separate(paths: Sequence[Path]) -> ExternalSet:
-    """Images in one file, labels in another, told by their shapes; or both in as many parts, in the order given."""
+def _from_separate_files(paths: Sequence[Path]) -> ExternalSet:
+    """Images in one file and labels in another, recognized by their shapes; or each in several parts, in this order."""
     values = {path: safe_load.load(path) for path in paths}
     for path, value in values.items():
         if not isinstance(value, Tensor):
-            raise _unknown(path, value)
+            raise _unknown_format(path, value)
     images = [value for value in values.values() if value.ndim == 4]
     labels = [value for value in values.values() if value.ndim < 4]
     if len(images) != len(labels) or any(len(i) != len(t) for i, t in zip(images, labels, strict=False) if t.ndim):
-        held = "; ".join(f"{path.name}: {_said(value)}" for path, value in values.items())
+        contents = "; ".join(f"{path.name}: {_describe(value)}" for path, value in values.items())
         raise BenchmarkError(
-            f"these files are not images and their labels ({held})",
+            f"these files are not images and their labels ({contents})",
             where="set",
-            next="wanted: images (N, ch, H, W) and labels (N,), in as many files of each",
+            next="wanted: images (N, ch, H, W) and labels (N,), in equally many files",
         )
     if len({value.shape[1:] for value in images}) > 1 or len({value.shape[1:] for value in labels}) > 1:
         raise BenchmarkError("the parts of the set differ in shape", where="set")
@@ -198,25 +197,27 @@ def _is_pair(value: Any) -> bool:
     return bool(value[0].ndim == 4 and value[1].ndim < 4)
 
 
-def _unknown(path: Path, value: Any) -> BenchmarkError:
-    return BenchmarkError(
-        f"{path.name} is in no form that is known: it holds {_said(value)}", where=str(path), next=WANTED
-    )
+def _is_list_of_pairs(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(map(_is_pair, value))
 
 
-def _said(value: Any, depth: int = 0) -> str:
-    """What something is, in a few words."""
+def _unknown_format(path: Path, value: Any) -> BenchmarkError:
+    what = f"{path.name} has no known format: it holds {_describe(value)}"
+    return BenchmarkError(what, where=str(path), next=FORMATS)
+
+
+def _describe(value: Any, depth: int = 0) -> str:
+    """What a value is, in a few words."""
     if isinstance(value, Tensor):
-        return (
-            f"a tensor of {'x'.join(map(str, value.shape)) or 'one number'} ({str(value.dtype).removeprefix('torch.')})"
-        )
+        shape = "x".join(map(str, value.shape)) or "one number"
+        return f"a tensor of {shape} ({str(value.dtype).removeprefix('torch.')})"
     if isinstance(value, dict):
         keys = ", ".join(repr(key)[:40] for key in list(value)[:5])
-        inside = f": {_said(next(iter(value.values())), depth + 1)}" if len(value) == 1 and depth < 2 else ""
-        return f"a dict with {keys}{', …' if len(value) > 5 else ''}{inside}" if value else "an empty dict"
+        inner = f": {_describe(next(iter(value.values())), depth + 1)}" if len(value) == 1 and depth < 2 else ""
+        return f"a dict with {keys}{', …' if len(value) > 5 else ''}{inner}" if value else "an empty dict"
     if isinstance(value, list | tuple):
-        inside = f", the first {_said(value[0], depth + 1)}" if value and depth < 3 else ""
-        return f"a {type(value).__name__} of {len(value)}{inside}"
+        inner = f", the first {_describe(value[0], depth + 1)}" if value and depth < 3 else ""
+        return f"a {type(value).__name__} of {len(value)}{inner}"
     return f"a value of type {type(value).__name__}"
 
 
@@ -226,7 +227,7 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for inside in sorted(path.rglob("*")):
-        if inside.is_file() and not inside.name.startswith("."):
-            digest.update(f"{inside.relative_to(path)}\0{_sha256(inside)}\0".encode())
+    for child in sorted(path.rglob("*")):
+        if child.is_file() and not child.name.startswith("."):
+            digest.update(f"{child.relative_to(path)}\0{_sha256(child)}\0".encode())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Opening .pt files of strangers: tensors, numbers, lists and dicts are taken, and nothing in a file is ever run."""
+"""Loading .pt files from untrusted sources: only tensors, numbers, lists and dicts; no code in a file is ever run."""
 
 from __future__ import annotations
 
@@ -12,34 +12,37 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmark.datasets.base import one_line
 from benchmark.utils.errors import BenchmarkError
 
-_SPELLINGS = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
+_NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
 _FLOATS = ("float16", "float32", "float64")
 
 
 def load(path: Path) -> Any:
     """What `torch.save` wrote, on the CPU, from its zip or its older format.
 
-    Beside tensors and plain containers only numpy's float scalars are let through, with which DC's files hold
-    accuracies. Raises BenchmarkError for a file that asks for anything else, and for one that is damaged.
+    Apart from tensors and plain containers only numpy's float scalars are allowed, which DC's files hold as accuracies.
+    Raises BenchmarkError for a file that requires anything else, and for a damaged one.
     """
-    refuse_arrays(path)
+    _refuse_arrays(path)
     try:
         with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols, to whoever wrote the file
+            warnings.simplefilter("ignore")  # about pickle protocols, which only the file's author could change
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise _refused(path, str(error)) from error
     except Exception as error:  # damaged files make it raise whatever their bytes lead to
+        text = one_line(error)
+        text = text if len(text) <= 158 else f"{text[:157]}…"
         raise BenchmarkError(
-            f"{path.name} is no file that torch.save wrote, or it is damaged: {_line(error)}",
+            f"{path.name} was not written by torch.save, or it is damaged: {text}",
             where=str(path),
             next="download or copy it again",
         ) from error
 
 
-def refuse_arrays(path: Path) -> None:
+def _refuse_arrays(path: Path) -> None:
     """Raise BenchmarkError for numpy's .npz, which is a zip file as those of torch are."""
     if not zipfile.is_zipfile(path):
         return
@@ -54,15 +57,15 @@ def refuse_arrays(path: Path) -> None:
 
 
 def _allowed() -> list[Any]:
-    """numpy's scalar under both spellings, its dtype, and the dtypes of floats: they hold bytes and call nothing."""
+    """numpy's scalar under both module names, its dtype, and the dtypes of floats: they hold bytes and call nothing."""
     scalar = np.float64(0).__reduce__()[0]
     floats = [type(np.dtype(name)) for name in _FLOATS]
-    return [*((scalar, f"{module}.scalar") for module in _SPELLINGS), np.dtype, *floats]
+    return [*((scalar, f"{module}.scalar") for module in _NUMPY_MODULES), np.dtype, *floats]
 
 
-def _refused(path: Path, said: str) -> BenchmarkError:
-    asked = re.search(r"GLOBAL (\S+)|global [`']?([\w.]+)|callable [`']?([\w.]+)", said)
-    name = next((group for group in asked.groups() if group), "") if asked else ""
+def _refused(path: Path, message: str) -> BenchmarkError:
+    match = re.search(r"GLOBAL (\S+)|global [`']?([\w.]+)|callable [`']?([\w.]+)", message)
+    name = next((group for group in match.groups() if group), "") if match else ""
     if not name:  # torch's own message would be advice to load the file unsafely
         return BenchmarkError(
             f"{path.name} holds more than tensors and numbers, or torch.save did not write it: nothing in it was run",
@@ -70,12 +73,7 @@ def _refused(path: Path, said: str) -> BenchmarkError:
             next="wanted: tensors of images and labels, written by torch.save",
         )
     return BenchmarkError(
-        f"{path.name} holds more than tensors and numbers: it asks for {name}. It is refused; nothing in it was run",
+        f"{path.name} holds more than tensors and numbers: it requires {name}. It is refused; nothing in it was run",
         where=str(path),
-        next="where you trust its source, save images and labels anew: torch.save([images, labels], 'set.pt')",
+        next="if you trust its source, save images and labels again: torch.save([images, labels], 'set.pt')",
     )
-
-
-def _line(error: object) -> str:
-    text = " ".join(str(error).split())
-    return f"{text[:157]}…" if len(text) > 158 else text or type(error).__name__

@@ -10,11 +10,12 @@ from typing import Any
 
 from benchmark import datasets
 from benchmark.config.schema import EvaluateConfig, PlanConfig
-from benchmark.datasets import KNOWN, Constants, Dataset
+from benchmark.datasets import BUILTIN, Constants, Dataset
 from benchmark.datasets.base import Progress
-from benchmark.external_sets import read, zca
-from benchmark.external_sets.convert import QUANTIZED, digest, files_mark, units_of
-from benchmark.external_sets.pixel_scale import WHITENED, Units
+from benchmark.external_sets import zca
+from benchmark.external_sets.convert import QUANTIZED, files_digest, resolve_pixel_scale, set_digest
+from benchmark.external_sets.pixel_scale import WHITENED, PixelScale
+from benchmark.external_sets.read import PAIR, ExternalSet, read_external_set
 from benchmark.planning.grid import Cells, Plan
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError, unknown
@@ -44,8 +45,8 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
     entry, root = config.dataset or _dataset_of(config.paths), Path(config.data_root)
     _check_method(config.method)
     dataset = datasets.load(entry, root, progress)
-    found = read.read(config.paths, dataset)
-    units = units_of(found, dataset, config.pixel_scale, _constants(config, dataset))
+    found = read_external_set(config.paths, dataset)
+    scale = resolve_pixel_scale(found, dataset, config.pixel_scale, _constants(config, dataset))
     factor = _factor(config, found)
     places = _places(config, found)
     ipc = found.ipc(places[0], dataset.num_classes)
@@ -60,19 +61,19 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
     plan.outlines[dataset.name] = dataset.outline
     cells = Cells(run, plan, dataset.outline, entry, "auto", {})
     row = _name(config)
-    given = ExternalPlan(plan, run, _described(row, found, units, factor, ipc, len(places), dataset, config))
-    marks = files_mark(list(found.digests.values()))
+    given = ExternalPlan(plan, run, _described(row, found, scale, factor, ipc, len(places), dataset, config))
+    marks = files_digest(list(found.digests.values()))
     for seed, place in enumerate(places):
         images, labels = found.sets[place]
-        asked: dict[str, Any] = {"digest": digest(units.pixels(images), labels), "ipc": ipc, "factor": factor}
-        if units.name == WHITENED:
+        asked: dict[str, Any] = {"digest": set_digest(scale.to_pixels(images), labels), "ipc": ipc, "factor": factor}
+        if scale.name == WHITENED:
             asked["whitening"] = {"kind": "zca", "eps": zca.EPS}
         source = {
             "paths": [str(path) for path in found.files],
-            "place": place,
-            "units": units.name,
-            "reason": units.reason,
-            "constants": [list(units.constants.mean), list(units.constants.std)] if units.constants else None,
+            "set_index": place,
+            "pixel_scale": scale.name,
+            "reason": scale.reason,
+            "constants": [list(scale.constants.mean), list(scale.constants.std)] if scale.constants else None,
         }
         kept = []
         for copy in (None, config.quantize) if config.quantize else (None,):
@@ -97,7 +98,7 @@ def _dataset_of(paths: Sequence[Path]) -> str:
         mark = card["made by"]["resolved"]["dataset"]["fingerprint"]
     except (BenchmarkError, LookupError, TypeError):
         mark = None
-    if name := next((key for key, known in KNOWN.items() if mark and known.fingerprint == mark), None):
+    if name := next((key for key, card in BUILTIN.items() if mark and card.fingerprint == mark), None):
         return name
     try:
         task = json.loads((path.parent / "task.json").read_text(encoding="utf-8"))
@@ -126,14 +127,14 @@ def _constants(config: EvaluateConfig, dataset: Dataset) -> Constants | None:
     return Constants(tuple(config.mean), tuple(config.std))
 
 
-def _factor(config: EvaluateConfig, found: read.ExternalSet) -> int:
+def _factor(config: EvaluateConfig, found: ExternalSet) -> int:
     own = found.own.factor if found.own else None
     if own is not None and config.factor not in (None, own):
         raise BenchmarkError(f"its card says factor {own}", where=f"factor={config.factor}", next="leave factor away")
     return own or config.factor or 1
 
 
-def _places(config: EvaluateConfig, found: read.ExternalSet) -> list[int]:
+def _places(config: EvaluateConfig, found: ExternalSet) -> list[int]:
     count = len(found.sets)
     places = list(range(count)) if config.set_index is None else config.set_index
     if not places or len(set(places)) < len(places) or not all(0 <= place < count for place in places):
@@ -189,8 +190,8 @@ def _label(called: str, row: str, method: str | None, ipc: int, factor: int) -> 
 
 def _described(
     row: str,
-    found: read.ExternalSet,
-    units: Units,
+    found: ExternalSet,
+    scale: PixelScale,
     factor: int,
     ipc: int,
     sets: int,
@@ -201,25 +202,25 @@ def _described(
     several = f"{sets} of {len(found.sets)} sets, each of " if len(found.sets) > 1 else ""
     assumed = "" if found.own or config.factor else " (assumed; say factor=N for mosaics)"
     lines = [
-        f"set: {row}, from {files} ({found.form}): {several}{ipc} images a class, factor {factor}{assumed}",
-        f"units: {units.name} ({units.reason})",
+        f"set: {row}, from {files} ({found.format}): {several}{ipc} images a class, factor {factor}{assumed}",
+        f"pixel scale: {scale.name} ({scale.reason})",
     ]
-    if units.constants:
+    if scale.constants:
         words = (f"{word}=[{','.join(f'{value:g}' for value in values)}]" for word, values in
-                 (("mean", units.constants.mean), ("std", units.constants.std)))  # fmt: skip
-        lines.append(f"normalised with {' '.join(words)}")
-    notes = [*found.notes, *_notes(found, units, dataset, config)]
+                 (("mean", scale.constants.mean), ("std", scale.constants.std)))  # fmt: skip
+        lines.append(f"normalized with {' '.join(words)}")
+    notes = [*found.notes, *_notes(found, scale, dataset, config)]
     return lines + [f"note: {text}" for text in notes]
 
 
-def _notes(found: read.ExternalSet, units: Units, dataset: Dataset, config: EvaluateConfig) -> list[str]:
+def _notes(found: ExternalSet, scale: PixelScale, dataset: Dataset, config: EvaluateConfig) -> list[str]:
     notes = []
-    if found.form == read.PAIR:
+    if found.format == PAIR:
         notes.append("such files hold no learned step size; networks train with the protocol's, not with MTT's")
-    if units.name == WHITENED:
+    if scale.name == WHITENED:
         notes.append("whitening is undone, and networks see pixels: its paper trains and tests on whitened images")
-    if units.constants and config.mean is None and dataset.published_as == "cifar100":
-        both = " ".join(f"{word}=[{','.join(f'{v:g}' for v in getattr(KNOWN['cifar10'].constants, word))}]"
+    if scale.constants and config.mean is None and dataset.published_as == "cifar100":
+        both = " ".join(f"{word}=[{','.join(f'{v:g}' for v in getattr(BUILTIN['cifar10'].constants, word))}]"
                         for word in ("mean", "std"))  # fmt: skip
         notes.append(f"IDC's family and MTT normalise CIFAR-100 with CIFAR-10's constants: {both}")
     made_on = _fingerprint(found)
@@ -228,7 +229,7 @@ def _notes(found: read.ExternalSet, units: Units, dataset: Dataset, config: Eval
     return notes
 
 
-def _fingerprint(found: read.ExternalSet) -> str | None:
+def _fingerprint(found: ExternalSet) -> str | None:
     asked = (found.own.card if found.own else {}).get("resolved", {})
     mark: str | None = asked.get("dataset", {}).get("fingerprint")
     return mark

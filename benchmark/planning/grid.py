@@ -14,6 +14,7 @@ from benchmark.augmentation import strategies
 from benchmark.config.schema import PlanConfig
 from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
+from benchmark.datasets.splits import kept_counts
 from benchmark.planning import analyses
 from benchmark.planning.plan import WHOLE, Part, Row, absolute, data_asked, dataset_label
 from benchmark.planning.plan import Plan as Plan
@@ -79,7 +80,7 @@ class Cells:
         self.depends_on_batch: dict[str, bool] = {}
         self.architecture = self._architecture(architecture)
         self.evaluated_on = [self._architecture(name) for name in config.eval_architectures] or [self.architecture]
-        self.smallest_class = min(datasets.kept_counts(dataset.train, config.val_fraction))
+        self.smallest_class = min(kept_counts(dataset.train, config.val_fraction))
         given = config.method.get(WHOLE.name)
         self.whole = registry.resolve(
             WHOLE.name, dataset=dataset.published_as, ipc=None, preset=config.preset, overrides=given

@@ -14,7 +14,7 @@ from benchmark.analyses import curve, discrepancy, embedding, expert, interpolat
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.condensation.synthetic_set import load_set
 from benchmark.datasets import Split
-from benchmark.datasets.splits import a_few, of_each_class
+from benchmark.datasets.splits import sample_per_class, subsample
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.run_steps import SnapshotSchedule
 from benchmark.execution.runtime import Outcome
@@ -162,7 +162,7 @@ def _experts(job: Attempt) -> list[TrainedExpert]:
 
 
 def _few(job: Attempt, split: Split) -> Split:
-    return a_few(split, MOST_SCORED, seeding.generator(Role.SCORED_IMAGES, job.resolved["dataset"]["fingerprint"]))
+    return subsample(split, MOST_SCORED, seeding.generator(Role.SCORED_IMAGES, job.resolved["dataset"]["fingerprint"]))
 
 
 def _interpolation(job: Attempt, sets: list[Condensed]) -> Outcome:
@@ -219,7 +219,7 @@ def _embedding(job: Attempt, sets: list[Condensed]) -> Outcome:
 
     def few(images: Tensor, labels: Tensor, most: int, role: Role) -> tuple[Tensor, list[int]]:
         each = embedding.of_a_class(most, classes)
-        chosen = of_each_class(labels.cpu(), each, seeding.generator(role, *values))
+        chosen = sample_per_class(labels.cpu(), each, seeding.generator(role, *values))
         return images[chosen.to(images.device)], labels.cpu()[chosen].tolist()
 
     def lay_out() -> dict[str, Any]:

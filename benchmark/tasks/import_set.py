@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.run_steps import RunResult
 from benchmark.execution.runtime import Outcome
-from benchmark.external_sets.convert import remake
+from benchmark.external_sets.convert import convert_set
 from benchmark.utils.timing import Stopwatch
 
 
@@ -13,5 +13,5 @@ def import_set(attempt: Attempt) -> Outcome:
     """Keep a set that was made elsewhere as one of ours."""
     watch = Stopwatch(attempt.compute.device)
     with watch.running():
-        synthetic, facts = remake(attempt.task["requested"], attempt.resolved, attempt.data())
+        synthetic, facts = convert_set(attempt.task["requested"], attempt.resolved, attempt.data())
     return attempt.save_set(synthetic, RunResult(watch.seconds, {}), 0, facts)

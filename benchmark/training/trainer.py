@@ -13,7 +13,7 @@ from benchmark.augmentation import cutmix
 from benchmark.augmentation import strategies as augment
 from benchmark.compute.engine import Compute
 from benchmark.datasets import Split
-from benchmark.datasets.normalization import Normalizer, pixels
+from benchmark.datasets.normalization import Normalizer, to_float
 from benchmark.networks import Network
 from methods.base import Tree
 
@@ -171,7 +171,7 @@ def next_batches(trainings: Sequence[Training]) -> Batches:
     # As all that is drawn it is sent without waiting: a GPU need not come to a halt for it.
     chosen = orders.to(one.labels.device, non_blocking=True)
     labels, generators = one.labels[chosen], [training.draw("augment", training.done) for training in trainings]
-    images = augment.augment_batches(one.normalize(pixels(one.images[chosen])), one.strategy, generators)
+    images = augment.augment_batches(one.normalize(to_float(one.images[chosen])), one.strategy, generators)
     if one.recipe.cutmix == 0:
         return Batches(images, labels, None, [1.0] * len(trainings))
     boxes = [training.next_box(chosen.shape[1]) for training in trainings]
@@ -192,7 +192,7 @@ def right_per_class(network: Network, split: Split, compute: Compute, normalize:
     with torch.no_grad():
         at_once = compute.at_once(split.images.shape)
         for images, labels in zip(split.images.split(at_once), split.labels.split(at_once), strict=True):
-            logits = compute.logits(network, normalize(pixels(images.to(compute.device))))
+            logits = compute.logits(network, normalize(to_float(images.to(compute.device))))
             labels = labels.to(compute.device)
             right += torch.bincount(labels[logits.argmax(1) == labels], minlength=len(right))
     network.train(training)

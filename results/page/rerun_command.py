@@ -85,7 +85,7 @@ def _given(behind: Behind, requested: Json) -> Iterator[str]:
     )
     yield f"name={_value(name.removesuffix(f' ({variant})') if variant else name)}"
     yield f"factor={first['resolved']['factor']}"
-    yield f"pixel_scale={_value(source['units'])}"
+    yield f"pixel_scale={_value(source['pixel_scale'])}"
     if source.get("constants"):
         yield from (f"mean={_value(source['constants'][0])}", f"std={_value(source['constants'][1])}")
     yield f"set_index={_value([_place(record, source) for record in _in_order(behind)])}"
@@ -104,7 +104,7 @@ def _in_order(behind: Behind) -> list[Json]:
 
 
 def _place(record: Json, source: Json) -> int:
-    return int(record["result"].get("source", source).get("place", 0))
+    return int(record["result"].get("source", source).get("set_index", 0))
 
 
 def _scored(evaluations: Sequence[Json]) -> Iterator[str]:

@@ -176,7 +176,7 @@ class ImportResult(TypedDict):
     decoded_images: int
     factor: int
     bytes: int
-    source: Mapping[str, Any]  # files with their sha256, form, place in it, units and why
+    source: Mapping[str, Any]  # files with their sha256, form, set_index, pixel_scale, pixel_scale_reason, constants
     clamped: NotRequired[float]  # share of the pixels that quantising clamped
 
 

@@ -1,10 +1,11 @@
-"""`python -m benchmark.data`: what it lists, prepares and finds wrong; and the doctor's eye for single images."""
+"""`python -m benchmark.data`: what it lists and prepares, and what the doctor finds in files and single images."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from benchmark import data
 from benchmark.cli import main
 from benchmark.datasets import doctor, load
 from benchmark.datasets.base import Finding
-from benchmark.datasets.builtin import KNOWN, name_of
+from benchmark.datasets.builtin import BUILTIN, name_of
 from pictures import (
     WNIDS,
     class_folders,
@@ -40,22 +41,22 @@ def here(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
     """The command in this process: status, and what was printed."""
     with pytest.raises(SystemExit) as ended:
         data.main(words)
-    said = capsys.readouterr()
-    return int(ended.value.code or 0), said.out + said.err
+    output = capsys.readouterr()
+    return int(ended.value.code or 0), output.out + output.err
 
 
 def bad(findings: list[Finding]) -> list[str]:
     return [finding.what for finding in findings if not finding.ok]
 
 
-def test_list_shows_every_known_dataset_whole(tmp_path: Path) -> None:
+def test_list_shows_every_builtin_dataset_whole(tmp_path: Path) -> None:
     done = call(tmp_path, "list")
     assert done.returncode == 0 and done.stderr == "" and not list(tmp_path.iterdir())
     lines = done.stdout.splitlines()
-    for key in KNOWN:
+    for key in BUILTIN:
         (line,) = [line for line in lines if f" {name_of(key)} " in line]
-        assert KNOWN[key].statistics in line and "…" not in line
-    assert "no; download 163 MiB" in done.stdout and "to be asked for at image-net.org" in done.stdout
+        assert BUILTIN[key].constants_source in line and "…" not in line
+    assert "no; download 163 MiB" in done.stdout and "request it at image-net.org" in done.stdout
 
 
 def test_list_says_below_the_table_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +69,7 @@ def test_list_says_below_the_table_what_is_wrong(tmp_path: Path, capsys: pytest.
     assert any(line.startswith("  imageyellow@ilsvrc ") for line in lines), "the others are listed all the same"
 
 
-def test_names_that_are_no_text_are_printed_all_the_same(tmp_path: Path) -> None:
+def test_names_that_are_no_text_are_printed_escaped(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "bugs")
     for split in ("train", "test"):
         (folder / split / "ant").rename(folder / split / os.fsdecode(b"caf\xe9"))
@@ -76,7 +77,7 @@ def test_names_that_are_no_text_are_printed_all_the_same(tmp_path: Path) -> None
     done = subprocess.run([sys.executable, "-m", "benchmark.data", "doctor", "bugs"], cwd=tmp_path, capture_output=True,
                           check=False, env=environment)  # fmt: skip
     assert done.returncode == 0 and b"2 classes: bee, caf\\udce9" in done.stdout, done.stderr
-    script = "from benchmark import cli; cli.launch(lambda asked: print('4\xd74'), 'report')"
+    script = "from benchmark.cli import main; main.launch(lambda asked: print('4\xd74'), 'report')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=REPOSITORY, check=False,
                           env=environment)  # fmt: skip
     assert b"4\\xd74" in done.stdout, done.stderr
@@ -100,7 +101,7 @@ data.main(["prepare", "bugs"])"""
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["prepare"], "prepare what?"),
         (["list", "digits"], "list takes no name"),
@@ -113,10 +114,10 @@ data.main(["prepare", "bugs"])"""
         (["list", "data_root=~nobody-of-this-name/x"], "is not a path"),
     ],
 )
-def test_wrong_requests_end_in_2_and_one_message(words: list[str], said: str, tmp_path, monkeypatch, capsys) -> None:
+def test_wrong_requests_end_in_2_and_one_message(words: list[str], message: str, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     status, text = here(capsys, *words)
-    assert status == main.WRONG_REQUEST and said in text and "Traceback" not in text
+    assert status == main.WRONG_REQUEST and message in text and "Traceback" not in text
     assert not list(tmp_path.iterdir())
 
 
@@ -143,29 +144,29 @@ def test_every_unreadable_image_is_named(tmp_path: Path) -> None:
     ]
     for path in broken:
         path.write_bytes(path.read_bytes()[:50])
-    found = bad(list(doctor.examine(str(folder), tmp_path)))
-    assert len(found) == 4
-    for path, text in zip(broken, found, strict=True):
+    problems = bad(list(doctor.examine(str(folder), tmp_path)))
+    assert len(problems) == 4
+    for path, text in zip(broken, problems, strict=True):
         assert str(path.relative_to(folder)) in text
     for path in (folder / "train/bee").iterdir():
         path.write_bytes(b"")
-    found = bad(list(doctor.examine(str(folder), tmp_path)))
-    assert len(found) == 21 and found[-1] == "and 583 more images that cannot be decoded"
+    problems = bad(list(doctor.examine(str(folder), tmp_path)))
+    assert len(problems) == 21 and problems[-1] == "and 583 more images that cannot be decoded"
 
 
 def test_unreadable_rows_of_a_parquet_file_are_named(tmp_path: Path) -> None:
     folder, pixels = parquet_folder(tmp_path / "rows")
     images = [png(p) for p in pixels[:6]]
     write_parquet(folder / "train.parquet", [*images[:2], b"x", images[3], b"y", images[5]], [0, 1, 2, 2, 1, 0])
-    found = bad(list(doctor.examine(str(folder), tmp_path)))
-    assert [text.partition(":")[0] for text in found] == [
+    problems = bad(list(doctor.examine(str(folder), tmp_path)))
+    assert [text.partition(":")[0] for text in problems] == [
         "cannot decode train.parquet row 2", "cannot decode train.parquet row 4"
     ]  # fmt: skip
     write_parquet(folder / "train.parquet", [*images[:2], None, *images[3:]], [0, 1, 2, 2, 1, 0])
     assert bad(list(doctor.examine(str(folder), tmp_path))) == ["train.parquet row 2 holds no image bytes"]
 
 
-def test_mixed_sizes_are_told_and_can_be_resized(tmp_path: Path) -> None:
+def test_mixed_sizes_are_reported_and_can_be_resized(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "photos", size=40)
     Image.fromarray(noise(60, 48, 3)).save(folder / "train/ant/1.png")
     (finding,) = [f for f in doctor.examine(str(folder), tmp_path) if not f.ok]
@@ -188,18 +189,18 @@ def test_test_images_among_the_training_images_are_found(tmp_path: Path) -> None
     assert bad(list(doctor.examine(str(folder), tmp_path))) == ["2 test images are training images too, pixel by pixel"]
 
 
-def test_doctor_of_known_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_of_builtin_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_card(monkeypatch, "fashionmnist", 2, 2)
     raw = tmp_path / "FashionMNIST/raw"
     for part in ("train", "t10k"):
         write_idx(raw / f"{part}-images-idx3-ubyte", noise(20, 28, 28))
         write_idx(raw / f"{part}-labels-idx1-ubyte", np.arange(20, dtype=np.uint8) % 10)
-    found = list(doctor.examine("fashionmnist", tmp_path))
-    assert [text.rpartition("/")[2] for text in bad(found)] == [
+    findings = list(doctor.examine("fashionmnist", tmp_path))
+    assert [text.rpartition("/")[2] for text in bad(findings)] == [
         f"{name} is damaged: another md5" for name in
         ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
     ]  # fmt: skip
-    assert all("prepare fashionmnist" in finding.next for finding in found if not finding.ok)
+    assert all("prepare fashionmnist" in finding.next for finding in findings if not finding.ok)
     load("fashionmnist", tmp_path)
     write_idx(raw / "train-images-idx3-ubyte", noise(20, 28, 28, seed=1))
     assert "the decoded images are not those of the files" in bad(list(doctor.examine("fashionmnist", tmp_path)))
@@ -217,16 +218,14 @@ def test_doctor_of_tinyimagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "tiny-imagenet-200.zip").write_bytes(b"half")
     (folder / f"train/{WNIDS[2]}/images/{WNIDS[2]}_1.JPEG").write_bytes(b"")
     (folder / "val/images/val_3.JPEG").write_bytes(b"")
-    found = bad(list(doctor.examine("tinyimagenet", tmp_path)))
-    assert "tiny-imagenet-200.zip is damaged" in found[0] and len(found) == 3
-    assert f"train/{WNIDS[2]}/images/{WNIDS[2]}_1.JPEG" in found[1] and "val/images/val_3.JPEG" in found[2]
+    problems = bad(list(doctor.examine("tinyimagenet", tmp_path)))
+    assert "tiny-imagenet-200.zip is damaged" in problems[0] and len(problems) == 3
+    assert f"train/{WNIDS[2]}/images/{WNIDS[2]}_1.JPEG" in problems[1] and "val/images/val_3.JPEG" in problems[2]
 
 
 def test_another_fingerprint_than_the_pinned_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    monkeypatch.setitem(KNOWN, "digits", replace(KNOWN["digits"], fingerprint="0" * 64))
+    monkeypatch.setitem(BUILTIN, "digits", replace(BUILTIN["digits"], fingerprint="0" * 64))
     assert bad(list(doctor.examine("digits", tmp_path))) == [f"their fingerprint is bd386b0c4ee72d83…, not {'0' * 16}…"]
-    monkeypatch.setitem(KNOWN, "digits", replace(KNOWN["digits"], fingerprint="0" * 64, lossy=True))
+    monkeypatch.setitem(BUILTIN, "digits", replace(BUILTIN["digits"], fingerprint="0" * 64, lossy=True))
     findings = list(doctor.examine("digits", tmp_path))
     assert bad(findings) == [] and any("another JPEG decoder than libjpeg-turbo" in f.what for f in findings)

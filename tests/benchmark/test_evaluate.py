@@ -20,14 +20,14 @@ from benchmark.estimation import summary
 from benchmark.estimation.prober import estimate
 from benchmark.evaluate import lost
 from benchmark.execution.runtime import Runtime
-from benchmark.external_sets.convert import digest
+from benchmark.external_sets.convert import set_digest
 from benchmark.planning import external_sets
 from benchmark.planning.plan import inputs_of
 from benchmark.tasks.execute import execute
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
 from parts import CPU
-from released_files import dc_file, digits, normalized, subset
+from external_set_files import dc_file, digits, normalized, subset
 from results.aggregation.cells import cells
 from results.store.store import Store
 from results.tables.comparison import comparison_tables
@@ -106,7 +106,7 @@ def test_the_same_pixels_are_the_same_task_in_whatever_file(tmp_path: Path) -> N
     torch.save([images * 255, labels], tmp_path / "c.pt")
     torch.save([images * 0.5, labels], tmp_path / "d.pt")
     found = [build(f"set={tmp_path / name}.pt", "baselines=[]").plan for name in "abcd"]
-    assert found[0].of_kind("import")[0]["resolved"]["digest"] == digest(images, labels)
+    assert found[0].of_kind("import")[0]["resolved"]["digest"] == set_digest(images, labels)
     marks = [plan.of_kind("import")[0]["identity"] for plan in found[:2]]
     assert marks[0] == marks[1] != found[3].of_kind("import")[0]["identity"]
 
@@ -114,7 +114,7 @@ def test_the_same_pixels_are_the_same_task_in_whatever_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["pixel_scale=furlongs"], "no units 'furlongs'"),
+        (["pixel_scale=furlongs"], "no pixel_scale 'furlongs'"),
         (["quantize=4bit"], "no quantise '4bit'"),
         (["mean=[0.5]"], "mean and std go together"),
         (["mean=[0.5,0.5]", "std=[1,1]"], "need 1 values"),
@@ -162,7 +162,7 @@ def test_a_record_says_what_was_read_and_tables_show_it(tmp_path: Path) -> None:
     out = tmp_path / "out"
     records = done(build(f"set={path}", "method=dsa", "baselines=[random]"), out)
     first = next(record for record in records if record["kind"] == "import")
-    assert first["result"]["stored_images"] == 20 and first["result"]["source"]["units"] == "normalized"
+    assert first["result"]["stored_images"] == 20 and first["result"]["source"]["pixel_scale"] == "normalized"
     assert first["result"]["source"]["files"][0]["name"] == "res_DSA.pt"
     frame = cells(records).set_index("display_name")
     assert frame.loc["res_DSA", "sets"] == 3 and frame.loc["res_DSA", "stored_images"] == 20
@@ -248,7 +248,7 @@ def test_the_command_scores_our_own_set_without_being_told_its_dataset(tmp_path:
              "baselines=[]", "workers=1", "name=mine", "store=store")  # fmt: skip
     first = call(tmp_path, *words)
     assert first.returncode == 0 and first.stderr == "", first.stdout + first.stderr
-    assert "units: raw (as its form says)" in first.stdout and "mine (8bit)" in first.stdout
+    assert "pixel scale: raw (implied by the format)" in first.stdout and "mine (8bit)" in first.stdout
     assert "8bit, protocol quick, convnet2-w4: +0.00 points over 1 network" in first.stdout
     assert {path.name for path in (tmp_path / "store").iterdir()} == {
         "import", "evaluate", "tables.md", "tables.csv", "tables.tex", "tables.html", "article.tex",

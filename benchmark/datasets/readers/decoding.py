@@ -1,4 +1,4 @@
-"""Encoded images to pixels: many files or byte strings into one preallocated uint8 array, grey or RGB, of one size."""
+"""Encoded images to pixels: many files or byte strings into one preallocated uint8 array, gray or RGB, of one size."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from benchmark.datasets.base import Progress
+from benchmark.datasets.base import DecodedSplits, Progress, one_line, to_split
 from benchmark.utils.errors import BenchmarkError
 
 _BATCH = 1024  # encoded images in memory at a time
-_PIECE = 64  # images a thread takes at a time: one by one, handing them out would cost as much as decoding small ones
+_CHUNK = 64  # images a thread takes at a time: handing out small ones one by one would cost as much as decoding them
 _THREADS = 8
-_GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
-# What Pillow lets out for a damaged image, depending on format and place of the damage.
+# What Pillow raises for a damaged image, depending on format and place of the damage.
 _DAMAGED = (
     OSError,
     SyntaxError,
@@ -39,164 +39,186 @@ _DAMAGED = (
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """One encoded image: `where` it is, in words, and its bytes or the file that holds them."""
+class EncodedImage:
+    """One encoded image: its name for messages, and its bytes or the file that holds them."""
 
-    where: str
+    name: str
     data: Path | bytes
+
+    @property
+    def location(self) -> str:
+        return str(self.data) if isinstance(self.data, Path) else self.name
 
 
 @dataclass(frozen=True, eq=False)
-class Decoded:
-    """pixels: uint8 (N, 3, H, W), equal channels where the source is grey. first: the image whose size is the rule."""
+class DecodedImages:
+    """pixels: uint8 (N, 3, H, W), equal channels where the source is gray. gray: whether all images are.
+
+    first: name of the first image, whose size the others must have.
+    """
 
     pixels: np.ndarray
-    grey: bool
+    gray: bool
     first: str
 
 
 def decode(
-    images: Iterable[Encoded],
+    images: Iterable[EncodedImage],
     total: int,
     label: str,
     *,
     side: int | None = None,
-    like: Decoded | None = None,
+    like: DecodedImages | None = None,
     progress: Progress | None = None,
-) -> Decoded:
-    """All `total` (at least 1) images, in order. All are of the first one's size, or of the size of `like`'s.
+) -> DecodedImages:
+    """All `total` (at least 1) images, in order. All must have the size of the first one, or of the images in `like`.
 
-    With `side`, each is shrunk or enlarged until its short side has so many pixels (bilinear, antialiased), and its
-    centre is cut out square [IDC@ceac95a, DANCE@3f6b8b6: torchvision's Resize and CenterCrop on Pillow images].
-    Pixels are taken as stored (no EXIF rotation); of several frames the first. Raises BenchmarkError for an image that
-    cannot be decoded and for one of another size, naming it.
+    With `side`, each is resized until its short side has so many pixels (bilinear, antialiased), and its center is cut
+    out as a square [IDC@ceac95a, DANCE@3f6b8b6: torchvision's Resize and CenterCrop on Pillow images]. Pixels are taken
+    as stored (no EXIF rotation); of several frames the first. Raises BenchmarkError, with its name, for an image that
+    cannot be decoded or has another size.
     """
-    stream, grey, done = iter(images), True, 0
+    stream, gray, done = iter(images), True, 0
     head = list(islice(stream, 1))
-    first = like.first if like else head[0].where
-    pixels = _room(total, like.pixels.shape[2:] if like else _rgb(head[0], side)[0].shape[1:], first)
+    first = like.first if like else head[0].name
+    pixels = _allocate(total, like.pixels.shape[2:] if like else _rgb(head[0], side)[0].shape[1:], first)
     pool = ThreadPoolExecutor(min(_THREADS, _cores()))
     try:
-        for batch in _parts(chain(head, stream), _BATCH):
-            pieces = list(_parts(iter(batch), _PIECE))
-            rooms = (pixels[done + start : done + start + _PIECE] for start in range(0, len(batch), _PIECE))
-            rooms = (room[: len(piece)] for room, piece in zip(rooms, pieces, strict=True))
-            grey = all(list(pool.map(_fill, pieces, rooms, repeat(first), repeat(side)))) and grey
+        for batch in _chunks(chain(head, stream), _BATCH):
+            chunks = list(_chunks(iter(batch), _CHUNK))
+            bounds = [(start, min(start + _CHUNK, len(batch))) for start in range(0, len(batch), _CHUNK)]
+            targets = [pixels[done + start : done + end] for start, end in bounds]
+            gray = all(list(pool.map(_decode_into, targets, chunks, repeat(first), repeat(side)))) and gray
             done += len(batch)
             if progress:
                 progress(label, done, total)
     finally:
-        pool.shutdown(cancel_futures=True)  # after an error, or a stop, nobody waits for the rest of the batch
-    return Decoded(pixels, grey, first)
+        pool.shutdown(cancel_futures=True)  # after an error or a stop, the rest of the batch is not decoded
+    return DecodedImages(pixels, gray, first)
 
 
-def unreadable(images: Iterable[Encoded], label: str, progress: Progress | None = None) -> list[BenchmarkError]:
-    """What is wrong with each of the images that cannot be decoded; [] when all can."""
-    found: list[BenchmarkError] = []
+def find_undecodable(
+    images: Iterable[EncodedImage], label: str, progress: Progress | None = None
+) -> list[BenchmarkError]:
+    """The error of each image that cannot be decoded; [] if all can."""
+    errors: list[BenchmarkError] = []
     with ThreadPoolExecutor(min(_THREADS, _cores())) as pool:
-        for number, batch in enumerate(_parts(iter(images), _BATCH)):
-            found += [error for some in pool.map(_troubles, _parts(iter(batch), _PIECE)) for error in some]
+        for number, batch in enumerate(_chunks(iter(images), _BATCH)):
+            errors += chain.from_iterable(pool.map(_errors_of, _chunks(iter(batch), _CHUNK)))
             if progress:
                 progress(label, number * _BATCH + len(batch), 0)
-    return found
+    return errors
 
 
-def _troubles(images: list[Encoded]) -> list[BenchmarkError]:
-    found = []
+def _errors_of(images: list[EncodedImage]) -> list[BenchmarkError]:
+    errors = []
     for encoded in images:
         try:
             _rgb(encoded, None)
         except BenchmarkError as error:
-            found.append(error)
-    return found
+            errors.append(error)
+    return errors
 
 
-def common_mode(train: Decoded, test: Decoded) -> tuple[np.ndarray, np.ndarray]:
-    """The pixels of both splits, (N, 1, H, W) when every image is grey and (N, 3, H, W) otherwise."""
-    channels = 1 if train.grey and test.grey else 3
-    return train.pixels[:, :channels], test.pixels[:, :channels]
+def decode_splits(
+    train: Iterable[EncodedImage],
+    train_labels: np.ndarray,
+    test: Iterable[EncodedImage],
+    test_labels: np.ndarray,
+    classes: tuple[str, ...],
+    kind: str,
+    *,
+    side: int | None,
+    progress: Progress | None,
+) -> DecodedSplits:
+    """Both splits: images (N, 1, H, W) if every one of both is gray, else (N, 3, H, W). Raises as `decode`."""
+    first = decode(train, len(train_labels), "decoding train", side=side, progress=progress)
+    second = decode(test, len(test_labels), "decoding test", side=side, like=first, progress=progress)
+    channels = 1 if first.gray and second.gray else 3
+    return DecodedSplits(
+        to_split(first.pixels[:, :channels], train_labels),
+        to_split(second.pixels[:, :channels], test_labels),
+        classes,
+        kind,
+    )
 
 
-def _parts(items: Iterator[Encoded], size: int) -> Iterator[list[Encoded]]:
-    while part := list(islice(items, size)):
-        yield part
+def _chunks(images: Iterator[EncodedImage], size: int) -> Iterator[list[EncodedImage]]:
+    while chunk := list(islice(images, size)):
+        yield chunk
 
 
-def _room(total: int, size: tuple[int, ...], where: str) -> np.ndarray:
+def _allocate(total: int, size: tuple[int, ...], where: str) -> np.ndarray:
     height, width = size
     try:
         return np.empty((total, 3, height, width), dtype=np.uint8)
     except MemoryError as error:
         gib = total * 3 * height * width / 2**30
         raise BenchmarkError(
-            f"{total} images of {width}x{height} pixels need {gib:.1f} GiB of memory, which is not there",
+            f"{total} images of {width}x{height} pixels need {gib:.1f} GiB of memory, which is not available",
             where=where,
             next="make the images smaller: condensation works at 8 to 256 pixels",
         ) from error
 
 
-def _fill(images: list[Encoded], out: np.ndarray, first: str, side: int | None) -> bool:
-    """Decode into out (n, 3, H, W); says whether all were grey."""
-    all_grey = True
-    for encoded, room in zip(images, out, strict=True):
-        pixels, grey = _rgb(encoded, side)
-        if pixels.shape[1:] != room.shape[1:]:
-            (height, width), (rule_height, rule_width) = pixels.shape[1:], room.shape[1:]
+def _decode_into(target: np.ndarray, images: list[EncodedImage], first: str, side: int | None) -> bool:
+    """Decode into uint8 (n, 3, H, W); returns whether all images are gray."""
+    all_gray = True
+    for encoded, slot in zip(images, target, strict=True):
+        pixels, gray = _rgb(encoded, side)
+        if pixels.shape[1:] != slot.shape[1:]:
+            (height, width), (first_height, first_width) = pixels.shape[1:], slot.shape[1:]
             raise BenchmarkError(
-                f"images differ in size: {rule_width}x{rule_height} pixels in {first}, {width}x{height} in "
-                f"{encoded.where}",
-                where=_place(encoded),
-                next="resize all images to one size, or say `size: PIXELS` in dataset.yaml to have it done",
+                f"images differ in size: {first_width}x{first_height} pixels in {first}, {width}x{height} in "
+                f"{encoded.name}",
+                where=encoded.location,
+                next="resize all images to one size, or set `size: PIXELS` in dataset.yaml to have it done",
             )
-        room[:] = pixels
-        all_grey = all_grey and grey
-    return all_grey
+        slot[:] = pixels
+        all_gray = all_gray and gray
+    return all_gray
 
 
-def _rgb(encoded: Encoded, side: int | None) -> tuple[np.ndarray, bool]:
-    """uint8 (3 or 1, H, W) and whether it is a grey image. Raises BenchmarkError for what Pillow cannot decode."""
+def _rgb(encoded: EncodedImage, side: int | None) -> tuple[np.ndarray, bool]:
+    """uint8 (3 or 1, H, W) and whether the image is gray. Raises BenchmarkError for what Pillow cannot decode."""
     source = io.BytesIO(encoded.data) if isinstance(encoded.data, bytes) else encoded.data
     try:
         with Image.open(source) as image:
-            grey = image.mode in _GREY
-            flat = _sixteen_bit(image) if image.mode.startswith("I") else _flat(image, grey)
-            pixels = np.asarray(_square(flat, side) if side else flat)
+            gray = image.mode in _GRAY_MODES
+            converted = _from_16_bit(image) if image.mode.startswith("I") else _convert(image, gray)
+            pixels = np.asarray(_resize_and_crop(converted, side) if side else converted)
     except _DAMAGED as error:
-        reason = "not an image" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
         raise BenchmarkError(
-            f"cannot decode {encoded.where}: {reason or type(error).__name__}",
-            where=_place(encoded),
+            f"cannot decode {encoded.name}: "
+            f"{'not an image' if isinstance(error, UnidentifiedImageError) else one_line(error)}",
+            where=encoded.location,
             next="replace or remove this image",
         ) from error
-    return (pixels[None] if grey else pixels.transpose(2, 0, 1)), grey
+    return (pixels[None] if gray else pixels.transpose(2, 0, 1)), gray
 
 
-def _place(encoded: Encoded) -> str:
-    return str(encoded.data) if isinstance(encoded.data, Path) else encoded.where
-
-
-def _square(image: Image.Image, side: int) -> Image.Image:
+def _resize_and_crop(image: Image.Image, side: int) -> Image.Image:
     from torchvision.transforms import functional
 
-    cut: Image.Image = functional.center_crop(functional.resize(image, [side]), [side, side])
-    return cut
+    cropped: Image.Image = functional.center_crop(functional.resize(image, [side]), [side, side])
+    return cropped
 
 
-def _flat(image: Image.Image, grey: bool) -> Image.Image:
-    """Mode L or RGB; what is transparent shows white."""
-    mode = "L" if grey else "RGB"
+def _convert(image: Image.Image, gray: bool) -> Image.Image:
+    """Mode L or RGB; transparent pixels become white."""
+    mode = "L" if gray else "RGB"
     if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
-        opaque = image.convert("RGBA")
-        white = Image.new("RGBA", opaque.size, "white")
-        return Image.alpha_composite(white, opaque).convert(mode)
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert(mode)
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     return image.convert(mode)
 
 
-def _sixteen_bit(image: Image.Image) -> Image.Image:
+def _from_16_bit(image: Image.Image) -> Image.Image:
     """0..65535 to 0..255, rounded (Pillow's own conversion clips instead)."""
     wide = np.asarray(image).astype(np.int64).clip(0, 65535)
     return Image.fromarray(((wide + 128) // 257).astype(np.uint8))

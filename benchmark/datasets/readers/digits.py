@@ -1,7 +1,7 @@
 """scikit-learn's digits: 1,797 real handwritten digits that come with the library, so nothing is downloaded.
 
-They stay at their native 8x8. Up-sampled, a digit has only 64 free numbers in many more pixels: multi-formation would
-store four of them without loss, for free, and everything would cost 16 times the compute at 32x32.
+They stay at their native 8x8. Upsampled, a digit has only 64 free numbers in many more pixels: multi-formation would
+store four of them without loss, and everything would cost 16 times the compute at 32x32.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.datasets.base import Content, Finding, Progress, to_split
-from benchmark.datasets.builtin import KNOWN
+from benchmark.datasets.base import DecodedSplits, Finding, Progress, to_split
+from benchmark.datasets.builtin import BUILTIN
 
 TEST_FRACTION = 0.2  # of each class, rounded to whole images
 
 
 @dataclass(frozen=True)
 class Digits:
-    """scikit-learn's own copy; methods as `base.Source`."""
+    """scikit-learn's own copy; methods as `base.DatasetFiles`."""
 
     kind: str = "scikit-learn load_digits, our split"
 
-    def read(self, progress: Progress | None) -> Content:
+    def read(self, progress: Progress | None) -> DecodedSplits:
         """Both splits, uint8 (N, 1, 8, 8)."""
         from sklearn.datasets import load_digits
 
@@ -34,28 +34,30 @@ class Digits:
         labels = np.asarray(bunch.target, dtype=np.int64)
         test = _test_indices(labels)
         train = np.setdiff1d(np.arange(len(labels)), test)
-        splits = [to_split(images[part], labels[part]) for part in (train, test)]
-        return Content(splits[0], splits[1], KNOWN["digits"].classes, self.kind)
+        classes = BUILTIN["digits"].classes
+        return DecodedSplits(
+            to_split(images[train], labels[train]), to_split(images[test], labels[test]), classes, self.kind
+        )
 
 
 def find(name: str, data_root: Path) -> Digits:
-    """Always there: it comes with scikit-learn."""
+    """The digits, which come with scikit-learn."""
     return Digits()
 
 
 def examine(name: str, data_root: Path) -> Iterator[Finding]:
-    """There are no files to look at."""
+    """There are no files to examine."""
     yield from ()
 
 
 def _test_indices(labels: np.ndarray) -> np.ndarray:
-    """The fifth of each class whose hashes are lowest, ascending: no library's shuffle can change it.
+    """The fifth of each class whose indices hash lowest, ascending: no change to a library's shuffle can alter it.
 
-    The hashed text is part of the dataset, whose fingerprint its card holds: it stays as it is.
+    The hashed text determines the split, whose fingerprint the card holds: it must never change.
     """
-    chosen: list[int] = []
+    test: list[int] = []
     for label in np.unique(labels):
         members = [int(index) for index in np.flatnonzero(labels == label)]
         members.sort(key=lambda index: hashlib.sha256(f"digits split|index={index}".encode()).digest())
-        chosen += members[: round(TEST_FRACTION * len(members))]
-    return np.array(sorted(chosen))
+        test += members[: round(TEST_FRACTION * len(members))]
+    return np.array(sorted(test))

@@ -9,40 +9,39 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.datasets.base import Content, Progress, to_split
-from benchmark.datasets.readers.decoding import Encoded, common_mode, decode
+from benchmark.datasets.base import DecodedSplits, Progress
+from benchmark.datasets.readers.decoding import EncodedImage, decode_splits
 from benchmark.utils.errors import BenchmarkError
 
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_NOT_OURS = ("__MACOSX",)  # what a Mac leaves beside what it packs
-_NOTHING = ("Thumbs.db", "desktop.ini")
 TEST_NAMES = ("test", "val", "valid", "validation")
+_NO_CLASSES = ("__MACOSX",)  # macOS adds this folder to archives
+_SYSTEM_FILES = ("Thumbs.db", "desktop.ini")
 
-
-Classes = Mapping[str, Sequence[Path]]  # class name to its image files, in the order of the labels
+FilesByClass = Mapping[str, Sequence[Path]]  # class name to its image files, in the order of the labels
 
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """A folder with class folders; `train` and `test` are the two split folders."""
+    """A folder with class folders; `train` and `test` are the two split folders. Methods as `base.DatasetFiles`."""
 
     folder: Path
     train: Path
     test: Path
-    side: int | None = None  # to which images are resized and cut
+    side: int | None = None  # to which images are resized and cropped
 
     @classmethod
     def find(cls, folder: Path, side: int | None = None) -> ClassFolders | None:
-        """The layout, or None when `folder` has neither a train nor a test folder. BenchmarkError when one lacks."""
+        """The split folders, or None if `folder` has neither. Raises BenchmarkError if one of them is missing."""
         train = folder / "train"
         tests = [folder / name for name in TEST_NAMES if (folder / name).is_dir()]
         if train.is_dir() and tests:
             return cls(folder, train, tests[0], side)
         if not train.is_dir() and not tests:
             return None
-        there, missing = (train, "test (or val)") if train.is_dir() else (tests[0], "train")
+        present, missing = (train, "test (or val)") if train.is_dir() else (tests[0], "train")
         raise BenchmarkError(
-            f"{there} has no {missing} folder beside it",
+            f"{present} has no {missing} folder beside it",
             where=str(folder),
             next=f"put class folders of the other split into {folder / missing.split()[0]}",
         )
@@ -52,56 +51,63 @@ class ClassFolders:
         return f"class folders ({self.train.name}, {self.test.name})"
 
     def files(self) -> list[Path]:
-        """All image files, those of the training split first. Raises BenchmarkError for folders that do not fit."""
-        return [path for split in self._splits().values() for paths in split.values() for path in paths]
+        """All image files, those of the training split first. Raises BenchmarkError for splits that do not match."""
+        return [path for split in self._splits() for paths in split.values() for path in paths]
 
-    def read(self, progress: Progress | None) -> Content:
+    def read(self, progress: Progress | None) -> DecodedSplits:
         """Both splits decoded, class by class, in the order of the file names."""
-        return read_classes(self.folder, *self._splits().values(), side=self.side, kind=self.kind, progress=progress)
+        return read_classes(self.folder, *self._splits(), side=self.side, kind=self.kind, progress=progress)
 
-    def images(self) -> Iterator[Encoded]:
+    def images(self) -> Iterator[EncodedImage]:
         """Every image of both splits, not decoded."""
-        for split in self._splits().values():
-            yield from encoded(self.folder, split)
+        for split in self._splits():
+            yield from encoded_images(self.folder, split)
 
     def ignored(self) -> list[Path]:
-        """The files in class folders that are not read, since their names are not those of images."""
-        folders = [child for split in (self.train, self.test) for child in children(split) if child.is_dir()]
-        files = [path for folder in folders for path in children(folder) if path.suffix.lower() not in SUFFIXES]
-        return [path for path in files if path.name not in _NOTHING]
+        """The files in class folders that are not read, since their suffixes are not those of images."""
+        folders = [child for split in (self.train, self.test) for child in visible_children(split) if child.is_dir()]
+        files = [path for folder in folders for path in visible_children(folder) if not _is_image(path)]
+        return [path for path in files if path.name not in _SYSTEM_FILES]
 
-    def _splits(self) -> dict[str, dict[str, list[Path]]]:
-        train, test = _classes(self.train), _classes(self.test)
-        # One system writes é as one character, another as two: the names of train/ stand for both.
-        alike = {unicodedata.normalize("NFC", name): paths for name, paths in test.items()}
+    def _splits(self) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+        """The files of both splits by class, in the same order. Raises BenchmarkError if their classes differ."""
+        train, test = _files_by_class(self.train), _files_by_class(self.test)
+        # One system writes é as one character, another as two: equal names after composition are the same class.
         composed = {name: unicodedata.normalize("NFC", name) for name in train}
-        if len(alike) == len(test) and sorted(composed.values()) == sorted(alike):
-            test = {name: alike[composed[name]] for name in train}
+        test_composed = {unicodedata.normalize("NFC", name): paths for name, paths in test.items()}
+        if len(test_composed) == len(test) and sorted(composed.values()) == sorted(test_composed):
+            test = {name: test_composed[composed[name]] for name in train}
         if set(train) != set(test):
-            only = [f"{min(a.keys() - b.keys())} is only in {where}" for a, b, where in
-                    ((train, test, self.train), (test, train, self.test)) if a.keys() - b.keys()]  # fmt: skip
-            cased = sorted(name.casefold() for name in composed.values()) == sorted(name.casefold() for name in alike)
-            raise BenchmarkError(
-                f"the classes of the two splits differ{' in upper and lower case' if cased else ''}: {'; '.join(only)}",
-                where=str(self.folder),
-                next=f"give {self.train.name}/ and {self.test.name}/ the same class folders",
-            )
+            raise self._classes_differ(train, test, set(composed.values()), set(test_composed))
         if len(train) < 2:
             raise BenchmarkError(f"{self.train} has one class only: {next(iter(train))}", where=str(self.train))
-        return {"train": train, "test": test}
+        return train, test
+
+    def _classes_differ(
+        self, train: FilesByClass, test: FilesByClass, train_composed: set[str], test_composed: set[str]
+    ) -> BenchmarkError:
+        folders = ((train, test, self.train), (test, train, self.test))
+        only = [f"{min(a.keys() - b.keys())} is only in {folder}" for a, b, folder in folders if a.keys() - b.keys()]
+        folded = (sorted(name.casefold() for name in names) for names in (train_composed, test_composed))
+        how = " in upper and lower case" if next(folded) == next(folded) else ""
+        return BenchmarkError(
+            f"the classes of the two splits differ{how}: {'; '.join(only)}",
+            where=str(self.folder),
+            next=f"give {self.train.name}/ and {self.test.name}/ the same class folders",
+        )
 
 
 @dataclass(frozen=True)
 class ClassFiles:
-    """The image files of a known dataset by class, already counted; methods as `base.Source`.
+    """The image files of a built-in dataset by class, already counted; methods as `base.DatasetFiles`.
 
-    counted_by: the list beside them that says how many training images there are, where the dataset's card does not.
+    counted_by: the list beside them that gives the number of training images, if the dataset's card does not.
     """
 
     kind: str
     folder: Path
-    train: Classes
-    test: Classes
+    train: FilesByClass
+    test: FilesByClass
     side: int | None = None
     counted_by: Path | None = None
 
@@ -109,18 +115,18 @@ class ClassFiles:
         """All image files, those of the training split first."""
         return [path for split in (self.train, self.test) for paths in split.values() for path in paths]
 
-    def read(self, progress: Progress | None) -> Content:
+    def read(self, progress: Progress | None) -> DecodedSplits:
         """Both splits decoded, class by class."""
         return read_classes(self.folder, self.train, self.test, side=self.side, kind=self.kind, progress=progress)
 
-    def images(self) -> Iterator[Encoded]:
+    def images(self) -> Iterator[EncodedImage]:
         """Every image of both splits, not decoded."""
-        yield from encoded(self.folder, self.train)
-        yield from encoded(self.folder, self.test)
+        yield from encoded_images(self.folder, self.train)
+        yield from encoded_images(self.folder, self.test)
 
 
-def lacking(find: Callable[[], ClassFiles | None]) -> str | None:
-    """None when `find` finds a dataset, with nothing missing; else what it says is wrong, "" when nothing is there."""
+def what_is_missing(find: Callable[[], ClassFiles | None]) -> str | None:
+    """None if `find` finds a complete dataset; else its error, or "" if there are no files at all."""
     try:
         return "" if find() is None else None
     except BenchmarkError as error:
@@ -128,88 +134,97 @@ def lacking(find: Callable[[], ClassFiles | None]) -> str | None:
 
 
 def read_classes(
-    folder: Path, train: Classes, test: Classes, *, side: int | None, kind: str, progress: Progress | None
-) -> Content:
+    folder: Path, train: FilesByClass, test: FilesByClass, *, side: int | None, kind: str, progress: Progress | None
+) -> DecodedSplits:
     """Both splits decoded, class by class; `train` and `test` have the same classes in the same order."""
-    first = decode(encoded(folder, train), _count(train), "decoding train", side=side, progress=progress)
-    second = decode(encoded(folder, test), _count(test), "decoding test", side=side, like=first, progress=progress)
-    images = common_mode(first, second)
-    return Content(to_split(images[0], _labels(train)), to_split(images[1], _labels(test)), tuple(train), kind)
+    return decode_splits(
+        encoded_images(folder, train),
+        labels_of(train),
+        encoded_images(folder, test),
+        labels_of(test),
+        tuple(train),
+        kind,
+        side=side,
+        progress=progress,
+    )
 
 
-def encoded(folder: Path, split: Classes) -> Iterator[Encoded]:
-    """The images of a split, not decoded, each called by its path within `folder`."""
+def encoded_images(folder: Path, split: FilesByClass) -> Iterator[EncodedImage]:
+    """The images of a split, not decoded, each named by its path within `folder`."""
     for paths in split.values():
         for path in paths:
-            yield Encoded(str(path.relative_to(folder)), path)
+            yield EncodedImage(str(path.relative_to(folder)), path)
+
+
+def labels_of(split: FilesByClass) -> np.ndarray:
+    """The labels (N,) of a split's files, class by class."""
+    return np.repeat(np.arange(len(split)), [len(paths) for paths in split.values()])
 
 
 def holds_images(folder: Path) -> bool:
-    """Does an image file lie directly in the folder?"""
-    return any(child.suffix.lower() in SUFFIXES for child in children(folder))
+    """Whether an image file lies directly in the folder."""
+    return any(_is_image(child) for child in visible_children(folder))
 
 
-def children(folder: Path) -> list[Path]:
-    """What lies in a folder, by name; what is hidden (.DS_Store, .ipynb_checkpoints) or a Mac's does not count."""
-    inside = (child for child in folder.iterdir() if not child.name.startswith(".") and child.name not in _NOT_OURS)
-    return sorted(inside, key=lambda path: path.name)
+def visible_children(folder: Path) -> list[Path]:
+    """What lies in a folder, by name, without hidden files (.DS_Store, .ipynb_checkpoints) and those of macOS."""
+    children = (child for child in folder.iterdir() if not child.name.startswith(".") and child.name not in _NO_CLASSES)
+    return sorted(children, key=lambda path: path.name)
 
 
-def _classes(split: Path) -> dict[str, list[Path]]:
-    """Class name to its image files, both sorted by name. Raises BenchmarkError when there are none."""
-    found = {}
-    for child in children(split):
-        if child.is_symlink() and not child.exists():
-            raise BenchmarkError(
-                f"{child} is a link to {child.readlink()}, which is not there",
-                where=str(split),
-                next="mend the link, or remove it from both splits",
-            )
-        if child.is_dir():
-            found[child.name] = images_of(child)
-        elif child.suffix.lower() in SUFFIXES:
-            raise BenchmarkError(
-                f"{child.name} lies directly in {split}, so its class is unknown",
-                where=str(split),
-                next=f"move the images into class folders, such as {split / 'CLASS' / child.name}",
-            )
-    if not found:
-        raise BenchmarkError(
-            f"{split} holds no class folders", where=str(split), next=f"put images into {split / 'CLASS'} folders"
-        )
-    return found
-
-
-def images_of(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
     """The image files in a class folder, by name. Raises BenchmarkError for none, and for more in a folder inside."""
-    inside = children(folder)
-    images = [path for path in inside if path.suffix.lower() in SUFFIXES]
-    deeper = [path for path in inside if path.suffix.lower() not in SUFFIXES and path.is_dir()]
+    children = visible_children(folder)
+    images = [path for path in children if _is_image(path)]
+    folders = [path for path in children if not _is_image(path) and path.is_dir()]
     if images:
-        if more := next((path for path in deeper if _images_inside(path)), None):
+        if nested := next((path for path in folders if _holds_images_inside(path)), None):
             raise BenchmarkError(
-                f"class folder {folder} holds images, and more of them in {more.name}",
+                f"class folder {folder} holds images, and more of them in {nested.name}",
                 where=str(folder),
-                next=f"move the images of {more} into {folder}, or elsewhere",
+                next=f"move the images of {nested} into {folder}, or elsewhere",
             )
         return images
-    if deeper:
-        what = f"class folder {folder} holds folders ({deeper[0].name}) instead of images"
-        cure = f"move the images of {deeper[0]} one level up, or give the folder whose train/CLASS/ holds images"
+    if folders:
+        what = f"class folder {folder} holds folders ({folders[0].name}) instead of images"
+        cure = f"move the images of {folders[0]} one level up, or give the folder whose train/CLASS/ holds images"
     else:
-        other = f" (only {inside[0].name} and the like)" if inside else ""
+        other = f" (only {children[0].name} and the like)" if children else ""
         what = f"class folder {folder} holds no images{other}"
         cure = f"add images ({', '.join(SUFFIXES)}) or remove the folder from both splits"
     raise BenchmarkError(what, where=str(folder), next=cure)
 
 
-def _images_inside(folder: Path) -> bool:
-    return holds_images(folder) or any(_images_inside(child) for child in children(folder) if child.is_dir())
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
 
 
-def _count(split: Classes) -> int:
-    return sum(len(paths) for paths in split.values())
+def _holds_images_inside(folder: Path) -> bool:
+    return holds_images(folder) or any(
+        _holds_images_inside(child) for child in visible_children(folder) if child.is_dir()
+    )
 
 
-def _labels(split: Classes) -> np.ndarray:
-    return np.repeat(np.arange(len(split)), [len(paths) for paths in split.values()])
+def _files_by_class(split: Path) -> dict[str, list[Path]]:
+    """Class name to its image files, both sorted by name. Raises BenchmarkError if there are no class folders."""
+    classes = {}
+    for child in visible_children(split):
+        if child.is_symlink() and not child.exists():
+            raise BenchmarkError(
+                f"{child} is a link to {child.readlink()}, which does not exist",
+                where=str(split),
+                next="repair the link, or remove it from both splits",
+            )
+        if child.is_dir():
+            classes[child.name] = image_files(child)
+        elif _is_image(child):
+            raise BenchmarkError(
+                f"{child.name} lies directly in {split}, so its class is unknown",
+                where=str(split),
+                next=f"move the images into class folders, such as {split / 'CLASS' / child.name}",
+            )
+    if not classes:
+        raise BenchmarkError(
+            f"{split} holds no class folders", where=str(split), next=f"put images into {split / 'CLASS'} folders"
+        )
+    return classes

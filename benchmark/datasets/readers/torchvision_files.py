@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark.datasets.base import Content, Finding, Progress, Split, to_split
-from benchmark.datasets.builtin import KNOWN
-from benchmark.datasets.download import Published, download, intact
+from benchmark.datasets.base import DecodedSplits, Finding, Progress, Split, one_line, to_split
+from benchmark.datasets.builtin import BUILTIN
+from benchmark.datasets.download import PublishedFile, download, is_intact
 from benchmark.utils.errors import BenchmarkError
 
-_KINDS = {
+_CLASSES = {
     "mnist": "MNIST",
     "fashionmnist": "FashionMNIST",
     "svhn": "SVHN",
     "cifar10": "CIFAR10",
     "cifar100": "CIFAR100",
 }
-# Of the unpacked files, which torchvision does not check once they are there. Public facts; those of MNIST were
-# compared with the files themselves.
+# Of the unpacked files, which torchvision does not check once they exist. Public facts; those of MNIST were compared
+# with the files themselves.
 _UNPACKED_MD5 = {
     "MNIST": {
         "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -42,9 +42,9 @@ _UNPACKED_MD5 = {
     },
 }
 
-# What torchvision lets out when a file is damaged; the assertions, look-ups and the like come from its reader of
+# What torchvision raises when a file is damaged; the assertions, look-up errors and the like come from its reader of
 # MNIST's format, which checks little before it reads.
-_FAILURES = (
+_DAMAGED = (
     OSError,
     RuntimeError,
     ValueError,
@@ -58,131 +58,130 @@ _FAILURES = (
 
 
 @dataclass(frozen=True)
-class VisionFiles:
-    """The unpacked files of one of torchvision's datasets, all of them there; methods as `datasets.Source`."""
+class TorchvisionFiles:
+    """The unpacked files of one of torchvision's datasets, which all exist; methods as `base.DatasetFiles`."""
 
     name: str
     root: Path
 
     @property
     def kind(self) -> str:
-        return f"torchvision {_KINDS[self.name]} in {self.root}"
+        return f"torchvision {_CLASSES[self.name]} in {self.root}"
 
-    def read(self, progress: Progress | None) -> Content:
+    def read(self, progress: Progress | None) -> DecodedSplits:
         """Both splits, uint8. Raises BenchmarkError for damaged files."""
         report, label = progress or (lambda label, done, total: None), f"reading {self.name}"
         report(label, 0, 2)
-        with _understood(self.name, self.root):
+        with _error_context(self.name, self.root):
             train = _split(self.name, self.root, train=True)
             report(label, 1, 2)
             test = _split(self.name, self.root, train=False)
         report(label, 2, 2)
-        return Content(train, test, KNOWN[self.name].classes, self.kind)
+        return DecodedSplits(train, test, BUILTIN[self.name].classes, self.kind)
 
 
-def find(name: str, data_root: Path) -> VisionFiles | None:
-    """The dataset's files under `data_root`, or None when one is missing."""
+def find(name: str, data_root: Path) -> TorchvisionFiles | None:
+    """The dataset's files under `data_root`, or None if one is missing."""
     root = _root(name, data_root)
-    return VisionFiles(name, root) if all(path.is_file() for path, _ in _unpacked(name, root)) else None
+    return TorchvisionFiles(name, root) if all(path.is_file() for path, _ in _unpacked(name, root)) else None
 
 
 def fetch(name: str, data_root: Path, progress: Progress | None = None) -> None:
-    """Download what is missing or damaged, and unpack it. Raises BenchmarkError with the ways out when that fails."""
+    """Download and unpack what is missing or damaged. Raises BenchmarkError, with what to do, if that fails."""
     from torchvision.datasets.utils import extract_archive
 
     root = _root(name, data_root)
-    for archive, made in _archives(name, root):
-        wrong = [path for path, md5 in made if not intact(path, md5)]
+    for archive, unpacked in _archives(name, root):
+        wrong = [path for path, md5 in unpacked if not is_intact(path, md5)]
         if not wrong:
             continue
-        _misplaced(wrong[0])
+        _reject_misplaced(wrong[0])
         try:
             download(archive, progress)
         except BenchmarkError as error:
-            known = wrong[0].is_file() and wrong[0] != archive.path  # of the archive itself `download` says so
-            first = f"{wrong[0]} is damaged (another md5); and " if known else ""
+            damaged = wrong[0].is_file() and wrong[0] != archive.path  # if it is the archive, `download` says so
+            first = f"{wrong[0]} is damaged (another md5); and " if damaged else ""
             parquet = "; or give a folder with train.parquet and test.parquet: 'datasets=[PATH]'"
             raise BenchmarkError(f"{first}{error.what}", where=error.where, next=error.next + parquet) from error
-        if archive.path not in [path for path, _ in made]:
-            with _understood(name, root):
+        if archive.path not in [path for path, _ in unpacked]:
+            with _error_context(name, root):
                 extract_archive(archive.path, archive.path.parent)
 
 
-def _misplaced(path: Path) -> None:
-    """Raise BenchmarkError when a file that is not where torchvision looks for it lies one level above or below."""
+def _reject_misplaced(path: Path) -> None:
+    """Raise BenchmarkError if the file that torchvision does not find lies one level above or below."""
     folder = path.parent
     for other in (folder.parent / path.name, folder / folder.name / path.name):
         if not path.exists() and other.is_file():
             raise BenchmarkError(
-                f"{path.name} lies in {other.parent}, but is looked for in {folder}",
+                f"{path.name} lies in {other.parent}, but is expected in {folder}",
                 where=f"data_root, {folder}",
                 next=f"move the files from {other.parent} to {folder}",
             )
 
 
 def examine(name: str, data_root: Path) -> Iterator[Finding]:
-    """Is every file there and whole? The published archives need not be kept once they are unpacked."""
+    """Whether every file exists and is intact. The published archives need not be kept once they are unpacked."""
     root = _root(name, data_root)
     for path, md5 in _unpacked(name, root):
-        state = "is missing" if not path.is_file() else "" if intact(path, md5) else "is damaged: another md5"
-        cure = f"python -m benchmark.data prepare {name} brings it back"
+        state = "is missing" if not path.is_file() else "" if is_intact(path, md5) else "is damaged: another md5"
+        cure = f"python -m benchmark.data prepare {name} restores it"
         yield Finding(not state, f"{path} {state or 'is the published file (md5)'}", cure if state else "")
 
 
 def _root(name: str, data_root: Path) -> Path:
-    """What torchvision is given as root: SVHN's file names are too plain to lie among other datasets."""
+    """The root for torchvision: SVHN gets a folder, since its file names do not tell which dataset they belong to."""
     return data_root / "svhn" if name == "svhn" else data_root
 
 
 def _class(name: str) -> Any:
     from torchvision import datasets
 
-    return getattr(datasets, _KINDS[name])
+    return getattr(datasets, _CLASSES[name])
 
 
-def _archives(name: str, root: Path) -> list[tuple[Published, list[tuple[Path, str | None]]]]:
-    """Each published file with the files that come out of it, and their md5 (an archive of its own: itself)."""
-    kind = _class(name)
+def _archives(name: str, root: Path) -> list[tuple[PublishedFile, list[tuple[Path, str | None]]]]:
+    """Each published file with the files it unpacks to and their md5 (a file that is not packed: itself)."""
+    cls = _class(name)
     if name == "svhn":
-        files = [(url, root / file, md5) for url, file, md5 in (kind.split_list[part] for part in ("train", "test"))]
-        return [(Published(path, md5, (url,)), [(path, md5)]) for url, path, md5 in files]
+        files = [(url, root / file, md5) for url, file, md5 in (cls.split_list[split] for split in ("train", "test"))]
+        return [(PublishedFile(path, md5, (url,)), [(path, md5)]) for url, path, md5 in files]
     if name in ("mnist", "fashionmnist"):
-        raw = root / _KINDS[name] / "raw"
-        known = _UNPACKED_MD5[_KINDS[name]]
+        raw = root / _CLASSES[name] / "raw"
+        unpacked_md5 = _UNPACKED_MD5[_CLASSES[name]]
         return [
             (
-                Published(raw / file, md5, [mirror + file for mirror in kind.mirrors]),
-                [(raw / file.removesuffix(".gz"), known[file.removesuffix(".gz")])],
+                PublishedFile(raw / file, md5, [mirror + file for mirror in cls.mirrors]),
+                [(raw / file.removesuffix(".gz"), unpacked_md5[file.removesuffix(".gz")])],
             )
-            for file, md5 in kind.resources
+            for file, md5 in cls.resources
         ]
-    listed = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
-    made = [(root / kind.base_folder / file, md5) for file, md5 in listed]
-    return [(Published(root / kind.filename, kind.tgz_md5, (kind.url,)), made)]
+    listed = [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
+    unpacked = [(root / cls.base_folder / file, md5) for file, md5 in listed]
+    return [(PublishedFile(root / cls.filename, cls.tgz_md5, (cls.url,)), unpacked)]
 
 
 def _unpacked(name: str, root: Path) -> list[tuple[Path, str | None]]:
-    return [file for _, made in _archives(name, root) for file in made]
+    return [file for _, files in _archives(name, root) for file in files]
 
 
 def _split(name: str, root: Path, *, train: bool) -> Split:
     if name == "svhn":
-        found = _class(name)(root, split="train" if train else "test")
-        return to_split(np.ascontiguousarray(found.data), found.labels)
-    found = _class(name)(root, train=train)
+        svhn = _class(name)(root, split="train" if train else "test")
+        return to_split(np.ascontiguousarray(svhn.data), svhn.labels)
+    dataset = _class(name)(root, train=train)
     if name in ("mnist", "fashionmnist"):
-        return to_split(found.data.unsqueeze(1), found.targets)
-    return to_split(torch.from_numpy(found.data).permute(0, 3, 1, 2), found.targets)
+        return to_split(dataset.data.unsqueeze(1), dataset.targets)
+    return to_split(torch.from_numpy(dataset.data).permute(0, 3, 1, 2), dataset.targets)
 
 
 @contextmanager
-def _understood(name: str, root: Path) -> Iterator[None]:
+def _error_context(name: str, root: Path) -> Iterator[None]:
     try:
         yield
-    except _FAILURES as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except _DAMAGED as error:
         raise BenchmarkError(
-            f"the files of {name} in {root} are damaged: {reason}",
+            f"the files of {name} in {root} are damaged: {one_line(error)}",
             where=f"data_root, {root}",
-            next=f"python -m benchmark.data prepare {name} checks every file and brings back what is damaged",
+            next=f"python -m benchmark.data prepare {name} checks every file and restores what is damaged",
         ) from error

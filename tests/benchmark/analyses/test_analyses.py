@@ -71,14 +71,14 @@ def test_looks_are_spread_evenly_on_a_logarithmic_scale() -> None:
 
 def test_a_few_images_are_drawn_without_repetition() -> None:
     split = make_images(CLASSES, 10, SHAPE)
-    few = splits.a_few(split, 7, seeding.generator("few"))
+    few = splits.subsample(split, 7, seeding.generator("few"))
     places = [int((split.images == image).flatten(1).all(1).nonzero()) for image in few.images]
     assert len(few) == 7 and places == sorted(set(places)) and places != list(range(7))
     assert torch.equal(few.labels, split.labels[places])
-    assert splits.a_few(split, 30, seeding.generator("few")) is split
-    chosen = splits.of_each_class(split.labels, 4, seeding.generator("few"))
+    assert splits.subsample(split, 30, seeding.generator("few")) is split
+    chosen = splits.sample_per_class(split.labels, 4, seeding.generator("few"))
     assert split.labels[chosen].tolist() == [c for c in range(CLASSES) for _ in range(4)] and len(set(chosen)) == 12
-    assert len(splits.of_each_class(split.labels, 99, seeding.generator("few"))) == 30
+    assert len(splits.sample_per_class(split.labels, 99, seeding.generator("few"))) == 30
 
 
 # --- discrepancy ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_module
 from benchmark.config import compose as options
 from benchmark.config import schema
 from benchmark.planning import external_sets, grid
-from released_files import dc_file, subset
+from external_set_files import dc_file, subset
 from results.aggregation.cells import cells
 from results.aggregation.grouping import rows_of
 from results.page.cell_records import Behind, behind
@@ -48,7 +48,7 @@ def recorded(task: Task) -> Task:
     made = {"stored_images": 1, "decoded_images": 1, "factor": 1, "bytes": 1}
     results = {
         "prepare": {}, "condense": made,
-        "import": made | {"source": {"place": task["requested"].get("source", {}).get("place")}},
+        "import": made | {"source": {"set_index": task["requested"].get("source", {}).get("set_index")}},
         "evaluate": {"accuracies": [0.5], "optimizer_steps": 1, "test_images": 1, "decoded_images": 1,
                      "right_per_class": [[1]], "test_images_per_class": [2]},
     }  # fmt: skip

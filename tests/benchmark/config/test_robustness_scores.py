@@ -13,7 +13,7 @@ from benchmark.config import robustness, schema
 from benchmark.planning import external_sets, grid
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
-from released_files import dc_file, subset
+from external_set_files import dc_file, subset
 
 CELL = {"native": "dsa", "published_as": "cifar10", "resolution": 32, "num_classes": 10, "ipc": 10, "factor": 2}
 

@@ -1,4 +1,4 @@
-"""Datasets known by name: their cards, files in torchvision's formats, fetching and mending them."""
+"""Built-in datasets: their cards, files in torchvision's formats, downloading and repairing them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import torch
 
 from benchmark.datasets import download as fetching
 from benchmark.datasets import load, outline, prepare
-from benchmark.datasets.builtin import KNOWN, name_of
-from benchmark.datasets.download import Published, download
+from benchmark.datasets.builtin import BUILTIN, name_of
+from benchmark.datasets.download import PublishedFile, download
 from benchmark.utils.errors import BenchmarkError
 from pictures import (
     Site,
@@ -41,25 +41,27 @@ def test_cards_hold_the_published_facts() -> None:
               "svhn": (73_257, 26_032), "cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000),
               "tinyimagenet": (100_000, 10_000)}  # fmt: skip
     subsets = ["imagenette", "imagewoof", "imagefruit", "imagemeow", "imagesquawk", "imageyellow"]
-    assert list(KNOWN) == [*images, *subsets]
-    assert {name: (KNOWN[name].train.total, KNOWN[name].test.total) for name in images} == images
-    classes = {name: card.num_classes for name, card in KNOWN.items()}
-    assert classes == {name: {"cifar100": 100, "tinyimagenet": 200}.get(name, 10) for name in KNOWN}
-    sizes = {name: card.image_shape for name, card in KNOWN.items()}
+    assert list(BUILTIN) == [*images, *subsets]
+    assert {name: (BUILTIN[name].train.total, BUILTIN[name].test.total) for name in images} == images
+    classes = {name: card.num_classes for name, card in BUILTIN.items()}
+    assert classes == {name: {"cifar100": 100, "tinyimagenet": 200}.get(name, 10) for name in BUILTIN}
+    sizes = {name: card.image_shape for name, card in BUILTIN.items()}
     expected = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashionmnist": (1, 28, 28), "tinyimagenet": (3, 64, 64)}
-    assert sizes == {name: expected.get(name, (3, 128, 128) if name in subsets else (3, 32, 32)) for name in KNOWN}
-    for name, card in KNOWN.items():
+    assert sizes == {name: expected.get(name, (3, 128, 128) if name in subsets else (3, 32, 32)) for name in BUILTIN}
+    for name, card in BUILTIN.items():
         assert len(set(card.classes)) == card.num_classes == len(card.train.most) == len(card.test.most)
-        assert card.image_shape[0] == len(card.constants.mean) == len(card.constants.std) and card.statistics, name
+        assert card.image_shape[0] == len(card.constants.mean) == len(card.constants.std) and card.constants_source, (
+            name
+        )
         assert card.train.exact == (name not in subsets) and card.test.exact
     for name in ("tinyimagenet", *subsets):
-        assert KNOWN[name].constants.mean == (0.485, 0.456, 0.406) and KNOWN[name].constants.std == (
+        assert BUILTIN[name].constants.mean == (0.485, 0.456, 0.406) and BUILTIN[name].constants.std == (
             0.229,
             0.224,
             0.225,
         )
         assert name_of(name) == (name if name == "tinyimagenet" else f"{name}@ilsvrc")
-    assert list(KNOWN["tinyimagenet"].classes) == sorted(KNOWN["tinyimagenet"].classes)
+    assert list(BUILTIN["tinyimagenet"].classes) == sorted(BUILTIN["tinyimagenet"].classes)
     # METHODS.md, section 17: place 0 and 9 of each list
     ends = {
         "imagenette": "n01440764 n03888257",
@@ -69,14 +71,14 @@ def test_cards_hold_the_published_facts() -> None:
         "imagesquawk": "n01806143 n01819313",
         "imageyellow": "n02206856 n01531178",
     }
-    assert {name: f"{KNOWN[name].classes[0]} {KNOWN[name].classes[9]}" for name in subsets} == ends
+    assert {name: f"{BUILTIN[name].classes[0]} {BUILTIN[name].classes[9]}" for name in subsets} == ends
 
 
 def test_a_split_is_part_of_the_name(tmp_path: Path) -> None:
     assert "only imagenette@ilsvrc, the papers' split, is known" in refused("imagenette@fastai-v2", tmp_path)
     assert "no split 'x' of cifar10" in refused("cifar10@x", tmp_path)
-    found = outline("imagewoof@ilsvrc", tmp_path)
-    assert (found.name, found.published_as, found.seen, found.title) == (
+    woof = outline("imagewoof@ilsvrc", tmp_path)
+    assert (woof.name, woof.published_as, woof.seen, woof.title) == (
         "imagewoof@ilsvrc",
         "imagewoof",
         False,
@@ -108,7 +110,7 @@ def test_fashionmnist_from_its_own_files(tmp_path, monkeypatch):
     assert again.fingerprint == clothes.fingerprint and torch.equal(again.test.images, clothes.test.images)
 
 
-def test_damaged_files_are_told_and_not_cached(tmp_path, monkeypatch):
+def test_damaged_files_are_reported_and_not_cached(tmp_path, monkeypatch):
     small_card(monkeypatch, "fashionmnist", 2, 2)
     raw, images, _ = fashion_files(tmp_path)
     (raw / "t10k-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03\0\0\0\x14half")
@@ -119,19 +121,19 @@ def test_damaged_files_are_told_and_not_cached(tmp_path, monkeypatch):
     write_idx(raw / "t10k-images-idx3-ubyte", images)
     small_card(monkeypatch, "fashionmnist", 3, 2)
     message = refused("fashionmnist", tmp_path)
-    assert "20 train images, where there are 30: T-shirt/top has 2, and 9 more classes are off" in message
+    assert "20 train images, expected 30: T-shirt/top has 2, and 9 more classes are off" in message
     assert "doctor fashionmnist" in message and not (tmp_path / "cache").exists()
 
 
 def cifar_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    """20 images (N, 3, 32, 32) in CIFAR-10's format; torchvision is told their md5 sums."""
+    """20 images (N, 3, 32, 32) in CIFAR-10's format; torchvision gets their md5 sums."""
     from torchvision.datasets import CIFAR10
 
     (folder := root / "cifar-10-batches-py").mkdir(parents=True)
     pixels = noise(20, 3, 32, 32)
     for name, part in (("data_batch_1", slice(10)), ("test_batch", slice(10, 20))):
         pd.to_pickle({"data": pixels[part].reshape(10, -1), "labels": list(range(10))}, folder / name)
-    pd.to_pickle({"label_names": list(KNOWN["cifar10"].classes)}, folder / "batches.meta")
+    pd.to_pickle({"label_names": list(BUILTIN["cifar10"].classes)}, folder / "batches.meta")
     sums = {path.name: md5(path.read_bytes()) for path in folder.iterdir()}
     monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", sums["data_batch_1"]]])
     monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
@@ -180,49 +182,49 @@ def test_offline_says_where_to_put_the_files(tmp_path, monkeypatch):
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    with serving() as found:
-        yield found
+    with serving() as server:
+        yield server
 
 
-def test_a_download_goes_on_where_it_broke_off(tmp_path, site):
-    data, seen = noise(3_000_000).tobytes(), []
+def test_an_interrupted_download_is_resumed(tmp_path, site):
+    data, calls = noise(3_000_000).tobytes(), []
     site.files["/big"], site.cut = data, 2_000_000
-    wanted = Published(tmp_path / "in/big", md5(data), (f"{site.url}/big",))
-    with pytest.raises(BenchmarkError, match=r"/big: the connection broke off; run the same command again to go on"):
-        download(wanted)
-    assert not wanted.path.exists() and (tmp_path / "in/big.part").stat().st_size == 2_000_000
+    file = PublishedFile(tmp_path / "in/big", md5(data), (f"{site.url}/big",))
+    with pytest.raises(BenchmarkError, match=r"/big: the connection broke off; run the same command again to resume"):
+        download(file)
+    assert not file.path.exists() and (tmp_path / "in/big.part").stat().st_size == 2_000_000
     site.cut = None
-    download(wanted, lambda *call: seen.append(call))
-    assert wanted.path.read_bytes() == data and site.resolved == [("/big", None), ("/big", "bytes=2000000-")]
-    assert seen[-1] == ("downloading big, MiB", 2, 2) and not (tmp_path / "in/big.part").exists()
-    download(wanted)
-    assert len(site.resolved) == 2, "what is there whole is not asked for again"
+    download(file, lambda *call: calls.append(call))
+    assert file.path.read_bytes() == data and site.requests == [("/big", None), ("/big", "bytes=2000000-")]
+    assert calls[-1] == ("downloading big, MiB", 2, 2) and not (tmp_path / "in/big.part").exists()
+    download(file)
+    assert len(site.requests) == 2, "an intact file is not requested again"
 
 
-def test_a_server_that_cannot_go_on_and_one_that_sends_something_else(tmp_path, site):
+def test_a_server_that_cannot_resume_and_one_that_sends_something_else(tmp_path, site):
     data = noise(100_000).tobytes()
     site.files |= {"/other": b"something else", "/right": data}
     site.ranges = False
-    wanted = Published(tmp_path / "file", md5(data), (f"{site.url}/gone", f"{site.url}/other", f"{site.url}/right"))
+    file = PublishedFile(tmp_path / "file", md5(data), (f"{site.url}/gone", f"{site.url}/other", f"{site.url}/right"))
     (tmp_path / "file.part").write_bytes(data[:500])
-    download(wanted)  # the second address spoils what was there; the third has it
-    assert wanted.path.read_bytes() == data
-    with pytest.raises(BenchmarkError, match=r"/gone: HTTP Error 404.*; .*/other: what it sends is not the published"):
-        download(Published(tmp_path / "again", md5(data), wanted.urls[:2]))
-    assert not list(tmp_path.glob("again*.part")), "a wrong file is not gone on with"
+    download(file)  # the second URL spoils what was there; the third has it
+    assert file.path.read_bytes() == data
+    with pytest.raises(BenchmarkError, match=r"/gone: HTTP Error 404.*; .*/other: the server does not send"):
+        download(PublishedFile(tmp_path / "again", md5(data), file.urls[:2]))
+    assert not list(tmp_path.glob("again*.part")), "a wrong file is not resumed"
 
 
-def test_a_silent_server_is_given_up(tmp_path, monkeypatch):
+def test_a_silent_server_times_out(tmp_path, monkeypatch):
     import socket
 
-    monkeypatch.setattr(fetching, "PATIENCE", 0.3)
+    monkeypatch.setattr(fetching, "TIMEOUT_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        wanted = Published(tmp_path / "file", "0" * 32, (f"http://127.0.0.1:{deaf.getsockname()[1]}/file",))
+        file = PublishedFile(tmp_path / "file", "0" * 32, (f"http://127.0.0.1:{deaf.getsockname()[1]}/file",))
         with pytest.raises(BenchmarkError, match="timed out"):
-            download(wanted)
+            download(file)
 
 
-def test_prepare_downloads_unpacks_and_mends(tmp_path, monkeypatch, site):
+def test_prepare_downloads_unpacks_and_repairs(tmp_path, monkeypatch, site):
     from torchvision.datasets import CIFAR10, FashionMNIST
 
     small_card(monkeypatch, "cifar10", 1, 1)
@@ -238,7 +240,7 @@ def test_prepare_downloads_unpacks_and_mends(tmp_path, monkeypatch, site):
     (root / "cache/cifar10-v1.safetensors").unlink()
     (root / "cifar-10-batches-py/test_batch").write_bytes(b"damaged")
     assert "damaged" in refused("cifar10", root)
-    assert torch.equal(prepare("cifar10", root).test.images, torch.tensor(pixels[10:])) and len(site.resolved) == 1
+    assert torch.equal(prepare("cifar10", root).test.images, torch.tensor(pixels[10:])) and len(site.requests) == 1
 
     small_card(monkeypatch, "fashionmnist", 2, 2)
     raw, images, _ = fashion_files(tmp_path / "made")

@@ -1,4 +1,4 @@
-"""Datasets: what is read is what was written, the same images are the same dataset, and mistakes are told clearly."""
+"""Datasets: what is read is what was written, the same images are the same dataset, and errors are clear."""
 
 import io
 import json
@@ -17,8 +17,9 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
-from benchmark.datasets import KNOWN, Constants, Split, constants_of, hold_out, load
-from benchmark.datasets.base import statistics
+from benchmark.datasets import BUILTIN, Constants, Split, constants_of, load
+from benchmark.datasets.base import channel_statistics
+from benchmark.datasets.splits import hold_out
 from benchmark.utils.errors import BenchmarkError
 from pictures import class_folders, noise, parquet_folder, png, refused, write_parquet
 
@@ -39,14 +40,14 @@ def test_digits_are_all_there_once_and_stratified(tmp_path):
     by_pixels = dict(zip(map(tuple, (bunch.data * 255 / 16).round().tolist()), bunch.target, strict=True))
     assert digits.test.labels.tolist() == [by_pixels[tuple(row)] for row in digits.test.images.flatten(1).tolist()]
     assert digits.fingerprint == "bd386b0c4ee72d835119a584cbce171dca633f32246ac604927f537af9ac369f"  # never changes
-    found = statistics(digits.train.images)
-    assert digits.constants == Constants((round(found.mean[0], 4),), (round(found.std[0], 4),))
+    computed = channel_statistics(digits.train.images)
+    assert digits.constants == Constants((round(computed.mean[0], 4),), (round(computed.std[0], 4),))
 
 
-def test_known_names_and_paths_that_lead_nowhere(tmp_path):
+def test_unknown_names_and_paths_that_do_not_exist(tmp_path):
     assert constants_of("cifar10") == Constants((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
     assert constants_of("cifar100") == Constants((0.5071, 0.4866, 0.4409), (0.2673, 0.2564, 0.2762))
-    assert {name for name, known in KNOWN.items() if not known.flip} == {"digits", "mnist", "svhn"}
+    assert {name for name, card in BUILTIN.items() if not card.flip} == {"digits", "mnist", "svhn"}
     message = refused("cifar11", tmp_path)
     assert "'cifar10'" in message and "known: cifar10" in message and "./cifar11" in message
     with pytest.raises(BenchmarkError, match="Did you mean 'cifar100'"):
@@ -81,7 +82,7 @@ def test_fingerprint_sees_pixels_labels_and_names_but_neither_folder_nor_shards(
     write_parquet(data / "test-00000-of-00001.parquet", images[6:], [2, 0, 1])
     assert load(str(data.parent), tmp_path).fingerprint == marks[0]
     (data / "train-00001-of-00002.parquet").unlink()
-    assert "1 files where their names speak of 2" in refused(data.parent, tmp_path)
+    assert "1 files where their names count 2" in refused(data.parent, tmp_path)
     marks.append(load(str(parquet_folder(tmp_path / "named", names=["a", "b", "c"])[0]), tmp_path).fingerprint)
     for labels in ([2, 0, 1], [2, 1, 0]):  # one pixel is changed, then two labels: the cache notices
         write_parquet(folder / "test.parquet", [*images[6:8], png(pixels[8] ^ (np.arange(3) == 1))], labels)
@@ -101,28 +102,28 @@ def test_class_folders_in_the_order_of_names(tmp_path, test):
     assert bugs.classes == ("ant", "bee") and bugs.train.labels.tolist() == [0, 0, 1, 1] and len(bugs.test) == 2
 
 
-def test_modes_become_grey_or_rgb(tmp_path, monkeypatch):
+def test_modes_become_gray_or_rgb(tmp_path, monkeypatch):
     monkeypatch.setattr("benchmark.datasets.readers.decoding._BATCH", 1)
-    grey = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
-    deep, folder = grey.astype(np.uint16) * 257 + 100, class_folders(tmp_path / "modes")  # 16 bit, nearest to `grey`
-    Image.fromarray(grey).save(folder / "train/ant/0.png")
+    gray = np.arange(16, dtype=np.uint8).reshape(4, 4) * 16
+    deep, folder = gray.astype(np.uint16) * 257 + 100, class_folders(tmp_path / "modes")  # 16 bit, nearest to `gray`
+    Image.fromarray(gray).save(folder / "train/ant/0.png")
     Image.fromarray(deep).save(folder / "train/ant/1.png")
-    Image.fromarray(np.dstack([grey, 0 * grey + 255]), "LA").save(folder / "train/bee/0.png")
-    Image.fromarray(grey > 100).save(folder / "train/bee/1.png")
-    Image.fromarray(np.dstack([grey, 0 * grey]), "LA").save(folder / "test/ant/0.png")
-    Image.fromarray(grey).save(folder / "test/bee/0.png")
-    found = load(str(folder), tmp_path)
-    assert found.image_shape == (1, 4, 4) and all(np.array_equal(image, [grey]) for image in found.train.images[:3])
-    assert np.array_equal(found.train.images[3, 0], (grey > 100) * 255) and (found.test.images[0] == 255).all()
-    colour = np.dstack([grey, grey // 2, 255 - grey])
-    Image.fromarray(np.dstack([colour, np.where(grey < 64, 0, 255).astype(np.uint8)])).save(folder / "test/ant/0.png")
-    Image.fromarray(colour).quantize(16).save(folder / "train/bee/0.png")
-    Image.fromarray(np.dstack([colour, 0 * grey]), "CMYK").save(folder / "train/ant/1.png", "jpeg", quality=100)
-    found = load(str(folder), tmp_path)
-    assert found.image_shape == (3, 4, 4) and np.array_equal(found.train.images[0], np.stack([grey] * 3))
-    assert np.abs(found.train.images[2].numpy().astype(int) - colour.transpose(2, 0, 1)).max() <= 8  # the palette
-    assert np.abs(found.train.images[1].numpy().astype(int) - (255 - colour.transpose(2, 0, 1))).mean() < 30
-    assert np.array_equal(found.test.images[0], np.where(grey < 64, 255, colour.transpose(2, 0, 1)))
+    Image.fromarray(np.dstack([gray, 0 * gray + 255]), "LA").save(folder / "train/bee/0.png")
+    Image.fromarray(gray > 100).save(folder / "train/bee/1.png")
+    Image.fromarray(np.dstack([gray, 0 * gray]), "LA").save(folder / "test/ant/0.png")
+    Image.fromarray(gray).save(folder / "test/bee/0.png")
+    modes = load(str(folder), tmp_path)
+    assert modes.image_shape == (1, 4, 4) and all(np.array_equal(image, [gray]) for image in modes.train.images[:3])
+    assert np.array_equal(modes.train.images[3, 0], (gray > 100) * 255) and (modes.test.images[0] == 255).all()
+    color = np.dstack([gray, gray // 2, 255 - gray])
+    Image.fromarray(np.dstack([color, np.where(gray < 64, 0, 255).astype(np.uint8)])).save(folder / "test/ant/0.png")
+    Image.fromarray(color).quantize(16).save(folder / "train/bee/0.png")
+    Image.fromarray(np.dstack([color, 0 * gray]), "CMYK").save(folder / "train/ant/1.png", "jpeg", quality=100)
+    modes = load(str(folder), tmp_path)
+    assert modes.image_shape == (3, 4, 4) and np.array_equal(modes.train.images[0], np.stack([gray] * 3))
+    assert np.abs(modes.train.images[2].numpy().astype(int) - color.transpose(2, 0, 1)).max() <= 8  # the palette
+    assert np.abs(modes.train.images[1].numpy().astype(int) - (255 - color.transpose(2, 0, 1))).mean() < 30
+    assert np.array_equal(modes.test.images[0], np.where(gray < 64, 255, color.transpose(2, 0, 1)))
 
 
 def test_description_names_likes_and_flips(tmp_path):
@@ -136,7 +137,7 @@ def test_description_names_likes_and_flips(tmp_path):
         ("likes: cifar10", "Did you mean 'like'"),
         ("like: cifar11", "no dataset 'cifar11'"),
         ("flip: sometimes", "flip must be true or false"),
-        ("name: cifar10", "belongs to a known dataset"),
+        ("name: cifar10", "belongs to a built-in dataset"),
         ("name: a/b", "cannot be part of a file name"),
         ("name: [", "not valid YAML"),
         ("- name", "must hold keys and values"),
@@ -234,7 +235,7 @@ def test_layouts_that_are_wrong(tmp_path):
     assert "holds no dataset" in refused(tmp_path / "train-away/cat/images", tmp_path)
 
 
-def test_a_damaged_cache_is_built_again_and_noted(tmp_path):
+def test_a_damaged_cache_is_decoded_again_and_noted(tmp_path):
     folder, _ = parquet_folder(tmp_path / "mine")
     mark = load(str(folder), tmp_path).fingerprint
     (cache,) = (tmp_path / "cache").iterdir()
@@ -276,9 +277,9 @@ load({str(folder)!r}, pathlib.Path({str(tmp_path)!r}))"""
     assert [path.stat().st_size for path in left.glob("*.safetensors")] == [300]
     alive = tmp_path / "cache/.writing-alive"
     alive.mkdir()
-    with FileLock(alive / "lock"):  # somebody else is at work there
+    with FileLock(alive / "lock"):  # as if another process were writing there
         assert "decoded again" not in load(str(folder), tmp_path).source
-    assert not left.exists() and (alive / "lock").exists(), "what the dead left is deleted, and nothing else"
+    assert not left.exists() and (alive / "lock").exists(), "what the killed process left is deleted, and nothing else"
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
@@ -290,8 +291,8 @@ def test_caches_of_earlier_states_are_deleted(tmp_path):
     write_parquet(folder / "test.parquet", [png(p) for p in pixels[:3]], [0, 1, 2])
     new = load(str(folder), tmp_path)
     after = set((tmp_path / "cache").iterdir())
-    assert len(before) == len(after) == 2 and len(before & after) == 1, "one of two states, and the other folder's"
-    assert torch.equal(old.train.images, new.train.images), "images that were mapped stay"
+    assert len(before) == len(after) == 2 and len(before & after) == 1, "one state, and the other folder's"
+    assert torch.equal(old.train.images, new.train.images), "images that were mapped remain"
     assert kept.fingerprint == load(str(other), tmp_path, lambda *call: pytest.fail("decoded again")).fingerprint
 
 

@@ -1,4 +1,4 @@
-"""What people's files are like when something is wrong with them: told in one message, never passed over."""
+"""Files with something wrong: each fault is reported in one message, never passed over."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_link_to_nowhere_drops_no_class(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "bugs")
     for split in ("train", "test"):
         (folder / split / "cat").symlink_to(tmp_path / "gone")
-    assert f"cat is a link to {tmp_path / 'gone'}, which is not there" in refused(folder, tmp_path)
+    assert f"cat is a link to {tmp_path / 'gone'}, which does not exist" in refused(folder, tmp_path)
 
 
 def test_no_image_of_a_class_is_left_out_silently(tmp_path: Path) -> None:
@@ -38,13 +38,13 @@ def test_no_image_of_a_class_is_left_out_silently(tmp_path: Path) -> None:
     assert len(load(str(folder), tmp_path).train) == 5
     (folder / "train/ant/phone.heic").write_bytes(b"photo")
     (folder / "train/ant/Thumbs.db").write_bytes(b"thumbs")
-    (told,) = [finding.what for finding in doctor.examine(str(folder), tmp_path) if "ignored" in finding.what]
-    assert told.startswith("1 files") and told.endswith("train/ant/phone.heic")
+    (ignored,) = [finding.what for finding in doctor.examine(str(folder), tmp_path) if "ignored" in finding.what]
+    assert ignored.startswith("1 files") and ignored.endswith("train/ant/phone.heic")
     picture(folder / "train/bee/batch2/day1/7.png")
     assert f"{folder / 'train/bee'} holds images, and more of them in batch2" in refused(folder, tmp_path)
 
 
-def test_what_an_image_error_is_about_can_be_found(tmp_path: Path) -> None:
+def test_image_errors_give_the_path(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "bugs")
     Image.fromarray(noise(6, 4, 3)).save(folder / "train/bee/1.png")
     assert f"| {folder / 'train/bee/1.png'} |" in refused(folder, tmp_path), "another size"
@@ -64,17 +64,17 @@ def test_class_names_agree_whatever_system_wrote_them(tmp_path: Path) -> None:
     assert "differ in upper and lower case" in refused(folder, tmp_path)
 
 
-# --- damage is told in one message ------------------------------------------------------------------------------------
+# --- damage is reported in one message --------------------------------------------------------------------------------
 
 
-def test_a_data_root_that_is_no_folder_is_told(tmp_path: Path) -> None:
+def test_a_data_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     (root := tmp_path / "file").write_text("")
     for call in (load, prepare):
         with pytest.raises(BenchmarkError, match="file"):
             call("tinyimagenet", root)
 
 
-def test_lists_that_are_not_text_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_that_are_not_text_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_card(monkeypatch, "tinyimagenet", 3, 2, classes=WNIDS)
     tiny_folder(tmp_path / "tiny-imagenet-200")
     labels = tmp_path / "tiny-imagenet-200/val/val_annotations.txt"
@@ -89,12 +89,12 @@ def test_lists_that_are_not_text_are_told(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "text", ["Image,Label\na,b\n", "ImageId,PredictionString\nx,\n", "ImageId,PredictionString\nx\n"]
 )
-def test_a_damaged_list_of_kaggles_is_told_with_its_line(text: str, tmp_path: Path) -> None:
-    from benchmark.datasets.readers.imagenet import labels_of_validation
+def test_a_damaged_list_of_kaggles_is_reported_with_its_line(text: str, tmp_path: Path) -> None:
+    from benchmark.datasets.readers.imagenet_labels import validation_labels
 
     (tmp_path / "LOC_val_solution.csv").write_text("\ufeff" + text)
     with pytest.raises(BenchmarkError, match=r"LOC_val_solution\.csv line 2"):
-        labels_of_validation(tmp_path)
+        validation_labels(tmp_path)
 
 
 def test_like_must_be_a_name(tmp_path: Path) -> None:
@@ -108,14 +108,14 @@ def test_like_must_be_a_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar10@x", "new\nline", "a" * 61, "imagenette@ilsvrc"])
-def test_a_folder_is_called_like_its_name_only_if_that_can_be_a_name(name: str, tmp_path: Path) -> None:
+def test_the_folder_name_is_used_only_if_it_is_a_valid_name(name: str, tmp_path: Path) -> None:
     folder = class_folders(tmp_path / name)
-    assert "`name` in its dataset.yaml goes first" in refused(folder, tmp_path)
+    assert "`name` in its dataset.yaml takes precedence" in refused(folder, tmp_path)
     (folder / "dataset.yaml").write_text("name: bugs\n")
     assert load(str(folder), tmp_path).name == "bugs"
 
 
-def test_paths_that_are_none_are_told(tmp_path: Path) -> None:
+def test_invalid_paths_are_refused(tmp_path: Path) -> None:
     for entry in (f"{tmp_path}/{'x' * 300}", "~nobody-of-this-name/x", "./a\0b"):
         assert entry in refused(entry, tmp_path)
     for call in (load, prepare, outline, lambda *asked: list(doctor.examine(*asked))):

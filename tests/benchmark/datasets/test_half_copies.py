@@ -1,4 +1,4 @@
-"""Known datasets in people's own copies: half of one, or one in the wrong place, is told for what it is."""
+"""Copies of built-in datasets that are incomplete or in the wrong place: each error says what is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from benchmark import data
 from benchmark.datasets import doctor, load, prepare
-from benchmark.datasets.builtin import KNOWN, Counts, each
+from benchmark.datasets.builtin import BUILTIN, ClassCounts, balanced
 from benchmark.datasets.readers import tiny_imagenet
 from benchmark.utils.errors import BenchmarkError
 from pictures import (
@@ -51,7 +51,7 @@ def unprepared(name: str, root: Path) -> str:
 def two_to_four(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the real card: how many training images a class has is not known exactly."""
     small_subset(monkeypatch)
-    monkeypatch.setitem(KNOWN, "imagenette", replace(KNOWN["imagenette"], train=Counts((2,) * 3, (4,) * 3)))
+    monkeypatch.setitem(BUILTIN, "imagenette", replace(BUILTIN["imagenette"], train=ClassCounts((2,) * 3, (4,) * 3)))
 
 
 def caches(root: Path) -> list[str]:
@@ -65,17 +65,17 @@ def test_a_copy_that_has_grown_is_decoded_again(tmp_path, two_to_four, capsys):
     (tmp_path / f"imagenet/train/{SUBSET[1]}/more.JPEG").write_bytes(jpeg(noise(130, 150, 3)))
     with pytest.raises(SystemExit) as ended:
         data.main(["prepare", "imagenette", f"data_root={tmp_path}"])
-    said = capsys.readouterr().out
-    assert not ended.value.code and "7 training and 6 test images" in said
-    assert "7 of up to 12 training images: whether the copy is complete has not been verified" in said
-    found = load("imagenette", tmp_path, lambda *call: pytest.fail("decoded again"))
-    assert found.train.labels.tolist() == [0, 0, 1, 1, 1, 2, 2]
+    output = capsys.readouterr().out
+    assert not ended.value.code and "7 training and 6 test images" in output
+    assert "7 of up to 12 training images: whether the copy is complete has not been verified" in output
+    grown = load("imagenette", tmp_path, lambda *call: pytest.fail("decoded again"))
+    assert grown.train.labels.tolist() == [0, 0, 1, 1, 1, 2, 2]
     assert len(caches(tmp_path)) == 1 and caches(tmp_path) != first
-    told = list(doctor.examine("imagenette", tmp_path))
-    assert all(finding.ok for finding in told) and any("7 of up to 12 training images" in f.what for f in told)
+    findings = list(doctor.examine("imagenette", tmp_path))
+    assert all(f.ok for f in findings) and any("7 of up to 12 training images" in f.what for f in findings)
     shutil.rmtree(tmp_path / "imagenet")
     again = load("imagenette", tmp_path, lambda *call: pytest.fail("decoded again"))
-    assert again.fingerprint == found.fingerprint, "the copy may be deleted once it is decoded"
+    assert again.fingerprint == grown.fingerprint, "the copy may be deleted once it is decoded"
 
 
 @pytest.mark.parametrize("layout", ["kaggle", "devkit"])
@@ -86,8 +86,8 @@ def test_a_copy_is_counted_where_a_list_says_how_many(tmp_path, two_to_four, cap
     with pytest.raises(SystemExit):
         data.main(["prepare", "imagenette", f"data_root={tmp_path}"])
     listed = next(path for name in ("train_cls.txt", "meta.mat") for path in (tmp_path / "imagenet").rglob(name))
-    said = " ".join(capsys.readouterr().out.split())
-    assert f"6 training images, as {listed} lists" in said and "verified" not in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert f"6 training images, as {listed} lists" in output and "verified" not in output
     assert any(f"as {listed} lists" in finding.what for finding in doctor.examine("imagenette", tmp_path))
     (train / SUBSET[1] / "more.JPEG").write_bytes(jpeg(noise(130, 150, 3)))
     shutil.rmtree(tmp_path / "cache")
@@ -98,11 +98,11 @@ def test_a_copy_is_counted_where_a_list_says_how_many(tmp_path, two_to_four, cap
 
 def test_what_older_versions_cached_is_read_or_made_again(tmp_path, two_to_four, monkeypatch):
     ilsvrc_folder(tmp_path, "class folders")
-    card = KNOWN["imagenette"]
-    monkeypatch.setitem(KNOWN, "imagenette", replace(card, train=each(2, 3)))
+    card = BUILTIN["imagenette"]
+    monkeypatch.setitem(BUILTIN, "imagenette", replace(card, train=balanced(2, 3)))
     old = load("imagenette", tmp_path)
     assert caches(tmp_path) == ["imagenette-v1.safetensors"]
-    monkeypatch.setitem(KNOWN, "imagenette", card)
+    monkeypatch.setitem(BUILTIN, "imagenette", card)
     (tmp_path / "imagenet").rename(tmp_path / "away")
     assert load("imagenette", tmp_path, lambda *call: pytest.fail("decoded")).fingerprint == old.fingerprint
     (tmp_path / "away").rename(tmp_path / "imagenet")
@@ -142,7 +142,7 @@ def test_a_kill_while_unpacking_leaves_no_half_class(tmp_path, two_to_four, monk
     assert sorted(path.name for path in (base / "train").iterdir()) == sorted(SUBSET)
 
 
-def test_copies_in_the_wrong_place_are_told(tmp_path, two_to_four):
+def test_copies_in_the_wrong_place_are_refused(tmp_path, two_to_four):
     ilsvrc_folder(tmp_path, "class folders")
     inside = tmp_path / "imagenet"
     for call in (refused, unprepared):
@@ -200,7 +200,7 @@ def small_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     small_card(monkeypatch, "tinyimagenet", 3, 2, classes=WNIDS)
 
 
-def test_what_is_wrong_with_the_files_comes_before_the_network(tmp_path, small_tiny, offline):
+def test_what_is_wrong_with_the_files_is_said_before_a_download_is_tried(tmp_path, small_tiny, offline):
     tiny_folder(folder := tmp_path / "tiny-imagenet-200")
     labels = folder / "val/val_annotations.txt"
     whole = labels.read_text()
@@ -227,7 +227,7 @@ def test_validation_images_sorted_by_hand_with_the_empty_folder_left(tmp_path, s
     assert load("tinyimagenet", tmp_path / "b").fingerprint == mark
 
 
-def test_files_cut_short_are_mended_from_the_zip(tmp_path, small_tiny, monkeypatch):
+def test_truncated_files_are_repaired_from_the_zip(tmp_path, small_tiny, monkeypatch):
     tiny_folder(folder := tmp_path / "tiny-imagenet-200")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -257,4 +257,4 @@ def test_files_of_mnist_that_are_damaged_or_elsewhere(tmp_path, offline):
     for path in list(raw.iterdir()):
         path.rename(raw.parent / path.name)
     message = unprepared("mnist", tmp_path)
-    assert f"lies in {raw.parent}, but is looked for in {raw}" in message and "download" not in message
+    assert f"lies in {raw.parent}, but is expected in {raw}" in message and "download" not in message

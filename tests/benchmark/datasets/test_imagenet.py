@@ -70,7 +70,7 @@ def test_validation_images_in_class_folders_are_the_same_dataset(tmp_path, small
     assert load("tinyimagenet", tmp_path / "b").fingerprint == mark and made
 
 
-def test_half_a_tinyimagenet_is_told(tmp_path, small_tiny):
+def test_an_incomplete_tinyimagenet_is_refused(tmp_path, small_tiny):
     folder = tmp_path / "tiny-imagenet-200"
     tiny_folder(folder)
     wnid = WNIDS[1]
@@ -102,23 +102,23 @@ def test_half_a_tinyimagenet_is_told(tmp_path, small_tiny):
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_zip_is_fetched_and_mends_what_is_missing(tmp_path, small_tiny, monkeypatch):
+def test_the_zip_is_downloaded_and_replaces_what_is_missing(tmp_path, small_tiny, monkeypatch):
     tiny_folder(tmp_path / "made/tiny-imagenet-200")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted((tmp_path / "made").rglob("*")):
             archive.write(path, path.relative_to(tmp_path / "made"))
     monkeypatch.setattr(tiny_imagenet, "MD5", hashlib.md5(packed.getvalue()).hexdigest())
-    root, seen = tmp_path / "root", []
+    root, labels = tmp_path / "root", []
     with serving() as site:
         site.files["/tiny.zip"] = packed.getvalue()
         monkeypatch.setattr(tiny_imagenet, "URL", f"{site.url}/tiny.zip")
-        found = prepare("tinyimagenet", root, lambda *call: seen.append(call[0]))
-    assert len(found.train) == 9 and seen[0].startswith("downloading") and "unpacking tiny-imagenet-200.zip" in seen
+        tiny = prepare("tinyimagenet", root, lambda *call: labels.append(call[0]))
+    assert len(tiny.train) == 9 and labels[0].startswith("downloading") and "unpacking tiny-imagenet-200.zip" in labels
     (root / "cache/tinyimagenet-v1.safetensors").unlink()
     (root / f"tiny-imagenet-200/train/{WNIDS[0]}/images/{WNIDS[0]}_1.JPEG").unlink()
     assert "has 2 images of 3" in refused("tinyimagenet", root)
-    assert prepare("tinyimagenet", root).fingerprint == found.fingerprint  # out of the zip that is there
+    assert prepare("tinyimagenet", root).fingerprint == tiny.fingerprint  # out of the zip that is there
 
 
 # --- the ImageNet subsets ---------------------------------------------------------------------------------------------
@@ -157,8 +157,8 @@ def test_the_archives_are_unpacked_as_far_as_needed(tmp_path, small_nette):
     assert "not ILSVRC2012_devkit_t12.tar.gz" in refused("imagenette", tmp_path / "root")
     with tarfile.open(base / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as archive:
         archive.add(made / "ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12")
-    found = prepare("imagenette", tmp_path / "root")
-    assert found.fingerprint == load("imagenette", tmp_path / "made").fingerprint
+    nette = prepare("imagenette", tmp_path / "root")
+    assert nette.fingerprint == load("imagenette", tmp_path / "made").fingerprint
     assert {path.name for path in (base / "train").iterdir()} == set(SUBSET)
     whole = (base / "ILSVRC2012_img_train.tar").read_bytes()
     (base / "ILSVRC2012_img_train.tar").write_bytes(whole[: len(whole) // 3])
@@ -169,7 +169,7 @@ def test_the_archives_are_unpacked_as_far_as_needed(tmp_path, small_nette):
         prepare("imagenette", tmp_path / "root")
 
 
-def test_copies_that_are_not_the_original_split_are_told(tmp_path, small_nette, monkeypatch):
+def test_copies_that_are_not_the_original_split_are_refused(tmp_path, small_nette, monkeypatch):
     message = refused("imagenette", tmp_path)
     assert f"no copy in {tmp_path / 'imagenet'}" in message and "image-net.org" in message
     ilsvrc_folder(tmp_path, "class folders")
@@ -183,35 +183,35 @@ def test_copies_that_are_not_the_original_split_are_told(tmp_path, small_nette, 
     assert f"no class folder {tmp_path / 'imagenet/train' / SUBSET[2]}" in refused("imagenette", tmp_path)
     (tmp_path / "flat").mkdir()
     ilsvrc_folder(tmp_path / "flat", "no list")
-    assert "no list says what they show" in refused("imagenette", tmp_path / "flat")
+    assert "no list gives their labels" in refused("imagenette", tmp_path / "flat")
 
 
-def test_a_large_set_is_mapped_not_held(tmp_path):
-    """Loading and using a set of 128-pixel images must not bring its pixels into a process's own memory."""
+def test_a_large_dataset_is_mapped_not_loaded(tmp_path):
+    """Loading and using a dataset of 128-pixel images must not bring its pixels into a process's own memory."""
     script = f"""
 import re, json, numpy as np, torch
 from pathlib import Path
 from dataclasses import replace
 from benchmark.datasets import load
-from benchmark.datasets.base import Content, to_split
-from benchmark.datasets.cache import known_file, remembered
-from benchmark.datasets.known import KNOWN, each
-from benchmark.problem import RealImages
-from benchmark import seeds
+from benchmark.datasets.base import DecodedSplits, to_split
+from benchmark.datasets.cache import builtin_cache_file, load_or_decode
+from benchmark.datasets.builtin import BUILTIN, balanced
+from benchmark.condensation.problem import RealImages
+from benchmark.utils import seeding
 root = Path({str(tmp_path)!r})
-KNOWN["imagenette"] = replace(KNOWN["imagenette"], train=each(150, 10), test=each(50, 10))
-def own():
+BUILTIN["imagenette"] = replace(BUILTIN["imagenette"], train=balanced(150, 10), test=balanced(50, 10))
+def own_mib():
     return int(re.search(r"RssAnon:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-def made():
+def decode():
     draw = np.random.default_rng(0)
     parts = [to_split(draw.integers(0, 256, (n, 3, 128, 128), dtype=np.uint8), np.arange(n) % 10) for n in (1500, 500)]
-    return Content(*parts, KNOWN["imagenette"].classes, "made")
-remembered(known_file(root, "imagenette"), "made", made)
-before = own()
+    return DecodedSplits(*parts, BUILTIN["imagenette"].classes, "made")
+load_or_decode(builtin_cache_file(root, "imagenette"), "made", decode)
+before = own_mib()
 data = load("imagenette", root)
 real = RealImages(data.train, 10, torch.device("cpu"))
-batch = real.sample(8, seeds.generator("test"))
-print(json.dumps([own() - before, batch.nbytes / 2**20, data.train.images.nbytes / 2**20]))
+batch = real.sample(8, seeding.generator("test"))
+print(json.dumps([own_mib() - before, batch.nbytes / 2**20, data.train.images.nbytes / 2**20]))
 """
     here = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", script], cwd=here, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""In which units pixels are: real images, learned ones and noise, in every unit; and whitening undone."""
+"""The pixel scale inferred from real images, learned ones and noise in every scale; and whitening undone."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 from benchmark.datasets import Constants, Split
-from benchmark.datasets.base import statistics
+from benchmark.datasets.base import channel_statistics
 from benchmark.external_sets import zca
-from benchmark.external_sets.pixel_scale import tell
+from benchmark.external_sets.pixel_scale import PixelScale, infer_pixel_scale
 from benchmark.utils.errors import BenchmarkError
-from released_files import digits
+from external_set_files import digits
 
 SIDE = 16
 
@@ -25,7 +25,7 @@ def photographs() -> tuple[Split, Constants]:
     whole = [torch.tensor(image) for image in load_sample_images().images]
     patches = [image.unfold(0, SIDE, 8).unfold(1, SIDE, 8).flatten(0, 1) for image in whole]
     images = torch.cat(patches).contiguous()
-    return Split(images, torch.zeros(len(images), dtype=torch.int64)), statistics(images)
+    return Split(images, torch.zeros(len(images), dtype=torch.int64)), channel_statistics(images)
 
 
 def real(name: str, seed: int, count: int = 100) -> tuple[Tensor, Constants]:
@@ -40,43 +40,47 @@ def normalize(pixels: Tensor, constants: Constants) -> Tensor:
     return (pixels - mean) / std
 
 
+def infer(values: Tensor, constants: Constants, *, whitened: bool) -> PixelScale:
+    return infer_pixel_scale([values], constants, may_be_whitened=whitened, where="file")
+
+
 def noise(like: Tensor) -> Tensor:
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(9))
 
 
 @pytest.mark.parametrize("name", ["digits", "photographs"])
 @pytest.mark.parametrize(("seed", "count"), [(0, 10), (1, 100), (2, 100)])
-@pytest.mark.parametrize("white", [True, False])
-def test_real_images_are_known_in_every_unit(name: str, seed: int, count: int, white: bool) -> None:
+@pytest.mark.parametrize("whitened", [True, False])
+def test_real_images_are_recognized_in_every_scale(name: str, seed: int, count: int, whitened: bool) -> None:
     pixels, constants = real(name, seed, count)
-    forms = {"raw": pixels, "bytes": pixels * 255, "normalized": normalize(pixels, constants)}
-    for units, values in forms.items():
-        found = tell([values], constants, white=white, where="")
-        assert found.name == units and found.reason
-        assert torch.allclose(found.pixels(values), pixels, atol=1e-5)
-    assert tell([(pixels * 255).byte()], constants, white=white, where="").name == "bytes"
+    scales = {"raw": pixels, "bytes": pixels * 255, "normalized": normalize(pixels, constants)}
+    for name, values in scales.items():
+        scale = infer(values, constants, whitened=whitened)
+        assert scale.name == name and scale.reason
+        assert torch.allclose(scale.to_pixels(values), pixels, atol=1e-5)
+    assert infer((pixels * 255).byte(), constants, whitened=whitened).name == "bytes"
 
 
 @pytest.mark.parametrize("name", ["digits", "photographs"])
 @pytest.mark.parametrize("learned", [0.1, 0.5, 1.0])
-def test_learned_images_are_known_however_noisy(name: str, learned: float) -> None:
+def test_learned_images_are_recognized_however_noisy(name: str, learned: float) -> None:
     pixels, constants = real(name, 3)
     values = normalize(pixels, constants)
-    assert tell([values + learned * noise(values)], constants, white=False, where="").name == "normalized"
+    assert infer(values + learned * noise(values), constants, whitened=False).name == "normalized"
     raw = pixels + 0.4 * learned * torch.tensor(constants.std).view(-1, 1, 1) * noise(pixels)
-    assert tell([raw], constants, white=False, where="").name == "raw"
+    assert infer(raw, constants, whitened=False).name == "raw"
 
 
 @pytest.mark.parametrize("strength", [1.0, 1.5, 2.0])
-def test_noise_is_normalised_where_whitened_sets_do_not_come_and_untold_where_they_do(strength: float) -> None:
+def test_noise_is_normalized_unless_it_may_be_whitened_and_then_ambiguous(strength: float) -> None:
     pixels, constants = real("photographs", 4)
     values = strength * noise(pixels)  # what DC starts from
-    assert tell([values], constants, white=False, where="").name == "normalized"
-    with pytest.raises(BenchmarkError, match="normalised or whitened"):
-        tell([values], constants, white=True, where="")
+    assert infer(values, constants, whitened=False).name == "normalized"
+    with pytest.raises(BenchmarkError, match="normalized or whitened"):
+        infer(values, constants, whitened=True)
 
 
-def test_whitened_photographs_are_known_and_undone() -> None:
+def test_whitened_photographs_are_recognized_and_undone() -> None:
     split, constants = photographs()
     pixels, _ = real("photographs", 5)
     flat = split.images.flatten(1).double() / 255
@@ -84,19 +88,18 @@ def test_whitened_photographs_are_known_and_undone() -> None:
     matrix = vectors @ torch.diag((values + 0.1).rsqrt()) @ vectors.T
     white = ((pixels.flatten(1).double() - flat.mean(0)) @ matrix).float().view_as(pixels)
     assert torch.allclose(zca.unwhiten(white, split), pixels, atol=1e-4)
-    assert torch.allclose(zca.whiten(pixels, split), white, atol=1e-4)
-    assert tell([white], constants, white=True, where="").name == "whitened"
+    assert infer(white, constants, whitened=True).name == "whitened"
     with pytest.raises(BenchmarkError):
-        tell([white], constants, white=False, where="")
+        infer(white, constants, whitened=False)
 
 
 @pytest.mark.parametrize("change", ["to -1..1", "flat", "huge"])
-def test_what_statistics_do_not_tell_is_refused_with_the_way_out(change: str) -> None:
+def test_ambiguous_files_are_refused_with_the_way_out(change: str) -> None:
     pixels, constants = real("photographs", 6)
     values = {"to -1..1": 2 * pixels - 1, "flat": 0.1 * normalize(pixels, constants), "huge": 1e4 * noise(pixels)}
     with pytest.raises(BenchmarkError) as caught:
-        tell([values[change]], constants, white=True, where="file")
-    assert "cannot be told" in caught.value.what and "pixel_scale=normalised" in caught.value.next
+        infer(values[change], constants, whitened=True)
+    assert "is ambiguous" in caught.value.what and "pixel_scale=normalized" in caught.value.next
 
 
 def test_images_too_large_to_unwhiten_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Files of strangers: every form they come in, what is refused, and that nothing in them is run."""
+"""External sets: every format they come in, what is refused, and that no code in a file is run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from PIL import Image
 from benchmark.condensation.synthetic_set import save_set
 from benchmark.external_sets import read, safe_load
 from benchmark.utils.errors import BenchmarkError
+from external_set_files import dc_file, digits, normalized, subset
 from methods.base import SyntheticSet
-from released_files import dc_file, digits, normalized, subset
 
 
-def sets_in(*paths: Path) -> read.ExternalSet:
-    return read.read(list(paths), digits())
+def read_set(*paths: Path) -> read.ExternalSet:
+    return read.read_external_set(list(paths), digits())
 
 
 # --- unpickling -------------------------------------------------------------------------------------------------------
@@ -55,9 +55,9 @@ def test_a_malicious_file_is_refused_and_not_run(write: Callable[[Any, Path], No
     mark, path = tmp_path / "ran", tmp_path / "set.pt"
     write({"data": [[*subset()]], "more": Trap(mark)}, path)
     with pytest.raises(BenchmarkError) as caught:
-        sets_in(path)
-    said = f"{caught.value.what} {caught.value.next}"
-    assert "nothing in it was run" in said and "weights_only" not in said
+        read_set(path)
+    message = f"{caught.value.what} {caught.value.next}"
+    assert "nothing in it was run" in message and "weights_only" not in message
     assert not mark.exists()
     if write is not as_pickle:  # the trap is one: the same file, loaded carelessly, runs it
         torch.load(path, weights_only=False)
@@ -68,7 +68,7 @@ def test_a_malicious_file_is_refused_and_not_run(write: Callable[[Any, Path], No
 def test_other_objects_are_refused(value: Any, tmp_path: Path) -> None:
     as_zip({"data": value}, tmp_path / "set.pt")
     with pytest.raises(BenchmarkError):
-        sets_in(tmp_path / "set.pt")
+        read_set(tmp_path / "set.pt")
 
 
 @pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
@@ -83,11 +83,11 @@ def test_numpy_scalars_of_every_numpy_are_read(module: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("cut", [0, 1, 300, 700])
-def test_a_damaged_file_is_told_in_one_sentence(cut: int, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused_in_one_sentence(cut: int, tmp_path: Path) -> None:
     dc_file(tmp_path / "set.pt", [subset()])
     (tmp_path / "set.pt").write_bytes((tmp_path / "set.pt").read_bytes()[:cut])
     with pytest.raises(BenchmarkError) as caught:
-        sets_in(tmp_path / "set.pt")
+        read_set(tmp_path / "set.pt")
     assert "torch.save" in caught.value.what and "\n" not in caught.value.what
 
 
@@ -97,9 +97,9 @@ def test_a_damaged_file_is_told_in_one_sentence(cut: int, tmp_path: Path) -> Non
 @pytest.mark.parametrize("legacy", [False, True])
 def test_every_experiment_of_dcs_file_is_read(legacy: bool, tmp_path: Path) -> None:
     sets = [subset(seed) for seed in range(3)]
-    found = sets_in(dc_file(tmp_path / "res.pt", sets, legacy=legacy))
-    assert found.form == read.EXPERIMENTS and len(found.sets) == 3 and found.units is None
-    for (images, labels), (pixels, wanted) in zip(found.sets, sets, strict=True):
+    external = read_set(dc_file(tmp_path / "res.pt", sets, legacy=legacy))
+    assert external.format == read.EXPERIMENTS and len(external.sets) == 3 and external.pixel_scale is None
+    for (images, labels), (pixels, wanted) in zip(external.sets, sets, strict=True):
         assert torch.equal(images, normalized(pixels)) and torch.equal(labels, wanted)
 
 
@@ -107,7 +107,7 @@ def test_images_of_a_class_come_together_in_their_order(tmp_path: Path) -> None:
     images, labels = subset(ipc=3)
     mixed = torch.arange(30).view(10, 3).T.flatten()  # 0, 3, 6, …: class by class in turn
     torch.save([images[mixed], labels[mixed].to(torch.int32)], tmp_path / "data.pt")
-    ((read_images, read_labels),) = sets_in(tmp_path / "data.pt").sets
+    ((read_images, read_labels),) = read_set(tmp_path / "data.pt").sets
     assert torch.equal(read_images, images) and torch.equal(read_labels, labels)
 
 
@@ -119,12 +119,12 @@ def test_mtts_files_are_read_as_a_list_in_any_order_and_as_a_folder(tmp_path: Pa
     torch.save(labels, tmp_path / "labels_100.pt")
     best = tmp_path / "images_best.pt", tmp_path / "labels_best.pt"
     for paths in (best, best[::-1], [tmp_path]):
-        found = sets_in(*paths)
-        assert found.form == read.PAIR and torch.equal(found.sets[0][0], images)
-        assert torch.equal(found.sets[0][1], labels) and set(found.files) == set(best)
+        external = read_set(*paths)
+        assert external.format == read.PAIR and torch.equal(external.sets[0][0], images)
+        assert torch.equal(external.sets[0][1], labels) and set(external.files) == set(best)
     for path in best:
         path.unlink()
-    assert torch.equal(sets_in(tmp_path).sets[0][0], images * 0)
+    assert torch.equal(read_set(tmp_path).sets[0][0], images * 0)
 
 
 def test_a_set_in_parts_is_put_together(tmp_path: Path) -> None:
@@ -132,17 +132,18 @@ def test_a_set_in_parts_is_put_together(tmp_path: Path) -> None:
     for part in range(2):
         torch.save(images[10 * part : 10 * part + 10], tmp_path / f"images_best_{part}.pt")
         torch.save(labels[10 * part : 10 * part + 10], tmp_path / f"labels_best_{part}.pt")
-    assert torch.equal(sets_in(tmp_path).sets[0][0], images)
+    assert torch.equal(read_set(tmp_path).sets[0][0], images)
 
 
-def test_our_own_set_brings_its_factor_and_units(tmp_path: Path) -> None:
+def test_a_set_of_this_project_brings_its_factor_and_pixel_scale(tmp_path: Path) -> None:
     images, labels = subset()
     own = SyntheticSet(images * 3 - 1, labels, 2, factor=2, training={"lr": 0.1})
     save_set(tmp_path / "synthetic.safetensors", own)
     for path in (tmp_path, tmp_path / "synthetic.safetensors"):
-        found = sets_in(path)
-        assert found.units == "raw" and found.own and found.own.factor == 2 and found.own.training == {"lr": 0.1}
-        assert torch.equal(found.sets[0][0], images * 3 - 1)
+        external = read_set(path)
+        assert external.pixel_scale == "raw" and external.own
+        assert external.own.factor == 2 and external.own.training == {"lr": 0.1}
+        assert torch.equal(external.sets[0][0], images * 3 - 1)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +161,9 @@ def test_class_folders_are_the_datasets_classes_or_in_order(
     for name, image in zip(names, pixels, strict=True):
         (tmp_path / name).mkdir()
         Image.fromarray(image).save(tmp_path / name / "1.png")
-    found = sets_in(tmp_path)
-    assert found.units == "bytes" and bool(found.notes) == note
-    assert np.array_equal(found.sets[0][0][:, 0].numpy(), pixels[order])
+    external = read_set(tmp_path)
+    assert external.pixel_scale == "bytes" and bool(external.notes) == note
+    assert np.array_equal(external.sets[0][0][:, 0].numpy(), pixels[order])
 
 
 def test_parquet_is_read_by_its_class_names(tmp_path: Path) -> None:
@@ -170,14 +171,14 @@ def test_parquet_is_read_by_its_class_names(tmp_path: Path) -> None:
     folder.mkdir()
     pixels = (subset(ipc=1)[0][:, 0] * 255).byte().numpy()
     rows = []
-    for place, image in enumerate(pixels):
-        Image.fromarray(image).save(folder / f"{place}.png")
-        rows.append({"image": {"bytes": (folder / f"{place}.png").read_bytes()}, "display": 9 - place})
+    for index, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{index}.png")
+        rows.append({"image": {"bytes": (folder / f"{index}.png").read_bytes()}, "label": 9 - index})
     names = [str(9 - label) for label in range(10)]
     info = f'{{"info": {{"features": {{"label": {{"_type": "ClassLabel", "names": {names!r}}}}}}}}}'.replace("'", '"')
     pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata({"huggingface": info}), tmp_path / "set.parquet")
-    found = sets_in(tmp_path / "set.parquet")
-    assert found.form == "parquet" and np.array_equal(found.sets[0][0][:, 0].numpy(), pixels)
+    external = read_set(tmp_path / "set.parquet")
+    assert external.format == "parquet" and np.array_equal(external.sets[0][0][:, 0].numpy(), pixels)
 
 
 # --- what is no set ---------------------------------------------------------------------------------------------------
@@ -204,7 +205,7 @@ IMAGES, LABELS = subset()
 
 
 @pytest.mark.parametrize(
-    ("write", "said"),
+    ("write", "what"),
     [
         (lambda folder: folder / "missing.pt", "there is no file"),
         (empty, "is empty"),
@@ -223,10 +224,10 @@ IMAGES, LABELS = subset()
         (save([torch.where(IMAGES > 0.9, torch.nan, IMAGES), LABELS]), "not finite"),
     ],
 )
-def test_what_is_no_set_is_refused_in_one_message(write: Callable[[Path], Path], said: str, tmp_path: Path) -> None:
+def test_what_is_no_set_is_refused_in_one_message(write: Callable[[Path], Path], what: str, tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError) as caught:
-        sets_in(write(tmp_path))
-    assert said in caught.value.what and "\n" not in caught.value.what and caught.value.where and caught.value.next
+        read_set(write(tmp_path))
+    assert what in caught.value.what and "\n" not in caught.value.what and caught.value.where and caught.value.next
 
 
 def test_the_trap_of_this_file_is_a_real_one(tmp_path: Path) -> None:

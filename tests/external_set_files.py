@@ -1,4 +1,4 @@
-"""Released sets as their authors' code writes them, from real digits."""
+"""External sets as their authors' code writes them, from real digits."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def digits() -> Dataset:
 def subset(seed: int = 0, ipc: int = 2, data: Dataset | None = None) -> tuple[Tensor, Tensor]:
     """float32 pixels (10·ipc, 1, 8, 8) and labels, class by class."""
     data = data or digits()
-    draw = torch.Generator().manual_seed(seed)
-    chosen = [torch.nonzero(data.train.labels == c).flatten() for c in range(data.num_classes)]
-    index = torch.cat([members[torch.randperm(len(members), generator=draw)[:ipc]] for members in chosen])
+    generator = torch.Generator().manual_seed(seed)
+    by_class = [torch.nonzero(data.train.labels == c).flatten() for c in range(data.num_classes)]
+    index = torch.cat([m[torch.randperm(len(m), generator=generator)[:ipc]] for m in by_class])
     return data.train.images[index].float() / 255, data.train.labels[index]
 
 
@@ -33,7 +33,7 @@ def normalized(pixels: Tensor, data: Dataset | None = None) -> Tensor:
 
 
 def dc_file(path: Path, sets: list[tuple[Tensor, Tensor]], *, legacy: bool = False) -> Path:
-    """As DC's main.py saves: normalised sets of all experiments, and accuracies as numpy floats."""
+    """As DC's main.py saves: the normalized sets of all experiments, and accuracies as numpy floats."""
     value: dict[str, Any] = {
         "data": [[normalized(images), labels] for images, labels in sets],
         "accs_all_exps": {"ConvNet": [np.float64(0.5), np.float32(0.25)]},
