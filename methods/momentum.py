@@ -6,13 +6,17 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
+
+OPTIMIZER_STEP = "optimizer step"  # the name that a profiler shows
 
 
 @torch.no_grad()
 def joint_step(images: Tensor, momentum: Tensor, gradient: Tensor, lr: float, mu: float) -> None:
     """b ← μ·b + g; x ← x − lr·b, in place (torch.optim.SGD without dampening, weight decay or Nesterov)."""
-    momentum.mul_(mu).add_(gradient)
-    images.sub_(momentum, alpha=lr)
+    with record_function(OPTIMIZER_STEP):
+        momentum.mul_(mu).add_(gradient)
+        images.sub_(momentum, alpha=lr)
 
 
 def class_pass(
@@ -40,9 +44,10 @@ def class_pass(
 @torch.no_grad()
 def coast(images: Tensor, momentum: Tensor, steps: Tensor, lr: float, mu: float) -> None:
     """`steps` optimiser steps without gradient, in place: x ← x − lr·b·(μ + … + μ^steps); b ← μ^steps·b, 0 ≤ μ < 1."""
-    decay = mu**steps
-    images.sub_(momentum * (lr * mu * (1 - decay) / (1 - mu)))
-    momentum.mul_(decay)
+    with record_function(OPTIMIZER_STEP):
+        decay = mu**steps
+        images.sub_(momentum * (lr * mu * (1 - decay) / (1 - mu)))
+        momentum.mul_(decay)
 
 
 @torch.no_grad()
@@ -56,9 +61,10 @@ def train_weights(
     decay: float = 0.0,
 ) -> None:
     """torch.optim.SGD on a network's weights, in place: g ← g + decay·w; b ← μ·b + g; w ← w − lr·b (no b: plain)."""
-    steps = list(torch._foreach_add(gradients, weights, alpha=decay)) if decay else gradients
-    if momentum is not None:
-        torch._foreach_mul_(momentum, mu)
-        torch._foreach_add_(momentum, steps)
-        steps = momentum
-    torch._foreach_add_(weights, steps, alpha=-lr)
+    with record_function(OPTIMIZER_STEP):
+        steps = list(torch._foreach_add(gradients, weights, alpha=decay)) if decay else gradients
+        if momentum is not None:
+            torch._foreach_mul_(momentum, mu)
+            torch._foreach_add_(momentum, steps)
+            steps = momentum
+        torch._foreach_add_(weights, steps, alpha=-lr)

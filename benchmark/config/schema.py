@@ -381,12 +381,13 @@ class DrillConfig(CommandConfig):
 class ProfileConfig(GridConfig):
     """Options of `python -m benchmark.profile`."""
 
-    about: ClassVar[str] = "Show where the time of a condensation step goes. No task is run."
+    about: ClassVar[str] = "Show where the time of a condensation step goes; nothing is stored."
 
     preset: str = "quick"
     iterations_fraction: float = from_preset("of the paper's iterations that every method runs")
     ipcs: list[int] = option([10], "synthetic images per class")
     steps: int = option(3, "measured, after two that warm up")
+    trace: str | None = option(None, "a file for a trace, which Perfetto (ui.perfetto.dev) and chrome://tracing open")
     precision: str = option("fp32", "fp32 (never TF32), tf32, bf16")
     compile: bool | None = option(None, "true, false; null: as a run of that preset, which compiles long tasks")
     device: str = option("auto", "auto, cpu, cuda, cuda:N")
@@ -395,7 +396,7 @@ class ProfileConfig(GridConfig):
 
     def run_config(self) -> RunConfig:
         """The run whose steps are profiled. Its dry run needs no dataset to be there."""
-        shared = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name != "steps"}
+        shared = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name not in ("steps", "trace")}
         return RunConfig(
             **shared, dry_run=True, seeds=[0], protocols=["quick"], baselines=[], variants=[], num_eval=1, store=""
         )

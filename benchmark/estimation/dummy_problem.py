@@ -19,6 +19,8 @@ from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from methods import registry
 
+_NOISE = 2**22  # random bytes, repeated until all images are filled
+
 
 def compute_for(compute: Compute, task: Task, outline: Outline) -> Compute:
     """How a condense task will compute: compiled or not, by the rule that the task itself asks once it is built."""
@@ -49,6 +51,14 @@ def blank_split(outline: Outline, counts: Sequence[int]) -> Split:
     """Blank images, so many of each class: what is timed does not depend on pixels, and they cost no memory."""
     images = torch.zeros(sum(counts), *outline.image_shape, dtype=torch.uint8)
     return Split(images, torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)))
+
+
+def noise_split(outline: Outline) -> Split:
+    """Random images, as many of each class as the dataset has for training."""
+    labels = torch.arange(outline.num_classes).repeat_interleave(torch.tensor(outline.train))
+    shape = torch.Size((len(labels), *outline.image_shape))
+    some = torch.randint(256, (min(_NOISE, shape.numel()),), dtype=torch.uint8, generator=seeding.generator(Role.PROBE))
+    return Split(some.repeat(-(-shape.numel() // len(some)))[: shape.numel()].view(shape), labels)
 
 
 def dummy_problem(task: Task, outline: Outline, real: RealImages, compute: Compute) -> ConcreteProblem:
