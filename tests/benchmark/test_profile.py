@@ -173,7 +173,7 @@ def test_help_lists_the_settings(tmp_path: Path) -> None:
         (["methods=[dm]", "ipcs=[0]"], "at least 1"),
         (["methods=[dm]", "steps=0"], "steps must be at least 1"),
         (["methods=[dm]", "preset=papre"], "no preset 'papre'"),
-        (["methods=[dm]", "seeds=[1]"], "no setting 'seeds'"),
+        (["methods=[dm]", "seeds=[1]"], "no option 'seeds'"),
         (["methods=[dm]", "protocols=[dsa]", "preset=paper"], "no setting 'protocols'"),
         (["methods=[dm]", "precision=fp8"], "'fp8'"),
         (["methods=[dm]", "datasets=[digit]"], "Did you mean 'digits'?"),
