@@ -98,7 +98,7 @@ WRONG = {
     "unknown dataset": (["datasets=[svnh]"], ["Did you mean 'svhn'?"]),
     "nothing left": (["methods=[m1]", "baselines=[]", "architectures=[convnet3]", "ipcs=[1]", "datasets=[mnist]"],
                      ["'mnist' among its datasets"]),
-    "setting": (["tabels=[time]"], ["there is no setting 'tabels'", "Did you mean 'tables'?"]),
+    "setting": (["tabels=[time]"], ["there is no option 'tabels'", "Did you mean 'tables'?"]),
 }  # fmt: skip
 
 
