@@ -18,8 +18,8 @@ from benchmark.config.compose import parse_as
 from benchmark.config.schema import DrillConfig, RunConfig
 from benchmark.planning.plan import Task
 from benchmark.runners.interrupt import interrupt, job_of, queue_set, wait_until
-from benchmark.runners.monitor import TaskState
 from benchmark.utils.errors import BenchmarkError
+from results.store.schema import Status
 from results.store.store import Store
 from slurm import cluster
 
@@ -41,7 +41,7 @@ def drill(composed: DictConfig) -> int:
     for name, run in runs.items():
         say(f"{name}: queued as job {job_of(run, tasks[name])}")
     interrupt(runs["interrupted"], tasks["interrupted"], config.mode, say)
-    unfinished = (TaskState.RUNNING, TaskState.QUEUED)
+    unfinished = (Status.RUNNING, Status.QUEUED)
     for name, run in runs.items():
         status = wait_until(run, tasks[name], lambda status: status.state not in unfinished)
         say(f"{name}: {status.state} {status.reason}".rstrip())

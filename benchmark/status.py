@@ -14,8 +14,9 @@ from benchmark.cli import main
 from benchmark.cli.status_view import show
 from benchmark.config.compose import parse_as
 from benchmark.config.schema import StatusConfig
-from benchmark.runners.monitor import TaskState, read_status
+from benchmark.runners.monitor import read_status
 from benchmark.utils.errors import BenchmarkError
+from results.store.schema import Status
 
 
 def status(composed: DictConfig) -> int:
@@ -35,7 +36,7 @@ def status(composed: DictConfig) -> int:
         from benchmark.cli.tables import show_stored_tables  # loads pandas and scipy, which the progress does without
 
         show_stored_tables(folder, console)
-    return main.SOME_FAILED if progress.in_state(TaskState.FAILED) else main.DONE
+    return main.SOME_FAILED if progress.in_state(Status.FAILED) else main.DONE
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from results.aggregation.cells import device
 from results.aggregation.links import Links, cell_spec
 from results.aggregation.links import text as as_text
 from results.errors import ResultsError
-from results.store.read_all import gather
+from results.store.read_all import read_all
+from results.store.schema import Status
 
 # Accuracies are fractions; seconds are those of the whole set, whatever the number of its networks.
 # fmt: off
@@ -54,7 +55,7 @@ def load(out: str | Path) -> pd.DataFrame:
     root = Path(out).expanduser()
     if not root.is_dir():
         raise ResultsError(f"there is no store at {root}", next="name the folder a run wrote to")
-    stored = gather(root)
+    stored = read_all(root)
     for problem in stored.problems:
         warnings.warn(f"{problem.what} ({problem.where})", stacklevel=2)
     return frame(stored.records)
@@ -63,7 +64,7 @@ def load(out: str | Path) -> pd.DataFrame:
 def frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """`load` for records at hand."""
     links = Links.of(records)
-    scored = [record for record in links.evaluations if record["status"] == "ok"]
+    scored = [record for record in links.evaluations if record["status"] == Status.OK]
     texts: dict[str, str] = {}  # 100,000 records have few different requests: each is kept once
     sets = pd.DataFrame([_common(record, links, texts) for record in scored], columns=list(_OF_SETS)).astype(_OF_SETS)
     networks = [len(record["result"]["accuracies"]) for record in scored]

@@ -14,6 +14,7 @@ from benchmark.cli import main
 from benchmark.cli.workflow import Unfinished, show_failures
 from benchmark.config.schema import PlanConfig
 from benchmark.planning.plan import Plan
+from results.store.schema import Status
 from results.store.store import Store
 
 Record = Mapping[str, Any]
@@ -52,7 +53,7 @@ def worded(record: Record, rows: Mapping[str, str]) -> str:
     resolved, display = record["resolved"], record["display"]
     seed = f", seed {resolved['seed']}" if "seed" in resolved else ""
     where = f"{resolved['analysis']}, {display['dataset']}, {resolved['architecture']}{seed}"
-    if record["status"] != "ok":
+    if record["status"] != Status.OK:
         return f"{where}: {record['status']}: {record['message']}"
     return f"{where}: {'; '.join(_WORDS[resolved['analysis']](record, rows))}"
 

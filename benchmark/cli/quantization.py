@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmark.planning.external_sets import ExternalPlan
+from results.store.schema import Status
 from results.store.store import Store
 
 
@@ -15,7 +16,7 @@ def quantization_losses(external: ExternalPlan, folder: str) -> Iterator[str]:
     """The change of accuracy as a sentence for each protocol and network, over shared seeds and networks."""
     store, accuracies = Store(Path(folder)), {}
     for task, record in store.recorded(external.plan.of_kind("evaluate")):
-        if record["status"] == "ok":
+        if record["status"] == Status.OK:
             cell = task["display"]["protocol"], task["resolved"]["architecture"]
             accuracies[cell, task["resolved"]["set"]] = record["result"]["accuracies"]
     clamped = [share for _, copy in external.copies if (share := _clamped(store, copy)) is not None]
@@ -36,4 +37,4 @@ def quantization_losses(external: ExternalPlan, folder: str) -> Iterator[str]:
 
 def _clamped(store: Store, identity: str) -> float | None:
     record: dict[str, Any] | None = store.record({"kind": "import", "identity": identity})
-    return record["result"]["clamped"] if record and record["status"] == "ok" else None
+    return record["result"]["clamped"] if record and record["status"] == Status.OK else None

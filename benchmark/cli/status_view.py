@@ -15,13 +15,13 @@ from rich.live import Live
 from rich.table import Table
 
 from benchmark.cli.progress import LINE_SECONDS, print_whole
-from benchmark.runners.monitor import StoreStatus, TaskState, read_status
+from benchmark.runners.monitor import STATES, StoreStatus, read_status
 from benchmark.runners.monitor import TaskStatus as TaskStatus
-from results.store.schema import KINDS
+from results.store.schema import KINDS, Status
 
 _MOST_NAMED = 20  # tasks of one state
 _POLL_SECONDS = 5.0
-_UNDER_WAY = (TaskState.QUEUED, TaskState.RUNNING)
+_UNDER_WAY = (Status.QUEUED, Status.RUNNING)
 
 
 def show(progress: StoreStatus, console: Console) -> None:
@@ -31,7 +31,7 @@ def show(progress: StoreStatus, console: Console) -> None:
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
-    def name(state: TaskState, title: str, detail: Callable[[TaskStatus], str]) -> None:
+    def name(state: Status, title: str, detail: Callable[[TaskStatus], str]) -> None:
         tasks = progress.in_state(state)
         if tasks:
             say(f"{title}:")
@@ -43,24 +43,24 @@ def show(progress: StoreStatus, console: Console) -> None:
 
     if progress.queue_problem:
         say(progress.queue_problem)
-    name(TaskState.RUNNING, "running", _speed)
-    for why, number in Counter(task.reason for task in progress.in_state(TaskState.QUEUED)).most_common():
+    name(Status.RUNNING, "running", _speed)
+    for why, number in Counter(task.reason for task in progress.in_state(Status.QUEUED)).most_common():
         say(f"queued: {number:,}, {why or 'in the queue'}")
-    name(TaskState.STOPPED, "stopped; the same command continues from their checkpoints", _ending)
-    name(TaskState.BLOCKED, "blocked: an input of theirs has failed", lambda task: "")
-    name(TaskState.FAILED, "failed; retry=failed tries them again", _failure)
+    name(Status.STOPPED, "stopped; the same command continues from their checkpoints", _ending)
+    name(Status.BLOCKED, "blocked: an input of theirs has failed", lambda task: "")
+    name(Status.FAILED, "failed; retry=failed tries them again", _failure)
 
 
 def counts_table(progress: StoreStatus) -> Table:
     """Kinds of tasks down, states across."""
     table = Table(box=None)
     table.add_column("Tasks")
-    for state in TaskState:
+    for state in STATES:
         table.add_column(state.capitalize(), justify="right")
     for kind in KINDS:
         counts = progress.counts(kind)
         if any(counts.values()):
-            table.add_row(kind, *(f"{counts[state]:,}" if counts[state] else "–" for state in TaskState))
+            table.add_row(kind, *(f"{counts[state]:,}" if counts[state] else "–" for state in STATES))
     return table
 
 
@@ -96,7 +96,7 @@ def wait_and_show(tasks: Sequence[Mapping[str, Any]], folder: Path, console: Con
                 live.update(counts_table(progress), refresh=True)
             elif time.monotonic() - last_line >= LINE_SECONDS:
                 last_line = time.monotonic()
-                console.print(", ".join(f"{states[s]:,} {s}" for s in TaskState if states[s]), highlight=False)
+                console.print(", ".join(f"{states[s]:,} {s}" for s in STATES if states[s]), highlight=False)
             if not any(states[state] for state in _UNDER_WAY) and not progress.queue_problem:
                 return
             time.sleep(_POLL_SECONDS)
@@ -106,4 +106,4 @@ def unfinished(tasks: Sequence[Mapping[str, Any]], folder: Path) -> list[TaskSta
     """The tasks without a record."""
     known = read_status(folder).tasks
     found = [known.get(task["identity"]) for task in tasks]
-    return [task for task in found if task is not None and task.state != TaskState.DONE]
+    return [task for task in found if task is not None and task.state != Status.DONE]

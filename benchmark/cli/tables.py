@@ -20,7 +20,7 @@ from results.page import write_page
 from results.rendering.files import texts, write_tables
 from results.rendering.text import below, render_rich
 from results.store.atomic_files import writing
-from results.store.read_all import gather
+from results.store.read_all import read_all
 from results.store.store import Store
 from results.tables.comparison import all_tables
 from results.tables.model import Table
@@ -37,7 +37,7 @@ def write_report(config: ReportConfig) -> bool:
         raise BenchmarkError(
             f"there is no store at {folder}", where=f"store={folder}", next="name the folder that a run wrote to"
         )
-    stored = gather(folder)
+    stored = read_all(folder)
     for note in stored.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     if not stored.records and not stored.problems:

@@ -20,6 +20,7 @@ from benchmark.planning import grid
 from benchmark.planning.plan import Plan
 from benchmark.runners import slurm
 from benchmark.runners.local import run_tasks
+from results.store.schema import Status
 from results.store.store import Store
 
 Unfinished = list[tuple[str, Outcome]]  # names of tasks without a record, each with the reason
@@ -67,9 +68,9 @@ def show_failures(unfinished: Unfinished, console: Console) -> None:
     for name, outcome in unfinished:
         console.print(f"{outcome.status}: {name}\n  {outcome.message}", markup=False, highlight=False)
     states = {outcome.status for _, outcome in unfinished}
-    if states & {"failed", "waiting"}:
+    if states & {Status.FAILED, Status.WAITING}:
         console.print("retry=failed tries failed tasks again", highlight=False)
-    if states & {"stopped", "to do"}:  # of jobs that were killed or cancelled
+    if states & {Status.STOPPED, Status.TO_DO}:  # of jobs that were killed or cancelled
         console.print("the same command continues stopped tasks and begins the others", highlight=False)
 
 
@@ -115,7 +116,7 @@ def _run_tasks(plan: Plan, config: PlanConfig, compute: Compute, workers: int, c
 
         def end(name: str, outcome: Outcome) -> None:
             screen.end(name, _in_words(outcome))
-            if outcome.status != "done":
+            if outcome.status != Status.DONE:
                 unfinished.append((name, outcome))
 
         run_tasks(plan.tasks, runtime, workers, screen.step, end)
@@ -123,7 +124,7 @@ def _run_tasks(plan: Plan, config: PlanConfig, compute: Compute, workers: int, c
 
 
 def _in_words(outcome: Outcome) -> str:
-    status = outcome.status if outcome.new or outcome.status != "done" else "was done before"
+    status = outcome.status if outcome.new or outcome.status != Status.DONE else "was done before"
     return f"{status}: {outcome.message}" if outcome.message else status
 
 

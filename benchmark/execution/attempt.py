@@ -37,7 +37,7 @@ from methods.errors import MethodError
 from results.errors import ResultsError
 from results.store.atomic_files import writing
 from results.store.lock import TaskLock
-from results.store.schema import SCHEMA
+from results.store.schema import SCHEMA, Status
 from results.store.store import Store
 
 ASIDE = re.compile(r"\..+\.[0-9a-f]{32}")  # how files are called while they are written
@@ -152,8 +152,8 @@ class Attempt:
         """What keeps this task from being done when an input has not come to a good end."""
         record = self.store.record({"kind": kind, "identity": identity})
         if record is None:
-            return Outcome("blocked", f"what it needs is not there: {kind} {identity[:12]}")
-        if record["status"] != "ok":
+            return Outcome(Status.BLOCKED, f"what it needs is not there: {kind} {identity[:12]}")
+        if record["status"] != Status.OK:
             return self.commit(record["status"], {}, RunResult(0.0, {}), 0, record["message"])
         return None
 
@@ -193,7 +193,7 @@ class Attempt:
             "losses": run_result.losses,
             **(facts or {}),
         }
-        return self.commit("ok", result, run_result, steps)
+        return self.commit(Status.OK, result, run_result, steps)
 
     def commit(
         self, status: str, result: dict[str, Any], run_result: RunResult, steps: int, message: str = ""
@@ -217,7 +217,7 @@ class Attempt:
             "finished": datetime.now(UTC).isoformat(),
         }
         self.log(f"{status} {message}".strip())
-        return Outcome("done", worded(record), new=self.store.commit(self.task, record))
+        return Outcome(Status.DONE, worded(record), new=self.store.commit(self.task, record))
 
     def guarded(self, do: Callable[[], Outcome]) -> Outcome:
         """do(), or what went wrong, noted as an attempt. Interrupted and KeyboardInterrupt pass through."""
@@ -226,16 +226,16 @@ class Attempt:
         except Interrupted:
             raise
         except (torch.OutOfMemoryError, MemoryError) as error:
-            return self.failed("out_of_memory", str(error).partition("\n")[0] or "out of memory")
+            return self.failed(Status.OUT_OF_MEMORY, str(error).partition("\n")[0] or "out of memory")
         except BenchmarkError as error:
-            return self.failed("interrupted" if error.passing else "failed", sentence(error))
+            return self.failed(Status.INTERRUPTED if error.passing else Status.FAILED, sentence(error))
         except MethodError as error:
-            return self.failed("failed", sentence(error))
+            return self.failed(Status.FAILED, sentence(error))
         except ResultsError as error:
-            return self.failed("interrupted", sentence(error))
+            return self.failed(Status.INTERRUPTED, sentence(error))
         except Exception as error:  # noqa: BLE001 -- one task's fault must not stop the others; the log has it whole
             self.log(traceback.format_exc())
-            status = "out_of_memory" if out_of_memory(error) else "failed"  # a CPU's RuntimeError
+            status = Status.OUT_OF_MEMORY if out_of_memory(error) else Status.FAILED  # a CPU's RuntimeError
             return self.failed(status, f"{type(error).__name__}: {error} (see {self.folder / 'log.txt'})")
 
     def failed(self, status: str, message: str) -> Outcome:
@@ -245,7 +245,7 @@ class Attempt:
             self.store.attempt(self.task, status, message)
         except ResultsError as error:
             message += f" (nor could the attempt be noted: {error.what})"
-        return Outcome("failed", message)
+        return Outcome(Status.FAILED, message)
 
     def log(self, text: str) -> None:
         """Append a line; on a full disk the task's own errors say what is wrong."""

@@ -13,7 +13,8 @@ from benchmark.compute.engine import Compute
 from benchmark.execution.interruption import StopFlag
 from benchmark.execution.work import Progress
 from results.errors import ResultsError
-from results.store.atomic_files import write_json_atomic
+from results.store.atomic_files import write_json
+from results.store.schema import Status
 
 
 def _silent(done: int, total: int, losses: dict[str, float]) -> None:
@@ -45,14 +46,14 @@ class Runtime:
 class Outcome:
     """done (a record is there; `new` if this call wrote it), failed, waiting (for retry), held, or blocked."""
 
-    status: str
+    status: Status
     message: str = ""
     new: bool = False
 
 
 def worded(record: Mapping[str, Any]) -> str:
     """How a finished task ended, where that is not plainly well."""
-    return "" if record["status"] == "ok" else f"{record['status']}: {record['message']}"
+    return "" if record["status"] == Status.OK else f"{record['status']}: {record['message']}"
 
 
 FILE = "progress.json"
@@ -79,7 +80,7 @@ class Pulse:
         began, before = self.first
         rate = (done - before) / max(now - began, 1e-9)
         with suppress(ResultsError):  # a full disk is told by what must be written
-            write_json_atomic(self.path, {"done": done, "total": total, "rate": rate, "losses": losses})
+            write_json(self.path, {"done": done, "total": total, "rate": rate, "losses": losses})
 
     def end(self) -> None:
         """Nothing is running any more: the file goes."""

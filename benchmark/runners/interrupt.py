@@ -10,8 +10,9 @@ from benchmark.config.schema import INTERRUPTIONS, PlanConfig
 from benchmark.planning import grid
 from benchmark.planning.plan import Task
 from benchmark.runners import monitor, slurm
-from benchmark.runners.monitor import TaskState, TaskStatus
+from benchmark.runners.monitor import TaskStatus
 from benchmark.utils.errors import BenchmarkError
+from results.store.schema import Status
 from slurm import queue, submissions
 
 _POLL_SECONDS = 2.0
@@ -36,8 +37,8 @@ def interrupt(config: PlanConfig, task: Task, mode: str, say: Callable[[str], No
 
     Raises BenchmarkError if the task ended before, or did not begin within half an hour.
     """
-    status = wait_until(config, task, lambda s: bool(s.progress) or s.state in (TaskState.DONE, TaskState.FAILED))
-    if status.state != TaskState.RUNNING or not status.progress:
+    status = wait_until(config, task, lambda s: bool(s.progress) or s.state in (Status.DONE, Status.FAILED))
+    if status.state != Status.RUNNING or not status.progress:
         raise BenchmarkError(
             f"the job cannot be interrupted, because its task is {status.state} already: {status.reason}",
             where=str(status.folder),
@@ -51,7 +52,7 @@ def interrupt(config: PlanConfig, task: Task, mode: str, say: Callable[[str], No
         queue.requeue(job)
     else:
         queue.cancel([job])
-        wait_until(config, task, lambda s: s.state not in (TaskState.RUNNING, TaskState.QUEUED))
+        wait_until(config, task, lambda s: s.state not in (Status.RUNNING, Status.QUEUED))
         queue_set(config)
 
 

@@ -22,12 +22,13 @@ from benchmark.planning.plan import Task, inputs_of, pool_of, task_name
 from benchmark.tasks.execute import execute, waits
 from benchmark.tasks.prepare import begun_in
 from results.errors import ResultsError
+from results.store.schema import Status
 from results.store.store import Store
 
 OnStep = Callable[[str, int, int, dict[str, float]], None]  # task's name, steps done, all steps, losses
 OnEnd = Callable[[str, Outcome], None]  # task's name, how it ended
 
-_STOPPED = Outcome("stopped")  # only sent by a worker to the process that stopped it
+_STOPPED = Outcome(Status.STOPPED)  # only sent by a worker to the process that stopped it
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 0.1  # the least time between two progress messages of a worker
 _GRACE_SECONDS = 20.0  # for workers to write their checkpoints when this process fails
@@ -213,7 +214,9 @@ class _WorkerPool:
         except (EOFError, OSError):
             self.workers.remove(worker)
             worker.close(0.0)
-            message = _STOPPED if self.stop_signal else Outcome("failed", "its process died: killed, or out of memory")
+            message = (
+                _STOPPED if self.stop_signal else Outcome(Status.FAILED, "its process died: killed, or out of memory")
+            )
         if isinstance(message, Outcome):
             self.waiting |= worker.companions  # those that were not trained
             worker.task, worker.companions = None, {}

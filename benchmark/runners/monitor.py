@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from results.store.atomic_files import read_json
 from results.store.lock import abandoned
-from results.store.task_states import State, survey
+from results.store.schema import NEEDS_RETRY, Status
+from results.store.task_states import TaskState, task_states
 from slurm import queue, submissions
 from slurm.errors import SlurmError
 from slurm.submissions import Submission
 
+# Of a task, in the order of the status table's columns.
+STATES = (Status.DONE, Status.RUNNING, Status.QUEUED, Status.STOPPED, Status.FAILED, Status.BLOCKED, Status.TO_DO)
 _ALIVE_SECONDS = 60.0  # a lock or progress file that is older does not show that a task is running
 _LOG_LINES = 3
 _PENDING_REASONS = {  # SLURM's words
@@ -27,25 +29,13 @@ _PENDING_REASONS = {  # SLURM's words
 }
 
 
-class TaskState(StrEnum):
-    """The state of a task, in the order of the status table's columns."""
-
-    DONE = "done"
-    RUNNING = "running"
-    QUEUED = "queued"
-    STOPPED = "stopped"  # begun, and not running any more: the same command continues it
-    FAILED = "failed"
-    BLOCKED = "blocked"  # an input failed
-    TO_DO = "to do"  # the same command begins it
-
-
 @dataclass(frozen=True)
 class TaskStatus:
     """The state of one task and the reason for it."""
 
     name: str
     kind: str
-    state: TaskState
+    state: Status  # one of STATES
     reason: str = ""
     progress: Mapping[str, Any] | None = None  # done, total, rate (steps a second), losses
     job: str = ""  # the id of its job, if it is queued or running
@@ -76,13 +66,13 @@ class StoreStatus:
     tasks: Mapping[str, TaskStatus]
     queue_problem: str = ""
 
-    def in_state(self, state: TaskState) -> list[TaskStatus]:
+    def in_state(self, state: Status) -> list[TaskStatus]:
         return [task for task in self.tasks.values() if task.state == state]
 
-    def counts(self, kind: str) -> dict[TaskState, int]:
+    def counts(self, kind: str) -> dict[Status, int]:
         """The number of tasks of a kind in each state."""
         states = [task.state for task in self.tasks.values() if task.kind == kind]
-        return {state: states.count(state) for state in TaskState}
+        return {state: states.count(state) for state in STATES}
 
 
 @dataclass(frozen=True)
@@ -103,21 +93,21 @@ def read_status(store: Path) -> StoreStatus:
     folder = store / "slurm"
     submitted = submissions.read(folder)
     queued, queue_problem = _read_queue() if submitted else ({}, "")  # first: a task may end before the next line
-    stored, planned = survey(store), _planned(folder)
-    undone = [identity for identity, state in stored.items() if state.status != "done"]
+    stored, planned = task_states(store), _planned(folder)
+    undone = [identity for identity, state in stored.items() if state.status != Status.DONE]
     undone += [identity for identity in planned if identity not in stored]
     jobs = _last_jobs(folder, submitted, queued, undone, ask_slurm=not queue_problem)
     tasks: dict[str, TaskStatus] = {}
     for identity in {**stored, **planned}:
         job = jobs.get(identity, _LastJob())
         tasks[identity] = _task_status(stored.get(identity), planned.get(identity, {}), job, bool(queue_problem))
-    failed = {identity for identity, status in tasks.items() if status.state == TaskState.FAILED}
+    failed = {identity for identity, status in tasks.items() if status.state == Status.FAILED}
     for identity, task in planned.items():  # in the plan's order: inputs come first
         status = tasks[identity]
-        if status.state in (TaskState.TO_DO, TaskState.STOPPED) and failed & set(task["inputs"]):
+        if status.state in (Status.TO_DO, Status.STOPPED) and failed & set(task["inputs"]):
             failed.add(identity)
             tasks[identity] = TaskStatus(
-                status.name, status.kind, TaskState.BLOCKED, "an input failed", folder=status.folder
+                status.name, status.kind, Status.BLOCKED, "an input failed", folder=status.folder
             )
     return StoreStatus(tasks, queue_problem)
 
@@ -162,46 +152,46 @@ def _last_jobs(
     return {identity: last_job(last[identity]) for identity in undone if identity in last}
 
 
-def at_work(state: State) -> bool:
+def at_work(state: TaskState) -> bool:
     """Whether a process is running a task: the task's lock is recent, and its owner is not known to be dead."""
     recent = state.modified is not None and datetime.now(UTC).timestamp() - state.modified < _ALIVE_SECONDS
     return bool(state.owner) and recent and not abandoned(dict(state.owner or {}))
 
 
-def _task_status(state: State | None, planned: Mapping[str, Any], job: _LastJob, no_queue: bool) -> TaskStatus:
+def _task_status(state: TaskState | None, planned: Mapping[str, Any], job: _LastJob, no_queue: bool) -> TaskStatus:
     task = state.task if state else planned
     kind = str(task.get("kind"))
-    stored, message = (state.status, state.message) if state else ("new", "")
+    stored, message = (state.status, state.message) if state else (Status.NEW, "")
     status = TaskStatus(
         f"{kind} {task.get('slug', '')}".strip(),
         kind,
-        TaskState.QUEUED,
+        Status.QUEUED,
         job=job.id,
         folder=state.folder if state else None,
         log=job.log,
     )
-    if stored == "done":
-        return replace(status, state=TaskState.DONE, reason=message, job="")
+    if stored == Status.DONE:
+        return replace(status, state=Status.DONE, reason=message, job="")
     if job.queued and job.queued.state == "PENDING":
         return replace(status, reason=_PENDING_REASONS.get(job.queued.reason, job.queued.reason))
     if state and at_work(state):
-        return replace(status, state=TaskState.RUNNING, progress=state.progress)
+        return replace(status, state=Status.RUNNING, progress=state.progress)
     if job.queued:
-        failed_before = stored in ("failed", "out_of_memory")
+        failed_before = stored in NEEDS_RETRY
         return replace(status, reason=f"{message} (in a running job)" if failed_before else "in a running job")
-    if stored in ("failed", "out_of_memory", "unreadable"):
-        return replace(status, state=TaskState.FAILED, reason=message, job="")
+    if stored in (*NEEDS_RETRY, Status.UNREADABLE):
+        return replace(status, state=Status.FAILED, reason=message, job="")
     if no_queue and job.id:
         return replace(status, reason=f"as job {job.id}, which may have ended: the queue cannot be read here")
     return replace(_stopped(status, stored, message, job), job="")
 
 
-def _stopped(status: TaskStatus, stored: str, message: str, job: _LastJob) -> TaskStatus:
+def _stopped(status: TaskStatus, stored: Status, message: str, job: _LastJob) -> TaskStatus:
     """The status of a task that was begun or queued, and is neither running nor in the queue."""
     ending = f"job {job.id} ended as {job.final_state}" if job.final_state else ""
     if job.final_state == "OUT_OF_MEMORY":
         ending += ": raise memory in the cluster file"
-    if stored == "new" and job.final_state in ("", "CANCELLED"):
-        return replace(status, state=TaskState.TO_DO, reason=ending)
+    if stored == Status.NEW and job.final_state in ("", "CANCELLED"):
+        return replace(status, state=Status.TO_DO, reason=ending)
     unknown = "" if job.final_state else "it ended without a message: killed, or out of memory"
-    return replace(status, state=TaskState.STOPPED, reason="; ".join(filter(None, (ending, message))) or unknown)
+    return replace(status, state=Status.STOPPED, reason="; ".join(filter(None, (ending, message))) or unknown)

@@ -20,9 +20,10 @@ from benchmark.planning.plan import Task, inputs_of
 from benchmark.runners import job_groups, monitor, slurm_job
 from benchmark.runners.job_groups import JobGroup
 from benchmark.utils.errors import BenchmarkError
-from results.store.atomic_files import write_json_atomic, writing
+from results.store.atomic_files import write_json, writing
 from results.store.lock import TaskLock
-from results.store.task_states import survey
+from results.store.schema import NEEDS_RETRY, Status
+from results.store.task_states import task_states
 from slurm import cluster as clusters
 from slurm import code_snapshot, queue, submissions
 from slurm.cluster import Cluster
@@ -103,10 +104,10 @@ def _launch(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster, lock: T
     store = Path(config.store)
     folder = store / "slurm"
     queued = _queued_tasks(folder)  # first: a task may end before the next line
-    states = survey(store, tasks)
-    done = {identity for identity, state in states.items() if state.status == "done"}
+    states = task_states(store, tasks)
+    done = {identity for identity, state in states.items() if state.status == Status.DONE}
     idle = {identity: state for identity, state in states.items() if identity not in queued}
-    broken = ("unreadable",) if config.retry == "failed" else ("failed", "out_of_memory", "unreadable")
+    broken = (Status.UNREADABLE, *(() if config.retry == "failed" else NEEDS_RETRY))
     failed = job_groups.with_dependents(tasks, [key for key, state in idle.items() if state.status in broken])
     elsewhere = job_groups.with_dependents(tasks, [key for key, state in idle.items() if monitor.at_work(state)])
     runnable = [task for task in tasks if task["identity"] not in failed | elsewhere]
@@ -219,7 +220,7 @@ def write_request(folder: Path, tasks: Sequence[Task], config: PlanConfig, code:
         for task in tasks
     ]
     request = {"tasks": planned, "config": vars(config), "code": code.name, "host": socket.gethostname()}
-    write_json_atomic(folder / "request.json", request)
+    write_json(folder / "request.json", request)
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -227,7 +228,9 @@ def write_request(folder: Path, tasks: Sequence[Task], config: PlanConfig, code:
 
 def preview(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster) -> str:
     """What a launch would queue if nothing of it were queued yet. Nothing is written."""
-    done = {identity for identity, state in survey(Path(config.store), tasks).items() if state.status == "done"}
+    done = {
+        identity for identity, state in task_states(Path(config.store), tasks).items() if state.status == Status.DONE
+    }
     groups = job_groups.group_tasks(tasks, done, (), cluster.tasks_per_job)
     max_array_size = cluster.max_array_size or queue.max_array_size()
     arrays = sum(-(-len(group.jobs) // max_array_size) for group in groups)

@@ -13,6 +13,7 @@ from benchmark.execution.runtime import Outcome, Runtime
 from benchmark.planning.plan import Task, task_name
 from benchmark.runners.local import Stopped, run_tasks
 from benchmark.utils.errors import BenchmarkError
+from results.store.schema import Status
 from slurm.job import JobResult, SignalRecorder, restarts
 
 FUNCTION = "benchmark.runners.slurm_job:run"  # as slurm.job.run_job calls it
@@ -58,7 +59,7 @@ def run(job: Mapping[str, Any], recorder: SignalRecorder) -> JobResult:
 
     def on_end(name: str, outcome: Outcome) -> None:
         print(f"{name}: {outcome.status} {outcome.message}".rstrip(), flush=True)  # noqa: T201 -- the job's own output
-        if outcome.status == "done":
+        if outcome.status == Status.DONE:
             result.finished += 1
         else:
             result.failures.append(f"{name}: {outcome.message}")

@@ -26,6 +26,7 @@ from benchmark.training.trainer import Training, accuracy
 from benchmark.utils import seeding
 from benchmark.utils.schedules import logarithmically
 from benchmark.utils.seeding import Role
+from results.store.schema import Status
 
 MOST_SCORED = 10_000  # real images, drawn once for all experts, where there are more: a score is then within 0.5 points
 
@@ -38,13 +39,15 @@ def analyze(job: Attempt) -> Outcome:
             return skip_reason
     made = [identity for identity in resolved["sets"] if identity != WHOLE]
     records = {identity: job.store.record({"kind": "condense", "identity": identity}) for identity in made}
-    sets = [Condensed(job, name, record) for name, record in records.items() if record and record["status"] == "ok"]
+    sets = [
+        Condensed(job, name, record) for name, record in records.items() if record and record["status"] == Status.OK
+    ]
     for identity, record in records.items():
         if record is None or not sets:
             skip_reason = job.skip_reason("condense", identity)
             assert skip_reason is not None
             return skip_reason
-        if record["status"] != "ok":
+        if record["status"] != Status.OK:
             job.log(f"left out: condense {identity[:12]}, {record['status']}: {record['message']}")
     return _DO[resolved["analysis"]](job, sets)
 
@@ -97,7 +100,7 @@ def _curve(job: Attempt, sets: list[Condensed]) -> Outcome:
     )
     run_result = job.turn(work, schedule=schedule)
     found = curve.of_snapshots(points, [look["accuracy"] for look in schedule.taken], networks)
-    return job.commit("ok", {"split": "validation", "points": found}, run_result, work.total_steps)
+    return job.commit(Status.OK, {"split": "validation", "points": found}, run_result, work.total_steps)
 
 
 def _curve_of_whole(job: Attempt, new_training: Callable[[int], Training], withheld: Split) -> Outcome:
@@ -116,7 +119,7 @@ def _curve_of_whole(job: Attempt, new_training: Callable[[int], Training], withh
     run_result = job.turn(work, schedule=schedule)
     first, *others = schedule.taken
     found = curve.of_trainings(first["untrained"], others, work.steps_each)
-    return job.commit("ok", {"split": "validation", "points": found}, run_result, work.total_steps)
+    return job.commit(Status.OK, {"split": "validation", "points": found}, run_result, work.total_steps)
 
 
 def _score(job: Attempt, training: Training, split: Split) -> float:
@@ -150,7 +153,7 @@ def _discrepancy(job: Attempt, sets: list[Condensed]) -> Outcome:
         for name in decoded
     }
     result = {"steps": [look["step"] for look in schedule.taken], "sets": found}
-    return job.commit("ok", result, run_result, work.total_steps)
+    return job.commit(Status.OK, result, run_result, work.total_steps)
 
 
 # --- experts ----------------------------------------------------------------------------------------------------------
@@ -177,7 +180,7 @@ def _interpolation(job: Attempt, sets: list[Condensed]) -> Outcome:
         "images": len(split),
         "accuracies": interpolation.table(work.found, len(experts)),
     }
-    return job.commit("ok", result, run_result, work.total_steps)
+    return job.commit(Status.OK, result, run_result, work.total_steps)
 
 
 def _expert(job: Attempt, sets: list[Condensed]) -> Outcome:
@@ -202,7 +205,7 @@ def _expert(job: Attempt, sets: list[Condensed]) -> Outcome:
     for (one, step), found in zip(points, work.found[len(real) :], strict=True):
         result["sets"][one.identity]["steps"].append(step)
         result["sets"][one.identity]["accuracies"].append(found)
-    return job.commit("ok", result, run_result, work.total_steps)
+    return job.commit(Status.OK, result, run_result, work.total_steps)
 
 
 def _as_split(one: Condensed, step: int) -> Split:
@@ -237,7 +240,7 @@ def _embedding(job: Attempt, sets: list[Condensed]) -> Outcome:
     run_result = job.turn(work)
     (found,) = work.found
     result = {"method": resolved["method"], "real": found.pop("real"), "sets": found}
-    return job.commit("ok", result, run_result, work.total_steps)
+    return job.commit(Status.OK, result, run_result, work.total_steps)
 
 
 _DO: dict[str, Callable[[Attempt, list[Condensed]], Outcome]] = {

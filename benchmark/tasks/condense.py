@@ -10,6 +10,7 @@ from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from benchmark.utils.timing import Stopwatch
 from methods import registry
+from results.store.schema import Status
 
 
 def condense(attempt: Attempt) -> Outcome:
@@ -19,7 +20,7 @@ def condense(attempt: Attempt) -> Outcome:
     config = method.Config(**resolved["settings"])
     scratch = attempt.network(seeding.generator(Role.SCRATCH)).requires_grad_(False)
     if reason := method.unsupported(config, depends_on_batch=scratch.depends_on_batch):
-        return attempt.commit("unsupported", {}, RunResult(0.0, {}), 0, reason)
+        return attempt.commit(Status.UNSUPPORTED, {}, RunResult(0.0, {}), 0, reason)
     for expert in resolved["experts"]:
         if skip_reason := attempt.skip_reason("prepare", expert):
             return skip_reason

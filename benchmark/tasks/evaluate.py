@@ -9,6 +9,7 @@ from benchmark.training import protocols
 from benchmark.training.evaluation import Evaluation
 from benchmark.training.protocols import WHOLE
 from benchmark.training.trainer import Training
+from results.store.schema import Status
 
 
 def evaluate(attempt: Attempt) -> Outcome:
@@ -44,4 +45,4 @@ def evaluate(attempt: Attempt) -> Outcome:
         "validation_images_per_class": list(withheld.counts(data.num_classes)) if len(withheld) else [],
         "decoded_images": len(labels),
     }
-    return attempt.commit("ok", result, run_result, work.total_steps)
+    return attempt.commit(Status.OK, result, run_result, work.total_steps)

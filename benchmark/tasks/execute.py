@@ -22,6 +22,7 @@ from benchmark.tasks.import_set import import_set
 from benchmark.tasks.prepare import prepare
 from results.errors import ResultsError
 from results.store.lock import TaskLock
+from results.store.schema import NEEDS_RETRY, Status
 from results.store.store import Store
 
 Task = Mapping[str, Any]
@@ -45,19 +46,19 @@ def execute(task: Task, runtime: Runtime, alike: Sequence[Task] = ()) -> Outcome
     store = Store(runtime.out)
     try:
         if (record := store.record(task)) is not None:
-            return Outcome("done", worded(record))
+            return Outcome(Status.DONE, worded(record))
         if last := waits(store, task, runtime):
-            return Outcome("waiting", f"{last['status'].replace('_', ' ')} before: {last['message']}")
+            return Outcome(Status.WAITING, f"{last['status'].replace('_', ' ')} before: {last['message']}")
         lock = TaskLock(store.begin(task))
         if not _acquired(lock):
             holder = lock.holder or {}
             return Outcome(
-                "held",
+                Status.HELD,
                 f"process {holder.get('pid')} on {holder.get('host')} is at it, says {lock.path}; run again later",
             )
         try:
             if (record := store.record(task)) is not None:
-                return Outcome("done", worded(record))
+                return Outcome(Status.DONE, worded(record))
             with ExitStack() as held:
                 job = Attempt(task, runtime, store, lock)
                 job.alike, job.claim = alike, lambda other: _claimed(other, runtime, store, held)
@@ -65,7 +66,7 @@ def execute(task: Task, runtime: Runtime, alike: Sequence[Task] = ()) -> Outcome
         finally:
             lock.release()
     except ResultsError as error:  # the store itself cannot be read or written
-        return Outcome("failed", sentence(error))
+        return Outcome(Status.FAILED, sentence(error))
 
 
 def _acquired(lock: TaskLock) -> bool:
@@ -79,7 +80,7 @@ def _acquired(lock: TaskLock) -> bool:
 def waits(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | None:
     """The last attempt, where it keeps the task from being tried again unless that is asked for."""
     last = store.last_attempt(task)
-    stays = last and last["status"] in ("failed", "out_of_memory") and not runtime.retry_failed
+    stays = last and last["status"] in NEEDS_RETRY and not runtime.retry_failed
     return last if stays else None
 
 
@@ -107,9 +108,9 @@ def _attempt(job: Attempt) -> Outcome:
         done = error.done if isinstance(error, Interrupted) else 0
         timed_out = runtime.stop.signal == signal.SIGUSR2
         if timed_out and _stuck(store.last_attempt(task), done):
-            return job.failed("failed", f"no step was done between two time limits: {done} steps after each")
+            return job.failed(Status.FAILED, f"no step was done between two time limits: {done} steps after each")
         why = str(error) or "stopped before its first step"
-        store.attempt(task, "timed_out" if timed_out else "interrupted", why, steps=done)
+        store.attempt(task, Status.TIMED_OUT if timed_out else Status.INTERRUPTED, why, steps=done)
         raise
 
 
@@ -125,7 +126,7 @@ def _run(attempt: Attempt) -> Outcome:
     try:
         return KINDS[attempt.task["kind"]](attempt)
     except Diverged as error:
-        return attempt.commit("diverged", {}, error.run_result, error.steps, str(error))
+        return attempt.commit(Status.DIVERGED, {}, error.run_result, error.steps, str(error))
 
 
 # --- the kinds ----------------------------------------------------------------------------------------------------
@@ -133,4 +134,4 @@ def _run(attempt: Attempt) -> Outcome:
 
 def _stuck(last: Mapping[str, Any] | None, done: int) -> bool:
     """Whether the try before this one, too, ran into its time limit after as many steps: a third would do no better."""
-    return last is not None and last["status"] == "timed_out" and last.get("steps", 0) >= done
+    return last is not None and last["status"] == Status.TIMED_OUT and last.get("steps", 0) >= done

@@ -26,6 +26,7 @@ from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.seeding import Role
 from benchmark.utils.tensor_files import load_tree, save_tensors, save_tree
 from results.errors import ResultsError
+from results.store.schema import Status
 
 
 def prepare(job: Attempt) -> Outcome:
@@ -47,7 +48,7 @@ def prepare(job: Attempt) -> Outcome:
         for other in jobs.values():
             if other is not job and not other.lock.lost:  # goes on with the next run, whatever becomes of this one
                 with suppress(ResultsError):
-                    other.store.attempt(other.task, "interrupted", why)
+                    other.store.attempt(other.task, Status.INTERRUPTED, why)
         raise
 
 
@@ -105,7 +106,7 @@ def _let_diverge(job: Attempt, jobs: dict[str, Attempt], work: ExpertTrainings, 
     own, share = job.task["identity"], _share(error.run_result, work)
     for name in work.diverged():
         if name != own:
-            _end(job, jobs, name, lambda other: other.commit("diverged", {}, share, error.steps, str(error)))
+            _end(job, jobs, name, lambda other: other.commit(Status.DIVERGED, {}, share, error.steps, str(error)))
     if own in work.diverged():
         heirs = {name: other for name, other in jobs.items() if other is not job and not other.lock.lost}
         if heirs and not job.lock.lost:
@@ -145,7 +146,7 @@ def _keep(job: Attempt, work: ExpertTrainings, run_result: RunResult, learnt: Sp
     path = job.folder / "experts.safetensors"
     job.checksums[path.name] = save_tensors(path, work.tensors(name), {"expert": dict(job.resolved)})
     fit = accuracy(training.network, learnt, job.compute, training.normalize)
-    return job.commit("ok", {"train_accuracy": fit}, run_result, work.total_steps)
+    return job.commit(Status.OK, {"train_accuracy": fit}, run_result, work.total_steps)
 
 
 def _new_expert(job: Attempt, learnt: Split) -> Training:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from results.aggregation.grouping import is_native
 from results.aggregation.links import Links, cell_spec, flat, key, text
-from results.store.schema import RECORDED
+from results.store.schema import RECORDED, Status
 from results.types import Json
 
 FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")
@@ -76,10 +76,10 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
 def _evaluated(group: Sequence[Json], links: Links) -> dict[str, Any]:
     first, condensed = group[0], links.condensed(group[0])
     resolved, display = first["resolved"], first["display"]
-    scored = [record for record in group if record["status"] == "ok"]
+    scored = [record for record in group if record["status"] == Status.OK]
     sources = list({r["identity"]: r for r in map(links.condensed, group) if r}.values())
     batch = links.batches[links.batch_of[condensed["identity"]]] if condensed else []
-    bad = [record for record in [*group, *batch] if record["status"] != "ok"]
+    bad = [record for record in [*group, *batch] if record["status"] != Status.OK]
     given = [links.imports[r["resolved"]["set"]] for r in group if r["resolved"]["set"] in links.imports]
     scores = _scores(scored, links)
     return {
@@ -124,7 +124,7 @@ def _outcome(bad: Sequence[Json], *, any_ok: bool) -> dict[str, Any]:
     """ok as soon as there is a number; the message then tells which seeds have none."""
     said = {f"seed {r['resolved']['seed']} {r['status']}: {r['message']}".rstrip(": ") for r in bad}
     if any_ok:
-        return {"status": "ok", "message": "; ".join(sorted(said))}
+        return {"status": Status.OK.value, "message": "; ".join(sorted(said))}
     messages = sorted({r["message"] for r in bad if r["message"]})
     return {"status": bad[0]["status"] if bad else "missing", "message": "; ".join(messages)}
 
@@ -159,7 +159,7 @@ def _missing(sets: int, expected: int) -> dict[str, int]:
 
 def _sizes(scored: Sequence[Json], sources: Sequence[Json], given: Sequence[Json], links: Links) -> dict[str, Any]:
     """Sizes of the sets, condensed here or `given`, and what tasks took beside time."""
-    made = [record["result"] for record in [*sources, *given] if record["status"] == "ok"]
+    made = [record["result"] for record in [*sources, *given] if record["status"] == Status.OK]
     results = [record["result"] for record in scored]
     decoded = _largest([r.get("decoded_images") for r in [*made, *results]])
     return {
@@ -168,7 +168,7 @@ def _sizes(scored: Sequence[Json], sources: Sequence[Json], given: Sequence[Json
         "bytes": _largest([r.get("bytes") for r in made]),
         "optimizer_steps": _largest([r.get("optimizer_steps") for r in results]),
         "test_images": _largest([r.get("test_images") for r in results]),
-        "experts": _largest([len(set(r["resolved"]["experts"])) for r in sources if r["status"] == "ok"]),
+        "experts": _largest([len(set(r["resolved"]["experts"])) for r in sources if r["status"] == Status.OK]),
         "prepare_peak_bytes": _peak([links.prepare[e] for e in _experts_of(sources) if e in links.prepare]),
         "condense_peak_bytes": _peak(sources),
         "evaluate_peak_bytes": _peak(scored),
@@ -185,7 +185,7 @@ def _experts_of(sources: Sequence[Json]) -> list[str]:
 
 def _costs(scored: Sequence[Json], sources: Sequence[Json], *, whole: bool, links: Links) -> dict[str, Any]:
     """Mean seconds of a set. The whole training set is not condensed: 0; one condensed elsewhere: nan."""
-    made = [record for record in sources if record["status"] == "ok"]
+    made = [record for record in sources if record["status"] == Status.OK]
     used = sorted({links.users[expert] for record in made for expert in record["resolved"]["experts"]})
     unknown = 0.0 if whole else math.nan
     sets = {record["resolved"]["set"] for record in scored}
@@ -232,7 +232,7 @@ def _unevaluated(rows: Sequence[Json], links: Links) -> Iterator[dict[str, Any]]
     """Cells for condense tasks that diverged or are unsupported, in every table their sets would have been in."""
     reached = {links.batch_of.get(record["resolved"]["set"]) for record in links.evaluations}
     for batch, records in links.batches.items():
-        bad = [record for record in records if record["status"] != "ok"]
+        bad = [record for record in records if record["status"] != Status.OK]
         if bad and batch not in reached:
             native = bad[0]["display"]["card"].get("native", "")
             for place in _places(rows, batch[0], batch[1], native) or [("", "", "", 0)]:

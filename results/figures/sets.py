@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from results.aggregation.cells import FAMILIES, device, is_random
 from results.aggregation.links import leaves
 from results.aggregation.naming import distinguish, title
+from results.store.schema import Status
 from results.types import Json
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class Place:
 
 def made_sets(records: Sequence[Json]) -> dict[str, MadeSet]:
     """By identity, all sets that came to a good end, in the order of the tables: by place, row and seed."""
-    ready = [record for record in records if record["kind"] in ("condense", "import") and record["status"] == "ok"]
+    ready = [record for record in records if record["kind"] in ("condense", "import") and record["status"] == Status.OK]
     experts = {record["identity"]: record for record in records if record["kind"] == "prepare"}
     called = _names(ready)
     found = [_made(record, called[record["identity"]], experts) for record in ready]
@@ -135,9 +136,9 @@ def _spec(record: Json) -> dict[str, Any]:
 def analyses(records: Sequence[Json], name: str) -> tuple[list[Json], list[str]]:
     """The finished analyses of this name, and what became of the others."""
     ours = [r for r in records if r["kind"] == "analyze" and r["resolved"].get("analysis") == name]
-    bad = [r for r in ours if r["status"] != "ok"]
+    bad = [r for r in ours if r["status"] != Status.OK]
     lines = [f"{name}, analysis {r['identity'][:12]}: {r['status']}: {r['message']}".rstrip(": ") for r in bad]
-    return [r for r in ours if r["status"] == "ok"], lines
+    return [r for r in ours if r["status"] == Status.OK], lines
 
 
 def circumstances(record: Json) -> tuple[Any, ...]:

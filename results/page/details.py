@@ -14,7 +14,7 @@ from results.page.cell_records import Behind
 from results.page.rerun_command import command
 from results.page.table import Row, facts
 from results.store.atomic_files import read_json
-from results.store.store import PREFIX, folders
+from results.store.store import PREFIX, task_folders
 from results.types import Cell, Json
 
 LOG_LINES = 12  # of a log's end
@@ -27,7 +27,7 @@ class Shelf:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            self._listed = folders(root)
+            self._listed = task_folders(root)
         except ResultsError:
             self._listed = {}
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, on local disks and on NFS: written aside in the same folder, fsynced, then named."""
+"""Files that are whole or absent, on local disks and on NFS: a hidden file beside it is written, synced and renamed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,15 +18,15 @@ from uuid import uuid4
 from results.errors import ResultsError
 
 _CURES = {
-    errno.ENOSPC: "free some space and run the same command again: what is finished is kept",
-    errno.EDQUOT: "free some of your quota and run the same command again: what is finished is kept",
+    errno.ENOSPC: "free some space and run the same command again: finished tasks are kept",
+    errno.EDQUOT: "free some of your quota and run the same command again: finished tasks are kept",
     errno.EROFS: "choose a folder that can be written: store=PATH",
-    errno.EACCES: "choose a folder that you may write: store=PATH",
-    errno.EPERM: "choose a folder that you may write, on a file system with hard links: store=PATH",
+    errno.EACCES: "choose a folder that you can write to: store=PATH",
+    errno.EPERM: "choose a folder that you can write to, on a file system with hard links: store=PATH",
     errno.EOPNOTSUPP: "choose a folder on a file system with hard links: store=PATH",
 }
 _MOVE = "move the file away, then run the same command again"
-_READERS, _CHUNK = 8, 64  # threads, and files that one of them reads at a time
+_THREADS, _CHUNK = 8, 64  # of read_many; _CHUNK: files that one thread reads at a time
 
 
 @contextmanager
@@ -35,12 +36,12 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        cure = _CURES.get(error.errno or 0, "see that the folder exists and can be written, then run again")
+        cure = _CURES.get(error.errno or 0, "make sure that the folder exists and can be written, then run again")
         raise ResultsError(f"cannot write {path.name}: {reason}", where=str(path), next=cure) from error
 
 
 def to_json(value: Any) -> str:
-    """Readable JSON with sorted keys; a number that is not finite becomes null (a diverged loss, say)."""
+    """Indented JSON with sorted keys; a number that is not finite becomes null, such as a diverged loss."""
     return json.dumps(_finite(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -55,7 +56,7 @@ def _finite(value: Any) -> Any:
 
 
 def write_aside(path: Path, content: str | bytes) -> Path:
-    """Write to a hidden, uniquely named neighbour of `path`, through to the disk; nothing stays on failure."""
+    """Write to a hidden file of a unique name beside `path` and sync it to the disk. Nothing is left on failure."""
     aside = path.with_name(f".{path.name}.{uuid4().hex}")  # same folder: the rename is atomic, the umask holds
     try:
         with aside.open("wb") as file:
@@ -69,7 +70,7 @@ def write_aside(path: Path, content: str | bytes) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names given in `folder` survive a power cut."""
+    """Make new and renamed files of `folder` survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -78,7 +79,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def create(path: Path, text: str) -> bool:
-    """Give `path` this text unless it exists already: True if this call made it. Raises ResultsError."""
+    """Write `path` unless it exists; returns whether this call wrote it. Raises ResultsError."""
     with writing(path):
         aside = write_aside(path, text)
         try:
@@ -92,7 +93,7 @@ def create(path: Path, text: str) -> bool:
 
 
 def replace(path: Path, content: str | bytes) -> None:
-    """Give `path` this content, whatever it held. Readers see the old or the new, never a part. Raises ResultsError."""
+    """Write `path` whether or not it exists. Readers see the old content or the new. Raises ResultsError."""
     with writing(path):
         aside = write_aside(path, content)
         try:
@@ -103,26 +104,26 @@ def replace(path: Path, content: str | bytes) -> None:
         sync_folder(path.parent)
 
 
-def write_json_atomic(path: Path, value: Any) -> None:
-    """`replace` with a JSON value; not-finite numbers become null."""
+def write_json(path: Path, value: Any) -> None:
+    """`replace` with a JSON value, as `to_json` writes it."""
     replace(path, to_json(value))
 
 
 def read_json(path: Path, cure: str = "") -> dict[str, Any] | None:
-    """The JSON object in a file, None when there is no such file. Raises ResultsError with `cure` when unreadable."""
+    """The JSON object in a file, None if there is no such file. Raises ResultsError with `cure` if it is unreadable."""
     try:
-        held = path.read_bytes()
+        content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise unreadable(path, error, cure) from error
-    return parse_json(held, path, cure)
+    return parse_json(content, path, cure)
 
 
-def parse_json(held: bytes, path: Path, cure: str = "") -> dict[str, Any]:
-    """The JSON object that was read in `path`. Raises ResultsError with `cure` when it is none."""
+def parse_json(content: bytes, path: Path, cure: str = "") -> dict[str, Any]:
+    """The JSON object in the content of `path`. Raises ResultsError with `cure` if there is none."""
     try:
-        value = json.loads(held)
+        value = json.loads(content)
     except ValueError as error:
         raise ResultsError(f"{path.name} is not JSON: {error}", where=str(path), next=cure or _MOVE) from error
     if not isinstance(value, dict):
@@ -131,23 +132,22 @@ def parse_json(held: bytes, path: Path, cure: str = "") -> dict[str, Any]:
 
 
 def unreadable(path: Path, error: OSError, cure: str = "") -> ResultsError:
-    """What to say of a file that is there and cannot be read."""
+    """The error for a file that exists and cannot be read."""
     return ResultsError(f"cannot read {path.name}: {error.strerror}", where=str(path), next=cure or _MOVE)
 
 
 def read_many(paths: Sequence[Path]) -> Iterator[bytes | OSError]:
-    """What each file holds, or why it cannot be read, in their order, a few files ahead of whoever asks.
+    """The content of each file, or the error of reading it, in order. Threads read a few files ahead.
 
-    Threads overlap the waiting, which is what many small files cost on NFS.
+    They overlap the latencies, which dominate the time of reading many small files on NFS.
     """
-    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    with ThreadPoolExecutor(_READERS) as pool:
-        ahead = deque(pool.submit(_read_all, chunk) for chunk in chunks[: 2 * _READERS])
-        for place in range(len(chunks)):
-            found = ahead.popleft().result()
-            if place + 2 * _READERS < len(chunks):
-                ahead.append(pool.submit(_read_all, chunks[place + 2 * _READERS]))
-            yield from found
+    chunks = iter([paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)])
+    with ThreadPoolExecutor(_THREADS) as pool:
+        ahead = deque(pool.submit(_read_all, chunk) for chunk in islice(chunks, 2 * _THREADS))
+        while ahead:
+            contents = ahead.popleft().result()
+            ahead.extend(pool.submit(_read_all, chunk) for chunk in islice(chunks, 1))
+            yield from contents
 
 
 def _read_all(paths: Sequence[Path]) -> list[bytes | OSError]:

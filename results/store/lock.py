@@ -1,4 +1,4 @@
-"""A claim on a task's folder for one process among many, on one host or several: a file with a heartbeat."""
+"""A lock on a task's folder for one of many processes, on one host or several: a file with a heartbeat."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from uuid import uuid4
 from results.errors import ResultsError
 from results.store.atomic_files import create, to_json, write_aside, writing
 
-_PATIENCE = 3  # periods without a change after which an owner is taken for dead
-_GONE = 2  # heartbeats in a row that find no lock file, after which the lock counts as lost
+_STALE_PERIODS = 3  # without a change, after which the owner is presumed dead
+_ABSENT_BEATS = 2  # heartbeats in a row that find no lock file, after which the lock is lost
 
 
 class TaskLock:
     """Owns `folder/lock.json` between `acquire` and `release`; a daemon thread renews it every `period` seconds.
 
-    Safe on NFS: made by linking a whole file, taken over by renaming. Whoever works under it should look at `lost`
-    before publishing; the store's commit never overwrites, so two owners cost time, not correctness.
+    It works on NFS: the file is made by linking a complete one, and taken over by renaming. The owner should check
+    `lost` before it publishes. As the store's commit never overwrites, two owners cost time, not correctness.
     """
 
     def __init__(self, folder: Path, period: float = 10.0) -> None:
         self.path = Path(folder) / "lock.json"
         self.period = period
-        self.holder: dict[str, Any] | None = None  # the other owner, after a refusal
-        self.lost = False  # someone else has taken the lock
+        self.holder: dict[str, Any] | None = None  # content of another owner's lock.json, after a refusal
+        self.lost = False  # another process has taken the lock
         self._owner: dict[str, Any] = {}
-        self._pid = -1  # of the process that acquired; a forked child has another
+        self._pid = -1  # of the process that acquired it; a forked child has another
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -44,10 +44,10 @@ class TaskLock:
         return self._pid == os.getpid() and not self.lost
 
     def acquire(self, wait: float = 0.0) -> bool:
-        """Claim the folder; False when a live owner has it (then `holder` says who).
+        """Lock the folder; returns False when a live process has locked it, which `holder` then describes.
 
-        With `wait` seconds, watches the owner that long: it must exceed three periods to find a dead owner of another
-        host. Raises ResultsError when the folder cannot be written.
+        wait: seconds to watch that process; only more than three periods show that a process of another host is dead.
+        Raises ResultsError when the folder cannot be written.
         """
         if self.held:
             return True
@@ -59,10 +59,10 @@ class TaskLock:
         while not self._claim():
             raw = _read(self.path)
             if raw is None:
-                continue  # released just now
+                continue  # it was just released
             self.holder = _parse(raw)
             if abandoned(self.holder) or watch.unchanged(raw, self.holder):
-                _displace(self.path, raw.__eq__)  # whoever wins the race to replace it, the next claim tells
+                _remove(self.path, raw.__eq__)  # the next claim shows which process wins the race to replace it
                 continue
             left = deadline - time.monotonic()
             if left <= 0:
@@ -71,7 +71,7 @@ class TaskLock:
         return True
 
     def release(self) -> None:
-        """Give the folder free. Nothing happens in a forked child, or when the lock is someone else's by now."""
+        """Unlock the folder. Nothing happens in a forked child, or if another process has taken the lock."""
         if self._pid != os.getpid():
             return
         self._stop.set()
@@ -81,13 +81,13 @@ class TaskLock:
         with writing(self.path):
             raw = _read(self.path)
             if raw is not None and self._is_mine(raw):
-                _displace(self.path, self._is_mine)
+                _remove(self.path, self._is_mine)
 
     def __enter__(self) -> Self:
         if not self.acquire():
             holder = self.holder or {}
             who = f"process {holder.get('pid', '?')} on {holder.get('host', 'an unknown host')}"
-            raise ResultsError(f"the task is being done by {who}", where=str(self.path), next="wait for it to finish")
+            raise ResultsError(f"{who} works on the task", where=str(self.path), next="wait for it to finish")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -99,29 +99,29 @@ class TaskLock:
             return False
         self._owner, self._pid, self.lost, self.holder = owner, os.getpid(), False, None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="task-lock", daemon=True)
+        self._thread = threading.Thread(target=self._renew_forever, name="task-lock", daemon=True)
         self._thread.start()
         return True
 
     def _is_mine(self, raw: bytes) -> bool:
         return bool(_parse(raw).get("token") == self._owner["token"])
 
-    def _keep(self) -> None:
+    def _renew_forever(self) -> None:
         absent = 0
         while not self._stop.wait(self.period):
             try:
-                state = self._renew()
+                is_mine = self._renew()
             except OSError:
                 continue  # a full disk or a stalled server: the next beat tries again
-            absent = absent + 1 if state is None else 0  # a rival may have it in hand, about to put it back
-            if state is False or absent >= _GONE:
+            absent = absent + 1 if is_mine is None else 0  # another process may have moved it, and will move it back
+            if is_mine is False or absent >= _ABSENT_BEATS:
                 self.lost = True
                 return
 
     def _renew(self) -> bool | None:
-        """Write the next beat: True; False when the lock is someone else's; None when there is no lock file."""
+        """Write the next beat and return True; False if the lock is another process's; None without a lock file."""
         self._owner["beat"] += 1
-        aside = write_aside(self.path, to_json(self._owner))  # the slow part first: looking and replacing stay close
+        aside = write_aside(self.path, to_json(self._owner))  # the slow part comes before the check
         try:
             raw = _read(self.path)
             if raw is None or not self._is_mine(raw):
@@ -133,7 +133,7 @@ class TaskLock:
 
 
 class _Watch:
-    """Tells when a lock has not changed for three periods of this process's own clock; clocks are never compared."""
+    """Whether a lock has not changed for three periods of this process's clock; clocks are never compared."""
 
     def __init__(self, period: float) -> None:
         self.period = period
@@ -143,9 +143,9 @@ class _Watch:
         now = time.monotonic()
         if raw != self.raw:
             self.raw, self.since = raw, now
-        declared = owner.get("period")  # an owner that beats slower than this process is not dead for it
-        slowest = max(self.period, declared) if isinstance(declared, int | float) else self.period
-        return now - self.since >= _PATIENCE * slowest
+        theirs = owner.get("period")  # an owner with a longer period than this process is not dead
+        period = max(self.period, theirs) if isinstance(theirs, int | float) else self.period
+        return now - self.since >= _STALE_PERIODS * period
 
 
 def _read(path: Path) -> bytes | None:
@@ -163,29 +163,31 @@ def _parse(raw: bytes) -> dict[str, Any]:
     return owner if isinstance(owner, dict) else {}
 
 
-def _displace(path: Path, expected: Callable[[bytes], bool]) -> None:
-    """Remove the lock if it is the one expected; a rival's newer lock is put back."""
+def _remove(path: Path, expected: Callable[[bytes], bool]) -> None:
+    """Remove the lock if its content is expected; the newer lock of another process is put back."""
     moved = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         path.rename(moved)
     except FileNotFoundError:
-        return  # a rival was faster
+        return  # another process was faster
     if not expected(moved.read_bytes()):
-        with suppress(FileExistsError):  # claimed meanwhile: the one moved away finds a foreign token at its next beat
+        with suppress(
+            FileExistsError
+        ):  # a third process has made one: the owner of this one sees that at its next beat
             path.hardlink_to(moved)
     moved.unlink()
 
 
-# --- who owns it, and is that process alive ---------------------------------------------------------------------------
+# --- the process that owns it -----------------------------------------------------------------------------------------
 
 
 def _myself() -> dict[str, Any]:
     pid = os.getpid()
-    return {**_machine(), "pid": pid, "started": _started(pid), **_job()}
+    return {**_machine(), "pid": pid, "started": _start_time(pid), **_slurm_job()}
 
 
-def _job() -> dict[str, Any]:
-    """The SLURM job that this process belongs to, and how often it was requeued; {} outside of one."""
+def _slurm_job() -> dict[str, Any]:
+    """The SLURM job of this process, and how often it was requeued; {} outside of one."""
     job, cluster = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_CLUSTER_NAME", "")
     if job is None:
         return {}
@@ -193,7 +195,7 @@ def _job() -> dict[str, Any]:
 
 
 def _machine() -> dict[str, Any]:
-    """Host, boot and process-id namespace: process ids mean the same only where all three agree."""
+    """Host, boot and process-id namespace: process ids are comparable only where all three agree."""
     boot = _read(Path("/proc/sys/kernel/random/boot_id"))
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
@@ -202,8 +204,8 @@ def _machine() -> dict[str, Any]:
     return {"host": socket.gethostname(), "boot": boot.decode().strip() if boot else None, "namespace": namespace}
 
 
-def _started(pid: int) -> int | None:
-    """Clock ticks from boot to the start of a process; None when it is dead or the system has no /proc."""
+def _start_time(pid: int) -> int | None:
+    """Clock ticks from boot to the start of a process; None if it is dead or the system has no /proc."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
@@ -212,25 +214,25 @@ def _started(pid: int) -> int | None:
 
 
 def abandoned(owner: dict[str, Any]) -> bool:
-    """Whether the owner is certainly gone: a dead process of this host, or this very job before it was requeued."""
+    """Whether the owner is certainly dead: a process of this host that ended, or this job before it was requeued."""
     here = _machine()
     if isinstance(owner.get("pid"), int) and owner.get("host") == here["host"]:
         if owner.get("boot") != here["boot"]:
-            return True  # the host was started anew
+            return True  # the host was rebooted
         if owner.get("namespace") == here["namespace"]:
-            return not _alive(owner["pid"], owner.get("started"))  # a live neighbour in the same job keeps its lock
-    here = _job()
-    return bool(here) and owner.get("job") == here["job"] and int(owner.get("restarts", 0)) < here["restarts"]
+            return not _alive(owner["pid"], owner.get("started"))  # another process of the same job keeps its lock
+    job = _slurm_job()
+    return bool(job) and owner.get("job") == job["job"] and int(owner.get("restarts", 0)) < job["restarts"]
 
 
 def _alive(pid: int, started: int | None) -> bool:
     if Path("/proc/self/stat").exists():
-        now = _started(pid)
-        return now is not None and (started is None or now == started)
+        now = _start_time(pid)
+        return now is not None and (started is None or now == started)  # else the id was given to a new process
     try:
-        os.kill(pid, 0)  # a system without /proc: asks, sends nothing
+        os.kill(pid, 0)  # without /proc: signal 0 only checks that the process exists
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # someone else's process, alive
+        pass  # it is another user's
     return True

@@ -1,105 +1,154 @@
-"""The shape of what is stored: tasks and records of each kind, with units; and the check that a record has it.
+"""What the store holds: tasks and the records of what became of them, with units; and the check of a record's shape.
 
-Accuracies are fractions in [0, 1]. The required keys of these classes are what `problem` looks for, so that the
-documentation cannot drift from the check.
+`Task` and `Record` say what every kind of task has. The specification, display and result of each kind have a class of
+their own: PrepareSpec, PrepareDisplay, PrepareResult and so on. All values are JSON values. Accuracies are fractions
+in [0, 1]. `problem` looks for the required keys of these classes, so the documentation cannot differ from the check.
 """
 
 # Annotations are evaluated here (no `from __future__`): otherwise NotRequired keys would count as required.
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, NotRequired, TypedDict
 
-SCHEMA = 2
+from results.types import Json
+
+SCHEMA = 2  # raised when a record of before can no longer be read
 KINDS = ("prepare", "condense", "import", "evaluate", "analyze")
-RECORDED = ("ok", "diverged", "unsupported")  # outcomes that are final: these make a record.json
-ATTEMPTED = ("failed", "out_of_memory", "timed_out", "interrupted")  # outcomes that may be tried again
+
+
+class Status(StrEnum):
+    """How a task ended, or how far it is. Files hold the values."""
+
+    # Outcomes that are final and make a record.
+    OK = "ok"
+    DIVERGED = "diverged"  #: the loss, the network or the images are not finite
+    UNSUPPORTED = "unsupported"  #: the method cannot use this network
+
+    # How an attempt ended that made no record.
+    FAILED = "failed"  #: an error
+    OUT_OF_MEMORY = "out_of_memory"  #: of the device or the host
+    TIMED_OUT = "timed_out"  #: at the time limit of a job; the same command continues from the checkpoint
+    INTERRUPTED = "interrupted"  #: by a signal or a fault outside the task; the same command continues
+
+    # How far a task is in its store.
+    NEW = "new"  #: it has no folder
+    BEGUN = "begun"  #: it has a folder, without a record and without an attempt
+    DONE = "done"  #: it has a record
+    UNREADABLE = "unreadable"  #: a file of its folder cannot be read
+
+    # What a run does about a task, and where it is in a queue.
+    TO_DO = "to do"  #: nothing was done yet
+    QUEUED = "queued"
+    RUNNING = "running"
+    STOPPED = "stopped"  #: it was begun and nothing works on it; the same command continues
+    WAITING = "waiting"  #: it failed before; only `retry=failed` tries again
+    HELD = "held"  #: another process works on it
+    BLOCKED = "blocked"  #: a task whose result it needs has none
+
+    # Of a table's cell.
+    MISSING = "missing"  #: its sets have no accuracy, and no record says why
+
+
+RECORDED = (Status.OK, Status.DIVERGED, Status.UNSUPPORTED)
+ATTEMPTED = (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.INTERRUPTED)
+NEEDS_RETRY = (Status.FAILED, Status.OUT_OF_MEMORY)  # attempts after which only `retry=failed` tries again
 
 
 class Task(TypedDict):
-    """One unit of work. `asked` is all that can change its result; `label` is for readers.
+    """One unit of work: a network to train, a set to condense, … (task.json, written when the task is begun)."""
 
-    spec: `asked` without what is at its default; `identity` is its hash. A default that changes raises a version.
-    """
-
-    kind: str
-    identity: str  # sha256, 64 hexadecimal digits
-    slug: str  # short, readable; only names the folder
-    spec: Mapping[str, Any]
-    resolved: Mapping[str, Any]
-    display: Mapping[str, Any]
+    kind: str  #: one of KINDS
+    identity: str  #: SHA-256 of `spec` as 64 hexadecimal digits: equal specifications are one task
+    slug: str  #: short readable text; it only names the folder
+    spec: Json  #: all that can change the result, without values at their defaults: a changed default raises a version
+    resolved: Json  #: the same with every value
+    display: Json  #: what tables and figures show, which cannot change the result
+    requested: Json  #: where to find the data: dataset and data_root, as given; of an import also its source
 
 
 class Record(TypedDict):
-    """What happened to a task that came to an end (record.json)."""
+    """What became of a task that ended well, diverged or is unsupported (record.json; there is never a second one)."""
 
-    schema: int
+    schema: int  #: SCHEMA of the version that wrote it; a record of another schema is ignored
     kind: str
     identity: str
-    status: str  # one of RECORDED
-    message: str  # for a person; empty when ok
-    spec: Mapping[str, Any]
-    resolved: Mapping[str, Any]
-    display: Mapping[str, Any]
-    result: Mapping[str, Any]  # empty unless ok
-    artifacts: Mapping[str, str]  # SHA-256 of each file that the task keeps, by its path in the folder
-    code: Mapping[str, Any] | None  # of a condense task: see Code
-    seconds: float  # of the device doing this task, warm-up and compilation included, checkpoints not
-    steps: int
-    peak_memory_bytes: int | None
-    environment: Mapping[str, Any]  # see Environment
-    finished: str  # ISO 8601 with offset
+    status: str  #: one of RECORDED
+    message: str  #: a sentence on why it is not ok, "" when it is
+    spec: Json
+    resolved: Json
+    display: Json
+    result: Json  #: {} unless ok
+    artifacts: Mapping[str, str]  #: SHA-256 of each file that the task keeps, by its path in the folder
+    code: Json | None  #: of a condense task: see Code
+    seconds: float  #: of the device on this task, with warm-up and compilation, without checkpoints and snapshots
+    steps: int  #: optimization steps of the task in all
+    peak_memory_bytes: int | None  #: most at one time: GPU allocations, or the process's resident set; None: unknown
+    environment: Json  #: see Environment
+    finished: str  #: ISO 8601 with offset
 
 
 class Code(TypedDict):
-    """Which code a method was; each value is null where it is not known."""
+    """The code of a method. A value is None where it is not known."""
 
-    distribution: str | None
-    version: str | None
-    commit: str | None
-    dirty: bool | None
-    sha256: str  # of the syntax trees, without docstrings, of the method's modules
+    distribution: str | None  #: the Python distribution that has the method
+    version: str | None  #: of the distribution
+    commit: str | None  #: of the checkout
+    dirty: bool | None  #: whether files of the checkout differ from the commit
+    sha256: str  #: of the syntax trees, without docstrings, of the method's modules
 
 
 class Environment(TypedDict):
-    """Where and with what it ran; any key may be missing."""
+    """The hardware, libraries and code of a task. Any key may be missing, and a value is None where it is not known."""
 
-    device: NotRequired[str]  # hardware name, "NVIDIA H100" or a CPU type
-    driver: NotRequired[str | None]  # of the GPU
-    processor: NotRequired[str]  # CPU type
-    instructions: NotRequired[str]  # that torch uses on it, "AVX512"
-    blas: NotRequired[str]  # "mkl", "openblas"
+    device: NotRequired[str]  #: name of the GPU ("NVIDIA H100"), or of the CPU
+    device_type: NotRequired[str]  #: "cuda" or "cpu"
+    driver: NotRequired[str | None]  #: version of the GPU's driver
+    processor: NotRequired[str]  #: name of the CPU
+    instructions: NotRequired[str]  #: best instruction set of the CPU that torch uses, "AVX512"
+    blas: NotRequired[str]  #: library of matrix products on the CPU, "mkl", "openblas"
     threads: NotRequired[int]
-    shared: NotRequired[bool]  # other tasks ran on the device meanwhile
-    compiled: NotRequired[bool]  # whether what can be compiled was
-    uncompiled: NotRequired[list[str]]  # what was not all the same and why, a sentence each; mostly none
-    torch: NotRequired[str]
+    shared: NotRequired[bool]  #: whether other tasks ran on the device meanwhile
+    precision: NotRequired[str]  #: "fp32", "tf32", "bf16"
+    chunk: NotRequired[int]  #: pixels per forward pass without gradients
+    graph: NotRequired[int]  #: pixels per forward pass with gradients
+    num_parallel: NotRequired[int]  #: networks trained at once
+    stepped_down: NotRequired[int]  #: how often one of these three was halved because memory ran out
+    compiled: NotRequired[bool]  #: whether the functions that can be compiled were
+    uncompiled: NotRequired[list[str]]  #: a sentence for each of them that the compiler could not compile
     python: NotRequired[str]
-    commit: NotRequired[str]
-    dirty: NotRequired[bool]
+    torch: NotRequired[str]
+    torchvision: NotRequired[str]
+    cuda: NotRequired[str | None]
     host: NotRequired[str]
+    slurm_job: NotRequired[str | None]
+    commit: NotRequired[str | None]  #: of this project's checkout
+    dirty: NotRequired[bool | None]  #: whether files of the checkout differ from the commit
 
 
-class Card(TypedDict):
-    """Who a method is, embedded so that tables need no method code."""
+class MethodCard(TypedDict):
+    """What tables show of a method; a record includes it, so tables need no method code (`methods.base.Card`)."""
 
     name: str
     title: str
     family: str
-    paper: NotRequired[str]
+    paper: NotRequired[str]  #: arXiv number
     venue: NotRequired[str]
     year: NotRequired[int]
-    native: NotRequired[str]
+    native: NotRequired[str]  #: name of the protocol of the method's own paper
 
 
 # --- prepare: one expert ----------------------------------------------------------------------------------------------
 
 
 class PrepareSpec(TypedDict):
-    dataset: Mapping[str, Any]  # fingerprint, constants, …
+    """A network to train on the real training images."""
+
+    dataset: Json  #: fingerprint of the images; mean and std of the normalization, one a channel; flip
     architecture: str
-    recipe: Mapping[str, Any]
-    index: int
-    expert_seed: int
-    val_fraction: float  # fraction of the training images withheld
+    recipe: Json  #: how it is trained: the fields of `methods.base.ExpertRecipe` without count and per_seed
+    index: int  #: of the expert in its pool
+    expert_seed: int  #: of the pool
+    val_fraction: float  #: of the training images, withheld
     precision: str
 
 
@@ -116,59 +165,63 @@ class PrepareResult(TypedDict):
 
 
 class CondenseSpec(TypedDict):
+    """A set to condense."""
+
     method: str
-    version: int
-    settings: Mapping[str, Any]
-    ipc: int
+    version: int  #: of the method
+    settings: Json  #: fields of the method's Config
+    ipc: int  #: images per class
     seed: int
     architecture: str
-    dataset: Mapping[str, Any]
-    experts: list[str]  # identities of prepare tasks
+    dataset: Json  #: as PrepareSpec's; the constants may be those of the method's paper
+    experts: list[str]  #: identities of prepare tasks
     val_fraction: float
     precision: str
-    snapshots: NotRequired[int]  # kept beside the first, evenly over the steps
+    snapshots: NotRequired[int | None]  #: sets to keep besides the first one, at equal numbers of steps
 
 
 class CondenseDisplay(TypedDict):
     dataset: str
-    dataset_title: NotRequired[str]  # as papers print it, "CIFAR-10"; without it the name stands in tables
-    published_as: str | None  # the dataset whose published numbers apply; another name than `dataset`: only like it
+    dataset_title: NotRequired[str]  #: as papers print it, "CIFAR-10"; tables print `dataset` without it
+    published_as: str | None  #: the dataset in papers whose numbers are shown; if not `dataset`, it is only similar
     num_classes: int
-    train_images: int  # of the whole training set
-    display_name: str  # "dm", "dm@f2", "dance (alignment=random)"
-    card: Card
-    overrides: str  # settings that differ from the paper's, "" when none
-    provenance: str  # of its weakest setting: paper, code, author, third party, ours
-    iterations_fraction: float  # of the paper's iterations
+    train_images: int  #: in the whole training set
+    display_name: str  #: "dm", "dm@f2", "dance (alignment=random)"
+    card: MethodCard
+    overrides: str  #: settings that differ from the preset's, "" if none
+    provenance: str  #: of the setting with the weakest source: paper, code, author, third party, ours
+    iterations_fraction: float  #: of the paper's iterations
 
 
 class CondenseResult(TypedDict):
     stored_images: int
-    decoded_images: int
-    factor: int
-    bytes: int  # of synthetic.safetensors
-    losses: NotRequired[Mapping[str, float]]  # of the last step
-    snapshots: NotRequired[list[Mapping[str, Any]]]  # step, and seconds charged up to it: snapshots/STEP.safetensors
+    decoded_images: int  #: images that networks are trained on: stored_images · factor²
+    factor: int  #: a stored image is a grid of factor × factor images
+    bytes: int  #: of synthetic.safetensors
+    losses: NotRequired[Mapping[str, float]]  #: of the last step, by name
+    snapshots: NotRequired[list[Json]]  #: step, and seconds up to it; the set is in snapshots/STEP.safetensors
 
 
 # --- import: one synthetic set made elsewhere -------------------------------------------------------------------------
 
 
 class ImportSpec(TypedDict):
-    digest: str  # sha256 of its pixels and labels (whitened values where it is whitened)
+    """A set that was condensed elsewhere."""
+
+    digest: str  #: SHA-256 of its pixels and labels (of its whitened values if it is whitened)
     ipc: int
     factor: int
-    dataset: Mapping[str, Any]  # fingerprint
-    whitening: NotRequired[Mapping[str, Any]]  # how it is undone
-    quantize: NotRequired[str]  # "8bit": clamped to 0..1 and rounded to 256 levels
+    dataset: Json  #: fingerprint
+    whitening: NotRequired[Json]  #: how it is undone
+    quantize: NotRequired[str]  #: "8bit": pixels are clamped to 0..1 and rounded to 256 levels
 
 
 class ImportDisplay(TypedDict):
     dataset: str
     num_classes: int
     display_name: str
-    card: Card
-    source: str  # mark of the files it came from
+    card: MethodCard
+    source: str  #: short hash of its files
 
 
 class ImportResult(TypedDict):
@@ -176,21 +229,23 @@ class ImportResult(TypedDict):
     decoded_images: int
     factor: int
     bytes: int
-    source: Mapping[str, Any]  # files with their sha256, form, set_index, pixel_scale, pixel_scale_reason, constants
-    clamped: NotRequired[float]  # share of the pixels that quantising clamped
+    source: Json  #: files with their SHA-256, form, set_index, pixel_scale, pixel_scale_reason, constants
+    clamped: NotRequired[float]  #: fraction of the pixels that quantizing clamped
 
 
 # --- evaluate: several networks trained on one set --------------------------------------------------------------------
 
 
 class EvaluateSpec(TypedDict):
-    set: str  # identity of the condense or import task, or "whole"
-    imported: NotRequired[bool]  # True: `set` is an import task
+    """Networks to train on a set and to score."""
+
+    set: str  #: identity of a condense or import task, or "whole" for the training set
+    imported: NotRequired[bool]  #: whether `set` is an import task
     seed: int
-    architecture: str  # of the network that is trained and scored
-    protocol: Mapping[str, Any]  # name, version and the recipe itself
-    num_eval: int
-    dataset: Mapping[str, Any]
+    architecture: str  #: of the networks
+    protocol: Json  #: its name, version and fields
+    num_eval: int  #: networks
+    dataset: Json
     val_fraction: float
     precision: str
 
@@ -202,45 +257,47 @@ class EvaluateDisplay(TypedDict):
     num_classes: int
     train_images: int
     display_name: str
-    card: Card
-    ipc: int | None  # None for the whole training set
-    condense_architecture: str | None  # architecture; None or "" when none was used: shown in the tables of all
-    protocol: str  # as asked for: a name of a shared protocol, or "native"
-    role: str  # "method" or "control"
+    card: MethodCard
+    ipc: int | None  #: None for the whole training set
+    condense_architecture: str | None  #: "" or None if none was used: the row is in the tables of every architecture
+    protocol: str  #: its name in the command: of a shared protocol, or "native"
+    role: str  #: "method" or "baseline"
     iterations_fraction: float
     provenance: str
     factor: int
-    source: NotRequired[str]  # of a set made elsewhere: mark of the files it came from
+    source: NotRequired[str]  #: of an imported set
 
 
 class EvaluateResult(TypedDict):
-    accuracies: list[float]  # on the test split after the last epoch, one a network
-    right_per_class: list[list[int]]  # of each network: the test images of each class that it classifies right
+    accuracies: list[float]  #: of each network on the test split after its last epoch
+    right_per_class: list[list[int]]  #: of each network: the test images of each class that it classifies correctly
     test_images_per_class: list[int]
-    optimizer_steps: int  # of one network
+    optimizer_steps: int  #: of one network
     test_images: int
     decoded_images: int
-    validation_accuracies: NotRequired[list[float]]
+    validation_accuracies: NotRequired[list[float]]  #: of each network on the withheld images, [] without any
     validation_right_per_class: NotRequired[list[list[int]]]
-    validation_images_per_class: NotRequired[list[int]]  # [] where none are withheld
+    validation_images_per_class: NotRequired[list[int]]  #: [] if none are withheld
 
 
-# --- analyse: what can be learnt of sets and experts beside their scores ----------------------------------------------
+# --- analyze: properties of sets and experts other than the accuracy --------------------------------------------------
 
 
 class AnalyzeSpec(TypedDict):
-    analysis: str  # one of ANALYSES
-    version: int
-    sets: list[str]  # identities of condense tasks, or "whole"; [] where none is looked at
-    experts: list[str]  # identities of prepare tasks; [] where none is looked at
+    """An analysis of sets or experts."""
+
+    analysis: str  #: one of ANALYSES
+    version: int  #: of the analysis
+    sets: list[str]  #: identities of condense tasks, or "whole"
+    experts: list[str]  #: identities of prepare tasks
     architecture: str
-    dataset: Mapping[str, Any]
+    dataset: Json
     val_fraction: float
     precision: str
     seed: NotRequired[int]
-    protocol: NotRequired[Mapping[str, Any]]  # of the networks that are trained
+    protocol: NotRequired[Json]  #: of the networks that are trained
     num_eval: NotRequired[int]
-    method: NotRequired[str]  # of an embedding: tsne, pca
+    method: NotRequired[str]  #: of an embedding: tsne, pca
 
 
 class AnalyzeDisplay(TypedDict):
@@ -249,38 +306,48 @@ class AnalyzeDisplay(TypedDict):
     published_as: NotRequired[str | None]
     num_classes: int
     train_images: int
-    condense_architecture: str  # architecture; "" for the whole training set
-    ipc: NotRequired[int | None]  # of all its sets; None where they differ, without any, and for the whole training set
-    protocol: NotRequired[str]  # as asked for
+    condense_architecture: str  #: "" for the whole training set
+    ipc: NotRequired[int | None]  #: of all its sets; None if they differ, without sets, and for the whole training set
+    protocol: NotRequired[str]  #: its name in the command
 
 
 class CurveResult(TypedDict):
-    split: str  # "validation"
-    points: list[Mapping[str, Any]]  # step, seconds charged up to it, accuracies (one a network); the first at step 0
+    """Accuracy along condensing, or along training on the whole set."""
+
+    split: str  #: "validation"
+    points: list[Json]  #: step (the first is 0), seconds up to it, accuracies (one a network)
 
 
 class DiscrepancyResult(TypedDict):
-    steps: list[int]  # of a network's training on the real images
-    sets: Mapping[str, Mapping[str, list[float | None]]]  # identity → mean_distance, relative_distance, one a step
+    """Distances of the features of sets and real images along a network's training on the real images."""
+
+    steps: list[int]  #: of the training
+    sets: Mapping[str, Mapping[str, list[float | None]]]  #: by identity: mean_distance, relative_distance, one a step
 
 
 class InterpolationResult(TypedDict):
-    lambdas: list[float]  # of the initial weights: 0 is the expert
-    split: str  # "validation" or "train"
-    images: NotRequired[int]  # scored on, drawn where there are more
-    accuracies: list[list[float]]  # for each λ, one an expert
+    """Accuracy of networks between the first and the last weights of an expert."""
+
+    lambdas: list[float]  #: weight of the first weights: 0 is the expert
+    split: str  #: "validation" or "train"
+    images: NotRequired[int]  #: number of images scored: all of the split, or a sample
+    accuracies: list[list[float]]  #: for each λ, one an expert
 
 
 class ExpertResult(TypedDict):
-    real: Mapping[str, float | None]  # "train" and "validation": means over the experts
-    images: NotRequired[int]  # of the training images that "train" stands on
-    sets: Mapping[str, Mapping[str, Any]]  # identity → steps, and for each accuracies, one an expert
+    """Accuracy of experts on real images and on sets."""
+
+    real: Mapping[str, float | None]  #: "train" and "validation": means over the experts
+    images: NotRequired[int]  #: number of training images scored for "train"
+    sets: Mapping[str, Json]  #: by identity: steps, and for each of them accuracies, one an expert
 
 
 class EmbeddingResult(TypedDict):
-    method: str  # "tsne" or "pca"
-    real: Mapping[str, Any]  # xy: a pair an image; labels
-    sets: Mapping[str, Mapping[str, Any]]  # identity → xy, labels
+    """Positions of images in two dimensions."""
+
+    method: str  #: "tsne" or "pca"
+    real: Json  #: xy, one pair an image; labels
+    sets: Mapping[str, Json]  #: by identity: xy, labels
 
 
 ANALYSES: dict[str, Any] = {
@@ -291,48 +358,48 @@ ANALYSES: dict[str, Any] = {
     "embedding": EmbeddingResult,
 }
 
-
-_PARTS: dict[str, tuple[Any, Any, Any]] = {
-    "prepare": (PrepareSpec, PrepareDisplay, PrepareResult),
-    "condense": (CondenseSpec, CondenseDisplay, CondenseResult),
-    "import": (ImportSpec, ImportDisplay, ImportResult),
-    "evaluate": (EvaluateSpec, EvaluateDisplay, EvaluateResult),
-    "analyze": (AnalyzeSpec, AnalyzeDisplay, None),  # the result by its analysis: ANALYSES
+_PARTS: dict[str, dict[str, Any]] = {  # by kind: the shapes of a record's parts
+    "prepare": {"resolved": PrepareSpec, "display": PrepareDisplay, "result": PrepareResult},
+    "condense": {"resolved": CondenseSpec, "display": CondenseDisplay, "result": CondenseResult},
+    "import": {"resolved": ImportSpec, "display": ImportDisplay, "result": ImportResult},
+    "evaluate": {"resolved": EvaluateSpec, "display": EvaluateDisplay, "result": EvaluateResult},
+    "analyze": {"resolved": AnalyzeSpec, "display": AnalyzeDisplay},  # the result's shape is that of its analysis
 }
 
 
-_NEEDED = {  # the keys of a record's parts, by kind
-    kind: [frozenset(shape.__required_keys__) for shape in shapes if shape] for kind, shapes in _PARTS.items()
-}
-_FOUND = {name: frozenset(shape.__required_keys__) for name, shape in ANALYSES.items()}  # of an analysis' result
+# --- the check --------------------------------------------------------------------------------------------------------
 
 
-def problem(record: Mapping[str, Any]) -> str:
-    """A sentence saying why this record cannot be used, "" when it can."""
-    if record.get("schema") != SCHEMA:
-        return f"its schema is {record.get('schema')!r}, this version reads {SCHEMA}"
+def problem(record: Json) -> str:
+    """A sentence on why this record cannot be used, "" when it can."""
+    if other := other_schema(record):
+        return other
     if record.get("kind") not in KINDS or record.get("status") not in RECORDED:
         return f"its kind is {record.get('kind')!r} and its status {record.get('status')!r}"
-    if record["kind"] == "analyze" and (named := (record.get("resolved") or {}).get("analysis")) not in ANALYSES:
-        return f"its analysis is {named!r}"
-    parts = ("resolved", "display", "result") if record["status"] == "ok" else ("resolved", "display")
-    return _lacks([*(key for key in Record.__required_keys__ if key not in record), *_lacking(record, parts)])
+    if record["kind"] == "analyze" and (name := (record.get("resolved") or {}).get("analysis")) not in ANALYSES:
+        return f"its analysis is {name!r}"
+    parts = ("resolved", "display", "result") if record["status"] == Status.OK else ("resolved", "display")
+    return _lacks([*Record.__required_keys__.difference(record), *_missing_keys(record, parts)])
 
 
-def problem_of_task(task: Mapping[str, Any]) -> str:
-    """The same for a task that came to no end: of what it asked and how it is called."""
-    return _lacks(_lacking(task, ("resolved", "display")))
+def other_schema(record: Json) -> str:
+    """A sentence naming the schema of a record that another version of this project wrote, else ""."""
+    schema = record.get("schema")
+    return "" if schema == SCHEMA else f"its schema is {schema!r}, this version reads {SCHEMA}"
 
 
-def _lacks(names: Iterable[str]) -> str:
-    found = sorted(names)
-    return f"it lacks {', '.join(found)}" if found else ""
+def problem_of_task(task: Json) -> str:
+    """As `problem` for a task without a record: whether it has all that a table's cell needs."""
+    return _lacks([*_missing_keys(task, ("resolved", "display"))])
 
 
-def _lacking(record: Mapping[str, Any], parts: Sequence[str]) -> Iterator[str]:
-    needs = _NEEDED[record["kind"]]
-    if record["kind"] == "analyze" and "result" in parts:
-        needs = [*needs, _FOUND[record["resolved"]["analysis"]]]
-    for part, needed in zip(parts, needs, strict=False):  # a record that is not ok has no result
-        held = record.get(part)
-        yield from (f"{part}.{key}" for key in (needed - held.keys() if isinstance(held, Mapping) else needed))
+def _lacks(keys: Sequence[str]) -> str:
+    return f"it lacks {', '.join(sorted(keys))}" if keys else ""
+
+
+def _missing_keys(record: Json, parts: Sequence[str]) -> Iterator[str]:
+    for part in parts:
+        shape = _PARTS[record["kind"]].get(part) or ANALYSES[record["resolved"]["analysis"]]
+        content = record.get(part)
+        present = content.keys() if isinstance(content, Mapping) else ()
+        yield from (f"{part}.{key}" for key in shape.__required_keys__.difference(present))

@@ -1,4 +1,4 @@
-"""How far tasks are, as their folders tell: thousands at once, reading the fewest files, stopped by none of them."""
+"""The states of thousands of tasks, from the fewest files of their folders; no damaged file stops the others."""
 
 from __future__ import annotations
 
@@ -12,84 +12,89 @@ from typing import Any
 
 from results.errors import ResultsError
 from results.store.atomic_files import read_json
-from results.store.schema import ATTEMPTED, KINDS, RECORDED
-from results.store.store import PREFIX, REMOVE_FOLDER, RERUN, attempts_of, check_owner, folders
-
-STATUSES = ("done", *ATTEMPTED, "begun", "new", "unreadable")
-_Files = Mapping[str, os.DirEntry[str]]
+from results.store.schema import ATTEMPTED, KINDS, RECORDED, Status
+from results.store.store import (
+    PREFIX,
+    REMOVE_FOLDER,
+    RERUN,
+    attempt_files,
+    check_identity,
+    read_record,
+    task_folders,
+)
+from results.types import Json
 
 
 @dataclass(frozen=True)
-class State:
+class TaskState:
     """How far a task is.
 
-    task: as planned, or as task.json has it; of a done task of the store, what its record and its folder's name say.
-    status: one of STATUSES. "done" has a record; the status of the last attempt; "begun" has a folder and neither;
-    "new" has no folder; "unreadable" has a file that cannot be understood, and `message` names it.
-    message: of the record (empty when ok) or of the last attempt.
-    owner: what lock.json says ({} when that cannot be understood), None without one. A done task is not asked for it.
-    progress: what progress.json says, None without one. Neither it nor the lock ever makes a task "unreadable".
-    modified: when the newer of both was written, in seconds by the file system's clock, None without either.
+    task: as planned, or as its task.json; of a done task of the store, what its record and its folder's name tell.
+    status: NEW, BEGUN, DONE, UNREADABLE, or that of the last attempt (one of schema.ATTEMPTED).
+    message: of the record ("" when it is ok) or of the last attempt; the text of `error` if there is one.
+    error: why an unreadable task is unreadable.
+    owner: the content of lock.json ({} when it is damaged), None without one. It is not read for a done task.
+    progress: the content of progress.json, None without one. Neither file makes a task unreadable.
+    modified: when the newer of these two was written, in seconds by the file system's clock, None without either.
     """
 
-    task: Mapping[str, Any]
+    task: Json
     folder: Path | None
-    status: str
+    status: Status
     message: str = ""
-    record_status: str = ""  # one of records.RECORDED, "" without a record
-    owner: Mapping[str, Any] | None = None
-    progress: Mapping[str, Any] | None = None
+    owner: Json | None = None
+    progress: Json | None = None
     modified: float | None = None
+    error: ResultsError | None = None
 
 
-def survey(root: Path, tasks: Iterable[Mapping[str, Any]] | None = None) -> dict[str, State]:
-    """By identity, every task of the store under `root` (tasks=None) or those given, in the order of both.
+def task_states(root: Path, tasks: Iterable[Json] | None = None) -> dict[str, TaskState]:
+    """The states by identity of these tasks, in their order, or of all tasks of the store if None.
 
-    Where neither record.json nor task.json says it, a task goes by the first digits of its identity, which its folder's
-    name ends in. Nothing is written. Raises ResultsError only where the folders themselves cannot be listed.
+    If neither record.json nor task.json tells the identity, it is the prefix at the end of the folder's name. Nothing
+    is written. Raises ResultsError only if the folders cannot be listed.
     """
-    listed = folders(Path(root))
-    if tasks is not None:
-        resolved = list(tasks)
-        found = (_best(listed.get((task["kind"], task["identity"][:PREFIX]), []), task) for task in resolved)
-        return {task["identity"]: state for task, state in zip(resolved, found, strict=True)}
-    states = (_best(alike, None) for alike in listed.values())
-    return {state.task["identity"]: state for state in states}
+    folders = task_folders(Path(root))
+    if tasks is None:
+        states = (_furthest(same_task, None) for same_task in folders.values())
+        return {state.task["identity"]: state for state in states}
+    return {
+        task["identity"]: _furthest(folders.get((task["kind"], task["identity"][:PREFIX]), []), task) for task in tasks
+    }
 
 
-def _best(alike: list[Path], task: Mapping[str, Any] | None) -> State:
-    """Of the folders of one task, mostly one, that which has come furthest: as the store finds it."""
-    if not alike:
+def _furthest(folders: list[Path], task: Json | None) -> TaskState:
+    """The state of a task from its folders, of which there is seldom more than one: that of `Store.find`."""
+    if not folders:
         assert task is not None
-        return State(task, None, "new")
-    states = [state_of(folder, task) for folder in alike]
-    return next((state for state in states if state.status == "done"), states[0])
+        return TaskState(task, None, Status.NEW)
+    states = [task_state(folder, task) for folder in folders]
+    return next((state for state in states if state.status == Status.DONE), states[0])
 
 
-def state_of(folder: Path, task: Mapping[str, Any] | None = None) -> State:
-    """How far the task of one folder is."""
+def task_state(folder: Path, task: Json | None = None) -> TaskState:
+    """The state of the task of one folder."""
     try:
-        record = read_json(folder / "record.json", RERUN)
-        return _open(folder, task) if record is None else _done(folder, task, record)
+        record = read_record(folder)
+        return _without_record(folder, task) if record is None else _done(folder, task, record)
     except ResultsError as error:
         return _unreadable(folder, task, error)
     except OSError as error:
         return _unreadable(folder, task, ResultsError(f"cannot be read: {error.strerror}", where=str(folder)))
 
 
-def _done(folder: Path, task: Mapping[str, Any] | None, record: Mapping[str, Any]) -> State:
-    path = folder / "record.json"
+def _done(folder: Path, task: Json | None, record: Json) -> TaskState:
     if record.get("status") not in RECORDED or not isinstance(record.get("identity"), str):
+        path = folder / "record.json"
         raise ResultsError(f"its status is {record.get('status')!r}", where=str(path), next=RERUN)
     if task is None:
-        known = {key: record[key] for key in ("identity", "spec", "resolved", "display") if key in record}
-        task = _by_name(folder) | known
-    check_owner(folder, record, task)
-    return State(task, folder, "done", str(record.get("message") or ""), record["status"])
+        stored = {key: record[key] for key in ("identity", "spec", "resolved", "display") if key in record}
+        task = _task_of_name(folder) | stored
+    check_identity(folder, record, task)
+    return TaskState(task, folder, Status.DONE, str(record.get("message") or ""))
 
 
-def _open(folder: Path, task: Mapping[str, Any] | None) -> State:
-    """A folder without a record: what was tried last, who is at it, and how far."""
+def _without_record(folder: Path, task: Json | None) -> TaskState:
     with os.scandir(folder) as entries:
         files = {entry.name: entry for entry in entries}
     stored = read_json(folder / "task.json", REMOVE_FOLDER) if "task.json" in files else None
@@ -97,58 +102,59 @@ def _open(folder: Path, task: Mapping[str, Any] | None) -> State:
         task = task or stored
         if not isinstance(stored.get("identity"), str):
             raise ResultsError("task.json has no identity", where=str(folder), next=REMOVE_FOLDER)
-        check_owner(folder, stored, task)
-    status, message = _last_attempt(folder / "attempts") if "attempts" in files else ("begun", "")
-    return State(
-        task or _by_name(folder),  # without task.json: left by a process killed in `Store.begin`
+        check_identity(folder, stored, task)
+    status, message = _last_attempt(folder / "attempts") if "attempts" in files else (Status.BEGUN, "")
+    return TaskState(
+        task or _task_of_name(folder),  # a process that was killed in `Store.begin` left no task.json
         folder,
         status,
         message,
-        owner=_glance(folder / "lock.json", {}) if "lock.json" in files else None,
-        progress=_glance(folder / "progress.json", None) if "progress.json" in files else None,
-        modified=max(_times(files), default=None),
+        owner=_read_changing(folder / "lock.json", {}) if "lock.json" in files else None,
+        progress=_read_changing(folder / "progress.json", None) if "progress.json" in files else None,
+        modified=max(_modification_times(files), default=None),
     )
 
 
-def _last_attempt(folder: Path) -> tuple[str, str]:
-    """Status and message of the latest attempt; "begun" when there is none after all."""
-    paths = attempts_of(folder)
+def _last_attempt(folder: Path) -> tuple[Status, str]:
+    """Status and message of the latest attempt; BEGUN if there is none."""
+    paths = attempt_files(folder)
     if not paths or (attempt := read_json(paths[-1])) is None:
-        return "begun", ""
+        return Status.BEGUN, ""
     if attempt.get("status") not in ATTEMPTED:
         raise ResultsError(f"its status is {attempt.get('status')!r}", where=str(paths[-1]), next="move the file away")
-    return attempt["status"], str(attempt.get("message") or "")
+    return Status(attempt["status"]), str(attempt.get("message") or "")
 
 
-def _glance(path: Path, otherwise: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The object in a file that others write again and again; None when it has gone meanwhile."""
+def _read_changing(path: Path, damaged: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The object in a file that another process replaces or removes; None if it is gone, `damaged` if it is none."""
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
-        return otherwise
-    return found if isinstance(found, dict) else otherwise
+        return damaged
+    return content if isinstance(content, dict) else damaged
 
 
-def _times(files: _Files) -> Iterator[float]:
+def _modification_times(files: Mapping[str, os.DirEntry[str]]) -> Iterator[float]:
     for name in ("lock.json", "progress.json"):
         if name in files:
             with suppress(OSError):
                 yield files[name].stat().st_mtime
 
 
-def _unreadable(folder: Path, task: Mapping[str, Any] | None, error: ResultsError) -> State:
+def _unreadable(folder: Path, task: Json | None, error: ResultsError) -> TaskState:
     message = f"{error.what} ({error.where})" + (f": {error.next}" if error.next else "")
     if task is None:
         with suppress(ResultsError):
             task = read_json(folder / "task.json")
-    named = task is not None and isinstance(task.get("identity"), str)
-    return State(task if task and named else _by_name(folder), folder, "unreadable", message)
+    if task is None or not isinstance(task.get("identity"), str):
+        task = _task_of_name(folder)
+    return TaskState(task, folder, Status.UNREADABLE, message, error=error)
 
 
-def _by_name(folder: Path) -> dict[str, Any]:
-    """What a folder's name says of its task."""
+def _task_of_name(folder: Path) -> dict[str, Any]:
+    """What a folder's name tells of its task."""
     slug, _, prefix = folder.name.rpartition("-")
     assert folder.parent.name in KINDS
     return {"kind": folder.parent.name, "identity": prefix, "slug": slug, "resolved": {}, "display": {}}

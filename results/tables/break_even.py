@@ -28,6 +28,7 @@ from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import grouped, percent, seconds, short
+from results.store.schema import Status
 from results.tables.captions import with_circumstances
 from results.tables.model import Table
 from results.types import Cell, Json
@@ -147,7 +148,7 @@ def _one_network(row: Cell) -> float:
 
 def _curves(records: Iterable[Json]) -> list[Json]:
     """The finished curves of training on the whole set."""
-    done = [record for record in records if record["kind"] == "analyze" and record["status"] == "ok"]
+    done = [record for record in records if record["kind"] == "analyze" and record["status"] == Status.OK]
     return [r for r in done if r["resolved"].get("analysis") == CURVE and r["resolved"].get("sets") == ["whole"]]
 
 

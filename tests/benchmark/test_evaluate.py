@@ -25,9 +25,9 @@ from benchmark.planning import external_sets
 from benchmark.planning.plan import inputs_of
 from benchmark.tasks.execute import execute
 from benchmark.utils.errors import BenchmarkError
+from external_set_files import dc_file, digits, normalized, subset
 from methods.base import SyntheticSet
 from parts import CPU
-from external_set_files import dc_file, digits, normalized, subset
 from results.aggregation.cells import cells
 from results.store.store import Store
 from results.tables.comparison import comparison_tables

@@ -156,7 +156,7 @@ def test_records_of_several_versions_are_told_and_stand_apart(out: Path, command
         path.write_text(json.dumps(record))
     status, text, _ = command("store=out", "tables=[accuracy]", "protocols=[dsa]", *NO_PICTURES)
     assert status == 0
-    assert "note: records of several versions stand apart and are not compared: protocol dsa v1, v2" in text
+    assert "note: records of several versions have rows of their own and are not compared: protocol dsa v1, v2" in text
     assert text.count("Protocol dsa, version 2.") == 1 and text.count("Protocol dsa, version 1.") == 1
 
 

@@ -16,7 +16,7 @@ import pytest
 from many_records import many_records, write_store
 from results.aggregation.cells import cells
 from results.frame import frame
-from results.store.read_all import gather
+from results.store.read_all import read_all
 from results.tables.registry import tables
 
 pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: pip install -e '.[test]'")
@@ -58,11 +58,11 @@ def store(in_full: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def records(store: Path) -> list[dict[str, Any]]:
-    return gather(store).records
+    return read_all(store).records
 
 
 def test_reading_the_records_of_a_store(measured: Measure, store: Path, in_full: bool) -> None:
-    assert measured(lambda: len(gather(store).records)) == (100_025 if in_full else 1_025)
+    assert measured(lambda: len(read_all(store).records)) == (100_025 if in_full else 1_025)
 
 
 def test_aggregating_records(measured: Measure, records: list[dict[str, Any]], in_full: bool) -> None:

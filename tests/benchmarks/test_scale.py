@@ -22,7 +22,7 @@ from benchmark.runners import job_groups, monitor, slurm_job
 from results.store.atomic_files import to_json
 from results.store.schema import SCHEMA
 from results.store.store import Store
-from results.store.task_states import survey
+from results.store.task_states import task_states
 from slurm.job import run_job
 
 pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: pip install -e '.[test]'")
@@ -85,7 +85,7 @@ def test_preparing_a_submission(measured: Measure, in_full: bool, tmp_path: Path
     planned = grid.build(request).tasks
 
     def prepare() -> list[bytes]:
-        done = {identity for identity, state in survey(tmp_path, planned).items() if state.status == "done"}
+        done = {identity for identity, state in task_states(tmp_path, planned).items() if state.status == "done"}
         found = job_groups.group_tasks(planned, done, (), 1)
         assert len(found) < 50, "arrays, not a submission for each task"
         carried = [(slurm_job.FUNCTION, slurm_job.arguments(tasks, {})) for group in found for tasks in group.jobs]
@@ -131,12 +131,12 @@ def finished(tasks: list[grid.Task], tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_surveying_a_finished_store(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
-    found = measured(lambda: survey(finished.root))
+    found = measured(lambda: task_states(finished.root))
     assert {state.status for state in found.values()} == {"done"} and len(found) == len(tasks)
 
 
 def test_surveying_a_finished_plan(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
-    found = measured(lambda: survey(finished.root, tasks))
+    found = measured(lambda: task_states(finished.root, tasks))
     assert {state.status for state in found.values()} == {"done"} and len(found) == len(tasks)
 
 

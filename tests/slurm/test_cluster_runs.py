@@ -29,10 +29,11 @@ from benchmark.execution.runtime import Runtime
 from benchmark.planning import grid
 from benchmark.runners import slurm
 from benchmark.runners.local import run_tasks
-from benchmark.runners.monitor import TaskState, TaskStatus, read_status
+from benchmark.runners.monitor import TaskStatus, read_status
 from benchmark.utils.errors import BenchmarkError
 from loopback import LoopbackCluster
 from results.errors import ResultsError
+from results.store.schema import Status
 from results.store.store import Store
 from slurm import submissions
 from slurm.errors import SlurmError
@@ -118,7 +119,7 @@ class Jobs:
 
         def has_progress() -> bool:
             status = self.status("condense", seed)
-            unfinished = (TaskState.QUEUED, TaskState.RUNNING)
+            unfinished = (Status.QUEUED, Status.RUNNING)
             assert status.state in unfinished, f"{status.name} is {status.state} already: {status.reason}"
             return bool(status.progress)
 
@@ -196,6 +197,7 @@ from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from methods.dm import DistributionMatching
+from results.store.schema import Status
 
 class Faulty(DistributionMatching):
     card = replace(DistributionMatching.card, name="faulty", title="Faulty")

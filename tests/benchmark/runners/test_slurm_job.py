@@ -11,9 +11,10 @@ import pytest
 
 from benchmark.planning.plan import Task
 from benchmark.runners import slurm_job
-from benchmark.runners.monitor import TaskState, read_status
+from benchmark.runners.monitor import read_status
 from benchmark.utils.errors import BenchmarkError
 from parts import planned
+from results.store.schema import Status
 from results.store.store import Store
 from slurm import queue, submissions
 from slurm.job import JobResult, SignalRecorder
@@ -81,7 +82,7 @@ def test_tasks_count_as_queued_where_the_queue_cannot_be_read(
     status = read_status(tmp_path)
     assert "no SLURM commands here" in status.queue_problem
     assert {(task.state, task.job) for task in status.tasks.values()} == {
-        (TaskState.QUEUED, f"17_{index}") for index in range(4)
+        (Status.QUEUED, f"17_{index}") for index in range(4)
     }
 
 
@@ -99,5 +100,5 @@ def test_the_status_of_tasks_whose_jobs_ended_has_the_output_of_their_jobs(
     for index, task in enumerate(tasks):
         status = statuses[task["identity"]]
         expected = f"job 17_{index} ended as FAILED; after step 1 of 2"
-        assert (status.state, status.reason) == (TaskState.STOPPED, expected)
+        assert (status.state, status.reason) == (Status.STOPPED, expected)
         assert status.log == tmp_path / f"slurm/run/jobs/17_{index}_0_log.err"

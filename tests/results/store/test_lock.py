@@ -159,10 +159,10 @@ def test_an_owner_that_lost_the_lock_knows_and_touches_nothing(tmp_path):
 
 
 def test_a_lock_that_came_to_life_while_being_displaced_is_put_back(tmp_path):
-    from results.store.lock import _displace
+    from results.store.lock import _remove
 
     theirs = foreign(tmp_path, beat=4)
-    _displace(tmp_path / "lock.json", json.dumps({**theirs, "beat": 3}).encode().__eq__)
+    _remove(tmp_path / "lock.json", json.dumps({**theirs, "beat": 3}).encode().__eq__)
     assert json.loads((tmp_path / "lock.json").read_text()) == theirs
     assert [path.name for path in tmp_path.iterdir()] == ["lock.json"]
 

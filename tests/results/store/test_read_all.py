@@ -10,7 +10,7 @@ from results.aggregation.cells import cells
 from results.aggregation.options import Options
 from results.errors import ResultsError
 from results.store.atomic_files import to_json
-from results.store.read_all import gather
+from results.store.read_all import read_all
 from results.store.store import Store
 from results.tables.accuracy import matrices
 from results.tables.comparison import comparison_tables
@@ -54,7 +54,7 @@ def begin(store):
 def test_a_sound_store_is_read_without_a_word(store, keep, make_condensed, make_evaluated):
     made = make_condensed()
     keep(made, make_evaluated(made, [0.5]))
-    found = gather(store.root)
+    found = read_all(store.root)
     assert [record["kind"] for record in found.records] == ["condense", "evaluate"]
     assert (found.problems, found.unfinished, found.notes) == ([], [], [])
 
@@ -62,7 +62,7 @@ def test_a_sound_store_is_read_without_a_word(store, keep, make_condensed, make_
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: (path / "condense").mkdir()])
 def test_an_empty_store_has_nothing(tmp_path, make):
     make(tmp_path)
-    found = gather(tmp_path)
+    found = read_all(tmp_path)
     assert (found.records, found.problems, found.unfinished, found.notes) == ([], [], [], [])
 
 
@@ -72,7 +72,7 @@ def test_damaged_records_of_one_kind_are_one_problem_and_the_rest_is_there(store
     for path in paths[:5]:
         path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
     paths[5].write_text('{"schema": 1, "ki')
-    found = gather(store.root)
+    found = read_all(store.root)
     assert [record["identity"] for record in found.records] == sorted(
         (record["identity"] for record in records[6:]), key=lambda name: name[:12]
     )
@@ -91,7 +91,7 @@ def test_unfinished_tasks_are_counted_and_stand_in_tables_as_what_they_are(
     begin(failed)
     store.attempt(failed, "out_of_memory", "80 GiB\nwere not enough")
     begin(make_condensed("dc"))
-    found = gather(store.root)
+    found = read_all(store.root)
     (note,) = found.notes
     assert note == "2 tasks have no record (1 begun, 1 out of memory); python -m benchmark.status names them"
     frame = cells([*found.records, *found.unfinished]).set_index("display_name")
@@ -111,7 +111,7 @@ def test_an_unfinished_set_shares_no_expert_yet(store, keep, begin, make_expert,
     done = make_condensed("dance", 0, resolved=used)
     keep(expert, done, make_evaluated(done, [0.5]))
     begin(make_condensed("dance", 1, resolved=used))
-    found = gather(store.root)
+    found = read_all(store.root)
     (cell,) = cells([*found.records, *found.unfinished]).to_dict("records")
     assert (cell["prepare_shared"], cell["prepare_divisor"], cell["expected"]) == (60.0, "1", 2)
 
@@ -123,19 +123,21 @@ def test_a_folder_without_a_task_or_with_half_of_one_is_told(store, keep, begin,
     task = json.loads((empty / "task.json").read_text())
     (empty / "task.json").write_text(to_json({**task, "display": {}}))
     keep(make_condensed(seed=9))
-    found = gather(store.root)
+    found = read_all(store.root)
     assert len(found.records) == 1 and not found.unfinished
     assert found.notes[0].startswith("2 tasks have no record (2 begun)")
     assert "cannot be placed" in found.notes[1] and all(str(path) in found.notes[1] for path in (bare, empty))
     (problem,) = found.problems
-    assert problem.what.startswith("task.json is not JSON") and problem.where == str(half) and problem.next
+    assert (
+        problem.what.startswith("task.json is not JSON") and problem.where == str(half / "task.json") and problem.next
+    )
 
 
 def test_a_lost_set_or_expert_costs_no_number(store, keep, make_expert, make_condensed, make_evaluated):
     made = make_condensed()
     expert, folder, _ = keep(make_expert(0), made, make_evaluated(made, [0.5]))
     (folder / "synthetic.safetensors").unlink()
-    found = gather(store.root)
+    found = read_all(store.root)
     (note,) = found.notes
     assert note.startswith("2 files are missing: the numbers are shown")
     assert str(folder / "synthetic.safetensors") in note and str(expert / "experts.safetensors") in note
@@ -145,7 +147,7 @@ def test_a_lost_set_or_expert_costs_no_number(store, keep, make_expert, make_con
 def test_a_set_that_diverged_has_no_file_to_lose(store, keep, make_condensed):
     (folder,) = keep(make_condensed(status="diverged", message="nan"))
     (folder / "synthetic.safetensors").unlink()
-    assert gather(store.root).notes == []
+    assert read_all(store.root).notes == []
 
 
 def test_versions_that_stand_apart_or_together_are_named(store, keep, make_condensed, make_evaluated):
@@ -153,9 +155,12 @@ def test_versions_that_stand_apart_or_together_are_named(store, keep, make_conde
     second = {"resolved": {"protocol": {"name": "dsa", "version": 2}}}
     later = {"environment": {"device": "NVIDIA H100", "torch": "3.0"}}
     keep(old, new, make_evaluated(old, [0.5]), make_evaluated(new, [0.5], **second, **later))
-    found = gather(store.root)
-    assert "records of several versions stand apart and are not compared: dm v1, v2; protocol dsa v1, v2" in found.notes
-    assert "records of several versions of torch stand together: 2.9, 3.0" in found.notes
+    found = read_all(store.root)
+    assert (
+        "records of several versions have rows of their own and are not compared: dm v1, v2; protocol dsa v1, v2"
+        in found.notes
+    )
+    assert "records of several versions of torch are compared: 2.9, 3.0" in found.notes
     assert len(matrices(cells(found.records))) == 2
 
 
@@ -165,7 +170,7 @@ def test_what_is_no_folder_of_a_task_is_passed_over(store, keep, make_condensed)
     (store.root / "condense" / "scratch").mkdir()
     (store.root / "report").mkdir()
     (store.root / "tables.md").write_text("")
-    assert gather(store.root).notes == [] and len(gather(store.root).records) == 1
+    assert read_all(store.root).notes == [] and len(read_all(store.root).records) == 1
 
 
 def test_a_store_that_cannot_be_listed_is_an_error(store, keep, make_condensed, monkeypatch):
@@ -176,7 +181,7 @@ def test_a_store_that_cannot_be_listed_is_an_error(store, keep, make_condensed, 
 
     monkeypatch.setattr("results.store.store.os.scandir", refuse)
     with pytest.raises(ResultsError, match="cannot list a folder: Permission denied"):
-        gather(store.root)
+        read_all(store.root)
 
 
 def test_thousands_of_files_are_read_in_their_order(tmp_path):

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from results.errors import ResultsError
-from results.store.store import Store, identity, write_json_atomic
+from results.store.atomic_files import write_json
+from results.store.store import Store, identity
 
 
 def done(task, **more):
@@ -52,7 +53,7 @@ def test_begin_writes_what_was_asked_once(tmp_path, make_task):
 def test_begin_refuses_a_different_request_under_the_same_identity(tmp_path, make_task):
     store, task = Store(tmp_path), make_task()
     store.begin(task)
-    with pytest.raises(ResultsError, match="asks for something else"):
+    with pytest.raises(ResultsError, match="has another specification"):
         store.begin({**task, "spec": {**task["spec"], "seed": 0.0}})
 
 
@@ -152,7 +153,7 @@ def test_a_disk_that_cannot_be_written_says_so_and_keeps_nothing(tmp_path, make_
     assert os.strerror(number) in caught.value.what and caught.value.where == str(folder / "record.json")
     assert caught.value.next
     with pytest.raises(ResultsError):
-        write_json_atomic(folder / "task.json", {})
+        write_json(folder / "task.json", {})
     assert [path.name for path in folder.iterdir()] == ["task.json"]
     assert json.loads((folder / "task.json").read_text()) == task
 

@@ -12,7 +12,7 @@ import pytest
 from results.store.lock import TaskLock
 from results.store.schema import KINDS
 from results.store.store import Store
-from results.store.task_states import State, survey
+from results.store.task_states import TaskState, task_states
 
 
 def commit(store: Store, task, status: str = "ok", message: str = "") -> Path:
@@ -21,9 +21,9 @@ def commit(store: Store, task, status: str = "ok", message: str = "") -> Path:
     return store.folder(task)
 
 
-def both(root: Path, task) -> State:
+def both(root: Path, task) -> TaskState:
     """The task's state, which must be the same whether the store is asked or the task is given."""
-    of_store, given = survey(root)[task["identity"]], survey(root, [task])[task["identity"]]
+    of_store, given = task_states(root)[task["identity"]], task_states(root, [task])[task["identity"]]
     assert given.task is task
     for state in (of_store, given):
         assert state.task["identity"] == task["identity"] and state.task["kind"] == task["kind"]
@@ -34,8 +34,8 @@ def both(root: Path, task) -> State:
 
 def test_a_task_without_a_folder_is_new(tmp_path, make_task):
     task = make_task()
-    assert survey(tmp_path / "nowhere") == {}
-    assert survey(tmp_path, [task]) == {task["identity"]: State(task, None, "new")}
+    assert task_states(tmp_path / "nowhere") == {}
+    assert task_states(tmp_path, [task]) == {task["identity"]: TaskState(task, None, "new")}
 
 
 @pytest.mark.parametrize(("status", "message"), [("ok", ""), ("diverged", "the loss is not finite")])
@@ -44,8 +44,8 @@ def test_a_record_makes_a_task_done_whatever_was_tried_before(tmp_path, make_tas
     store.attempt(task, "failed", "a shape is wrong")
     folder = commit(store, task, status, message)
     state = both(tmp_path, task)
-    assert (state.status, state.record_status, state.message, state.folder) == ("done", status, message, folder)
-    known = survey(tmp_path)[task["identity"]].task
+    assert (state.status, state.message, state.folder) == ("done", message, folder)
+    known = task_states(tmp_path)[task["identity"]].task
     assert known == {**task, "slug": "dm-cifar10-ipc=1"}  # as its folder is called
 
 
@@ -56,14 +56,14 @@ def test_the_last_attempt_says_how_far_an_unfinished_task_is(tmp_path, make_task
         store.attempt(task, "failed" if status != "failed" else "interrupted", f"try {number}")
     store.attempt(task, status, "the last")
     state = both(tmp_path, task)
-    assert (state.status, state.message, state.record_status, state.owner) == (status, "the last", "", None)
-    assert survey(tmp_path)[task["identity"]].task == task
+    assert (state.status, state.message, state.owner) == (status, "the last", None)
+    assert task_states(tmp_path)[task["identity"]].task == task
 
 
 def test_who_is_at_a_task_and_how_far_it_is(tmp_path, make_task):
     store, task = Store(tmp_path), make_task()
     folder = store.begin(task)
-    assert both(tmp_path, task) == State(task, folder, "begun")
+    assert both(tmp_path, task) == TaskState(task, folder, "begun")
     progress = {"done": 30, "total": 200, "rate": 1.5, "losses": {"match": 0.25}}
     with TaskLock(folder):
         (folder / "progress.json").write_text(json.dumps(progress))
@@ -105,7 +105,7 @@ def test_a_damaged_file_is_named_and_spares_the_others(tmp_path, make_task, name
     commit(store, other)
     folder = store.folder(task)
     (folder / name).write_text(text)
-    of_store, given = survey(tmp_path), survey(tmp_path, [task, other])
+    of_store, given = task_states(tmp_path), task_states(tmp_path, [task, other])
     assert len(of_store) == 2 and list(given) == [task["identity"], other["identity"]]
     key = task["identity"][: 12 if name == "task.json" else None]  # only the folder's name is left to tell
     for state in (of_store[key], given[task["identity"]]):
@@ -117,11 +117,11 @@ def test_a_folder_killed_in_begin_goes_by_its_name(tmp_path, make_task):
     store, task = Store(tmp_path), make_task(slug="dm")
     folder = store.begin(task)
     (folder / "task.json").unlink()
-    (state,) = survey(tmp_path).values()
+    (state,) = task_states(tmp_path).values()
     assert state.status == "begun" and state.folder == folder
     assert (state.task["kind"], state.task["slug"]) == ("condense", "dm")
     assert task["identity"].startswith(state.task["identity"])
-    assert survey(tmp_path, [task])[task["identity"]].status == "begun"
+    assert task_states(tmp_path, [task])[task["identity"]].status == "begun"
 
 
 def test_what_is_no_folder_of_a_task_is_passed_over(tmp_path, make_task):
@@ -131,9 +131,9 @@ def test_what_is_no_folder_of_a_task_is_passed_over(tmp_path, make_task):
     (tmp_path / "condense" / ".DS_Store").write_text("")
     (tmp_path / "evaluate").write_text("a file")
     (tmp_path / "cache" / "x-0123456789ab").mkdir(parents=True)
-    assert list(survey(tmp_path)) == [task["identity"]]
+    assert list(task_states(tmp_path)) == [task["identity"]]
     (tmp_path / "condense" / "file-0123456789ab").write_text("")
-    assert survey(tmp_path)["0123456789ab"].status == "unreadable"
+    assert task_states(tmp_path)["0123456789ab"].status == "unreadable"
 
 
 def test_of_two_folders_of_one_task_the_done_one_counts(tmp_path, make_task):
@@ -151,7 +151,7 @@ def test_another_task_in_the_place_of_one_is_told(tmp_path, make_task):
     rival = {**task, "identity": task["identity"][:12] + "0" * 52}
     for act in (lambda: None, lambda: commit(store, task)):
         act()
-        state = survey(tmp_path, [rival])[rival["identity"]]
+        state = task_states(tmp_path, [rival])[rival["identity"]]
         assert state.status == "unreadable" and "share the first 12 digits" in state.message
 
 
@@ -161,7 +161,11 @@ def test_each_kind_is_listed_once_however_many_tasks_there_are(tmp_path, make_ta
         commit(store, task)
     listed, scandir = [], os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: listed.append(Path(path)) or scandir(path))
-    for look in (lambda: survey(tmp_path, tasks), lambda: survey(tmp_path), lambda: list(store.recorded(tasks))):
+    for look in (
+        lambda: task_states(tmp_path, tasks),
+        lambda: task_states(tmp_path),
+        lambda: list(store.recorded(tasks)),
+    ):
         listed.clear()
         look()
         assert sorted(path.name for path in listed) == sorted(KINDS)
