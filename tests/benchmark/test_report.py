@@ -145,7 +145,7 @@ def test_a_store_with_every_fault_shows_the_rest(out: Path, command: Report) -> 
     assert [note.partition(":")[2].split(",")[0][:24] for note in notes] == [
         " 2 tasks have no record ", " 1 of them cannot be pla", " 1 file is missing: the "]  # fmt: skip
     problems = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert len(problems) == 2 and "2 times: a record cannot be used: its schema is 7, this version reads 1" in err
+    assert len(problems) == 2 and "2 times: a record cannot be used: its schema is 7, this version reads 2" in err
     assert "Test accuracy (%)" in text and "Wall-clock: svhn" in text and (out / "report" / "tables.md").exists()
 
 
