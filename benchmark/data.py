@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmark import datasets
 from benchmark.cli import main as cli
-from benchmark.cli.progress import Reading, print_whole
+from benchmark.cli.progress import LoadingProgress, print_uncut
 from benchmark.datasets.base import expand_user
 from benchmark.utils.errors import BenchmarkError
 
@@ -37,7 +37,7 @@ Exit status: 0 success; 1 something is wrong with a dataset; 2 the request was w
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
     """Run the command; exits with 0, with 1 if something is wrong with a dataset, with 2 for a wrong request."""
-    cli.print_anything()
+    cli.print_any_name()
     arguments = _parse(words)
     console = Console(soft_wrap=True)
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: temporary files are deleted
@@ -79,7 +79,7 @@ def _list(names: Sequence[str], root: Path, console: Console) -> int:
     from benchmark.cli.dataset_views import builtin_table
 
     table, problems = builtin_table(root)
-    print_whole(console, table)
+    print_uncut(console, table)
     hint = "Any folder of parquet files or class folders is a dataset too: python -m benchmark.data doctor PATH"
     console.print("\n".join([*problems, hint]), highlight=False, markup=False)
     return cli.DONE
@@ -89,7 +89,7 @@ def _prepare(names: Sequence[str], root: Path, console: Console) -> int:
     from benchmark.cli.dataset_views import describe
 
     for name in names:
-        with Reading(console) as reading:
+        with LoadingProgress(console) as reading:
             dataset = datasets.prepare(name, root, reading)
         console.print(describe(dataset, root), highlight=False, markup=False)
     return cli.DONE
@@ -101,7 +101,7 @@ def _doctor(names: Sequence[str], root: Path, console: Console) -> int:
     status = cli.DONE
     for name in names:
         console.print(f"{name}:", highlight=False, markup=False)
-        with Reading(console) as reading:
+        with LoadingProgress(console) as reading:
             for finding in doctor.examine(name, root, reading):
                 status = status if finding.ok else cli.SOME_FAILED
                 lines = [f"  {'ok ' if finding.ok else 'bad'}  {finding.what}"]

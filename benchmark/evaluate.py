@@ -16,12 +16,12 @@ from benchmark.config.schema import EvaluateConfig
 def evaluate(composed: DictConfig) -> int:
     """Carry out one composed configuration; returns the exit status."""
     from benchmark.cli import workflow  # these load torch, which --help does without
-    from benchmark.cli.progress import Reading
+    from benchmark.cli.progress import LoadingProgress
     from benchmark.cli.quantization import quantization_losses
     from benchmark.planning import external_sets
 
     config, console = parse_as(EvaluateConfig, composed), Console(soft_wrap=True)
-    with Reading(console) as reading:
+    with LoadingProgress(console) as reading:
         external = external_sets.build(config, reading)
     console.print("\n".join(external.said), markup=False, highlight=False)
     status = workflow.run_here(external.plan, external.run, console, workflow.show_comparison)

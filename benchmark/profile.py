@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.cli import main
-from benchmark.cli.progress import Reading, print_whole
+from benchmark.cli.progress import LoadingProgress, print_uncut
 from benchmark.config.compose import parse_profile
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def profile(composed: DictConfig) -> int:
 
     config, console = parse_profile(composed), Console(soft_wrap=True)
     compute, _ = choose_compute(config.device, config.precision, config.threads, None, config.compile)
-    with Reading(console) as progress:
+    with LoadingProgress(console) as progress:
         tasks = profiled_tasks(config, progress)
     traces = trace_files(config.trace, len(tasks))
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler prints when it starts and stops
     compute.activate()
     for (task, outline), trace in zip(tasks, traces, strict=True):
-        with Reading(console) as progress:
+        with LoadingProgress(console) as progress:
             found, lines = profile_task(task, outline, compute, config.steps, progress)
         if trace:
             found.profiler.export_chrome_trace(str(trace))
@@ -49,7 +49,7 @@ def profile(composed: DictConfig) -> int:
         title = (
             f"{display['display_name']} on {display['dataset']} at ipc {resolved['ipc']}, {resolved['architecture']}"
         )
-        print_whole(console, table(title, found))
+        print_uncut(console, table(title, found))
         console.print("\n".join([*lines, ""]), markup=False, highlight=False)
     console.print(CAPTION, markup=False, highlight=False)
     return main.DONE

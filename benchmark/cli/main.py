@@ -1,4 +1,4 @@
-"""What every command shares: Hydra around it, one message for a person instead of a traceback, an exit status."""
+"""The frame around every command: Hydra composes its options, errors become one message, and it exits with a status."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
 
     0 done; 1 some tasks failed, and were named; 2 the request was wrong; 130 stopped by a signal.
     """
-    print_anything()
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here whole, not printed by Hydra
+    print_any_name()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on instead of printing them
     compose.register()
     statuses: list[int] = []
-    composing = True  # whatever Hydra raises meanwhile, of whatever type, is about the command line
+    composing = True  # any error that Hydra raises until then is about the command line
 
     def guarded(composed: DictConfig) -> None:
         nonlocal composing
@@ -54,32 +54,32 @@ def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
         print_error(_composition(error))
         statuses.append(WRONG_REQUEST)
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)  # noqa: T201 -- a command speaks
+        print("\nstopped; the same command continues from here", file=sys.stderr)  # noqa: T201 -- a command speaks
         statuses.append(STOPPED)
     raise SystemExit(max(statuses, default=DONE))
 
 
-def print_anything() -> None:
-    """Let names of files be printed that are no text, and letters that a terminal lacks: as \\udce9 or \\xd7."""
+def print_any_name() -> None:
+    """Print file names that are no valid text, and letters that a terminal lacks, as \\udce9 or \\xd7."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def print_error(error: BaseException) -> None:
-    """Print an error of a room: what, where, next."""
+    """Print an error to stderr: what is wrong, where, what to do next."""
     print(message(error), file=sys.stderr)  # noqa: T201
 
 
 def message(error: BaseException) -> str:
-    """What is wrong, where it was said, what to do: up to three lines."""
+    """An error in up to three lines: what is wrong, where it was asked for, what to do next."""
     lines = [f"error: {getattr(error, 'what', str(error))}"]
     lines += [f"  {name + ':':<6} {text}" for name in ("where", "next") if (text := getattr(error, name, ""))]
     return "\n".join(lines)
 
 
 def _composition(error: Exception) -> BenchmarkError:
-    """Hydra's own complaint, in our form; the first line says it, and a misspelt name gets its neighbour."""
+    """Hydra's error about the command line as one of ours, with the nearest name for a misspelt one."""
     text = str(error)
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
@@ -96,5 +96,5 @@ def _composition(error: Exception) -> BenchmarkError:
             where="method=…",
             next="methods=[NAME,…] names what to run; method.NAME.SETTING=VALUE sets something of it",
         )
-    said = f"command line: {' '.join(sys.argv[1:])}"
-    return BenchmarkError(text.partition("\n")[0], where=said, next="see --help; quote brackets in zsh")
+    words = f"command line: {' '.join(sys.argv[1:])}"
+    return BenchmarkError(text.partition("\n")[0], where=words, next="see --help; quote brackets in zsh")

@@ -1,4 +1,4 @@
-"""What a person sees while tasks run: bars on a terminal, plain lines elsewhere."""
+"""Progress of loading datasets and of running tasks: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from rich.progress import (
 from rich.table import Table
 
 LINE_SECONDS = 15.0  # between plain lines of one task
-DRAW_SECONDS = 0.1  # between two looks at one bar, however fast the steps are
+DRAW_SECONDS = 0.1  # between two updates of one bar, however fast the steps are
 
 
-def print_whole(console: Console, table: Table) -> None:
+def print_uncut(console: Console, table: Table) -> None:
     """Print a table at the width it needs: a narrow terminal wraps its lines, nothing is cut."""
     needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
     wide = Console(file=console.file, width=max(console.width, needed), force_terminal=console.is_terminal)
@@ -31,18 +31,17 @@ def print_whole(console: Console, table: Table) -> None:
 
 
 @dataclass
-class Shown:
-    """One task on the screen; its speed is counted from the first step seen."""
+class TaskBar:
+    """The bar of one task; its speed is counted from the first step that was reported."""
 
-    name: str
     bar: TaskID
     first: tuple[float, int] | None = None
-    drawn: float = 0.0
-    line: float = field(default_factory=time.monotonic)
+    updated: float = 0.0
+    last_line: float = field(default_factory=time.monotonic)
 
 
-class Reading:
-    """How far fetching and decoding a dataset is: called as `datasets.base.Progress`, inside a `with`."""
+class LoadingProgress:
+    """Progress of fetching and decoding datasets, and of probing: a `datasets.base.Progress`, used in a `with`."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -56,7 +55,7 @@ class Reading:
             disable=not console.is_terminal,
         )
         self.shown: dict[str, TaskID] = {}
-        self.line = time.monotonic()
+        self.last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         self.bars.start()
@@ -71,13 +70,13 @@ class Reading:
                 self.bars.remove_task(over)
             self.shown = {label: self.bars.add_task(label, total=total or None)}
         self.bars.update(self.shown[label], completed=done, total=total or None)
-        if not self.console.is_terminal and time.monotonic() - self.line >= LINE_SECONDS:
-            self.line = time.monotonic()
+        if not self.console.is_terminal and time.monotonic() - self.last_line >= LINE_SECONDS:
+            self.last_line = time.monotonic()
             self.console.print(f"{label}: {done:,}" + (f" of {total:,}" if total else ""), highlight=False)
 
 
-class Screen:
-    """Shows the tasks of a run, one or several at a time, with losses, speed and time left."""
+class TaskProgress:
+    """Progress of the tasks of a run, one or several at a time, with losses, speed and time left."""
 
     def __init__(self, console: Console, total: int) -> None:
         self.console, self.total, self.ended = console, total, 0
@@ -94,7 +93,7 @@ class Screen:
             disable=not console.is_terminal,
         )
         self.whole = self.bars.add_task("all tasks", total=total, speed="", losses="")
-        self.shown: dict[str, Shown] = {}
+        self.task_bars: dict[str, TaskBar] = {}
 
     def __enter__(self) -> Self:
         self.bars.start()
@@ -104,34 +103,34 @@ class Screen:
         self.bars.stop()
 
     def step(self, name: str, done: int, total: int, losses: dict[str, float]) -> None:
-        """A step of the named task is done; its first one puts the task on the screen."""
-        shown, now = self._find(name), time.monotonic()
-        if shown.first is None:
-            shown.first = (now, done - 1)
-        if now - shown.drawn < DRAW_SECONDS and done < total:
+        """Report a step of the named task; its first one adds a bar."""
+        task_bar, now = self._bar_of(name), time.monotonic()
+        if task_bar.first is None:
+            task_bar.first = (now, done - 1)
+        if now - task_bar.updated < DRAW_SECONDS and done < total:
             return
-        shown.drawn = now
-        steps = done - shown.first[1]
-        speed = steps / max(now - shown.first[0], 1e-9)
+        task_bar.updated = now
+        steps = done - task_bar.first[1]
+        speed = steps / max(now - task_bar.first[0], 1e-9)
         rate = f"{speed:.3g} steps/s" if steps > 1 else ""
         values = "  ".join(f"{loss} {value:.4g}" for loss, value in losses.items())
-        self.bars.update(shown.bar, completed=done, total=total, speed=rate, losses=values)
-        if not self.console.is_terminal and now - shown.line >= LINE_SECONDS and done < total:
-            shown.line = now
+        self.bars.update(task_bar.bar, completed=done, total=total, speed=rate, losses=values)
+        if not self.console.is_terminal and now - task_bar.last_line >= LINE_SECONDS and done < total:
+            task_bar.last_line = now
             self.say(f"{name}: {done}/{total}, {rate}, {(total - done) / max(speed, 1e-9):.0f} s left, {values}")
 
     def end(self, name: str, text: str) -> None:
-        """The named task is over; `text` says how."""
+        """Remove the bar of a task that has ended, and print how it ended."""
         self.ended += 1
-        if shown := self.shown.pop(name, None):
-            self.bars.remove_task(shown.bar)
+        if task_bar := self.task_bars.pop(name, None):
+            self.bars.remove_task(task_bar.bar)
         self.bars.update(self.whole, completed=self.ended)
         self.say(f"[{self.ended}/{self.total}] {name}: {text}")
 
     def say(self, text: str) -> None:
         self.bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _find(self, name: str) -> Shown:
-        if name not in self.shown:
-            self.shown[name] = Shown(name, self.bars.add_task(name, total=None, speed="", losses=""))
-        return self.shown[name]
+    def _bar_of(self, name: str) -> TaskBar:
+        if name not in self.task_bars:
+            self.task_bars[name] = TaskBar(self.bars.add_task(name, total=None, speed="", losses=""))
+        return self.task_bars[name]

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from benchmark.cli.progress import LINE_SECONDS, print_whole
+from benchmark.cli.progress import LINE_SECONDS, print_uncut
 from benchmark.runners.monitor import STATES, StoreStatus, read_status
 from benchmark.runners.monitor import TaskStatus as TaskStatus
 from results.store.schema import KINDS, Status
@@ -26,7 +26,7 @@ _UNDER_WAY = (Status.QUEUED, Status.RUNNING)
 
 def show(progress: StoreStatus, console: Console) -> None:
     """The counts, then the tasks that are running, queued, stopped, blocked and failed."""
-    print_whole(console, counts_table(progress))
+    print_uncut(console, counts_table(progress))
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmark.cli import main, status_view
-from benchmark.cli.progress import Reading, Screen, print_whole
+from benchmark.cli.progress import LoadingProgress, TaskProgress, print_uncut
 from benchmark.cli.tables import show_tables
 from benchmark.compute.engine import Compute, choose_compute
 from benchmark.config.schema import PlanConfig
@@ -33,7 +33,7 @@ def plan_and_run(config: PlanConfig, finish: Finish, narrow: Callable[[Plan], Pl
     if config.launcher == "slurm":
         return _queue(config, finish, narrow, console)
     compute, _ = _compute(config)
-    with Reading(console) as reading:
+    with LoadingProgress(console) as reading:
         if config.budget_seconds is None:
             plan = grid.build(config, reading)
         else:
@@ -77,9 +77,9 @@ def show_failures(unfinished: Unfinished, console: Console) -> None:
 def show_estimate(plan: Plan, store: Store, compute: Compute, workers: int, console: Console) -> None:
     """Probe a few steps of every kind of task and print what the whole plan will take; nothing is written."""
     known = len(plan.notes)
-    with Reading(console) as probing:
+    with LoadingProgress(console) as probing:
         rows = estimate(plan, store, compute, probing)
-    print_whole(console, summary.table(rows))
+    print_uncut(console, summary.table(rows))
     notes = [f"note: {text}" for text in plan.notes[known:]]
     for text in (*summary.summary(rows, plan, compute, workers), *notes):
         console.print(text, markup=False, highlight=False)
@@ -112,7 +112,7 @@ def _run_tasks(plan: Plan, config: PlanConfig, compute: Compute, workers: int, c
         retry_failed=config.retry == "failed",
         shared=workers > compute.devices,
     )
-    with Screen(console, len(plan.tasks)) as screen:
+    with TaskProgress(console, len(plan.tasks)) as screen:
 
         def end(name: str, outcome: Outcome) -> None:
             screen.end(name, _in_words(outcome))
@@ -134,7 +134,7 @@ def _queue(config: PlanConfig, finish: Finish, narrow: Callable[[Plan], Plan], c
     Ctrl-C ends the waiting; the jobs continue.
     """
     cluster = slurm.check(config)
-    with Reading(console) as reading:
+    with LoadingProgress(console) as reading:
         plan = narrow(grid.build(config, reading))
     for text in plan.notes:
         console.print(f"note: {text}", markup=False, highlight=False)

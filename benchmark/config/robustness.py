@@ -1,4 +1,4 @@
-"""What `robustness_scores=true` asks for besides. Names of protocols and controls only: nothing here loads torch."""
+"""What `robustness_scores=true` adds to a request. It reads names of protocols and baselines only and loads no torch."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from benchmark.utils.errors import BenchmarkError
 
-NEEDED = ("random", "whole")  # the controls between which a score places a set
+NEEDED = ("random", "whole")  # the baselines between which a score places a set
 
 
 def with_plain(protocols: Sequence[str]) -> list[str]:
     """Each shared protocol followed by its plain variant, without augmentation and mixing: "dsa", "dsa@plain".
 
-    `native` protocols stay alone: sets that each stand on a protocol of their own have no score in common. The whole
-    set is not among them: the score that is about augmentation compares sets with random ones alone.
+    A `native` protocol gets none, as rows under it have no protocol in common. The whole set is not evaluated under the
+    plain variants: the augmentation-robust score compares sets with random ones only.
     """
     found: dict[str, None] = {}
     for name in protocols:
@@ -21,12 +21,12 @@ def with_plain(protocols: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def check(protocols: Sequence[str], controls: Sequence[str]) -> None:
-    """Raise BenchmarkError where no score could come of these."""
-    if missing := [name for name in NEEDED if name not in controls]:
+def check(protocols: Sequence[str], baselines: Sequence[str]) -> None:
+    """Raise BenchmarkError if no score can be computed from these."""
+    if missing := [name for name in NEEDED if name not in baselines]:
         raise BenchmarkError(
-            f"scores need the control{'s' * (len(missing) > 1)} {' and '.join(missing)}",
-            where=f"robustness_scores=true baselines=[{','.join(controls)}]",
+            f"scores need the baseline{'s' * (len(missing) > 1)} {' and '.join(missing)}",
+            where=f"robustness_scores=true baselines=[{','.join(baselines)}]",
             next=f"baselines=[{','.join(NEEDED)}], as by default, or robustness_scores=false",
         )
     if all(map(is_native, protocols)):
@@ -38,5 +38,5 @@ def check(protocols: Sequence[str], controls: Sequence[str]) -> None:
 
 
 def is_native(name: str) -> bool:
-    """Whether a protocol is each method's own, with whatever variant."""
+    """Whether a protocol is each method's own; variants such as native@steps are, too."""
     return name.partition("@")[0] == "native"

@@ -92,8 +92,8 @@ def test_plain_variants_that_were_asked_for_are_not_doubled() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["baselines=[random]"], "scores need the control whole"),
-        (["baselines=[]"], "scores need the controls random and whole"),
+        (["baselines=[random]"], "scores need the baseline whole"),
+        (["baselines=[]"], "scores need the baselines random and whole"),
         (["protocols=[native,native@plain]"], "a protocol that all sets share"),
     ],
 )

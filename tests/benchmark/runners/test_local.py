@@ -122,7 +122,7 @@ def test_stopped_and_killed_runs_end_whole_and_go_on_to_the_same_bytes(
         assert len(workers) == 2
         os.killpg(run.process.pid, number) if to_all else run.process.send_signal(number)
         assert run.wait(60) == 130, run.text
-        assert "goes on from here" in run.text
+        assert "continues from here" in run.text
         assert not any(map(alive, workers)), "a worker outlived the run"
         assert attempts(out) == ["condense interrupted"] * 2 * count
         assert not list(out.glob("condense/*/record.json")) and not list(out.glob("*/*/lock.json"))
