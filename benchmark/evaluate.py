@@ -23,7 +23,7 @@ def evaluate(composed: DictConfig) -> int:
     config, console = parse_as(EvaluateConfig, composed), Console(soft_wrap=True)
     with LoadingProgress(console) as reading:
         external = external_sets.build(config, reading)
-    console.print("\n".join(external.said), markup=False, highlight=False)
+    console.print("\n".join(external.description), markup=False, highlight=False)
     status = workflow.run_here(external.plan, external.run, console, workflow.show_comparison)
     if not config.dry_run:
         for line in quantization_losses(external, config.store):

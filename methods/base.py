@@ -1,7 +1,7 @@
-"""The contract between the referee and a method: what a method is given, what it must answer, what it declares.
+"""The interface between the benchmark and a method: what a method receives, what it returns, what it declares.
 
 Shapes: C classes, ipc synthetic images a class, m real images a class, images (ch, H, W). Images are float32 in
-pixel units (0..1 nominal) unless a name says `normalised`.
+pixel units (0..1 nominal) unless a name or docstring says `normalized`.
 """
 
 from __future__ import annotations
@@ -9,56 +9,56 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias, cast
 
 from methods.errors import MethodError as MethodError
 
-if TYPE_CHECKING:  # only said here, never called: settings can be looked up without loading torch
+if TYPE_CHECKING:  # for annotations only: settings can be looked up without loading torch
     import torch
     from torch import Tensor
 
 
 class Draw(StrEnum):
-    """What the methods of this package draw random numbers for, as `Problem.generator` is asked.
+    """The purposes for which the methods of this package draw random numbers: the roles of `Problem.generator`.
 
-    Every seed contains one of these strings: they are never changed. A method of another package names its own.
+    Seeds are hashed from these strings, so they never change. A method of another package names roles of its own.
     """
 
     INITIAL_IMAGES = "initial images"
-    REAL_BATCH = "real batch"  # by the iteration; the same images for every method at one condensation seed
-    AUGMENTATION = "augmentation"  # by the iteration
-    CALIBRATION_AUGMENTATION = "augmentation of calibration"  # DANCE, by the iteration
-    ENCODER = "encoder"  # DANCE: which expert and which mid encoder, by the iteration
-    SUBSET_ALIGNMENT = "subset for alignment"  # DANCE, by the iteration; of more images than batch_syn_max
+    REAL_BATCH = "real batch"  # index: iteration; the same images for every method at one condensation seed
+    AUGMENTATION = "augmentation"  # index: iteration
+    CALIBRATION_AUGMENTATION = "augmentation of calibration"  # DANCE; index: iteration
+    ENCODER = "encoder"  # DANCE: which expert and which mid encoder; index: iteration
+    SUBSET_ALIGNMENT = "subset for alignment"  # DANCE, if a class has more images than batch_syn_max; index: iteration
     SUBSET_CALIBRATION = "subset for calibration"  # the same
-    QUEUE = "queue of networks"  # IDM, by the iteration
-    NORM_IMAGES = "images for batch norm"  # DC and DSA, by the outer step
-    INNER_LOOP = "inner loop"  # DC and DSA, by the epoch
+    QUEUE = "queue of networks"  # IDM; index: iteration
+    NORM_IMAGES = "images for batch norm"  # DC and DSA; index: outer step
+    INNER_LOOP = "inner loop"  # DC and DSA; index: epoch
 
 
-Tree = dict[str, Any]  # tensors, JSON values, and dicts of them: what a checkpoint can hold
+Tree = dict[str, Any]  # what a checkpoint can hold: tensors, JSON values, and dicts of them
 ClassLosses: TypeAlias = "Callable[..., Tensor]"  # images (C, n, ch, H, W) and constants (C, …) to (C,)
 
 
-# --- what a method is given -------------------------------------------------------------------------------------------
+# --- what a method receives -------------------------------------------------------------------------------------------
 
 
 class Transform(Protocol):
-    """A drawn augmentation of *normalised* images (C, n, ch, H, W) of any n, with parameters of each class's own."""
+    """A drawn augmentation of *normalized* images (C, n, ch, H, W), any n. Each class has parameters of its own."""
 
     def __call__(self, images: Tensor, /) -> Tensor:
-        """The images as they are seen through it."""
+        """Augment the images."""
         ...
 
     def of(self, classes: slice, /) -> Transform:
-        """The same for some neighbouring classes alone."""
+        """The same transform for a slice of the classes."""
         ...
 
 
 class ByClass(Protocol):
-    """Images (C, n, ch, H, W): a tensor, or real images that are made when classes of them are asked for."""
+    """Images (C, n, ch, H, W): a tensor, or real images that are loaded when a slice of the classes is read."""
 
     @property
     def shape(self) -> Sequence[int]:
@@ -66,25 +66,25 @@ class ByClass(Protocol):
         ...
 
     def __len__(self) -> int:
-        """C."""
+        """C, the number of classes."""
         ...
 
     def __getitem__(self, classes: slice, /) -> Tensor:
-        """Those of some neighbouring classes."""
+        """The images of a slice of the classes."""
         ...
 
 
 class Network(Protocol):
-    """A network as methods see it; its parameters need no gradient unless the method asks for one."""
+    """A network as methods see it. Its parameters do not require gradients unless the method says so."""
 
-    depends_on_batch: bool  # BatchNorm: such a network's batches are never chunked or split by class
+    depends_on_batch: bool  # has batch norm: its batches are never chunked or split by class
 
     def __call__(self, images: Tensor, /) -> Tensor:
-        """Normalised images (N, ch, H, W) to logits (N, C)."""
+        """Normalized images (N, ch, H, W) to logits (N, C)."""
         ...
 
     def embed(self, images: Tensor) -> Tensor:
-        """Normalised images (N, ch, H, W) to the flattened features before the classifier (N, D)."""
+        """Normalized images (N, ch, H, W) to the flattened features before the classifier (N, D)."""
         ...
 
     def classify(self, features: Tensor) -> Tensor:
@@ -92,11 +92,11 @@ class Network(Protocol):
         ...
 
     def block_outputs(self, images: Tensor) -> list[Tensor]:
-        """Normalised images (N, ch, H, W) to the activations after each block: (N, …) each, the last embed's."""
+        """Normalized images (N, ch, H, W) to the activations after each block, (N, …) each; the last is embed's."""
         ...
 
     def parameters(self) -> Iterator[Tensor]:
-        """The weights, to be changed in place by a method that trains the network; in a fixed order."""
+        """The weights in a fixed order; a method that trains the network changes them in place."""
         ...
 
     def state_dict(self) -> Mapping[str, Tensor]:
@@ -104,11 +104,11 @@ class Network(Protocol):
         ...
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> Any:
-        """Take over `state_dict`'s answer, of a network of the same architecture."""
+        """Load the `state_dict` of a network of the same architecture."""
         ...
 
     def train(self, mode: bool = True) -> Any:
-        """Batch norm on a batch's own statistics (and keeping count of them), or with False on the running ones."""
+        """Let batch norm use each batch's statistics and update the running ones; with False, use the running ones."""
         ...
 
 
@@ -116,19 +116,19 @@ class Expert(Protocol):
     """A network trained on the real training images, with the weights it started from."""
 
     def interpolate(self, weight: float) -> Network:
-        """θ = weight·θ_initial + (1 − weight)·θ_trained over all parameters: 0 is the expert, 1 its initialisation.
+        """θ = weight·θ_initial + (1 − weight)·θ_trained over all parameters: 0 is the expert, 1 its initialization.
 
-        The network is shared and overwritten by the next call: use it before asking again.
+        The network is shared, and the next call overwrites it.
         """
         ...
 
 
 class RealImages(Protocol):
-    """The training images of a problem; no test image can be reached from here."""
+    """The training images of a problem. No test image can be reached from here."""
 
     @property
     def counts(self) -> Sequence[int]:
-        """Images of each class."""
+        """Number of images of each class."""
         ...
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -145,7 +145,7 @@ class RealImages(Protocol):
 
 
 class Problem(Protocol):
-    """All that a method is given. It holds no file, no clock, no configuration and no test image."""
+    """Everything that a method can use. It holds no file, no clock, no configuration and no test image."""
 
     ipc: int
     num_classes: int
@@ -159,54 +159,55 @@ class Problem(Protocol):
 
     @property
     def experts(self) -> Sequence[Expert]:
-        """As many as the method asked for."""
+        """The experts that `Condenser.experts` requests."""
         ...
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Pixels (..., ch, H, W) to the units networks see: (x − mean) / std of each channel."""
+        """Pixels (..., ch, H, W) to the units networks train on: (x − mean) / std of each channel."""
         ...
 
     def denormalize(self, images: Tensor) -> Tensor:
-        """The inverse of `normalise`."""
+        """The inverse of `normalize`."""
         ...
 
     def augment_batch(self, strategy: str, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Normalised images (N, ch, H, W) as a network in training sees them: parameters drawn for each image."""
+        """Augment normalized images (N, ch, H, W) as for training a network: parameters are drawn for each image."""
         ...
 
     def augment(self, strategy: str, generator: torch.Generator) -> Transform:
-        """One drawn transform, one draw a class, for *normalised* images (C, n, ch, H, W) of any n.
+        """Draw a transform of *normalized* images (C, n, ch, H, W), any n; operation and parameters differ by class.
 
-        `strategy` is `dsa:op_op_…` (one op of the list a draw) or `idc:op_op_…` (colour, one geometric op, cutout);
-        applied to the real and to the synthetic batch, both see the same operations and parameters.
+        `strategy` is `dsa:op_op_…` (one op of the list a draw) or `idc:op_op_…` (color, one geometric op, cutout).
+        Apply the same transform to the real and to the synthetic batch: both get the same operations and parameters.
         """
         ...
 
     def new_network(self, index: int) -> Network:
-        """A freshly initialised, untrained network; the same index gives the same weights."""
+        """A freshly initialized, untrained network; the same index gives the same weights."""
         ...
 
     def generator(self, role: str, index: int = 0) -> torch.Generator:
-        """A fresh CPU generator for one use (see `Draw`): nothing random need be kept in a checkpoint."""
+        """A fresh CPU generator for one purpose (see `Draw`), so that no random state goes into a checkpoint."""
         ...
 
     def real_batch(self, n: int, generator: torch.Generator, augment: Transform) -> ByClass:
-        """augment(normalise(real.sample(n, generator))), made when classes of it are looked at: that saves memory.
+        """augment(normalize(real.sample(n, generator))), computed only when a slice of the classes is read.
 
-        Every look makes them anew: for one pass of `mean_embedding` or `class_gradients`.
+        This saves memory. Every read computes the images again, so use it for one pass of `mean_embedding` or
+        `class_gradients`.
         """
         ...
 
     def mean_embedding(self, network: Network, images: ByClass) -> Tensor:
-        """Mean embedding of each class: normalised (C, n, ch, H, W) to (C, D). No graph is kept for constant images."""
+        """Mean embedding of each class: normalized (C, n, ch, H, W) to (C, D). No graph is kept for constant images."""
         ...
 
     def class_losses(self, network: Network, images: Tensor) -> Tensor:
-        """Mean cross-entropy of each class's images against their own class: normalised (C, n, ch, H, W) to (C,)."""
+        """Mean cross-entropy of each class's images against their own class: normalized (C, n, ch, H, W) to (C,)."""
         ...
 
     def embed(self, network: Network, images: Tensor) -> Tensor:
-        """Normalised images (N, ch, H, W) to their embeddings (N, D). No graph is kept for constant images."""
+        """Normalized images (N, ch, H, W) to their embeddings (N, D). No graph is kept for constant images."""
         ...
 
     def embedding_and_losses(self, network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,39 +217,40 @@ class Problem(Protocol):
     def class_gradients(self, network: Network, images: ByClass, labels: Tensor) -> list[Tensor]:
         """Gradient of each class's mean cross-entropy: (C, n, ch, H, W) and labels (C,) to (C, *shape) a parameter.
 
-        Normalised images; where they require a gradient, so can be differentiated what is answered. The network must
-        not depend on the batch: see `settle_norms`.
+        Images are normalized. If they require gradients, the result can be differentiated. The network must not depend
+        on the batch: see `calibrate_batchnorm`.
         """
         ...
 
     def calibrate_batchnorm(self, network: Network, images: Tensor) -> None:
-        """Let batch norm see normalised images (N, ch, H, W) once, then use its running statistics as constants."""
+        """Pass normalized images (N, ch, H, W) through batch norm once, then freeze its running statistics."""
         ...
 
     def training_gradients(self, network: Network, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Mean cross-entropy of a mini-batch, normalised (N, ch, H, W), (N,): its gradients, and the logits (N, C)."""
+        """Mean cross-entropy of a mini-batch, normalized (N, ch, H, W), (N,): its gradients, and the logits (N, C)."""
         ...
 
     def by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
-        """losses(images, *constants) to (C,), a few classes at a time where memory demands it; differentiable once.
+        """losses(images, *constants), (C,), on a few classes at a time if memory requires it; differentiable once.
 
         images (C, n, ch, H, W) and constants (C, …): the c-th loss must depend on the c-th of each alone. `losses` may
-        be compiled: numbers that differ from step to step come in `constants`; those it finds elsewhere are built in.
+        be compiled, so numbers that change from step to step must come in `constants`: others become constants of the
+        compiled code.
         """
         ...
 
 
-# --- what a method answers --------------------------------------------------------------------------------------------
+# --- what a method returns --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """What condensing yields.
+    """A condensed set.
 
     images: float32 (N, ch, H, W) in pixels (0..1 nominal, not clamped), class by class; labels: int64 (N,).
     ipc: stored images a class. factor: each stored image holds factor² tiles that `decode` turns into images.
-    training: what evaluation must use beside the images (a learned step size, say), JSON values.
-    card: where the set comes from, JSON values without clock, host or commit.
+    training: what evaluation must use besides the images, such as a learned step size, as JSON values.
+    card: where the set comes from, as JSON values without clock, host or commit.
     """
 
     images: Tensor
@@ -259,8 +261,8 @@ class SyntheticSet:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def decode(self) -> tuple[Tensor, Tensor]:
-        """The images a network is trained on: (N·factor², ch, H, W) and their labels, tile by tile."""
-        from methods.multi_formation import decode  # loads torch, which whoever holds images has loaded
+        """The images a network is trained on, tile by tile: (N·factor², ch, H, W), and their labels."""
+        from methods.multi_formation import decode  # not at the top: it imports torch
 
         images = decode(self.images, self.factor)
         return images, self.labels.repeat(self.factor**2)
@@ -270,18 +272,29 @@ class SyntheticSet:
 
 
 def setting(default: Any, meaning: str, source: str) -> Any:
-    """A dataclass field that knows its unit and where its default comes from."""
+    """A dataclass field with its meaning (and unit) and the source of its default."""
     return field(default=default, metadata={"meaning": meaning, "source": source})
 
 
 def choice(default: str, options: Sequence[str], meaning: str, source: str) -> Any:
-    """A `setting` that takes one of a few words."""
+    """A `setting` whose value is one of `options`."""
     return field(default=default, metadata={"meaning": meaning, "source": source, "options": tuple(options)})
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of every method's frozen `Config`: the one home of its defaults."""
+    """Base of every method's frozen `Config`, the only place of its defaults.
+
+    The class attributes below are what the benchmark needs to know of any method. A method that has the setting
+    declares a field of that name; for the others the attribute is a constant that no option can change. They carry no
+    annotation because dataclasses would make fields of them.
+    """
+
+    iterations = cast("int | None", None)  # the full run; the options iterations_fraction and budget_seconds cut it
+    factor = 1  # multi-formation: a stored image holds factor × factor decoded ones
+    init = "random"  # where images start; anything but "noise" takes factor² · ipc real images of each class
+    augment = cast("str | None", None)  # the strategy for both batches in matching, if there is one
+    batch_real = 0  # real images a class and step, for estimates of memory and time
 
     def __post_init__(self) -> None:
         for spec in fields(self):
@@ -294,7 +307,7 @@ class Settings:
     def require(
         self, name: str, *, above: float | None = None, least: float | None = None, below: float | None = None
     ) -> None:
-        """Raise MethodError unless the named number is greater than `above`, at least `least` and less than `below`."""
+        """Raise MethodError unless the named value is greater than `above`, at least `least` and less than `below`."""
         value = getattr(self, name)
         if above is not None and not value > above:
             raise MethodError(f"{name} must be greater than {above:g}, got {value!r}", where=name)
@@ -304,27 +317,31 @@ class Settings:
             raise MethodError(f"{name} must be less than {below:g}, got {value!r}", where=name)
 
     def scaled(self, fraction: float) -> Self:
-        """The same settings with the paper's number of iterations cut to a fraction (at least one is left)."""
-        published = asdict(self).get("iterations")
-        if published is None:
+        """The same settings with a fraction of the iterations, at least one; unchanged if the method has none."""
+        if self.iterations is None:
             return self
-        changes: dict[str, Any] = {"iterations": max(1, round(fraction * published))}
+        changes: dict[str, Any] = {"iterations": max(1, round(fraction * self.iterations))}
         return replace(self, **changes)
 
     @classmethod
     def by_ipc(cls, ipc: int) -> Mapping[str, tuple[Any, str, str]]:
-        """Settings that follow from ipc unless a settings file says otherwise: name to value, source, provenance."""
+        """Settings that depend on ipc unless a settings file sets them: name to (value, source, provenance)."""
         return {}
 
     @classmethod
+    def names(cls) -> list[str]:
+        """The names of the settings, in the order of their declaration."""
+        return [spec.name for spec in fields(cls)]
+
+    @classmethod
     def tiny(cls) -> Self:
-        """Settings for tests: everything the method does, in under two seconds on a CPU."""
+        """Settings for tests: every part of the method runs, in under two seconds on a CPU."""
         return cls()
 
 
 @dataclass(frozen=True)
 class ExpertRecipe:
-    """How experts are trained on the real images, and how many are wanted."""
+    """How experts are trained on the real images, and how many a method needs."""
 
     count: int
     epochs: int
@@ -336,17 +353,17 @@ class ExpertRecipe:
     lr_gamma: float
     augment: str  # strategy, parameters drawn for each sample
     cutmix: float  # probability for each batch
-    per_seed: bool = False  # experts of its own for each condensation seed, instead of one pool for all
+    per_seed: bool = False  # train `count` experts for each condensation seed, instead of one pool for all seeds
 
 
 @dataclass(frozen=True)
 class Card:
-    """Who a method is. `version` is raised whenever a change alters its results."""
+    """A method's name, paper and protocol. `version` must be raised whenever a change alters its results."""
 
     name: str
     title: str
     family: str  # coreset, gradient matching, trajectory matching, distribution matching, whole
-    paper: str  # arXiv id, or "" for a control
+    paper: str  # arXiv id, or "" for a baseline
     venue: str = ""
     year: int = 0
     version: int = 1
@@ -354,17 +371,17 @@ class Card:
     native: str = "dsa"  # the protocol its own paper scores it with
 
 
-class Described:
-    """A row of the tables that says who it is and which settings it takes, whether it condenses or not."""
+class Method:
+    """A card and settings: what every row of the tables has, whether it condenses or not (the whole set)."""
 
     card: ClassVar[Card]
     Config: ClassVar[type[Settings]]
 
 
-class Condenser(Described, ABC):
-    """One method at work on one problem. It owns no loop: the referee turns the crank, times it and checkpoints.
+class Condenser(Method, ABC):
+    """One run of a method on one problem. It has no loop: the benchmark calls `step`, measures time and checkpoints.
 
-    A selection method has `total_steps` 0. Equal problems and settings give equal bytes, resumed or not.
+    A method that selects images has `total_steps` 0. Equal problems and settings give equal bytes, resumed or not.
     """
 
     total_steps: int
@@ -374,31 +391,31 @@ class Condenser(Described, ABC):
 
     @classmethod
     def experts(cls, config: Any) -> ExpertRecipe | None:
-        """The experts it needs prepared, or None."""
+        """The experts that must be trained before, or None."""
         return None
 
     @classmethod
     def constants(cls, dataset: str) -> str:
-        """The dataset whose mean and std it condenses with on `dataset`: its own, unless its code says otherwise."""
+        """The dataset whose mean and std normalize `dataset`: the same, unless the method's public code differs."""
         return dataset
 
     @classmethod
     def unsupported(cls, config: Any, *, depends_on_batch: bool) -> str | None:
-        """A sentence for the person when this architecture cannot be condensed with, or None."""
+        """Why the method cannot condense with such a network, as a sentence for the user, or None if it can."""
         return None
 
     @abstractmethod
     def step(self) -> dict[str, float]:
-        """Do the smallest resumable unit and return its named losses."""
+        """Do the smallest unit of work after which a run can resume, and return its losses by name."""
 
     @abstractmethod
     def synthetic(self) -> SyntheticSet:
-        """The set as it stands."""
+        """The set in its present state."""
 
     @abstractmethod
     def state_dict(self) -> Tree:
-        """All that a bit-exact resume needs: tensors and JSON values, no tensor aliasing another."""
+        """Everything that a bit-exact resume needs: tensors and JSON values, no tensor aliasing another."""
 
     @abstractmethod
     def load_state_dict(self, state: Tree) -> None:
-        """Go on from `state_dict`'s answer."""
+        """Resume from a `state_dict`."""

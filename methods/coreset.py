@@ -1,9 +1,9 @@
 """Selection instead of synthesis: real images, drawn at random or chosen by the features of a trained network.
 
-The baselines of every table. `random`: uniformly, plain or shrunk into mosaics. `herding` [Welling, ICML 2009; as
-iCaRL uses it]: the mean feature of the chosen ones follows the class's. `kcenter` [Sener and Savarese, ICLR 2018]:
-every image of the class is near to a chosen one. Both as DC's tables have them, class by class on raw features,
-Euclidean [VICO-UoE/DatasetCondensation, issues 15 and 21].
+`random` draws uniformly; at factor > 1 it shrinks the images into mosaics. `herding` [Welling, ICML 2009; as iCaRL uses
+it] keeps the mean feature of the chosen images close to that of the class. `kcenter` [Sener and Savarese, ICLR 2018]
+covers the class: every image is near a chosen one. Both select class by class on raw features with Euclidean distance,
+as in DC's tables [VICO-UoE/DatasetCondensation, issues 15 and 21].
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from methods.initialization import DOWNSAMPLING, initial_images, labels_of
 
 
 class Selection(Condenser):
-    """images: (C, ipc, ch, H, W) pixels, chosen at once."""
+    """A method that selects its images when it is built. images: (C, ipc, ch, H, W) pixels."""
 
     total_steps = 0
     problem: Problem
@@ -48,7 +48,7 @@ class Selection(Condenser):
         return {}
 
     def load_state_dict(self, state: Tree) -> None:
-        """Nothing to go on from: the same seed chooses the same images."""
+        """Nothing to load: the same seed selects the same images."""
 
 
 # --- at random --------------------------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ class RandomConfig(Settings):
 
 
 class RandomSubset(Selection):
-    """ipc real images of each class, uniformly without replacement: where DM starts at the same seed."""
+    """ipc real images of each class, uniformly without replacement: DM's initial images at the same seed."""
 
     card = Card("random", "Random", "coreset", "", native="dc")
     Config = RandomConfig
@@ -81,48 +81,50 @@ class RandomSubset(Selection):
 
 
 def herding(features: Tensor, count: int) -> list[int]:
-    """Places in features (N, D) of `count` ≤ N images, in the order of choice.
+    """Indices into features (N, D) of `count` ≤ N images, in the order of selection.
 
-    The k-th makes the sum of the chosen features come closest to k times the mean of all: argmin over those left of
-    ‖ k·μ − Σ chosen − φ_i ‖. Of equals the first. The first choice is the image nearest to the mean.
+    The k-th brings the sum of the selected features closest to k times the mean of all: argmin over the remaining i of
+    ‖ k·μ − Σ selected − φ_i ‖, ties to the lowest index. So the first is the image nearest to the mean.
     """
     mean, total = features.mean(0), torch.zeros_like(features[0])
-    left = torch.ones(len(features), dtype=torch.bool, device=features.device)
-    chosen: list[int] = []
+    remaining = torch.ones(len(features), dtype=torch.bool, device=features.device)
+    selected: list[int] = []
     for k in range(1, count + 1):
         distance = torch.linalg.vector_norm(k * mean - total - features, dim=1)
-        best = int(distance.masked_fill(~left, torch.inf).argmin())
-        chosen.append(best)
-        left[best] = False
+        best = int(distance.masked_fill(~remaining, torch.inf).argmin())
+        selected.append(best)
+        remaining[best] = False
         total = total + features[best]
-    return chosen
+    return selected
 
 
 def k_center(features: Tensor, count: int) -> list[int]:
-    """Places in features (N, D) of `count` ≤ N images, in the order of choice: farthest-first traversal.
+    """Indices into features (N, D) of `count` ≤ N images, in the order of selection: farthest-first traversal.
 
-    First the image nearest to the mean, as in herding; then whichever is farthest from its nearest chosen one. Of
-    equals the first that is not chosen yet.
+    The first is the image nearest to the mean, as in herding; each next one is farthest from its nearest selected
+    image, ties to the lowest index that is not selected yet.
     """
     nearest = torch.linalg.vector_norm(features - features.mean(0), dim=1)
-    chosen = [int(nearest.argmin())]
-    nearest = torch.linalg.vector_norm(features - features[chosen[0]], dim=1)
+    selected = [int(nearest.argmin())]
+    nearest = torch.linalg.vector_norm(features - features[selected[0]], dim=1)
     for _ in range(count - 1):
-        nearest[chosen[-1]] = -1.0  # not again, even where all that is left are its duplicates
-        chosen.append(int(nearest.argmax()))
-        distance = torch.linalg.vector_norm(features - features[chosen[-1]], dim=1)
+        nearest[selected[-1]] = -1.0  # never again, even if all remaining images are its duplicates
+        selected.append(int(nearest.argmax()))
+        distance = torch.linalg.vector_norm(features - features[selected[-1]], dim=1)
         nearest = torch.minimum(nearest, distance)
-    return chosen
+    return selected
 
 
 @dataclass(frozen=True)
 class FeatureConfig(Settings):
-    """The network whose features choose; the papers name none."""
+    """Training of the network whose features are compared; the papers do not say which network."""
 
     pretrain_epochs: int = setting(60, "epochs of the network on the real images", "ours: a ConvNet trained to its end")
-    pretrain_batch: int = setting(256, "images a step of it", "DC's recipe for networks, utils.py")
+    pretrain_batch: int = setting(256, "images a step of that network", "DC's recipe for networks, utils.py")
     pretrain_lr: float = setting(0.01, "SGD step, momentum 0.9, weight decay 5e-4; a tenth from half on", "DC's recipe")
-    pretrain_augment: str = setting("dsa:color_crop_cutout_flip_scale_rotate", "augmentation in training it", "ours")
+    pretrain_augment: str = setting(
+        "dsa:color_crop_cutout_flip_scale_rotate", "augmentation in training that network", "ours"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,14 +138,14 @@ class FeatureConfig(Settings):
 
 
 class FeatureSelection(Selection):
-    """Chooses in each class by the embeddings of one network, trained on the whole training set, one for each seed."""
+    """Selects in each class by the embeddings of one network, which is trained on the training set for each seed."""
 
     Config = FeatureConfig
 
     @staticmethod
     @abstractmethod
     def select(features: Tensor, count: int) -> list[int]:
-        """Places in one class's features (N, D) of the images to take."""
+        """Indices into one class's features (N, D) of the images to select."""
 
     @classmethod
     def experts(cls, config: FeatureConfig) -> ExpertRecipe:
@@ -165,12 +167,12 @@ class FeatureSelection(Selection):
         self.problem = problem
         network = problem.experts[0].interpolate(0.0)
         network.train(False)
-        chosen = []
+        selected = []
         for label in range(problem.num_classes):
             images = problem.real.of_class(label)
             features = problem.embed(network, problem.normalize(images))
-            chosen.append(images[self.select(features, problem.ipc)])
-        self.images = torch.stack(chosen)
+            selected.append(images[self.select(features, problem.ipc)])
+        self.images = torch.stack(selected)
 
 
 class Herding(FeatureSelection):

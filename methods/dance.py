@@ -1,8 +1,8 @@
 """DANCE: dual-view distribution alignment (Zhang, Li, Lin, Ge and others, IJCAI 2024, arXiv:2406.01063).
 
 Two views of the same set. Inner class: match mean embeddings as DM does, but on a 'mid encoder', an interpolation
-between the initial and the trained weights of an expert, which stands in for every stage of training. Inter class:
-calibrate, so that the expert itself classifies the synthetic images. Stored images hold factor² small ones.
+between the initial and the trained weights of an expert, which represents all stages of training. Inter class:
+calibration, so that the expert itself classifies the synthetic images. Stored images hold factor² small ones.
 
     for each iteration:
         pick an expert k; l ~ U(0, 1); θ_mid = l·θ_init + (1 − l)·θ_trained
@@ -107,7 +107,7 @@ class DANCE(LearnedImages):
 
     @classmethod
     def constants(cls, dataset: str) -> str:
-        return "cifar10" if dataset == "cifar100" else dataset  # so in the public code, experts and tests included
+        return "cifar10" if dataset == "cifar100" else dataset  # as in the public code, for experts and tests as well
 
     @classmethod
     def unsupported(cls, config: DANCEConfig, *, depends_on_batch: bool) -> str | None:
@@ -123,10 +123,10 @@ class DANCE(LearnedImages):
         self.start(problem, start, config.factor, config.iterations)  # pixels
 
     def step(self) -> dict[str, float]:
-        draw = self.problem.generator(Draw.ENCODER, self.done)
-        k = int(torch.randint(self.config.experts, (), generator=draw))
-        weight = float(torch.rand((), generator=draw))  # of the initial weights: 0 is the expert
-        self.images.clamp_(0, 1)  # here only: steps may leave [0, 1], and decoding sees what they left
+        generator = self.problem.generator(Draw.ENCODER, self.done)
+        k = int(torch.randint(self.config.experts, (), generator=generator))
+        weight = float(torch.rand((), generator=generator))  # of the initial weights: 0 is the expert
+        self.images.clamp_(0, 1)  # here only: steps may leave [0, 1], and decoding takes the images as they are
 
         losses = {}
         if self.config.alignment != "off":
@@ -142,7 +142,7 @@ class DANCE(LearnedImages):
         return self.problem.experts[k].interpolate(weight if self.config.alignment == "mid" else 0.0)
 
     def _inner_class(self, network: Network) -> float:
-        """Every class's step on the gap of mean embeddings; returns their sum."""
+        """Each class's step on the gap of mean embeddings; returns the sum of the gaps."""
         problem, config = self.problem, self.config
         augment = problem.augment(config.augment, problem.generator(Draw.AUGMENTATION, self.done))
         real = problem.real_batch(config.batch_real, problem.generator(Draw.REAL_BATCH, self.done), augment)
@@ -158,7 +158,7 @@ class DANCE(LearnedImages):
         return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).sum())
 
     def _inter_class(self, expert: Network) -> float:
-        """Every class's step on the expert's cross-entropy; returns their mean."""
+        """Each class's step on the expert's cross-entropy; returns the mean over classes."""
         problem, config = self.problem, self.config
         augment = problem.augment(config.augment, problem.generator(Draw.CALIBRATION_AUGMENTATION, self.done))
 
@@ -169,11 +169,11 @@ class DANCE(LearnedImages):
         return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).mean())
 
     def _decoded(self, images: Tensor, role: Draw) -> Tensor:
-        """The images the stored ones hold, a random subset of at most batch_syn_max of each class."""
+        """The decoded images of each class, or a random subset of batch_syn_max of them."""
         decoded = decode_classes(images, self.config.factor)
-        classes, count, most = decoded.shape[0], decoded.shape[1], self.config.batch_syn_max
-        if count <= most:
+        classes, count, limit = decoded.shape[0], decoded.shape[1], self.config.batch_syn_max
+        if count <= limit:
             return decoded
-        draw = self.problem.generator(role, self.done)
-        chosen = torch.stack([torch.randperm(count, generator=draw)[:most] for _ in range(classes)]).to(images.device)
-        return decoded[torch.arange(classes, device=images.device)[:, None], chosen]
+        generator = self.problem.generator(role, self.done)
+        subset = torch.stack([torch.randperm(count, generator=generator)[:limit] for _ in range(classes)])
+        return decoded[torch.arange(classes, device=images.device)[:, None], subset.to(images.device)]

@@ -1,6 +1,6 @@
 """DC: dataset condensation with gradient matching (Zhao, Mopuri and Bilen, ICLR 2021, arXiv:2006.05929).
 
-Learn images on which a network gets the gradients that it gets on real ones, all along its training on those images:
+Learn images that give a network the same gradients as real ones, at each stage of its training on those images:
 
     for each iteration:
         θ ← a fresh random initialisation
@@ -9,7 +9,8 @@ Learn images on which a network gets the gradients that it gets on real ones, al
             one step of SGD with momentum on S
             train θ on S for some epochs of plain SGD               (not after the last outer step)
 
-D sums 1 − cosine over layers and output units. The paper's box steps class by class; the code sums first, as here.
+D sums 1 − cosine over layers and output units. The paper's algorithm box steps class by class; the public code sums
+over classes first, and so does this one.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ from methods.initialization import DOWNSAMPLING, INITS, initial_images, labels_o
 from methods.learned_images import NormalizedImages
 from methods.momentum import joint_step, train_weights
 
-# Outer steps and epochs of training between them, by ipc.
+# ipc to (outer steps, epochs of training between them).
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10), 100: (100, 2)}
 _CODE, _AUTHOR = "VICO-UoE/DatasetCondensation@53f63a6, utils.py get_loops", "its author, issue 2: for ipc 100 (DSA)"
-NORM_IMAGES = 16  # real images of each class from which batch norm takes its statistics before they are frozen
+NORM_IMAGES = 16  # real images of each class on which batch norm computes its statistics before they are frozen
 
 
 def loops(ipc: int) -> tuple[int, int, str, str]:
-    """(outer steps, epochs between them, source, provenance); between the tabled ipcs interpolated, ours.
+    """(outer steps, epochs between them, source, provenance) for an ipc; those not in LOOPS are interpolated ("ours").
 
-    Outer steps are as many as images a class. Epochs lie on a line through the neighbours' logarithms, as the table's
-    own product of both falls slowly; beyond the table they stay as at its end.
+    The outer steps are as many as images a class. The epochs are interpolated linearly in log ipc and log epochs,
+    since the product of both falls slowly in the table; beyond the table they are those of its last entry.
     """
     if ipc in LOOPS:
         source, provenance = (_AUTHOR, "author") if ipc == 100 else (_CODE, "code")
@@ -46,13 +47,13 @@ def loops(ipc: int) -> tuple[int, int, str, str]:
     above = min((i for i in LOOPS if i > ipc), default=below)
     share = 0.0 if above == below else math.log(ipc / below) / math.log(above / below)
     epochs = math.exp((1 - share) * math.log(LOOPS[below][1]) + share * math.log(LOOPS[above][1]))
-    near = f"between ipc {below} and {above}" if above > below else f"as at ipc {below}"
-    return min(ipc, max(LOOPS)), max(1, round(epochs)), f"ours: {near} of get_loops", "ours"
+    neighbors = f"between ipc {below} and {above}" if above > below else f"as at ipc {below}"
+    return min(ipc, max(LOOPS)), max(1, round(epochs)), f"ours: {neighbors} of get_loops", "ours"
 
 
 @dataclass(frozen=True)
 class GradientConfig(Settings):
-    """What DC and DSA share."""
+    """The settings that DC and DSA share."""
 
     iterations: int = setting(1000, "fresh networks, one after the other", "main.py --Iteration")
     outer_loop: int = setting(10, "steps on the images for each network; by ipc", "utils.py get_loops, ipc 10")
@@ -100,7 +101,7 @@ EPS = 1e-6  # added to the product of the norms
 def layerwise(real: Gradients, synthetic: Gradients) -> Tensor:
     """Σ over weights and their output units of 1 − cos(real, synthetic) [DC eq. 10; utils.py distance_wb].
 
-    A unit's row holds all its incoming weights. Biases and norm parameters, of one dimension, do not count.
+    A unit's row holds all its incoming weights. Parameters of one dimension (biases, norms) are ignored.
     """
     pairs = [(r.flatten(2), s.flatten(2)) for r, s in zip(real, synthetic, strict=True) if r.ndim > 2]
     return torch.stack([(1 - cosine(r, s)).sum(1) for r, s in pairs]).sum(0)
@@ -117,7 +118,7 @@ def mse(real: Gradients, synthetic: Gradients) -> Tensor:
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Over the last dimension: (…, D), twice, to (…)."""
+    """Cosine similarity over the last dimension: (…, D) and (…, D) to (…)."""
     product: Tensor = (a * b).sum(-1) / (a.norm(dim=-1) * b.norm(dim=-1) + EPS)
     return product
 
@@ -128,7 +129,7 @@ DISTANCES = {"layerwise": layerwise, "cos": cos, "mse": mse}
 class GradientMatching(NormalizedImages):
     card = Card("dc", "DC", "gradient matching", "2006.05929", "ICLR", 2021, native="dc")
     Config: ClassVar[type[Settings]] = DCConfig
-    augment = "none"  # of both batches in matching, and of the network's training
+    augment = "none"  # strategy for both batches in matching and for the network's training
 
     def __init__(self, problem: Problem, config: Any) -> None:
         self.config = config
@@ -151,11 +152,11 @@ class GradientMatching(NormalizedImages):
         return {"matching": loss}
 
     def _match(self) -> float:
-        """One step of the images on Σ_c D; returns it."""
+        """One step of the images on Σ_c D; returns that loss."""
         problem, config, network = self.problem, self.config, self.network
         if network.depends_on_batch:
-            some = problem.real.sample(NORM_IMAGES, problem.generator(Draw.NORM_IMAGES, self.done))
-            problem.calibrate_batchnorm(network, problem.normalize(some).flatten(0, 1))
+            norm_images = problem.real.sample(NORM_IMAGES, problem.generator(Draw.NORM_IMAGES, self.done))
+            problem.calibrate_batchnorm(network, problem.normalize(norm_images).flatten(0, 1))
         augment = problem.augment(self.augment, problem.generator(Draw.AUGMENTATION, self.done))
         real = problem.real_batch(config.batch_real, problem.generator(Draw.REAL_BATCH, self.done), augment)
         classes = torch.arange(problem.num_classes, device=problem.device)
@@ -171,22 +172,23 @@ class GradientMatching(NormalizedImages):
         return loss.item()
 
     def _train(self) -> None:
-        """Train the network on the images as they stand."""
+        """Train the network on the present synthetic images."""
         problem, config = self.problem, self.config
         images = self.decoded(self.images).flatten(0, 1)
         labels = labels_of(problem).repeat_interleave(config.factor**2)
         weights = list(self.network.parameters())
         self.network.train()
         for epoch in range(self.done * config.inner_loop, (self.done + 1) * config.inner_loop):
-            draw = problem.generator(Draw.INNER_LOOP, epoch)
-            for chosen in torch.randperm(len(images), generator=draw).to(problem.device).split(config.batch_train):
-                seen = problem.augment_batch(self.augment, images[chosen], draw)
-                gradients, _ = problem.training_gradients(self.network, seen, labels[chosen])
+            generator = problem.generator(Draw.INNER_LOOP, epoch)
+            order = torch.randperm(len(images), generator=generator).to(problem.device)
+            for batch in order.split(config.batch_train):
+                augmented = problem.augment_batch(self.augment, images[batch], generator)
+                gradients, _ = problem.training_gradients(self.network, augmented, labels[batch])
                 train_weights(weights, gradients, lr=config.lr_net)
 
     def state_dict(self) -> Tree:
-        within = self.done % self.config.outer_loop != 0  # else the next step begins with a fresh network
-        return super().state_dict() | {"network": dict(self.network.state_dict()) if within else {}}
+        in_training = self.done % self.config.outer_loop != 0  # else the next step begins with a fresh network
+        return super().state_dict() | {"network": dict(self.network.state_dict()) if in_training else {}}
 
     def load_state_dict(self, state: Tree) -> None:
         super().load_state_dict(state)

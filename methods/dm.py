@@ -1,6 +1,6 @@
 """DM: dataset condensation with distribution matching (Zhao and Bilen, WACV 2023, arXiv:2110.04181).
 
-For many random untrained networks, bring the mean embedding of each synthetic class to that of the real class, both
+For many random untrained networks, match the mean embedding of each synthetic class to that of the real class, both
 under one shared augmentation:
 
     for each iteration:
@@ -50,7 +50,7 @@ class DMConfig(Settings):
 
 
 def embedding_gap(real: Tensor, synthetic: Tensor) -> Tensor:
-    """‖μ_c − ν_c‖² of each class, summed over the D dimensions: mean embeddings (C, D), twice, to (C,) [DM eq. 5]."""
+    """‖μ_c − ν_c‖² of each class over D dimensions: mean embeddings (C, D) and (C, D) to (C,) [DM eq. 5]."""
     return (real - synthetic).square().sum(-1)
 
 

@@ -1,8 +1,8 @@
 """DSA: differentiable siamese augmentation (Zhao and Bilen, ICML 2021, arXiv:2102.08259).
 
-DC with one thing more: before gradients are matched, the real and the synthetic batch of a class go through the same
-random augmentation, one operation of a list with one set of parameters for all images of both; and the network in
-training sees augmented images too, with parameters drawn for each. Images start from real ones.
+DC with one addition: before gradients are matched, the real and the synthetic batch of a class go through the same
+random augmentation, one operation of a list with one set of parameters for all images of both. The network also trains
+on augmented images, with parameters drawn for each image. Synthetic images start from real ones.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""The one error of this room: what is wrong, where it was said, what to do."""
+"""The error of this package: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
 
 class MethodError(Exception):
-    """A method cannot do what was asked. `what` is a sentence, `where` the place it was said, `next` the cure."""
+    """A method cannot carry out a request.
+
+    what: a sentence about the problem. where: the option, file or name at fault. next: what the user can do.
+    """
 
     def __init__(self, what: str, *, where: str = "", next: str = "") -> None:
         super().__init__(what)

@@ -1,12 +1,12 @@
 """IDM: improved distribution matching (Zhao, Li, Qin and Yu, CVPR 2023, arXiv:2307.09742).
 
-DM with three changes. Partition and expansion: a stored image is a mosaic of four small ones, cut and enlarged whenever
-it is used. Embeddings come from a queue of networks that are being trained on real images, so that all stages of
-training occur. A cross-entropy on the synthetic images counts as much as the network at hand is accurate.
+DM with three changes. Partition and expansion: a stored image is a mosaic of four small ones, cut out and enlarged at
+each use. Embeddings come from a queue of networks that are being trained on real images, so that all stages of training
+occur. A cross-entropy on the synthetic images is added, weighted by the accuracy of the network.
 
     queue ← a few fresh networks
     for each iteration:
-        now and then: a fresh network joins the queue, and when it is full the oldest leaves
+        every generate_interval iterations: append a fresh network to the queue; if it is full, drop the oldest
         θ ← a network drawn from the queue; a ← its running accuracy on real images, in percent
         for each class c: one SGD step on ‖ mean φ_θ(A_c(B_c)) − mean φ_θ(A_c(expand S_c)) ‖²
                                           + weight · a · CE(f_θ(A_c(expand S_c)), c)
@@ -41,8 +41,8 @@ class IDMConfig(Settings):
     momentum: float = setting(0.5, "of that SGD", "IDM_cifar10.py")
     batch_real: int = setting(256, "real images a class and step", "command.txt --batch_real")
     ce_weight: float = setting(0.5, "of the cross-entropy, times the accuracy in percent", "command.txt --ce_weight")
-    accuracy_window: int = setting(100, "iterations after which accuracies count anew", "command.txt --eval_interval")
-    queue: int = setting(100, "networks held at most", "command.txt --net_num")
+    accuracy_window: int = setting(100, "iterations after which accuracies are reset", "command.txt --eval_interval")
+    queue: int = setting(100, "networks in the queue at most", "command.txt --net_num")
     generate_interval: int = setting(30, "iterations between fresh networks", "command.txt --net_generate_interval")
     train_steps: int = setting(10, "steps of a network drawn for training", "command.txt --model_train_steps")
     batch_train: int = setting(256, "real images a step of a network", "command.txt --trained_bs")
@@ -70,7 +70,7 @@ class IDMConfig(Settings):
 
 @dataclass
 class Trainee:
-    """A network of the queue: momentum of its SGD, and how many real images it classified right, of how many seen."""
+    """A network of the queue, the momentum of its SGD, and how many real images it classified right, of how many."""
 
     network: Network
     momentum: list[Tensor] = field(init=False)
@@ -82,7 +82,7 @@ class Trainee:
 
     @property
     def accuracy(self) -> float:
-        """In percent, of the images it was trained on since the count began; 0 before."""
+        """In percent, on the images it was trained on since the last reset; 0 if there were none."""
         return 100 * self.right / self.seen if self.seen else 0.0
 
 
@@ -103,7 +103,7 @@ class ImprovedDistributionMatching(NormalizedImages):
         self.trainees = [Trainee(problem.new_network(index)) for index in range(min(FIRST, config.queue))]
 
     def step(self) -> dict[str, float]:
-        config, draw = self.config, self.problem.generator(Draw.QUEUE, self.done)
+        config, generator = self.config, self.problem.generator(Draw.QUEUE, self.done)
         if self.done and self.done % config.accuracy_window == 0:
             for trainee in self.trainees:
                 trainee.right = trainee.seen = 0
@@ -111,22 +111,22 @@ class ImprovedDistributionMatching(NormalizedImages):
             fresh = self.problem.new_network(FIRST + self.done // config.generate_interval)
             self.trainees = [*self.trainees, Trainee(fresh)][-config.queue :]
 
-        chosen = self.trainees[int(torch.randint(len(self.trainees), (), generator=draw))]
-        loss = self._match(chosen)
-        for place in torch.randperm(len(self.trainees), generator=draw)[:TRAINED].tolist():
-            self._train(self.trainees[place], draw)
+        trainee = self.trainees[int(torch.randint(len(self.trainees), (), generator=generator))]
+        loss = self._match(trainee)
+        for index in torch.randperm(len(self.trainees), generator=generator)[:TRAINED].tolist():
+            self._train(self.trainees[index], generator)
         self.done += 1
-        return {"loss": loss, "accuracy of the network": chosen.accuracy / 100}
+        return {"loss": loss, "accuracy of the network": trainee.accuracy / 100}
 
     def _match(self, trainee: Trainee) -> float:
-        """Every class's step; returns the sum of their losses."""
+        """Each class's step; returns the sum of the losses."""
         problem, config, network = self.problem, self.config, trainee.network
         network.train(False)
         augment = problem.augment(config.augment, problem.generator(Draw.AUGMENTATION, self.done))
         real = problem.real_batch(config.batch_real, problem.generator(Draw.REAL_BATCH, self.done), augment)
         target = problem.mean_embedding(network, real)
         classes = torch.arange(problem.num_classes, device=problem.device)
-        weights = torch.full_like(target[:, 0], config.ce_weight * trainee.accuracy)  # of each class the same
+        weights = torch.full_like(target[:, 0], config.ce_weight * trainee.accuracy)  # the same for each class
 
         def loss(images: Tensor, target: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
             embedding, entropy = problem.embedding_and_losses(network, images, labels)
@@ -137,13 +137,13 @@ class ImprovedDistributionMatching(NormalizedImages):
 
         return float(class_pass(self.images, self.momentum, losses, config.lr_img, config.momentum).sum())
 
-    def _train(self, trainee: Trainee, draw: torch.Generator) -> None:
-        """Some steps on real images, not augmented; counts what was right before each step."""
+    def _train(self, trainee: Trainee, generator: torch.Generator) -> None:
+        """train_steps steps on real images without augmentation; counts right predictions before each step."""
         problem, network = self.problem, trainee.network
         network.train()
         right = torch.zeros((), dtype=torch.long, device=problem.device)
         for _ in range(self.config.train_steps):
-            images, labels = problem.real.batch(self.config.batch_train, draw)
+            images, labels = problem.real.batch(self.config.batch_train, generator)
             gradients, logits = problem.training_gradients(network, problem.normalize(images), labels)
             train_weights(
                 list(network.parameters()), gradients, trainee.momentum, lr=LR_NET, mu=MOMENTUM_NET, decay=DECAY_NET
@@ -154,24 +154,24 @@ class ImprovedDistributionMatching(NormalizedImages):
 
     def state_dict(self) -> Tree:
         queue = {
-            str(place): {
+            str(index): {
                 "weights": dict(trainee.network.state_dict()),
                 "momentum": {str(k): buffer for k, buffer in enumerate(trainee.momentum)},
                 "right": trainee.right,
                 "seen": trainee.seen,
             }
-            for place, trainee in enumerate(self.trainees)
+            for index, trainee in enumerate(self.trainees)
         }
         return super().state_dict() | {"queue": queue}
 
     def load_state_dict(self, state: Tree) -> None:
         super().load_state_dict(state)
         self.trainees = []
-        for place in range(len(state["queue"])):
-            held = state["queue"][str(place)]
+        for index in range(len(state["queue"])):
+            saved = state["queue"][str(index)]
             trainee = Trainee(self.problem.new_network(0))  # for its shape: its weights are overwritten
-            trainee.network.load_state_dict(held["weights"])
+            trainee.network.load_state_dict(saved["weights"])
             for k, buffer in enumerate(trainee.momentum):
-                buffer.copy_(held["momentum"][str(k)])
-            trainee.right, trainee.seen = int(held["right"]), int(held["seen"])
+                buffer.copy_(saved["momentum"][str(k)])
+            trainee.right, trainee.seen = int(saved["right"]), int(saved["seen"])
             self.trainees.append(trainee)

@@ -1,4 +1,4 @@
-"""The images condensing starts from: real ones drawn at random, the first ones of each class, or noise."""
+"""Initial images of condensing: real images drawn at random, the first ones of each class, or noise."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ def initial_images(problem: Problem, factor: int, init: str, downsample: str) ->
     """(C, ipc, ch, H, W) pixels; with factor f, mosaics of f²·ipc images a class.
 
     `random`: a seeded draw, the same for every method at a seed. `first`: the first images of each class in dataset
-    order, as public code takes them [DANCE@3f6b8b6]. `noise`: N(0, 1)/4 + 0.5 clamped to [0, 1] [ibid.].
-    Raises MethodError when a class holds fewer images than are needed.
+    order, as in DANCE's public code [DANCE@3f6b8b6]. `noise`: N(0, 1)/4 + 0.5 clamped to [0, 1] [ibid.].
+    Raises MethodError if a class has fewer images than are needed.
     """
-    generator, wanted = problem.generator(Draw.INITIAL_IMAGES), problem.ipc * factor**2
+    generator, needed = problem.generator(Draw.INITIAL_IMAGES), problem.ipc * factor**2
     if init == "noise":
         noise = torch.randn(problem.num_classes, problem.ipc, *problem.image_shape, generator=generator)
         return (noise / 4 + 0.5).clamp(0, 1).to(problem.device)
-    if wanted > min(problem.real.counts):
+    if needed > min(problem.real.counts):
         raise MethodError(
-            f"ipc {problem.ipc} at factor {factor} starts from {wanted} real images a class, "
+            f"ipc {problem.ipc} at factor {factor} starts from {needed} real images a class, "
             f"but the smallest class has {min(problem.real.counts)}",
             where="ipc and factor",
             next="use a smaller ipc, or factor=1",
         )
     if init == "first":
-        real = torch.stack([problem.real.of_class(c)[:wanted] for c in range(problem.num_classes)])
+        real = torch.stack([problem.real.of_class(c)[:needed] for c in range(problem.num_classes)])
     else:
-        real = problem.real.sample(wanted, generator)
+        real = problem.real.sample(needed, generator)
     return mosaic(real, factor, downsample)
 
 
 def normalized_noise(problem: Problem) -> Tensor:
-    """(C, ipc, ch, H, W) of N(0, 1) in *normalised* units, as DC's family starts from noise."""
-    draw = problem.generator(Draw.INITIAL_IMAGES)
-    noise = torch.randn(problem.num_classes, problem.ipc, *problem.image_shape, generator=draw)
+    """(C, ipc, ch, H, W) of N(0, 1) in *normalized* units: the noise from which DC, DSA and DM start."""
+    generator = problem.generator(Draw.INITIAL_IMAGES)
+    noise = torch.randn(problem.num_classes, problem.ipc, *problem.image_shape, generator=generator)
     return noise.to(problem.device)
 
 

@@ -1,4 +1,4 @@
-"""What every method that learns its images by SGD with momentum shares: the images, their momentum, the step count."""
+"""Base of the methods that learn images by SGD with momentum: it holds images, momentum and the number of steps."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from methods.multi_formation import decode_classes
 
 
 class LearnedImages(Condenser):
-    """images: (C, ipc, ch, H, W) in the units the method optimises in; momentum: SGD's buffer; done: steps taken."""
+    """images: (C, ipc, ch, H, W) in the units the method optimizes in; momentum: SGD's buffer; done: steps taken."""
 
     def start(self, problem: Problem, images: Tensor, factor: int, total_steps: int) -> None:
-        """Begin from copies of the given images."""
+        """Start from a copy of these images."""
         self.problem, self.factor, self.total_steps, self.done = problem, factor, total_steps, 0
         self.images = images.detach().clone()
         self.momentum = torch.zeros_like(self.images)
 
     def pixels(self, images: Tensor) -> Tensor:
-        """The optimised units in pixels: the same, unless a method optimises in others."""
+        """The optimized images in pixels; the same unless a subclass optimizes in other units."""
         return images
 
     def synthetic(self) -> SyntheticSet:
@@ -37,13 +37,13 @@ class LearnedImages(Condenser):
 
 
 class NormalizedImages(LearnedImages):
-    """Images optimised in normalised units and never clamped, as DC's family does: lr_img is of those units."""
+    """Images optimized in normalized units and never clamped, as in DC, DSA, DM and IDM: lr_img has those units."""
 
     def pixels(self, images: Tensor) -> Tensor:
         return self.problem.denormalize(images)
 
     def decoded(self, images: Tensor) -> Tensor:
-        """Normalised stored images (C, ipc, …) to the normalised images they hold; decoding pads in pixels."""
+        """Normalized stored images (C, ipc, …) to normalized images (C, factor²·ipc, …); decoding pads in pixels."""
         if self.factor == 1:
             return images
         return self.problem.normalize(decode_classes(self.pixels(images), self.factor))

@@ -22,28 +22,28 @@ def joint_step(images: Tensor, momentum: Tensor, gradient: Tensor, lr: float, mu
 def class_pass(
     images: Tensor, momentum: Tensor, class_losses: Callable[[Tensor], Tensor], lr: float, mu: float
 ) -> Tensor:
-    """C optimiser steps, the one at place c on the loss of class c alone, as one batched pass; returns the C losses.
+    """C optimizer steps, the c-th on the loss of class c alone, as one batched pass; returns the C losses.
 
     images, momentum: (C, ipc, ch, H, W), changed in place. class_losses: those images to (C,) losses, of which
-    the c-th depends on the c-th class alone. The reference steps one SGD over all classes with the gradient of one
-    class at a time; the others then still move by their decaying momentum b. As their losses do not see each other,
-    a pass has a closed form: class c coasts for c steps, is stepped once, and coasts for C − 1 − c more.
+    the c-th depends on the c-th class alone. The public code steps one SGD over all classes with the gradient of one
+    class at a time; the others then still move by their decaying momentum b. Since no loss depends on the images of
+    another class, a pass has a closed form: class c coasts for c steps, is stepped once, and coasts for C − 1 − c more.
     """
-    place = torch.arange(images.shape[0], device=images.device, dtype=images.dtype).view(-1, 1, 1, 1, 1)
+    step = torch.arange(images.shape[0], device=images.device, dtype=images.dtype).view(-1, 1, 1, 1, 1)
     with torch.no_grad():
-        coast(images, momentum, place, lr, mu)
+        coast(images, momentum, step, lr, mu)
     leaf = images.detach().requires_grad_()
     losses = class_losses(leaf)
     (gradient,) = torch.autograd.grad(losses.sum(), leaf)
     with torch.no_grad():
         joint_step(images, momentum, gradient, lr, mu)
-        coast(images, momentum, images.shape[0] - 1 - place, lr, mu)
+        coast(images, momentum, images.shape[0] - 1 - step, lr, mu)
     return losses.detach()
 
 
 @torch.no_grad()
 def coast(images: Tensor, momentum: Tensor, steps: Tensor, lr: float, mu: float) -> None:
-    """`steps` optimiser steps without gradient, in place: x ← x − lr·b·(μ + … + μ^steps); b ← μ^steps·b, 0 ≤ μ < 1."""
+    """`steps` optimizer steps without gradient, in place: x ← x − lr·b·(μ + … + μ^steps); b ← μ^steps·b, 0 ≤ μ < 1."""
     with record_function(OPTIMIZER_STEP):
         decay = mu**steps
         images.sub_(momentum * (lr * mu * (1 - decay) / (1 - mu)))
@@ -62,9 +62,9 @@ def train_weights(
 ) -> None:
     """torch.optim.SGD on a network's weights, in place: g ← g + decay·w; b ← μ·b + g; w ← w − lr·b (no b: plain)."""
     with record_function(OPTIMIZER_STEP):
-        steps = list(torch._foreach_add(gradients, weights, alpha=decay)) if decay else gradients
+        directions = list(torch._foreach_add(gradients, weights, alpha=decay)) if decay else gradients
         if momentum is not None:
             torch._foreach_mul_(momentum, mu)
-            torch._foreach_add_(momentum, steps)
-            steps = momentum
-        torch._foreach_add_(weights, steps, alpha=-lr)
+            torch._foreach_add_(momentum, directions)
+            directions = momentum
+        torch._foreach_add_(weights, directions, alpha=-lr)

@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def tile_sizes(side: int, factor: int) -> list[int]:
-    """Sides of the tiles along one axis: side // factor, the first side mod factor of them one pixel larger."""
+    """Sides of the tiles along one axis: side // factor each, the first (side mod factor) tiles one pixel larger."""
     return [side // factor + (1 if i < side % factor else 0) for i in range(factor)]
 
 
 def mosaic(images: Tensor, factor: int, downsample: str) -> Tensor:
     """(C, ipc·factor², ch, H, W) real images, shrunk into (C, ipc, ch, H, W) mosaics.
 
-    The k-th block of ipc images fills tile k, row by row [DANCE@3f6b8b6, init "mix"]. `shrink` is `nearest`
+    The k-th block of ipc images fills tile k, row by row [DANCE@3f6b8b6, init "mix"]. `downsample` is `nearest`
     (DANCE: at factor 2 every second pixel) or `area` (the mean of the pixels that fall into one).
     """
     if factor == 1:
@@ -37,10 +37,10 @@ def mosaic(images: Tensor, factor: int, downsample: str) -> Tensor:
 
 
 def decode(images: Tensor, factor: int) -> Tensor:
-    """(N, ch, H, W) stored images to the (factor²·N, ch, H, W) they hold: tile by tile, row by row. Differentiable.
+    """(N, ch, H, W) stored images to the (factor²·N, ch, H, W) they hold, tile by tile, row by row. Differentiable.
 
-    A side that factor does not divide is padded right and bottom with 0.5; tiles are enlarged bilinearly
-    (align_corners off) [DANCE@3f6b8b6, decode "single"].
+    If factor does not divide a side, the image is padded with 0.5 at the right or bottom. Tiles are enlarged
+    bilinearly (align_corners off) [DANCE@3f6b8b6, decode "single"].
     """
     if factor == 1:
         return images

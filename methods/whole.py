@@ -1,10 +1,10 @@
-"""The whole training set: every real image, nothing condensed. The ceiling of every table."""
+"""The whole training set: every real image, nothing condensed. It is the upper baseline of every table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from methods.base import Card, Described, Settings, setting
+from methods.base import Card, Method, Settings, setting
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,11 @@ class WholeConfig(Settings):
         self.require("epochs", least=1)
 
 
-class WholeSet(Described):
-    """Trained on with each protocol's batch, augmentation and mixing, its drops in proportion to the epochs."""
+class WholeSet(Method):
+    """Networks train on it with each protocol's batch, augmentation and mixing.
+
+    The protocol's lr_milestones are scaled to the number of epochs.
+    """
 
     card = Card("whole", "Whole set", "whole", "")
     Config = WholeConfig

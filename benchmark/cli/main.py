@@ -75,7 +75,7 @@ def message(error: BaseException) -> str:
     """An error in up to three lines: what is wrong, where it was asked for, what to do next."""
     lines = [f"error: {getattr(error, 'what', str(error))}"]
     lines += [f"  {name + ':':<6} {text}" for name in ("where", "next") if (text := getattr(error, name, ""))]
-    return "\n".join(lines)
+    return "\n".join(re.sub(r"\s*\n\s*", " ", line) for line in lines)
 
 
 def _composition(error: Exception) -> BenchmarkError:

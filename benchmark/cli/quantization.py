@@ -19,11 +19,11 @@ def quantization_losses(external: ExternalPlan, folder: str) -> Iterator[str]:
         if record["status"] == Status.OK:
             cell = task["display"]["protocol"], task["resolved"]["architecture"]
             accuracies[cell, task["resolved"]["set"]] = record["result"]["accuracies"]
-    clamped = [share for _, copy in external.copies if (share := _clamped(store, copy)) is not None]
+    clamped = [share for _, copy in external.quantized if (share := _clamped(store, copy)) is not None]
     for cell in dict.fromkeys(cell for cell, _ in accuracies):
         changes = [
             after - before
-            for original, copy in external.copies
+            for original, copy in external.quantized
             for before, after in zip(
                 accuracies.get((cell, original), []), accuracies.get((cell, copy), []), strict=False
             )

@@ -15,19 +15,18 @@ from benchmark.datasets import Split
 from benchmark.datasets.normalization import Normalizer, to_float
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
-from methods.base import Expert, Network, Transform
+from methods.base import Expert, Network, Settings, Transform
 
 
 def expect_steps(
-    compute: Compute, steps: int, config: object, *, classes: int, ipc: int, image_shape: Sequence[int]
+    compute: Compute, steps: int, settings: Settings, *, classes: int, ipc: int, image_shape: Sequence[int]
 ) -> None:
     """Decide whether so many condensing steps are worth compiling, unless it was said.
 
     steps: of a method that is built, as its settings alone do not say how many it takes. What they forward is known
     near enough: synthetic images as decoded, and real ones.
     """
-    synthetic = ipc * int(getattr(config, "factor", 1)) ** 2
-    each = classes * (synthetic + int(getattr(config, "batch_real", 0)))
+    each = classes * (ipc * settings.factor**2 + settings.batch_real)
     compute.expect(steps * each, image_shape)
 
 

@@ -283,7 +283,7 @@ class Prober:
             [(row[0], row[4]) for row in measured],
             outline.num_classes,
             at_once,
-            _COPIES * 4 * math.prod(outline.image_shape) * (each + getattr(config, "batch_real", 0)),
+            _COPIES * 4 * math.prod(outline.image_shape) * (each + config.batch_real),
         )
         step = seconds_at([(row[0], row[2]) for row in measured], outline.num_classes)
         return TaskCost(steps, step, fixed * scale, self._peak(outline, memory, 0), disk, note)

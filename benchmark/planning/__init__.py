@@ -1,1 +1,1 @@
-"""From a request to a plan: tasks identified by their specifications, in an order in which inputs come first."""
+"""From a request to a plan: tasks identified by their specifications, each after its inputs."""

@@ -1,4 +1,4 @@
-"""Which sets and experts are looked at together: analyse tasks from what a plan condenses and evaluates."""
+"""Analyze tasks: which sets and experts of a plan each analysis takes together."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from benchmark import networks
 from benchmark.analyses import VERSIONS
 from benchmark.config.schema import AnalyzeConfig
-from benchmark.planning.plan import WHOLE, Part, Plan, Task, data_asked, dataset_label, inputs_of
+from benchmark.planning.plan import WHOLE, Part, Plan, Task, dataset_content, dataset_display, inputs_of
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
 from methods import registry
 
 NEED_EXPERTS = ("interpolation", "expert", "embedding")
-_Group = tuple[str, str, int, int | None]  # dataset, condensing architecture, seed, ipc (None: of all together)
-_LABEL = (
+_SetGroup = tuple[str, str, int, int | None]  # dataset, condensing architecture, seed, ipc (None: all ipcs together)
+_DISPLAY = (
     "dataset",
     "dataset_title",
     "published_as",
@@ -29,88 +29,102 @@ _LABEL = (
 )
 
 
-def add_curves(plan: Plan, points: int, under: Sequence[str]) -> None:
-    """A curve for each evaluation under these protocols: of a set's snapshots, or along training on the whole set."""
+def add_curves(plan: Plan, points: int, protocol_names: Sequence[str]) -> None:
+    """Add a curve for each evaluation under these protocols, along a set's snapshots or training on the whole set.
+
+    points: the number of points along training on the whole set, besides the first.
+    """
     for task in plan.of_kind("evaluate"):
-        asked, spec = (
-            {key: value for key, value in task[part].items() if key not in ("kind", "set")}
-            for part in ("resolved", "spec")
+        if task["resolved"].get("imported") or task["display"]["protocol"] not in protocol_names:
+            continue  # an imported set has no snapshots; protocols that robustness_scores adds get no curve
+        whole = task["resolved"]["set"] == WHOLE.name
+        content = {
+            "analysis": "curve",
+            "version": VERSIONS["curve"],
+            "sets": [task["resolved"]["set"]],
+            "experts": [],
+            **({"points": points} if whole else {}),
+        }
+        spec, resolved = (
+            {key: value for key, value in task[part].items() if key not in ("kind", "set")} | content
+            for part in ("spec", "resolved")
         )
-        if asked.get("imported") or task["display"]["protocol"] not in under:  # of those that scores add, none
-            continue
-        wanted = {"analysis": "curve", "version": VERSIONS["curve"], "sets": [task["resolved"]["set"]], "experts": []}
-        if task["resolved"]["set"] == WHOLE.name:
-            wanted["points"] = points
-        display = {key: task["display"][key] for key in _LABEL}
-        plan.add_specified(
-            "analyze", f"curve-{task['slug']}", spec | wanted, asked | wanted, display, task["requested"]
-        )
+        display = {key: task["display"][key] for key in _DISPLAY}
+        plan.add_specified("analyze", f"curve-{task['slug']}", spec, resolved, display, task["requested"])
 
 
 def only(plan: Plan, config: AnalyzeConfig) -> Plan:
-    """A run's plan made into one of analyses: those asked for, and what they need. Nothing is evaluated.
+    """Reduce a run's plan to the requested analyses and the tasks that they need. Nothing is evaluated.
 
-    Raises BenchmarkError when an analysis can be had for none of the sets.
+    Raises BenchmarkError if the plan has no sets, or no experts, for one of the analyses.
     """
     for name in config.analyses:
         if name != "curve":
-            _Planner(plan, config, name).add()
-    wanted = {task["identity"] for task in plan.of_kind("analyze") if task["resolved"]["analysis"] in config.analyses}
-    for task in reversed(plan.tasks):  # inputs come first
-        if task["identity"] in wanted:
-            wanted |= inputs_of(task)
-    plan.by_identity = {identity: task for identity, task in plan.by_identity.items() if identity in wanted}
+            _AnalysisPlanner(plan, config, name).add()
+    needed = {task["identity"] for task in plan.of_kind("analyze") if task["resolved"]["analysis"] in config.analyses}
+    for task in reversed(plan.tasks):  # each task comes after its inputs
+        if task["identity"] in needed:
+            needed |= inputs_of(task)
+    plan.by_identity = {identity: task for identity, task in plan.by_identity.items() if identity in needed}
     return plan
 
 
-class _Planner:
-    """One analysis of everything that a plan condenses."""
+class _AnalysisPlanner:
+    """Adds one analysis of all sets that a plan condenses."""
 
     def __init__(self, plan: Plan, config: AnalyzeConfig, name: str) -> None:
         self.plan, self.config, self.name = plan, config, name
 
     def add(self) -> None:
-        groups: dict[_Group, list[Task]] = {}
+        groups: dict[_SetGroup, list[Task]] = {}
         for task in self.plan.of_kind("condense"):
-            asked = task["resolved"]
-            if asked["seed"] in self.config.seeds:
-                ipc = asked["ipc"] if self.name == "embedding" else None  # so that no other ipc moves its points
-                group = task["display"]["dataset"], asked["architecture"], asked["seed"], ipc
+            resolved = task["resolved"]
+            if resolved["seed"] in self.config.seeds:
+                ipc = resolved["ipc"] if self.name == "embedding" else None  # its points must not depend on other ipcs
+                group = task["display"]["dataset"], resolved["architecture"], resolved["seed"], ipc
                 groups.setdefault(group, []).append(task)
+        contents = {
+            "discrepancy": self._discrepancy,
+            "interpolation": self._of_experts,
+            "expert": self._of_experts,
+            "embedding": self._embedding,
+        }
         for group, sets in groups.items():
-            asked = {"discrepancy": self._discrepancy, "interpolation": self._of_experts, "expert": self._of_experts,
-                     "embedding": self._embedding}[self.name](group, sets)  # fmt: skip
-            if asked is not None:
-                self._add(group, sets, asked)
+            content = contents[self.name](group, sets)
+            if content is not None:
+                self._add(group, sets, content)
             else:
-                some = any(task["resolved"]["experts"] for task in sets)
-                lacks = "batch norm has nothing between" if some else "there are no experts"
-                self.plan.note(f"{self.name} is left out on {group[0]} with {group[1]}: {lacks}")
+                experts = any(task["resolved"]["experts"] for task in sets)
+                reason = "experts with batch norm cannot be interpolated" if experts else "there are no experts"
+                self.plan.note(f"{self.name} is left out on {group[0]} with {group[1]}: {reason}")
         if all(task["resolved"]["analysis"] != self.name for task in self.plan.of_kind("analyze")):
-            raise self._nothing()
+            raise self._impossible()
 
-    def _add(self, group: _Group, sets: Sequence[Task], asked: Mapping[str, Any]) -> None:
+    def _add(self, group: _SetGroup, sets: Sequence[Task], content: Mapping[str, Any]) -> None:
         dataset, architecture, seed, ipc = group
-        several = self.name != "interpolation"
-        everything = {
+        of_sets = self.name != "interpolation"
+        content = {
             "analysis": self.name,
             "version": VERSIONS[self.name],
-            "sets": sorted(task["identity"] for task in sets) if several else [],
+            "sets": sorted(task["identity"] for task in sets) if of_sets else [],
             "architecture": architecture,
             "val_fraction": self.config.val_fraction,
             "precision": self.config.precision,
-            **asked,
+            **content,
         }
-        display = dataset_label(self.plan.outlines[dataset]) | {"condense_architecture": architecture, "ipc": ipc}
-        slug = f"{self.name}-{dataset}{f'-ipc{ipc}' if ipc else ''}-{architecture}{f'-seed{seed}' if several else ''}"
-        self.plan.add("analyze", slug, everything, display, sets[0]["requested"])
+        display = dataset_display(self.plan.outlines[dataset]) | {"condense_architecture": architecture, "ipc": ipc}
+        slug = f"{self.name}-{dataset}{f'-ipc{ipc}' if ipc else ''}-{architecture}{f'-seed{seed}' if of_sets else ''}"
+        self.plan.add("analyze", slug, content, display, sets[0]["requested"])
 
-    def _discrepancy(self, group: _Group, sets: Sequence[Task]) -> dict[str, Any]:
-        """Along the training of the first network that the row of the whole set has under the first protocol."""
+    def _discrepancy(self, group: _SetGroup, sets: Sequence[Task]) -> dict[str, Any]:
+        """Along the training of a network: the first that the whole set has under the first protocol."""
         outline, config = self.plan.outlines[group[0]], self.config
-        given = config.method.get(WHOLE.name)
         whole = registry.resolve(
-            WHOLE.name, dataset=outline.published_as, ipc=None, preset=config.preset, overrides=given
+            WHOLE.name,
+            dataset=outline.published_as,
+            ipc=None,
+            preset=config.preset,
+            overrides=config.method.get(WHOLE.name),
         )
         protocol = protocols.get(
             config.protocols[0],
@@ -124,45 +138,46 @@ class _Planner:
         )
         return {
             "experts": [],
-            "dataset": data_asked(outline, outline.constants),
+            "dataset": dataset_content(outline, outline.constants),
             "protocol": Part.of(protocol, "source"),
             "whole": Part.of(whole.config),
             "seed": group[2],
         }
 
-    def _of_experts(self, group: _Group, sets: Sequence[Task]) -> dict[str, Any] | None:
-        """The experts of the row that has most of them; networks see images as these were trained to."""
+    def _of_experts(self, group: _SetGroup, sets: Sequence[Task]) -> dict[str, Any] | None:
+        """The experts of the row that has most, with the dataset as they were trained on it; None if impossible."""
         experts = max((task["resolved"]["experts"] for task in sets), key=len)
         if not experts or (self.name == "interpolation" and self._depends_on_batch(group)):
             return None
         return {"experts": experts, "dataset": self.plan.by_identity[experts[0]]["resolved"]["dataset"]}
 
-    def _embedding(self, group: _Group, sets: Sequence[Task]) -> dict[str, Any] | None:
-        found = self._of_experts(group, sets)
-        if found is None:
+    def _embedding(self, group: _SetGroup, sets: Sequence[Task]) -> dict[str, Any] | None:
+        content = self._of_experts(group, sets)
+        if content is None:
             return None
-        return found | {"experts": found["experts"][:1], "method": self.config.layout, "seed": group[2]}
+        return content | {"experts": content["experts"][:1], "method": self.config.layout, "seed": group[2]}
 
-    def _depends_on_batch(self, group: _Group) -> bool:
+    def _depends_on_batch(self, group: _SetGroup) -> bool:
         outline = self.plan.outlines[group[0]]
         return networks.build(group[1], outline.image_shape, outline.num_classes, torch.Generator()).depends_on_batch
 
-    def _nothing(self) -> BenchmarkError:
+    def _impossible(self) -> BenchmarkError:
+        """Why the plan has nothing to analyze."""
         config = self.config
         if self.name in NEED_EXPERTS and not self.plan.of_kind("prepare"):
             return BenchmarkError(
-                f"{self.name} looks at experts, and none of the methods has any here",
+                f"{self.name} needs experts, and none of the methods trains any here",
                 where=f"analyses=[{self.name}], methods=[{','.join(config.methods)}]",
-                next="add one that has: methods=[…,dance]",
+                next="add a method that does: methods=[…,dance]",
             )
         if self.name == "interpolation":
             return BenchmarkError(
-                "parameters are interpolated, not running statistics: a network with batch norm has nothing between",
+                "interpolation is of parameters only, so a network with batch norm has no statistics in between",
                 where=f"analyses=[interpolation], architectures={config.architectures}",
                 next="name an architecture with another norm",
             )
         return BenchmarkError(
-            f"there is no set for {self.name} to look at",
+            f"there is no set for {self.name}",
             where=f"analyses=[{self.name}], methods=[{','.join(config.methods)}]",
             next="name a method that condenses: methods=[dance]",
         )

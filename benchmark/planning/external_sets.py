@@ -1,4 +1,4 @@
-"""From a set made elsewhere to tasks: take it in, evaluate it, and random controls of the same size beside it."""
+"""Evaluation of an external set as a plan: import it, evaluate it, and add random baselines of the same size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from benchmark.external_sets import zca
 from benchmark.external_sets.convert import QUANTIZED, files_digest, resolve_pixel_scale, set_digest
 from benchmark.external_sets.pixel_scale import WHITENED, PixelScale
 from benchmark.external_sets.read import PAIR, ExternalSet, read_external_set
-from benchmark.planning.grid import Cells, Plan
+from benchmark.planning.grid import TaskPlanner
+from benchmark.planning.plan import WHOLE, Plan
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError, unknown
 from benchmark.utils.tensor_files import load_tensors
@@ -29,15 +30,15 @@ FAMILY = "released"
 
 @dataclass
 class ExternalPlan:
-    """The plan, the run that carries it out, what a person should know of the set, and what is to be compared.
+    """The plan, the run's configuration, and lines that describe the set to the user.
 
-    copies: identities of the import tasks of a set as it is, and of its copy in 8 bits.
+    quantized: for each set, the identities of the import of the set as it is and of its copy in 8 bits.
     """
 
     plan: Plan
     run: PlanConfig
-    said: list[str]
-    copies: list[tuple[str, str]] = field(default_factory=list)
+    description: list[str]
+    quantized: list[tuple[str, str]] = field(default_factory=list)
 
 
 def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalPlan:
@@ -45,68 +46,70 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
     entry, root = config.dataset or _dataset_of(config.paths), Path(config.data_root)
     _check_method(config.method)
     dataset = datasets.load(entry, root, progress)
-    found = read_external_set(config.paths, dataset)
-    scale = resolve_pixel_scale(found, dataset, config.pixel_scale, _constants(config, dataset))
-    factor = _factor(config, found)
-    places = _places(config, found)
-    ipc = found.ipc(places[0], dataset.num_classes)
-    if uneven := [place for place in places if found.ipc(place, dataset.num_classes) != ipc]:
+    external = read_external_set(config.paths, dataset)
+    scale = resolve_pixel_scale(external, dataset, config.pixel_scale, _constants(config, dataset))
+    factor = _factor(config, external)
+    indices = _set_indices(config, external)
+    ipc = external.ipc(indices[0], dataset.num_classes)
+    if other := [index for index in indices if external.ipc(index, dataset.num_classes) != ipc]:
         raise BenchmarkError(
-            f"sets 0 and {uneven[0]} of the file hold different numbers of images",
+            f"sets {indices[0]} and {other[0]} of the file hold different numbers of images",
             where="set",
-            next="score them apart: 'set_index=[0]'",
+            next=f"evaluate them one at a time: 'set_index=[{indices[0]}]'",
         )
-    run = config.run_config(entry, ipc, len(places))
+    run = config.run_config(entry, ipc, len(indices))
     plan = Plan()
     plan.outlines[dataset.name] = dataset.outline
-    cells = Cells(run, plan, dataset.outline, entry, "auto", {})
-    row = _name(config)
-    given = ExternalPlan(plan, run, _described(row, found, scale, factor, ipc, len(places), dataset, config))
-    marks = files_digest(list(found.digests.values()))
-    for seed, place in enumerate(places):
-        images, labels = found.sets[place]
-        asked: dict[str, Any] = {"digest": set_digest(scale.to_pixels(images), labels), "ipc": ipc, "factor": factor}
+    planner = TaskPlanner(run, plan, dataset.outline, entry, "auto", {})
+    row, native = _row_name(config), _native(config, dataset, ipc)
+    external_plan = ExternalPlan(
+        plan, run, _description(row, external, scale, factor, ipc, len(indices), dataset, config)
+    )
+    files = files_digest(list(external.digests.values()))
+    for seed, index in enumerate(indices):
+        images, labels = external.sets[index]
+        content: dict[str, Any] = {"digest": set_digest(scale.to_pixels(images), labels), "ipc": ipc, "factor": factor}
         if scale.name == WHITENED:
-            asked["whitening"] = {"kind": "zca", "eps": zca.EPS}
+            content["whitening"] = {"kind": "zca", "eps": zca.EPS}
         source = {
-            "paths": [str(path) for path in found.files],
-            "set_index": place,
+            "paths": [str(path) for path in external.files],
+            "set_index": index,
             "pixel_scale": scale.name,
             "reason": scale.reason,
             "constants": [list(scale.constants.mean), list(scale.constants.std)] if scale.constants else None,
         }
-        kept = []
+        imports = []
         for copy in (None, config.quantize) if config.quantize else (None,):
-            called = f"{row} ({copy})" if copy else row
-            display = _label(called, row, config.method, ipc, factor) | {"source": marks}
-            slug = f"{row}{f'-{copy}' if copy else ''}-{dataset.name}-ipc{ipc}-set{place}"
-            wanted = asked | ({"quantize": QUANTIZED} if copy else {})
-            kept.append(cells.add_import(wanted, slug, display, source, seed, _native(config, dataset, ipc)))
-        given.copies += [(kept[0], kept[1])] if config.quantize else []
-    cells.add_controls(ipc, factor)
-    return given
+            display = _display(row, copy, config.method, ipc, factor) | {"source": files}
+            slug = f"{row}{f'-{copy}' if copy else ''}-{dataset.name}-ipc{ipc}-set{index}"
+            quantize = {"quantize": QUANTIZED} if copy else {}
+            imports.append(planner.add_import(content | quantize, slug, display, source, seed, native))
+        if config.quantize:
+            external_plan.quantized.append((imports[0], imports[1]))
+    planner.add_baselines(ipc, factor)
+    return external_plan
 
 
-# --- what was asked ---------------------------------------------------------------------------------------------------
+# --- parts of the request ---------------------------------------------------------------------------------------------
 
 
 def _dataset_of(paths: Sequence[Path]) -> str:
-    """The dataset that a set of this project was made for: known by its fingerprint, or said by its task."""
+    """The dataset for which this project made a set: by its fingerprint among known ones, else by its task.json."""
     path = paths[0] / "synthetic.safetensors" if paths[0].is_dir() else paths[0]
     try:
         _, card = load_tensors(path)
-        mark = card["made by"]["resolved"]["dataset"]["fingerprint"]
+        fingerprint = card["made by"]["resolved"]["dataset"]["fingerprint"]
     except (BenchmarkError, LookupError, TypeError):
-        mark = None
-    if name := next((key for key, card in BUILTIN.items() if mark and card.fingerprint == mark), None):
+        fingerprint = None
+    if name := next((key for key, card in BUILTIN.items() if fingerprint and card.fingerprint == fingerprint), None):
         return name
     try:
         task = json.loads((path.parent / "task.json").read_text(encoding="utf-8"))
-        if mark and task["resolved"]["dataset"]["fingerprint"] == mark:
+        if fingerprint and task["resolved"]["dataset"]["fingerprint"] == fingerprint:
             return str(task["requested"]["dataset"])
     except (OSError, ValueError, LookupError, TypeError):
         pass
-    raise BenchmarkError("which dataset was the set made for?", where=f"set={path}", next="say it: dataset=NAME")
+    raise BenchmarkError("for which dataset was the set made?", where=f"set={path}", next="name it: dataset=NAME")
 
 
 def _check_method(name: str | None) -> None:
@@ -121,44 +124,45 @@ def _constants(config: EvaluateConfig, dataset: Dataset) -> Constants | None:
     channels = dataset.image_shape[0]
     if not len(config.mean) == len(config.std) == channels:
         raise BenchmarkError(
-            f"mean and std need {channels} values, one a channel of {dataset.name}",
+            f"mean and std need {channels} values, one for each channel of {dataset.name}",
             where=f"mean={config.mean} std={config.std}",
         )
     return Constants(tuple(config.mean), tuple(config.std))
 
 
-def _factor(config: EvaluateConfig, found: ExternalSet) -> int:
-    own = found.own.factor if found.own else None
+def _factor(config: EvaluateConfig, external: ExternalSet) -> int:
+    """The factor of the set's card if it is one of this project, else the option's."""
+    own = external.own.factor if external.own else None
     if own is not None and config.factor not in (None, own):
-        raise BenchmarkError(f"its card says factor {own}", where=f"factor={config.factor}", next="leave factor away")
+        raise BenchmarkError(f"the set has factor {own}", where=f"factor={config.factor}", next="leave factor away")
     return own or config.factor or 1
 
 
-def _places(config: EvaluateConfig, found: ExternalSet) -> list[int]:
-    count = len(found.sets)
-    places = list(range(count)) if config.set_index is None else config.set_index
-    if not places or len(set(places)) < len(places) or not all(0 <= place < count for place in places):
+def _set_indices(config: EvaluateConfig, external: ExternalSet) -> list[int]:
+    count = len(external.sets)
+    indices = list(range(count)) if config.set_index is None else config.set_index
+    if not indices or len(set(indices)) < len(indices) or not all(0 <= index < count for index in indices):
         raise BenchmarkError(
             f"the file holds {count} set{'s' * (count > 1)}, from 0 to {count - 1}",
             where=f"set_index={config.set_index}",
         )
-    return places
+    return indices
 
 
-def _name(config: EvaluateConfig) -> str:
+def _row_name(config: EvaluateConfig) -> str:
     path = config.paths[0]
     name = config.name or (path.parent.name if path.name == "synthetic.safetensors" else path.stem)
-    if is_random(name) or name == "whole":
+    if is_random(name) or name == WHOLE.name:
         raise BenchmarkError(
-            f"'{name}' is the name of a control", where="set, name", next="give the row another name: name=NAME"
+            f"'{name}' is the name of a baseline", where="set, name", next="give the row another name: name=NAME"
         )
     return name
 
 
 def _native(config: EvaluateConfig, dataset: Dataset, ipc: int) -> str:
-    """The protocol its own paper scores it with."""
+    """The protocol under which the set's paper reports its accuracy; `dsa` if it is unknown and not needed."""
     entry = compare.lookup(config.method, dataset.published_as, ipc) if config.method else None
-    if entry and entry.protocol not in protocols.NAMES:  # MTT's, say, which needs its learned step size
+    if entry and entry.protocol not in protocols.NAMES:  # such as MTT's, which needs its learned step size
         entry = None
     if entry is None and any(name.startswith("native") for name in config.protocols):
         raise BenchmarkError(
@@ -169,13 +173,13 @@ def _native(config: EvaluateConfig, dataset: Dataset, ipc: int) -> str:
     return entry.protocol if entry else "dsa"
 
 
-def _label(called: str, row: str, method: str | None, ipc: int, factor: int) -> dict[str, Any]:
-    """What tables need. A method's row is titled by the name that was given, whatever the method is called."""
-    name = method or f"{FAMILY} {row}"  # no row is compared with a paper because of what its file is called
+def _display(row: str, copy: str | None, method: str | None, ipc: int, factor: int) -> dict[str, Any]:
+    """What tables show of a set. Only with `method` is it compared with published numbers, whatever its file name."""
+    name = method or f"{FAMILY} {row}"
     card = Card(name, name if row.startswith(name) else row, FAMILY, paper="")
     return {
-        "display_name": called,
-        "overrides": called[len(row) :].strip(" ()"),
+        "display_name": f"{row} ({copy})" if copy else row,
+        "overrides": copy or "",
         "card": {key: getattr(card, key) for key in ("name", "title", "family", "paper", "venue", "year", "native")},
         "ipc": ipc,
         "factor": factor,
@@ -185,12 +189,12 @@ def _label(called: str, row: str, method: str | None, ipc: int, factor: int) -> 
     }
 
 
-# --- what a person is told --------------------------------------------------------------------------------------------
+# --- description of the set -------------------------------------------------------------------------------------------
 
 
-def _described(
+def _description(
     row: str,
-    found: ExternalSet,
+    external: ExternalSet,
     scale: PixelScale,
     factor: int,
     ipc: int,
@@ -198,38 +202,36 @@ def _described(
     dataset: Dataset,
     config: EvaluateConfig,
 ) -> list[str]:
-    files = ", ".join(path.name for path in found.files[:4]) + (" …" if len(found.files) > 4 else "")
-    several = f"{sets} of {len(found.sets)} sets, each of " if len(found.sets) > 1 else ""
-    assumed = "" if found.own or config.factor else " (assumed; say factor=N for mosaics)"
+    files = ", ".join(path.name for path in external.files[:4]) + (" …" if len(external.files) > 4 else "")
+    of_all = f"{sets} of {len(external.sets)} sets, each of " if len(external.sets) > 1 else ""
+    assumed = "" if external.own or config.factor else " (assumed; set factor=N for mosaics)"
     lines = [
-        f"set: {row}, from {files} ({found.format}): {several}{ipc} images a class, factor {factor}{assumed}",
+        f"set: {row}, from {files} ({external.format}): {of_all}{ipc} images a class, factor {factor}{assumed}",
         f"pixel scale: {scale.name} ({scale.reason})",
     ]
     if scale.constants:
-        words = (f"{word}=[{','.join(f'{value:g}' for value in values)}]" for word, values in
-                 (("mean", scale.constants.mean), ("std", scale.constants.std)))  # fmt: skip
-        lines.append(f"normalized with {' '.join(words)}")
-    notes = [*found.notes, *_notes(found, scale, dataset, config)]
+        lines.append(f"normalized with {_options(scale.constants)}")
+    notes = [*external.notes, *_notes(external, scale, dataset, config)]
     return lines + [f"note: {text}" for text in notes]
 
 
-def _notes(found: ExternalSet, scale: PixelScale, dataset: Dataset, config: EvaluateConfig) -> list[str]:
+def _options(constants: Constants) -> str:
+    """As `mean=[…] std=[…]`, the options that set them."""
+    values = {"mean": constants.mean, "std": constants.std}
+    return " ".join(f"{name}=[{','.join(f'{value:g}' for value in values[name])}]" for name in values)
+
+
+def _notes(external: ExternalSet, scale: PixelScale, dataset: Dataset, config: EvaluateConfig) -> list[str]:
     notes = []
-    if found.format == PAIR:
+    if external.format == PAIR:
         notes.append("such files hold no learned step size; networks train with the protocol's, not with MTT's")
     if scale.name == WHITENED:
         notes.append("whitening is undone, and networks see pixels: its paper trains and tests on whitened images")
     if scale.constants and config.mean is None and dataset.published_as == "cifar100":
-        both = " ".join(f"{word}=[{','.join(f'{v:g}' for v in getattr(BUILTIN['cifar10'].constants, word))}]"
-                        for word in ("mean", "std"))  # fmt: skip
-        notes.append(f"IDC's family and MTT normalise CIFAR-100 with CIFAR-10's constants: {both}")
-    made_on = _fingerprint(found)
-    if made_on and made_on != dataset.fingerprint:
+        constants = _options(BUILTIN["cifar10"].constants)
+        notes.append(f"IDC, DREAM, DANCE and MTT normalize CIFAR-100 with CIFAR-10's constants: {constants}")
+    card = external.own.card if external.own else {}
+    fingerprint = card.get("resolved", {}).get("dataset", {}).get("fingerprint")
+    if fingerprint and fingerprint != dataset.fingerprint:
         notes.append(f"the set was made from other images than those of {dataset.name} here")
     return notes
-
-
-def _fingerprint(found: ExternalSet) -> str | None:
-    asked = (found.own.card if found.own else {}).get("resolved", {})
-    mark: str | None = asked.get("dataset", {}).get("fingerprint")
-    return mark

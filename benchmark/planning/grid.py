@@ -1,9 +1,9 @@
-"""From a grid to tasks: which experts to train, which sets to condense and to evaluate, each known by what it asks."""
+"""A run's grid as a plan: which experts to train, which sets to condense and which networks to train on them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,62 +16,99 @@ from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
 from benchmark.datasets.splits import kept_counts
 from benchmark.planning import analyses
-from benchmark.planning.plan import WHOLE, Part, Row, absolute, data_asked, dataset_label
+from benchmark.planning.plan import (
+    WHOLE,
+    Part,
+    ResolvedRow,
+    Row,
+    dataset_content,
+    dataset_display,
+)
 from benchmark.planning.plan import Plan as Plan
 from benchmark.planning.plan import Task as Task
 from benchmark.planning.plan import parse_row as parse_row
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
 from methods import registry
-from methods.base import Card, ExpertRecipe
+from methods.base import ExpertRecipe
 
-Shares = Mapping[tuple[str, str, int, str], float]  # by row, dataset, ipc and network: of the paper's iterations
+# A fraction of the published iterations for each (row, dataset, ipc, condensing architecture).
+Shares = Mapping[tuple[str, str, int, str], float]
 
-RANDOM_SUBSETS = 5  # at least: random subsets vary more than networks do
-EXPERTS_VERSION = 1  # raised when a change alters the experts a recipe yields
+RANDOM_SUBSETS = 5  # at least: the accuracy of random subsets varies more than that of networks
+EXPERTS_VERSION = 1  # must be raised when a change alters the experts that a recipe gives
 
 
 def build(config: PlanConfig, progress: Progress | None = None, shares: Shares | None = None) -> Plan:
-    """The whole grid as tasks; `shares` stand above the one `fraction` for all.
+    """The whole grid as tasks. `shares` replace iterations_fraction where they have an entry.
 
-    Raises the rooms' errors before anything runs: unknown names, an ipc too large, …
+    Raises BenchmarkError or MethodError for a request that cannot be carried out, before any task runs.
     """
-    rows = [parse_row(text) for text in config.methods]
-    for text in config.variants:
-        row = replace(parse_row(text), unasked=True)
-        if row.method in {r.method for r in rows} and replace(row, unasked=False) not in rows:
-            rows.append(row)
-    for name in config.method:
-        registry.described(name)
-        if name not in {row.method for row in rows} and name not in set(config.baselines) & {WHOLE.name}:
-            raise BenchmarkError(
-                f"settings for '{name}', which is not run", where=f"method.{name}", next=f"add it: methods=[…,{name}]"
-            )
+    rows = _rows(config)
     for name in config.protocols:
         protocols.check_name(name)
-
     plan = Plan()
     for entry in config.datasets:
         outline = _outline(entry, config, plan, progress)
         for architecture in config.architectures:
-            Cells(config, plan, outline, entry, architecture, shares or {}).add(rows)
+            TaskPlanner(config, plan, outline, entry, architecture, shares or {}).add(rows)
     if config.snapshots is not None:
         analyses.add_curves(plan, config.snapshots, config.protocols)
     return plan
 
 
+def _rows(config: PlanConfig) -> list[Row]:
+    """The requested rows, then the variants of their methods that the preset adds."""
+    rows = list(dict.fromkeys(parse_row(text) for text in config.methods))
+    requested = {row.method for row in rows}
+    for name, settings in config.method.items():
+        registry.load(name)
+        if name not in requested and name not in set(config.baselines) & {WHOLE.name}:
+            raise BenchmarkError(
+                f"settings for '{name}', which is not run", where=f"method.{name}", next=f"add it: methods=[…,{name}]"
+            )
+        for row in rows:
+            if row.method == name and row.factor is not None and settings.get("factor", row.factor) != row.factor:
+                factor = settings["factor"]
+                raise BenchmarkError(
+                    f"{row.name} and method.{name}.factor={factor} ask for different factors of one row",
+                    where=f"methods=[{row.name}] method.{name}.factor={factor}",
+                    next=f"leave method.{name}.factor away and name every row: methods=[{row.name},{name}@f{factor}]",
+                )
+    variants = [replace(parse_row(text), variant=True) for text in config.variants]
+    return rows + [row for row in variants if row.method in requested]
+
+
 def _outline(entry: str, config: PlanConfig, plan: Plan, progress: Progress | None) -> Outline:
-    """The dataset, fetched and decoded if it is not yet; a dry run takes what is there, else the dataset's card."""
+    """The dataset, downloaded and decoded if necessary; a dry run takes what is there, or the dataset's card."""
     root = Path(config.data_root)
-    found = datasets.outline(entry, root, progress) if config.dry_run else datasets.load(entry, root, progress).outline
-    if not found.seen:
-        plan.note(f"{found.name} is not decoded yet: planned from its card, as if nothing of it were done")
-    plan.outlines[found.name] = found
-    return found
+    outline = (
+        datasets.outline(entry, root, progress) if config.dry_run else datasets.load(entry, root, progress).outline
+    )
+    if not outline.seen:
+        plan.note(f"{outline.name} is not decoded yet: planned from its card, as if nothing of it were done")
+    plan.outlines[outline.name] = outline
+    return outline
 
 
-class Cells:
-    """Everything planned for one dataset and one condensing architecture."""
+@dataclass(frozen=True)
+class ScoredSet:
+    """A set to evaluate. identity: of the task that makes it, or `whole`; native: the protocol of its own paper.
+
+    constants: those that normalize it under the native protocol. imported: it comes from files of others.
+    """
+
+    identity: str
+    slug: str
+    display: Mapping[str, Any]
+    seed: int
+    constants: Constants
+    native: str
+    imported: bool = False
+
+
+class TaskPlanner:
+    """Adds the tasks of one dataset and one condensing architecture to a plan."""
 
     def __init__(
         self, config: PlanConfig, plan: Plan, dataset: Outline, entry: str, architecture: str, shares: Shares
@@ -79,15 +116,20 @@ class Cells:
         self.config, self.plan, self.dataset, self.shares = config, plan, dataset, shares
         self.depends_on_batch: dict[str, bool] = {}
         self.architecture = self._architecture(architecture)
-        self.evaluated_on = [self._architecture(name) for name in config.eval_architectures] or [self.architecture]
+        self.eval_architectures = [self._architecture(name) for name in config.eval_architectures] or [
+            self.architecture
+        ]
         self.smallest_class = min(kept_counts(dataset.train, config.val_fraction))
-        given = config.method.get(WHOLE.name)
-        self.whole = registry.resolve(
-            WHOLE.name, dataset=dataset.published_as, ipc=None, preset=config.preset, overrides=given
-        )
-        self.requested = {"dataset": absolute(entry), "data_root": str(Path(config.data_root).absolute())}
+        whole = self._settings(Row(WHOLE.name), None, config.iterations_fraction)
+        self.whole = ResolvedRow(Row(WHOLE.name, baseline=True), whole)
+        # A folder becomes absolute, so that a task finds it from any working directory.
+        dataset_entry = entry if datasets.key_of(entry) else str(Path(entry).expanduser().absolute())
+        self.requested = {"dataset": dataset_entry, "data_root": str(Path(config.data_root).absolute())}
+        self.dataset_display = dataset_display(dataset)
+        self.common = {"val_fraction": config.val_fraction, "precision": config.precision}
 
     def add(self, rows: Sequence[Row]) -> None:
+        """Add the rows and baselines at every ipc of the run."""
         if WHOLE.name in self.config.baselines or any(row.method == WHOLE.name for row in rows):
             self._evaluate_whole()  # first: it takes longest and waits for nothing
         for ipc in self.config.ipcs:
@@ -96,235 +138,225 @@ class Cells:
                     f"ipc {ipc} is more than the smallest class of {self.dataset.name} holds: {self.smallest_class}",
                     where=f"ipcs={self.config.ipcs}",
                 )
-            asked = [row for row in rows if row.method != WHOLE.name]
-            able = [(row, found) for row in asked if (found := self._resolve_or_leave_out(row, ipc))]
-            controls = self._controls(asked, {getattr(found.config, "factor", 1) for _, found in able})
-            able += [(row, found) for row in controls if (found := self._resolve_or_leave_out(row, ipc))]
-            for row, found in able:
-                self._condense_and_evaluate(row, found, ipc)
+            resolved = self._resolve_all([row for row in rows if row.method != WHOLE.name], ipc)
+            self._note_aliases(resolved, ipc)
+            baselines = self._random_rows({row.settings.config.factor for row in resolved})
+            for row in _merged([*resolved, *self._resolve_all(baselines, ipc)]):
+                self._condense_and_evaluate(row, ipc)
+
+    def add_baselines(self, ipc: int, factor: int) -> None:
+        """Add the baselines for an imported set of this factor: random subsets, random mosaics, the whole set."""
+        if WHOLE.name in self.config.baselines:
+            self._evaluate_whole()
+        for row in self._resolve_all(self._random_rows({factor}), ipc):
+            self._condense_and_evaluate(row, ipc)
+
+    def add_import(
+        self,
+        content: dict[str, Any],
+        slug: str,
+        display: dict[str, Any],
+        source: dict[str, Any],
+        seed: int,
+        native: str,
+    ) -> str:
+        """Add the import of an external set and its evaluations; returns the identity of the import."""
+        display = self.dataset_display | display
+        content = content | {"dataset": {"fingerprint": self.dataset.fingerprint}}
+        imported = self.plan.add("import", slug, content, display, self.requested | {"source": source})
+        self._evaluate(ScoredSet(imported, slug, display, seed, self.dataset.constants, native, imported=True))
+        return imported
 
     # --- rows and seeds -----------------------------------------------------------------------------------------------
 
-    def _controls(self, asked: Sequence[Row], factors: set[int]) -> list[Row]:
-        """Plain random subsets, and mosaics for every factor that a row uses, unless they were asked for anyway."""
+    def _random_rows(self, factors: set[int]) -> list[Row]:
+        """The baseline `random`: plain subsets, and mosaics for every factor that a row uses."""
         if "random" not in self.config.baselines:
             return []
-        found = [Row("random", None if factor == 1 else factor, control=True) for factor in sorted({1, *factors})]
-        given = () if self.config.method.get("random") else asked
-        return [row for row in found if replace(row, control=False) not in given]
+        return [Row("random", None if factor == 1 else factor, baseline=True) for factor in sorted({1, *factors})]
 
-    def _resolve_or_leave_out(self, row: Row, ipc: int) -> registry.ResolvedSettings | None:
-        """The row's settings; None, with a note, for a row nobody asked for that cannot be had at this ipc."""
-        try:
-            return self._resolve(row, ipc)
-        except BenchmarkError as error:
-            if not (row.unasked or row.control):
-                raise
-            self.plan.note(f"{row.name} is left out: {error.what}")
-            return None
+    def _resolve_all(self, rows: Sequence[Row], ipc: int) -> list[ResolvedRow]:
+        """The rows with their settings at this ipc; an impossible baseline or variant is left out, with a note."""
+        resolved = []
+        for row in rows:
+            try:
+                resolved.append(self._resolve(row, ipc))
+            except BenchmarkError as error:
+                if not (row.variant or row.baseline):
+                    raise
+                self.plan.note(f"{row.name} is left out: {error.what}")
+        return resolved
 
-    def _seeds(self, row: Row) -> list[int]:
-        seeds = list(self.config.seeds)
-        if row.method == "random":
-            seeds += [s for s in range(RANDOM_SUBSETS + len(seeds)) if s not in seeds][
-                : max(0, RANDOM_SUBSETS - len(seeds))
-            ]
-        return seeds
-
-    def _resolve(self, row: Row, ipc: int) -> registry.ResolvedSettings:
-        resolved = registry.resolve(
-            row.method,
-            dataset=self.dataset.published_as,
-            ipc=ipc,
-            preset=self.config.preset,
-            fraction=self.shares.get(
-                (row.name, self.dataset.name, ipc, self.architecture), self.config.iterations_fraction
-            ),
-            overrides=row.overrides(self.config.method),
-        )
-        if strategy := getattr(resolved.config, "augment", None):
-            strategies.parse_for_condensing(strategy)
-        needed = ipc * getattr(resolved.config, "factor", 1) ** 2
-        if needed > self.smallest_class and getattr(resolved.config, "init", "random") != "noise":
+    def _resolve(self, row: Row, ipc: int) -> ResolvedRow:
+        resolved = ResolvedRow(row, self._settings(row, ipc, self.config.iterations_fraction))
+        share = self.shares.get((resolved.name, self.dataset.name, ipc, self.architecture))
+        if share is not None:
+            resolved = ResolvedRow(row, self._settings(row, ipc, share))
+        settings = resolved.settings.config
+        if settings.augment:
+            strategies.parse_for_condensing(settings.augment)
+        needed = ipc * settings.factor**2
+        if needed > self.smallest_class and settings.init != "noise":
             raise BenchmarkError(
-                f"{row.name} at ipc {ipc} starts from {needed} real images a class (factor² times ipc), "
+                f"{resolved.name} at ipc {ipc} starts from {needed} real images a class (factor² times ipc), "
                 f"but the smallest class of {self.dataset.name} holds {self.smallest_class}",
                 where=f"ipcs={self.config.ipcs}, methods=[{row.name}]",
                 next=f"use a smaller ipc, or {row.method}@f1",
             )
         return resolved
 
-    def add_controls(self, ipc: int, factor: int) -> None:
-        """Random subsets and mosaics, and the whole set, to stand beside a set that was made elsewhere."""
-        if WHOLE.name in self.config.baselines:
-            self._evaluate_whole()
-        for row in self._controls((), {factor}):
-            if found := self._resolve_or_leave_out(row, ipc):
-                self._condense_and_evaluate(row, found, ipc)
+    def _settings(self, row: Row, ipc: int | None, fraction: float) -> registry.ResolvedSettings:
+        return registry.resolve(
+            row.method,
+            dataset=self.dataset.published_as,
+            ipc=ipc,
+            preset=self.config.preset,
+            fraction=fraction,
+            overrides=row.overrides(self.config.method),
+        )
 
-    def add_import(
-        self, asked: dict[str, Any], slug: str, display: dict[str, Any], source: dict[str, Any], seed: int, native: str
-    ) -> str:
-        """A set made elsewhere, taken in and evaluated; `native` is the protocol of its own paper."""
-        display = self._dataset_label() | display
-        asked = asked | {"dataset": {"fingerprint": self.dataset.fingerprint}}
-        imported = self.plan.add("import", slug, asked, display, self.requested | {"source": source})
-        for architecture in self.evaluated_on:
-            for name in self.config.set_protocols:
-                self._evaluate(
-                    name, architecture, imported, slug, display, seed, self.dataset.constants, native, imported=True
+    def _note_aliases(self, rows: Sequence[ResolvedRow], ipc: int) -> None:
+        """Note which rows have another name in the tables: `dance@f2` is `dance` where its settings have factor 2."""
+        requested = [resolved.row.name for resolved in rows if not resolved.row.variant]
+        for resolved in rows:
+            name, factor = resolved.row.name, resolved.settings.config.factor
+            renamed = resolved.name != name and (resolved.row.factor is not None or resolved.name in requested)
+            if renamed and name in requested:
+                origin = "the command line sets" if "factor" in resolved.settings.changed else "its settings have"
+                self.plan.note(
+                    f"{name} on {self.dataset.name} at ipc {ipc} is {resolved.name}: {origin} factor {factor}"
                 )
-        return imported
+
+    def _seeds(self, row: Row) -> list[int]:
+        seeds = list(self.config.seeds)
+        if row.method == "random":
+            more = [seed for seed in range(RANDOM_SUBSETS + len(seeds)) if seed not in seeds]
+            seeds += more[: max(0, RANDOM_SUBSETS - len(seeds))]
+        return seeds
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
-    def _condense_and_evaluate(self, row: Row, resolved: registry.ResolvedSettings, ipc: int) -> None:
-        """One set for each seed. All that seeds share is made once: a plan may have thousands of them."""
-        method = registry.get(row.method)
-        self.plan.note(*resolved.notes)
+    def _condense_and_evaluate(self, resolved: ResolvedRow, ipc: int) -> None:
+        """One set for each seed. What seeds share is computed once, since a plan may have thousands of them."""
+        method, settings = registry.get(resolved.row.method), resolved.settings.config
+        self.plan.note(*resolved.settings.notes)
         constants = self._constants(method.constants(self.dataset.published_as))
-        declined = method.unsupported(resolved.config, depends_on_batch=self.depends_on_batch[self.architecture])
-        recipe = None if declined else method.experts(resolved.config)
+        unsupported = method.unsupported(settings, depends_on_batch=self.depends_on_batch[self.architecture])
+        recipe = None if unsupported else method.experts(settings)
         shared = {
-            "method": row.method,
+            "method": resolved.row.method,
             "version": method.card.version,
-            "settings": Part.of(resolved.config),
+            "settings": Part.of(settings),
             "ipc": ipc,
             "architecture": self.architecture,
-            "dataset": self._data(constants),
-            **self._common(),
+            "dataset": dataset_content(self.dataset, constants),
+            **self.common,
         }
-        if method.card.family != "coreset":  # which has no way to its set
+        if method.card.family != "coreset":  # a selection has no snapshots
             shared["snapshots"] = self.config.snapshots
-        display = self._label(row, method.card, resolved, ipc)
-        for seed in self._seeds(row):
+        display = self._display(resolved, ipc)
+        for seed in self._seeds(resolved.row):
             experts = [self._prepare(recipe, constants, index) for index in _indices(recipe, seed)] if recipe else []
-            slug = f"{row.name}-{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
-            asked = shared | {"seed": seed, "experts": experts}
-            condensed = self.plan.add("condense", slug, asked, display, self.requested)
-            for architecture in self.evaluated_on:
-                for name in self.config.set_protocols:
-                    self._evaluate(name, architecture, condensed, slug, display, seed, constants, method.card.native)
+            slug = f"{resolved.name}-{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
+            content = shared | {"seed": seed, "experts": experts}
+            condensed = self.plan.add("condense", slug, content, display, self.requested)
+            self._evaluate(ScoredSet(condensed, slug, display, seed, constants, method.card.native))
 
     def _prepare(self, recipe: ExpertRecipe, constants: Constants, index: int) -> str:
-        asked = {
+        content = {
             "version": EXPERTS_VERSION,
-            "dataset": self._data(constants),
+            "dataset": dataset_content(self.dataset, constants),
             "architecture": self.architecture,
             "recipe": Part.of(recipe, "count", "per_seed"),
             "index": index,
             "expert_seed": self.config.expert_seed,
-            **self._common(),
+            **self.common,
         }
         slug = f"{self.dataset.name}-{self.architecture}-expert{index}"
-        return self.plan.add("prepare", slug, asked, self._dataset_label(), self.requested)
-
-    def _evaluate(
-        self,
-        name: str,
-        architecture: str,
-        condensed: str,
-        slug: str,
-        display: dict[str, Any],
-        seed: int,
-        constants: Constants,
-        native: str,
-        imported: bool = False,
-    ) -> None:
-        protocol = self._protocol(name, native, display["ipc"], display["factor"], architecture)
-        # A method's own protocol normalises as its own code does; a shared one as the dataset's constants say.
-        shared = not name.startswith("native")
-        asked = {
-            "set": condensed,
-            "seed": seed,
-            "architecture": architecture,
-            "protocol": Part.of(protocol, "source"),
-            "num_eval": self.config.num_eval,
-            "dataset": self._data(self.dataset.constants if shared else constants),
-            **self._common(),
-        }
-        if condensed == WHOLE.name:
-            asked["whole"] = Part.of(self.whole.config)
-        if imported:
-            asked["imported"] = True
-        # The whole set, and one made with a network nobody named, stand in every table.
-        made_with = "" if condensed == WHOLE.name or imported else self.architecture
-        # `dc@plain` is `dc` itself where that augments nothing.
-        known = display | {"condense_architecture": made_with, "protocol": protocol.name if shared else name}
-        self.plan.add("evaluate", f"{slug}-{name}-{architecture}", asked, known, self.requested)
+        return self.plan.add("prepare", slug, content, self.dataset_display, self.requested)
 
     def _evaluate_whole(self) -> None:
-        variant = _variant(self.whole, self.whole.changed)
-        display = self._dataset_label() | {
-            "display_name": f"{WHOLE.name} ({variant})" if variant else WHOLE.name,
-            "card": asdict(WHOLE),
-            "ipc": None,
-            "role": "baseline",
-            "iterations_fraction": 1.0,
-            "provenance": self.whole.provenance,
-            "factor": 1,
-            "overrides": variant,
-        }
-        for architecture in self.evaluated_on:
-            for name in self.config.protocols:
-                slug = f"whole-{self.dataset.name}"
-                self._evaluate(
-                    name, architecture, WHOLE.name, slug, display, self.config.seeds[0], self.dataset.constants, "dsa"
-                )
+        display, constants = self._display(self.whole, None), self.dataset.constants
+        slug, seed = f"whole-{self.dataset.name}", self.config.seeds[0]
+        self._evaluate(ScoredSet(WHOLE.name, slug, display, seed, constants, WHOLE.native))
 
-    def _protocol(self, name: str, native: str, ipc: int | None, factor: int, architecture: str) -> protocols.Protocol:
-        return protocols.get(
+    def _evaluate(self, scored: ScoredSet) -> None:
+        """Evaluate a set with every evaluation architecture under every protocol."""
+        names = self.config.protocols if scored.identity == WHOLE.name else self.config.set_protocols
+        for architecture in self.eval_architectures:
+            for name in names:
+                self._evaluate_under(name, architecture, scored)
+
+    def _evaluate_under(self, name: str, architecture: str, scored: ScoredSet) -> None:
+        whole, native = scored.identity == WHOLE.name, name.startswith("native")
+        protocol = protocols.get(
             name,
-            native=native,
+            native=scored.native,
             published_as=self.dataset.published_as,
             resolution=min(self.dataset.image_shape[1:]),
             num_classes=self.dataset.num_classes,
-            ipc=ipc,
-            factor=factor,
+            ipc=scored.display["ipc"],
+            factor=scored.display["factor"],
             architecture=architecture,
         )
+        # A method's own protocol normalizes as its public code does, a shared one with the dataset's constants.
+        constants = scored.constants if native else self.dataset.constants
+        content = {
+            "set": scored.identity,
+            "seed": scored.seed,
+            "architecture": architecture,
+            "protocol": Part.of(protocol, "source"),
+            "num_eval": self.config.num_eval,
+            "dataset": dataset_content(self.dataset, constants),
+            **self.common,
+        }
+        if whole:
+            content["whole"] = Part.of(self.whole.settings.config)
+        if scored.imported:
+            content["imported"] = True
+        display = {
+            **scored.display,
+            # "" if unknown or none: such a row is shown in the table of every condensing architecture.
+            "condense_architecture": "" if whole or scored.imported else self.architecture,
+            "protocol": name if native else protocol.name,  # `dc@plain` is named `dc` where that augments nothing
+        }
+        self.plan.add("evaluate", f"{scored.slug}-{name}-{architecture}", content, display, self.requested)
 
-    # --- parts of requests --------------------------------------------------------------------------------------------
+    # --- parts of tasks -----------------------------------------------------------------------------------------------
 
     def _architecture(self, name: str) -> str:
         shape = self.dataset.image_shape
-        found = networks.default_architecture(shape) if name == "auto" else networks.canonical(name)
-        built = networks.build(found, shape, self.dataset.num_classes, torch.Generator())  # fails here, not in a task
-        self.depends_on_batch[found] = built.depends_on_batch
-        return found
+        architecture = networks.default_architecture(shape) if name == "auto" else networks.canonical(name)
+        network = networks.build(architecture, shape, self.dataset.num_classes, torch.Generator())  # or fails early
+        self.depends_on_batch[architecture] = network.depends_on_batch
+        return architecture
 
     def _constants(self, owner: str) -> Constants:
         return self.dataset.constants if owner == self.dataset.published_as else datasets.constants_of(owner)
 
-    def _data(self, constants: Constants) -> dict[str, Any]:
-        return data_asked(self.dataset, constants)
-
-    def _common(self) -> dict[str, Any]:
-        return {"val_fraction": self.config.val_fraction, "precision": self.config.precision}
-
-    def _dataset_label(self) -> dict[str, Any]:
-        return dataset_label(self.dataset)
-
-    def _label(self, row: Row, card: Card, resolved: registry.ResolvedSettings, ipc: int) -> dict[str, Any]:
-        variant = _variant(resolved, [key for key in resolved.changed if not (key == "factor" and row.factor)])
-        return self._dataset_label() | {
-            "display_name": f"{row.name} ({variant})" if variant else row.name,
-            "overrides": variant,
-            "card": asdict(card),
+    def _display(self, resolved: ResolvedRow, ipc: int | None) -> dict[str, Any]:
+        """What tables show of a row."""
+        return self.dataset_display | {
+            "display_name": resolved.display_name,
+            "overrides": resolved.overrides,
+            "card": asdict(registry.load(resolved.row.method).card),
             "ipc": ipc,
-            "factor": getattr(resolved.config, "factor", 1),
-            "role": "baseline" if row.control else "method",
-            "iterations_fraction": resolved.fraction,
-            "provenance": resolved.provenance,
+            "factor": resolved.settings.config.factor,
+            "role": "baseline" if resolved.row.baseline else "method",
+            "iterations_fraction": resolved.settings.fraction,
+            "provenance": resolved.settings.weakest_provenance,
         }
 
 
+def _merged(rows: Sequence[ResolvedRow]) -> list[ResolvedRow]:
+    """Each name once: a requested row comes before a variant or baseline that is the same."""
+    by_name: dict[str, ResolvedRow] = {}
+    for row in rows:
+        by_name.setdefault(row.display_name, row)
+    return list(by_name.values())
+
+
 def _indices(recipe: ExpertRecipe, seed: int) -> range:
-    """Which experts of its recipe's pool a set of that seed uses."""
+    """The indices of the experts in the recipe's pool that a set with this seed uses."""
     first = seed * recipe.count if recipe.per_seed else 0
     return range(first, first + recipe.count)
-
-
-def _variant(resolved: registry.ResolvedSettings, changed: Sequence[str]) -> str:
-    """The settings that tell this row from the preset's, as `lr_img=2.0, factor=1`."""
-    return ", ".join(f"{key}={getattr(resolved.config, key)}" for key in changed)

@@ -1,22 +1,21 @@
-"""A plan: tasks as plain values, each identified by its specification, in an order in which inputs come first."""
+"""A plan: tasks as plain values, each identified by the hash of its specification, inputs before what needs them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
-from benchmark import datasets
 from benchmark.datasets import Constants, Outline
 from benchmark.utils.errors import BenchmarkError
 from methods import registry
 from methods.whole import WholeSet
 from results.store.store import canonical, identity
 
-Task = dict[str, Any]  # plain values: kind, identity, slug, spec, asked, label, request
-# Values that a specification leaves out. A request that comes later has its default here, and no identity moves.
+WHOLE = WholeSet.card
+Task = dict[str, Any]  # JSON values: kind, identity, slug, spec, resolved, display, requested (results.store.schema)
+# A specification leaves out what has these values, so that an option which is added later moves no identity.
 DEFAULTS: Mapping[str, Any] = {
     "val_fraction": 0.0,
     "precision": "fp32",
@@ -28,76 +27,81 @@ DEFAULTS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Part:
-    """What a dataclass (settings, a recipe, a protocol) adds to a request, as JSON values.
+    """The fields of a dataclass (settings, a recipe, a protocol) as a part of a task, as JSON values.
 
-    values: all of its fields; given: those that are not at their default, which the identity hashes. So a field that
-    comes later moves no identity, and a default that changes must raise a version.
+    values: all fields. specified: those that are not at their default, which the identity hashes. So a field that is
+    added later moves no identity, and whoever changes a default must raise a version.
     """
 
     values: dict[str, Any]
-    given: dict[str, Any]
+    specified: dict[str, Any]
 
     @classmethod
-    def of(cls, instance: Any, *left_out: str) -> Part:
-        """The part of a dataclass's instance, without the fields named."""
+    def of(cls, instance: Any, *excluded: str) -> Part:
+        """The part of a dataclass's instance, without the excluded fields."""
         values = {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(instance).items()
-            if key not in left_out
+            if key not in excluded
         }
-        own = {spec.name: spec.default for spec in fields(instance) if spec.default is not MISSING}
-        given = {key: value for key, value in values.items() if key not in own or getattr(instance, key) != own[key]}
-        return cls(values, given)
+        defaults = {spec.name: spec.default for spec in fields(instance) if spec.default is not MISSING}
+        specified = {
+            key: value
+            for key, value in values.items()
+            if key not in defaults or getattr(instance, key) != defaults[key]
+        }
+        return cls(values, specified)
 
 
 @dataclass
 class Plan:
-    """Tasks in an order in which every task comes after its inputs, and what a person should be told."""
+    """Tasks by identity, each after its inputs, and notes for the user. outlines: datasets by name."""
 
     by_identity: dict[str, Task] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    outlines: dict[str, Outline] = field(default_factory=dict)  # by the dataset's name
+    outlines: dict[str, Outline] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[Task]:
         return list(self.by_identity.values())
 
-    def add(
-        self, kind: str, slug: str, asked: dict[str, Any], display: dict[str, Any], requested: dict[str, Any]
-    ) -> str:
-        """The task's identity; a task that is planned already is not planned again.
+    def of_kind(self, kind: str) -> list[Task]:
+        return [task for task in self.tasks if task["kind"] == kind]
 
-        asked: JSON values and `Part`s. The task holds them in full, and as the specification that is hashed.
+    def add(
+        self, kind: str, slug: str, content: dict[str, Any], display: dict[str, Any], requested: dict[str, Any]
+    ) -> str:
+        """Add a task unless the plan has it already, and return its identity.
+
+        content: JSON values and `Part`s. `resolved` is all of it; `spec`, which is hashed, leaves out defaults.
         """
-        full = {key: value.values if isinstance(value, Part) else value for key, value in asked.items()}
+        resolved = {key: value.values if isinstance(value, Part) else value for key, value in content.items()}
         spec = {
-            key: value.given if isinstance(value, Part) else value
-            for key, value in asked.items()
+            key: value.specified if isinstance(value, Part) else value
+            for key, value in content.items()
             if key not in DEFAULTS or value != DEFAULTS[key]
         }
-        return self.add_specified(kind, slug, spec, full, display, requested)
+        return self.add_specified(kind, slug, spec, resolved, display, requested)
 
     def add_specified(
         self,
         kind: str,
         slug: str,
         spec: dict[str, Any],
-        asked: dict[str, Any],
+        resolved: dict[str, Any],
         display: dict[str, Any],
         requested: dict[str, Any],
     ) -> str:
-        """`add` where both are known: the specification without defaults, and all values."""
-        spec, asked = {"kind": kind, **spec}, {"kind": kind, **asked}
+        """`add` for a task whose specification is known."""
+        spec, resolved = {"kind": kind, **spec}, {"kind": kind, **resolved}
         key = identity(spec)
-        task = {"kind": kind, "identity": key, "slug": slug, "spec": spec, "resolved": asked}
+        task = {"kind": kind, "identity": key, "slug": slug, "spec": spec, "resolved": resolved}
         self.by_identity.setdefault(key, task | {"display": display, "requested": requested})
         return key
 
     def note(self, *texts: str) -> None:
+        """Add notes, each once."""
         self.notes += [text for text in texts if text not in self.notes]
-
-    def of_kind(self, kind: str) -> list[Task]:
-        return [task for task in self.tasks if task["kind"] == kind]
 
 
 def task_name(task: Mapping[str, Any]) -> str:
@@ -106,23 +110,23 @@ def task_name(task: Mapping[str, Any]) -> str:
 
 
 def inputs_of(task: Mapping[str, Any]) -> set[str]:
-    """Identities of the tasks whose results this one reads."""
-    asked = task["resolved"]
-    return {*asked.get("experts", ()), *asked.get("sets", ()), *([asked["set"]] if "set" in asked else [])}
+    """Identities of the tasks whose results this task reads."""
+    resolved = task["resolved"]
+    return {*resolved.get("experts", ()), *resolved.get("sets", ()), *([resolved["set"]] if "set" in resolved else [])}
 
 
 def pool_of(task: Mapping[str, Any]) -> str | None:
-    """Equal for tasks that train experts of the same pool, which differ in their index alone; None of other tasks."""
+    """A key that tasks share if they train experts which differ in their index alone; None for other tasks."""
     if task["kind"] != "prepare":
         return None
     return canonical({**task["resolved"], "index": None, "requested": task["requested"]})
 
 
-# --- parts of requests ------------------------------------------------------------------------------------------------
+# --- parts of tasks ---------------------------------------------------------------------------------------------------
 
 
-def data_asked(dataset: Outline, constants: Constants) -> dict[str, Any]:
-    """What tasks ask of a dataset: which images, and how networks see them."""
+def dataset_content(dataset: Outline, constants: Constants) -> dict[str, Any]:
+    """The dataset of a task: which images, and the constants and mirroring with which networks see them."""
     return {
         "fingerprint": dataset.fingerprint,
         "mean": list(constants.mean),
@@ -131,8 +135,8 @@ def data_asked(dataset: Outline, constants: Constants) -> dict[str, Any]:
     }
 
 
-def dataset_label(dataset: Outline) -> dict[str, Any]:
-    """What tables say of a dataset."""
+def dataset_display(dataset: Outline) -> dict[str, Any]:
+    """What tables show of a dataset."""
     return {
         "dataset": dataset.name,
         "dataset_title": dataset.title,
@@ -142,41 +146,70 @@ def dataset_label(dataset: Outline) -> dict[str, Any]:
     }
 
 
-def absolute(entry: str) -> str:
-    """A dataset's name as it is, a path so that a task finds it from any folder."""
-    return entry if datasets.key_of(entry) else str(Path(entry).expanduser().absolute())
-
-
-WHOLE = WholeSet.card
+# --- rows of the tables -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the tables: a method, with a factor of its own or not; a control runs beside whatever was asked."""
+    """A method in a request: `NAME` with the factor of its settings, or `NAME@fN` with factor N.
+
+    baseline: it runs beside the requested methods, and options for its method do not change it.
+    variant: a preset adds it beside its method. A baseline or variant that is impossible at an ipc is left out.
+    """
 
     method: str
     factor: int | None = None
-    control: bool = False
-    unasked: bool = False  # a variant that a preset adds: left out, with a note, where it cannot be had
+    baseline: bool = False
+    variant: bool = False
 
     @property
     def name(self) -> str:
         return self.method if self.factor is None else f"{self.method}@f{self.factor}"
 
-    def overrides(self, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Settings from the command line; a control keeps to its own, whatever is asked of the method."""
-        asked = {} if self.control else dict(given.get(self.method) or {})
-        return asked | ({} if self.factor is None else {"factor": self.factor})
+    def overrides(self, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """The settings that replace those of the preset. options: those of `method.NAME.SETTING=VALUE`, by method."""
+        overrides = {} if self.baseline else dict(options.get(self.method, {}))
+        return overrides | ({} if self.factor is None else {"factor": self.factor})
 
 
-def parse_row(text: str, *, control: bool = False) -> Row:
-    """`NAME` or `NAME@fN`. Raises MethodError for an unknown name, BenchmarkError for an unknown suffix."""
+def parse_row(text: str) -> Row:
+    """`NAME` or `NAME@fN`.
+
+    Raises MethodError for an unknown name, BenchmarkError for another suffix or a method without a setting `factor`.
+    """
     name, at, suffix = text.partition("@")
     if name == WHOLE.name and not at:
-        return Row(name, control=True)
-    registry.get(name)
+        return Row(name)
+    settings = registry.get(name).Config.names()
     if not at:
-        return Row(name, control=control)
+        return Row(name)
+    where = f"methods=[{text}]"
     if not re.fullmatch(r"f[1-9]\d*", suffix):
-        raise BenchmarkError(f"'{text}' is no method", where="methods", next=f"{name}, or {name}@f2 for factor 2")
-    return Row(name, int(suffix[1:]), control)
+        raise BenchmarkError(f"'{text}' is no method", where=where, next=f"{name}, or {name}@f2 for factor 2")
+    if "factor" not in settings:
+        raise BenchmarkError(f"{name} has no setting 'factor'", where=where, next=f"methods=[{name}]")
+    return Row(name, int(suffix[1:]))
+
+
+@dataclass(frozen=True)
+class ResolvedRow:
+    """A row with its settings for one dataset and ipc. Rows with equal settings have one name and one task."""
+
+    row: Row
+    settings: registry.ResolvedSettings
+
+    @property
+    def name(self) -> str:
+        """`NAME` if the factor is that of the preset here, else `NAME@fN`, however the factor was requested."""
+        factor = f"@f{self.settings.config.factor}" if "factor" in self.settings.changed else ""
+        return f"{self.row.method}{factor}"
+
+    @property
+    def overrides(self) -> str:
+        """The other settings that differ from the preset's, as `lr_img=2.0, init=noise`."""
+        changed = [key for key in self.settings.changed if key != "factor"]
+        return ", ".join(f"{key}={getattr(self.settings.config, key)}" for key in changed)
+
+    @property
+    def display_name(self) -> str:
+        return f"{self.name} ({self.overrides})" if self.overrides else self.name

@@ -83,8 +83,9 @@ def test_mosaics_bring_mosaics_of_random_images(tmp_path: Path) -> None:
     torch.save([*subset()], tmp_path / "data.pt")
     found = build(f"set={tmp_path / 'data.pt'}", "factor=2", "baselines=[random]")
     assert {task["display"]["display_name"] for task in found.plan.of_kind("condense")} == {"random", "random@f2"}
-    assert {t["resolved"]["factor"] for t in found.plan.of_kind("import")} == {2} and "assumed" not in found.said[0]
-    assert "factor 1 (assumed" in build(f"set={tmp_path / 'data.pt'}", "baselines=[]").said[0]
+    assert {t["resolved"]["factor"] for t in found.plan.of_kind("import")} == {2}
+    assert "assumed" not in found.description[0]
+    assert "factor 1 (assumed" in build(f"set={tmp_path / 'data.pt'}", "baselines=[]").description[0]
 
 
 def test_the_controls_are_those_of_a_run(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_the_same_pixels_are_the_same_task_in_whatever_file(tmp_path: Path) -> N
         (["mean=[0.5]", "std=[1]"], "but its pixels are raw"),
         (["factor=0"], "factor must be at least 1"),
         (["set_index=[1]"], "the file holds 1 set"),
-        (["name=random"], "'random' is the name of a control"),
+        (["name=random"], "'random' is the name of a baseline"),
         (["method=dsaa"], "Did you mean 'dsa'?"),
         (["protocols=[native]"], "which protocol is the set's own?"),
         (["num_eval=0"], "networks must be at least 1"),
@@ -277,4 +278,4 @@ def test_a_set_that_does_not_name_its_dataset_needs_it_named(tmp_path: Path) -> 
     task = {"resolved": {"dataset": {"fingerprint": "f" * 64}}, "requested": {"dataset": "digits"}}
     (tmp_path / "task.json").write_text(json.dumps(task))
     request.set = str(tmp_path / "synthetic.safetensors")
-    assert any("other images" in line for line in external_sets.build(request).said)
+    assert any("other images" in line for line in external_sets.build(request).description)

@@ -192,7 +192,9 @@ def test_resolved_settings_carry_the_loops_their_source_and_a_note() -> None:
     for name in ("dc", "dsa"):
         found = registry.resolve(name, dataset="cifar10", ipc=10, preset="paper")
         assert (found.config.outer_loop, found.config.inner_loop) == (10, 50)  # type: ignore[attr-defined]
-        assert "get_loops" in found.origins["inner_loop"].source and found.provenance == "code", found.origins
+        assert "get_loops" in found.provenance["inner_loop"].source and found.weakest_provenance == "code", (
+            found.provenance
+        )
         interpolate = registry.resolve(name, dataset="cifar10", ipc=15, preset="paper")
         assert interpolate.config.outer_loop == 15 and any("outer_loop=15" in note for note in interpolate.notes)  # type: ignore[attr-defined]
         asked = registry.resolve(name, dataset="cifar10", ipc=10, preset="paper", overrides={"inner_loop": 3})

@@ -46,15 +46,15 @@ def resolved(name: str, dataset: str, ipc: int) -> registry.ResolvedSettings:
     """The cell, of which nothing is borrowed, and each value of which has a source and a provenance."""
     found = registry.resolve(name, dataset=dataset, ipc=ipc, preset="paper")
     assert found.notes == () and found.fraction == 1.0
-    assert found.origins.keys() == asdict(found.config).keys()
-    for origin in found.origins.values():
-        assert len(origin.source) > 10 and origin.provenance in registry.PROVENANCES
-        assert (origin.provenance == "ours") == origin.source.startswith("ours: ")
+    assert found.provenance.keys() == asdict(found.config).keys()
+    for origin in found.provenance.values():
+        assert len(origin.source) > 10 and origin.kind in registry.PROVENANCES
+        assert (origin.kind == "ours") == origin.source.startswith("ours: ")
     return found
 
 
 def ours(found: registry.ResolvedSettings) -> set[str]:
-    return {name for name, origin in found.origins.items() if origin.provenance == "ours"}
+    return {name for name, origin in found.provenance.items() if origin.kind == "ours"}
 
 
 def test_the_tables_have_thirty_cells() -> None:
@@ -67,7 +67,7 @@ def test_dance(dataset: str, ipc: int) -> None:
     assert asdict(found.config) == DANCE | (AT_128 if dataset in HIGH else {})
     # The code names the factor of one cell, and starts from the first images where we draw them.
     assert ours(found) == ({"init"} if (dataset, ipc) == ("cifar10", 50) else {"init", "factor"})
-    assert {origin.provenance for origin in found.origins.values()} == {"code", "ours"}
+    assert {origin.kind for origin in found.provenance.values()} == {"code", "ours"}
 
 
 @pytest.mark.parametrize(("dataset", "ipc"), CELLS)
@@ -92,9 +92,9 @@ def test_dms_large_sets(ipc: int) -> None:
 @pytest.mark.parametrize(("dataset", "ipc"), CELLS)
 def test_random_and_whole(dataset: str, ipc: int) -> None:
     found = resolved("random", dataset, ipc)
-    assert asdict(found.config) == {"factor": 1, "downsample": "area"} and found.provenance == "code"
+    assert asdict(found.config) == {"factor": 1, "downsample": "area"} and found.weakest_provenance == "code"
     whole = resolved("whole", dataset, ipc)
-    assert asdict(whole.config) == {"epochs": 60} and whole.provenance == "ours"
+    assert asdict(whole.config) == {"epochs": 60} and whole.weakest_provenance == "ours"
     assert registry.resolve("whole", dataset=dataset, ipc=None, preset="quick") == whole
 
 
@@ -107,14 +107,14 @@ def test_an_ipc_that_is_not_listed_borrows_and_says_so() -> None:
     found = registry.resolve("dance", dataset="imagenette", ipc=50, preset="paper")
     assert asdict(found.config) == DANCE | AT_128
     assert found.notes == ("dance: no published settings for imagenette at ipc 50, those of ipc 10 are used",)
-    assert found.origins["lr_img_per_ipc"].provenance == "code"  # a formula in ipc
-    borrowed = registry.resolve("dm", dataset="cifar10", ipc=70, preset="paper").origins["lr_img"]
-    assert borrowed.provenance == "ours" and borrowed.source.startswith("of ipc 50, the nearest: VICO")
+    assert found.provenance["lr_img_per_ipc"].kind == "code"  # a formula in ipc
+    borrowed = registry.resolve("dm", dataset="cifar10", ipc=70, preset="paper").provenance["lr_img"]
+    assert borrowed.kind == "ours" and borrowed.source.startswith("of ipc 50, the nearest: VICO")
 
 
 def test_no_ipc_is_near_to_none() -> None:
     found = registry.resolve("dm", dataset="cifar10", ipc=None, preset="paper")
-    assert found.notes == () and found.origins["lr_img"].source.endswith("main_DM.py defaults and README command")
+    assert found.notes == () and found.provenance["lr_img"].source.endswith("main_DM.py defaults and README command")
 
 
 # --- DC, DSA, IDM and the coresets ------------------------------------------------------------------------------------
@@ -180,13 +180,13 @@ def test_idm(dataset: str, ipc: int) -> None:
 
 
 def test_the_step_count_that_idms_author_corrected_says_so() -> None:
-    assert resolved("idm", "cifar100", 50).origins["train_steps"].provenance == "author"
+    assert resolved("idm", "cifar100", 50).provenance["train_steps"].kind == "author"
 
 
 @pytest.mark.parametrize(("dataset", "ipc"), CELLS)
 def test_coresets(dataset: str, ipc: int) -> None:
     herding, kcenter = (resolved(name, dataset, ipc) for name in ("herding", "kcenter"))
-    assert herding.config == kcenter.config and herding.provenance == "ours"
+    assert herding.config == kcenter.config and herding.weakest_provenance == "ours"
     assert asdict(herding.config) == {
         "pretrain_epochs": 60,
         "pretrain_batch": 256,
@@ -196,7 +196,7 @@ def test_coresets(dataset: str, ipc: int) -> None:
 
 
 def test_digits_are_no_mosaics_for_idm() -> None:
-    assert registry.resolve("idm", dataset="digits", ipc=10, preset="paper").config.factor == 1  # type: ignore[attr-defined]
+    assert registry.resolve("idm", dataset="digits", ipc=10, preset="paper").config.factor == 1
 
 
 @pytest.mark.parametrize(("name", "step"), [("dc", 0.01), ("dsa", 0.001)])

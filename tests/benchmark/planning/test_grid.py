@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from benchmark.planning.plan import inputs_of
 from benchmark.tasks.execute import execute
 from benchmark.utils.errors import BenchmarkError
 from methods.dm import DistributionMatching
+from methods.errors import MethodError
 from parts import make_images
 from results.store.store import Store
 
@@ -208,11 +210,107 @@ def test_variants_join_only_the_methods_asked_for() -> None:
     assert of_row(build("methods=[dm]", *words), "condense", "dm@f2")["resolved"]["settings"]["factor"] == 2
 
 
+def names_and_notes(planned: grid.Plan) -> tuple[set[str], list[str]]:
+    return {row for row, _ in rows(planned)}, [note for note in planned.notes if re.search(r" is .*factor \d$", note)]
+
+
+@pytest.mark.parametrize("words", [["methods=[dm@f2]"], ["methods=[dm]", "method.dm.factor=2"],
+                                   ["methods=[dm@f2]", "method.dm.factor=2"]])  # fmt: skip
+def test_a_factor_has_one_name_however_it_is_requested(words: list[str]) -> None:
+    planned = build("baselines=[]", *words)
+    assert planned.by_identity == build("baselines=[]", "methods=[dm@f2]").by_identity
+    assert names_and_notes(planned) == ({"dm@f2"}, [])
+    task = of_row(planned, "condense", "dm@f2")
+    assert task["slug"].startswith("dm@f2-digits") and task["display"]["overrides"] == ""
+
+
+def test_other_overrides_are_printed_after_the_factor() -> None:
+    planned = build("methods=[dm,dm@f3]", "baselines=[]", "method.dm.lr_img=2")
+    assert names_and_notes(planned) == ({"dm (lr_img=2.0)", "dm@f3 (lr_img=2.0)"}, [])
+
+
+def cifar10(*words: str) -> grid.Plan:
+    """Planned from the card: DANCE's settings have factor 2 there, and 1 on digits."""
+    return build("datasets=[cifar10]", "data_root=nowhere", "dry_run=true", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "row", "notes"),
+    [
+        (["methods=[dance@f2]"], "dance", ["dance@f2 on cifar10 at ipc 1 is dance: its settings have factor 2"]),
+        (["methods=[dance,dance@f2]"], "dance", ["dance@f2 on cifar10 at ipc 1 is dance: its settings have factor 2"]),
+        (["methods=[dance@f1,dance]", "method.dance.factor=1"], "dance@f1",
+         ["dance on cifar10 at ipc 1 is dance@f1: the command line sets factor 1"]),
+        (["methods=[dance]", "method.dance.factor=1"], "dance@f1", []),
+        (["methods=[dance]", "method.dance.factor=2"], "dance", []),
+        (["methods=[dance]", "variants=[dance@f2]"], "dance", []),
+    ],
+)  # fmt: skip
+def test_the_factor_of_the_preset_is_no_row_of_its_own(words: list[str], row: str, notes: list[str]) -> None:
+    planned = cifar10("baselines=[]", *words)
+    assert names_and_notes(planned) == ({row}, notes) and len(planned.of_kind("condense")) == 1
+    plain = cifar10("baselines=[]", "methods=[dance]", f"method.dance.factor={2 if row == 'dance' else 1}")
+    assert planned.by_identity.keys() == plain.by_identity.keys()
+
+
+def test_one_request_names_rows_by_the_settings_of_each_dataset() -> None:
+    words = ("datasets=[digits,cifar10]", "data_root=data", "dry_run=true", "baselines=[]")
+    planned = build("methods=[dance@f2]", *words)
+    assert [task["display"]["display_name"] for task in planned.of_kind("condense")] == ["dance@f2", "dance"]
+    planned = build("methods=[dance]", "variants=[dance@f1]", *words)
+    named = [(task["display"]["dataset"], task["display"]["display_name"]) for task in planned.of_kind("condense")]
+    assert named == [("digits", "dance"), ("cifar10", "dance"), ("cifar10", "dance@f1")]
+
+
+@pytest.mark.parametrize(
+    ("words", "row"),
+    [(["methods=[dance@f2]", "method.dance.factor=3"], "dance@f2"),
+     (["methods=[dm,dm@f2]", "method.dm.factor=3"], "dm@f2"),
+     (["methods=[random@f2]", "method.random.factor=3"], "random@f2")],
+)  # fmt: skip
+def test_two_factors_of_one_row_are_refused(words: list[str], row: str) -> None:
+    method = row.partition("@")[0]
+    with pytest.raises(BenchmarkError) as refused:
+        build(*words)
+    assert refused.value.what == f"{row} and method.{method}.factor=3 ask for different factors of one row"
+    assert refused.value.where == f"methods=[{row}] method.{method}.factor=3"
+    assert f"methods=[{row},{method}@f3]" in refused.value.next
+
+
+def test_a_variant_of_the_preset_keeps_its_factor() -> None:
+    planned = build("methods=[dm]", "variants=[dm@f2]", "method.dm.factor=3", "baselines=[]")
+    assert names_and_notes(planned) == ({"dm@f3", "dm@f2"}, [])
+
+
+def test_random_mosaics_have_one_name_too() -> None:
+    planned = build("methods=[random]", "method.random.factor=2")
+    assert {task["display"]["display_name"]: task["display"]["role"] for task in planned.of_kind("condense")} == {
+        "random@f2": "method", "random": "baseline",
+    }  # fmt: skip
+    assert planned.by_identity.keys() == build("methods=[random@f2]").by_identity.keys()
+    assert names_and_notes(build("methods=[random@f1]")) == (
+        {"random"}, ["random@f1 on digits at ipc 1 is random: its settings have factor 1"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["methods=[herding@f2]"], ["methods=[herding]", "variants=[herding@f2]"]])
+def test_a_factor_of_a_method_without_one_is_refused(words: list[str]) -> None:
+    with pytest.raises(BenchmarkError) as refused:
+        build(*words)
+    assert refused.value.what == "herding has no setting 'factor'" and "herding@f2" in refused.value.where
+
+
+@pytest.mark.parametrize("setting", ["factor=2", "init=noise", "iterations=5", "augment=x", "batch_real=1"])
+def test_a_setting_that_a_method_lacks_is_refused(setting: str) -> None:
+    with pytest.raises(MethodError, match=f"no setting '{setting.partition('=')[0]}'"):
+        build("methods=[herding]", f"method.herding.{setting}")
+
+
 def test_paper_preset_compares_under_dsa_and_dance_with_five_sets_of_five_networks() -> None:
     planned = build("preset=paper", "methods=[dm]", "baselines=[]")
     assert {row for row, _ in rows(planned)} == {"dm", "dm@f2"}
     asked = [task["resolved"] for task in planned.of_kind("evaluate")]
-    found = {(a["protocol"]["name"], a["seed"], a["networks"]) for a in asked}
+    found = {(a["protocol"]["name"], a["seed"], a["num_eval"]) for a in asked}
     assert found == {(protocol, seed, 5) for protocol in ("dsa", "dance") for seed in range(5)}
     assert of_row(planned, "condense", "dm")["resolved"]["settings"]["iterations"] == 20_000
 

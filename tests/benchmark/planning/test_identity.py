@@ -95,13 +95,13 @@ def test_a_part_tells_values_from_defaults() -> None:
         note: str = ""
 
     part = Part.of(Recipe(3, note="a source"), "note")
-    assert part.values == {"epochs": 3, "lr_milestones": [0.5]} and part.given == {"epochs": 3}
-    assert Part.of(Recipe(3, (0.5, 0.7))).given == {"epochs": 3, "lr_milestones": [0.5, 0.7]}
+    assert part.values == {"epochs": 3, "lr_milestones": [0.5]} and part.specified == {"epochs": 3}
+    assert Part.of(Recipe(3, (0.5, 0.7))).specified == {"epochs": 3, "lr_milestones": [0.5, 0.7]}
 
 
 def test_every_method_can_be_made_from_its_specification() -> None:
     """Defaults of today fill what a specification leaves out."""
     for name in registry.names():
         config = registry.get(name).Config.tiny()
-        assert registry.get(name).Config(**Part.of(config).given) == config
+        assert registry.get(name).Config(**Part.of(config).specified) == config
     assert all(spec.default is not base.field for spec in fields(ExpertRecipe)) and grid.EXPERTS_VERSION >= 1

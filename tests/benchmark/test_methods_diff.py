@@ -1,4 +1,4 @@
-"""`python -m methods diff`: stored condense tasks beside the published settings of their cells."""
+"""`python -m benchmark.methods diff`: stored condense tasks against the published settings of their cells."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from benchmark.methods import main
 from methods import registry
-from methods.__main__ import main
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -41,27 +41,28 @@ def make_task(
     without: str = "",
     **words: Any,
 ) -> dict[str, Any]:
-    """A condense task as benchmark/plan.py writes it, with the published settings but for `settings`."""
-    resolved = registry.resolve(method, dataset=words.get("published_as", dataset), ipc=ipc, preset="paper")
-    held = {key: value for key, value in asdict(resolved.config).items() if key != without} | (settings or {})
-    card = registry.described(method).card
-    asked = {"kind": "condense", "method": method, "version": card.version, "settings": held, "ipc": ipc, "seed": seed}
-    label = {"dataset": dataset, "published_as": dataset, "display_name": method, "card": asdict(card), "ipc": ipc,
-             "iterations_fraction": held.get("iterations", 1) / asdict(resolved.config).get("iterations", 1)}  # fmt: skip
-    slug = f"{method}-{dataset}-ipc{ipc}-convnet3-seed{seed}"
-    asked |= {key: words.pop(key) for key in ("version",) if key in words}
+    """A condense task as the planner writes it, with the published settings but for `settings`."""
+    published = registry.resolve(method, dataset=words.get("published_as", dataset), ipc=ipc, preset="paper")
+    stored = {key: value for key, value in asdict(published.config).items() if key != without} | (settings or {})
+    card = registry.load(method).card
+    resolved = {"kind": "condense", "method": method, "version": words.pop("version", card.version),
+                "settings": stored, "ipc": ipc, "seed": seed, "architecture": "convnet3", "dataset": {},
+                "experts": [], "val_fraction": 0.0, "precision": "fp32"}  # fmt: skip
+    display = {"dataset": dataset, "published_as": dataset, "display_name": method, "card": asdict(card), "ipc": ipc,
+               "iterations_fraction": stored.get("iterations", 1) / (published.config.iterations or 1),
+               "num_classes": 10, "train_images": 100, "overrides": "", "provenance": "code"}  # fmt: skip
     return {
         "kind": "condense",
         "identity": "0" * 64,
-        "slug": slug,
-        "resolved": asked,
-        "display": label | words,
+        "slug": f"{method}-{dataset}-ipc{ipc}-convnet3-seed{seed}",
+        "resolved": resolved,
+        "display": display | words,
         "requested": {},
     }
 
 
 def store(folder: Path, task: dict[str, Any], status: str | None = "ok") -> Path:
-    """The task in its folder of a store, with a record unless it came to no end."""
+    """The task in its folder of a store, with a record unless it is unfinished."""
     place = folder / task["kind"] / f"{task['slug']}-{len(list(folder.glob('*/*'))):012d}"
     place.mkdir(parents=True)
     (place / "task.json").write_text(json.dumps(task))
@@ -129,7 +130,7 @@ def test_notes_say_what_a_cell_is_compared_with(run: Run, tmp_path: Path) -> Non
     assert "note: dm: no published settings for cifar10 at ipc 70, those of ipc 50 are used" in out
     assert "dm on imagenette@ilsvrc at ipc 10: as published" in out
     assert "note: dm: no published settings for moons, the generic ones are used" in out
-    assert "no record beside it says that it was carried out" in out and "its record says diverged" in out
+    assert "it has no record: it is not finished" in out and "its record says diverged" in out
 
 
 def test_tasks_that_differ_alike_are_said_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,21 +149,21 @@ def other(kind: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (json.dumps(other("prepare")), "this task trains an expert"),
-        (json.dumps(other("evaluate")), "this task scores a set"),
-        (json.dumps(other("analyze")), "this task looks at sets"),
+        (json.dumps(other("prepare")), "this is no condense task: its kind is 'prepare'"),
+        (json.dumps(other("evaluate")), "this is no condense task: its kind is 'evaluate'"),
+        (json.dumps(other("analyze")), "this is no condense task: its kind is 'analyze'"),
         (json.dumps(other("horoscope")), "this is no condense task: its kind is 'horoscope'"),
-        (json.dumps({"kind": "condense"}), "this is no task of a store"),
-        (json.dumps([1]), "this is no task of a store"),
-        ("not JSON", "this is no task: it is not JSON"),
-        (b"\xff\xfe\x00", "this is no task: it is not JSON"),
+        (json.dumps({"kind": "condense"}), "this is no condense task: it lacks display.card"),
+        (json.dumps([1]), "other.json does not hold a JSON object"),
+        ("not JSON", "other.json is not JSON"),
+        (b"\xff\xfe\x00", "other.json is not JSON"),
         (
             json.dumps(make_task() | {"resolved": {"method": "dm", "ipc": 1, "version": 1}}),
-            "its asked.settings is missing",
+            "it lacks resolved.architecture",
         ),
         (
             json.dumps(make_task() | {"resolved": make_task()["resolved"] | {"ipc": 0}}),
-            "its asked.ipc is missing, or nothing",
+            "its settings or its ipc are malformed",
         ),
         (
             json.dumps(make_task() | {"resolved": make_task()["resolved"] | {"method": "dmm"}}),
@@ -204,14 +205,15 @@ def test_a_real_run_is_compared(tmp_path: Path) -> None:
         command = [sys.executable, "-m", *words]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
-    done = call("benchmark.run", "methods=[dm]", "ipcs=[1]", "baselines=[]", "architectures=[convnet2-w4]", "num_eval=1",
-                "workers=1", "threads=1", "iterations_fraction=0.0001", "method.dm.lr_img=2")  # fmt: skip
+    words = ("methods=[dm]", "ipcs=[1]", "baselines=[]", "architectures=[convnet2-w4]", "num_eval=1", "workers=1",
+             "threads=1", "iterations_fraction=0.0001", "method.dm.lr_img=2")  # fmt: skip
+    done = call("benchmark.run", *words)
     assert done.returncode == 0, done.stdout + done.stderr
-    done = call("methods", "diff", "outputs")
+    done = call("benchmark.methods", "diff", "outputs")
     assert (done.returncode, done.stderr) == (1, ""), done.stderr
     assert [row[:3] for row in table(done.stdout)] == [["iterations", "2", "20000"], ["lr_img", "2.0", "1.0"]]
-    assert "dm (lr_img=2.0) on digits at ipc 1\n" in done.stdout and "no record" not in done.stdout
+    assert "dm (lr_img=2.0) on digits at ipc 1\n" in done.stdout and "record" not in done.stdout
     assert "2 of 20,000 iterations, a fraction of 0.0001" in done.stdout
     (scored,) = (tmp_path / "outputs/evaluate").iterdir()
-    done = call("methods", "diff", str(scored))
-    assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith("error: this task scores a set")
+    done = call("benchmark.methods", "diff", str(scored))
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith("error: this is no condense task")

@@ -1,4 +1,4 @@
-"""`python -m methods`: the pages, the words they take, and what a person reads when a word is wrong."""
+"""`python -m benchmark.methods`: its pages, the words it takes, and its messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cli.method_tables import _table, render
+from benchmark.methods import main
 from methods import registry
-from methods.__main__ import main
-from methods.layout import add, columns, rendered
 
 Say = Callable[..., str]
 PlugIn = Callable[..., Path]
@@ -44,11 +44,11 @@ def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def call(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """`python -m methods WORDS` as a process, in a folder that holds folders with our rooms' names."""
+    """`python -m benchmark.methods WORDS` as a process, in a folder that holds folders with our rooms' names."""
     for room in ("methods", "results"):
         (folder / room).mkdir(exist_ok=True)
     return subprocess.run(
-        [sys.executable, "-m", "methods", *words],
+        [sys.executable, "-m", "benchmark.methods", *words],
         cwd=folder, capture_output=True, text=True, timeout=60, check=False, env=os.environ | {"COLUMNS": "250"} | more,
     )  # fmt: skip
 
@@ -82,10 +82,10 @@ def test_without_words_every_method_is_listed(tmp_path: Path) -> None:
     )
     assert rows(who).keys() == {"Method", *registry.locations()}
     assert rows(needs)["random"] == rows(needs)["whole"] == ["nothing", "any"]
-    told = " ".join(needs.split())
+    text = " ".join(needs.split())
     for words in ("5 experts, each 60 epochs on the real images", "weight decay 0.0005", "times 0.2 after 2/3 and 5/6",
                   "idc:color_crop", "mnist, svhn: 1, 10, 50;", "imageyellow: 1, 10; digits: any"):  # fmt: skip
-        assert words in told
+        assert words in text
     assert not list(tmp_path.glob("*/*"))
 
 
@@ -109,7 +109,7 @@ def test_a_method_that_cannot_say_what_it_needs_harms_nobody_else(plug_in: PlugI
     fails = "    @classmethod\n    def experts(cls, config):\n        raise KeyError('no')\n"
     plug_in("mine = other_method:Mine", GOOD + fails)
     page = say()
-    assert "method 'mine' does not say what it needs: KeyError: 'no'" in page and rows(page)["dm"]
+    assert "the experts of 'mine' are unknown: KeyError: 'no'" in page and rows(page)["dm"]
 
 
 # --- one method -------------------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ def test_a_method_that_cannot_say_what_it_needs_harms_nobody_else(plug_in: PlugI
 @pytest.mark.parametrize("name", sorted(registry.locations()))
 def test_a_method_page_has_every_setting(name: str, say: Say) -> None:
     page = say(name, columns=600)
-    method = registry.described(name)
+    method = registry.load(name)
     assert page.startswith(f"{name}: {method.card.title}\n")
     listed = rows(page.split("command line\n")[1])
     for spec in fields(method.Config):
@@ -168,9 +168,9 @@ def test_a_cell_says_whose_every_value_is(name: str, dataset: str, say: Say) -> 
     assert known.keys() == asdict(resolved.config).keys()
     for key, (value, provenance, source) in known.items():
         assert value == as_typed(getattr(resolved.config, key))
-        assert (source, provenance) == (resolved.origins[key].source, resolved.origins[key].provenance)
+        assert (source, provenance) == (resolved.provenance[key].source, resolved.provenance[key].kind)
     assert page.startswith(f"{name} on {dataset} at ipc 10, preset paper\n") and "note:" not in page
-    assert f"weakest provenance: {resolved.provenance} (" in page
+    assert f"weakest provenance: {resolved.weakest_provenance} (" in page
 
 
 def test_an_override_is_shown_beside_what_it_replaces(say: Say) -> None:
@@ -225,7 +225,7 @@ def test_the_whole_set_has_no_ipc(say: Say) -> None:
         (("dancee",), "no method 'dancee'. Did you mean 'dance'?", f"known: {', '.join(sorted(registry.locations()))}"),
         (("dan\ncee",), "no method 'dan cee'. Did you mean 'dance'?", "known"),
         (("wole", "cifar10"), "no method 'wole'. Did you mean 'whole'?", "known"),
-        (("dance", "cifar10"), "a cell of the tables has an ipc", "python -m methods dance cifar10 10"),
+        (("dance", "cifar10"), "a cell needs an ipc", "python -m benchmark.methods dance cifar10 10"),
         (("dance", "10"), "no dataset is named before 10", "NAME [DATASET IPC"),
         (("dance", "cifar10", "ten"), "ipc must be a whole number from 1, got 'ten'", ""),
         (("dance", "cifar10", "1.5"), "ipc must be a whole number from 1, got '1.5'", ""),
@@ -234,15 +234,19 @@ def test_the_whole_set_has_no_ipc(say: Say) -> None:
         (("dance", "cifar10", "٣"), "ipc must be a whole number from 1, got '٣'", ""),
         (("dance", "cifar10", "9" * 5000), "ipc must be a whole number from 1, got '999", ""),
         (("dm", "cifar10", "1", "2"), "'2' is one word too many", "NAME [DATASET IPC"),
-        (("dm", "lr_img=1"), "no cell to look at it in", "python -m methods dm cifar10 10 lr_img=1"),
+        (("dm", "lr_img=1"), "a setting needs a cell", "python -m benchmark.methods dm cifar10 10 lr_img=1"),
         (("lr_img=1",), "no method is named", "NAME [DATASET IPC"),
         (("dm", "cifar10", "1", "lr_imgg=2"), "no setting 'lr_imgg'. Did you mean 'lr_img'?", "known: augment, "),
-        (("dm", "cifar10", "1", "lr_img=fast"), "could not be converted to Float", "python -m methods dm"),
-        (("dm", "cifar10", "1", "lr_img=-1"), "lr_img must be greater than 0", "python -m methods dm"),
-        (("dm", "cifar10", "1", "init=zeros"), "init must be one of random, first, noise", "python -m methods dm"),
-        (("dm", "cifar10", "1", "lr_img="), "Incompatible value", "python -m methods dm"),
-        (("dm", "cifar10", "1", "lr_img=${x}"), "Interpolation key 'x' not found", "python -m methods dm"),
-        (("dm", "cifar10", "1", "augment=["), "a value that cannot be read", "quote"),
+        (("dm", "cifar10", "1", "lr_img=fast"), "could not be converted to Float", "python -m benchmark.methods dm"),
+        (("dm", "cifar10", "1", "lr_img=-1"), "lr_img must be greater than 0", "python -m benchmark.methods dm"),
+        (
+            ("dm", "cifar10", "1", "init=zeros"),
+            "init must be one of random, first, noise",
+            "python -m benchmark.methods dm",
+        ),
+        (("dm", "cifar10", "1", "lr_img="), "Incompatible value", "python -m benchmark.methods dm"),
+        (("dm", "cifar10", "1", "lr_img=${x}"), "Interpolation key 'x' not found", "python -m benchmark.methods dm"),
+        (("dm", "cifar10", "1", "augment=["), "the value is malformed", "quote"),
         (("dm", "cifar10", "1", "method.dance.experts=1"), "'method.dance.experts' is no setting of dm", "method.dm."),
         (("dm", "cifar10", "1", "method.dm=1"), "'method.dm' is no setting of dm", "method.dm.SETTING=VALUE"),
         (("dm", "cifar10", "1", "preset=fast"), "no preset 'fast'.", "known: paper, quick"),
@@ -261,10 +265,10 @@ def test_the_whole_set_has_no_ipc(say: Say) -> None:
             "iterations_fraction must be a number in (0, 1], got 'half'",
             "",
         ),
-        (("diff",), "no path is named", "python -m methods diff outputs"),
+        (("diff",), "diff needs the path of a store", "python -m benchmark.methods diff outputs"),
     ],
 )
-def test_wrong_words_are_told_in_three_lines(
+def test_wrong_words_are_reported_in_three_lines(
     words: tuple[str, ...], what: str, cure: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 2
@@ -286,7 +290,7 @@ def test_a_wrong_word_ends_a_process_without_traceback(tmp_path: Path) -> None:
 
 def test_help_shows_the_four_ways(tmp_path: Path) -> None:
     done = call(tmp_path, "dance", "--help")
-    assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("    python -m methods") == 4
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("\npython -m benchmark.methods") == 4
 
 
 @pytest.mark.parametrize(
@@ -308,16 +312,18 @@ def test_columns_share_a_line_and_keep_short_words_whole(say: Say, monkeypatch: 
     page = say(columns=80)
     assert "  distribution  " in page and "  hard  " in page and "  20,000" in page
     monkeypatch.setenv("COLUMNS", "60")
-    listed = columns("One", "Two", "Three")
-    add(listed, "a b " * 30, "c d " * 30, "ef")
-    line = next(line for line in rendered([listed]).splitlines() if "a b" in line and "c d" in line)
+    table = _table(("One", "Two", "Three"), [("a b " * 30, "c d " * 30, "ef")])
+    line = next(line for line in render([table]).splitlines() if "a b" in line and "c d" in line)
     first, second, third = re.split(r" {3,}", line.strip())
     assert (third, abs(len(first) - len(second)) <= 4) == ("ef", True) and len(first) > 15
 
 
-def test_whoever_stops_reading_is_not_told_off(tmp_path: Path) -> None:
+def test_a_reader_that_stops_gets_no_error(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "methods", "whole"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "benchmark.methods", "whole"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdout and process.stderr
     process.stdout.close()  # before it has written: as `| head -0`
