@@ -1,4 +1,4 @@
-"""The records of a store as one tidy frame, for whatever no table here shows.
+"""The evaluations of a store as one tidy pandas frame, for questions that no table here answers.
 
 from results.frame import load
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,87 +18,86 @@ import numpy as np
 import pandas as pd
 
 from results.aggregation.cells import device
-from results.aggregation.links import Links, cell_spec
-from results.aggregation.links import text as as_text
+from results.aggregation.links import Links, cell_spec, sorted_json
 from results.errors import ResultsError
 from results.store.read_all import read_all
 from results.store.schema import Status
+from results.types import Json
 
-# Accuracies are fractions; seconds are those of the whole set, whatever the number of its networks.
 # fmt: off
 COLUMNS = {
-    "dataset": "str", "display_name": "str", "method": "str", "title": "str", "family": "str", "ipc": "Int64", "seed": "Int64",
-    "network": "int64", "protocol": "str", "recipe": "str", "version": "int64", "condense_architecture": "str",
-    "architecture": "str", "accuracy": "float64", "validation_accuracy": "float64", "prepare_seconds": "float64",
-    "prepare_shared": "float64", "condense_seconds": "float64", "evaluate_seconds": "float64", "factor": "Int64",
-    "iterations_fraction": "float64", "provenance": "str", "val_fraction": "float64", "device": "str", "precision": "str",
-    "commit": "str", "finished": "str", "settings": "object", "resolved": "object", "set": "str", "evaluation": "str",
+    "dataset": "str", "display_name": "str", "method": "str", "title": "str", "family": "str", "ipc": "Int64",
+    "seed": "Int64", "network": "int64", "protocol": "str", "recipe": "str", "version": "int64",
+    "condense_architecture": "str", "architecture": "str", "accuracy": "float64", "validation_accuracy": "float64",
+    "prepare_seconds": "float64", "prepare_shared": "float64", "condense_seconds": "float64",
+    "evaluate_seconds": "float64", "factor": "Int64", "iterations_fraction": "float64", "provenance": "str",
+    "val_fraction": "float64", "device": "str", "precision": "str", "commit": "str", "finished": "str",
+    "settings": "object", "resolved": "object", "set": "str", "evaluation": "str",
 }
 # fmt: on
 _OF_NETWORKS = ("network", "accuracy", "validation_accuracy")
-_OF_SETS = {name: kind for name, kind in COLUMNS.items() if name not in _OF_NETWORKS}
+_OF_SETS = {name: dtype for name, dtype in COLUMNS.items() if name not in _OF_NETWORKS}
 
 
-def load(out: str | Path) -> pd.DataFrame:
-    """One row for each network's accuracy on the test split, in the order of the records; no row for what has none.
+def load(store: str | Path) -> pd.DataFrame:
+    """One row per network: its accuracy on the test split, in the order of the records. Unscored sets have no row.
 
-    dataset, row (the method as tables know it), ipc (NA: the whole training set), seed (of condensing), network (its
-    place among those of a set), protocol (as asked for), recipe and version (what that was), condensed_with and
-    architecture (the networks; condensed_with is "" for the whole set), accuracy and validation_accuracy (fractions;
-    nan without a validation split). prepare_seconds (all experts of the set), prepare_amortised (each one's / the sets
-    of the store that use it), condense_seconds, evaluate_seconds (of all networks of the set). settings: what the
-    method was asked for, as JSON with sorted keys; asked: all else that may tell two rows apart. set, evaluation: the
-    identities of both tasks (set is "whole" for the training set). Other columns as in `aggregate.cells`.
+    display_name: the method as tables name it. ipc: NA for the whole training set. seed: of condensing. network: its
+    index among those of a set. protocol: its name in the command; recipe, version: the protocol that was used.
+    condense_architecture ("" for the whole set), architecture: of condensing and of the evaluation.
+    accuracy, validation_accuracy: fractions; the latter is nan without a validation split.
+    prepare_seconds: of all experts of the set; prepare_shared: each expert's divided by the sets of the store that use
+    it; condense_seconds; evaluate_seconds: of all networks of the set. They are unknown (nan) for imported sets.
+    settings: of the method, as JSON with sorted keys; resolved: other values in which rows may differ, as JSON.
+    set, evaluation: identities of the tasks; set is "whole" for the whole training set.
+    Other columns are as in `aggregation.cells.cells`.
 
-    What is wrong with a store is warned of, in a line for each trouble. Raises ResultsError when there is no store.
+    Warns of each problem of the store. Raises ResultsError if there is no store.
     """
-    root = Path(out).expanduser()
+    root = Path(store).expanduser()
     if not root.is_dir():
-        raise ResultsError(f"there is no store at {root}", next="name the folder a run wrote to")
+        raise ResultsError(f"there is no store at {root}", next="name the folder that a run wrote to")
     stored = read_all(root)
     for problem in stored.problems:
         warnings.warn(f"{problem.what} ({problem.where})", stacklevel=2)
     return frame(stored.records)
 
 
-def frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """`load` for records at hand."""
+def frame(records: Sequence[Json]) -> pd.DataFrame:
+    """`load` for records that are in memory."""
     links = Links.of(records)
     scored = [record for record in links.evaluations if record["status"] == Status.OK]
-    texts: dict[str, str] = {}  # 100,000 records have few different requests: each is kept once
-    sets = pd.DataFrame([_common(record, links, texts) for record in scored], columns=list(_OF_SETS)).astype(_OF_SETS)
+    texts: dict[str, str] = {}  # 100,000 records have few different settings: each text is kept once
+    sets = pd.DataFrame([_of_set(record, links, texts) for record in scored], columns=list(_OF_SETS)).astype(_OF_SETS)
     networks = [len(record["result"]["accuracies"]) for record in scored]
-    found = sets.loc[sets.index.repeat(networks)].reset_index(drop=True)
-    found["network"] = np.concatenate([np.arange(number) for number in networks] or [np.arange(0)])
-    found["accuracy"] = [value for record in scored for value in record["result"]["accuracies"]]
-    found["validation_accuracy"] = [value for record in scored for value in _validation(record["result"])]
-    return found[list(COLUMNS)].astype({name: COLUMNS[name] for name in _OF_NETWORKS})
+    runs = sets.loc[sets.index.repeat(networks)].reset_index(drop=True)
+    runs["network"] = np.concatenate([np.arange(number) for number in networks] or [np.arange(0)])
+    runs["accuracy"] = [value for record in scored for value in record["result"]["accuracies"]]
+    runs["validation_accuracy"] = [value for record in scored for value in _validation(record["result"])]
+    return runs[list(COLUMNS)].astype({name: COLUMNS[name] for name in _OF_NETWORKS})
 
 
-def _validation(result: Mapping[str, Any]) -> list[float]:
+def _validation(result: Json) -> list[float]:
     return result.get("validation_accuracies") or [math.nan] * len(result["accuracies"])
 
 
-def _common(record: Mapping[str, Any], links: Links, texts: dict[str, str]) -> dict[str, Any]:
-    """What all networks of a set have in common. texts: every JSON text made so far, by itself."""
+def _of_set(record: Json, links: Links, texts: dict[str, str]) -> dict[str, Any]:
+    """The values that all networks of one evaluation share. texts: each JSON text that was made, by itself."""
 
-    def text(value: Mapping[str, Any]) -> str:
-        made = as_text(value)
-        return texts.setdefault(made, made)
+    def text(value: Json) -> str:
+        json_text = sorted_json(value)
+        return texts.setdefault(json_text, json_text)
 
     resolved, display, environment = record["resolved"], record["display"], record["environment"]
     condensed = links.condensed(record)
-    card = display["card"]
-    others = {key: value for key, value in cell_spec(record, condensed).items() if not key.startswith("settings.")}
+    spec = {key: value for key, value in cell_spec(record, condensed).items() if not key.startswith("settings.")}
+    of_display = ("dataset", "display_name", "ipc", "protocol", "factor", "iterations_fraction", "provenance")
     return {
-        **{
-            name: display[name]
-            for name in ("dataset", "display_name", "ipc", "protocol", "factor", "iterations_fraction", "provenance")
-        },
+        **{name: display[name] for name in of_display},
         **{name: resolved[name] for name in ("set", "architecture", "val_fraction", "precision")},
-        **{name: card[name] for name in ("title", "family")},
+        **{name: display["card"][name] for name in ("title", "family")},
         **_seconds(record, condensed, links),
-        "method": card["name"],
+        "method": display["card"]["name"],
         "seed": (condensed or record)["resolved"]["seed"],
         "condense_architecture": display["condense_architecture"] or "",
         "recipe": resolved["protocol"]["name"].removeprefix("native:"),
@@ -107,13 +106,12 @@ def _common(record: Mapping[str, Any], links: Links, texts: dict[str, str]) -> d
         "commit": environment.get("commit") or "",
         "finished": record["finished"],
         "settings": text(condensed["resolved"]["settings"] if condensed else {}),
-        "resolved": text(others),
+        "resolved": text(spec),
         "evaluation": record["identity"],
     }
 
 
-def _seconds(record: Mapping[str, Any], condensed: Mapping[str, Any] | None, links: Links) -> dict[str, float]:
-    """Nothing is condensed for the whole set; what was condensed elsewhere took an unknown time."""
+def _seconds(record: Json, condensed: Json | None, links: Links) -> dict[str, float]:
     unknown = 0.0 if record["resolved"]["set"] == "whole" else math.nan
     return {
         "prepare_seconds": links.prepare_seconds(condensed, shared=False) if condensed else unknown,

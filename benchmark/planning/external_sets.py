@@ -22,7 +22,7 @@ from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError, unknown
 from benchmark.utils.tensor_files import load_tensors
 from methods.base import Card
-from results.aggregation.cells import is_random
+from results.aggregation.grouping import is_random
 from results.published import compare
 
 FAMILY = "released"

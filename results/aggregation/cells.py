@@ -1,7 +1,7 @@
-"""From records to cells: one row for each (dataset, condensing and evaluation network, protocol, row, ipc). Pure.
+"""From records to the cells of tables: one row per dataset, networks, protocol, method, ipc and specification.
 
-Networks of one set are averaged first; the sample is the sets (condensation seeds). Records are joined by identities:
-evaluate.asked.set → condense record → asked.experts → prepare records (`links`).
+The accuracies of one set's networks are averaged first; the sample is the sets, one for each condensation seed.
+`links` says how records are joined.
 """
 
 from __future__ import annotations
@@ -14,57 +14,49 @@ from typing import Any
 
 import pandas as pd
 
-from results.aggregation.grouping import is_native
-from results.aggregation.links import Links, cell_spec, flat, key, text
+from results.aggregation.grouping import family_rank, is_native, is_random
+from results.aggregation.links import Links, cell_key, cell_spec, flat_spec, sorted_json
 from results.store.schema import RECORDED, Status
 from results.types import Json
 
-FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")
-# Accuracies and deviations are fractions, seconds and bytes as named; nan or NA where nothing is known.
 # fmt: off
 COLUMNS = (
-    "dataset", "dataset_title", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc", "display_name",
-    "role", "method", "title", "family", "year", "overrides", "published_as", "num_classes", "train_images",
-    "test_images",
-    "status", "message", "accuracy", "sd", "sd_networks", "validation_accuracy", "sets", "networks", "expected",
-    "missing", "prepare_seconds", "prepare_shared", "prepare_divisor", "condense_seconds", "evaluate_seconds",
-    "stored_images", "decoded_images", "bytes", "experts", "optimizer_steps", "prepare_peak_bytes",
+    "dataset", "dataset_title", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc",
+    "display_name", "role", "method", "title", "family", "year", "overrides", "published_as", "num_classes",
+    "train_images", "test_images", "status", "message", "accuracy", "sd", "sd_networks", "validation_accuracy", "sets",
+    "networks", "expected", "missing", "prepare_seconds", "prepare_shared", "prepare_divisor", "condense_seconds",
+    "evaluate_seconds", "stored_images", "decoded_images", "bytes", "experts", "optimizer_steps", "prepare_peak_bytes",
     "condense_peak_bytes", "evaluate_peak_bytes", "factor", "iterations_fraction", "provenance", "val_fraction",
     "devices", "precisions", "mixed", "commits", "sample", "accuracies", "cell_spec",
 )
-# fmt: on
 _COUNTS = (
-    "ipc",
-    "stored_images",
-    "decoded_images",
-    "bytes",
-    "experts",
-    "optimizer_steps",
-    "prepare_peak_bytes",
-    "condense_peak_bytes",
-    "evaluate_peak_bytes",
-    "factor",
-    "test_images",
+    "ipc", "stored_images", "decoded_images", "bytes", "experts", "optimizer_steps", "prepare_peak_bytes",
+    "condense_peak_bytes", "evaluate_peak_bytes", "factor", "test_images",
 )
+# fmt: on
 
 
 def cells(records: Iterable[Json]) -> pd.DataFrame:
-    """One row a cell with the columns of COLUMNS, sorted; see the notes below for those that are not plain.
+    """One row for each cell, sorted, with COLUMNS. Accuracies are fractions; an unknown value is nan or NA.
 
-    sd: over set means (ddof 1), nan with one set. sd_networks: over the networks of the only set, else nan.
-    expected: condense tasks recorded for the cell, whatever came of them; missing: those without an accuracy.
-    prepare_seconds: of the experts a set used; prepare_amortised: each expert's seconds / the condense tasks among
-    these records that use it; prepare_divisor: those numbers as text ("5" or "5–15"). Seconds are means over sets.
-    experts: how many prepare tasks stand behind one set. *_peak_bytes: the most that any task of the kind had at once.
-    sample: {seed: set mean}; accuracies: {seed: [every network's]}. spec: {name: value} of all else that was asked.
-    A task that leaves a cell without accuracy (diverged, unsupported, or one of `gather.Stored.unfinished` among the
-    records) gives its status and message.
+    recipe, version: of the protocol; under `native` the recipe is the method's own.
+    status, message: "ok" if any set has an accuracy, and why others have none; else what became of the tasks. Tasks
+    without a record (`StoredResults.unfinished`) may be among the records.
+    accuracy, sd: mean and sample deviation (ddof 1) over sets, nan for the deviation of one set; sd_networks: over the
+    networks of the only set, else nan. sample: {seed: mean of its set}. accuracies: {seed: [one for each network]}.
+    sets: with an accuracy; expected: condense tasks of the cell, whatever became of them; missing: those without one.
+    prepare_seconds: of the experts that a set used; prepare_shared: each expert's seconds divided by the number of
+    condense tasks among the records that use it; prepare_divisor: these numbers as text ("5" or "5–15"). All seconds
+    are means over sets; of a set condensed elsewhere they are unknown, of the whole set 0.
+    experts: prepare tasks of one set. *_peak_bytes: the most memory of any task of that kind.
+    mixed: whether devices or precisions differ, so that seconds do not compare.
+    cell_spec: {name: value} of the specifications, see `links.cell_spec`.
     """
     links = Links.of(list(records))
-    groups: dict[tuple[str, ...], list[Json]] = defaultdict(list)
+    evaluations: dict[tuple[str, ...], list[Json]] = defaultdict(list)
     for record in links.evaluations:
-        groups[key(record, links)].append(record)
-    rows = [_evaluated(group, links) for group in groups.values()]
+        evaluations[cell_key(record, links)].append(record)
+    rows = [_evaluated(same_cell, links) for same_cell in evaluations.values()]
     rows += list(_unevaluated(rows, links))
     rows.sort(key=_order)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(_COUNTS, "Int64"))
@@ -73,14 +65,15 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
 # --- a cell that was evaluated ----------------------------------------------------------------------------------------
 
 
-def _evaluated(group: Sequence[Json], links: Links) -> dict[str, Any]:
-    first, condensed = group[0], links.condensed(group[0])
+def _evaluated(evaluations: Sequence[Json], links: Links) -> dict[str, Any]:
+    first, condensed = evaluations[0], links.condensed(evaluations[0])
     resolved, display = first["resolved"], first["display"]
-    scored = [record for record in group if record["status"] == Status.OK]
-    sources = list({r["identity"]: r for r in map(links.condensed, group) if r}.values())
-    batch = links.batches[links.batch_of[condensed["identity"]]] if condensed else []
-    bad = [record for record in [*group, *batch] if record["status"] != Status.OK]
-    given = [links.imports[r["resolved"]["set"]] for r in group if r["resolved"]["set"] in links.imports]
+    scored = _ok(evaluations)
+    condense = list({record["identity"]: record for record in map(links.condensed, evaluations) if record}.values())
+    request = links.requests[links.request_of[condensed["identity"]]] if condensed else []
+    sets = {record["resolved"]["set"] for record in evaluations}
+    imports = [links.imports[identity] for identity in sets if identity in links.imports]
+    bad = [record for record in [*evaluations, *request] if record["status"] != Status.OK]
     scores = _scores(scored, links)
     return {
         **_labels(display),
@@ -90,19 +83,26 @@ def _evaluated(group: Sequence[Json], links: Links) -> dict[str, Any]:
         "recipe": resolved["protocol"]["name"].removeprefix("native:"),
         "version": resolved["protocol"]["version"],
         "role": display["role"],
-        "overrides": condensed["display"]["overrides"]
-        if condensed
-        else display["display_name"].partition(" (")[2].rstrip(")"),
+        "overrides": condensed["display"]["overrides"] if condensed else _overrides_of_name(display["display_name"]),
         "factor": display["factor"],
         "val_fraction": resolved["val_fraction"],
         **_outcome(bad, any_ok=bool(scored)),
         **scores,
-        **_missing(scores["sets"], len(batch) or len({r["resolved"]["set"] for r in group})),
-        **_sizes(scored, sources, given, links),
-        **_costs(scored, sources, whole=resolved["set"] == "whole", links=links),
-        **_surroundings(group, sources, links),
+        **_missing(scores["sets"], len(request) or len(sets)),
+        **_sizes(scored, condense, imports, links),
+        **_costs(scored, condense, whole=resolved["set"] == "whole", links=links),
+        **_hardware(evaluations, condense, links),
         "cell_spec": cell_spec(first, condensed),
     }
+
+
+def _ok(records: Iterable[Json]) -> list[Json]:
+    return [record for record in records if record["status"] == Status.OK]
+
+
+def _overrides_of_name(display_name: str) -> str:
+    """ "dm (lr_img=2.0)" gives "lr_img=2.0"."""
+    return display_name.partition(" (")[2].rstrip(")")
 
 
 def _labels(display: Json) -> dict[str, Any]:
@@ -121,35 +121,36 @@ def _labels(display: Json) -> dict[str, Any]:
 
 
 def _outcome(bad: Sequence[Json], *, any_ok: bool) -> dict[str, Any]:
-    """ok as soon as there is a number; the message then tells which seeds have none."""
-    said = {f"seed {r['resolved']['seed']} {r['status']}: {r['message']}".rstrip(": ") for r in bad}
     if any_ok:
-        return {"status": Status.OK.value, "message": "; ".join(sorted(said))}
-    messages = sorted({r["message"] for r in bad if r["message"]})
-    return {"status": bad[0]["status"] if bad else "missing", "message": "; ".join(messages)}
+        reasons = {f"seed {r['resolved']['seed']} {r['status']}: {r['message']}".rstrip(": ") for r in bad}
+        return {"status": Status.OK.value, "message": "; ".join(sorted(reasons))}
+    messages = sorted({record["message"] for record in bad if record["message"]})
+    return {"status": bad[0]["status"] if bad else Status.MISSING.value, "message": "; ".join(messages)}
 
 
 def _scores(scored: Sequence[Json], links: Links) -> dict[str, Any]:
-    sets: dict[str, list[Json]] = defaultdict(list)
+    by_set: dict[str, list[Json]] = defaultdict(list)
     for record in scored:
-        sets[record["resolved"]["set"]].append(record)
-    networks = {name: _joined(group, "accuracies") for name, group in sets.items()}
-    each: dict[str, list[float]] = {}
-    for name, group in sets.items():
-        seed = str((links.condensed(group[0]) or group[0])["resolved"]["seed"])
-        each[f"{seed}/{name[:8]}" if seed in each else seed] = networks[name]  # two expert pools, one seed
-    sample = {seed: fmean(values) for seed, values in each.items()}
+        by_set[record["resolved"]["set"]].append(record)
+    networks = {identity: _joined(evaluations, "accuracies") for identity, evaluations in by_set.items()}
+    accuracies: dict[str, list[float]] = {}
+    for identity, evaluations in by_set.items():
+        seed = str((links.condensed(evaluations[0]) or evaluations[0])["resolved"]["seed"])
+        # Sets of one seed may differ in their expert pools.
+        accuracies[f"{seed}/{identity[:8]}" if seed in accuracies else seed] = networks[identity]
+    sample = {seed: fmean(values) for seed, values in accuracies.items()}
     means = list(sample.values())
     only = next(iter(networks.values())) if len(networks) == 1 else []
+    validation = [_mean(_joined(evaluations, "validation_accuracies")) for evaluations in by_set.values()]
     return {
         "accuracy": _mean(means),
         "sd": deviation(means),
         "sd_networks": deviation(only),
-        "validation_accuracy": _mean([_mean(_joined(group, "validation_accuracies")) for group in sets.values()]),
-        "sets": len(sets),
+        "validation_accuracy": _mean(validation),
+        "sets": len(by_set),
         "networks": min(map(len, networks.values()), default=0),
         "sample": sample,
-        "accuracies": each,
+        "accuracies": accuracies,
     }
 
 
@@ -157,20 +158,19 @@ def _missing(sets: int, expected: int) -> dict[str, int]:
     return {"expected": max(sets, expected), "missing": max(0, expected - sets)}
 
 
-def _sizes(scored: Sequence[Json], sources: Sequence[Json], given: Sequence[Json], links: Links) -> dict[str, Any]:
-    """Sizes of the sets, condensed here or `given`, and what tasks took beside time."""
-    made = [record["result"] for record in [*sources, *given] if record["status"] == Status.OK]
+def _sizes(scored: Sequence[Json], condense: Sequence[Json], imports: Sequence[Json], links: Links) -> dict[str, Any]:
+    """Sizes of the sets, experts, steps and memory."""
+    set_results = [record["result"] for record in _ok([*condense, *imports])]
     results = [record["result"] for record in scored]
-    decoded = _largest([r.get("decoded_images") for r in [*made, *results]])
     return {
-        "stored_images": _largest([r.get("stored_images") for r in made]),
-        "decoded_images": decoded,
-        "bytes": _largest([r.get("bytes") for r in made]),
-        "optimizer_steps": _largest([r.get("optimizer_steps") for r in results]),
-        "test_images": _largest([r.get("test_images") for r in results]),
-        "experts": _largest([len(set(r["resolved"]["experts"])) for r in sources if r["status"] == Status.OK]),
-        "prepare_peak_bytes": _peak([links.prepare[e] for e in _experts_of(sources) if e in links.prepare]),
-        "condense_peak_bytes": _peak(sources),
+        "stored_images": _largest([result.get("stored_images") for result in set_results]),
+        "decoded_images": _largest([result.get("decoded_images") for result in [*set_results, *results]]),
+        "bytes": _largest([result.get("bytes") for result in set_results]),
+        "optimizer_steps": _largest([result.get("optimizer_steps") for result in results]),
+        "test_images": _largest([result.get("test_images") for result in results]),
+        "experts": _largest([len(set(record["resolved"]["experts"])) for record in _ok(condense)]),
+        "prepare_peak_bytes": _peak(_experts_of(condense, links)),
+        "condense_peak_bytes": _peak(condense),
         "evaluate_peak_bytes": _peak(scored),
     }
 
@@ -179,40 +179,41 @@ def _peak(records: Sequence[Json]) -> float:
     return _largest([record.get("peak_memory_bytes") for record in records])
 
 
-def _experts_of(sources: Sequence[Json]) -> list[str]:
-    return sorted({expert for record in sources for expert in record["resolved"]["experts"]})
+def _experts_of(condense: Sequence[Json], links: Links) -> list[Json]:
+    """The stored records of the experts that these sets use."""
+    experts = sorted({expert for record in condense for expert in record["resolved"]["experts"]})
+    return [links.prepare[expert] for expert in experts if expert in links.prepare]
 
 
-def _costs(scored: Sequence[Json], sources: Sequence[Json], *, whole: bool, links: Links) -> dict[str, Any]:
-    """Mean seconds of a set. The whole training set is not condensed: 0; one condensed elsewhere: nan."""
-    made = [record for record in sources if record["status"] == Status.OK]
-    used = sorted({links.users[expert] for record in made for expert in record["resolved"]["experts"]})
+def _costs(scored: Sequence[Json], condense: Sequence[Json], *, whole: bool, links: Links) -> dict[str, Any]:
+    condensed = _ok(condense)
+    divisors = sorted({links.users[expert] for record in condensed for expert in record["resolved"]["experts"]})
     unknown = 0.0 if whole else math.nan
     sets = {record["resolved"]["set"] for record in scored}
     return {
-        "prepare_seconds": _mean([links.prepare_seconds(r, shared=False) for r in made], unknown),
-        "prepare_shared": _mean([links.prepare_seconds(r, shared=True) for r in made], unknown),
-        "prepare_divisor": "–".join(map(str, dict.fromkeys((used[0], used[-1])))) if used else "",
-        "condense_seconds": _mean([r["seconds"] for r in made], unknown),
+        "prepare_seconds": _mean([links.prepare_seconds(r, shared=False) for r in condensed], unknown),
+        "prepare_shared": _mean([links.prepare_seconds(r, shared=True) for r in condensed], unknown),
+        "prepare_divisor": "–".join(map(str, dict.fromkeys((divisors[0], divisors[-1])))) if divisors else "",
+        "condense_seconds": _mean([r["seconds"] for r in condensed], unknown),
         "evaluate_seconds": sum(r["seconds"] for r in scored) / len(sets) if sets else math.nan,
     }
 
 
-def _surroundings(group: Sequence[Json], sources: Sequence[Json], links: Links) -> dict[str, Any]:
-    experts = (links.prepare[expert] for expert in _experts_of(sources) if expert in links.prepare)
-    involved = [record for record in [*group, *sources, *experts] if record["status"] in RECORDED]
-    devices = sorted({device(record["environment"]) for record in involved})
-    precisions = sorted({str(record["resolved"].get("precision", "")) for record in involved} - {""})
+def _hardware(evaluations: Sequence[Json], condense: Sequence[Json], links: Links) -> dict[str, Any]:
+    tasks = [*evaluations, *condense, *_experts_of(condense, links)]
+    recorded = [record for record in tasks if record["status"] in RECORDED]
+    devices = sorted({device(record["environment"]) for record in recorded})
+    precisions = sorted({str(record["resolved"].get("precision", "")) for record in recorded} - {""})
     return {
         "devices": ", ".join(devices),
         "precisions": ", ".join(precisions),
         "mixed": len(devices) > 1 or len(precisions) > 1,
-        "commits": ", ".join(sorted({_commit(r["environment"]) for r in involved} - {""})),
+        "commits": ", ".join(sorted({_commit(record["environment"]) for record in recorded} - {""})),
     }
 
 
 def device(environment: Json) -> str:
-    """What timings depend on: hardware, threads of a CPU, and whether other tasks ran on it."""
+    """What seconds depend on: the hardware, the threads of a CPU, and whether other tasks ran on it."""
     name = str(environment.get("device") or "unknown device")
     threads = environment.get("threads")
     if threads and (environment.get("device_type") == "cpu" or "cpu" in name.lower()):
@@ -225,36 +226,32 @@ def _commit(environment: Json) -> str:
     return f"{commit} (dirty)" if commit and environment.get("dirty") else commit
 
 
-# --- a cell that never got as far as an evaluation --------------------------------------------------------------------
+# --- a cell without an evaluation -------------------------------------------------------------------------------------
 
 
 def _unevaluated(rows: Sequence[Json], links: Links) -> Iterator[dict[str, Any]]:
-    """Cells for condense tasks that diverged or are unsupported, in every table their sets would have been in."""
-    reached = {links.batch_of.get(record["resolved"]["set"]) for record in links.evaluations}
-    for batch, records in links.batches.items():
+    """Cells of condense tasks without a set, in each table in which their evaluations would have been."""
+    evaluated = {links.request_of.get(record["resolved"]["set"]) for record in links.evaluations}
+    for request, records in links.requests.items():
         bad = [record for record in records if record["status"] != Status.OK]
-        if bad and batch not in reached:
+        if bad and request not in evaluated:
             native = bad[0]["display"]["card"].get("native", "")
-            for place in _places(rows, batch[0], batch[1], native) or [("", "", "", 0)]:
-                yield _failed(bad, len(records), place, links)
+            for table in _tables(rows, request[0], request[1], native) or [("", "", "", 0)]:
+                yield _failed(bad, len(records), table, links)
 
 
-def _places(rows: Sequence[Json], dataset: str, network: str, native: str) -> list[tuple[Any, ...]]:
-    near = [row for row in rows if row["dataset"] == dataset and row["condense_architecture"] == network]
-    found = {
-        (row["architecture"], row["protocol"], native, 0)
-        if is_native(row)
-        else (row["architecture"], row["protocol"], row["recipe"], row["version"])
-        for row in near
-    }
-    return sorted(found)
+def _tables(rows: Sequence[Json], dataset: str, network: str, native: str) -> list[tuple[Any, ...]]:
+    """Architecture, protocol, recipe and version of each table with rows of this dataset and condensing network."""
+    same = [row for row in rows if row["dataset"] == dataset and row["condense_architecture"] == network]
+    recipes = [(native, 0) if is_native(row) else (row["recipe"], row["version"]) for row in same]
+    return sorted({(row["architecture"], row["protocol"], *recipe) for row, recipe in zip(same, recipes, strict=True)})
 
 
-def _failed(bad: Sequence[Json], expected: int, place: tuple[Any, ...], links: Links) -> dict[str, Any]:
+def _failed(bad: Sequence[Json], expected: int, table: tuple[Any, ...], links: Links) -> dict[str, Any]:
     resolved, display = bad[0]["resolved"], bad[0]["display"]
     return {
         **_labels(display),
-        **dict(zip(("architecture", "protocol", "recipe", "version"), place, strict=True)),
+        **dict(zip(("architecture", "protocol", "recipe", "version"), table, strict=True)),
         "ipc": resolved["ipc"],
         "condense_architecture": resolved["architecture"],
         "role": "baseline" if is_random(display["display_name"]) else "method",
@@ -266,17 +263,12 @@ def _failed(bad: Sequence[Json], expected: int, place: tuple[Any, ...], links: L
         **_missing(0, expected),
         **_sizes([], bad, [], links),
         **_costs([], [], whole=False, links=links),
-        **_surroundings([], bad, links),
-        "cell_spec": {"condensed": "here", **flat(resolved)},
+        **_hardware([], bad, links),
+        "cell_spec": {"condensed": "here", **flat_spec(resolved)},
     }
 
 
-def is_random(row: str) -> bool:
-    """Whether a row is one of the controls that a method must beat: random, or random at some factor."""
-    return row == "random" or row.startswith("random@f")
-
-
-# --- small things -----------------------------------------------------------------------------------------------------
+# --- numbers ----------------------------------------------------------------------------------------------------------
 
 
 def _joined(records: Sequence[Json], name: str) -> list[float]:
@@ -288,7 +280,7 @@ def _mean(values: Sequence[float], empty: float = math.nan) -> float:
 
 
 def deviation(values: Sequence[float]) -> float:
-    """The sample deviation (ddof 1), nan for fewer than two; whatever the order, as its sums are exact."""
+    """The sample deviation (ddof 1), nan for fewer than two values. Exact sums make it independent of the order."""
     if len(values) < 2:
         return math.nan
     mean = fmean(values)
@@ -300,10 +292,9 @@ def _largest(values: Sequence[float | None]) -> float:
 
 
 def _order(row: Json) -> tuple[Any, ...]:
-    """Tables in alphabetical order; within one: ipc (the whole set last), controls, then families by year."""
+    """Tables in alphabetical order; within one: by ipc, the whole set last, baselines first, then families by year."""
     table = tuple(str(row[name]) for name in ("dataset", "condense_architecture", "architecture", "protocol"))
     version = ("", 0) if is_native(row) else (row["recipe"], row["version"])
     ipc = math.inf if row["ipc"] is None else row["ipc"]
-    family = FAMILIES.index(row["family"]) if row["family"] in FAMILIES else len(FAMILIES)
-    kind = (row["role"] != "baseline", family, row["year"] or 0, row["display_name"])
-    return *table, *version, ipc, *kind, text(row["cell_spec"])
+    method = (row["role"] != "baseline", family_rank(row["family"])[0], row["year"] or 0, row["display_name"])
+    return *table, *version, ipc, *method, sorted_json(row["cell_spec"])

@@ -1,4 +1,4 @@
-"""Rows of `aggregate.cells` as tables need them: which stand together, what they are called, how much they store."""
+"""Properties of the rows of `cells.cells`, and which of them make one table."""
 
 from __future__ import annotations
 
@@ -10,40 +10,74 @@ import pandas as pd
 from results.formatting import short
 from results.types import Cell
 
+FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")  # in the order of tables
+
 
 def rows_of(cells: pd.DataFrame) -> list[Cell]:
     """The rows of a frame as mappings from its columns."""
     return [{str(name): value for name, value in row.items()} for row in cells.to_dict("records")]
 
 
-# --- which rows stand together ----------------------------------------------------------------------------------------
+# --- one row ----------------------------------------------------------------------------------------------------------
 
 
-def groups(rows: Sequence[Cell], place: Callable[[Cell], Hashable]) -> Iterator[list[Cell]]:
-    """Rows of one table: of one condensing network and one `place`, in the order in which such tables first appear.
-
-    Rows condensed with no network (the whole set, say) stand in the tables of every network.
-    """
-    at: dict[Hashable, list[Cell]] = {}
-    keys: dict[tuple[str, Hashable], None] = {}
-    for row in rows:
-        found = place(row)
-        at.setdefault(found, []).append(row)
-        keys[row["condense_architecture"], found] = None
-    with_network = {found for network, found in keys if network}
-    for network, found in keys:
-        if network or found not in with_network:
-            yield [row for row in at[found] if row["condense_architecture"] in (network, "")]
+def is_whole(row: Cell) -> bool:
+    """Whether a row is the whole training set, which has no ipc."""
+    return bool(pd.isna(row["ipc"]))
 
 
-def protocol_of(row: Cell) -> tuple[Any, ...]:
-    """What must agree beside the networks; under `native` every method brings a recipe of its own."""
-    return row["protocol"], *(("", 0) if is_native(row) else (row["recipe"], row["version"]))
+def is_random(display_name: str) -> bool:
+    """Whether a row is a baseline that a method must beat: random real images, or mosaics of them ("random@f2")."""
+    return display_name == "random" or display_name.startswith("random@f")
 
 
 def is_native(row: Cell) -> bool:
-    """Whether a row stands on its method's own protocol ("native", "native@steps"): compared with papers alone."""
+    """Whether a row is scored with its method's own protocol ("native", "native@steps"): only papers compare."""
     return str(row["protocol"]).partition("@")[0] == "native"
+
+
+def is_demonstration(row: Cell) -> bool:
+    """Whether a row is of the 8×8 digits, which show that everything works and rank no method."""
+    return bool(row["dataset"] == "digits")
+
+
+def family_rank(family: str) -> tuple[int, str]:
+    """Sorts families in the order of FAMILIES, then others by name."""
+    return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES), family
+
+
+def ipc(row: Cell) -> str:
+    """Images per class; "all" for the whole training set."""
+    return "all" if is_whole(row) else str(row["ipc"])
+
+
+def ratio(row: Cell) -> str:
+    """Stored images over training images, in percent; computed, never copied from a paper."""
+    return "100" if is_whole(row) else short(100 * row["ipc"] * row["num_classes"] / row["train_images"])
+
+
+def protocol_of(row: Cell) -> tuple[Any, ...]:
+    """What must be equal for rows to compare, apart from networks; under `native` each method has its own recipe."""
+    return row["protocol"], *(("", 0) if is_native(row) else (row["recipe"], row["version"]))
+
+
+# --- the rows of one table --------------------------------------------------------------------------------------------
+
+
+def groups(rows: Sequence[Cell], key: Callable[[Cell], Hashable]) -> Iterator[list[Cell]]:
+    """The rows of each table: those of one condensing network and one `key`, in the order of their first rows.
+
+    Rows that no network condensed, such as the whole set, are in the tables of every network.
+    """
+    by_key: dict[Hashable, list[Cell]] = {}
+    tables: dict[tuple[str, Hashable], None] = {}
+    for row in rows:
+        by_key.setdefault(key(row), []).append(row)
+        tables[row["condense_architecture"], key(row)] = None
+    with_network = {row_key for network, row_key in tables if network}
+    for network, row_key in tables:
+        if network or row_key not in with_network:
+            yield [row for row in by_key[row_key] if row["condense_architecture"] in (network, "")]
 
 
 def circumstances(rows: Sequence[Cell]) -> list[str]:
@@ -57,45 +91,26 @@ def circumstances(rows: Sequence[Cell]) -> list[str]:
 
 
 def condense_architecture(rows: Sequence[Cell]) -> str:
-    """The network that condensed the sets of one table; "" where there is only the whole set."""
+    """The network that condensed the sets of one table; "" if the table has only the whole set."""
     return next((str(row["condense_architecture"]) for row in rows if row["condense_architecture"]), "")
 
 
 def counterpart(candidates: Sequence[Cell], row: Cell) -> Cell | None:
-    """The scored candidate that was evaluated on the same terms; of several that with as many networks, most sets."""
-    alike = [other for other in candidates if other["sets"] and _terms(other) == _terms(row)]
-    return max(alike, key=lambda other: (other["networks"] == row["networks"], other["sets"]), default=None)
+    """The candidate with an accuracy that was evaluated as `row` was, None if there is none.
+
+    Of several, one with as many networks is preferred, then the one with most sets.
+    """
+    conditions = _conditions(row)
+    same = [other for other in candidates if other["sets"] and _conditions(other) == conditions]
+    return max(same, key=lambda other: (other["networks"] == row["networks"], other["sets"]), default=None)
 
 
-def _terms(row: Cell) -> dict[str, Any]:
-    """How a cell was evaluated beside its protocol: images withheld, precision, normalisation."""
-    own = ("protocol.", "whole.", "num_eval", "imported")
-    told = {
+def _conditions(row: Cell) -> dict[str, Any]:
+    """How a row was evaluated apart from its protocol: images withheld, precision, normalization."""
+    evaluation = {
         name.removeprefix("evaluation."): value
         for name, value in row["cell_spec"].items()
         if name.startswith("evaluation.")
     }
-    return {name: value for name, value in told.items() if not name.startswith(own)}
-
-
-# --- what they are called ---------------------------------------------------------------------------------------------
-
-
-def is_whole(row: Cell) -> bool:
-    """Whether a row is the whole training set, which has no ipc."""
-    return bool(pd.isna(row["ipc"]))
-
-
-def is_demonstration(row: Cell) -> bool:
-    """Whether a row stands on the 8×8 digits, which show that everything works and rank no method."""
-    return bool(row["dataset"] == "digits")
-
-
-def ipc(row: Cell) -> str:
-    """Images per class; "all" for the whole training set."""
-    return "all" if is_whole(row) else str(row["ipc"])
-
-
-def ratio(row: Cell) -> str:
-    """Stored images over training images, in percent; computed, never copied from a paper."""
-    return "100" if is_whole(row) else short(100 * row["ipc"] * row["num_classes"] / row["train_images"])
+    own = ("protocol.", "whole.", "num_eval", "imported")
+    return {name: value for name, value in evaluation.items() if not name.startswith(own)}

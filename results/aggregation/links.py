@@ -1,7 +1,7 @@
-"""Records joined by their identities: evaluate.asked.set → condense → asked.experts → prepare. Pure.
+"""Records joined by identities: an evaluation's `set` is a condense task, whose `experts` are prepare tasks.
 
-Requests that differ in anything else that was asked (settings, precision, fraction, …) are different cells; `spec`
-holds what tells them apart, and `key` and `batch` say the same in texts that are quicker to make.
+Tasks that differ in any other value of their specification (settings, precision, val_fraction, …) are different cells:
+`cell_spec` has these values, and `cell_key` and `request_key` have them as texts, which are faster to make.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 from results.store.schema import RECORDED
 from results.types import Json
 
-_SETS = ("prepare", "condense", "import")  # what evaluations are joined with
 _NOT_IN_SPEC = {"kind", "seed", "experts", "ipc", "architecture", "set"}  # the sample, the inputs, or the key itself
 
 
 @dataclass(frozen=True)
 class Links:
-    """Records by kind and identity; `users`: expert → condense tasks that use it; `batches`: same request, any seed.
+    """Records by kind and identity. Tasks without a record (`StoredResults.unfinished`) are among them.
 
-    `imports`: sets made elsewhere, which cost nothing here. `batch_of`: condense task → the key of its batch.
-    Tasks that came to no end (`gather.Stored.unfinished`) stand among the others, but use no expert.
+    imports: sets made elsewhere, whose costs are unknown. users: by expert, the number of condense tasks with a record
+    that use it. requests: condense tasks that differ in the seed only, by their `request_key`. request_of: by condense
+    task, its `request_key`.
     """
 
     evaluations: list[Json]
@@ -33,77 +33,78 @@ class Links:
     imports: dict[str, Json]
     prepare: dict[str, Json]
     users: Counter[str]
-    batches: dict[tuple[str, ...], list[Json]]
-    batch_of: dict[str, tuple[str, ...]]
+    requests: dict[tuple[str, ...], list[Json]]
+    request_of: dict[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, records: Sequence[Json]) -> Links:
-        kinds = {kind: {r["identity"]: r for r in records if r["kind"] == kind} for kind in _SETS}
-        batches: dict[tuple[str, ...], list[Json]] = defaultdict(list)
+        def by_identity(kind: str) -> dict[str, Json]:
+            return {record["identity"]: record for record in records if record["kind"] == kind}
+
+        condense = by_identity("condense")
+        request_of = {identity: request_key(record) for identity, record in condense.items()}
+        requests: dict[tuple[str, ...], list[Json]] = defaultdict(list)
         users: Counter[str] = Counter()
-        batch_of = {name: batch(record) for name, record in kinds["condense"].items()}
-        for name, record in kinds["condense"].items():
-            batches[batch_of[name]].append(record)
+        for identity, record in condense.items():
+            requests[request_of[identity]].append(record)
             users.update(set(record["resolved"]["experts"]) if record["status"] in RECORDED else ())
-        evaluations = {r["identity"]: r for r in records if r["kind"] == "evaluate"}
-        condense, imports, prepare = (kinds[kind] for kind in ("condense", "import", "prepare"))
-        return cls(list(evaluations.values()), condense, imports, prepare, users, batches, batch_of)
+        evaluations = list(by_identity("evaluate").values())
+        return cls(evaluations, condense, by_identity("import"), by_identity("prepare"), users, requests, request_of)
 
     def condensed(self, evaluation: Json) -> Json | None:
-        """The condense record behind an evaluation; None for the whole set or one condensed elsewhere."""
+        """The condense record of an evaluation's set; None for the whole set and for one condensed elsewhere."""
         return self.condense.get(evaluation["resolved"]["set"])
 
     def prepare_seconds(self, condensed: Json, *, shared: bool) -> float:
-        """Seconds of the experts behind one set, in full or shared among their users; nan when a record is absent."""
+        """Seconds of a set's experts, in full or each divided by its users; nan if the record of one is absent."""
         experts = set(condensed["resolved"]["experts"])
         if not experts <= self.prepare.keys():
             return math.nan
         return math.fsum(self.prepare[e]["seconds"] / (self.users[e] if shared else 1) for e in experts)
 
 
-def batch(condensed: Json) -> tuple[str, ...]:
-    """What condense tasks that differ in their seeds alone have in common."""
+def request_key(condensed: Json) -> tuple[str, ...]:
+    """Equal for condense tasks that differ in their seeds only."""
     resolved, display = condensed["resolved"], condensed["display"]
-    return (
-        display["dataset"],
-        resolved["architecture"],
-        display["display_name"],
-        str(resolved["ipc"]),
-        text(_compared(resolved)),
-    )
+    place = (display["dataset"], resolved["architecture"], display["display_name"], str(resolved["ipc"]))
+    return *place, sorted_json(_compared(resolved))
 
 
-def key(evaluation: Json, links: Links) -> tuple[str, ...]:
-    """What a cell is made for, and in two texts all that `spec` holds, which takes longer to make."""
+def cell_key(evaluation: Json, links: Links) -> tuple[str, ...]:
+    """Equal for the evaluations of one cell."""
     resolved, display = evaluation["resolved"], evaluation["display"]
     place = (display["dataset"], display["condense_architecture"] or "", resolved["architecture"], display["protocol"])
+    row = (display["display_name"], str(display["ipc"]), sorted_json(_compared(resolved)))
+    if request := links.request_of.get(resolved["set"]):
+        return *place, *row, "here", request[-1]
     source = str(display.get("source", "")) if resolved.get("imported") else ""
-    made_by = links.batch_of.get(resolved["set"])
-    made = ("here", made_by[-1]) if made_by else ("whole" if resolved["set"] == "whole" else "elsewhere", source)
-    return *place, display["display_name"], str(display["ipc"]), text(_compared(resolved)), *made
+    return *place, *row, "whole" if resolved["set"] == "whole" else "elsewhere", source
 
 
 def cell_spec(evaluation: Json, condensed: Json | None) -> dict[str, Any]:
-    """All that was asked beside the key and the seeds, flat: {"settings.lr": 1.0, "evaluation.networks": 5, …}."""
-    here = condensed is not None or evaluation["resolved"]["set"] == "whole"
-    found: dict[str, Any] = {"condensed": "here" if here else "elsewhere"}
-    found |= flat(condensed["resolved"]) if condensed else {}
-    if evaluation["resolved"].get("imported"):
-        found["source"] = evaluation["display"].get("source", "")  # files of one name are rows of their own
-    return found | {f"evaluation.{name}": value for name, value in flat(evaluation["resolved"]).items()}
+    """The values of both specifications apart from the cell's place and the seeds.
+
+    Flat, with "condensed" for where: {"condensed": "here", "settings.lr": 1.0, "evaluation.num_eval": 5, …}.
+    """
+    resolved = evaluation["resolved"]
+    spec: dict[str, Any] = {"condensed": "here" if condensed or resolved["set"] == "whole" else "elsewhere"}
+    spec |= flat_spec(condensed["resolved"]) if condensed else {}
+    if resolved.get("imported"):
+        spec["source"] = evaluation["display"].get("source", "")  # sets of equal names from different files
+    return spec | {f"evaluation.{name}": value for name, value in flat_spec(resolved).items()}
+
+
+def flat_spec(resolved: Json) -> dict[str, Any]:
+    """A task's values apart from the sample and the inputs: {"settings.lr": 1.0, "precision": "fp32", …}."""
+    return dict(leaves(_compared(resolved)))
 
 
 def _compared(resolved: Json) -> dict[str, Any]:
     return {key: value for key, value in resolved.items() if key not in _NOT_IN_SPEC}
 
 
-def flat(resolved: Json) -> dict[str, Any]:
-    """What was asked beside the sample and the inputs: {"settings.lr": 1.0, "precision": "fp32", …}."""
-    return dict(leaves(_compared(resolved)))
-
-
 def leaves(tree: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested mappings by their names: {"a": {"b": 1}} gives ("a.b", 1)."""
+    """The values of nested mappings with their dotted names: {"a": {"b": 1}} gives ("a.b", 1)."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from leaves(value, f"{prefix}{key}.")
@@ -111,4 +112,4 @@ def leaves(tree: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-text = json.JSONEncoder(sort_keys=True).encode  # json.dumps would make an encoder for each of 100,000 records
+sorted_json = json.JSONEncoder(sort_keys=True).encode  # json.dumps would make an encoder for each of 100,000 records

@@ -1,4 +1,4 @@
-"""What a report shows and how: plain values, checked once; nothing here loads pandas, as every command reads it."""
+"""What a report shows and how. Every command reads this module, so nothing here loads pandas."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ HIGHLIGHTS = ("significance", "mean", "none")
 
 @dataclass(frozen=True)
 class Options:
-    """Which rows and columns tables have, in which order, and what is marked in them. An empty choice is all there is.
+    """Which rows and columns tables have, in which order, and how they are marked. An empty tuple means all there are.
 
-    tables: some of TABLES, in the order in which they are wanted. forms: some of FORMATS.
-    methods: rows by their names in the store, as shell patterns: "dance*" is dance, dance@f1, "dance (alignment=off)".
-    baselines: which of BASELINES stand beside the methods; random subsets and mosaics are both "random".
-    datasets, ipcs, architectures (condensed with), eval_architectures, protocols: columns, in the order given here.
-    order: of rows. family: family blocks, within one by year; asked: as `methods` names them; accuracy: the best first,
-    by the mean over the columns that all rows have; name: alphabetical. The whole set is always last.
+    tables: some of TABLES, in their order. formats: some of FORMATS.
+    methods: display names as shell patterns: "dance*" is dance, dance@f1, "dance (alignment=off)".
+    baselines: which of BASELINES are shown with the methods; random subsets and mosaics are both "random".
+    datasets, ipcs, architectures (of condensing), eval_architectures, protocols: columns, in their order.
+    order: of rows. family: in blocks of families, by year within one; listed: as `methods` lists them; accuracy: the
+    best first, by the mean over the columns that all rows have; name: alphabetical. The whole set is always last.
     highlight: significance (`ranking.places`), mean (the two highest means of two or more sets), none.
-    explain_missing: whether a note says why a cell has no number; cells with some of their sets say so always.
+    explain_missing: whether notes say why a cell has no number; a cell with some of its sets always has such a note.
     """
 
     tables: tuple[str, ...] = TABLES
@@ -41,10 +41,10 @@ class Options:
     highlight: str = "significance"
     explain_missing: bool = False
 
-    def ipc_place(self, ipc: int) -> tuple[int, int]:
-        """Where the sets of an ipc stand: as asked for, then ascending."""
+    def ipc_rank(self, ipc: int) -> tuple[int, int]:
+        """Sorts the values of ipc: as listed, then ascending."""
         return self.ipcs.index(ipc) if ipc in self.ipcs else len(self.ipcs), ipc
 
 
 DEFAULT = Options()
-AS_RUN = Options(explain_missing=True, formats=FORMATS[:-1])  # as `benchmark.run` prints and writes its tables
+AS_RUN = Options(explain_missing=True, formats=FORMATS[:-1])  # of the tables that `benchmark.run` prints and writes

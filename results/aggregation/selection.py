@@ -1,4 +1,4 @@
-"""Which cells a report is asked for, and the order of its rows. Pure."""
+"""Which cells a report shows, and the order of its rows."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from results.aggregation.cells import FAMILIES, is_random
-from results.aggregation.grouping import is_whole, rows_of
+from results.aggregation.grouping import is_random, is_whole
 from results.aggregation.naming import title
 from results.aggregation.options import Options
 from results.errors import ResultsError
 from results.types import Cell
 
-Key = Callable[[Cell], tuple[Any, ...]]
-
-_COLUMNS = {  # option → column of `aggregate.cells`, in the order in which it sorts them
+_COLUMNS = {  # option → column of `cells.cells`, in the order in which it sorts them
     "datasets": "dataset",
     "architectures": "condense_architecture",
     "eval_architectures": "architecture",
@@ -28,81 +23,80 @@ _COLUMNS = {  # option → column of `aggregate.cells`, in the order in which it
 }
 
 
-def chosen(cells: pd.DataFrame, options: Options) -> pd.DataFrame:
-    """The cells that `options` ask for, those of what it names first sorted as it names them.
+def select(cells: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """The cells that `options` choose, sorted as these list the datasets, networks and protocols.
 
-    Raises ResultsError for a name that no cell has, and when nothing is left. Rows without a condensing network (the
-    whole set, say) belong to every one; what was condensed and never evaluated belongs to every protocol.
+    Rows that no network condensed, such as the whole set, belong to every condensing network; sets that were never
+    evaluated belong to every network and protocol. Raises ResultsError for a name that no cell has, and if no cell is
+    left.
     """
-    kept = cells.reset_index(drop=True).loc[_rows(cells, options)]
+    _check_methods(options.methods, cells)
+    rows = zip(cells["display_name"], cells["role"], strict=True)
+    selected = cells.reset_index(drop=True).loc[[_is_selected(name, role, options) for name, role in rows]]
     for option, column in reversed(_COLUMNS.items()):
-        if wanted := list(getattr(options, option)):
-            _check(wanted, dict.fromkeys(cells[column]), option)
-            everywhere = "" if option != "datasets" else None
-            kept = kept[kept[column].isin([*wanted, everywhere])]
-            places = kept[column].map(lambda name, wanted=wanted: wanted.index(name) if name in wanted else len(wanted))
-            kept = kept.loc[places.sort_values(kind="stable").index]
+        if values := list(getattr(options, option)):
+            _check(values, cells[column], option)
+            always = [] if option == "datasets" else [""]
+            selected = selected[selected[column].isin([*values, *always])]
+            rank = {value: index for index, value in enumerate(values)}
+            ranks = selected[column].map(lambda value, rank=rank: rank.get(value, len(rank)))
+            selected = selected.loc[ranks.sort_values(kind="stable").index]
     if options.ipcs:
-        _check(list(options.ipcs), dict.fromkeys(int(ipc) for ipc in cells["ipc"].dropna()), "ipcs")
-        kept = kept[kept["ipc"].isna() | kept["ipc"].isin(options.ipcs)]
-    if kept.empty and not cells.empty:
-        named = {name: list(getattr(options, name)) for name in ("methods", *_COLUMNS, "ipcs", "baselines")}
-        resolved = " ".join(f"{name}={values}" for name, values in named.items() if values)
-        raise ResultsError("no stored cell is all of what is asked for", where=resolved, next="ask for less at once")
-    return kept.reset_index(drop=True)
+        _check(options.ipcs, [int(ipc) for ipc in cells["ipc"].dropna()], "ipcs")
+        selected = selected[selected["ipc"].isna() | selected["ipc"].isin(options.ipcs)]
+    if selected.empty and not cells.empty:
+        values_of = {name: list(getattr(options, name)) for name in ("methods", *_COLUMNS, "ipcs", "baselines")}
+        where = " ".join(f"{name}={values}" for name, values in values_of.items() if values)
+        raise ResultsError("no stored cell matches all of these options", where=where, next="use fewer of them at once")
+    return selected.reset_index(drop=True)
 
 
-def _rows(cells: pd.DataFrame, options: Options) -> npt.NDArray[np.bool_]:
-    known = dict.fromkeys(cells["display_name"])
-    for pattern in options.methods:
-        if not any(fnmatchcase(row, pattern) for row in known):
-            raise _unknown(pattern, known, "methods")
-    return np.array([_is_kept(row, options) for row in rows_of(cells[["display_name", "role"]])], dtype=bool)
-
-
-def _is_kept(row: Cell, options: Options) -> bool:
-    if any(fnmatchcase(row["display_name"], pattern) for pattern in options.methods):
+def _is_selected(name: str, role: str, options: Options) -> bool:
+    if any(fnmatchcase(name, pattern) for pattern in options.methods):
         return True
-    if row["role"] == "baseline":
-        return ("whole" if row["display_name"] == "whole" else "random") in options.baselines
+    if role == "baseline":
+        return ("whole" if name == "whole" else "random") in options.baselines
     return not options.methods
 
 
-def _check(wanted: Sequence[Hashable], known: Mapping[Hashable, None], option: str) -> None:
-    for name in wanted:
-        if name not in known:
-            raise _unknown(name, known, option)
+def _check_methods(patterns: Sequence[str], cells: pd.DataFrame) -> None:
+    names = dict.fromkeys(cells["display_name"])
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise _unknown(pattern, names, "methods")
 
 
-def _unknown(name: Hashable, known: Mapping[Any, None], option: str) -> ResultsError:
-    there = sorted((each for each in known if each != ""), key=lambda each: (isinstance(each, str), each))
-    near = difflib.get_close_matches(str(name), list(map(str, there)), n=1)
+def _check(values: Sequence[Hashable], stored: Sequence[Hashable] | pd.Series, option: str) -> None:
+    known = dict.fromkeys(stored)
+    for value in values:
+        if value not in known:
+            raise _unknown(value, known, option)
+
+
+def _unknown(value: Hashable, known: Mapping[Any, None], option: str) -> ResultsError:
+    names = list(map(str, sorted((name for name in known if name != ""), key=lambda x: (isinstance(x, str), x))))
+    near = difflib.get_close_matches(str(value), names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    what = f"nothing stored has {name!r} among its {option}.{hint}"
-    return ResultsError(what, where=f"{option}=[{name}]", next=f"there is: {', '.join(map(str, there))}")
+    what = f"nothing stored has {value!r} among its {option}.{hint}"
+    return ResultsError(what, where=f"{option}=[{value}]", next=f"known: {', '.join(names)}")
 
 
 # --- the order of rows ------------------------------------------------------------------------------------------------
 
 
-def row_order(options: Options) -> Key:
-    """The key by which rows are sorted for every order but accuracy: within a family, or among all of them."""
+def row_order(options: Options) -> Callable[[Cell], tuple[Any, ...]]:
+    """The key by which rows are sorted, within a family or among all, for each `order` except "accuracy"."""
     if options.order == "listed":
-        return lambda row: (_asked(row, options), *_usual(row))
+        return lambda row: (_first_pattern(row, options), *_usual(row))
     if options.order == "name":
         return lambda row: (title(row).casefold(), row["display_name"])
     return _usual
 
 
-def family_place(family: str) -> tuple[int, str]:
-    """Families in the order of FAMILIES, then others by name."""
-    return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES), family
-
-
-def _asked(row: Cell, options: Options) -> int:
-    """The place of the first pattern that names it; controls that none names come first."""
-    found = (place for place, pattern in enumerate(options.methods) if fnmatchcase(row["display_name"], pattern))
-    return next(found, -1)
+def _first_pattern(row: Cell, options: Options) -> int:
+    """The index of the first pattern that matches the row; baselines that none matches come first."""
+    matches = (index for index, pattern in enumerate(options.methods) if fnmatchcase(row["display_name"], pattern))
+    return next(matches, -1)
 
 
 def _usual(row: Cell) -> tuple[Any, ...]:
@@ -110,16 +104,16 @@ def _usual(row: Cell) -> tuple[Any, ...]:
 
 
 def sorted_rows(rows: Sequence[Cell], options: Options) -> list[Cell]:
-    """Rows of a flat table: by ipc, the whole set last, within one as `options.order` says.
+    """The rows of a flat table: by ipc, the whole set last; within an ipc as `options.order` says.
 
-    The order "family" is that of `aggregate.cells`: controls, then families by year.
+    The order "family" is that of `cells.cells`: baselines, then families by year.
     """
     order = {"family": lambda row: (), "accuracy": _by_accuracy}.get(options.order) or row_order(options)
 
-    def place(row: Cell) -> tuple[Any, ...]:
-        return (1,) if is_whole(row) else (0, options.ipc_place(row["ipc"]), order(row))
+    def key(row: Cell) -> tuple[Any, ...]:
+        return (1,) if is_whole(row) else (0, options.ipc_rank(row["ipc"]), order(row))
 
-    return sorted(rows, key=place)  # stable
+    return sorted(rows, key=key)  # stable
 
 
 def _by_accuracy(row: Cell) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from results.aggregation.cells import FAMILIES, device, is_random
+from results.aggregation.cells import device
+from results.aggregation.grouping import family_rank, is_random
 from results.aggregation.links import leaves
 from results.aggregation.naming import distinguish, title
 from results.store.schema import Status
@@ -93,8 +94,7 @@ def _place(record: Json) -> Place:
 def _order(display: Json) -> tuple[Any, ...]:
     """Controls, then families by year, as `results.aggregation.cells` has them."""
     card, row = display["card"], display["display_name"]
-    family = FAMILIES.index(card["family"]) if card["family"] in FAMILIES else len(FAMILIES)
-    return not is_random(row), family, card.get("year") or 0, row
+    return not is_random(row), family_rank(card["family"])[0], card.get("year") or 0, row
 
 
 # --- what they are called ---------------------------------------------------------------------------------------------

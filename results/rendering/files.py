@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from results.aggregation.options import DEFAULT, TABLES, Options
-from results.aggregation.selection import chosen
+from results.aggregation.selection import select
 from results.formatting import grouped
 from results.rendering import html, latex
 from results.rendering.grid import grid, sheet
@@ -44,7 +44,7 @@ def write_tables(
     tables.html. csv: tables.csv, all chosen cells with raw numbers. sheets: sheets/KIND-NUMBER.csv, each table as it is
     shown, in place of those of an earlier report. Raises ResultsError.
     """
-    kept = chosen(cells, options)
+    kept = select(cells, options)
     kinds = _by_kind(kept, options, records)
     made = [table for found in kinds.values() for table in found]
     head = f"{_counted(len(made), 'table')} from {_counted(len(kept), 'cell')}"

@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from results.aggregation.cells import is_random
-from results.aggregation.grouping import is_demonstration, is_native, is_whole
+from results.aggregation.grouping import is_demonstration, is_native, is_random, is_whole
 from results.aggregation.options import DEFAULT, Options
 from results.statistics.significance import ALPHA, better_than, holm
 from results.types import Cell

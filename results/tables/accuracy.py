@@ -104,7 +104,7 @@ def _datasets(rows: Sequence[Cell], options: Options) -> list[Dataset]:
     for name in titles:
         mine = [row for row in rows if row["dataset"] == name]
         ratios = {int(row["ipc"]): ratio(row) for row in mine if not is_whole(row)}
-        ipcs = sorted(ratios, key=options.ipc_place)
+        ipcs = sorted(ratios, key=options.ipc_rank)
         across = (tuple(map(str, ipcs)), tuple(ratios[images] for images in ipcs)) if ipcs else (("all",), ("100",))
         found.append(Dataset(name, titles[name], *across))
     return found

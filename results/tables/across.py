@@ -123,7 +123,7 @@ class _Columns:
         columns = by_column(rows, lambda row: (ipc(row), self.column(row)))
         setting = Setting(marked(columns.values(), self.options), table.notes, self.options)
         images = {int(row["ipc"]) for row in rows if not is_whole(row)}
-        for number in sorted(images, key=self.options.ipc_place):
+        for number in sorted(images, key=self.options.ipc_rank):
             mine = [row for row in rows if ipc(row) == str(number)]
             found = [
                 (family, [line(one, self.places, setting) for one in lines])

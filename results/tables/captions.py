@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.aggregation.cells import is_random
-from results.aggregation.grouping import condense_architecture, is_demonstration, is_native, is_whole
+from results.aggregation.grouping import condense_architecture, is_demonstration, is_native, is_random, is_whole
 from results.aggregation.naming import title
 from results.formatting import grouped, percent, short
 from results.statistics.ranking import LEAST_FRACTION, barred, is_tested, places

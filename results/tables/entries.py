@@ -11,10 +11,10 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from results.aggregation.grouping import is_whole
+from results.aggregation.grouping import family_rank, is_whole
 from results.aggregation.naming import differing, distinguish, title
 from results.aggregation.options import DEFAULT, Options
-from results.aggregation.selection import family_place, row_order
+from results.aggregation.selection import row_order
 from results.formatting import percent
 from results.types import Cell
 
@@ -73,7 +73,7 @@ def blocks(rows: Sequence[Cell], column: Column, options: Options = DEFAULT) -> 
     found.sort(key=lambda line: (*order(_any_cell(line)), line[0]))
     if options.order != "family":
         return [("", found)] if found else []
-    families = sorted({_any_cell(line)["family"] for line in found}, key=family_place)
+    families = sorted({_any_cell(line)["family"] for line in found}, key=family_rank)
     return [(name, [line for line in found if _any_cell(line)["family"] == name]) for name in families]
 
 

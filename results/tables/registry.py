@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 
 from results.aggregation.options import DEFAULT, Options
-from results.aggregation.selection import chosen
+from results.aggregation.selection import select
 from results.tables.ablation import ablation_tables
 from results.tables.accuracy import Matrix, matrices
 from results.tables.across import Cross, network_tables, protocol_tables
@@ -50,7 +50,7 @@ def tables(cells: pd.DataFrame, options: Options = DEFAULT, records: Sequence[Js
     cells: `aggregate.cells` of the records. Raises ResultsError for rows or columns that are not among them
     (`choice.chosen`).
     """
-    return [table for found in _by_kind(chosen(cells, options), options, records).values() for table in found]
+    return [table for found in _by_kind(select(cells, options), options, records).values() for table in found]
 
 
 def _by_kind(kept: pd.DataFrame, options: Options, records: Sequence[Json]) -> dict[str, list[Shown]]:

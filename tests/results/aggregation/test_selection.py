@@ -7,7 +7,7 @@ import pytest
 
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
-from results.aggregation.selection import chosen
+from results.aggregation.selection import select
 from results.errors import ResultsError
 from results.tables.accuracy import matrices
 from results.tables.across import network_tables, protocol_tables
@@ -46,30 +46,30 @@ def rows(frame):
     ],
 )
 def test_rows_are_chosen_by_patterns_of_their_names(grid, methods, controls, expected):
-    assert rows(chosen(grid, Options(methods=methods, baselines=controls))) == expected
+    assert rows(select(grid, Options(methods=methods, baselines=controls))) == expected
 
 
 def test_columns_stand_in_the_order_in_which_they_are_named(grid):
-    kept = chosen(grid, Options(datasets=("svhn", "cifar10"), ipcs=(10, 1), protocols=("dsa",)))
+    kept = select(grid, Options(datasets=("svhn", "cifar10"), ipcs=(10, 1), protocols=("dsa",)))
     assert list(dict.fromkeys(kept["dataset"])) == ["svhn", "cifar10"] and set(kept["protocol"]) == {"dsa"}
     found = [matrix.columns for matrix in matrices(kept, Options(ipcs=(10, 1)))]
     assert found[0] == [("svhn", "10"), ("svhn", "1"), ("cifar10", "10"), ("cifar10", "1")]
     usual = [("cifar10", "1"), ("cifar10", "10"), ("svhn", "1"), ("svhn", "10")]
-    assert matrices(chosen(grid, Options()))[0].columns == usual
+    assert matrices(select(grid, Options()))[0].columns == usual
 
 
 def test_networks_and_protocols_stand_across_as_they_are_named(grid):
     options = Options(eval_architectures=("resnet10-bn", "convnet3"), protocols=("dsa", "dc"))
-    kept = chosen(grid, options)
+    kept = select(grid, options)
     assert network_tables(kept, options)[0].heads == ["resnet10-bn", "convnet3"]
     assert protocol_tables(kept, options)[0].heads == ["dsa", "dc"]
-    usual = chosen(grid, Options())
+    usual = select(grid, Options())
     assert network_tables(usual)[0].heads == ["convnet3", "resnet10-bn"]
     assert protocol_tables(usual)[0].heads == ["dc", "dsa"]
 
 
 def test_the_whole_set_belongs_to_every_condensing_network(grid):
-    assert "whole" in rows(chosen(grid, Options(architectures=("convnet3",))))
+    assert "whole" in rows(select(grid, Options(architectures=("convnet3",))))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_whole_set_belongs_to_every_condensing_network(grid):
         (Options(methods=("dnc",)), "'dnc' among its methods. Did you mean 'dc'?", "dm@f2"),
         (Options(methods=("dm", "idm*")), "'idm*' among its methods", "dance (alignment=off)"),
         (Options(datasets=("cifar",)), "Did you mean 'cifar10'?", "cifar10, svhn"),
-        (Options(ipcs=(1, 5)), "5 among its ipcs", "there is: 1, 10"),
+        (Options(ipcs=(1, 5)), "5 among its ipcs", "known: 1, 10"),
         (Options(protocols=("das",)), "Did you mean 'dsa'?", "dc, dsa"),
         (Options(architectures=("vgg11",)), "'vgg11' among its architectures", "convnet3"),
         (Options(eval_architectures=("vgg11",)), "'vgg11' among its eval_architectures", "resnet10-bn"),
@@ -86,14 +86,14 @@ def test_the_whole_set_belongs_to_every_condensing_network(grid):
 )
 def test_a_name_that_nothing_stored_has_is_told_with_those_that_are_there(grid, options, said, known):
     with pytest.raises(ResultsError) as caught:
-        chosen(grid, options)
+        select(grid, options)
     assert said in caught.value.what and known in caught.value.next
 
 
 def test_a_choice_that_leaves_nothing_is_told(make_cells):
     both = pd.concat([make_cells({"dm": HIGH}), make_cells({"dc": LOW}, condensed={"ipc": 1})])
-    with pytest.raises(ResultsError, match="no stored cell is all of what is asked for") as caught:
-        chosen(both, Options(methods=("dm",), ipcs=(1,)))
+    with pytest.raises(ResultsError, match="no stored cell matches all of these options") as caught:
+        select(both, Options(methods=("dm",), ipcs=(1,)))
     assert "methods=['dm']" in caught.value.where and "ipcs=[1]" in caught.value.where
 
 
@@ -110,7 +110,7 @@ ORDERS = {
 @pytest.mark.parametrize("order", ORDERS)
 def test_orders_of_rows_in_matrices_and_flat_tables(grid, order):
     options = Options(order=order, methods=("dm*", "dc", "dance*") if order == "listed" else ())
-    kept = chosen(grid, options)
+    kept = select(grid, options)
     (matrix,) = [m for m in matrices(kept, options) if m.label == "dsa-v1-convnet3-convnet3"]
     assert [line.title for _, block in matrix.blocks for line in block] == ORDERS[order]
     assert (len(matrix.blocks) == 1) == (order != "family") and [line.title for line in matrix.whole] == ["WHOLE"]
