@@ -70,7 +70,7 @@ def show(parts: Sequence[RenderableType]) -> None:
 
 
 if __name__ == "__main__":
-    cli.print_anything()
+    cli.print_any_name()
     try:
         status = main(sys.argv[1:])
     except BrokenPipeError:  # as with `| head`

@@ -27,7 +27,7 @@ from results.errors import ResultsError
 from results.formatting import grouped, short
 from results.store.atomic_files import read_json
 from results.store.schema import problem_of_task
-from results.store.store import folders
+from results.store.store import task_folders
 
 NONE = "–"
 
@@ -276,7 +276,7 @@ def _tasks(path: Path) -> list[Path]:
     except (OSError, RuntimeError) as error:  # RuntimeError: ~NAME of an unknown user
         reason = getattr(error, "strerror", None) or error
         raise BenchmarkError(f"this path cannot be read: {reason}", where=str(path), next=_PATHS) from error
-    tasks = [folder / "task.json" for same in folders(store, ["condense"]).values() for folder in same]
+    tasks = [folder / "task.json" for same in task_folders(store, ["condense"]).values() for folder in same]
     if not tasks:
         what = "the store holds no condense task yet" if is_store else "there is no stored task here"
         raise BenchmarkError(what if exists else "there is nothing at this path", where=str(path), next=_PATHS)

@@ -53,13 +53,13 @@ def identity(spec: Json) -> str:
     return hashlib.sha256(canonical(spec).encode()).hexdigest()
 
 
-def task_folders(root: Path) -> dict[tuple[str, str], list[Path]]:
+def task_folders(root: Path, kinds: Iterable[str] = KINDS) -> dict[tuple[str, str], list[Path]]:
     """The folders of tasks by kind and the first digits of the identity, in the order of their names.
 
     Each kind is listed once. Raises ResultsError for a folder that cannot be listed.
     """
     folders: dict[tuple[str, str], list[Path]] = {}
-    for kind in KINDS:
+    for kind in kinds:
         parent = Path(root) / kind
         for name in _names(parent):
             if match := _NAME.fullmatch(name):
