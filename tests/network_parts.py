@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmark import networks
-from benchmark.networks.base import ImageShape, Network
+from benchmark.networks.base import BlockNetwork, ImageShape
 
 CIFAR, MNIST, DIGITS = (3, 32, 32), (1, 28, 28), (1, 8, 8)
 EVERY_OPTION = (  # of ConvNet
@@ -42,7 +42,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def make(name: str, shape: ImageShape = CIFAR, classes: int = 10, seed: int = 0) -> Network:
+def make(name: str, shape: ImageShape = CIFAR, classes: int = 10, seed: int = 0) -> BlockNetwork:
     return networks.build(name, shape, classes, seeded(seed))
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmark.compute.engine import Compute
 from benchmark.datasets.normalization import Normalizer, to_float
-from benchmark.networks import Network
+from benchmark.networks.base import BlockNetwork
 
 LOOKS = 12  # steps of the training at which distances are taken, beside the first
 
@@ -33,7 +33,7 @@ class Moments:
 
 @torch.no_grad()
 def moments(
-    network: Network, images: Tensor, labels: Tensor, classes: int, compute: Compute, normalize: Normalizer
+    network: BlockNetwork, images: Tensor, labels: Tensor, classes: int, compute: Compute, normalize: Normalizer
 ) -> Moments:
     """Of (N, ch, H, W) images, uint8 or float32 pixels, of every class at least one; a chunk is embedded at a time."""
     training = network.training

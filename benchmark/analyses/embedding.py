@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmark.compute.engine import Compute
 from benchmark.datasets.normalization import Normalizer, to_float
-from benchmark.networks import Network
+from benchmark.networks.base import BlockNetwork
 
 METHODS = ("tsne", "pca")
 MOST_REAL, MOST_SET, MOST_OF_A_CLASS = 1000, 500, 100  # images laid out: real ones, those of each set
@@ -31,7 +31,7 @@ def of_a_class(most: int, classes: int) -> int:
     return max(1, min(MOST_OF_A_CLASS, most // classes))
 
 
-def features(network: Network, images: Tensor, compute: Compute, normalize: Normalizer) -> Array:
+def features(network: BlockNetwork, images: Tensor, compute: Compute, normalize: Normalizer) -> Array:
     """(N, ch, H, W) pixels, uint8 or float32, to (N, D)."""
     training = network.training
     network.eval()

@@ -1,7 +1,7 @@
 """DC's own augmentation: one operation for each image of a mini-batch on which a network is trained.
 
-Images are normalised, (n, ch, H, W). Nothing is differentiable, and nothing given is written to. Everything is drawn
-from a CPU generator, so that every device sees the same. Constants and formulas: METHODS.md 6.5, which are those of
+Images are normalized, (n, ch, H, W). Nothing is differentiable, and inputs are not written to. Everything is drawn
+from a CPU generator, so that every device uses the same draws. Constants and formulas: METHODS.md 6.5, from
 DatasetCondensation@53f63a6 utils.py, augment.
 """
 
@@ -15,34 +15,34 @@ from scipy import ndimage
 from torch import Generator, Tensor
 
 PAD = 4  # pixels around an image before it is cropped
-SCALE = 0.2  # factors are within [1 − SCALE, 1 + SCALE)
+SCALE = 0.2  # factors are in [1 − SCALE, 1 + SCALE)
 ROTATE = 45  # whole degrees: −ROTATE, …, ROTATE − 1
-NOISE = 0.001  # standard deviation, normalised units
+NOISE = 0.001  # standard deviation, normalized pixels
 
 
 def augment_each(images: Tensor, operations: Sequence[str], generator: Generator) -> Tensor:
     """Images (n, ch, H, W) to new ones: each undergoes one of the operations, all of them equally likely."""
     choice = torch.randint(len(operations), (len(images),), generator=generator)
-    mean = images.mean((0, 2, 3))  # (ch,): of the whole mini-batch, as it was given
-    done = images.clone()
-    for place, name in enumerate(operations):
-        chosen = (choice == place).nonzero().squeeze(1).to(images.device)
-        if len(chosen):
-            done[chosen] = OPERATIONS[name](images[chosen], mean, generator)
-    return done
+    mean = images.mean((0, 2, 3))  # (ch,): of the whole mini-batch, before any operation
+    augmented = images.clone()
+    for index, name in enumerate(operations):
+        members = (choice == index).nonzero().squeeze(1).to(images.device)
+        if len(members):
+            augmented[members] = OPERATIONS[name](images[members], mean, generator)
+    return augmented
 
 
 def crop(images: Tensor, mean: Tensor, generator: Generator) -> Tensor:
-    """Padded by the channels' mean, cut at row and column offsets uniform in {0, …, 2·PAD − 1}.
+    """Padded by the channels' mean, cropped at row and column offsets uniform in {0, …, 2·PAD − 1}.
 
     An offset of 2·PAD, the far corner, is never drawn, as in the reference.
     """
     rows, columns = torch.randint(2 * PAD, (2, len(images)), generator=generator).to(images.device)
-    return cut(images, rows, columns, mean)
+    return crop_at(images, rows, columns, mean)
 
 
-def cut(images: Tensor, rows: Tensor, columns: Tensor, mean: Tensor) -> Tensor:
-    """The part (H, W) at offsets `rows`, `columns` (n,) in {0, …, 2·PAD} of images padded by `mean` (ch,)."""
+def crop_at(images: Tensor, rows: Tensor, columns: Tensor, mean: Tensor) -> Tensor:
+    """The crop (H, W) at offsets `rows`, `columns` (n,) in {0, …, 2·PAD} of images padded by `mean` (ch,)."""
     count, channels, height, width = images.shape
     canvas = mean.view(1, channels, 1, 1).repeat(count, 1, height + 2 * PAD, width + 2 * PAD)
     canvas[..., PAD : PAD + height, PAD : PAD + width] = images
@@ -53,56 +53,56 @@ def cut(images: Tensor, rows: Tensor, columns: Tensor, mean: Tensor) -> Tensor:
 def scale(images: Tensor, mean: Tensor, generator: Generator) -> Tensor:
     """Each side resized by a factor of its own, U[1 − SCALE, 1 + SCALE), to whole pixels, rounded down."""
     factors = 1 - SCALE + 2 * SCALE * torch.rand(2, len(images), dtype=torch.float64, generator=generator)
-    heights, widths = (int(side) * row for side, row in zip(images.shape[-2:], factors, strict=True))
+    heights, widths = (int(side) * factor for side, factor in zip(images.shape[-2:], factors, strict=True))
     return resize(images, heights.long().to(images.device), widths.long().to(images.device))
 
 
 def resize(images: Tensor, heights: Tensor, widths: Tensor) -> Tensor:
-    """Nearest neighbours at `heights` × `widths` (n,), amid zeros, cut back to (H, W) around the centre.
+    """Resized by nearest neighbors to `heights` × `widths` (n,), padded by zeros, cropped to (H, W) around the center.
 
-    Both centres are rounded down on a square canvas that holds the old and the new image.
+    Both centers are rounded down on a square canvas that holds the old and the new image.
     # differs: a new width is a fraction of the width (the reference takes the height; they differ if H ≠ W only).
     """
     count, _, height, width = images.shape
     canvas = torch.maximum(heights, widths).clamp(min=max(height, width))
     row, row_inside = _nearest(height, heights, canvas)
     column, column_inside = _nearest(width, widths, canvas)
-    each = torch.arange(count, device=images.device)[:, None, None]
-    found = images.permute(0, 2, 3, 1)[each, row[:, :, None], column[:, None, :]]  # (n, H, W, ch)
+    index = torch.arange(count, device=images.device)[:, None, None]
+    resized = images.permute(0, 2, 3, 1)[index, row[:, :, None], column[:, None, :]]  # (n, H, W, ch)
     inside = row_inside[:, :, None] & column_inside[:, None, :]  # (n, H, W)
-    return (found * inside[..., None]).permute(0, 3, 1, 2).contiguous()
+    return (resized * inside[..., None]).permute(0, 3, 1, 2).contiguous()
 
 
 def _nearest(side: int, resized: Tensor, canvas: Tensor) -> tuple[Tensor, Tensor]:
-    """For each pixel along a side, (n, side): where it comes from, and whether there is an image at all."""
-    place = torch.arange(side, device=resized.device) + ((canvas - side) // 2 - (canvas - resized) // 2)[:, None]
+    """For each pixel along a side, (n, side): the source pixel, and whether it lies inside the resized image."""
+    position = torch.arange(side, device=resized.device) + ((canvas - side) // 2 - (canvas - resized) // 2)[:, None]
     # In float32, as PyTorch's nearest interpolation computes it: exact fractions would round differently at times.
     ratio = (torch.tensor(side, dtype=torch.float32, device=resized.device) / resized)[:, None]
-    source = (place * ratio).floor().long().clamp(0, side - 1)
-    return source, (place >= 0) & (place < resized[:, None])
+    source = (position * ratio).floor().long().clamp(0, side - 1)
+    return source, (position >= 0) & (position < resized[:, None])
 
 
 def rotate(images: Tensor, mean: Tensor, generator: Generator) -> Tensor:
-    """Turned by a whole number of degrees, uniform in {−ROTATE, …, ROTATE − 1}; the mean of `mean` outside."""
+    """Rotated by a whole number of degrees, uniform in {−ROTATE, …, ROTATE − 1}; the mean of `mean` outside."""
     angles = torch.randint(-ROTATE, ROTATE, (len(images),), generator=generator)
-    return turn(images, angles, float(mean.double().mean()))
+    return rotate_by(images, angles, float(mean.double().mean()))
 
 
-def turn(images: Tensor, angles: Tensor, fill: float) -> Tensor:
-    """Images turned by `angles` (n,) in degrees with cubic splines, cut back to (H, W) around the centre.
+def rotate_by(images: Tensor, angles: Tensor, fill: float) -> Tensor:
+    """Images rotated by `angles` (n,) in degrees with cubic splines, cropped to (H, W) around the center.
 
-    SciPy turns one image at a time, on the CPU, on a canvas that holds all of it; the splines of all are made at once.
+    SciPy rotates one image at a time, on the CPU, on a canvas that holds all of it; all splines are filtered at once.
     """
     height, width = images.shape[-2:]
     splines = images.detach().double().cpu().numpy()
     for axis in (-2, -1):
         splines = ndimage.spline_filter1d(splines, order=3, axis=axis, mode="constant")
-    turned = np.empty(splines.shape, np.float32)
-    for result, spline, angle in zip(turned, splines, angles.tolist(), strict=True):
+    rotated = np.empty(splines.shape, np.float32)
+    for result, spline, angle in zip(rotated, splines, angles.tolist(), strict=True):
         whole = ndimage.rotate(spline, angle, axes=(-2, -1), order=3, cval=fill, prefilter=False)  # (ch, H', W')
         top, left = (whole.shape[-2] - height) // 2, (whole.shape[-1] - width) // 2
         result[:] = whole[:, top : top + height, left : left + width]
-    return torch.from_numpy(turned).to(images)
+    return torch.from_numpy(rotated).to(images)
 
 
 def noise(images: Tensor, mean: Tensor, generator: Generator) -> Tensor:

@@ -1,8 +1,8 @@
-"""Augmentation strategies: which operations run, in which order, and who shares their parameters; and CutMix.
+"""Augmentation strategies: which operations are applied, in which order, and which images share their parameters.
 
 Three families (METHODS.md 6.2, 6.3, 6.5). `dsa:…` applies exactly one operation of its list. `idc:…` applies flip,
-colour and cutout whenever they are listed, and one operation of the others. `dc:…` has operations of its own, one for
-each image, and is for training networks only. All on normalised images.
+color and cutout whenever they are listed, and one operation of the others. `dc:…` has operations of its own, one for
+each image, and is for training networks only. All apply to normalized images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GRAMMAR = (
 
 @dataclass(frozen=True)
 class Strategy:
-    """A parsed strategy. Without operations it is the identity, spelt `none`, whatever its family."""
+    """A parsed strategy. Without operations it is the identity, spelled `none`, whatever its family."""
 
     family: str
     operations: tuple[str, ...]
@@ -36,7 +36,7 @@ class Strategy:
         return f"{self.family}:{'_'.join(self.operations)}" if self.operations else "none"
 
     def without(self, operation: str) -> Strategy:
-        """The same strategy with one operation taken off its list, if it is there (digits are never flipped)."""
+        """The same strategy without one operation, if its list has it (digits are never flipped)."""
         known = {**OPERATIONS, **dc.OPERATIONS}
         if operation not in known:
             raise unknown("augmentation", operation, known, where=str(self))
@@ -44,7 +44,7 @@ class Strategy:
 
 
 def parse(strategy: str) -> Strategy:
-    """The strategy a text stands for. Raises BenchmarkError for an unknown family or operation, or one given twice."""
+    """The strategy of a text. Raises BenchmarkError for an unknown family or operation, or one listed twice."""
     if strategy == "none":
         return Strategy("none", ())
     family, colon, listed = strategy.partition(":")
@@ -65,7 +65,7 @@ def parse(strategy: str) -> Strategy:
 
 
 def parse_for_condensing(strategy: str) -> Strategy:
-    """`parse` for a strategy that real and synthetic images are to share: raises BenchmarkError for `dc:…` besides."""
+    """`parse` for a strategy that real and synthetic images share: raises BenchmarkError for `dc:…` too."""
     parsed = parse(strategy)
     _check_shared(parsed)
     return parsed
@@ -81,161 +81,156 @@ def _check_shared(strategy: Strategy) -> None:
         )
 
 
-# --- what has been drawn ----------------------------------------------------------------------------------------------
+# --- drawn transforms -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Part:
+class DrawnOperation:
     """One operation with the parameters (P, count) of the `count` groups that drew it."""
 
     operation: str
     parameters: Tensor
 
     def __call__(self, images: Tensor) -> Tensor:
-        return OPERATIONS[self.operation].act(images, *self.parameters.to(images.device, non_blocking=True))
+        return OPERATIONS[self.operation].apply(images, *self.parameters.to(images.device, non_blocking=True))
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of a transform. Each group takes one of the parts: `order` (G,) lists the groups part by part."""
+class TransformStep:
+    """One step of a transform. Each group undergoes one operation: `order` (G,) lists the groups, by operation."""
 
-    parts: tuple[Part, ...]
+    operations: tuple[DrawnOperation, ...]
     order: Tensor
 
-    def of(self, groups: range) -> Step:
-        """The same step of only these groups, which then count from 0."""
-        sizes = [part.parameters.shape[1] for part in self.parts]
-        parts, order = [], []
-        for part, members in zip(self.parts, self.order.split(sizes), strict=True):
-            kept = (members >= groups.start) & (members < groups.stop)
-            if kept.any():
-                parts.append(Part(part.operation, part.parameters[:, kept]))
-                order.append(members[kept] - groups.start)
-        return Step(tuple(parts), torch.cat(order))
+    @property
+    def groups_by_operation(self) -> tuple[Tensor, ...]:
+        """`order`, divided among the operations."""
+        groups: tuple[Tensor, ...] = self.order.split([drawn.parameters.shape[1] for drawn in self.operations])
+        return groups
+
+    def of(self, groups: range) -> TransformStep:
+        """The same step for only these groups, which then count from 0."""
+        operations, order = [], []
+        for drawn, members in zip(self.operations, self.groups_by_operation, strict=True):
+            inside = (members >= groups.start) & (members < groups.stop)
+            if inside.any():
+                operations.append(DrawnOperation(drawn.operation, drawn.parameters[:, inside]))
+                order.append(members[inside] - groups.start)
+        return TransformStep(tuple(operations), torch.cat(order))
 
     def __call__(self, images: Tensor) -> Tensor:
-        if len(self.parts) == 1:
-            return self.parts[0](images)
+        if len(self.operations) == 1:
+            return self.operations[0](images)
         order = self.order.to(images.device, non_blocking=True)
-        sizes = [part.parameters.shape[1] for part in self.parts]
-        pieces = torch.split(images.index_select(0, order), sizes)
-        done = torch.cat([part(piece) for part, piece in zip(self.parts, pieces, strict=True)])
-        return done.index_select(0, order.argsort())
+        sizes = [drawn.parameters.shape[1] for drawn in self.operations]
+        grouped = torch.split(images.index_select(0, order), sizes)
+        transformed = torch.cat([drawn(part) for drawn, part in zip(self.operations, grouped, strict=True)])
+        return transformed.index_select(0, order.argsort())
 
 
 @dataclass(frozen=True)
-class Transform:
-    """A drawn transform, for any number of batches (G, n, ch, H, W) of one G, H and W and any n; differentiable.
+class GroupTransform:
+    """A drawn transform for images (G, n, ch, H, W) of its G, H and W and any n; differentiable.
 
-    Without steps it answers the images themselves; otherwise new ones.
+    Implements methods.base.Transform. Without steps it returns the images themselves; otherwise new ones.
     """
 
     groups: int
     size: tuple[int, int]
-    steps: tuple[Step, ...]
+    steps: tuple[TransformStep, ...]
 
-    def of(self, groups: slice) -> Transform:
-        """The same transform for only these neighbouring groups, (g, n, ch, H, W)."""
-        kept = range(*groups.indices(self.groups))
-        return Transform(len(kept), self.size, tuple(step.of(kept) for step in self.steps))
+    def of(self, groups: slice) -> GroupTransform:
+        """The same transform for only these consecutive groups, (g, n, ch, H, W)."""
+        selected = range(*groups.indices(self.groups))
+        return GroupTransform(len(selected), self.size, tuple(step.of(selected) for step in self.steps))
 
     def __call__(self, images: Tensor) -> Tensor:
         if images.ndim != 5 or images.shape[0] != self.groups or images.shape[-2:] != self.size:
             raise BenchmarkError(
                 f"this transform was drawn for images ({self.groups}, n, ch, {self.size[0]}, {self.size[1]}), "
-                f"and was given {tuple(images.shape)}",
-                next="one draw per class: give it all classes at once, (C, n, ch, H, W)",
+                f"not {tuple(images.shape)}",
+                next="transforms are drawn per class: apply them to all classes at once, (C, n, ch, H, W)",
             )
         for step in self.steps:
             images = step(images)
         return images
 
 
-# --- drawing it -------------------------------------------------------------------------------------------------------
+# --- drawing ----------------------------------------------------------------------------------------------------------
 
 
 def draw_per_group(
     strategy: Strategy, groups: int, image_shape: tuple[int, int, int], generator: Generator
-) -> Transform:
-    """For condensing: one draw a group, operation and parameters; `groups` are the classes, image_shape (ch, H, W).
+) -> GroupTransform:
+    """For condensing: each of the `groups` (classes) draws its operation and parameters; image_shape is (ch, H, W).
 
     Each group draws its own candidate (dsa) or geometric operation (idc). Applied to the real and to the synthetic
-    batch, all images of a class see the same. Randomness comes from the given CPU generator alone. Raises
-    BenchmarkError for `dc:…`.
+    batch, all images of a class undergo the same. Everything is drawn from the CPU generator. Raises BenchmarkError
+    for `dc:…`.
     """
     _check_shared(strategy)
     return _draw(strategy, groups, image_shape[-2:], generator, one_candidate=False)
 
 
 def augment_batch(images: Tensor, strategy: Strategy, generator: Generator) -> Tensor:
-    """For training a network on images (N, ch, H, W): one candidate a mini-batch, parameters for each image.
+    """For training a network on images (N, ch, H, W): one candidate per mini-batch, parameters for each image.
 
-    A `dc:…` strategy draws the candidate, too, for each image. Randomness comes from the given CPU generator alone, on
-    whatever device the images are; they are not written to.
+    A `dc:…` strategy draws the candidate for each image, too. Everything is drawn from the CPU generator, on whatever
+    device the images are; they are not written to.
     """
     return augment_batches(images[None], strategy, [generator])[0]
 
 
 def augment_batches(images: Tensor, strategy: Strategy, generators: Sequence[Generator]) -> Tensor:
-    """`augment_batch` of k mini-batches (k, N, ch, H, W), each with what its own generator draws, in one go."""
+    """`augment_batch` of k mini-batches (k, N, ch, H, W) at once, each with its own generator."""
     if strategy.family == "dc" and strategy.operations:
-        each = zip(images, generators, strict=True)
-        return torch.stack([dc.augment_each(batch, strategy.operations, draw) for batch, draw in each])
+        pairs = zip(images, generators, strict=True)
+        return torch.stack([dc.augment_each(batch, strategy.operations, draw) for batch, draw in pairs])
     count, size = images.shape[1], images.shape[-2:]
-    drawn = _side_by_side([_draw(strategy, count, size, draw, one_candidate=True) for draw in generators])
-    return drawn(images.flatten(0, 1)[:, None]).view(images.shape)
+    transform = _concatenate([_draw(strategy, count, size, draw, one_candidate=True) for draw in generators])
+    return transform(images.flatten(0, 1)[:, None]).view(images.shape)
 
 
-def _side_by_side(drawn: Sequence[Transform]) -> Transform:
-    """Equally large transforms of one strategy as one, for the groups of the first, then of the second, and so on."""
-    if len(drawn) == 1:
-        return drawn[0]
-    groups, steps = drawn[0].groups, []
-    for alike in zip(*(transform.steps for transform in drawn), strict=True):
+def _concatenate(transforms: Sequence[GroupTransform]) -> GroupTransform:
+    """Transforms of one strategy and size as one, for the groups of the first, then of the second, and so on."""
+    if len(transforms) == 1:
+        return transforms[0]
+    groups, steps = transforms[0].groups, []
+    for same_step in zip(*(transform.steps for transform in transforms), strict=True):
         parameters: dict[str, list[Tensor]] = {}
         order: dict[str, list[Tensor]] = {}
-        for place, step in enumerate(alike):
-            members = step.order.split([part.parameters.shape[1] for part in step.parts])
-            for part, taken in zip(step.parts, members, strict=True):
-                parameters.setdefault(part.operation, []).append(part.parameters)
-                order.setdefault(part.operation, []).append(taken + place * groups)
-        parts = tuple(Part(operation, torch.cat(found, 1)) for operation, found in parameters.items())
-        steps.append(Step(parts, torch.cat([taken for found in order.values() for taken in found])))
-    return Transform(len(drawn) * groups, drawn[0].size, tuple(steps))
+        for index, step in enumerate(same_step):
+            for drawn, members in zip(step.operations, step.groups_by_operation, strict=True):
+                parameters.setdefault(drawn.operation, []).append(drawn.parameters)
+                order.setdefault(drawn.operation, []).append(members + index * groups)
+        operations = tuple(DrawnOperation(name, torch.cat(parts, 1)) for name, parts in parameters.items())
+        steps.append(TransformStep(operations, torch.cat([members for parts in order.values() for members in parts])))
+    return GroupTransform(len(transforms) * groups, transforms[0].size, tuple(steps))
 
 
 def _draw(
     strategy: Strategy, groups: int, size: Sequence[int], generator: Generator, *, one_candidate: bool
-) -> Transform:
-    """`one_candidate`: all groups take the same candidate, each with its own parameters."""
+) -> GroupTransform:
+    """`one_candidate`: all groups undergo the same candidate, each with its own parameters."""
     height, width = size
     steps = []
     for candidates in _schedule(strategy):
         choice = torch.randint(len(candidates), (1 if one_candidate else groups,), generator=generator).expand(groups)
         counts = choice.bincount(minlength=len(candidates)).tolist()
-        parts = tuple(
-            Part(name, OPERATIONS[name].draw(count, height, width, generator))
+        operations = tuple(
+            DrawnOperation(name, OPERATIONS[name].draw(count, height, width, generator))
             for name, count in zip(candidates, counts, strict=True)
             if count
         )
-        steps.append(Step(parts, choice.argsort(stable=True)))
-    return Transform(groups, (height, width), tuple(steps))
+        steps.append(TransformStep(operations, choice.argsort(stable=True)))
+    return GroupTransform(groups, (height, width), tuple(steps))
 
 
 def _schedule(strategy: Strategy) -> list[tuple[str, ...]]:
-    """The steps in order, each a list of candidates of which one runs."""
+    """The steps in order, each a list of candidates of which one is applied."""
     listed = strategy.operations
     if strategy.family != "idc":
         return [listed] if listed else []
-    drawn = tuple(name for name in listed if name not in ("flip", "color", "cutout"))
-    before = [(name,) for name in ("flip", "color") if name in listed]
-    return [*before, *([drawn] if drawn else []), *([("cutout",)] if "cutout" in listed else [])]
-
-
-# --- mixing -----------------------------------------------------------------------------------------------------------
-
-
-def _clipped(length: int, side: int, generator: Generator) -> tuple[int, int]:
-    """First and behind-last place of a box around a drawn centre: centre ± length // 2 within the side."""
-    centre = int(torch.randint(side, (), generator=generator))
-    return max(centre - length // 2, 0), min(centre + length // 2, side)
+    first = [(name,) for name in ("flip", "color") if name in listed]
+    geometric = tuple(name for name in listed if name not in ("flip", "color", "cutout"))
+    return [*first, *([geometric] if geometric else []), *([("cutout",)] if "cutout" in listed else [])]

@@ -13,6 +13,7 @@ from benchmark.augmentation.strategies import Strategy
 from benchmark.compute.engine import Compute
 from benchmark.datasets import Split
 from benchmark.datasets.normalization import Normalizer, to_float
+from benchmark.networks.base import BlockNetwork
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from methods.base import Expert, Network, Settings, Transform
@@ -75,7 +76,7 @@ class RealBatch:
 class TrainedExpert:
     """methods.base.Expert: two sets of parameters and one scratch network, shared by all experts of a problem."""
 
-    def __init__(self, scratch: networks.Network, initial: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> None:
+    def __init__(self, scratch: BlockNetwork, initial: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> None:
         self.scratch, self.initial, self.trained = scratch, initial, trained
 
     @torch.no_grad()

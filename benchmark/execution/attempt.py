@@ -26,6 +26,7 @@ from benchmark.execution.method_code import method_code
 from benchmark.execution.run_steps import Diverged, RunResult, SnapshotSchedule, turn
 from benchmark.execution.runtime import Outcome, Pulse, Runtime, worded
 from benchmark.execution.work import Work
+from benchmark.networks.base import BlockNetwork
 from benchmark.training.trainer import Recipe, Training
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
@@ -131,12 +132,12 @@ class Attempt:
         data = self.resolved["dataset"]
         return Normalizer(Constants(tuple(data["mean"]), tuple(data["std"])), self.compute.device)
 
-    def network(self, generator: torch.Generator) -> networks.Network:
+    def network(self, generator: torch.Generator) -> BlockNetwork:
         data = self.data()
         built = networks.build(self.resolved["architecture"], data.image_shape, data.num_classes, generator)
         return built.to(self.compute.device)
 
-    def expert(self, identity: str, scratch: networks.Network) -> TrainedExpert:
+    def expert(self, identity: str, scratch: BlockNetwork) -> TrainedExpert:
         path = self.artefact("prepare", identity, "experts.safetensors")
         tensors, _ = load_tensors(path, self.compute.device)
         both = {

@@ -1,4 +1,4 @@
-"""What every network here can do, and how its first weights are drawn without touching the global generator."""
+"""The interface of every network here, and initial weights drawn without touching the global generator."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ ImageShape = tuple[int, int, int]  # channels, height, width
 Norm = nn.GroupNorm | nn.BatchNorm2d | nn.LayerNorm
 
 
-class Network(nn.Module):
-    """Blocks, then one linear layer: images (N, ch, H, W), already normalised, to logits (N, C).
+class BlockNetwork(nn.Module):
+    """Blocks, then one linear layer: images (N, ch, H, W), already normalized, to logits (N, C).
 
-    Satisfies methods.base.Network. `blocks` end in what `embed` flattens, `features` numbers an image; a pooling over
-    the whole map that a network ends in is a block of its own, except in VGG, where it is the last block's.
+    Implements methods.base.Network. `embed` flattens the last block's output to `features` numbers per image. A final
+    pooling over the whole map is a block of its own, except in VGG, where it is part of the last block.
     """
 
-    depends_on_batch: bool  # True if an image's output depends on the images beside it (BatchNorm)
-    smallest_batch: int = 1  # images that it can be trained on at once: 2 where a batch norm sees one pixel a channel
+    depends_on_batch: bool  # True if an image's output depends on the rest of the batch (BatchNorm)
+    smallest_batch: int = 1  # that it can be trained on: 2 where a batch norm sees one pixel per channel
 
     def __init__(self, blocks: Iterable[nn.Module], features: int, num_classes: int) -> None:
         super().__init__()
@@ -34,9 +34,9 @@ class Network(nn.Module):
         return self.classify(self.embed(images))
 
     def embed(self, images: Tensor) -> Tensor:
-        """What the classifier sees: (N, D), equal to `stages(images)[-1].flatten(1)`."""
-        last: Tensor = self.blocks(images)
-        return last.flatten(1)
+        """The classifier's input (N, D), equal to `block_outputs(images)[-1].flatten(1)`."""
+        output: Tensor = self.blocks(images)
+        return output.flatten(1)
 
     def classify(self, features: Tensor) -> Tensor:
         """`embed`'s (N, D) to logits (N, C)."""
@@ -45,38 +45,38 @@ class Network(nn.Module):
 
     def block_outputs(self, images: Tensor) -> list[Tensor]:
         """The activations after each block, pooling included: (N, channels, h, w), or (N, D) of a linear layer."""
-        found = []
+        outputs = []
         for block in self.blocks:
             images = block(images)
-            found.append(images)
-        return found
+            outputs.append(images)
+        return outputs
 
 
 # --- parts of several families ----------------------------------------------------------------------------------------
 
 
 class FanOutConv2d(nn.Conv2d):
-    """A convolution whose weights `initialise` draws from N(0, √(2 / (k·k·out_channels))), as IDC's ResNets do."""
+    """A convolution whose weights `initialize` draws from N(0, √(2 / (k·k·out_channels))), as IDC's ResNets do."""
 
 
-def sequence(*layers: nn.Module | None, made: type[nn.Sequential] = nn.Sequential) -> nn.Sequential:
-    """The layers one after the other; None is left out."""
-    return made(*(layer for layer in layers if layer is not None))
+def sequence(*layers: nn.Module | None, container: type[nn.Sequential] = nn.Sequential) -> nn.Sequential:
+    """The layers one after the other, without those that are None."""
+    return container(*(layer for layer in layers if layer is not None))
 
 
 def norm_layer(norm: str, channels: int) -> nn.Module | None:
-    """The norm `in`, `bn` or `none` (None) over that many channels, affine, eps 1e-5."""
+    """The norm `in`, `bn` or `none` (None) over so many channels, affine, eps 1e-5."""
     if norm == "bn":
         return nn.BatchNorm2d(channels)
     # "instance norm": not nn.InstanceNorm2d, whose default has no affine parameters
     return nn.GroupNorm(channels, channels) if norm == "in" else None
 
 
-def widening(image_shape: ImageShape) -> int:
+def extra_padding(image_shape: ImageShape) -> int:
     """Pixels that the first convolution of DC's networks adds to its padding on each side.
 
-    2 for 28×28 grey images, which so become 32×32 and get the embedding of CIFAR's. Only for theirs: the reference
-    tests the channels alone, and so would also widen grey images of any other size.
+    2 for 28×28 gray images, which become 32×32 and get embeddings of CIFAR's size. # differs: the reference tests the
+    channels alone, and also pads gray images of any other size.
     """
     return 2 if image_shape == (1, 28, 28) else 0
 
@@ -92,27 +92,27 @@ def require_side(name: str, image_shape: ImageShape, least: int, why: str = "") 
         )
 
 
-# --- first weights ----------------------------------------------------------------------------------------------------
+# --- initial weights --------------------------------------------------------------------------------------------------
 
 
-def materialize(make: Callable[[], Network], generator: torch.Generator) -> Network:
+def materialize(make: Callable[[], BlockNetwork], generator: torch.Generator) -> BlockNetwork:
     """The network that `make` builds, on the CPU, its weights drawn from `generator` alone.
 
-    It is built on the meta device, where PyTorch's own initialisation draws nothing from the global generator.
+    It is built on the meta device, where PyTorch's own initialization draws nothing from the global generator.
     """
     with torch.device("meta"):
         network = make()
     network.to_empty(device="cpu")
-    initialise(network, generator)
+    initialize(network, generator)
     return network
 
 
-def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Overwrite all weights by each layer's law, in order of construction.
+def initialize(network: nn.Module, generator: torch.Generator) -> None:
+    """Draw all weights from each layer's distribution, in order of construction.
 
     Convolution and linear weights: Kaiming-uniform with a = √5; their biases: U(±1/√fan_in); norm weights 1, biases 0
     (METHODS.md 3.1): equal to what PyTorch would draw from a global generator in the same state. FanOutConv2d: normal.
-    Raises TypeError for a layer whose law is not known here, rather than leave its memory uninitialised.
+    Raises TypeError for a layer of unknown distribution, rather than leave its memory uninitialized.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -127,4 +127,4 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(layer, Norm):
             layer.reset_parameters()  # constants, and BatchNorm's running statistics: nothing is drawn
         elif any(True for _ in layer.parameters(recurse=False)) or any(True for _ in layer.buffers(recurse=False)):
-            raise TypeError(f"no initialisation known for {type(layer).__name__}")
+            raise TypeError(f"no initialization known for {type(layer).__name__}")

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmark.networks.base import ImageShape, Network, norm_layer, sequence, widening
+from benchmark.networks.base import BlockNetwork, ImageShape, extra_padding, norm_layer, sequence
 from benchmark.networks.fused_block import FusedBlock
-from benchmark.networks.naming import Spec, number, words
+from benchmark.networks.naming import ArchitectureSpec, number, words
 from benchmark.utils.errors import BenchmarkError
 
 GROUPS = 4  # of norm `gn`
 
 
 @dataclass(frozen=True)
-class ConvNetSpec(Spec):
+class ConvNetSpec(ArchitectureSpec):
     """A parsed ConvNet name. `width` counts channels, the same in every block."""
 
     norm: str = words("in", "bn", "ln", "gn", "none")
@@ -35,11 +35,11 @@ class ConvNetSpec(Spec):
         return int(self.head.removeprefix("convnet"))
 
     @property
-    def fuses(self) -> bool:
-        """Whether its layers are those of a FusedBlock."""
+    def can_fuse(self) -> bool:
+        """Whether its blocks can be FusedBlocks."""
         return (self.norm, self.activation, self.pooling) == ("in", "relu", "avg")
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Network:
+    def build(self, image_shape: ImageShape, num_classes: int) -> BlockNetwork:
         return ConvNet(self, image_shape, num_classes)
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ class ConvNetSpec(Spec):
             )
 
 
-class ConvNet(Network):
+class ConvNet(BlockNetwork):
     """The ConvNet of a spec for images (ch, H, W). The embedding is the last block's output, flattened C, H, W.
 
     Raises BenchmarkError when pooling would leave less than one pixel.
@@ -59,15 +59,15 @@ class ConvNet(Network):
 
     def __init__(self, spec: ConvNetSpec, image_shape: ImageShape, num_classes: int) -> None:
         channels, height, width = image_shape
-        wider = widening(image_shape)
-        height, width = height + 2 * wider, width + 2 * wider
+        extra = extra_padding(image_shape)
+        height, width = height + 2 * extra, width + 2 * extra
         _check_depth(spec, height, width)
         blocks = []
         for block in range(spec.depth):
-            convolution = nn.Conv2d(channels, spec.width, 3, padding=1 if block else 1 + wider)
+            convolution = nn.Conv2d(channels, spec.width, 3, padding=1 if block else 1 + extra)
             norm, pooling = _norm(spec, height, width), _pooling(spec.pooling)
-            made = FusedBlock if spec.fuses and height % 2 == width % 2 == 0 else nn.Sequential
-            blocks.append(sequence(convolution, norm, _activation(spec.activation), pooling, made=made))
+            container = FusedBlock if spec.can_fuse and height % 2 == width % 2 == 0 else nn.Sequential
+            blocks.append(sequence(convolution, norm, _activation(spec.activation), pooling, container=container))
             channels = spec.width
             if pooling is not None:
                 height, width = height // 2, width // 2
@@ -94,7 +94,7 @@ def _norm(spec: ConvNetSpec, height: int, width: int) -> nn.Module | None:
 
 
 def _activation(name: str) -> nn.Module:
-    """In place where the backward pass needs only the output; elsewhere autograd would keep a copy of the input."""
+    """In place if the backward pass needs only the output; else autograd would store a copy of the input."""
     if name == "swish":
         return nn.SiLU()
     if name == "sigmoid":

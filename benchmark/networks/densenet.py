@@ -1,8 +1,8 @@
 """DenseNet-121 for small images, as IDC's family evaluates on CIFAR.
 
 From METHODS.md 3.3 (Efficient-Dataset-Condensation@ceac95a models/densenet_cifar.py): no pooling in the stem, batch
-norm only, PyTorch's first weights. That code pools 4×4 at the end, which are all the pixels of a 32×32 image; here the
-pooling is over the whole map for any size. It does not shrink large images before it works on them, which takes long.
+norm only, PyTorch's initial weights. That code pools 4×4 at the end, which is the whole map for 32×32 images; here the
+pooling is over the whole map for any size. As the stem does not downsample, large images are slow.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmark.networks.base import ImageShape, Network, require_side
-from benchmark.networks.naming import Spec, number, words
+from benchmark.networks.base import BlockNetwork, ImageShape, require_side
+from benchmark.networks.naming import ArchitectureSpec, number, words
 
 LAYERS = (6, 12, 24, 16)  # of each dense block
 
 
 @dataclass(frozen=True)
-class DenseNetSpec(Spec):
+class DenseNetSpec(ArchitectureSpec):
     """A parsed DenseNet name. `growth`: channels that each layer adds; the stem has twice as many."""
 
-    growth: int = number("g", 12, kept=True)
-    norm: str = words("bn", kept=True)
+    growth: int = number("g", 12, always_spelled=True)
+    norm: str = words("bn", always_spelled=True)
 
     HEADS = SHOWN = "densenet121"
     EXAMPLES = ("densenet121",)
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Network:
+    def build(self, image_shape: ImageShape, num_classes: int) -> BlockNetwork:
         require_side(self.name, image_shape, 8)  # three poolings
         return DenseNet(self, image_shape, num_classes)
 
 
-class DenseNet(Network):
+class DenseNet(BlockNetwork):
     """A stem and four dense blocks; three end in a transition, the last in a norm and ReLU; then one pooling."""
 
     def __init__(self, spec: DenseNetSpec, image_shape: ImageShape, num_classes: int) -> None:
         growth, channels = spec.growth, 2 * spec.growth
         blocks: list[nn.Module] = [nn.Conv2d(image_shape[0], channels, 3, padding=1, bias=False)]
-        for place, count in enumerate(LAYERS, start=1):
+        for index, count in enumerate(LAYERS, start=1):
             layers: list[nn.Module] = [DenseLayer(channels + k * growth, growth) for k in range(count)]
             channels += count * growth
             layers += [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
-            if place < len(LAYERS):  # the transition halves channels and pixels
+            if index < len(LAYERS):  # the transition halves channels and pixels
                 layers += [nn.Conv2d(channels, channels // 2, 1, bias=False), nn.AvgPool2d(2)]
                 channels //= 2
             blocks.append(nn.Sequential(*layers))
@@ -54,7 +54,7 @@ class DenseNet(Network):
 
 
 class DenseLayer(nn.Module):
-    """Norm, ReLU, 1×1 convolution to four times the growth, norm, ReLU, 3×3 convolution; beside what came in."""
+    """Norm, ReLU, 1×1 convolution to four times the growth, norm, ReLU, 3×3 convolution; concatenated to the input."""
 
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()

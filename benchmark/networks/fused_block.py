@@ -1,8 +1,8 @@
 """Instance norm, ReLU and 2×2 average pooling as one function with its own derivative, for compiled code on a CPU.
 
-Convolutions on a CPU want the channels last, and compiled code of the three layers one by one keeps turning its images
-between that order and the usual one, above all in the backward pass. Here the channels are last throughout, and the
-derivative is written as norms have it, in two passes over the pixels. It computes what the layers do, up to rounding.
+Convolutions on a CPU prefer the channels last, and compiled code of the three separate layers keeps converting images
+between that layout and the usual one, above all in the backward pass. Here the channels are last throughout, and the
+derivative takes two passes over the pixels. The result equals that of the layers up to rounding.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class FusedBlock(nn.Sequential):
         return pooled
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # constant within what is traced
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # constant within a trace
 def _transformed() -> bool:
-    """Whether this is within a transform of torch.func, where torch 2.14 refuses derivatives of one's own (vmap) or
-    may pass over them without a word (grad, of what needs no gradient outside)."""
+    """Whether a transform of torch.func is active: in it, torch 2.14 refuses custom derivatives (vmap) or may silently
+    ignore them (grad, of what needs no gradient outside)."""
     return bool(torch._C._functorch.maybe_current_level())
 
 
@@ -36,7 +36,7 @@ class NormReluPool(torch.autograd.Function):
     """(N, C, h, w), weights γ and biases β (C,) and ε to the pooled (N, C, h/2, w/2).
 
     With μ and σ² the mean and variance of an image's channel over its pixels, and r = (σ² + ε)^(−1/2):
-    x̂ = r·(x − μ), and the mean over 2×2 pixels of max(γ·x̂ + β, 0). Sums are in float32. It is differentiated once.
+    x̂ = r·(x − μ), and the mean over 2×2 pixels of max(γ·x̂ + β, 0). Sums are in float32. It can be differentiated once.
     """
 
     @staticmethod
@@ -44,23 +44,23 @@ class NormReluPool(torch.autograd.Function):
         pixels = images.permute(0, 2, 3, 1).float()
         mean = pixels.mean((1, 2), keepdim=True)
         scale = torch.rsqrt((pixels - mean).square().mean((1, 2), keepdim=True) + eps)
-        seen = torch.relu((pixels - mean) * (scale * weight) + bias)
+        activations = torch.relu((pixels - mean) * (scale * weight) + bias)
         ctx.save_for_backward(images, weight, bias, mean, scale)
-        return _by_fours(seen).mean((2, 4)).permute(0, 3, 1, 2).to(images.dtype)
+        return _by_fours(activations).mean((2, 4)).permute(0, 3, 1, 2).to(images.dtype)
 
     @staticmethod
     def backward(ctx: Any, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """With δ the derivative by γ·x̂ + β: γr·(δ − ⟨δ⟩ − x̂·⟨δ·x̂⟩) by x, Σ δ·x̂ by γ and Σ δ by β; ⟨·⟩ over pixels."""
         images, weight, bias, mean, scale = ctx.saved_tensors
         count = images.shape[2] * images.shape[3]
-        m, r = mean[:, :, None, :, None], scale[:, :, None, :, None]  # beside the pixels by fours
+        m, r = mean[:, :, None, :, None], scale[:, :, None, :, None]  # broadcast over the pixels by fours
         normed = (_by_fours(images.permute(0, 2, 3, 1)).float() - m) * r
         spread = pooled.permute(0, 2, 3, 1).float()[:, :, None, :, None] / 4
         delta = torch.where(normed * weight + bias > 0, spread, 0.0)
-        along, across = _over_pixels(delta), _over_pixels(delta * normed)
-        found = weight * r * (delta - along / count - normed * (across / count))
-        by_images = found.to(images.dtype).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
-        return by_images, across.sum((0, 1, 2, 3, 4)), along.sum((0, 1, 2, 3, 4)), None
+        by_bias, by_weight = _over_pixels(delta), _over_pixels(delta * normed)
+        by_pixels = weight * r * (delta - by_bias / count - normed * (by_weight / count))
+        by_images = by_pixels.to(images.dtype).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+        return by_images, by_weight.sum((0, 1, 2, 3, 4)), by_bias.sum((0, 1, 2, 3, 4)), None
 
 
 def _by_fours(pixels: Tensor) -> Tensor:

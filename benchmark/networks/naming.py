@@ -6,115 +6,129 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmark.networks.base import ImageShape, Network
 from benchmark.utils.errors import BenchmarkError, unknown
 
-_RULE = "; options in any order, each after a dash, the first of each its default"
+if TYPE_CHECKING:
+    from benchmark.networks.base import BlockNetwork, ImageShape
 
 
-def words(*options: str, kept: bool = False) -> Any:
-    """An option that is one of a few words, the first by default. kept: the default too stands in the name."""
-    return field(default=options[0], metadata={"words": options, "kept": kept})
+def words(*options: str, always_spelled: bool = False) -> Any:
+    """An option that is one of a few words, the first by default. always_spelled: names include the default too."""
+    return field(default=options[0], metadata={"words": options, "always_spelled": always_spelled})
 
 
-def number(letter: str, default: int | None, *, kept: bool = False) -> Any:
-    """An option that is a letter and a whole number from 1 on; without a default the network's size decides."""
-    return field(default=default, metadata={"letter": letter, "kept": kept})
+def number(letter: str, default: int | None, *, always_spelled: bool = False) -> Any:
+    """An option that is a letter and a whole number from 1 on; without a default the image size decides."""
+    return field(default=default, metadata={"letter": letter, "always_spelled": always_spelled})
 
 
 @dataclass(frozen=True)
-class Spec(ABC):
-    """A parsed name. A family's fields beside `head` are its options, in the order of the canonical spelling."""
+class ArchitectureSpec(ABC):
+    """A parsed name. A family's fields other than `head` are its options, in the order of the canonical spelling."""
 
     head: str
 
     HEADS: ClassVar[str]  # a regular expression for the heads of the family
-    SHOWN: ClassVar[str]  # the heads, for people
+    SHOWN: ClassVar[str]  # the heads as the grammar shows them
     EXAMPLES: ClassVar[tuple[str, ...]]  # heads to suggest
 
     @abstractmethod
-    def build(self, image_shape: ImageShape, num_classes: int) -> Network:
+    def build(self, image_shape: ImageShape, num_classes: int) -> BlockNetwork:
         """The network for images (ch, H, W). Raises BenchmarkError for images that it does not fit."""
 
     @property
     def name(self) -> str:
-        """The canonical spelling: defaults dropped (unless kept), options in the order of the fields."""
-        said = [(option, getattr(self, option.name)) for option in _options(type(self))]
-        return "-".join([self.head, *(_spelt(o, v) for o, v in said if v != o.default or o.metadata["kept"])])
+        """The canonical spelling: defaults omitted (unless always spelled), options in the order of the fields."""
+        values = [(option, getattr(self, option.name)) for option in _options(type(self))]
+        spelled = (_spell(o, v) for o, v in values if v != o.default or o.metadata["always_spelled"])
+        return "-".join([self.head, *spelled])
 
 
-def grammar(families: Iterable[type[Spec]]) -> str:
-    """What names there are, on one line."""
-    return f"an architecture is {', '.join(_forms(family) for family in families)}{_RULE}"
+def grammar(families: Iterable[type[ArchitectureSpec]]) -> str:
+    """The names that exist, on one line."""
+    return (
+        f"an architecture is {', '.join(_grammar_of(family) for family in families)}"
+        "; options in any order, each after a dash, the first of each its default"
+    )
 
 
-def parse(name: str, families: Sequence[type[Spec]]) -> Spec:
-    """What a name stands for. Raises BenchmarkError, with the nearest name and the grammar, if for nothing."""
-    head, *given = name.split("-")
-    family = next((f for f in families if re.fullmatch(f.HEADS, head)), None)
+def parse(name: str, families: Sequence[type[ArchitectureSpec]]) -> ArchitectureSpec:
+    """The architecture of a name. Raises BenchmarkError, with the nearest name and the grammar, if there is none."""
+    head, *texts = name.split("-")
+    family = _family_of(head, families)
     if family is None:
         heads = [example for f in families for example in f.EXAMPLES]
-        raise _no_architecture(name, ["-".join([h, *rest]) for h in heads for rest in (given, [])], families, families)
+        raise _unknown(name, ["-".join([h, *rest]) for h in heads for rest in (texts, [])], families, families)
     values: dict[str, str | int] = {}
-    for place, text in enumerate(given):
-        option = next((o for o in _options(family) if _value(o, text) is not None), None)
-        if option is None:
-            near = [[], *([_spelt(o, v)] for o in _options(family) for v in _some_values(o))]
-            tries = ["-".join([head, *given[:place], *n, *given[place + 1 :]]) for n in near]
-            raise _no_architecture(name, tries, [family], families)
+    for index, text in enumerate(texts):
+        option, value = _parse_option(text, family)
+        if option is None or value is None:
+            near = [[], *([_spell(o, v)] for o in _options(family) for v in _example_values(o))]
+            candidates = ["-".join([head, *texts[:index], *n, *texts[index + 1 :]]) for n in near]
+            raise _unknown(name, candidates, [family], families)
         if option.name in values:
             raise BenchmarkError(f"'{name}' gives its {option.name} twice", where=name, next=grammar([family]))
-        values[option.name] = _value(option, text)  # type: ignore[assignment]  # not None, as just seen
+        values[option.name] = value
     return family(head, **values)
+
+
+def _family_of(head: str, families: Sequence[type[ArchitectureSpec]]) -> type[ArchitectureSpec] | None:
+    return next((family for family in families if re.fullmatch(family.HEADS, head)), None)
 
 
 # --- one option -------------------------------------------------------------------------------------------------------
 
 
-def _options(family: type[Spec]) -> tuple[Field[Any], ...]:
+def _options(family: type[ArchitectureSpec]) -> tuple[Field[Any], ...]:
     return tuple(f for f in fields(family) if f.metadata)
 
 
-def _value(option: Field[Any], text: str) -> str | int | None:
-    """The value that a text gives an option; None if it gives it none."""
-    if "words" in option.metadata:
-        return text if text in option.metadata["words"] else None
-    found = re.fullmatch(option.metadata["letter"] + "([1-9][0-9]{0,4})", text)
-    return int(found[1]) if found else None
+def _parse_option(text: str, family: type[ArchitectureSpec]) -> tuple[Field[Any] | None, str | int | None]:
+    """The option that a text sets and its value; None for both if it sets none."""
+    for option in _options(family):
+        if "words" in option.metadata:
+            if text in option.metadata["words"]:
+                return option, text
+        elif match := re.fullmatch(option.metadata["letter"] + "([1-9][0-9]{0,4})", text):
+            return option, int(match[1])
+    return None, None
 
 
-def _spelt(option: Field[Any], value: str | int) -> str:
+def _spell(option: Field[Any], value: str | int) -> str:
     return str(value) if "words" in option.metadata else f"{option.metadata['letter']}{value}"
 
 
-def _some_values(option: Field[Any]) -> Sequence[str | int]:
-    some: Sequence[str | int] = option.metadata.get("words", (12, 32, 64, 256))
-    return some
+def _example_values(option: Field[Any]) -> Sequence[str | int]:
+    values: Sequence[str | int] = option.metadata.get("words", (12, 32, 64, 256))
+    return values
 
 
-def _forms(family: type[Spec]) -> str:
-    shown = [
+def _grammar_of(family: type[ArchitectureSpec]) -> str:
+    options = [
         "|".join(o.metadata["words"]) if "words" in o.metadata else f"{o.metadata['letter']}{o.default or 'N'}"
         for o in _options(family)
     ]
-    return family.SHOWN + "".join(f"[{text}]" for text in shown)
+    return family.SHOWN + "".join(f"[{text}]" for text in options)
 
 
-def _no_architecture(
-    name: str, tries: Iterable[str], told: Sequence[type[Spec]], families: Sequence[type[Spec]]
+def _unknown(
+    name: str,
+    candidates: Iterable[str],
+    explained: Sequence[type[ArchitectureSpec]],
+    families: Sequence[type[ArchitectureSpec]],
 ) -> BenchmarkError:
-    """The error of a name; of the names that were tried only those that exist are suggested."""
-    error = unknown("architecture", name, [text for text in tries if _exists(text, families)], where=name)
-    error.next = grammar(told)  # says more than a list of a few of the many names
+    """The error for a name; only those candidates that exist are suggested."""
+    error = unknown("architecture", name, [text for text in candidates if _exists(text, families)], where=name)
+    error.next = grammar(explained)  # says more than a list of a few of the many names
     return error
 
 
-def _exists(name: str, families: Sequence[type[Spec]]) -> bool:
-    head, *given = name.split("-")
-    family = next((f for f in families if re.fullmatch(f.HEADS, head)), None)
+def _exists(name: str, families: Sequence[type[ArchitectureSpec]]) -> bool:
+    head, *texts = name.split("-")
+    family = _family_of(head, families)
     if family is None:
         return False
-    taken = [o.name for text in given for o in _options(family) if _value(o, text) is not None]
-    return len(taken) == len(given) == len(set(taken))
+    names = [option.name for text in texts if (option := _parse_option(text, family)[0])]
+    return len(names) == len(texts) == len(set(names))

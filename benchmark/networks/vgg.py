@@ -1,4 +1,4 @@
-"""VGG-11 as DC's family has it, from METHODS.md 3.2 (DatasetCondensation@53f63a6 networks.py)."""
+"""VGG-11 as DC's family defines it, from METHODS.md 3.2 (DatasetCondensation@53f63a6 networks.py)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmark.networks.base import ImageShape, Network, norm_layer, require_side, sequence, widening
-from benchmark.networks.naming import Spec, number, words
+from benchmark.networks.base import BlockNetwork, ImageShape, extra_padding, norm_layer, require_side, sequence
+from benchmark.networks.naming import ArchitectureSpec, number, words
 
 BLOCKS = ((1,), (2,), (4, 4), (8, 8), (8, 8))  # channels of each block's convolutions, in multiples of the width
 
 
 @dataclass(frozen=True)
-class VGGSpec(Spec):
+class VGGSpec(ArchitectureSpec):
     """A parsed VGG name. `width`: channels of the first convolution; the last have eight times as many."""
 
     norm: str = words("in", "bn", "none")
@@ -22,20 +22,20 @@ class VGGSpec(Spec):
     HEADS = SHOWN = "vgg11"
     EXAMPLES = ("vgg11",)
 
-    def build(self, image_shape: ImageShape, num_classes: int) -> Network:
-        if not widening(image_shape):
+    def build(self, image_shape: ImageShape, num_classes: int) -> BlockNetwork:
+        if not extra_padding(image_shape):
             require_side(self.name, image_shape, 32)  # five poolings
         return VGG(self, image_shape, num_classes)
 
 
-class VGG(Network):
+class VGG(BlockNetwork):
     """Eight 3×3 convolutions with bias in five blocks, a max-pooling after each, one linear layer.
 
-    The papers' images end in one pixel. What is left of larger ones is averaged (ours), as a part of the last block.
+    The papers' images end in one pixel. The larger last maps of other images are averaged (ours), in the last block.
     """
 
     def __init__(self, spec: VGGSpec, image_shape: ImageShape, num_classes: int) -> None:
-        channels, padding = image_shape[0], 1 + widening(image_shape)
+        channels, padding = image_shape[0], 1 + extra_padding(image_shape)
         blocks = []
         for multiples in BLOCKS:
             layers: list[nn.Module | None] = []

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.networks import Network
+from benchmark.networks.base import BlockNetwork
 from benchmark.training.trainer import Recipe, Training
 from benchmark.training.vectorized import VectorizedTraining
 from methods.base import Tree
@@ -55,7 +55,7 @@ class ExpertTrainings:
 
 
 @torch.no_grad()
-def copy_weights(network: Network) -> dict[str, Tensor]:
+def copy_weights(network: BlockNetwork) -> dict[str, Tensor]:
     """Parameters and running statistics by name, detached from the network."""
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 

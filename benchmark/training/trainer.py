@@ -14,7 +14,7 @@ from benchmark.augmentation import strategies as augment
 from benchmark.compute.engine import Compute
 from benchmark.datasets import Split
 from benchmark.datasets.normalization import Normalizer, to_float
-from benchmark.networks import Network
+from benchmark.networks.base import BlockNetwork
 from methods.base import Tree
 
 Draw = Callable[[str, int], torch.Generator]  # (role, index) to a fresh generator
@@ -59,7 +59,7 @@ class Training:
 
     def __init__(
         self,
-        network: Network,
+        network: BlockNetwork,
         images: Tensor,
         labels: Tensor,
         recipe: Recipe,
@@ -83,7 +83,7 @@ class Training:
         self._borrows = network.smallest_batch > 1 and len(labels) % recipe.batch == 1
 
     @property
-    def networks(self) -> list[Network]:
+    def networks(self) -> list[BlockNetwork]:
         """As of an ensemble: of one."""
         return [self.network]
 
@@ -121,7 +121,7 @@ class Training:
             start, end = (edge - (edge == count - 1) for edge in (start, end))
         return self._order[1][start:end]
 
-    def next_box(self, count: int) -> cutmix.Box:
+    def next_box(self, count: int) -> cutmix.CutMixBox:
         """How the next mini-batch, of so many images, is mixed: a coin, and where it says so CutMix."""
         generator = self.draw("cutmix", self.done)
         if float(torch.rand((), generator=generator)) < self.recipe.cutmix:
@@ -179,12 +179,12 @@ def next_batches(trainings: Sequence[Training]) -> Batches:
     return Batches(mixed, labels, others, shares)
 
 
-def accuracy(network: Network, split: Split, compute: Compute, normalize: Normalizer) -> float:
+def accuracy(network: BlockNetwork, split: Split, compute: Compute, normalize: Normalizer) -> float:
     """Fraction of the images classified right, in eval mode."""
     return sum(right_per_class(network, split, compute, normalize)) / len(split.labels)
 
 
-def right_per_class(network: Network, split: Split, compute: Compute, normalize: Normalizer) -> list[int]:
+def right_per_class(network: BlockNetwork, split: Split, compute: Compute, normalize: Normalizer) -> list[int]:
     """How many images of each class are classified right, in eval mode: C numbers."""
     training = network.training
     network.eval()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmark.compute.engine import Compute
-from benchmark.networks import Network
+from benchmark.networks.base import BlockNetwork
 from benchmark.training.trainer import Batches, Training, next_batches
 from methods.base import Tree
 from methods.momentum import train_weights
@@ -25,7 +25,7 @@ from methods.momentum import train_weights
 PARALLEL_PIXELS = 2**21
 
 
-def expect_networks(compute: Compute, networks: int, like: Network, batch: int, size: Sequence[int]) -> None:
+def expect_networks(compute: Compute, networks: int, like: BlockNetwork, batch: int, size: Sequence[int]) -> None:
     """Decide how many of so many networks learn at once, unless it was said: equally many each time, if possible.
 
     like: one of them; batch: how many images (…, H, W) a mini-batch of one has. Networks with batch norm learn one
@@ -49,7 +49,7 @@ class VectorizedTraining:
         if first.network.depends_on_batch:
             raise ValueError("networks with batch norm cannot learn in lockstep")
         self.trainings, self.recipe, self.compute = trainings, first.recipe, first.compute
-        self.networks: list[Network] = [training.network for training in trainings]
+        self.networks: list[BlockNetwork] = [training.network for training in trainings]
         self.total_steps, self.done = first.total_steps, first.done
         self.losses = [math.nan] * len(trainings)  # of each network, at the last step
         self._ahead: Batches | None = None  # the next mini-batches, where they are drawn already
@@ -101,7 +101,7 @@ class VectorizedTraining:
         self._reach(int(state["done"]))
 
 
-def _stacked(networks: Sequence[Network]) -> dict[str, Tensor]:
+def _stacked(networks: Sequence[BlockNetwork]) -> dict[str, Tensor]:
     """The networks' weights by name (k, …); each network's own ones become views of these, and so follow them."""
     weights: dict[str, Tensor] = {}
     for name, _ in networks[0].named_parameters():

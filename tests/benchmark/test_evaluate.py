@@ -13,12 +13,12 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
+from benchmark.cli.quantization import quantization_losses
 from benchmark.condensation.synthetic_set import load_set, save_set
 from benchmark.config import compose as options
 from benchmark.config import schema
 from benchmark.estimation import summary
 from benchmark.estimation.prober import estimate
-from benchmark.evaluate import lost
 from benchmark.execution.runtime import Runtime
 from benchmark.external_sets.convert import set_digest
 from benchmark.planning import external_sets
@@ -116,7 +116,7 @@ def test_the_same_pixels_are_the_same_task_in_whatever_file(tmp_path: Path) -> N
     ("words", "said"),
     [
         (["pixel_scale=furlongs"], "no pixel_scale 'furlongs'"),
-        (["quantize=4bit"], "no quantise '4bit'"),
+        (["quantize=4bit"], "no quantize '4bit'"),
         (["mean=[0.5]"], "mean and std go together"),
         (["mean=[0.5,0.5]", "std=[1,1]"], "need 1 values"),
         (["mean=[0.5]", "std=[1]"], "but its pixels are raw"),
@@ -125,7 +125,7 @@ def test_the_same_pixels_are_the_same_task_in_whatever_file(tmp_path: Path) -> N
         (["name=random"], "'random' is the name of a baseline"),
         (["method=dsaa"], "Did you mean 'dsa'?"),
         (["protocols=[native]"], "which protocol is the set's own?"),
-        (["num_eval=0"], "networks must be at least 1"),
+        (["num_eval=0"], "num_eval must be at least 1"),
     ],
 )
 def test_requests_that_make_no_sense(words: list[str], said: str, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_eight_bits_cost_what_is_said(tmp_path: Path) -> None:
     assert rows["data (8bit)"]["result"]["clamped"] == pytest.approx(share)
     before, after = (accuracies(records, row)[0] for row in ("data", "data (8bit)"))
     points = 100 * (sum(after) - sum(before)) / 2
-    (line,) = lost(found, Store(out))
+    (line,) = quantization_losses(found, str(out))
     assert f"{points:+.2f} points over 2 networks" in line and f"{100 * share:.2f} %" in line
 
 

@@ -15,7 +15,7 @@ from benchmark.condensation.problem import TrainedExpert
 from benchmark.config.schema import ANALYSES, LAYOUTS
 from benchmark.datasets import Constants, Split, splits
 from benchmark.datasets.normalization import Normalizer
-from benchmark.networks import Network
+from benchmark.networks.base import BlockNetwork
 from benchmark.training.experts import copy_weights
 from benchmark.utils import schedules, seeding
 from parts import CPU, make_images
@@ -26,7 +26,7 @@ CONSTANTS = Constants((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 NORMALIZE = Normalizer(CONSTANTS, CPU.device)
 
 
-def network(name: str = "convnet2-w4", index: int = 0) -> Network:
+def network(name: str = "convnet2-w4", index: int = 0) -> BlockNetwork:
     return networks.build(name, SHAPE, CLASSES, seeding.generator("analyzed", index))
 
 
@@ -37,7 +37,7 @@ def one(image: Tensor) -> Tensor:
     return ((pixels - mean) / std)[None]
 
 
-def guess(net: Network, image: Tensor) -> int:
+def guess(net: BlockNetwork, image: Tensor) -> int:
     with torch.no_grad():
         return int(copy.deepcopy(net).double().eval()(one(image)).argmax())
 

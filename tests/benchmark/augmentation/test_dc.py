@@ -105,7 +105,7 @@ def test_scale_draws_both_sides_from_all_their_sizes() -> None:
 def test_rotate_is_scipys(shape: tuple[int, int, int]) -> None:
     angles = torch.tensor([-45, -44, -30, -1, 0, 1, 13, 44])
     images = some_images(len(angles), *shape)
-    done = dc.turn(images, angles, 0.7)
+    done = dc.rotate_by(images, angles, 0.7)
     assert done.dtype == torch.float32
     for image, result, angle in zip(images, done, angles.tolist(), strict=True):
         torch.testing.assert_close(result, hand_rotate(image, angle, 0.7), rtol=1e-5, atol=1e-5)

@@ -78,7 +78,7 @@ HAND = {
 def check(operation: str, images: Tensor, parameters: Tensor) -> None:
     """`operation` on (G, n, ch, H, W) equals its loop, and leaves its input as it was."""
     before = images.clone()
-    done = operations.OPERATIONS[operation].act(images, *parameters)
+    done = operations.OPERATIONS[operation].apply(images, *parameters)
     assert torch.equal(images, before) and done.shape == images.shape and done.dtype == images.dtype
     for g, group in enumerate(images.double().numpy()):
         for i, image in enumerate(group):
@@ -131,7 +131,7 @@ def test_saturation_leaves_grey_images_alone():
 def test_gradients_reach_the_images(operation):
     parameters = operations.OPERATIONS[operation].draw(2, 4, 4, seeded(4))
     images = some_images(2, 2, 3, 4, 4).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: operations.OPERATIONS[operation].act(x, *parameters), images)
+    assert torch.autograd.gradcheck(lambda x: operations.OPERATIONS[operation].apply(x, *parameters), images)
 
 
 # --- what is drawn, and how often -------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_gradients_reach_the_images(operation):
     ("side", "crop", "cutout"), [(28, 4, 14), (32, 4, 16), (64, 8, 32), (128, 16, 64), (224, 28, 112)]
 )
 def test_published_sizes(side, crop, cutout):
-    assert operations.crop_reach(side) == crop
+    assert operations.max_crop_shift(side) == crop
     assert operations.cutout_side(side) == cutout
 
 

@@ -34,14 +34,14 @@ def some_images(*shape: int, seed: int = 7) -> Tensor:
 # --- what is drawn for whom ------------------------------------------------------------------------------------------
 
 
-def drawn(transform: strategies.Transform) -> list[list[tuple[str, tuple[float, ...]]]]:
+def drawn(transform: strategies.GroupTransform) -> list[list[tuple[str, tuple[float, ...]]]]:
     """Each group's list of (operation, parameters), in the order in which they run."""
     lists: list[list[tuple[str, tuple[float, ...]]]] = [[] for _ in range(transform.groups)]
     for step in transform.steps:
         groups = iter(step.order.tolist())
-        for part in step.parts:
-            for column in part.parameters.T:
-                lists[next(groups)].append((part.operation, tuple(column.tolist())))
+        for operation in step.operations:
+            for column in operation.parameters.T:
+                lists[next(groups)].append((operation.operation, tuple(column.tolist())))
     return lists
 
 
@@ -49,7 +49,7 @@ def alone(image: Tensor, steps: list[tuple[str, tuple[float, ...]]]) -> Tensor:
     """What a list of steps does to one image (ch, H, W), by operations that have tests of their own."""
     image = image[None, None]
     for name, parameters in steps:
-        image = OPERATIONS[name].act(image, *(torch.tensor([value]) for value in parameters))
+        image = OPERATIONS[name].apply(image, *(torch.tensor([value]) for value in parameters))
     return image[0, 0]
 
 
@@ -134,8 +134,10 @@ def test_a_mini_batch_shares_its_candidate_but_not_its_parameters():
 
 def test_dsa_candidates_of_mini_batches_are_equally_likely(monkeypatch):
     names: list[str] = []
-    original = strategies.Part.__call__
-    monkeypatch.setattr(strategies.Part, "__call__", lambda self, x: names.append(self.operation) or original(self, x))
+    original = strategies.DrawnOperation.__call__
+    monkeypatch.setattr(
+        strategies.DrawnOperation, "__call__", lambda self, x: names.append(self.operation) or original(self, x)
+    )
     generator, images = seeded(2), some_images(2, 1, 2, 2)
     for _ in range(3000):
         augment_batch(images, DSA, generator)
@@ -147,8 +149,10 @@ def test_dsa_candidates_of_mini_batches_are_equally_likely(monkeypatch):
 @pytest.mark.parametrize("strategy", EVERY, ids=str)
 def test_each_image_of_a_batch_has_its_own_parameters(strategy, monkeypatch):
     transforms = []
-    original = strategies.Transform.__call__
-    monkeypatch.setattr(strategies.Transform, "__call__", lambda self, x: transforms.append(self) or original(self, x))
+    original = strategies.GroupTransform.__call__
+    monkeypatch.setattr(
+        strategies.GroupTransform, "__call__", lambda self, x: transforms.append(self) or original(self, x)
+    )
     images = some_images(16, *SHAPE)
     done = augment_batch(images, strategy, seeded(9))
     lists = drawn(transforms[0])

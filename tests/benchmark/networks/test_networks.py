@@ -11,7 +11,7 @@ from network_parts import CIFAR, make, seeded, some_images
 from torch import Tensor, nn
 
 from benchmark import networks
-from benchmark.networks.base import initialise
+from benchmark.networks.base import initialize
 from benchmark.utils.errors import BenchmarkError
 
 # --- sizes: METHODS.md 3.1 --------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_batch_norm_starts_with_fresh_statistics():
 
 def test_an_unknown_layer_is_not_left_uninitialised():
     with pytest.raises(TypeError, match="PReLU"):
-        initialise(nn.Sequential(nn.PReLU()), seeded())
+        initialize(nn.Sequential(nn.PReLU()), seeded())
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

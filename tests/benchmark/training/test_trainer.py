@@ -13,6 +13,7 @@ from benchmark import networks
 from benchmark.compute.engine import Compute
 from benchmark.datasets import Constants
 from benchmark.datasets.normalization import Normalizer
+from benchmark.networks.base import BlockNetwork
 from benchmark.planning.plan import Part
 from benchmark.training import protocols
 from benchmark.training.evaluation import Evaluation
@@ -242,7 +243,7 @@ def test_each_network_is_scored_once_after_its_last_step(monkeypatch: pytest.Mon
     done = 0
     work = make_evaluation()
 
-    def spy(network: networks.Network, split: object, compute: Compute, normalize: Normalizer) -> list[int]:
+    def spy(network: BlockNetwork, split: object, compute: Compute, normalize: Normalizer) -> list[int]:
         if split is work.test:
             scored.append(done + 1)
         return [1, 1, 1]
