@@ -26,8 +26,8 @@ from methods.errors import MethodError
 from results.errors import ResultsError
 from results.formatting import grouped, short
 from results.store.atomic_files import read_json
-from results.store.schema import problem_of_task
-from results.store.store import task_folders
+from results.store.schema import Status, problem_of_task
+from results.store.store import read_record, task_folders
 
 NONE = "–"
 
@@ -310,8 +310,8 @@ def _compare(path: Path) -> Comparison:
         remarks.append(f"made by version {resolved['version']} of {method}; {same}")
     differences = tuple(_differences(method, resolved["version"], stored, published))
     remarks += _iterations(stored.get("iterations"), published.config.iterations, display["iterations_fraction"])
-    record = read_json(path.with_name("record.json"))
-    if record is None or record.get("status") != "ok":
+    record = read_record(path.parent)
+    if record is None or record.get("status") != Status.OK:
         remarks.append(f"its record says {record.get('status')}" if record else "it has no record: it is not finished")
     like = "" if like == str(dataset).partition("@")[0] or like == dataset else f", like {like},"
     return Comparison(

@@ -15,6 +15,7 @@ import pytest
 
 from benchmark.methods import main
 from methods import registry
+from results.store.schema import SCHEMA
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -67,7 +68,7 @@ def store(folder: Path, task: dict[str, Any], status: str | None = "ok") -> Path
     place.mkdir(parents=True)
     (place / "task.json").write_text(json.dumps(task))
     if status:
-        (place / "record.json").write_text(json.dumps({**task, "schema": 2, "status": status}))
+        (place / "record.json").write_text(json.dumps({**task, "schema": SCHEMA, "status": status}))
     return place
 
 
