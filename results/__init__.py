@@ -1,1 +1,1 @@
-"""What was measured: the store, aggregation, tables, and the numbers that papers published. Never imports torch."""
+"""Everything measured: the store, aggregation, tables, figures and published numbers. Never imports torch."""

@@ -1,10 +1,13 @@
-"""What went wrong with what was measured, where, and what to do next: the one error this room raises for people."""
+"""The error that this package raises for people to read."""
 
 from __future__ import annotations
 
 
 class ResultsError(Exception):
-    """A result cannot be read, written or compared. `what` is a sentence, `where` the file, `next` the cure."""
+    """A result cannot be read, written or compared.
+
+    what: a sentence. where: the file or option, "" if there is none. next: what to do about it.
+    """
 
     def __init__(self, what: str, *, where: str = "", next: str = "") -> None:
         super().__init__(what)

@@ -1,4 +1,4 @@
-"""How numbers are printed: the one place where fractions become percent."""
+"""Numbers as texts. Fractions become percent here only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def grouped(value: float) -> str:
 
 
 def short(value: float) -> str:
-    """Three significant digits without an exponent for ratios and percentages: "0.02", "10"."""
+    """Ratios and percentages with three significant digits, from 1000 on as integers: "0.02", "10", "1,234"."""
     return f"{value:.3g}" if value < 1000 else grouped(value)
 
 
@@ -24,25 +24,25 @@ def percent(fraction: float) -> str:
 
 
 def spread(accuracy: float, sd: float, sd_networks: float = math.nan) -> str:
-    """Percent with its deviation: over sets, else over the networks of the one set, marked †."""
+    """Percent with the deviation over sets, else with that over the networks of the only set, marked †."""
     if not math.isnan(sd):
         return f"{percent(accuracy)} ± {percent(sd)}"
     return percent(accuracy) if math.isnan(sd_networks) else f"{percent(accuracy)} ± {percent(sd_networks)}†"
 
 
 def difference(fraction: float) -> str:
-    """Points of percent with a sign: "+0.4", "−1.2", "0.0"."""
+    """Percentage points with a sign: "+0.4", "−1.2", "0.0"."""
     text = f"{100 * fraction:+.1f}".replace("-", "−")
     return text[1:] if text[1:] == "0.0" else text
 
 
 def count(value: Any) -> str:
-    """A number of things, "–" when it is NA."""
+    """A count with commas, "–" when it is NA."""
     return "–" if pd.isna(value) else grouped(value)
 
 
 def seconds(value: float) -> str:
-    """ "–" when unknown, "0" when nothing was done, "<0.1", one decimal below ten, then whole seconds."""
+    """ "–" when unknown, "0", "<0.1", "5.2", and from ten on whole seconds: "1,234"."""
     if math.isnan(value):
         return "–"
     if value < 10:
@@ -51,7 +51,7 @@ def seconds(value: float) -> str:
 
 
 def size(value: Any) -> str:
-    """Bytes in a unit of 1024: "840 B", "12.5 KiB", "1.25 GiB"; "–" when NA."""
+    """Bytes in units of 1024: "840 B", "12.5 KiB", "1.25 GiB"; "–" when NA."""
     if pd.isna(value):
         return "–"
     number, units = float(value), ["B", "KiB", "MiB", "GiB", "TiB"]

@@ -1,1 +1,1 @@
-"""From records to cells of tables: joined by identities, grouped, named and selected."""
+"""From records to the cells of tables: joined, grouped, named and selected."""

@@ -1,1 +1,1 @@
-"""The numbers that papers printed, and whether a measured cell agrees with one."""
+"""The numbers of papers, and whether a measured cell agrees with one."""

@@ -1,23 +1,24 @@
-"""The numbers papers printed (published.csv, accuracies as fractions) and whether a measured cell agrees with one.
+"""The numbers of papers (published.csv, accuracies as fractions), and whether a measured cell agrees with one.
 
-How a row of the csv meets a cell of `aggregate.cells`:
-    method        the cell's `method` (its card's name) up to an "@"; "random@f" meets "random" and differs in factor
-    dataset, ipc  the cell's `reference` and `ipc`; an empty ipc is the whole training set. The ImageNet subsets
+How a row of the csv matches a cell of `aggregation.cells`:
+    method        the cell's `method` (its card's name) up to an "@"; "random@f2" matches "random" (of factor 1)
+    dataset, ipc  the cell's `published_as` and `ipc`; an empty ipc is the whole training set. The ImageNet subsets
                   (imagenette, …) are those of ILSVRC, which a cell's dataset may say: imagenette@ilsvrc
     architecture  both the condensing and the evaluation network; its name includes norm and width (convnet3: instance)
-    protocol      the cell's `recipe`: under protocol `native` the one the method's card names
-    reported      the rule behind the number; ours is always `last`
+    protocol      the cell's `recipe`: under protocol `native` the one that the method's card names
+    reported      how the accuracy was chosen: last, best_on_test or unknown; ours is always the last
 The csv does not name factors: see `published_factor`.
 
-Some cells are printed twice, by their authors and again by a later paper. The authors' own number is the one compared
-with, even without a deviation (a reprint may round, or stand on another protocol); `also` gives the other ones.
+Some cells are printed twice, by their authors and again by a later paper. A cell is compared with the authors' number,
+even if that has no deviation: a reprint may be rounded or use another protocol. `also` gives the others.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -26,15 +27,17 @@ from typing import Any
 import pandas as pd
 
 from results.errors import ResultsError
+from results.formatting import short
+from results.types import Cell
 
-_SINGLE = {"random", "herding", "kcenter", "dc", "dsa", "dm", "idc_i", "whole"}  # they store what they train on
+_FACTOR_1 = {"random", "herding", "kcenter", "dc", "dsa", "dm", "idc_i", "whole"}  # without multi-formation
 _ILSVRC = {"imagenette", "imagewoof", "imagefruit", "imagemeow", "imagesquawk", "imageyellow"}
-_FACTOR_ONLY = re.compile(r"(factor=|@?f)\d+")  # a variant that `factor` says already
+_FACTOR_ONLY = re.compile(r"(factor=|@?f)\d+")  # overrides that the column `factor` shows as well
 
 
 @dataclass(frozen=True)
 class Published:
-    """One printed cell. `accuracy` and `std` are fractions; `ipc` None is the whole training set."""
+    """One printed number. accuracy, std: fractions. ipc: None for the whole training set."""
 
     method: str
     title: str
@@ -43,22 +46,22 @@ class Published:
     ipc: int | None
     architecture: str
     protocol: str
-    reported: str  # last, best_on_test, unknown
+    reported: str  # last, best_on_test or unknown
     accuracy: float
     std: float | None
     source: str
     table: str
-    origin: str  # own: its authors' number; reprint: as another paper prints it
+    origin: str  # own: of its authors; reprint: of another paper
 
     @property
     def cited(self) -> str:
-        """Where the number stands: "DANCE (IJCAI 2024), Table 1 (reprint)"."""
+        """The source: "DANCE (IJCAI 2024), Table 1 (reprint)"."""
         return f"{self.source}, {self.table}" + ("" if self.origin == "own" else f" ({self.origin})")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`difference` is measured − published (fractions); `mark` (within, above, below) only without mismatches."""
+    """difference: measured − published, fractions. mark: within, above or below; None if there are mismatches."""
 
     mark: str | None
     difference: float
@@ -67,12 +70,12 @@ class Comparison:
 
 @cache
 def load() -> tuple[Published, ...]:
-    """All printed cells, in the order of the file."""
+    """All printed numbers, in the order of the file."""
     with files("results.published").joinpath("published.csv").open(encoding="utf-8") as file:
-        return tuple(_typed(row) for row in csv.DictReader(file))
+        return tuple(_from_row(row) for row in csv.DictReader(file))
 
 
-def _typed(row: dict[str, Any]) -> Published:
+def _from_row(row: dict[str, Any]) -> Published:
     numbers = {
         "ipc": int(row["ipc"]) if row["ipc"] else None,
         "accuracy": float(row["accuracy"]),
@@ -90,52 +93,52 @@ def _by_cell() -> dict[_Key, list[Published]]:
 
 
 def by_cell(entries: Iterable[Published]) -> dict[_Key, list[Published]]:
-    """Printed cells by (method, dataset, ipc), the authors' own first. Raises ResultsError for two of one origin."""
-    found: dict[_Key, list[Published]] = {}
+    """Numbers by (method, dataset, ipc), the authors' own first. Raises ResultsError for two of one origin."""
+    cells: dict[_Key, list[Published]] = {}
     for entry in entries:
-        found.setdefault((entry.method, entry.dataset, entry.ipc), []).append(entry)
-    for key, printed in found.items():
+        cells.setdefault((entry.method, entry.dataset, entry.ipc), []).append(entry)
+    for (method, dataset, ipc), printed in cells.items():
         printed.sort(key=lambda entry: entry.origin != "own")
         if len({entry.origin for entry in printed}) < len(printed):
-            cell = f"{key[0]} on {key[1]} at ipc {key[2]}"
-            cure = "keep one own number and one reprint of each cell"
-            raise ResultsError(f"{cell} is printed twice from one origin", where="published.csv", next=cure)
-    return found
+            what = f"{method} on {dataset} at ipc {ipc} is printed twice from one origin"
+            raise ResultsError(what, where="published.csv", next="keep one own number and one reprint of each cell")
+    return cells
 
 
 def lookup(method: str, dataset: str, ipc: int | None) -> Published | None:
-    """The printed cell of a method, its authors' own where a reprint stands beside it, or None."""
+    """The printed number of a method, that of its authors if there are several, None if there is none."""
     return next(iter(_by_cell().get((method, dataset, ipc), [])), None)
 
 
 def also(entry: Published) -> list[Published]:
-    """The other printings of the same cell."""
+    """The other printed numbers of the same cell."""
     return [other for other in _by_cell()[entry.method, entry.dataset, entry.ipc] if other != entry]
 
 
-def of_cell(cell: Mapping[str, Any]) -> Published | None:
-    """The printed cell to print beside a row of `aggregate.cells`, or None."""
-    ipc = None if pd.isna(cell["ipc"]) else int(cell["ipc"])
+def of_cell(cell: Cell) -> Published | None:
+    """The printed number of a cell, or None."""
+    ipc: int | None = None if pd.isna(cell["ipc"]) else int(cell["ipc"])
     return lookup(str(cell["method"]).partition("@")[0], str(cell["published_as"]), ipc)
 
 
 def published_factor(entry: Published) -> int | None:
-    """Tiles across a stored image behind a printed number: 1 for methods without multi-formation, else if known.
+    """The factor of a printed number (images across a stored image), None if it is unknown.
 
-    IDC's README evaluates its small datasets at factor 2, and DANCE's names it for one cell.
+    It is 1 for methods without multi-formation. IDC's README evaluates its small datasets at factor 2, and DANCE's
+    names it for one cell.
     """
-    if entry.method in _SINGLE:
+    if entry.method in _FACTOR_1:
         return 1
     if entry.method == "idc":
         return 2
     return 2 if (entry.method, entry.dataset, entry.ipc) == ("dance", "cifar10", 50) else None
 
 
-def compare(cell: Mapping[str, Any], published: Published) -> Comparison:
-    """Measured against printed, for one row of `aggregate.cells`.
+def compare(cell: Cell, published: Published) -> Comparison:
+    """Compare a measured cell with a printed number.
 
-    Within means that the difference is at most twice the larger of the two deviations: the printed one and the
-    measured one (over sets; over the networks of the one set when there is only one).
+    "within" means that the difference is at most twice the larger of two deviations: the printed one and the measured
+    one, which is over sets, or over networks if there is one set only.
     """
     difference = float(cell["accuracy"]) - published.accuracy
     tolerance = _tolerance(cell, published)
@@ -149,37 +152,37 @@ def compare(cell: Mapping[str, Any], published: Published) -> Comparison:
     return Comparison("above" if difference > 0 else "below", difference)
 
 
-def _tolerance(cell: Mapping[str, Any], published: Published) -> float | None:
-    measured = cell["sd_networks"] if pd.isna(cell["sd"]) else cell["sd"]
-    known = [float(sd) for sd in (measured, published.std) if sd is not None and not pd.isna(sd)]
+def _tolerance(cell: Cell, published: Published) -> float | None:
+    measured = float(cell["sd_networks"] if math.isnan(cell["sd"]) else cell["sd"])
+    known = [sd for sd in (measured, published.std) if sd is not None and not math.isnan(sd)]
     return 2 * max(known) if known else None
 
 
-def _mismatches(cell: Mapping[str, Any], entry: Published) -> list[str]:
-    """Sentences for what keeps the two numbers from being comparable."""
+def _mismatches(cell: Cell, entry: Published) -> list[str]:
+    """Phrases that say why the two numbers are not comparable."""
     factor = published_factor(entry)
     checks = [
-        (_dataset(cell) != entry.dataset, f"dataset only like {entry.dataset}"),
+        (_dataset(cell) != entry.dataset, f"dataset only similar to {entry.dataset}"),
         *_networks(cell, entry),
         (cell["recipe"] != entry.protocol, f"protocol {cell['recipe']}, published {entry.protocol}"),
         (factor is None, "published factor unknown"),
         (factor is not None and cell["factor"] != factor, f"factor {cell['factor']}, published {factor}"),
         (entry.reported != "last", f"published accuracy rule is {entry.reported.replace('_', ' ')}, ours last"),
         (cell["provenance"] == "ours", "some settings are ours"),
-        (cell["iterations_fraction"] != 1, f"{100 * cell['iterations_fraction']:.3g} % of the paper's iterations"),
-        (cell["val_fraction"] != 0, f"{100 * cell['val_fraction']:.3g} % of the training images withheld"),
+        (cell["iterations_fraction"] != 1, f"{short(100 * cell['iterations_fraction'])} % of the paper's iterations"),
+        (cell["val_fraction"] != 0, f"{short(100 * cell['val_fraction'])} % of the training images withheld"),
         (bool(cell["overrides"]) and not _FACTOR_ONLY.fullmatch(cell["overrides"]), f"settings {cell['overrides']}"),
     ]
     return [sentence for differs, sentence in checks if differs]
 
 
-def _dataset(cell: Mapping[str, Any]) -> str:
-    """Its name without the split that the papers mean by the bare name; any other split stays, and differs."""
+def _dataset(cell: Cell) -> str:
+    """The dataset's name without "@ilsvrc" where papers omit it; a name with another split matches no paper."""
     name, at, split = str(cell["dataset"]).partition("@")
     return name if at and name in _ILSVRC and split == "ilsvrc" else str(cell["dataset"])
 
 
-def _networks(cell: Mapping[str, Any], entry: Published) -> list[tuple[bool, str]]:
+def _networks(cell: Cell, entry: Published) -> list[tuple[bool, str]]:
     ours = {"evaluated": cell["architecture"], "condensed": cell["condense_architecture"]}
     return [
         (bool(name) and name != entry.architecture, f"{role} with {name}, published {entry.architecture}")

@@ -1,1 +1,1 @@
-"""Tests of significance, rankings, and DD-Ranking's scores."""
+"""Significance tests, ranks, and the scores of DD-Ranking."""

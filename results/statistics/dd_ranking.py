@@ -1,7 +1,7 @@
-"""The formulas of DD-Ranking's scores, on accuracies as fractions. Pure.
+"""The scores of DD-Ranking from accuracies in [0, 1].
 
-arXiv:2505.13300; NUS-HPC-AI-Lab/DD-Ranking@b8b0966, whose code feeds percents into the exponential, which is made for
-fractions. Every function raises ResultsError for an accuracy that is none.
+arXiv:2505.13300; NUS-HPC-AI-Lab/DD-Ranking@b8b0966, whose code passes percents to the exponential, which expects
+fractions. Each function raises ResultsError for an accuracy outside [0, 1].
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import math
 
 from results.errors import ResultsError
 
-WEIGHT = 0.5  # of IOR against HLR (w), and of the gain with augmentation against the one without (γ)
+WEIGHT = 0.5  # of IOR against HLR (w), and of the improvement with augmentation against the one without (γ)
 
 
 def recovery(whole: float, synthetic: float) -> float:
-    """HLR, hard-label recovery: accuracy of the whole set − of the synthetic one, hard labels. Less is better."""
+    """HLR, hard-label recovery: accuracy of the whole set minus that of the synthetic set. Lower is better."""
     return _fraction(whole) - _fraction(synthetic)
 
 
 def improvement(synthetic: float, random: float) -> float:
-    """IOR, improvement over random: accuracy of the set − of as many random real images. More is better."""
+    """IOR, improvement over random: accuracy of the set minus that of as many random images. Higher is better."""
     return _fraction(synthetic) - _fraction(random)
 
 
 def label_position(whole: float, random: float, synthetic: float) -> float:
-    """α = w·IOR − (1 − w)·HLR with w = 0.5, in [−1, 1]; here it is the set's accuracy − (whole + random) / 2."""
+    """α = w·IOR − (1 − w)·HLR with w = 0.5, in [−1, 1]; it equals synthetic − (whole + random) / 2."""
     return WEIGHT * improvement(synthetic, random) - (1 - WEIGHT) * recovery(whole, synthetic)
 
 
@@ -34,7 +34,7 @@ def augmentation_position(random: float, random_plain: float, synthetic: float, 
 
 
 def scaled(position: float) -> float:
-    """LRS of α, ARS of β: (e^x − e⁻¹) / (e − e⁻¹), in [0, 1]; 0.26894 at x = 0, where a set is nothing better."""
+    """LRS of α, ARS of β: (e^x − e⁻¹) / (e − e⁻¹), in [0, 1], and 0.26894 at x = 0."""
     return (math.exp(position) - math.exp(-1)) / (math.e - math.exp(-1))
 
 

@@ -1,4 +1,4 @@
-"""Who is best, and who is better than random, in one column: one dataset, ipc, protocol and pair of networks. Pure."""
+"""Ranks and tests against random in one column of a table: one dataset, ipc, protocol and pair of networks."""
 
 from __future__ import annotations
 
@@ -14,128 +14,124 @@ from results.types import Cell
 
 BEST, SECOND = "best", "second"
 NOT_SIGNIFICANT, NOT_TESTED = "n.s.", "n.t."
-LEAST_FRACTION = 0.05  # of a paper's iterations; below it numbers tell who starts fast, not who ends well
-_DIGITS = 9  # decimals to which means (fractions) are told apart: far below one test image, above rounding
+MIN_FRACTION = 0.05  # of a paper's iterations; fewer show which method starts fast, not which ends well
+_DIGITS = 9  # decimals of means (fractions) that are compared: far finer than one test image, coarser than rounding
 
 
 def marks(column: Sequence[Cell], options: Options = DEFAULT) -> list[tuple[str, str]]:
-    """The rank and the doubt (`doubts`) of each row of one column; `options.highlight` says which rule ranks."""
-    ranks = {"significance": places, "mean": highest, "none": _unranked}[options.highlight](column)
-    return list(zip(ranks, doubts(column), strict=True))
+    """The rank and the doubt (`doubts`) of each row of one column; `options.highlight` chooses the rule of ranks."""
+    rule = {"significance": significance_ranks, "mean": mean_ranks, "none": _no_ranks}[options.highlight]
+    return list(zip(rule(column), doubts(column), strict=True))
 
 
 def marked(columns: Iterable[Sequence[Cell]], options: Options = DEFAULT) -> dict[int, tuple[str, str]]:
-    """`marks` of several columns, by the id of the row."""
+    """`marks` of several columns by the id of the row."""
     return {id(row): mark for column in columns for row, mark in zip(column, marks(column, options), strict=True)}
 
 
-def _unranked(column: Sequence[Cell]) -> list[str]:
+def _no_ranks(column: Sequence[Cell]) -> list[str]:
     return [""] * len(column)
 
 
 def doubts(column: Sequence[Cell]) -> list[str]:
-    """NOT_SIGNIFICANT, NOT_TESTED or "" for each row of one column of `aggregate.cells`.
+    """NOT_SIGNIFICANT, NOT_TESTED or "" for each row of one column of `cells.cells`.
 
     A method must be significantly better (`significance.better_than`, Holm-corrected over the methods of the column)
-    than every random control there: plain subsets and mosaics of every factor. Controls with another fraction of the
-    training images withheld are none of its own. Without any control in the column, and under `native`, where rows do
-    not compare, nothing is marked.
+    than every random baseline there: plain subsets and mosaics of every factor. It is compared only with baselines of
+    the same fraction of withheld training images. Nothing is marked in a column without such a baseline, nor under
+    `native`, where rows do not compare.
     """
-    found = [""] * len(column)
-    controls = [row for row in column if row["sets"] and is_random(row["display_name"])]
-    if not controls or any(map(is_native, column)):
-        return found
-    methods = [place for place, row in enumerate(column) if row["sets"] and is_tested(row)]
-    p_values = holm([_against(column[place], controls) for place in methods])
-    for place, p in zip(methods, p_values, strict=True):
-        found[place] = NOT_TESTED if math.isnan(p) else "" if p < ALPHA else NOT_SIGNIFICANT
-    return found
+    column_doubts = [""] * len(column)
+    baselines = [row for row in column if row["sets"] and is_random(row["display_name"])]
+    if not baselines or any(map(is_native, column)):
+        return column_doubts
+    methods = [index for index, row in enumerate(column) if row["sets"] and is_tested(row)]
+    p_values = holm([_against(column[index], baselines) for index in methods])
+    for index, p in zip(methods, p_values, strict=True):
+        column_doubts[index] = NOT_TESTED if math.isnan(p) else "" if p < ALPHA else NOT_SIGNIFICANT
+    return column_doubts
 
 
 def is_tested(row: Cell) -> bool:
-    """Whether a row is a method that must beat random; random itself need not, even where it was asked for."""
+    """Whether a row is a method that must be better than random; random itself need not, even if it is a method."""
     return bool(row["role"] == "method" and not is_random(row["display_name"]))
 
 
-def _against(row: Cell, controls: Sequence[Cell]) -> float:
-    """The largest p-value against any control of the same training images: better than random means than each."""
-    same = [control for control in controls if control["val_fraction"] == row["val_fraction"]]
-    found = [better_than(row["sample"], control["sample"]) for control in same]
-    return max((p for p in found if not math.isnan(p)), default=math.nan)
+def _against(row: Cell, baselines: Sequence[Cell]) -> float:
+    """The largest p-value against a baseline of the same training images, nan if none can be tested."""
+    same = [baseline for baseline in baselines if baseline["val_fraction"] == row["val_fraction"]]
+    p_values = [better_than(row["sample"], baseline["sample"]) for baseline in same]
+    return max((p for p in p_values if not math.isnan(p)), default=math.nan)
 
 
-def places(column: Sequence[Cell]) -> list[str]:
-    """BEST, SECOND or "" for each row of one column of `aggregate.cells`.
+def significance_ranks(column: Sequence[Cell]) -> list[str]:
+    """BEST, SECOND or "" for each row of one column of `cells.cells`.
 
-    Candidates are the rows with two or more scored sets, controls such as random included; the whole set and a row
-    with a single set (its ± is over networks, marked †) are none. The highest mean leads. Every other candidate is
-    compared with the leader by `significance.better_than`, one-sided: is the leader better? The p-values are
-    Holm-corrected over these comparisons, and whoever is not beaten at ALPHA shares BEST with the leader. The same
-    rule among those that were beaten gives SECOND. With fewer than two candidates nothing is marked, and nothing in a
-    column that is `barred`. Rows with unequal fractions of the training images withheld are never compared: each
-    fraction is ranked by itself.
+    Candidates are the rows with two or more scored sets, baselines such as random included, but not the whole set; the
+    ± of a single set is over networks. The row with the highest mean leads. Each other candidate is compared with it
+    by `significance.better_than`, one-sided: is the leader better? The p-values are Holm-corrected over these
+    comparisons, and rows that are not beaten at ALPHA are BEST as well. The same rule among the beaten rows gives
+    SECOND. There are no ranks with fewer than two candidates, nor in a column with a `no_rank_reason`. Rows with
+    different fractions of withheld training images are ranked apart.
 
-    What the rule does where it is not obvious:
-    - Seeds. The test is paired over shared seeds; with fewer than two of them it is Welch's, on all sets of both. What
-      cannot be tested at all (nan) shares the place.
+    What the rule does in special cases:
+    - The test is paired over shared seeds; with fewer than two of them it is Welch's, on all sets of both. Rows that
+      cannot be tested (nan) have the rank of the leader.
     - The leader is chosen on the data that then test it, so the level is not ALPHA: of two equal methods one is marked
-      alone in 2·ALPHA of all cases, and of eight equal ones somebody is left out in about 18 % (5 seeds, simulated).
-    - Sharing a place means "not told apart", not "as good": a row that varies much may share BEST although a row with
-      a higher mean and little variation does not.
-    - Equal means (to rounding): the row with the smaller deviation leads, then the first name, so that the order of
-      rows never matters. A mean that equals the leader's is never beaten.
-    - No variation of the differences: the means decide. A constant gap is a difference, no gap is none.
+      alone in 2·ALPHA of all cases, and of eight equal ones some are left out in about 18 % (5 seeds, simulated).
+    - Equal ranks mean that the rows cannot be told apart, not that they are equally good: a row that varies much may
+      be BEST although a row with a higher mean and little variation is not.
+    - Of equal means (to rounding) the row with the smaller deviation leads, then the first name, so that the order of
+      rows does not matter. A mean that equals the leader's is never beaten.
+    - If differences do not vary, the means decide: a constant difference is significant, no difference is not.
     """
-    marks = [""] * len(column)
-    if barred(column):
-        return marks
-    for ours in _comparable(column):
-        best = _leaders([column[place] for place in ours])
-        rest = [place for place, leads in zip(ours, best, strict=True) if not leads]
-        second = _leaders([column[place] for place in rest])
-        for place, leads in zip(ours, best, strict=True):
-            marks[place] = BEST if leads else ""
-        for place, leads in zip(rest, second, strict=True):
-            marks[place] = SECOND if leads else ""
-    return marks
+    ranks = [""] * len(column)
+    if no_rank_reason(column):
+        return ranks
+    for candidates in _comparable(column):
+        for rank in (BEST, SECOND):
+            leads = _leaders([column[index] for index in candidates])
+            for index, leader in zip(candidates, leads, strict=True):
+                ranks[index] = rank if leader else ""
+            candidates = [index for index, leader in zip(candidates, leads, strict=True) if not leader]
+    return ranks
 
 
-def highest(column: Sequence[Cell]) -> list[str]:
-    """BEST for the highest mean of a column and whoever equals it, SECOND for the next; "" for all others.
+def mean_ranks(column: Sequence[Cell]) -> list[str]:
+    """BEST for the rows of the highest mean of a column, SECOND for those of the next; "" for all others.
 
-    Among the same candidates as `places`, and in no column that is `barred`: without a test, so that the order may be
-    chance.
+    The candidates are those of `significance_ranks`. Nothing is tested, so the order may be due to chance.
     """
-    found = [""] * len(column)
-    if barred(column):
-        return found
-    for ours in _comparable(column):
-        means = sorted({_mean(column[place]) for place in ours}, reverse=True)
-        for place in ours:
-            found[place] = dict(zip(means, (BEST, SECOND), strict=False)).get(_mean(column[place]), "")
-    return found
+    ranks = [""] * len(column)
+    if no_rank_reason(column):
+        return ranks
+    for candidates in _comparable(column):
+        means = sorted({_mean(column[index]) for index in candidates}, reverse=True)
+        for index in candidates:
+            ranks[index] = dict(zip(means, (BEST, SECOND), strict=False)).get(_mean(column[index]), "")
+    return ranks
 
 
 def _comparable(column: Sequence[Cell]) -> Iterator[list[int]]:
-    """Places of two or more candidates with the same fraction of the training images withheld."""
-    for share in dict.fromkeys(row["val_fraction"] for row in column):
-        ours = [place for place, row in enumerate(column) if row["val_fraction"] == share and _is_candidate(row)]
-        if len(ours) > 1:
-            yield ours
+    """Indices of two or more candidates with the same fraction of withheld training images."""
+    for fraction in dict.fromkeys(row["val_fraction"] for row in column):
+        same = [index for index, row in enumerate(column) if row["val_fraction"] == fraction and _is_candidate(row)]
+        if len(same) > 1:
+            yield same
 
 
-def barred(column: Sequence[Cell]) -> str:
-    """Why no order is drawn in a column whatever its numbers are, "" when it is.
+def no_rank_reason(column: Sequence[Cell]) -> str:
+    """Why a column has no ranks whatever its numbers are, "" if it may have some.
 
-    native: each method stands on a protocol of its own. demonstration: 8×8 digits. budget: a method among the
-    candidates ran less than LEAST_FRACTION of its paper's iterations.
+    native: each method is scored with its own protocol. demonstration: 8×8 digits. budget: a method among the
+    candidates ran less than MIN_FRACTION of its paper's iterations.
     """
     if any(map(is_native, column)):
         return "native"
     if any(map(is_demonstration, column)):
         return "demonstration"
     methods = [row for row in column if _is_candidate(row) and row["role"] == "method"]
-    return "budget" if any(row["iterations_fraction"] < LEAST_FRACTION for row in methods) else ""
+    return "budget" if any(row["iterations_fraction"] < MIN_FRACTION for row in methods) else ""
 
 
 def _is_candidate(row: Cell) -> bool:
@@ -143,14 +139,14 @@ def _is_candidate(row: Cell) -> bool:
 
 
 def _leaders(rows: Sequence[Cell]) -> list[bool]:
-    """For each row: does it lead, or is it not beaten by the one that does?"""
+    """For each row, whether it has the highest mean or is not beaten by the row that has it."""
     if not rows:
         return []
-    first = min(range(len(rows)), key=lambda place: _order(rows[place]))
-    others = [place for place in range(len(rows)) if place != first]
-    p_values = holm([_beats(rows[first], rows[place]) for place in others])
-    beaten = {place for place, p in zip(others, p_values, strict=True) if p < ALPHA}
-    return [place not in beaten for place in range(len(rows))]
+    first = min(range(len(rows)), key=lambda index: _order(rows[index]))
+    others = [index for index in range(len(rows)) if index != first]
+    p_values = holm([_beats(rows[first], rows[index]) for index in others])
+    beaten = {index for index, p in zip(others, p_values, strict=True) if p < ALPHA}
+    return [index not in beaten for index in range(len(rows))]
 
 
 def _beats(leader: Cell, other: Cell) -> float:

@@ -1,1 +1,1 @@
-"""The store: one folder for each task, its record, lock and files."""
+"""The store: a folder for each task with its specification, record, lock and files."""

@@ -12,7 +12,7 @@ import pandas as pd
 from results.aggregation.grouping import condense_architecture, is_demonstration, is_native, is_random, is_whole
 from results.aggregation.naming import title
 from results.formatting import grouped, percent, short
-from results.statistics.ranking import LEAST_FRACTION, barred, is_tested, places
+from results.statistics.ranking import MIN_FRACTION, is_tested, no_rank_reason, significance_ranks
 from results.statistics.significance import ALPHA, binomial_error
 from results.types import Cell
 
@@ -153,9 +153,9 @@ def _accuracies(rows: Sequence[Cell], columns: Columns, about: Sequence[str]) ->
 
 
 def _competition(rows: Sequence[Cell], columns: Columns, where: str) -> list[str]:
-    """On which terms rows compete, and what the marks of `ranking.places` and `ranking.doubts` mean."""
+    """On which terms rows compete, and what the marks of `ranking.significance_ranks` and `ranking.doubts` mean."""
     ranked = columns.highlight != "none"
-    marked = ranked and any(any(places(cells)) for cells in columns.cells.values())
+    marked = ranked and any(any(significance_ranks(cells)) for cells in columns.cells.values())
     order = _HIGHEST.format(where=where) if columns.highlight == "mean" else _order(rows, where)
     return [
         *(_budgets(rows), _unequal(columns), _withheld(rows), _significance(columns)),
@@ -317,7 +317,7 @@ def _tested(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _order(rows: Sequence[Cell], where: str) -> str:
-    """The rule of `ranking.places`, for a reader."""
+    """The rule of `ranking.significance_ranks`, for a reader."""
     apart = len({row["val_fraction"] for row in rows}) > 1
     return (
         f"Bold: best, underlined: second best {where}, among rows with two or more sets, controls included; "
@@ -328,8 +328,8 @@ def _order(rows: Sequence[Cell], where: str) -> str:
 
 
 def _no_order(columns: Columns) -> str:
-    where = columns.where(lambda cells: barred(cells) == "budget")
-    least = short(100 * LEAST_FRACTION)
+    where = columns.where(lambda cells: no_rank_reason(cells) == "budget")
+    least = short(100 * MIN_FRACTION)
     return (
         ""
         if where is None

@@ -217,7 +217,7 @@ def test_marks(make_cell, means, mark):
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"dataset": "my-photos"}, "dataset only like cifar10"),
+        ({"dataset": "my-photos"}, "dataset only similar to cifar10"),
         ({"architecture": "convnet3-bn"}, "evaluated with convnet3-bn, published convnet3"),
         ({"condense_architecture": "convnet3-w64"}, "condensed with convnet3-w64, published convnet3"),
         ({"recipe": "dsa@steps"}, "protocol dsa@steps, published dsa"),
@@ -243,9 +243,11 @@ def test_the_papers_imagenet_subsets_are_those_of_ilsvrc(make_cell, dataset, sam
     networks = {"architecture": "convnet5", "condense_architecture": "convnet5"}
     cell = make_cell(dataset=dataset, published_as="imagenette", accuracy=0.581, **networks)
     found = compare(cell, of_cell(cell))
-    assert (found.mark, found.mismatches) == (("within", []) if same else (None, ["dataset only like imagenette"]))
+    assert (found.mark, found.mismatches) == (
+        ("within", []) if same else (None, ["dataset only similar to imagenette"])
+    )
     cell = make_cell(dataset="cifar10@ilsvrc")
-    assert compare(cell, of_cell(cell)).mismatches == ["dataset only like cifar10"]
+    assert compare(cell, of_cell(cell)).mismatches == ["dataset only similar to cifar10"]
 
 
 def test_numbers_selected_on_the_test_split_never_get_a_mark(make_cell):

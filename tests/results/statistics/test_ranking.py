@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from results.statistics.ranking import barred, doubts, places
+from results.statistics.ranking import doubts, no_rank_reason, significance_ranks
 
 LEADER = [0.60, 0.61, 0.62, 0.61, 0.60]
 SHAPES = ([-2, -1, 0, 1, 2], [1, 2, -2, 0, -1], [0, -2, 1, 2, -1])  # of five gaps: mean 0, deviation √2.5
@@ -40,7 +40,7 @@ def below(means, p, shape=SHAPES[0]):
 
 
 def marks(*rows):
-    return dict(zip((row["display_name"] for row in rows), places(rows), strict=True))
+    return dict(zip((row["display_name"] for row in rows), significance_ranks(rows), strict=True))
 
 
 def test_who_is_significantly_below_the_leader_does_not_share_its_place():
@@ -104,7 +104,7 @@ def test_a_single_set_is_no_candidate_however_good():
     worse = row("b", below(LEADER, 0.001))
     assert marks(lucky, row("a", LEADER), worse) == {"lucky": "", "a": "best", "b": "second"}
     assert marks(lucky, row("a", LEADER)) == {"lucky": "", "a": ""}  # one candidate is no order
-    assert marks(lucky) == {"lucky": ""} and places([]) == []
+    assert marks(lucky) == {"lucky": ""} and significance_ranks([]) == []
 
 
 def test_two_sets_make_a_candidate():
@@ -174,15 +174,15 @@ def test_equal_means_are_never_beaten_and_the_order_of_rows_does_not_matter():
 )
 def test_columns_without_an_order(changes, why):
     rows = [row("dm", LEADER, **changes), row("dc", below(LEADER, 0.01)), row("random", below(LEADER, 0.001))]
-    assert barred(rows) == why
-    assert (set(places(rows)) == {""}) == bool(why)
+    assert no_rank_reason(rows) == why
+    assert (set(significance_ranks(rows)) == {""}) == bool(why)
 
 
 def test_only_methods_that_compete_bar_a_column_by_their_budget():
     short = {"iterations_fraction": 0.01}
     others = [row("dc", LEADER), row("random", below(LEADER, 0.01), **short)]
-    assert barred([*others, row("dm", [0.5], **short)]) == ""  # a single set competes with nobody
-    assert barred([*others, row("dm", [0.5, 0.5], **short)]) == "budget"
+    assert no_rank_reason([*others, row("dm", [0.5], **short)]) == ""  # a single set competes with nobody
+    assert no_rank_reason([*others, row("dm", [0.5, 0.5], **short)]) == "budget"
 
 
 def test_rows_with_different_fractions_withheld_are_never_compared():
