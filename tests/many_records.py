@@ -1,4 +1,4 @@
-"""Made-up records of grids, small and large, shaped as real ones are; and stores of them."""
+"""Made-up records of grids of tasks, small and large, and stores of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ NETWORKS = ("convnet3", "resnet10-bn", "densenet121-g12-bn")
 PROTOCOLS = {"dsa": 1000, "dance": 1500, "idc": 1000}
 FAMILIES = ("coreset", "gradient matching", "distribution matching")
 IPCS, EXPERTS = (1, 2, 5, 10, 50), 5
-ARTEFACTS = {"prepare": "experts.safetensors", "condense": "synthetic.safetensors"}
-ENVIRONMENT = {"chunk": 64, "commit": "257cdaa0cc1a228054b3389009e7b361bfef834c", "cuda": "12.8",
-               "device": "NVIDIA H100", "device_type": "cuda", "dirty": False, "host": "node7", "precision": "fp32",
-               "python": "3.11.7", "shared": False, "slurm_job": "4711", "threads": 8, "torch": "2.14.1+cu130",
-               "torchvision": "0.29.1+cu130"}  # fmt: skip
+ARTIFACTS = {"prepare": "experts.safetensors", "condense": "synthetic.safetensors"}
+ENVIRONMENT = {
+    **{"device": "NVIDIA H100", "device_type": "cuda", "cuda": "12.8", "host": "node7", "slurm_job": "4711"},
+    **{"python": "3.11.7", "torch": "2.14.1+cu130", "torchvision": "0.29.1+cu130", "precision": "fp32"},
+    **{"commit": "257cdaa0cc1a228054b3389009e7b361bfef834c", "dirty": False, "shared": False},
+    **{"chunk": 64, "threads": 8},
+}
 
 
 def many_records(
@@ -48,82 +50,81 @@ def many_records(
                 yield _evaluated(condensed, network, protocol)
 
 
+def task_of(record: Record, slug: str) -> Record:
+    """The task of a record, as task.json has it."""
+    return {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {"slug": slug}
+
+
 def write_store(root: Path, records: Iterable[Record]) -> Path:
-    """Folders as `Store.commit` leaves them, without waiting for the disk; sets and experts are empty files."""
+    """Folders as `Store.commit` leaves them, without syncing the disk; sets and experts are empty files."""
     for record in records:
-        folder = root / record["kind"] / f"{record['display'].get('display_name', 'expert')}-{record['identity'][:12]}"
+        slug = record["display"].get("display_name", "expert")
+        folder = root / record["kind"] / f"{slug}-{record['identity'][:12]}"
         folder.mkdir(parents=True)
-        task = {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {
-            "slug": folder.name[:-13]
-        }
-        (folder / "task.json").write_text(to_json(task))
+        (folder / "task.json").write_text(to_json(task_of(record, slug)))
         (folder / "record.json").write_text(to_json(record))
-        if record["kind"] in ARTEFACTS:
-            (folder / ARTEFACTS[record["kind"]]).touch()
+        if record["kind"] in ARTIFACTS:
+            (folder / ARTIFACTS[record["kind"]]).touch()
     return root
 
 
 def _expert(dataset: str, index: int) -> Record:
-    recipe = {"augment": "idc:color_crop", "batch": 64, "cutmix": 0.5, "epochs": 60, "lr_gamma": 0.2, "lr": 0.01,
-              "lr_milestones": [0.666666666666, 0.833333333333], "momentum": 0.9, "weight_decay": 5e-4}  # fmt: skip
-    resolved = {"dataset": _dataset(dataset), "architecture": "convnet3", "recipe": recipe, "index": index, "expert_seed": 0,
-             "version": 1}  # fmt: skip
+    recipe = {"augment": "idc:color_crop", "batch": 64, "cutmix": 0.5, "epochs": 60, "lr_gamma": 0.2, "lr": 0.01}
+    recipe |= {"lr_milestones": [0.666666666666, 0.833333333333], "momentum": 0.9, "weight_decay": 5e-4}
+    resolved = {"dataset": _dataset(dataset), "architecture": "convnet3", "recipe": recipe}
+    resolved |= {"index": index, "expert_seed": 0, "version": 1}
     display = {"dataset": dataset, "dataset_title": dataset.upper(), "num_classes": DATASETS[dataset]}
     return _record("prepare", resolved, display, {"train_accuracy": 0.93}, 420.5)
 
 
 def _condensed(dataset: str, ipc: int, row: int, seed: int, experts: list[str]) -> Record:
     name = "random" if row == 0 else f"m{row}"
-    settings = {"iterations": 10_000, "lr_img": 0.1 * (row + 1), "momentum": 0.5, "batch_real": 128, "factor": 1,
-                "augment": "color_crop_cutout_flip_scale_rotate", "init": "random", "downsample": "nearest"}  # fmt: skip
-    resolved = {"method": name, "version": 1, "settings": settings, "ipc": ipc, "seed": seed, "architecture": "convnet3",
-             "dataset": _dataset(dataset), "experts": experts}  # fmt: skip
-    card = {"name": name, "title": name.upper(), "family": FAMILIES[row % 3] if row else "coreset", "paper": "",
-            "venue": "here", "year": 2000 + row, "native": "dsa"}  # fmt: skip
-    display = _label(dataset, name) | {
-        "card": card,
-        "overrides": "",
-        "provenance": "paper",
-        "iterations_fraction": 1.0,
-        "factor": 1,
-    }
+    settings = {"iterations": 10_000, "lr_img": 0.1 * (row + 1), "momentum": 0.5, "batch_real": 128, "factor": 1}
+    settings |= {"augment": "color_crop_cutout_flip_scale_rotate", "init": "random", "downsample": "nearest"}
+    resolved = {"method": name, "version": 1, "settings": settings, "ipc": ipc, "seed": seed}
+    resolved |= {"architecture": "convnet3", "dataset": _dataset(dataset), "experts": experts}
+    card = {"name": name, "title": name.upper(), "family": FAMILIES[row % 3] if row else "coreset", "paper": ""}
+    card |= {"venue": "here", "year": 2000 + row, "native": "dsa"}
+    display = _display(dataset, name) | {"card": card, "overrides": "", "provenance": "paper"}
+    display |= {"iterations_fraction": 1.0, "factor": 1}
     images = ipc * DATASETS[dataset]
-    result = {"stored_images": images, "decoded_images": images, "factor": 1, "bytes": 12_288 * images,
-              "losses": {"match": 0.5}}  # fmt: skip
-    return _record("condense", resolved, display, result, 1000.0 + row + seed)
+    result = {"stored_images": images, "decoded_images": images, "factor": 1, "bytes": 12_288 * images}
+    return _record("condense", resolved, display, result | {"losses": {"match": 0.5}}, 1000.0 + row + seed)
 
 
 def _evaluated(condensed: Record, network: str, protocol: str) -> Record:
-    recipe = {"name": protocol, "version": 1, "epochs": PROTOCOLS[protocol], "lr": 0.01, "momentum": 0.9, "batch": 256,
-              "weight_decay": 0.0005, "augment": "color_crop_cutout_flip_scale_rotate", "mixing": "cut"}  # fmt: skip
-    made, display = condensed["resolved"], condensed["display"]
-    resolved = {"set": condensed["identity"], "seed": made["seed"], "architecture": network, "protocol": recipe,
-             "num_eval": 5, "dataset": made["dataset"]}  # fmt: skip
-    words = {**display, "ipc": made["ipc"], "condense_architecture": "convnet3", "protocol": protocol,
-             "role": "baseline" if display["display_name"] == "random" else "method"}  # fmt: skip
-    del words["overrides"]
+    recipe = {"name": protocol, "version": 1, "epochs": PROTOCOLS[protocol], "lr": 0.01, "momentum": 0.9, "batch": 256}
+    recipe |= {"weight_decay": 0.0005, "augment": "color_crop_cutout_flip_scale_rotate", "mixing": "cut"}
+    values, display = condensed["resolved"], condensed["display"]
+    resolved = {"set": condensed["identity"], "seed": values["seed"], "architecture": network, "protocol": recipe}
+    resolved |= {"num_eval": 5, "dataset": values["dataset"]}
+    shown = {**display, "ipc": values["ipc"], "condense_architecture": "convnet3", "protocol": protocol}
+    shown["role"] = "baseline" if display["display_name"] == "random" else "method"
+    del shown["overrides"]
     spread = int(condensed["identity"][:4], 16) / 0xFFFF / 50
-    mean = 0.2 + 0.1 * len(made["method"]) + spread
-    result = {"accuracies": [mean + 0.001 * step for step in range(5)], "validation_accuracies": [],
-              "optimizer_steps": 1000, "test_images": 10_000, "decoded_images": 100,
-              "right_per_class": [[900] * 10] * 5, "test_images_per_class": [1000] * 10}  # fmt: skip
-    return _record("evaluate", resolved, words, result, 300.0)
+    mean = 0.2 + 0.1 * len(values["method"]) + spread
+    result = {"accuracies": [mean + 0.001 * step for step in range(5)], "validation_accuracies": []}
+    result |= {"optimizer_steps": 1000, "test_images": 10_000, "decoded_images": 100}
+    result |= {"right_per_class": [[900] * 10] * 5, "test_images_per_class": [1000] * 10}
+    return _record("evaluate", resolved, shown, result, 300.0)
 
 
 def _dataset(name: str) -> Record:
-    return {"fingerprint": identity({"name": name}), "flip": True, "mean": [0.4914, 0.4822, 0.4465],
-            "std": [0.2023, 0.1994, 0.201]}  # fmt: skip
+    constants = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.201]}
+    return {"fingerprint": identity({"name": name}), "flip": True, **constants}
 
 
-def _label(dataset: str, row: str) -> Record:
-    return {"dataset": dataset, "dataset_title": dataset.upper(), "published_as": dataset, "display_name": row,
-            "num_classes": DATASETS[dataset], "train_images": 50_000}  # fmt: skip
+def _display(dataset: str, name: str) -> Record:
+    display = {"dataset": dataset, "dataset_title": dataset.upper(), "published_as": dataset, "display_name": name}
+    return display | {"num_classes": DATASETS[dataset], "train_images": 50_000}
 
 
 def _record(kind: str, resolved: Record, display: Record, result: Record, seconds: float) -> Record:
     resolved = {"kind": kind, "val_fraction": 0.0, "precision": "fp32", **resolved}
-    record = {"schema": SCHEMA, "kind": kind, "identity": identity(resolved), "status": "ok", "message": "", "spec": resolved,
-              "resolved": resolved, "artifacts": {}, "code": None,
-              "display": display, "result": result, "seconds": seconds, "steps": 10_000, "peak_memory_bytes": 10**9,
-              "environment": ENVIRONMENT, "finished": "2026-01-01T00:00:00+00:00"}  # fmt: skip
-    return json.loads(json.dumps(record))  # nothing is shared between records, as if each had been read from its file
+    record = {
+        **{"schema": SCHEMA, "kind": kind, "identity": identity(resolved), "status": "ok", "message": ""},
+        **{"spec": resolved, "resolved": resolved, "display": display, "result": result},
+        **{"artifacts": {}, "code": None, "seconds": seconds, "steps": 10_000, "peak_memory_bytes": 10**9},
+        **{"environment": ENVIRONMENT, "finished": "2026-01-01T00:00:00+00:00"},
+    }
+    return json.loads(json.dumps(record))  # records share no objects, as if each had been read from its file

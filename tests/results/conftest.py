@@ -1,4 +1,4 @@
-"""Hand-made records: factories for one prepare, condense or evaluate record, and for tasks."""
+"""Made-up records: factories for one prepare, condense or evaluate record, and for tasks and cells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from results.aggregation.cells import cells
-from results.store.schema import SCHEMA
+from results.store.schema import SCHEMA, Status
 from results.store.store import identity
 
 Record = dict[str, Any]
@@ -20,33 +20,23 @@ ENVIRONMENT = {"device": "NVIDIA H100", "threads": 8, "torch": "2.9", "commit": 
 def make_task() -> Callable[..., Record]:
     def make(kind: str = "condense", slug: str = "dm-digits", **resolved: Any) -> Record:
         resolved = {"kind": kind, "seed": 0, **resolved}
-        return {
-            "kind": kind,
-            "identity": identity(resolved),
-            "slug": slug,
-            "spec": resolved,
-            "resolved": resolved,
-            "display": {"display_name": "dm"},
-        }
+        head = {"kind": kind, "identity": identity(resolved), "slug": slug}
+        return head | {"spec": resolved, "resolved": resolved, "display": {"display_name": "dm"}}
 
     return make
 
 
-def _record(kind: str, resolved: Record, display: Record, result: Record, **more: Any) -> Record:
+def _record(kind: str, resolved: Record, display: Record, result: Record, **changes: Any) -> Record:
     resolved = {"kind": kind, "val_fraction": 0.0, "precision": "fp32", **resolved}
-    status = more.get("status", "ok")
-    facts = {"message": "", "seconds": 1.0, "steps": 10, "peak_memory_bytes": None, "environment": ENVIRONMENT}
-    outcome = {"status": status, "result": result if status == "ok" else {}, "finished": "2026-01-01T00:00:00+00:00"}
-    head = {
-        "schema": SCHEMA,
-        "kind": kind,
-        "identity": identity(resolved),
-        "spec": resolved,
-        "resolved": resolved,
-        "display": display,
+    status = changes.get("status", Status.OK.value)
+    return {
+        **{"schema": SCHEMA, "kind": kind, "identity": identity(resolved), "status": status, "message": ""},
+        **{"spec": resolved, "resolved": resolved, "display": display},
+        **{"result": result if status == Status.OK else {}, "artifacts": {}, "code": None},
+        **{"seconds": 1.0, "steps": 10, "peak_memory_bytes": None, "environment": ENVIRONMENT},
+        "finished": "2026-01-01T00:00:00+00:00",
+        **changes,
     }
-    head |= {"artifacts": {}, "code": None}
-    return {**head, **facts, **outcome, **more}
 
 
 def _card(name: str) -> Record:
@@ -54,18 +44,24 @@ def _card(name: str) -> Record:
     return {"name": name, "title": name.upper(), "family": family, "paper": "", "year": 2023, "native": "dsa"}
 
 
+def _dataset(name: str) -> Record:
+    """The part of a display that says which dataset it is of."""
+    return {"dataset": name, "published_as": "cifar10", "num_classes": 10, "train_images": 50_000}
+
+
 @pytest.fixture
 def make_expert() -> Callable[..., Record]:
-    def make(index: int, *, dataset: str = "cifar10", **more: Any) -> Record:
+    def make(index: int, *, dataset: str = "cifar10", **changes: Any) -> Record:
         resolved = {"dataset": {"fingerprint": dataset}, "architecture": "convnet3", "recipe": {"epochs": 60}}
-        return _record("prepare", {**resolved, "index": index, "expert_seed": 0}, {"dataset": dataset}, {}, **more)
+        resolved |= {"index": index, "expert_seed": 0}
+        return _record("prepare", resolved, {"dataset": dataset}, {}, **changes)
 
     return make
 
 
 @pytest.fixture(scope="session")
 def make_condensed() -> Callable[..., Record]:
-    """A synthetic set of `row` at `ipc`; `asked` and `label` entries replace the usual ones."""
+    """A synthetic set of `row` at `ipc`; `resolved` and `display` replace the usual values, `changes` other fields."""
 
     def make(
         row: str = "dm",
@@ -75,25 +71,15 @@ def make_condensed() -> Callable[..., Record]:
         dataset: str = "cifar10",
         resolved: Record | None = None,
         display: Record | None = None,
-        **more: Any,
+        **changes: Any,
     ) -> Record:
         method = row.partition("@")[0].partition(" ")[0]
-        request = {"method": method, "version": 1, "settings": {"lr": 1.0}, "ipc": ipc, "seed": seed, "experts": []}
-        request |= {"architecture": "convnet3", "dataset": {"fingerprint": dataset}, "display_name": row} | (
-            resolved or {}
-        )
-        words = {
-            "dataset": dataset,
-            "published_as": "cifar10",
-            "num_classes": 10,
-            "train_images": 50_000,
-            "display_name": row,
-        }
-        words |= {"card": _card(method), "overrides": "", "provenance": "paper", "iterations_fraction": 1.0} | (
-            display or {}
-        )
+        values = {"method": method, "version": 1, "settings": {"lr": 1.0}, "ipc": ipc, "seed": seed, "experts": []}
+        values |= {"architecture": "convnet3", "dataset": {"fingerprint": dataset}, "display_name": row}
+        shown = _dataset(dataset) | {"display_name": row, "card": _card(method), "overrides": ""}
+        shown |= {"provenance": "paper", "iterations_fraction": 1.0}
         result = {"stored_images": 10 * ipc, "decoded_images": 10 * ipc, "factor": 1, "bytes": 1000}
-        return _record("condense", request, words, result, **more)
+        return _record("condense", values | (resolved or {}), shown | (display or {}), result, **changes)
 
     return make
 
@@ -111,30 +97,24 @@ def make_evaluated() -> Callable[..., Record]:
         recipe: str = "",
         resolved: Record | None = None,
         display: Record | None = None,
-        **more: Any,
+        **changes: Any,
     ) -> Record:
-        source = (
-            condensed["display"]
-            if condensed
-            else {"card": _card("whole"), "display_name": "whole", "iterations_fraction": 1.0}
-        )
-        request = {"set": condensed["identity"] if condensed else "whole", "architecture": "convnet3"}
-        request |= {"seed": condensed["resolved"]["seed"] if condensed else 0, "num_eval": len(accuracies)}
-        request |= {"protocol": {"name": recipe or protocol, "version": 1}, "dataset": {"fingerprint": dataset}}
-        words = {"dataset": dataset, "published_as": "cifar10", "num_classes": 10, "train_images": 50_000}
-        words |= {
-            "display_name": source["display_name"],
-            "card": source["card"],
-            "condense_architecture": "convnet3" if condensed else "",
-        }
-        words |= {"ipc": condensed["resolved"]["ipc"] if condensed else None, "protocol": protocol, "factor": 1}
-        control = source["display_name"] == "whole" or source["display_name"].startswith("random")
-        words |= {"role": "baseline" if control else "method", "iterations_fraction": source["iterations_fraction"]}
-        words |= {"provenance": source.get("provenance", "paper")} | (display or {})
+        whole = {"card": _card("whole"), "display_name": "whole", "iterations_fraction": 1.0}
+        source = condensed["display"] if condensed else whole
+        name = source["display_name"]
+        values = {"set": condensed["identity"] if condensed else "whole", "architecture": "convnet3"}
+        values |= {"seed": condensed["resolved"]["seed"] if condensed else 0, "num_eval": len(accuracies)}
+        values |= {"protocol": {"name": recipe or protocol, "version": 1}, "dataset": {"fingerprint": dataset}}
+        shown = _dataset(dataset) | {"display_name": name, "card": source["card"], "protocol": protocol, "factor": 1}
+        shown["condense_architecture"] = "convnet3" if condensed else ""
+        shown["ipc"] = condensed["resolved"]["ipc"] if condensed else None
+        shown["role"] = "baseline" if name == "whole" or name.startswith("random") else "method"
+        shown["iterations_fraction"] = source["iterations_fraction"]
+        shown["provenance"] = source.get("provenance", "paper")
         result = {"accuracies": accuracies, "validation_accuracies": [], "optimizer_steps": 1000}
         result |= {"test_images": 10_000, "decoded_images": 100, "test_images_per_class": [1000] * 10}
         result["right_per_class"] = [[round(1000 * value)] * 10 for value in accuracies]
-        return _record("evaluate", request | (resolved or {}), words, result, **more)
+        return _record("evaluate", values | (resolved or {}), shown | (display or {}), result, **changes)
 
     return make
 

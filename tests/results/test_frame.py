@@ -1,4 +1,4 @@
-"""The tidy frame of a store: one row a network's accuracy; and the README's few lines on it."""
+"""The tidy frame of a store, one row per network, and the README's example of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from many_records import task_of
 from results.errors import ResultsError
 from results.frame import COLUMNS, frame, load
 from results.store.store import Store
@@ -32,10 +33,7 @@ def records(make_expert, make_condensed, make_evaluated):
 def outputs(records, tmp_path):
     store = Store(tmp_path / "outputs")
     for record in records:
-        task = {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {
-            "slug": record["kind"]
-        }
-        assert store.commit(task, record)
+        assert store.commit(task_of(record, record["kind"]), record)
     return store.root
 
 
@@ -84,7 +82,7 @@ def test_a_damaged_record_is_warned_of_and_the_rest_loaded(outputs):
         load(outputs / "nowhere")
 
 
-def test_the_readmes_lines_run(outputs, monkeypatch):
+def test_the_readmes_example_runs(outputs, monkeypatch):
     monkeypatch.chdir(outputs.parent)
     code = re.search(r"```python\n(from results\.frame import load\n.*?)```", README, re.S)
     assert code, "the README shows no frame"

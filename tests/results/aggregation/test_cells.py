@@ -51,7 +51,7 @@ def test_different_requests_never_share_a_cell(make_condensed, make_evaluated):
     assert list(frame["ipc"]) == [1, 10, 10, 10, 10]
 
 
-def test_prepare_is_charged_in_full_and_amortised_over_all_its_users(make_expert, make_condensed, make_evaluated):
+def test_prepare_is_charged_in_full_and_shared_by_all_its_users(make_expert, make_condensed, make_evaluated):
     experts = [make_expert(0, seconds=60.0), make_expert(1, seconds=30.0)]
     both, first = [e["identity"] for e in experts], [experts[0]["identity"]]
     dm = [make_condensed("dm", seed, resolved={"experts": both}, seconds=10.0 + seed) for seed in (0, 1)]
@@ -68,7 +68,7 @@ def test_prepare_is_charged_in_full_and_amortised_over_all_its_users(make_expert
     assert pd.isna(lost.loc["dm", "prepare_seconds"]) and lost.loc["dc", "prepare_seconds"] == 60.0
 
 
-def test_memory_is_told_apart_by_kind_and_experts_are_counted(make_expert, make_condensed, make_evaluated):
+def test_memory_is_by_kind_and_experts_are_counted(make_expert, make_condensed, make_evaluated):
     experts = [make_expert(index, peak_memory_bytes=peak) for index, peak in enumerate((7, 9))]
     both = {"experts": [expert["identity"] for expert in experts]}
     sets = [make_condensed("dm", seed, resolved=both, peak_memory_bytes=peak) for seed, peak in enumerate((3, 5))]
@@ -81,7 +81,7 @@ def test_memory_is_told_apart_by_kind_and_experts_are_counted(make_expert, make_
     assert only(cells([plain, make_evaluated(plain, [0.5])]))["experts"] == 0
 
 
-def test_the_native_recipe_is_the_protocol_that_it_becomes(make_condensed, make_evaluated):
+def test_the_recipe_of_native_is_the_methods_own_protocol(make_condensed, make_evaluated):
     made = make_condensed()
     assert only(cells([made, make_evaluated(made, [0.5], protocol="native", recipe="native:dsa")]))["recipe"] == "dsa"
 
@@ -102,7 +102,7 @@ def test_missing_sets_are_counted_and_their_reason_kept(make_condensed, make_eva
     assert cell["message"] == "seed 3 diverged: the loss is nan at step 7"
 
 
-def test_a_cell_without_any_set_stands_where_its_sets_would_have(make_condensed, make_evaluated):
+def test_a_cell_without_a_set_is_in_every_table_of_its_network(make_condensed, make_evaluated):
     random, batch_norm = make_condensed("random"), {"status": "unsupported", "message": "BatchNorm is not supported"}
     records = [random, make_condensed("dc", **batch_norm)]
     lonely = cells(records)

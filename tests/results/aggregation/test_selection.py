@@ -35,7 +35,7 @@ def rows(frame):
 
 
 @pytest.mark.parametrize(
-    ("methods", "controls", "expected"),
+    ("methods", "baselines", "expected"),
     [
         ((), ("random", "whole"), {"random", "random@f2", "dc", "dm", "dm@f2", "dance (alignment=off)", "whole"}),
         (("dm",), ("random", "whole"), {"random", "random@f2", "dm", "whole"}),
@@ -45,11 +45,11 @@ def rows(frame):
         ((), (), {"dc", "dm", "dm@f2", "dance (alignment=off)"}),
     ],
 )
-def test_rows_are_chosen_by_patterns_of_their_names(grid, methods, controls, expected):
-    assert rows(select(grid, Options(methods=methods, baselines=controls))) == expected
+def test_rows_are_chosen_by_patterns_of_their_names(grid, methods, baselines, expected):
+    assert rows(select(grid, Options(methods=methods, baselines=baselines))) == expected
 
 
-def test_columns_stand_in_the_order_in_which_they_are_named(grid):
+def test_columns_are_in_the_order_of_the_options(grid):
     kept = select(grid, Options(datasets=("svhn", "cifar10"), ipcs=(10, 1), protocols=("dsa",)))
     assert list(dict.fromkeys(kept["dataset"])) == ["svhn", "cifar10"] and set(kept["protocol"]) == {"dsa"}
     found = [matrix.columns for matrix in matrices(kept, Options(ipcs=(10, 1)))]
@@ -58,7 +58,7 @@ def test_columns_stand_in_the_order_in_which_they_are_named(grid):
     assert matrices(select(grid, Options()))[0].columns == usual
 
 
-def test_networks_and_protocols_stand_across_as_they_are_named(grid):
+def test_networks_and_protocols_are_across_in_the_order_of_the_options(grid):
     options = Options(eval_architectures=("resnet10-bn", "convnet3"), protocols=("dsa", "dc"))
     kept = select(grid, options)
     assert network_tables(kept, options)[0].heads == ["resnet10-bn", "convnet3"]
@@ -73,7 +73,7 @@ def test_the_whole_set_belongs_to_every_condensing_network(grid):
 
 
 @pytest.mark.parametrize(
-    ("options", "said", "known"),
+    ("options", "what", "known"),
     [
         (Options(methods=("dnc",)), "'dnc' among its methods. Did you mean 'dc'?", "dm@f2"),
         (Options(methods=("dm", "idm*")), "'idm*' among its methods", "dance (alignment=off)"),
@@ -84,13 +84,13 @@ def test_the_whole_set_belongs_to_every_condensing_network(grid):
         (Options(eval_architectures=("vgg11",)), "'vgg11' among its eval_architectures", "resnet10-bn"),
     ],
 )
-def test_a_name_that_nothing_stored_has_is_told_with_those_that_are_there(grid, options, said, known):
+def test_an_unknown_name_is_an_error_with_the_known_ones(grid, options, what, known):
     with pytest.raises(ResultsError) as caught:
         select(grid, options)
-    assert said in caught.value.what and known in caught.value.next
+    assert what in caught.value.what and known in caught.value.next
 
 
-def test_a_choice_that_leaves_nothing_is_told(make_cells):
+def test_options_that_leave_nothing_are_an_error(make_cells):
     both = pd.concat([make_cells({"dm": HIGH}), make_cells({"dc": LOW}, condensed={"ipc": 1})])
     with pytest.raises(ResultsError, match="no stored cell matches all of these options") as caught:
         select(both, Options(methods=("dm",), ipcs=(1,)))
@@ -119,7 +119,7 @@ def test_orders_of_rows_in_matrices_and_flat_tables(grid, order):
     assert names == [(ipc, name) for ipc in ("1", "10") for name in ORDERS[order]] + [("all", "WHOLE")]
 
 
-def test_the_best_are_first_by_the_columns_that_all_have(make_cells):
+def test_order_by_accuracy_uses_the_columns_that_all_rows_have(make_cells):
     """DC is better where both are, DM has a second, easy column; what has no number at all is last."""
     frames = [make_cells({"dm": MIDDLE, "dc": HIGH}), make_cells({"dm": [0.9, 0.91, 0.92]}, dataset="svhn")]
     (matrix,) = matrices(pd.concat(frames), Options(order="accuracy"))
@@ -130,20 +130,20 @@ def test_the_best_are_first_by_the_columns_that_all_have(make_cells):
 
 
 @pytest.mark.parametrize(
-    ("highlight", "ranks", "said"),
+    ("highlight", "ranks", "caption"),
     [
         ("significance", {"DM": "best", "IDM": "best", "DC": "second", "RANDOM": ""}, "Bold: best, underlined"),
         ("mean", {"DM": "best", "IDM": "second", "DC": "", "RANDOM": ""}, "Bold: highest, underlined: second highest"),
         ("none", {"DM": "", "IDM": "", "DC": "", "RANDOM": ""}, ""),
     ],
 )
-def test_what_is_highlighted(make_cells, highlight, ranks, said):
+def test_what_is_highlighted(make_cells, highlight, ranks, caption):
     close = [0.59, 0.62, 0.61]
     frame = make_cells({"random": LOW, "dm": HIGH, "idm": close, "dc": MIDDLE})
     (matrix,) = matrices(frame, Options(highlight=highlight))
     assert {line.title: line.entries[0].rank for _, block in matrix.blocks for line in block} == ranks
     text = " ".join(matrix.captions)
-    assert said in text and ("Bold" in text) == bool(said)
+    assert caption in text and ("Bold" in text) == bool(caption)
     (table,) = comparison_tables(frame, Options(highlight=highlight))
     assert sorted(table.ranks.values()) == sorted(filter(None, ranks.values()))
 

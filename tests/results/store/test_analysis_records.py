@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from many_records import task_of
 from results.aggregation.cells import cells
 from results.store.schema import ANALYSES, problem
 from results.store.store import Store, identity
@@ -21,24 +22,31 @@ RESULTS: dict[str, Any] = {
 
 
 def analyzed(name: str, sets: list[str], experts: list[str], like: dict[str, Any]) -> dict[str, Any]:
-    resolved = {"kind": "analyze", "analysis": name, "version": 1, "sets": sets, "experts": experts, "val_fraction": 0.0,
-             "architecture": "convnet3", "dataset": {"fingerprint": "cifar10"}, "precision": "fp32"}  # fmt: skip
-    display = {"dataset": "cifar10", "published_as": "cifar10", "num_classes": 10, "train_images": 50_000,
-             "condense_architecture": "convnet3"}  # fmt: skip
-    return like | {"kind": "analyze", "spec": resolved, "resolved": resolved, "identity": identity(resolved), "display": display,
-                   "result": RESULTS[name]}  # fmt: skip
+    """The record of an analysis, with the remaining fields of another record."""
+    resolved = {"kind": "analyze", "analysis": name, "version": 1, "sets": sets, "experts": experts}
+    resolved |= {"architecture": "convnet3", "dataset": {"fingerprint": "cifar10"}}
+    resolved |= {"val_fraction": 0.0, "precision": "fp32"}
+    display = {"dataset": "cifar10", "published_as": "cifar10", "num_classes": 10, "train_images": 50_000}
+    display["condense_architecture"] = "convnet3"
+    head = {"kind": "analyze", "identity": identity(resolved), "spec": resolved, "resolved": resolved}
+    return like | head | {"display": display, "result": RESULTS[name]}
 
 
 @pytest.fixture
 def stored(make_expert, make_condensed, make_evaluated) -> list[dict[str, Any]]:
     expert = make_expert(0)
     sets = [make_condensed("dm", seed, resolved={"experts": [expert["identity"]]}) for seed in range(2)]
-    return [expert, *sets, *(make_evaluated(one, [0.5, 0.6]) for one in sets), make_evaluated(None, [0.8, 0.9])]
+    return [
+        expert,
+        *sets,
+        *(make_evaluated(condensed, [0.5, 0.6]) for condensed in sets),
+        make_evaluated(None, [0.8, 0.9]),
+    ]
 
 
 def test_tables_do_not_change_for_analyses(stored: list[dict[str, Any]]) -> None:
-    looks = [analyzed(name, [stored[1]["identity"]], [stored[0]["identity"]], stored[1]) for name in RESULTS]
-    pd.testing.assert_frame_equal(cells(stored), cells([*looks, *stored]))
+    analyses = [analyzed(name, [stored[1]["identity"]], [stored[0]["identity"]], stored[1]) for name in RESULTS]
+    pd.testing.assert_frame_equal(cells(stored), cells([*analyses, *stored]))
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -58,7 +66,7 @@ def test_an_analysis_must_hold_what_its_figure_draws(name: str, stored: list[dic
 
 def test_the_store_keeps_and_finds_analyses(tmp_path, stored: list[dict[str, Any]]) -> None:
     record = analyzed("curve", [stored[1]["identity"]], [], stored[1])
-    task = {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {"slug": "curve-dm"}
+    task = task_of(record, "curve-dm")
     assert Store(tmp_path).commit(task, record)
     assert Store(tmp_path).record(task) == record and Store(tmp_path).records() == ([record], [])
     assert (tmp_path / "analyze" / f"curve-dm-{record['identity'][:12]}" / "record.json").exists()

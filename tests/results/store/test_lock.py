@@ -41,7 +41,7 @@ def holder(folder: Path):
 
 
 def foreign(folder: Path, **more) -> dict:
-    """The lock of a process on another host that beats no more."""
+    """The lock of a process on another host, which is not renewed."""
     owner = {"token": "theirs", "host": "elsewhere", "boot": "b", "pid": 1, "started": 1, "job": None, "beat": 3}
     (folder / "lock.json").write_text(json.dumps(owner | more))
     return owner | more
@@ -66,7 +66,7 @@ def lost_soon(lock: TaskLock) -> bool:
     return lock.lost
 
 
-def test_the_heart_beats(tmp_path):
+def test_the_lock_is_renewed(tmp_path):
     with TaskLock(tmp_path, PERIOD):
         deadline = time.monotonic() + 5
         while json.loads((tmp_path / "lock.json").read_text())["beat"] < 2:
@@ -118,12 +118,12 @@ def test_another_hosts_lock_is_taken_after_three_periods_and_not_before(tmp_path
     lock.release()
 
 
-def test_an_owner_with_a_slower_heart_is_given_its_own_periods(tmp_path):
+def test_an_owner_with_a_longer_period_has_three_of_its_own(tmp_path):
     foreign(tmp_path, period=10.0)
     assert not TaskLock(tmp_path, PERIOD).acquire(wait=8 * PERIOD)
 
 
-def test_a_process_id_in_use_again_is_not_the_owner(tmp_path):
+def test_a_new_process_with_the_owners_id_is_not_the_owner(tmp_path):
     with TaskLock(tmp_path, PERIOD):
         mine = json.loads((tmp_path / "lock.json").read_text())
     foreign(tmp_path, **{key: mine[key] for key in ("host", "boot", "namespace", "pid", "started")})
@@ -158,7 +158,7 @@ def test_an_owner_that_lost_the_lock_knows_and_touches_nothing(tmp_path):
     assert json.loads((tmp_path / "lock.json").read_text()) == theirs
 
 
-def test_a_lock_that_came_to_life_while_being_displaced_is_put_back(tmp_path):
+def test_a_lock_that_was_renewed_while_being_removed_is_put_back(tmp_path):
     from results.store.lock import _remove
 
     theirs = foreign(tmp_path, beat=4)
@@ -217,7 +217,7 @@ time.sleep(60)
 """
 
 
-def test_of_many_heirs_of_a_dead_owner_one_inherits(tmp_path):
+def test_one_of_many_processes_takes_over_from_a_dead_owner(tmp_path):
     with holder(tmp_path) as process:
         process.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""Stores that are not as they should be, as real files: each trouble is told in a line and spares the rest."""
+"""Damaged and unfinished stores, as real files: each problem is named in one line, and the rest is read."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 
 import pytest
 
+from many_records import task_of
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
 from results.errors import ResultsError
 from results.store.atomic_files import to_json
 from results.store.read_all import read_all
+from results.store.schema import SCHEMA
 from results.store.store import Store
 from results.tables.accuracy import matrices
 from results.tables.comparison import comparison_tables
@@ -23,14 +25,12 @@ def store(tmp_path):
 
 @pytest.fixture
 def keep(store):
-    """Commit records with what they made; returns their folders."""
+    """Commit records with the sets that they made; returns their folders."""
 
     def put(*records):
         folders = []
         for record in records:
-            task = {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {
-                "slug": record["kind"]
-            }
+            task = task_of(record, record["kind"])
             store.begin(task)
             assert store.commit(task, record)
             folders.append(store.folder(record))
@@ -43,15 +43,10 @@ def keep(store):
 
 @pytest.fixture
 def begin(store):
-    def begin(record):
-        return store.begin(
-            {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {"slug": "open"}
-        )
-
-    return begin
+    return lambda record: store.begin(task_of(record, "open"))
 
 
-def test_a_sound_store_is_read_without_a_word(store, keep, make_condensed, make_evaluated):
+def test_a_sound_store_has_neither_problems_nor_notes(store, keep, make_condensed, make_evaluated):
     made = make_condensed()
     keep(made, make_evaluated(made, [0.5]))
     found = read_all(store.root)
@@ -66,7 +61,7 @@ def test_an_empty_store_has_nothing(tmp_path, make):
     assert (found.records, found.problems, found.unfinished, found.notes) == ([], [], [], [])
 
 
-def test_damaged_records_of_one_kind_are_one_problem_and_the_rest_is_there(store, keep, make_condensed):
+def test_records_with_the_same_damage_are_one_problem_and_the_rest_is_read(store, keep, make_condensed):
     records = [make_condensed(seed=seed) for seed in range(8)]
     paths = [folder / "record.json" for folder in keep(*records)]
     for path in paths[:5]:
@@ -79,10 +74,12 @@ def test_damaged_records_of_one_kind_are_one_problem_and_the_rest_is_there(store
     assert sorted(problem.what[:42] for problem in found.problems) == [
         "5 times: a record cannot be used: its sche", "record.json is not JSON: Unterminated stri"]  # fmt: skip
     (many,) = [problem for problem in found.problems if problem.what.startswith("5")]
-    assert many.where.endswith("and 2 more") and sum(str(path) in many.where for path in paths[:5]) == 3 and many.next
+    assert many.what == f"5 times: a record cannot be used: its schema is 99, this version reads {SCHEMA}"
+    assert many.where.endswith("and 2 more") and sum(str(path) in many.where for path in paths[:5]) == 3
+    assert "another store" in many.next
 
 
-def test_unfinished_tasks_are_counted_and_stand_in_tables_as_what_they_are(
+def test_unfinished_tasks_are_counted_and_have_cells_with_their_status(
     store, keep, begin, make_condensed, make_evaluated
 ):
     sets = [make_condensed("dm", seed) for seed in range(3)]
@@ -116,7 +113,7 @@ def test_an_unfinished_set_shares_no_expert_yet(store, keep, begin, make_expert,
     assert (cell["prepare_shared"], cell["prepare_divisor"], cell["expected"]) == (60.0, "1", 2)
 
 
-def test_a_folder_without_a_task_or_with_half_of_one_is_told(store, keep, begin, make_condensed):
+def test_a_folder_without_a_task_or_with_half_of_one_is_named(store, keep, begin, make_condensed):
     bare, half, empty = (begin(make_condensed(seed=seed)) for seed in range(3))
     (bare / "task.json").unlink()
     (half / "task.json").write_text('{"spec": {')
@@ -150,7 +147,7 @@ def test_a_set_that_diverged_has_no_file_to_lose(store, keep, make_condensed):
     assert read_all(store.root).notes == []
 
 
-def test_versions_that_stand_apart_or_together_are_named(store, keep, make_condensed, make_evaluated):
+def test_several_versions_are_named(store, keep, make_condensed, make_evaluated):
     old, new = make_condensed(seed=0), make_condensed(seed=1, resolved={"version": 2})
     second = {"resolved": {"protocol": {"name": "dsa", "version": 2}}}
     later = {"environment": {"device": "NVIDIA H100", "torch": "3.0"}}
@@ -164,7 +161,7 @@ def test_versions_that_stand_apart_or_together_are_named(store, keep, make_conde
     assert len(matrices(cells(found.records))) == 2
 
 
-def test_what_is_no_folder_of_a_task_is_passed_over(store, keep, make_condensed):
+def test_other_files_and_folders_are_ignored(store, keep, make_condensed):
     keep(make_condensed())
     (store.root / "condense" / "notes.txt").write_text("mine")
     (store.root / "condense" / "scratch").mkdir()

@@ -15,6 +15,7 @@ import pytest
 
 from results.errors import ResultsError
 from results.store.atomic_files import write_json
+from results.store.schema import SCHEMA
 from results.store.store import Store, identity
 
 
@@ -35,12 +36,12 @@ def test_identity_depends_on_values_and_types_but_not_on_order():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}])
-def test_a_request_that_is_not_json_has_no_identity(value):
+def test_a_specification_that_is_not_json_has_no_identity(value):
     with pytest.raises(ResultsError, match="cannot be identified"):
         identity({"a": value})
 
 
-def test_begin_writes_what_was_asked_once(tmp_path, make_task):
+def test_begin_writes_the_task_once(tmp_path, make_task):
     store, task = Store(tmp_path), make_task(slug="dm cifar10/ipc=1")
     folder = store.begin(task)
     assert folder == tmp_path / "condense" / f"dm-cifar10-ipc=1-{task['identity'][:12]}"
@@ -50,7 +51,7 @@ def test_begin_writes_what_was_asked_once(tmp_path, make_task):
     assert json.loads((folder / "task.json").read_text()) == task
 
 
-def test_begin_refuses_a_different_request_under_the_same_identity(tmp_path, make_task):
+def test_begin_refuses_another_specification_of_the_same_identity(tmp_path, make_task):
     store, task = Store(tmp_path), make_task()
     store.begin(task)
     with pytest.raises(ResultsError, match="has another specification"):
@@ -176,7 +177,7 @@ def test_attempts_are_numbered_and_the_last_is_found(tmp_path, make_task):
         store.attempt(task, "ok", "")
 
 
-def test_damage_is_named_and_spares_the_rest(tmp_path, make_condensed):
+def test_damaged_records_are_named_and_the_others_read(tmp_path, make_condensed):
     store, records = Store(tmp_path), [make_condensed(seed=seed) for seed in range(4)]
     for record in records:
         assert store.commit({**record, "slug": "dm"}, record)
@@ -193,6 +194,17 @@ def test_damage_is_named_and_spares_the_rest(tmp_path, make_condensed):
     assert any("schema is 99" in problem.what for problem in problems)
     assert any("display.card" in problem.what for problem in problems)
     assert store.records("prepare") == ([], [])
+
+
+def test_a_record_of_another_schema_is_an_error_with_a_cure(tmp_path, make_task):
+    store, task = Store(tmp_path), make_task()
+    assert store.commit(task, done(task, schema=SCHEMA - 1))
+    for read in (store.record, lambda task: list(store.recorded([task]))):
+        with pytest.raises(ResultsError, match=f"its schema is {SCHEMA - 1}, this version reads {SCHEMA}") as caught:
+            read(task)
+        assert caught.value.where == str(store.folder(task) / "record.json") and "store=PATH" in caught.value.next
+    (problem,) = store.records()[1]
+    assert problem.what == caught.value.what and problem.next == caught.value.next
 
 
 def test_records_of_many_tasks_are_those_of_each(tmp_path, make_task):

@@ -1,4 +1,4 @@
-"""How far tasks are: every state a folder can be in, what stops nobody, and how many folders are listed."""
+"""The states of tasks: every state a folder can be in, damaged files, and how many folders are listed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_last_attempt_says_how_far_an_unfinished_task_is(tmp_path, make_task
     assert task_states(tmp_path)[task["identity"]].task == task
 
 
-def test_who_is_at_a_task_and_how_far_it_is(tmp_path, make_task):
+def test_owner_and_progress_of_a_task(tmp_path, make_task):
     store, task = Store(tmp_path), make_task()
     folder = store.begin(task)
     assert both(tmp_path, task) == TaskState(task, folder, "begun")
@@ -77,7 +77,7 @@ def test_who_is_at_a_task_and_how_far_it_is(tmp_path, make_task):
     assert both(tmp_path, task).owner is None
 
 
-def test_half_written_news_stop_nobody(tmp_path, make_task):
+def test_a_damaged_lock_or_progress_file_is_ignored(tmp_path, make_task):
     store, task = Store(tmp_path), make_task()
     folder = store.begin(task)
     (folder / "lock.json").write_text('{"pid": ')
@@ -93,6 +93,7 @@ def test_half_written_news_stop_nobody(tmp_path, make_task):
         ("record.json", "[]", "not hold a JSON object"),
         ("record.json", '{"status": "failed"}', "status is 'failed'"),
         ("record.json", '{"status": "ok"}', "status is 'ok'"),
+        ("record.json", '{"status": "ok", "schema": 1}', "its schema is 1, this version reads"),
         ("task.json", "{", "not JSON"),
         ("task.json", "{}", "no identity"),
         ("attempts/002.json", "", "not JSON"),
@@ -124,7 +125,7 @@ def test_a_folder_killed_in_begin_goes_by_its_name(tmp_path, make_task):
     assert task_states(tmp_path, [task])[task["identity"]].status == "begun"
 
 
-def test_what_is_no_folder_of_a_task_is_passed_over(tmp_path, make_task):
+def test_other_files_and_folders_are_ignored(tmp_path, make_task):
     store, task = Store(tmp_path), make_task()
     commit(store, task)
     (tmp_path / "condense" / "notes").mkdir()
@@ -145,7 +146,7 @@ def test_of_two_folders_of_one_task_the_done_one_counts(tmp_path, make_task):
     assert both(tmp_path, task).folder == folder == store.find(task)
 
 
-def test_another_task_in_the_place_of_one_is_told(tmp_path, make_task):
+def test_the_folder_of_another_task_is_unreadable(tmp_path, make_task):
     store, task = Store(tmp_path), make_task()
     store.begin(task)
     rival = {**task, "identity": task["identity"][:12] + "0" * 52}
