@@ -56,8 +56,10 @@ def diff(paths: Sequence[str]) -> int:
         raise BenchmarkError("diff needs the path of a store", next="python -m benchmark.methods diff outputs")
     from benchmark.cli import method_tables
 
-    comparisons, errors = method_tables.compare([Path(path) for path in paths])
+    compared = list(method_tables.compare([Path(path) for path in paths]))
+    comparisons = [each for each in compared if isinstance(each, method_tables.Comparison)]
     show(method_tables.diff_page(comparisons))
+    errors = [each for each in compared if isinstance(each, Exception)]
     for error in errors:
         cli.print_error(error)
     return cli.WRONG_REQUEST if errors else int(any(comparison.differs for comparison in comparisons))

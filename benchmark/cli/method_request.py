@@ -29,6 +29,18 @@ class MethodRequest:
     fraction: float = 1.0
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
+    def resolve(self, overrides: Mapping[str, Any]) -> registry.ResolvedSettings:
+        """The settings of the cell with these overrides. Raises MethodError for one that is no setting."""
+        assert self.dataset is not None
+        return registry.resolve(
+            self.method,
+            dataset=self.dataset,
+            ipc=self.ipc,
+            preset=self.preset,
+            fraction=self.fraction,
+            overrides=overrides,
+        )
+
 
 def parse(words: Sequence[str]) -> MethodRequest:
     """`NAME [DATASET IPC [OPTION=VALUE …]]`. Raises BenchmarkError or MethodError for anything else."""

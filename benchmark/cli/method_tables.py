@@ -6,7 +6,7 @@ import difflib
 import inspect
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
@@ -87,14 +87,11 @@ def _experts(name: str, method: type[Method]) -> str:
 
 def _cells(blocks: Sequence[registry.Block]) -> str:
     """The cells that settings name: `cifar10, cifar100: 1, 10, 50; digits: any`, or `any`."""
-    ipcs_of: dict[str, set[int]] = {}
-    for block in blocks:
-        for dataset in block.datasets:
-            ipcs_of.setdefault(dataset, set()).update(block.ipcs)
-    datasets_with: dict[tuple[int, ...], list[str]] = {}
-    for dataset, ipcs in ipcs_of.items():
+    datasets_with: dict[tuple[int, ...], list[str]] = {}  # by their ipcs
+    for dataset in dict.fromkeys(dataset for block in blocks for dataset in block.datasets):
+        ipcs = {ipc for block in blocks if dataset in block.datasets for ipc in block.ipcs}
         datasets_with.setdefault(tuple(sorted(ipcs)), []).append(dataset)
-    parts = [f"{', '.join(names)}: {_listed(ipcs)}" for ipcs, names in datasets_with.items()]
+    parts = [f"{', '.join(datasets)}: {_listed(ipcs)}" for ipcs, datasets in datasets_with.items()]
     return "; ".join(parts) or ("any" if blocks else NONE)
 
 
@@ -121,7 +118,7 @@ def method_page(name: str) -> list[RenderableType]:
     title = f"method.{name}.SETTING=VALUE on a run's command line"
     return [
         Text(f"{name}: {card.title}", style="bold"),
-        Text(" ".join(description.strip().split("\n\n")[0].split())),
+        *([Text(" ".join(description.strip().split("\n\n")[0].split()))] if description else []),
         _table(("family", card.family), facts),
         _table(("Setting", "Default", "Meaning", "Source"), _settings(method), title),
         _blocks(name),
@@ -159,40 +156,24 @@ def _blocks(name: str) -> RenderableType:
 
 
 def cell_page(request: MethodRequest) -> list[RenderableType]:
-    """Each setting of a cell with its provenance, the preset's value if an override replaces it, and notes."""
-    name, overrides, dataset = request.method, request.overrides, request.dataset
-    assert dataset is not None
-    published, resolved = (
-        registry.resolve(
-            name,
-            dataset=dataset,
-            ipc=request.ipc,
-            preset=request.preset,
-            fraction=request.fraction,
-            overrides=overriding,
-        )
-        for overriding in (None, overrides)
-    )
-    numbers: dict[str, str] = {}  # by source: many values share one, so the table cites it by number
-
-    def number(source: str) -> str:
-        return numbers.setdefault(source, f"[{len(numbers) + 1}]")
-
+    """Each setting of a cell with its provenance, the published value that an override replaces, and notes."""
+    published, resolved = request.resolve({}), request.resolve(request.overrides)
+    citations: dict[str, str] = {}  # "[1]" and so on by source, since many values share one
     rows = []
     for key in resolved.config.names():
-        source = number(
-            published.provenance[key].source if key in resolved.changed else resolved.provenance[key].source
-        )
+        source = published.provenance[key].source
+        cited = citations.setdefault(source, f"[{len(citations) + 1}]")
         if key in resolved.changed:
-            source = f"{resolved.provenance[key].source}, instead of {_value(getattr(published.config, key))} {source}"
-        rows.append((key, _value(getattr(resolved.config, key)), resolved.provenance[key].kind, source))
+            cited = f"command line, instead of {_value(getattr(published.config, key))} {cited}"
+        rows.append((key, _value(getattr(resolved.config, key)), resolved.provenance[key].kind, cited))
     weakest = [key for key, origin in resolved.provenance.items() if origin.kind == resolved.weakest_provenance]
-    unchanged = [f"{key}={_value(overrides[key])} changes nothing" for key in overrides if key not in resolved.changed]
-    cell = dataset if request.ipc is None else f"{dataset} at ipc {request.ipc}"
+    unchanged = [f"{key}={_value(value)} changes nothing" for key, value in request.overrides.items()
+                 if key not in resolved.changed]  # fmt: skip
+    cell = f"{request.dataset}{'' if request.ipc is None else f' at ipc {request.ipc}'}"
     return [
-        Text(f"{name} on {cell}, preset {request.preset}", style="bold"),
+        Text(f"{request.method} on {cell}, preset {request.preset}", style="bold"),
         _table(("Setting", "Value", "Provenance", "Source"), rows),
-        *(Text(f"{number} {source}") for source, number in numbers.items()),
+        *(Text(f"{number} {source}") for source, number in citations.items()),
         *(Text(f"note: {note}") for note in [*resolved.notes, *_hints(request), *unchanged]),
         Text(f"weakest provenance: {resolved.weakest_provenance} ({', '.join(weakest)})"),
     ]
@@ -226,22 +207,19 @@ class Comparison:
     differs: bool
 
 
-def compare(paths: Sequence[Path]) -> tuple[list[Comparison], list[Exception]]:
-    """Compare every condense task under the paths, each once; also returns why others cannot be compared."""
+def compare(paths: Sequence[Path]) -> Iterator[Comparison | BenchmarkError | ResultsError]:
+    """Compare every condense task under the paths, each once; an error instead if that is impossible."""
     tasks: dict[Path, None] = {}
-    comparisons: list[Comparison] = []
-    errors: list[Exception] = []
     for path in paths:
         try:
             tasks |= dict.fromkeys(task.absolute() for task in _tasks(path))
         except (BenchmarkError, ResultsError) as error:
-            errors.append(error)
+            yield error
     for task in tasks:
         try:
-            comparisons.append(_compare(task))
+            yield _compare(task)
         except (BenchmarkError, ResultsError) as error:
-            errors.append(error)
-    return comparisons, errors
+            yield error
 
 
 def diff_page(comparisons: Sequence[Comparison]) -> list[RenderableType]:
@@ -283,43 +261,49 @@ def _tasks(path: Path) -> list[Path]:
     return sorted(tasks)
 
 
-def _compare(path: Path) -> Comparison:
-    """Compare the condense task of a task.json. Raises BenchmarkError or ResultsError if it is none."""
+def _condense_task(path: Path) -> dict[str, Any]:
+    """The condense task of a task.json. Raises BenchmarkError or ResultsError for anything else."""
     task = read_json(path, _PATHS) or {}
-    if task.get("kind") != "condense":
-        raise BenchmarkError(
-            f"this is no condense task: its kind is {task.get('kind')!r}", where=str(path), next=_PATHS
-        )
-    if problem := problem_of_task(task):
+    problem = f"its kind is {task.get('kind')!r}" if task.get("kind") != "condense" else problem_of_task(task)
+    if not problem:
+        ipc, settings = task["resolved"]["ipc"], task["resolved"]["settings"]
+        well_formed = isinstance(settings, dict) and isinstance(ipc, int) and ipc >= 1
+        problem = "" if well_formed else "its settings or its ipc are malformed"
+    if problem:
         raise BenchmarkError(f"this is no condense task: {problem}", where=str(path), next=_PATHS)
+    return task
+
+
+def _compare(path: Path) -> Comparison:
+    """Compare the condense task of a task.json. Raises BenchmarkError or ResultsError if that is impossible."""
+    task = _condense_task(path)
     resolved, display = task["resolved"], task["display"]
-    method, stored, ipc = resolved["method"], resolved["settings"], resolved["ipc"]
-    if not (isinstance(stored, dict) and isinstance(ipc, int) and ipc >= 1):
-        raise BenchmarkError(
-            "this is no condense task: its settings or its ipc are malformed", where=str(path), next=_PATHS
-        )
-    like = display["published_as"] or display["dataset"]
+    method, stored, dataset = resolved["method"], resolved["settings"], display["dataset"]
+    known = display["published_as"] or dataset
     try:
-        published = registry.resolve(method, dataset=like, ipc=ipc, preset="paper")
+        published = registry.resolve(method, dataset=known, ipc=resolved["ipc"], preset="paper")
         version = registry.load(method).card.version
     except MethodError as error:
         raise BenchmarkError(error.what, where=str(path), next=error.next) from error
-    remarks, dataset = [], display["dataset"]
-    if resolved["version"] != version:
-        same = f"this is version {version}, whose results differ"
-        remarks.append(f"made by version {resolved['version']} of {method}; {same}")
     differences = tuple(_differences(method, resolved["version"], stored, published))
-    remarks += _iterations(stored.get("iterations"), published.config.iterations, display["iterations_fraction"])
+    remarks, other_version = [], resolved["version"] != version
+    if other_version:
+        now = f"this is version {version}, whose results differ"
+        remarks.append(f"made by version {resolved['version']} of {method}; {now}")
+    full, run = published.config.iterations, stored.get("iterations")
+    if full and isinstance(run, int):
+        part = "" if run == full else f", a fraction of {short(display['iterations_fraction'])}"
+        remarks.append(f"{grouped(run)} of {grouped(full)} iterations{part}")
     record = read_record(path.parent)
     if record is None or record.get("status") != Status.OK:
         remarks.append(f"its record says {record.get('status')}" if record else "it has no record: it is not finished")
-    like = "" if like == str(dataset).partition("@")[0] or like == dataset else f", like {like},"
+    like = "" if known == str(dataset).partition("@")[0] or known == dataset else f", like {known},"
     return Comparison(
         task=path.parent.name,
-        cell=f"{display['display_name']} on {dataset}{like} at ipc {ipc}",
+        cell=f"{display['display_name']} on {dataset}{like} at ipc {resolved['ipc']}",
         differences=differences,
         remarks=(*remarks, *(f"note: {note}" for note in published.notes)),
-        differs=bool(differences) or resolved["version"] != version,
+        differs=bool(differences) or other_version,
     )
 
 
@@ -336,13 +320,6 @@ def _differences(
             yield key, _value(stored[key]), _value(value), f"{origin.kind}: {origin.source}"
     for key in sorted(stored.keys() - values.keys()):
         yield key, _value(stored[key]), NONE, f"{method} no longer has this setting"
-
-
-def _iterations(stored: Any, published: int | None, fraction: float) -> list[str]:
-    if not published or not isinstance(stored, int):
-        return []
-    part = "" if stored == published else f", a fraction of {short(fraction)}"
-    return [f"{grouped(stored)} of {grouped(published)} iterations{part}"]
 
 
 # --- layout -----------------------------------------------------------------------------------------------------------
