@@ -1,1 +1,1 @@
-"""The players: the `Condenser` contract, the registry, one short file for each method, the papers' settings."""
+"""Condensation methods: the `Condenser` interface, the registry, a file for each method, the published settings."""

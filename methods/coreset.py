@@ -56,7 +56,9 @@ class Selection(Condenser):
 
 @dataclass(frozen=True)
 class RandomConfig(Settings):
-    factor: int = setting(1, "real images along each side of a stored one", "plain subsets; more: a control of ours")
+    factor: int = setting(
+        1, "real images along each side of a stored one", "1: plain subsets; larger: a baseline of ours"
+    )
     downsample: str = choice(
         "area", DOWNSAMPLING, "how real images are shrunk into a mosaic, factor > 1", "IDM, CVPR 2023"
     )

@@ -3,7 +3,7 @@
 Learn images that give a network the same gradients as real ones, at each stage of its training on those images:
 
     for each iteration:
-        θ ← a fresh random initialisation
+        θ ← a fresh random initialization
         for each outer step:
             L = Σ_c D(∇θ CE(f_θ(B_c), c), ∇θ CE(f_θ(S_c), c))     B_c a real batch of class c
             one step of SGD with momentum on S
@@ -58,7 +58,7 @@ class GradientConfig(Settings):
     iterations: int = setting(1000, "fresh networks, one after the other", "main.py --Iteration")
     outer_loop: int = setting(10, "steps on the images for each network; by ipc", "utils.py get_loops, ipc 10")
     inner_loop: int = setting(50, "epochs of the network on the images between them; by ipc", "get_loops, ipc 10")
-    lr_img: float = setting(0.1, "SGD step on the images, normalised units (0.01 for an MLP)", "main.py --lr_img")
+    lr_img: float = setting(0.1, "SGD step on the images, normalized units (0.01 for an MLP)", "main.py --lr_img")
     momentum: float = setting(0.5, "of that SGD", "main.py")
     lr_net: float = setting(0.01, "plain SGD step of the network in training", "main.py --lr_net")
     batch_real: int = setting(256, "real images a class and step", "main.py --batch_real")
@@ -89,7 +89,7 @@ class GradientConfig(Settings):
 
 @dataclass(frozen=True)
 class DCConfig(GradientConfig):
-    init: str = choice("noise", INITS, "where the images start; noise: N(0, 1), normalised", "main.py --init noise")
+    init: str = choice("noise", INITS, "where the images start; noise: N(0, 1), normalized", "main.py --init noise")
 
 
 # --- distances between gradients: (C, *shape) a parameter, real and synthetic, to (C,) --------------------------------

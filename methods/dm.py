@@ -4,7 +4,7 @@ For many random untrained networks, match the mean embedding of each synthetic c
 under one shared augmentation:
 
     for each iteration:
-        θ ← a fresh random initialisation
+        θ ← a fresh random initialization
         for each class c, draw an augmentation A_c and a real batch B_c
         L = Σ_c ‖ mean φ_θ(A_c(B_c)) − mean φ_θ(A_c(S_c)) ‖²
         one step of SGD with momentum on S
@@ -27,7 +27,7 @@ from methods.momentum import joint_step
 @dataclass(frozen=True)
 class DMConfig(Settings):
     iterations: int = setting(20_000, "outer steps", "main_DM.py --Iteration")
-    lr_img: float = setting(1.0, "SGD step on the images, normalised units", "main_DM.py --lr_img")
+    lr_img: float = setting(1.0, "SGD step on the images, normalized units", "main_DM.py --lr_img")
     momentum: float = setting(0.5, "of that SGD", "main_DM.py")
     batch_real: int = setting(256, "real images a class and step", "main_DM.py --batch_real")
     augment: str = setting("dsa:color_crop_cutout_flip_scale_rotate", "shared augmentation", "main_DM.py, README")

@@ -17,7 +17,7 @@ from methods.initialization import INITS
 @dataclass(frozen=True)
 class DSAConfig(GradientConfig):
     augment: str = setting("dsa:color_crop_cutout_flip_scale_rotate", "augmentation, matching and training", "README")
-    init: str = choice("random", INITS, "where the images start; noise: N(0, 1), normalised", "README --init real")
+    init: str = choice("random", INITS, "where the images start; noise: N(0, 1), normalized", "README --init real")
 
 
 class SiameseGradientMatching(GradientMatching):

@@ -37,7 +37,7 @@ TRAINED = 2  # networks trained in each iteration [--fetch_net_num]
 @dataclass(frozen=True)
 class IDMConfig(Settings):
     iterations: int = setting(20_000, "iterations", "command.txt --Iteration")
-    lr_img: float = setting(0.2, "SGD step on the images, normalised units", "command.txt --lr_img")
+    lr_img: float = setting(0.2, "SGD step on the images, normalized units", "command.txt --lr_img")
     momentum: float = setting(0.5, "of that SGD", "IDM_cifar10.py")
     batch_real: int = setting(256, "real images a class and step", "command.txt --batch_real")
     ce_weight: float = setting(0.5, "of the cross-entropy, times the accuracy in percent", "command.txt --ce_weight")

@@ -122,7 +122,7 @@ def test_it_is_the_algorithm_of_the_paper(name: str, distance: str, make_problem
     torch.testing.assert_close(method.images, leaf.detach(), rtol=1e-3, atol=1e-4)
 
 
-def test_dc_starts_from_normalised_noise_and_dsa_from_the_random_subset(make_problem: Make) -> None:
+def test_dc_starts_from_normalized_noise_and_dsa_from_the_random_subset(make_problem: Make) -> None:
     noise = GradientMatching(make_problem(classes=10, ipc=8), DCConfig()).images
     assert abs(noise.mean()) < 0.05 and abs(noise.std() - 1) < 0.05
     subset = registry.get("random")(make_problem(), registry.get("random").Config()).synthetic().images
@@ -179,7 +179,7 @@ def test_loops_of_the_code(ipc: int, expected: tuple[int, int]) -> None:
     assert dc.loops(ipc)[:2] == expected and dc.loops(ipc)[3] == "code"
 
 
-def test_other_ipcs_lie_between_their_neighbours_and_say_whose_they_are() -> None:
+def test_other_ipcs_lie_between_their_neighbors_and_say_whose_they_are() -> None:
     for ipc in (2, 5, 15, 25, 75):
         outer, inner, source, provenance = dc.loops(ipc)
         below, above = max(i for i in dc.LOOPS if i < ipc), min(i for i in dc.LOOPS if i > ipc)

@@ -34,7 +34,7 @@ def by_hand(problem: ConcreteProblem, images: Tensor, config: DMConfig, it: int)
     return total
 
 
-def test_two_steps_are_sgd_on_the_formula_in_normalised_units(make_problem: Make) -> None:
+def test_two_steps_are_sgd_on_the_formula_in_normalized_units(make_problem: Make) -> None:
     problem, config = make_problem(), DMConfig(iterations=2, batch_real=5, lr_img=0.5)
     method = DistributionMatching(problem, config)
     leaf = method.images.clone().requires_grad_()

@@ -29,13 +29,13 @@ CONFIG = IDMConfig(
 
 
 def enlarged(images: torch.Tensor) -> torch.Tensor:
-    """(ipc, ch, 8, 8) normalised mosaics to the (4·ipc, ch, 8, 8) they hold; even sides need no padding."""
+    """(ipc, ch, 8, 8) normalized mosaics to the (4·ipc, ch, 8, 8) they hold; even sides need no padding."""
     quadrants = [images[..., i : i + 4, j : j + 4] for i in (0, 4) for j in (0, 4)]
     return F.interpolate(torch.cat(quadrants), size=(8, 8), mode="bilinear", align_corners=False)
 
 
 class ByHand:
-    """The loop of the paper's code, with modules and optimisers of torch."""
+    """The loop of the paper's code, with modules and optimizers of torch."""
 
     def __init__(self, problem: ConcreteProblem, start: torch.Tensor) -> None:
         self.problem, self.leaf = problem, start.clone().requires_grad_()

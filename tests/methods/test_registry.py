@@ -1,4 +1,4 @@
-"""Names, neighbours, plug-ins from other packages, and the settings of the papers."""
+"""Names, neighbors, plug-ins from other packages, and the settings of the papers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from methods.errors import MethodError
 SETTINGS = Path(registry.__file__).parent / "settings"
 
 
-def test_an_unknown_method_is_named_with_its_neighbour() -> None:
+def test_an_unknown_method_is_named_with_its_neighbor() -> None:
     with pytest.raises(MethodError) as caught:
         registry.get("dancee")
     assert "Did you mean 'dance'?" in caught.value.what and "random" in caught.value.next
@@ -82,7 +82,7 @@ def test_what_is_installed_changed_or_removed_meanwhile_is_noticed(plug_in: Plug
     assert "mine" in registry.names()
 
 
-def test_whoever_puts_another_search_in_place_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_search_for_entry_points_replaces_the_cached_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "theirs" not in registry.names()
     point = EntryPoint("theirs", "methods.dm:DistributionMatching", registry.GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point])
@@ -127,10 +127,15 @@ def test_no_plug_in_takes_a_name_of_ours(name: str, plug_in: PlugIn) -> None:
     [
         ("Mine = 3\n", "'mine' is not a methods.base.Condenser"),
         ("from methods.base import Condenser\nclass Mine(Condenser): pass\n", "'mine' has no card"),
+        (
+            "from dataclasses import dataclass\nfrom methods.coreset import RandomSubset\n@dataclass\nclass Plain: pass\n"
+            "class Mine(RandomSubset): Config = Plain\n",
+            "'mine' has no Config that is a methods.base.Settings",
+        ),
         ("raise ValueError('one\\ntwo')\n", r"'mine' does not import: ValueError: one two$"),
     ],
 )
-def test_a_plug_in_that_is_no_method_is_said_in_a_line(source: str, what: str, plug_in: PlugIn) -> None:
+def test_a_plug_in_that_is_no_method_gets_an_error_of_one_line(source: str, what: str, plug_in: PlugIn) -> None:
     plug_in("mine = other_method:Mine", source)
     with pytest.raises(MethodError, match=what):
         registry.get("mine")
@@ -172,7 +177,7 @@ def test_a_wrong_setting_is_named_with_its_place(overrides: dict[str, object], w
     assert what in caught.value.what and caught.value.where == where
 
 
-def test_settings_stand_on_top_of_each_other() -> None:
+def test_later_settings_override_earlier_ones() -> None:
     def resolve(ipc: int, preset: str = "paper", **more: object) -> registry.ResolvedSettings:
         return registry.resolve("dm", dataset="cifar10", ipc=ipc, preset=preset, **more)  # type: ignore[arg-type]
 
@@ -190,6 +195,15 @@ def test_settings_stand_on_top_of_each_other() -> None:
     assert explicit.config.iterations == 1000 and explicit.fraction == 0.05  # type: ignore[attr-defined]
     # 1 and 1.0 are the same request once typed.
     assert resolve(10, overrides={"lr_img": 1}).config == resolve(10, overrides={"lr_img": 1.0}).config
+
+
+def test_settings_that_a_method_lacks_have_neutral_values() -> None:
+    herding, dc, dm = (registry.get(name).Config() for name in ("herding", "dc", "dm"))
+    assert (herding.iterations, herding.factor, herding.init, herding.augment) == (None, 1, "random", None)
+    assert herding.batch_real == 0 and not {"factor", "init", "augment", "iterations"} & set(herding.names())
+    assert dc.augment is None and "augment" not in dc.names() and (dc.iterations, dc.init) == (1000, "noise")
+    assert dm.augment == "dsa:color_crop_cutout_flip_scale_rotate" and {"factor", "augment"} < set(dm.names())
+    assert herding.scaled(0.1) is herding and dc.scaled(0.1).iterations == 100
 
 
 def test_settings_for_another_dataset_are_marked_ours() -> None:
