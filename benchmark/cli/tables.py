@@ -17,7 +17,7 @@ from results.aggregation.cells import cells
 from results.aggregation.options import AS_RUN, Options
 from results.figures import write_figures
 from results.page import write_page
-from results.rendering.files import texts, write_tables
+from results.rendering.files import text_tables, write_tables
 from results.rendering.text import below, render_rich
 from results.store.atomic_files import writing
 from results.store.read_all import read_all
@@ -69,7 +69,7 @@ def _tables(
     if not made:
         console.print("nothing stored makes such a table yet", highlight=False)
     if "terminal" in options.formats:
-        _show([text for table in made for text in texts(table)], console)
+        _show([text for table in made for text in text_tables(table)], console)
     if set(options.formats) - {"terminal"}:
         with writing(folder):
             folder.mkdir(exist_ok=True)

@@ -61,6 +61,11 @@ def protocol_of(row: Cell) -> tuple[Any, ...]:
     return row["protocol"], *(("", 0) if is_native(row) else (row["recipe"], row["version"]))
 
 
+def comparison_key(row: Cell) -> tuple[Any, ...]:
+    """What the rows of a table of one dataset share besides the condensing network."""
+    return row["dataset"], row["architecture"], *protocol_of(row)
+
+
 # --- the rows of one table --------------------------------------------------------------------------------------------
 
 

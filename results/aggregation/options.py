@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 TABLES = (
     *("accuracy", "comparison", "networks", "protocols", "ablation", "published", "time", "memory"),
-    *("scores", "variance", "breakeven"),
+    *("robustness_scores", "variance", "break_even"),
 )
 FORMATS = ("terminal", "markdown", "latex", "html", "csv", "sheets")
 BASELINES = ("random", "whole")

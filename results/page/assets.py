@@ -1,4 +1,4 @@
-"""JavaScript and styles of kept libraries as their Python packages ship them, packed to lie in a page."""
+"""JavaScript and styles from the Python packages of DataTables and Plotly, compressed for a page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def libraries() -> dict[str, str]:
 
 
 def packed(text: str) -> str:
-    """Text as base64 of gzip: a third of its size, without a character that HTML takes for itself."""
+    """Text as base64 of gzip: a third of its size and without characters that are special in HTML."""
     return base64.b64encode(gzip.compress(text.encode(errors="backslashreplace"), mtime=0)).decode()
 
 
@@ -33,6 +33,6 @@ def packed_json(value: Any) -> str:
     return packed(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
 
-def mark(script: str) -> str:
-    """How a content security policy names an inline script that may run."""
+def script_hash(script: str) -> str:
+    """The name by which a content security policy allows an inline script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

@@ -1,4 +1,4 @@
-"""What a reader finds on opening a cell: settings, networks, sets, curves, ends of logs, the command to repeat it."""
+"""What opening a cell shows: settings, networks, sets, curves, ends of logs, and the command that repeats the run."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from typing import Any
 
 from results.errors import ResultsError
 from results.formatting import percent, seconds, size
-from results.page.cell_records import Behind
-from results.page.rerun_command import command
-from results.page.table import Row, facts
+from results.page.cell_records import CellRecords
+from results.page.rerun_command import rerun_command
+from results.page.table import PageRow, facts
 from results.store.atomic_files import read_json
 from results.store.store import PREFIX, task_folders
 from results.types import Cell, Json
 
-LOG_LINES = 12  # of a log's end
+LOG_LINES = 12  # shown of the end of a log
 _LOG_BYTES = 4_000
 
 
-class Shelf:
-    """The folders of a store, listed once."""
+class TaskFolders:
+    """The task folders of a store, listed once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            self._listed = task_folders(root)
+            self._folders = task_folders(root)
         except ResultsError:
-            self._listed = {}
+            self._folders = {}
 
     def folder(self, record: Json) -> Path | None:
-        """The folder of a record's task, of several the one with the record; None when there is none."""
-        alike = self._listed.get((record["kind"], record["identity"][:PREFIX]), [])
-        return next((path for path in alike if (path / "record.json").exists()), alike[0] if alike else None)
+        """The folder of the record's task, if there are several the one with the record; None without a folder."""
+        candidates = self._folders.get((record["kind"], record["identity"][:PREFIX]), [])
+        return next((path for path in candidates if (path / "record.json").exists()), next(iter(candidates), None))
 
-    def named(self, record: Json) -> str:
-        """Where the folder lies in the store, "" when it does not."""
+    def relative_path(self, record: Json) -> str:
+        """The path of the task's folder within the store, or ""."""
         folder = self.folder(record)
         return folder.relative_to(self.root).as_posix() if folder else ""
 
     def requested(self, records: Iterable[Json]) -> Json:
-        """What the first of these tasks that still says so was called with, {} when none does."""
+        """The `requested` part of the first task.json of these records that has one, or {}."""
         for record in records:
             try:
                 folder = self.folder(record)
@@ -54,7 +54,7 @@ class Shelf:
         return {}
 
     def log(self, record: Json) -> str:
-        """The last lines of a task's log, "" when there is none that can be read."""
+        """The last lines of the task's log, or "" if it cannot be read."""
         folder = self.folder(record)
         try:
             if folder is None:
@@ -70,105 +70,101 @@ class Shelf:
 # --- one cell ---------------------------------------------------------------------------------------------------------
 
 
-def run(cell: Cell, row: Row, stands: Behind, curves: Mapping[str, list[Json]], shelf: Shelf) -> dict[str, Any]:
-    """A cell as JSON: names and texts for a reader, in order; sets by identity (see `made`)."""
-    resolved = stands.sets[0]["resolved"] if stands.sets else {}
-    first = stands.evaluations[0]["resolved"] if stands.evaluations else {}
-    said = command(stands, shelf.requested([*stands.sets, *stands.evaluations]))
-    drawn = [curve for key in _curve_keys(stands) for curve in curves.get(key, [])]
+def run_details(
+    cell: Cell, row: PageRow, records: CellRecords, curves: Mapping[str, list[Json]], store_folders: TaskFolders
+) -> dict[str, Any]:
+    """A cell as JSON: names and texts for a reader, in order. curves: from `anytime_curves`."""
+    condensed = records.sets[0]["resolved"] if records.sets else {}
+    evaluated = records.evaluations[0]["resolved"] if records.evaluations else {}
+    command = rerun_command(records, store_folders.requested([*records.sets, *records.evaluations]))
     return {
         "title": f"{row.name}, ipc {row.filters['ipc']}, {row.filters['dataset']}",
         "facts": facts(cell, row),
-        "paper": _paper(stands),
-        "sets": [record["identity"] for record in stands.sets],
-        "networks": [_networks(record, stands, shelf) for record in stands.evaluations],
-        "settings": _settings(resolved.get("settings") or first.get("whole") or {}),
-        "recipe": _settings(first.get("protocol", {})),
-        "curves": drawn,
-        "command": said.text,
-        "notes": list(said.notes),
+        "paper": _paper(records),
+        "sets": [record["identity"] for record in records.sets],
+        "networks": [_networks(record, records, store_folders) for record in records.evaluations],
+        "settings": _settings(condensed.get("settings") or evaluated.get("whole") or {}),
+        "recipe": _settings(evaluated.get("protocol", {})),
+        "curves": [curve for key in _curve_keys(records) for curve in curves.get(key, [])],
+        "command": command.text,
+        "notes": list(command.notes),
     }
 
 
-def _paper(stands: Behind) -> str:
-    records = [*stands.sets, *stands.evaluations]
-    card = records[0]["display"]["card"] if records else {}
-    words = [f"{card.get('venue', '')} {card.get('year') or ''}".strip()]
-    words += [f"arXiv:{card['paper']}"] if card.get("paper") else []
-    return ", ".join(filter(None, words))
+def _paper(records: CellRecords) -> str:
+    first = next(iter([*records.sets, *records.evaluations]), None)
+    card = first["display"]["card"] if first else {}
+    venue = f"{card.get('venue', '')} {card.get('year') or ''}".strip()
+    return ", ".join(filter(None, [venue, f"arXiv:{card['paper']}" if card.get("paper") else ""]))
 
 
 def _settings(values: Json) -> list[tuple[str, str]]:
-    return [(name, _worded(value)) for name, value in sorted(values.items())]
+    return [(name, _setting_text(value)) for name, value in sorted(values.items())]
 
 
-def _worded(value: Any) -> str:
+def _setting_text(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(_worded, value))
+        return ", ".join(map(_setting_text, value))
     return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _networks(record: Json, stands: Behind, shelf: Shelf) -> dict[str, Any]:
+def _networks(record: Json, records: CellRecords, store_folders: TaskFolders) -> dict[str, Any]:
     """One evaluation: the networks trained on one set."""
-    resolved, result = record["resolved"], record["result"]
-    sets = {made["identity"]: made for made in stands.sets}
-    seed = sets.get(resolved["set"], record)["resolved"].get("seed", resolved["seed"])
-    accuracies = result.get("accuracies") or []
+    sets = {record["identity"]: record for record in records.sets}
+    set_record = sets.get(record["resolved"]["set"], record)
+    accuracies = record["result"].get("accuracies") or []
     return {
-        "seed": seed,
+        "seed": set_record["resolved"].get("seed", record["resolved"]["seed"]),
         "accuracies": [percent(value) for value in accuracies],
         "mean": percent(fmean(accuracies)) if accuracies else "–",
         "status": record["status"],
         "message": record["message"],
         "seconds": seconds(record["seconds"]),
-        "folder": shelf.named(record),
-        "log": shelf.log(record),
+        "folder": store_folders.relative_path(record),
+        "log": store_folders.log(record),
     }
 
 
 # --- one set ----------------------------------------------------------------------------------------------------------
 
 
-def made(record: Json, shelf: Shelf) -> dict[str, Any]:
-    """One set as JSON, for every cell it stands behind."""
+def set_details(record: Json, store_folders: TaskFolders) -> dict[str, Any]:
+    """A set as JSON, for every cell that it belongs to."""
     result = record["result"]
+    set_facts = [
+        ("Stored images", str(result.get("stored_images", ""))),
+        ("Decoded images", str(result.get("decoded_images", ""))),
+        ("Size", size(result["bytes"]) if "bytes" in result else ""),
+        ("Steps", str(record["steps"])),
+        ("Seconds", seconds(record["seconds"])),
+        ("Peak memory", size(record["peak_memory_bytes"]) if record["peak_memory_bytes"] else ""),
+        ("Finished", str(record["finished"])),
+    ]
     return {
         "seed": record["resolved"].get("seed", 0),
         "status": record["status"],
         "message": record["message"],
-        "facts": [
-            (name, text)
-            for name, text in (
-                ("Stored images", str(result.get("stored_images", ""))),
-                ("Decoded images", str(result.get("decoded_images", ""))),
-                ("Size", size(result["bytes"]) if "bytes" in result else ""),
-                ("Steps", str(record["steps"])),
-                ("Seconds", seconds(record["seconds"])),
-                ("Peak memory", size(record["peak_memory_bytes"]) if record["peak_memory_bytes"] else ""),
-                ("Finished", str(record["finished"])),
-            )
-            if text
-        ],
+        "facts": [(name, text) for name, text in set_facts if text],
         "losses": _settings(result.get("losses") or {}),
-        "folder": shelf.named(record),
-        "log": shelf.log(record),
+        "folder": store_folders.relative_path(record),
+        "log": store_folders.log(record),
     }
 
 
 # --- curves -----------------------------------------------------------------------------------------------------------
 
 
-def curves(records: Iterable[Json]) -> dict[str, list[Json]]:
-    """Anytime curves of analyses by the set they are of; those of the whole set by `_whole`."""
-    found: dict[str, list[Json]] = {}
+def anytime_curves(records: Iterable[Json]) -> dict[str, list[Json]]:
+    """The curves among the analyses by the identity of their set; those of the whole set by `_whole_key`."""
+    curves: dict[str, list[Json]] = {}
     for record in records:
-        resolved, points = record["resolved"], record["result"].get("points")
-        if record["kind"] != "analyze" or resolved.get("analysis") != "curve" or not points:
-            continue
-        for identity in resolved["sets"]:
-            key = _whole(record) if identity == "whole" else identity
-            found.setdefault(key, []).append(_curve(record))
-    return found
+        resolved = record["resolved"]
+        is_curve = record["kind"] == "analyze" and resolved.get("analysis") == "curve"
+        if is_curve and record["result"].get("points"):
+            for identity in resolved["sets"]:
+                key = _whole_key(record) if identity == "whole" else identity
+                curves.setdefault(key, []).append(_curve(record))
+    return curves
 
 
 def _curve(record: Json) -> dict[str, Any]:
@@ -181,11 +177,12 @@ def _curve(record: Json) -> dict[str, Any]:
     return {"name": ", ".join(words), "split": result["split"], "along": along, "points": points}
 
 
-def _whole(record: Json) -> str:
+def _whole_key(record: Json) -> str:
     return f"whole {record['display']['dataset']} {record['resolved']['architecture']}"
 
 
-def _curve_keys(stands: Behind) -> Sequence[str]:
-    if stands.sets:
-        return [record["identity"] for record in stands.sets]
-    return list(dict.fromkeys(_whole(record) for record in stands.evaluations if record["resolved"]["set"] == "whole"))
+def _curve_keys(records: CellRecords) -> Sequence[str]:
+    if records.sets:
+        return [record["identity"] for record in records.sets]
+    wholes = [record for record in records.evaluations if record["resolved"]["set"] == "whole"]
+    return list(dict.fromkeys(map(_whole_key, wholes)))

@@ -1,10 +1,10 @@
-"""Previews of synthetic sets made small enough to lie in a page by the hundred."""
+"""Previews of synthetic sets, small enough for a page with hundreds of them."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,88 +13,98 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from results.types import Json
+
 Pixels = NDArray[np.uint8]
 
-BUDGET = 12_000_000  # bytes of all pictures of a page, as files; a third more as text
+BUDGET = 12_000_000  # bytes of all previews of a page, as files; a third more as text
 CLASSES = 10  # shown of a set, at most
-_SMALL = 8_000  # bytes up to which a picture is kept as it is, without loss
-_PADDING = 2  # between the images of a preview
-_QUALITY = 80  # of WebP, for pictures that would be large without loss
+_IMAGES = 10  # shown of a class, at most: the columns of preview.png
+_LOSSLESS = 8_000  # bytes up to which a preview is stored without loss
+_PADDING = 2  # pixels between the images of preview.png
+_QUALITY = 80  # of WebP with loss
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture as a data URL, and what it shows. Without one, `why` says so."""
+class Preview:
+    """A preview as a data URL, and what it shows; without a URL, `missing` says why."""
 
     url: str = ""
     width: int = 0
     height: int = 0
-    classes: int = 0  # from the first on; 0 where the picture does not tell
+    classes: int = 0  # from the first on; 0 if unknown
     images: int = 0  # of each class
-    across: bool = False  # a column for each class: few images of many classes would be a narrow strip
+    across: bool = False  # a column for each class, as few images of many classes would be a narrow strip
     size: int = 0  # bytes of the file
-    why: str = ""
+    missing: str = ""
 
 
-def pictures(sets: Iterable[tuple[Mapping[str, Any], Path | None]], budget: int = BUDGET) -> dict[str, Picture]:
-    """By identity, the pictures of these records' sets in their folders (None: there is none), within the budget.
+def previews(sets: Iterable[tuple[Json, Path | None]], budget: int = BUDGET) -> dict[str, Preview]:
+    """By identity, the previews of these records' sets in their folders (None: no folder), within a budget of bytes.
 
-    Those that come first are kept; equal pictures count once.
+    The first ones are kept; equal previews count once.
     """
-    found: dict[str, Picture] = {}
+    by_identity: dict[str, Preview] = {}
     counted: set[str] = set()
     for record, folder in sets:
-        picture = _picture(folder / "preview.png" if folder else None, int(record["resolved"]["ipc"]))
-        if picture.url and picture.url not in counted:
-            if picture.size > budget:
-                picture = Picture(why=f"left out: the pictures of a page take {BUDGET // 10**6} MB at most")
+        preview = _preview(folder / "preview.png" if folder else None, int(record["resolved"]["ipc"]))
+        if preview.url and preview.url not in counted:
+            if preview.size > budget:
+                preview = Preview(missing=f"left out: the pictures of a page take {BUDGET // 10**6} MB at most")
             else:
-                budget -= picture.size
-                counted.add(picture.url)
-        found[record["identity"]] = picture
-    return found
+                budget -= preview.size
+                counted.add(preview.url)
+        by_identity[record["identity"]] = preview
+    return by_identity
 
 
-def _picture(path: Path | None, ipc: int) -> Picture:
+def _preview(path: Path | None, ipc: int) -> Preview:
     if path is None or not path.is_file():
-        return Picture(why="no preview.png is there")
+        return Preview(missing="there is no preview.png")
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return Picture(why="its preview.png cannot be read")
-    columns = min(10, ipc)
+        return Preview(missing="its preview.png cannot be read")
+    columns = min(_IMAGES, ipc)
     tiles = _tiles(pixels, columns)
     if tiles is None:
-        return _of(pixels)
+        return _encoded_preview(pixels)
     tiles = tiles[:CLASSES]
     across = columns < len(tiles)
-    return _of(_joined(tiles.swapaxes(0, 1) if across else tiles), len(tiles), columns, across)
+    return _encoded_preview(_joined(tiles.swapaxes(0, 1) if across else tiles), len(tiles), columns, across)
 
 
-def _of(grid: Pixels, classes: int = 0, images: int = 0, across: bool = False) -> Picture:
-    data = _encoded(grid)
+def _encoded_preview(pixels: Pixels, classes: int = 0, images: int = 0, across: bool = False) -> Preview:
+    data = _webp(pixels, lossless=True, quality=20, method=1)
+    if len(data) > _LOSSLESS:
+        data = _webp(pixels, quality=_QUALITY, method=2)
     url = "data:image/webp;base64," + base64.b64encode(data).decode()
-    height, width = grid.shape[:2]
-    return Picture(url, width, height, classes, images, across, len(data))
+    height, width = pixels.shape[:2]
+    return Preview(url, width, height, classes, images, across, len(data))
 
 
-def _tiles(grid: Pixels, columns: int) -> Pixels | None:
-    """The images of a preview as (classes, columns, h, w, 3), enlarged ones at their own size; None if it is no grid.
+def _webp(pixels: Pixels, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", **options)
+    return buffer.getvalue()
+
+
+def _tiles(pixels: Pixels, columns: int) -> Pixels | None:
+    """The images of a preview as (classes, columns, h, w, 3) at their original size; None if it is not a grid.
 
     A grid has `_PADDING` white pixels around and between its square images.
     """
-    height, width = grid.shape[0] - _PADDING, grid.shape[1] - _PADDING
+    height, width = pixels.shape[0] - _PADDING, pixels.shape[1] - _PADDING
     if height <= 0 or width <= 0 or width % columns or height % (width // columns):
         return None
     step = width // columns
-    split = grid[_PADDING:, _PADDING:].reshape(height // step, step, columns, step, 3).swapaxes(1, 2)
-    tiles = split[:, :, : step - _PADDING, : step - _PADDING]
-    return _shrunk(tiles)
+    tiles = pixels[_PADDING:, _PADDING:].reshape(height // step, step, columns, step, 3).swapaxes(1, 2)
+    return _shrunk(tiles[:, :, : step - _PADDING, : step - _PADDING])
 
 
 def _shrunk(tiles: Pixels) -> Pixels:
-    """The images without their enlargement, whose factor the first one tells and the others confirm."""
+    """The images without their enlargement by a whole factor; the first image is tested before the others."""
     side = tiles.shape[2]
     for factor in range(side // 2, 1, -1):
         if side % factor == 0 and _is_enlarged(tiles[:1, :1], factor) and _is_enlarged(tiles, factor):
@@ -113,14 +123,3 @@ def _joined(tiles: Pixels) -> Pixels:
     grid = np.full((rows, side + 1, columns, side + 1, 3), 255, np.uint8)
     grid[:, :side, :, :side] = tiles.swapaxes(1, 2)
     return grid.reshape(rows * (side + 1), columns * (side + 1), 3)[:-1, :-1]
-
-
-def _encoded(grid: Pixels) -> bytes:
-    data = _webp(grid, lossless=True, quality=20, method=1)
-    return data if len(data) <= _SMALL else _webp(grid, quality=_QUALITY, method=2)
-
-
-def _webp(grid: Pixels, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(grid).save(buffer, "WEBP", **options)
-    return buffer.getvalue()

@@ -1,6 +1,6 @@
-"""The command that asks for one cell again, rebuilt from what its records say was asked. Pure.
+"""The command that repeats one cell, rebuilt from the specifications in its records.
 
-Every setting is named, so that neither a preset nor a fraction of the iterations can change it.
+It names every setting, so that neither a preset nor a fraction of the iterations can change it.
 """
 
 from __future__ import annotations
@@ -13,101 +13,98 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from results.page.cell_records import Behind
+from results.page.cell_records import CellRecords
 from results.types import Json
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./@+-]*")  # what Hydra takes as a string without quotes
-_WORDS = {"null", "true", "false", "nan", "inf"}  # and these it does not
-# What commands can say of a request; a record of a later version may hold more.
-# fmt: off
-_CONDENSE = {"kind", "method", "version", "settings", "ipc", "seed", "architecture", "dataset", "experts", "val_fraction",
-             "precision", "snapshots"}
-_EVALUATE = {"kind", "set", "seed", "architecture", "protocol", "num_eval", "dataset", "val_fraction", "precision",
-             "whole", "imported"}
-# fmt: on
-_RANDOM_SUBSETS = 5  # a run takes at least so many
+_UNQUOTED = re.compile(r"[A-Za-z_][A-Za-z0-9_./@+-]*")  # strings that Hydra reads without quotes
+_KEYWORDS = {"null", "true", "false", "nan", "inf"}  # except these, which it reads as values
+# The parts of a specification that a command can express; a record of a later version may have more.
+_CONDENSE = {
+    *("kind", "method", "version", "settings", "ipc", "seed", "architecture", "dataset", "experts", "val_fraction"),
+    *("precision", "snapshots"),
+}
+_EVALUATE = {
+    *("kind", "set", "seed", "architecture", "protocol", "num_eval", "dataset", "val_fraction", "precision"),
+    *("whole", "imported"),
+}
+_MIN_RANDOM_SUBSETS = 5  # that a run makes
 
 
 @dataclass(frozen=True)
-class Command:
-    """A line for a shell, "" where none can be had, and what a person should know of it."""
+class RerunCommand:
+    """A command line for a shell, or "" if there is none, and notes for the reader."""
 
     text: str
     notes: tuple[str, ...] = ()
 
 
-def command(behind: Behind, requested: Json) -> Command:
-    """What plans the tasks of one cell; `request` is that of a task.json of the cell ({} where there is none)."""
-    if not (behind.evaluations or behind.sets):
-        return Command("", ("its records are not there",))
-    first = (behind.evaluations or behind.sets)[0]
-    imported = any(record["kind"] == "import" for record in behind.sets)
+def rerun_command(records: CellRecords, requested: Json) -> RerunCommand:
+    """The command that plans the tasks of one cell. requested: of a task.json of the cell, {} if there is none."""
+    if not (records.evaluations or records.sets):
+        return RerunCommand("", ("its records are missing",))
+    first = (records.evaluations or records.sets)[0]
+    imported = any(record["kind"] == "import" for record in records.sets)
     if imported and not requested.get("source"):
-        return Command("", ("it is not known any more which file the set came from",))
+        return RerunCommand("", ("the file of the set is not recorded",))
     words = ["python", "-m", "benchmark.evaluate" if imported else "benchmark.run"]
-    words += _given(behind, requested) if imported else _run(behind, requested)
-    words += _scored(behind.evaluations)
-    words += _common(first["resolved"])
-    return Command(" ".join(map(shlex.quote, words)), tuple(_notes(behind, first, requested)))
+    words += _import_options(records, requested) if imported else _run_options(records, requested)
+    words += _evaluation_options(records.evaluations)
+    words += _common_options(first["resolved"])
+    return RerunCommand(" ".join(map(shlex.quote, words)), tuple(_notes(records, first, requested)))
 
 
-def _run(behind: Behind, requested: Json) -> Iterator[str]:
-    first = (behind.sets or behind.evaluations)[0]
+def _run_options(records: CellRecords, requested: Json) -> Iterator[str]:
+    first = (records.sets or records.evaluations)[0]
+    resolved = first["resolved"]
     dataset = _value([requested.get("dataset") or first["display"]["dataset"]])
-    if not behind.sets:  # the whole training set
+    if not records.sets:  # the whole training set
         yield from ("methods=[]", f"datasets={dataset}", "baselines=[whole]")
-        yield from _settings("whole", first["resolved"].get("whole", {}))
-        yield f"seeds=[{first['resolved']['seed']}]"
+        yield from _settings("whole", resolved.get("whole", {}))
+        yield f"seeds=[{resolved['seed']}]"
     else:
-        resolved = first["resolved"]
         yield from (f"methods={_value([resolved['method']])}", f"datasets={dataset}", f"ipcs=[{resolved['ipc']}]")
         yield f"architectures={_value([resolved['architecture']])}"
-        yield f"seeds={_value(_seeds(behind.sets))}"
+        yield f"seeds={_value(_seeds(records.sets))}"
         yield from _settings(resolved["method"], resolved["settings"])
-        pools = {expert["resolved"].get("expert_seed", 0) for expert in behind.experts} - {0}
-        yield from [f"expert_seed={pool}" for pool in sorted(pools)[:1]]
+        yield from [f"expert_seed={seed}" for seed in sorted(_expert_seeds(records) - {0})[:1]]
         if resolved.get("snapshots"):
             yield f"snapshots={_value(resolved['snapshots'])}"
         yield "baselines=[]"
     yield from _data_root(requested)
 
 
-def _given(behind: Behind, requested: Json) -> Iterator[str]:
-    """A set made elsewhere: its files, what was told of it, and which of the sets in them."""
-    source, first = requested["source"], behind.sets[0]
+def _import_options(records: CellRecords, requested: Json) -> Iterator[str]:
+    """For a set made elsewhere: its files, what the options said about them, and which of the sets in them."""
+    source, resolved, display = requested["source"], records.sets[0]["resolved"], records.sets[0]["display"]
     paths = source["paths"]
     yield f"set={_value(paths[0] if len(paths) == 1 else paths)}"
     yield f"dataset={_value(requested['dataset'])}"
-    name, variant, method = (
-        first["display"]["display_name"],
-        first["display"].get("overrides"),
-        first["display"]["card"]["name"],
-    )
-    yield f"name={_value(name.removesuffix(f' ({variant})') if variant else name)}"
-    yield f"factor={first['resolved']['factor']}"
+    overrides = display.get("overrides")
+    yield f"name={_value(display['display_name'].removesuffix(f' ({overrides})' if overrides else ''))}"
+    yield f"factor={resolved['factor']}"
     yield f"pixel_scale={_value(source['pixel_scale'])}"
     if source.get("constants"):
         yield from (f"mean={_value(source['constants'][0])}", f"std={_value(source['constants'][1])}")
-    yield f"set_index={_value([_place(record, source) for record in _in_order(behind)])}"
-    if not method.startswith("released "):
-        yield f"method={_value(method)}"
-    if first["resolved"].get("quantize"):
-        yield f"quantize={_value(first['resolved']['quantize'])}"
+    yield f"set_index={_value([_set_index(record, source) for record in _in_file_order(records)])}"
+    if not display["card"]["name"].startswith("released "):
+        yield f"method={_value(display['card']['name'])}"
+    if resolved.get("quantize"):
+        yield f"quantize={_value(resolved['quantize'])}"
     yield "baselines=[]"
     yield from _data_root(requested)
 
 
-def _in_order(behind: Behind) -> list[Json]:
-    """The sets by the seeds of their evaluations, which are their places in `entries`."""
-    by_identity = {record["identity"]: record for record in behind.sets}
-    return [by_identity[r["resolved"]["set"]] for r in behind.evaluations if r["resolved"]["set"] in by_identity]
+def _in_file_order(records: CellRecords) -> list[Json]:
+    """The sets in the order of `set_index`, which is that of the seeds of their evaluations."""
+    sets = {record["identity"]: record for record in records.sets}
+    return [sets[r["resolved"]["set"]] for r in records.evaluations if r["resolved"]["set"] in sets]
 
 
-def _place(record: Json, source: Json) -> int:
+def _set_index(record: Json, source: Json) -> int:
     return int(record["result"].get("source", source).get("set_index", 0))
 
 
-def _scored(evaluations: Sequence[Json]) -> Iterator[str]:
+def _evaluation_options(evaluations: Sequence[Json]) -> Iterator[str]:
     if evaluations:
         resolved = evaluations[0]["resolved"]
         yield f"protocols={_value([evaluations[0]['display']['protocol']])}"
@@ -115,7 +112,7 @@ def _scored(evaluations: Sequence[Json]) -> Iterator[str]:
         yield f"num_eval={resolved['num_eval']}"
 
 
-def _common(resolved: Json) -> Iterator[str]:
+def _common_options(resolved: Json) -> Iterator[str]:
     if resolved.get("val_fraction"):
         yield f"val_fraction={_value(resolved['val_fraction'])}"
     if resolved.get("precision", "fp32") != "fp32":
@@ -128,7 +125,7 @@ def _settings(method: str, settings: Json) -> Iterator[str]:
 
 
 def _data_root(requested: Json) -> Iterator[str]:
-    """Where downloaded datasets lie, unless it is called as it is called without being asked."""
+    """The folder of downloaded datasets, unless it has the default name."""
     root = requested.get("data_root")
     if root and PurePath(root).name != "data":
         yield f"data_root={_value(root)}"
@@ -138,41 +135,43 @@ def _seeds(records: Sequence[Json]) -> list[int]:
     return list(dict.fromkeys(record["resolved"]["seed"] for record in records))
 
 
+def _expert_seeds(records: CellRecords) -> set[int]:
+    return {expert["resolved"].get("expert_seed", 0) for expert in records.experts}
+
+
 def _value(value: Any) -> str:
-    """A JSON value as Hydra's command line reads it."""
+    """A JSON value in the grammar of Hydra's command line."""
     if isinstance(value, str):
-        return value if _PLAIN.fullmatch(value) and value.lower() not in _WORDS else _quoted(value)
+        return value if _UNQUOTED.fullmatch(value) and value.lower() not in _KEYWORDS else _quoted(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_value, value))}]"
     return json.dumps(value)
 
 
 def _quoted(text: str) -> str:
-    """Backslashes count for themselves, except before a quote and at the end."""
+    """In quotes; backslashes are doubled only before a quote and at the end, as they are literal elsewhere."""
     return '"' + re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + (r"\"" if m[2] else ""), text) + '"'
 
 
-# --- what a person should know ----------------------------------------------------------------------------------------
+# --- notes ------------------------------------------------------------------------------------------------------------
 
 
-def _notes(behind: Behind, first: Json, requested: Json) -> Iterator[str]:
+def _notes(records: CellRecords, first: Json, requested: Json) -> Iterator[str]:
     if not requested:
-        yield "What the dataset was called by the command is not recorded any more: its name in tables stands here."
+        yield "The dataset is called as in tables, as its name on the command line is not recorded any more."
     elif first["display"]["dataset"] != "digits" and not list(_data_root(requested)):
-        yield "Run it from the folder that holds data/, where datasets lie."
-    sets = [record for record in behind.sets if record["kind"] == "condense"]
-    seeds = _seeds(sets)
-    if sets and sets[0]["resolved"]["method"] == "random" and len(seeds) < _RANDOM_SUBSETS:
-        yield f"A run takes at least {_RANDOM_SUBSETS} random subsets: it also makes those that are not here yet."
-    if len({expert["resolved"].get("expert_seed", 0) for expert in behind.experts}) > 1:
-        yield "Its sets used several pools of experts: this asks for the first of them."
-    if "source" in requested and [r["resolved"]["seed"] for r in behind.evaluations] != list(
-        range(len(behind.evaluations))
-    ):
-        yield "Some of the file's sets are missing here, so that its networks are not the same ones."
-    if any(record["resolved"].get("quantize") for record in behind.sets):
-        yield "It scores the set as it is, too."
-    resolved = {key for record in sets for key in record["resolved"]} - _CONDENSE
-    resolved |= {key for record in behind.evaluations for key in record["resolved"]} - _EVALUATE
-    if resolved:
-        yield f"Something else was asked that this command does not say: {', '.join(sorted(resolved))}."
+        yield "Run it from the folder that contains data/, where datasets are."
+    sets = [record for record in records.sets if record["kind"] == "condense"]
+    if sets and sets[0]["resolved"]["method"] == "random" and len(_seeds(sets)) < _MIN_RANDOM_SUBSETS:
+        yield f"A run makes at least {_MIN_RANDOM_SUBSETS} random subsets, so it adds those that are missing here."
+    if len(_expert_seeds(records)) > 1:
+        yield "Its sets used several pools of experts; this command uses the first of them."
+    evaluation_seeds = [record["resolved"]["seed"] for record in records.evaluations]
+    if "source" in requested and evaluation_seeds != list(range(len(evaluation_seeds))):
+        yield "Some of the file's sets are missing here, so its networks get other seeds."
+    if any(record["resolved"].get("quantize") for record in records.sets):
+        yield "It also scores the set without quantization."
+    unknown = {name for record in sets for name in record["resolved"]} - _CONDENSE
+    unknown |= {name for record in records.evaluations for name in record["resolved"]} - _EVALUATE
+    if unknown:
+        yield f"The command cannot express these parts of its specification: {', '.join(sorted(unknown))}."

@@ -1,9 +1,9 @@
-"""Putting report.html together: table, plot, gallery and runs in one file that needs neither network nor server."""
+"""report.html: table, plot, gallery and runs in one file that needs neither a network nor a server."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -14,14 +14,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from results.aggregation.grouping import rows_of
 from results.formatting import grouped
-from results.page.assets import libraries, mark, packed_json
-from results.page.cell_records import Behind, behind
-from results.page.details import Shelf, curves, made, run
-from results.page.previews import Picture, pictures
-from results.page.table import Row, table
+from results.page.assets import libraries, packed_json, script_hash
+from results.page.cell_records import CellRecords, records_of_cells
+from results.page.details import TaskFolders, anytime_curves, run_details, set_details
+from results.page.previews import Preview, previews
+from results.page.table import PageRow, page_rows
 from results.store.atomic_files import replace
 from results.store.store import Store
-from results.types import Json
+from results.types import Cell, Json
 
 NAME = "report.html"
 # key, heading, whether its entries are numbers
@@ -53,8 +53,8 @@ FILTERS = {
 def write_page(records: Sequence[Json], store: Store, cells: pd.DataFrame, folder: Path) -> Path:
     """Write report.html into an existing folder, whole or not at all; returns its path. `cells`: of these records.
 
-    Accuracies are fractions in `cells` and percent on the page. What a task's folder lacks is said there, and the rest
-    is shown. Raises ResultsError where the file cannot be written.
+    Accuracies are fractions in `cells` and percent on the page. The page names files that a task's folder lacks and
+    shows the rest. Raises ResultsError if the file cannot be written.
     """
     page = Path(folder) / NAME
     replace(page, render(records, store, cells))
@@ -63,72 +63,71 @@ def write_page(records: Sequence[Json], store: Store, cells: pd.DataFrame, folde
 
 def render(records: Sequence[Json], store: Store, cells: pd.DataFrame) -> str:
     """The page's HTML."""
-    found = rows_of(cells)
-    rows, groups = table(found)
-    stand = behind(records, found)
-    shelf = Shelf(store.root)
-    drawn = curves(records)
-    sets = {record["identity"]: record for one in _seed_by_seed(stand) for record in one}
-    seen = pictures((record, shelf.folder(record)) for record in sets.values())
-    # equal pictures lie there once
-    urls = {url: at for at, url in enumerate(dict.fromkeys(one.url for one in seen.values() if one.url))}
+    all_cells = rows_of(cells)
+    rows, groups = page_rows(all_cells)
+    cell_records = records_of_cells(records, all_cells)
+    store_folders = TaskFolders(store.root)
+    curves = anytime_curves(records)
+    sets = _sets_by_identity(cell_records)
+    set_previews = previews((record, store_folders.folder(record)) for record in sets.values())
+    # Equal previews are in the page once.
+    urls = {url: index for index, url in enumerate(dict.fromkeys(p.url for p in set_previews.values() if p.url))}
+    matched = list(zip(rows, all_cells, cell_records, strict=True))
     data = {
-        "rows": [_plotted(row, cell, one) for row, cell, one in zip(rows, found, stand, strict=True)],
+        "rows": [_row_data(row, cell, of_cell) for row, cell, of_cell in matched],
         "groups": [{"title": group.title, "rows": group.rows} for group in groups],
-        "runs": [run(cell, row, one, drawn, shelf) for row, cell, one in zip(rows, found, stand, strict=True)],
-        "sets": {identity: made(record, shelf) | _pictured(seen[identity], urls) for identity, record in sets.items()},
+        "runs": [run_details(cell, row, of_cell, curves, store_folders) for row, cell, of_cell in matched],
+        "sets": {
+            identity: set_details(record, store_folders) | _preview_data(set_previews[identity], urls)
+            for identity, record in sets.items()
+        },
     }
-    script = _own("page.js")
-    text = _environment().get_template("page.html").render(
-        columns=[column for column in COLUMNS if column[0] != "published" or _any_published(rows)],
-        filters={key: (word, _choices(rows, key)) for key, word in FILTERS.items()},
+    any_published = any(row.entries["published"].text != "–" for row in rows)
+    script = _file("page.js")
+    environment = Environment(
+        loader=PackageLoader("results.page", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    text = environment.get_template("page.html").render(
+        columns=[column for column in COLUMNS if column[0] != "published" or any_published],
+        filters={key: (heading, _choices(rows, key)) for key, heading in FILTERS.items()},
         rows=rows,
         groups=groups,
         data=packed_json(data),
-        pictures=list(urls),
+        previews=list(urls),
         libraries=libraries(),
-        style=_own("page.css"),
+        style=_file("page.css"),
         script=script,
-        mark=mark(script),
-        counted=_counted(records),
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    )  # fmt: skip
-    return text.encode("utf-8", "backslashreplace").decode()  # names of files may be no text
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("results.page", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        script_hash=script_hash(script),
+        record_counts=_record_counts(records),
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+    return text.encode("utf-8", "backslashreplace").decode()  # names of files may not be valid text
 
 
-def _own(name: str) -> str:
+def _file(name: str) -> str:
     return (files("results.page") / name).read_text(encoding="utf-8")
 
 
-def _counted(records: Sequence[Json]) -> str:
+def _record_counts(records: Sequence[Json]) -> str:
     """ "32 records: 14 condense, 15 evaluate, 3 prepare"."""
     kinds = Counter(record["kind"] for record in records)
     parts = ", ".join(f"{grouped(count)} {kind}" for kind, count in sorted(kinds.items()))
     return f"{grouped(len(records))} record{'s' * (len(records) != 1)}" + (f": {parts}" if parts else "")
 
 
-def _seed_by_seed(stand: Sequence[Behind]) -> Iterator[list[Json]]:
-    """First every cell's first set, then the second ones, …: pictures that come first are those that are kept."""
-    for at in range(max((len(one.sets) for one in stand), default=0)):
-        yield [one.sets[at] for one in stand if at < len(one.sets)]
+def _sets_by_identity(cell_records: Sequence[CellRecords]) -> dict[str, Json]:
+    """Every cell's first set, then the second ones, …, as the first previews are kept where not all fit."""
+    longest = max((len(records.sets) for records in cell_records), default=0)
+    rounds = ([r.sets[i] for r in cell_records if i < len(r.sets)] for i in range(longest))
+    return {record["identity"]: record for sets in rounds for record in sets}
 
 
-def _any_published(rows: Sequence[Row]) -> bool:
-    return any(row.texts["published"].text != "–" for row in rows)
+def _choices(rows: Sequence[PageRow], key: str) -> list[str]:
+    choices = dict.fromkeys(row.filters[key] for row in rows)
+    return sorted(choices, key=lambda text: (not text.isdigit(), int(text) if text.isdigit() else 0, text.casefold()))
 
 
-def _choices(rows: Sequence[Row], key: str) -> list[str]:
-    found = dict.fromkeys(row.filters[key] for row in rows)
-    return sorted(found, key=lambda text: (not text.isdigit(), int(text) if text.isdigit() else 0, text.casefold()))
-
-
-def _plotted(row: Row, cell: Json, one: Behind) -> dict[str, Any]:
+def _row_data(row: PageRow, cell: Cell, records: CellRecords) -> dict[str, Any]:
     """What the filters, the plot and the gallery need of a row."""
     return {
         "name": row.name,
@@ -136,20 +135,13 @@ def _plotted(row: Row, cell: Json, one: Behind) -> dict[str, Any]:
         "filters": row.filters,
         "baseline": cell["role"] == "baseline",
         "accuracy": row.accuracy,
-        "error": row.error,
-        "total": row.total,
-        "shown": f"{row.texts['accuracy'].text} %, {row.texts['total'].text} s",
-        "sets": [record["identity"] for record in one.sets],
+        "deviation": row.deviation,
+        "total": row.total_seconds,
+        "summary": f"{row.entries['accuracy'].text} %, {row.entries['total'].text} s",
+        "sets": [record["identity"] for record in records.sets],
     }
 
 
-def _pictured(picture: Picture, urls: Mapping[str, int]) -> dict[str, Any]:
-    return {
-        "picture": urls.get(picture.url),
-        "width": picture.width,
-        "height": picture.height,
-        "classes": picture.classes,
-        "images": picture.images,
-        "across": picture.across,
-        "why": picture.why,
-    }
+def _preview_data(preview: Preview, urls: Mapping[str, int]) -> dict[str, Any]:
+    names = ("width", "height", "classes", "images", "across", "missing")
+    return {"preview": urls.get(preview.url), **{name: getattr(preview, name) for name in names}}

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from results.rendering.escape import escape
-from results.rendering.latex_flat import LONGEST, bodies
+from results.rendering.grid import GridCell, parse_number, plain_number, unique_labels
+from results.rendering.text import head_lines
 from results.statistics.ranking import BEST, SECOND
-from results.tables.accuracy import Dataset, Matrix, panels
-from results.tables.across import Cross, Group
-from results.tables.entries import MISSING, Entry, Line
-from results.tables.registry import Shown
+from results.tables.accuracy import DatasetColumns, Matrix, panels
+from results.tables.across import Cross, IpcGroup
+from results.tables.entries import MISSING, MethodRow, TableEntry
+from results.tables.model import Table
+from results.tables.registry import AnyTable
 
-_WIDEST = 12  # columns of numbers side by side; more continue below, dataset by dataset
-_MOST_HEADS = 8  # networks or protocols side by side
-_LONG = 28  # characters of a row's name that stand on one line
-_FLOATS = 18  # tables that LaTeX holds back without being asked for room
-_NAME_WIDTH = "34mm"  # of the lines that a longer name is broken into
+_MAX_COLUMNS = 12  # of numbers side by side in a matrix; further datasets follow in another float
+_MAX_HEADS = 8  # networks or protocols side by side
+_MAX_ROWS = 32  # of one float; more rows follow in another one
+_MAX_FLOATS = 18  # tables that LaTeX holds back unless told otherwise
+# Names longer than this many characters are broken into lines of this width.
+_ROW_NAME, _ROW_NAME_WIDTH = 28, "34mm"
+_TEXT_NAME, _TEXT_NAME_WIDTH = 34, "53mm"
 
-Body = tuple[list[str], set[int]]
+Body = tuple[list[str], set[int]]  # the lines of a tabular, and the numbers of the notes that it cites
 
 _HEAD = r"""% Needs \usepackage{booktabs} and nothing else:
 %   \documentclass{article}
@@ -30,20 +33,6 @@ _HEAD = r"""% Needs \usepackage{booktabs} and nothing else:
 %   \input{tables}
 %   \end{document}
 """
-
-
-def document(tables: Iterable[Shown]) -> str:
-    r"""The text of a file to \input: a comment on its use, then every table, each with a label of its own."""
-    used: Counter[str] = Counter()
-    texts = []
-    for table in tables:
-        label = "tab:" + re.sub(r"[^A-Za-z0-9.]+", "-", table.label).strip("-")
-        used[label] += 1
-        texts.append(to_latex(table, label if used[label] == 1 else f"{label}.{used[label]}"))
-    floats = sum(text.count(r"\begin{table*}") for text in texts)
-    room = rf"\extrafloats{{{floats}}}  % LaTeX waits with few of them at once" + "\n" if floats > _FLOATS else ""
-    return "\n".join([_HEAD + room, *texts])
-
 
 ARTICLE = r"""% A document of all tables: pdflatex article.tex, twice.
 \documentclass[a4paper]{article}
@@ -58,55 +47,45 @@ ARTICLE = r"""% A document of all tables: pdflatex article.tex, twice.
 """
 
 
-def to_latex(table: Shown, label: str) -> str:
-    """A table environment as wide as a page; more of them, with labels that end in -2, -3, …, when it is too large."""
+def document(tables: Iterable[AnyTable]) -> str:
+    r"""The text of a file to \input: a comment on its use, then every table with a unique label."""
+    tables = list(tables)
+    labels = unique_labels(["tab:" + re.sub(r"[^A-Za-z0-9.]+", "-", table.label).strip("-") for table in tables])
+    texts = [to_latex(table, label) for table, label in zip(tables, labels, strict=True)]
+    floats = sum(text.count(r"\begin{table*}") for text in texts)
+    room = rf"\extrafloats{{{floats}}}  % LaTeX waits with few of them at once" + "\n" if floats > _MAX_FLOATS else ""
+    return "\n".join([_HEAD + room, *texts])
+
+
+def to_latex(table: AnyTable, label: str) -> str:
+    """A table environment as wide as a page; a larger table has several, with labels that end in -2, -3, …"""
     if isinstance(table, Matrix):
-        return _floats(table, [_matrix_body(table, places) for places in panels(table.datasets, _WIDEST)], label)
+        return _floats(table, [_matrix_body(table, panel) for panel in panels(table.datasets, _MAX_COLUMNS)], label)
     if isinstance(table, Cross):
-        parts = [_cross_body(part, places) for part in _short(table) for places in _parts(len(table.heads))]
-        return _floats(table, parts, label, table.title)
-    found = [(tabular, set(_cited(said))) for tabular, said in bodies(table)]
-    return _floats(table, found, label, table.title)
+        heads = _equal_parts(range(len(table.heads)), _MAX_HEADS)
+        return _floats(table, [_cross_body(part, p) for part in _cross_parts(table) for p in heads], label, table.title)
+    return _floats(table, [_table_body(table, rows) for rows in _table_parts(table)], label, table.title)
 
 
-def _matrix_body(matrix: Matrix, panel: Sequence[int]) -> Body:
-    return _tabular(matrix, panel), {entry.note for entry in _shown(matrix, panel) if entry.note}
+# --- floats -----------------------------------------------------------------------------------------------------------
 
 
-def _cross_body(cross: Cross, panel: Sequence[int]) -> Body:
-    """An ipc above its methods, a gap between families."""
-    lines = [line for group in cross.groups for _, block in group.blocks for line in block] + cross.whole
-    notes = {note for line in lines for place in panel if (note := line.entries[place].note)}
-    return _cross_tabular(cross, panel), notes
-
-
-def _cited(said: str) -> Iterator[int]:
-    """Numbers of notes in a text: "(1)", "≠1"."""
-    return (int(number) for number in re.findall(r"(?:\(|≠)(\d+)\b", said))
-
-
-def _floats(table: Shown, parts: Sequence[Body], label: str, lead: str = "") -> str:
-    """Parts of one table, each given by its lines of LaTeX and the numbers of the notes that they cite.
-
-    lead: what the caption begins with, where the table does not say itself what it is of.
-    """
+def _floats(table: AnyTable, bodies: Sequence[Body], label: str, title: str = "") -> str:
+    """The parts of one table. title: begins the caption, if the captions do not say what the table shows."""
     texts = []
-    for number, (tabular, cited) in enumerate(parts, 1):
-        sentences = [f"{lead}."] * bool(lead) + list(table.captions)
-        caption, name = "%\n" + "\n".join(map(_sentence, sentences)), label
+    for number, (tabular, cited) in enumerate(bodies, 1):
+        sentences = [f"{title}."] * bool(title) + list(table.captions)
+        caption, part_label = "%\n" + "\n".join(map(_sentence, sentences)), label
         if number > 1:
-            caption, name = rf"Continues Table~\ref{{{label}}}.", f"{label}-{number}"
+            caption, part_label = rf"Continues Table~\ref{{{label}}}.", f"{label}-{number}"
         notes = [rf"({number}) {escape(text)}\par" for number, text in enumerate(table.notes, 1) if number in cited]
-        texts.append(_float(tabular, notes, rf"[{{{escape(table.title)}}}]{{{caption}}}", name))
+        texts.append(_float(tabular, notes, rf"[{{{escape(table.title)}}}]{{{caption}}}", part_label))
     return "\n".join(texts)
 
 
 def _sentence(text: str) -> str:
-    """Of a caption; no line ends before a unit or within "5 × 5"."""
+    """A sentence of a caption; no line ends before a unit or within "5 × 5"."""
     return escape(text).replace(r" \%", r"~\%").replace(r" $\times$ ", r"~$\times$~")
-
-
-# --- layout -----------------------------------------------------------------------------------------------------------
 
 
 def _float(tabular: Sequence[str], notes: Sequence[str], caption: str, label: str) -> str:
@@ -118,119 +97,240 @@ def _float(tabular: Sequence[str], notes: Sequence[str], caption: str, label: st
     return "\n".join([*lines, r"\end{table*}", ""])
 
 
-def _parts(columns: int) -> list[list[int]]:
-    """Places of the columns of each panel: as few panels as _MOST_HEADS allows, of about the same width."""
-    panels = -(-columns // _MOST_HEADS)
-    width = -(-columns // panels)
-    return [list(range(first, min(first + width, columns))) for first in range(0, columns, width)]
+def _tabular(layout: str, lines: Iterable[str]) -> list[str]:
+    return [rf"\begin{{tabular}}{{{layout}}}", r"\toprule", *lines, r"\bottomrule", r"\end{tabular}"]
 
 
-def _short(cross: Cross) -> Iterator[Cross]:
-    """Parts of as many ipcs as a page holds; the whole set stands in the last."""
-    groups: list[Group] = []
+def _line(texts: Iterable[str]) -> str:
+    return " & ".join(texts).strip() + r" \\"
+
+
+def _name(text: str, longest: int, width: str) -> str:
+    """A name, which is broken into several lines if it is too long."""
+    if len(text) <= longest:
+        return escape(text)
+    breakable = re.sub(r"(\\_|[=,/+])", r"\1\\allowbreak{}", escape(text))
+    return rf"\parbox[t]{{{width}}}{{\raggedright\hangindent=1em\hangafter=1 {breakable}\strut}}"
+
+
+def _equal_parts(items: range, longest: int) -> list[range]:
+    """As few parts as possible, of about equal length."""
+    size = -(-len(items) // -(-len(items) // longest))
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+# --- matrices ---------------------------------------------------------------------------------------------------------
+
+
+def _matrix_body(matrix: Matrix, panel: Sequence[int]) -> Body:
+    """The datasets with the indices in `panel`."""
+    datasets = [matrix.datasets[index] for index in panel]
+    columns = [matrix.columns.index((dataset.name, ipc)) for dataset in datasets for ipc in dataset.ipcs]
+    blocks = [[(row, [row.entries[column] for column in columns]) for row in block] for _, block in matrix.blocks]
+    wholes = [(row, [row.entries[index] for index in panel]) for row in matrix.whole]
+    lines = list(_matrix_heads(datasets))
+    for block in blocks:
+        lines += [r"\midrule", *(_method_line(row, map(_entry, entries)) for row, entries in block)]
+    lines += [r"\midrule"] if wholes else []
+    for row, entries in wholes:
+        lines.append(_method_line(row, [_spanning(d, _entry(e)) for d, e in zip(datasets, entries, strict=True)]))
+    shown = [entry for _, entries in [*(pair for block in blocks for pair in block), *wholes] for entry in entries]
+    return _tabular(f"l{'c' * len(columns)}", lines), _notes(shown)
+
+
+def _matrix_heads(datasets: Sequence[DatasetColumns]) -> Iterator[str]:
+    yield _line(["", *(_spanning(dataset, escape(dataset.title)) for dataset in datasets)])
+    rules, first = [], 2
+    for dataset in datasets:
+        rules.append(rf"\cmidrule(lr){{{first}-{first + len(dataset.ipcs) - 1}}}")
+        first += len(dataset.ipcs)
+    yield "".join(rules)
+    yield _line(["IPC", *(escape(text) for dataset in datasets for text in dataset.ipcs)])
+    yield _line([r"Ratio (\%)", *(escape(text) for dataset in datasets for text in dataset.ratios)])
+
+
+def _spanning(dataset: DatasetColumns, text: str) -> str:
+    return rf"\multicolumn{{{len(dataset.ipcs)}}}{{c}}{{{text}}}"
+
+
+# --- networks or protocols across -------------------------------------------------------------------------------------
+
+
+def _cross_parts(cross: Cross) -> Iterator[Cross]:
+    """Parts with as many ipcs as fit on a page; the whole set is in the last."""
+    groups: list[IpcGroup] = []
     for group in cross.groups:
-        if groups and sum(map(_lines, [*groups, group])) > LONGEST:
+        if groups and sum(1 + len(_group_rows(g)) for g in [*groups, group]) > _MAX_ROWS:
             yield replace(cross, groups=groups, whole=[])
             groups = []
         groups.append(group)
     yield replace(cross, groups=groups)
 
 
-def _lines(group: Group) -> int:
-    return 1 + sum(len(lines) for _, lines in group.blocks)
+def _group_rows(group: IpcGroup) -> list[MethodRow]:
+    return [row for _, block in group.blocks for row in block]
 
 
-def _cross_tabular(cross: Cross, panel: Sequence[int]) -> list[str]:
-    heads = [rf"\shortstack{{{_broken_head(cross.heads[place])}}}" for place in panel]
-    lines = [rf"\begin{{tabular}}{{l{'c' * len(panel)}}}", r"\toprule", _cells(["", *heads])]
+def _cross_body(cross: Cross, panel: Sequence[int]) -> Body:
+    """The columns with the indices in `panel`: an ipc above its methods, and space between families."""
+
+    def method_line(row: MethodRow) -> str:
+        return _method_line(row, [_entry(row.entries[index]) for index in panel])
+
+    lines = [_line(["", *(rf"\shortstack{{{_network_head(cross.heads[index])}}}" for index in panel)])]
     for group in cross.groups:
-        lines += [r"\midrule", _group_head(group, len(panel) + 1)]
-        for place, (_, block) in enumerate(group.blocks):
-            lines += [r"\addlinespace"] if place else []
-            lines += [_row(line, [_entry(line.entries[p]) for p in panel]) for line in block]
+        head = rf"\textit{{IPC {group.ipc} ({escape(group.ratio)}~\%)}}"
+        lines += [r"\midrule", _line([rf"\multicolumn{{{len(panel) + 1}}}{{l}}{{{head}}}"])]
+        for index, (_, block) in enumerate(group.blocks):
+            lines += [r"\addlinespace"] if index else []
+            lines += map(method_line, block)
     lines += [r"\midrule"] if cross.whole else []
-    lines += [_row(line, [_entry(line.entries[p]) for p in panel]) for line in cross.whole]
-    return [*lines, r"\bottomrule", r"\end{tabular}"]
+    lines += map(method_line, cross.whole)
+    rows = [*(row for group in cross.groups for row in _group_rows(group)), *cross.whole]
+    return _tabular(f"l{'c' * len(panel)}", lines), _notes(row.entries[index] for row in rows for index in panel)
 
 
-def _group_head(group: Group, width: int) -> str:
-    return _cells([rf"\multicolumn{{{width}}}{{l}}{{\textit{{IPC {group.ipc} ({escape(group.ratio)}~\%)}}}}"])
-
-
-def _broken_head(name: str) -> str:
-    """A network's name, its options on a second line: "convnet3" above "bn-w64"."""
+def _network_head(name: str) -> str:
+    """A network's name with its options on a second line: "convnet3" above "-bn-w64"."""
     head, dash, options = name.partition("-")
     return escape(head) + (rf"\\{escape(dash + options)}" if dash else "")
 
 
-def _columns(matrix: Matrix, panel: Sequence[int]) -> list[int]:
-    """Places of a panel's columns among all of the matrix."""
-    starts = [sum(len(dataset.ipcs) for dataset in matrix.datasets[:place]) for place in panel]
-    return [
-        start + offset
-        for start, place in zip(starts, panel, strict=True)
-        for offset in range(len(matrix.datasets[place].ipcs))
-    ]
+def _method_line(row: MethodRow, entries: Iterable[str]) -> str:
+    return _line([_name(row.title, _ROW_NAME, _ROW_NAME_WIDTH), *entries])
 
 
-def _shown(matrix: Matrix, panel: Sequence[int]) -> Iterator[Entry]:
-    for _, block in matrix.blocks:
-        yield from (line.entries[place] for line in block for place in _columns(matrix, panel))
-    yield from (line.entries[place] for line in matrix.whole for place in panel)
+def _notes(entries: Iterable[TableEntry]) -> set[int]:
+    return {entry.note for entry in entries if entry.note}
 
 
-def _tabular(matrix: Matrix, panel: Sequence[int]) -> list[str]:
-    datasets = [matrix.datasets[place] for place in panel]
-    shown = _columns(matrix, panel)
-    lines = [rf"\begin{{tabular}}{{l{'c' * len(shown)}}}", r"\toprule", *_head(datasets)]
-    for _, block in matrix.blocks:
-        lines += [r"\midrule", *(_row(line, [_entry(line.entries[place]) for place in shown]) for line in block)]
-    if matrix.whole:
-        lines.append(r"\midrule")
-    for line in matrix.whole:
-        entries = [_entry(line.entries[place]) for place in panel]
-        lines.append(_row(line, [_spanning(d, text) for d, text in zip(datasets, entries, strict=True)]))
-    return [*lines, r"\bottomrule", r"\end{tabular}"]
-
-
-def _head(datasets: Sequence[Dataset]) -> Iterator[str]:
-    yield _cells(["", *(_spanning(dataset, escape(dataset.title)) for dataset in datasets)])
-    rules, first = [], 2
-    for dataset in datasets:
-        rules.append(rf"\cmidrule(lr){{{first}-{first + len(dataset.ipcs) - 1}}}")
-        first += len(dataset.ipcs)
-    yield "".join(rules)
-    yield _cells(["IPC", *(escape(text) for dataset in datasets for text in dataset.ipcs)])
-    yield _cells([r"Ratio (\%)", *(escape(text) for dataset in datasets for text in dataset.ratios)])
-
-
-def _row(line: Line, entries: Sequence[str]) -> str:
-    name = escape(line.title)
-    if len(line.title) > _LONG:
-        broken = re.sub(r"(\\_|[=,/+])", r"\1\\allowbreak{}", name)
-        name = rf"\parbox[t]{{{_NAME_WIDTH}}}{{\raggedright\hangindent=1em\hangafter=1 {broken}\strut}}"
-    return _cells([name, *entries])
-
-
-def _cells(texts: Sequence[str]) -> str:
-    return " & ".join(texts).strip() + r" \\"
-
-
-def _spanning(dataset: Dataset, text: str) -> str:
-    return rf"\multicolumn{{{len(dataset.ipcs)}}}{{c}}{{{text}}}"
-
-
-def _entry(entry: Entry) -> str:
-    """The deviation as a subscript; †, the note's number, "(1)", and a doubt, "n.s.", as a superscript."""
+def _entry(entry: TableEntry) -> str:
+    """The deviation as a subscript; †, the note's number and a doubt ("n.s.") as superscripts."""
     doubt = rf"\mathrm{{{entry.doubt}}}" if entry.doubt else ""
-    raised = ",".join(
-        filter(None, [r"\dagger" if entry.single else "", f"({entry.note})" if entry.note else "", doubt])
-    )
-    above = f"^{{{raised}}}" if raised else ""
+    marks = [r"\dagger" if entry.single else "", f"({entry.note})" if entry.note else "", doubt]
+    above = f"^{{{','.join(filter(None, marks))}}}" if any(marks) else ""
     if entry.mean == MISSING:
         return "--" + (f"${above}$" if above else "")
+    return _number(entry.mean, entry, above)
+
+
+def _number(mean: str, entry: TableEntry, above: str) -> str:
     below = rf"_{{\pm {entry.spread}}}" if entry.spread else ""
     if entry.rank == BEST:
-        return rf"\textbf{{$\mathbf{{{entry.mean}}}{below}{above}$}}"
-    mean = rf"\underline{{{entry.mean}}}" if entry.rank == SECOND else entry.mean
-    return f"${mean}{below}{above}$"
+        return rf"\textbf{{$\mathbf{{{mean}}}{below}{above}$}}"
+    number = rf"\underline{{{mean}}}" if entry.rank == SECOND else mean
+    return f"${number}{below}{above}$"
+
+
+# --- flat tables ------------------------------------------------------------------------------------------------------
+
+
+def _table_parts(table: Table) -> list[range]:
+    """The rows of each float: whole blocks as far as they fit; a block that is too long alone is split."""
+    starts = [index for index in range(len(table.rows)) if not index or table.starts_block(index)]
+    parts = [range(0)]
+    for start, end in zip(starts, [*starts[1:], len(table.rows)], strict=True):
+        if parts[-1] and end - parts[-1].start <= _MAX_ROWS:
+            parts[-1] = range(parts[-1].start, end)
+        else:
+            parts += _equal_parts(range(start, end), _MAX_ROWS)
+    return parts[1:] or parts
+
+
+def _table_body(table: Table, rows: range) -> Body:
+    is_text = [name in table.text_columns for name in table.columns]
+    heads = [_text_name(name) if text else _head(name) for name, text in zip(table.columns, is_text, strict=True)]
+    lines = [_line(heads), r"\midrule"]
+    for index in rows:
+        if index != rows[0] and table.starts_block(index):
+            lines.append(r"\addlinespace")
+        lines.append(_line(
+            _text_name(text) if is_text[column] else _cell(parse_number(text, table.ranks.get((index, column), "")))
+            for column, text in enumerate(table.rows[index])
+        ))  # fmt: skip
+    texts = " ".join(text for index in rows for text in table.rows[index])
+    cited = {int(number) for number in re.findall(r"(?:\(|≠)(\d+)\b", texts)}  # "(1)", "≠1"
+    return _tabular("".join("l" if text else "r" for text in is_text), lines), cited
+
+
+def _cell(cell: GridCell) -> str:
+    """A number with its deviation as a subscript, followed by its remark."""
+    entry, mean = cell.entry, plain_number(cell.entry.mean)
+    if not (entry.spread or entry.rank) or not re.fullmatch(r"[+-]?[\d.]+", mean):
+        spread = f" ± {entry.spread}{'†' if entry.single else ''}" if entry.spread else ""
+        return escape(f"{entry.mean}{spread} {cell.rest}".strip())
+    above = r"^{\dagger}" if entry.single else ""
+    return f"{_number(mean, entry, above)} {escape(cell.rest)}".strip()
+
+
+def _head(name: str) -> str:
+    lines = head_lines(name)
+    stacked = r"\\".join(map(escape, lines))
+    return rf"\shortstack{{{stacked}}}" if len(lines) > 1 else stacked
+
+
+def _text_name(text: str) -> str:
+    return _name(text, _TEXT_NAME, _TEXT_NAME_WIDTH)
+
+
+# --- any text ---------------------------------------------------------------------------------------------------------
+
+# fmt: off
+_SPECIAL = {
+    **{character: rf"\{character}" for character in "#$%&_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''", "`": "{`}",
+    "[": "{[}", "]": "{]}", "*": "{*}",  # at the head of a row these would be read as arguments of the last one's \\
+    "±": r"$\pm$", "×": r"$\times$", "÷": r"$\div$", "·": r"$\cdot$", "−": "$-$", "≤": r"$\leq$", "≥": r"$\geq$",
+    "≠": r"$\neq$", "≈": r"$\approx$", "√": r"$\surd$", "→": r"$\to$", "∞": r"$\infty$", "°": r"$^{\circ}$",
+    "²": "$^{2}$", "³": "$^{3}$", "†": r"$\dagger$", "‡": r"$\ddagger$", "–": "--", "—": "---", "…": r"\ldots{}",
+    "‘": "`", "’": "'", "“": "``", "”": "''", "ß": r"\ss{}", "ø": r"\o{}", "Ø": r"\O{}", "æ": r"\ae{}",
+    "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "§": r"\S{}",
+    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", (rf"$\{name}$" for name in (
+        "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
+        "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega")), strict=True)),
+    **dict(zip("ΓΔΘΛΞΠΣΥΦΨΩµ", (rf"$\{name}$" for name in (
+        "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega", "mu")),
+        strict=True)),
+}
+_ACCENTS = {
+    0x300: "`", 0x301: "'", 0x302: "^", 0x303: "~", 0x304: "=", 0x306: "u", 0x307: ".", 0x308: '"', 0x30A: "r",
+    0x30B: "H", 0x30C: "v", 0x327: "c",
+}
+# fmt: on
+_LIGATURES = "-',`"  # TeX would join two of them
+
+
+def escape(text: str) -> str:
+    """One line of ASCII that LaTeX sets as the text reads.
+
+    Characters that LaTeX's own fonts lack lose their accents or, as a last resort, become "[U+4E2D]".
+    """
+    parts: list[str] = []
+    before = ""
+    for character in unicodedata.normalize("NFC", " ".join(text.split())):
+        parts.append("{}" if character == before and character in _LIGATURES else "")
+        parts.append(_escape_character(character))
+        before = character
+    return "".join(parts)
+
+
+def _escape_character(character: str) -> str:
+    if character in _SPECIAL:
+        return _SPECIAL[character]
+    if " " <= character <= "~":
+        return character
+    base, *marks = list(unicodedata.normalize("NFD", character))
+    if base.isascii() and base.isalpha() and len(marks) == 1 and ord(marks[0]) in _ACCENTS:
+        return rf"\{_ACCENTS[ord(marks[0])]}{{{base}}}"
+    return _ascii_form(character)
+
+
+def _ascii_form(character: str) -> str:
+    """A compatible ASCII form, of a letter without its marks ("ﬁ" → "fi", "ę" → "e"), else the number."""
+    parts = unicodedata.normalize("NFKD", character)
+    if character.isalpha():
+        parts = "".join(part for part in parts if not unicodedata.combining(part))
+    if parts and parts.isascii() and parts.isprintable():
+        return escape(parts)
+    return "" if unicodedata.category(character)[0] == "C" else f"{{[}}U+{ord(character):04X}{{]}}"

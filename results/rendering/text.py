@@ -1,4 +1,4 @@
-"""A table of text, and its forms for a terminal and in Markdown."""
+"""Tables of text, for a terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -13,75 +13,79 @@ from rich.text import Text
 from results.statistics.ranking import BEST, SECOND
 from results.tables.model import Table
 
-_LONGEST_WORD = 20  # characters of it that a narrow terminal keeps on one line
+_LONGEST_WORD = 20  # characters of a word that a narrow terminal keeps on one line
 _STYLES = {BEST: "bold", SECOND: "underline"}
-_LEGEND = re.compile(r"Bold: (\w+), underlined: (second \w+)")  # as `captions` words it
+_LEGEND = re.compile(r"Bold: (\w+), underlined: (second \w+)")  # as `tables.captions` words it
 _SIGNS = {BEST: ("*", "*"), SECOND: ("_", "_")}
-_MARKUP = {BEST: ("**", "**"), SECOND: ("<ins>", "</ins>")}  # underlined on GitHub, which knows no <u>
+_MARKUP = {BEST: ("**", "**"), SECOND: ("<ins>", "</ins>")}  # underlined on GitHub, which does not support <u>
 
 
 def render_rich(table: Table, *, plain: bool = False) -> RichTable:
-    """For a terminal; a line between the ipcs. `below` gives the captions and notes that belong under it.
+    """For a terminal, with a line between blocks. `below` gives the captions and notes to print below it.
 
-    plain: ranks as *best* and _second_, for a file or a pipe that shows no styles.
+    plain: ranks as *best* and _second_, for a file or a pipe, which show no styles.
     """
     rich = RichTable(
         title=table.title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), show_edge=False
     )
-    shown = [_marked(table, place, _SIGNS) if plain else row for place, row in enumerate(table.rows)]
+    rows = [_marked(table, index, _SIGNS) if plain else row for index, row in enumerate(table.rows)]
     for column, name in enumerate(table.columns):
-        head = re.sub(r" (?=\(|peak|%|s\b|ipc\b)|(?<=/) ", "\n", name)
-        words = name in table.words
-        texts = [*head.split("\n"), *(text for row in shown for text in _pieces(row[column], words))]
+        is_text = name in table.text_columns
+        lines = head_lines(name)
+        unbroken = [*lines, *(part for row in rows for part in _unbroken(row[column], is_text))]
         rich.add_column(
-            head,
-            justify="left" if words else "right",
-            no_wrap=not words,
+            "\n".join(lines),
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
             overflow="fold",
-            min_width=max(map(cell_len, texts)),
+            min_width=max(map(cell_len, unbroken)),
         )
-    for place, row in enumerate(shown):
-        styles = [_STYLES.get(table.ranks.get((place, column), ""), "") for column in range(len(row))]
-        # Text: "[4/5]" is no markup
-        styled = [Text(text, style="" if plain else style) for text, style in zip(row, styles, strict=True)]
-        rich.add_row(*styled, end_section=place + 1 < len(shown) and table.begins(place + 1))
+    for index, row in enumerate(rows):
+        ranks = ["" if plain else table.ranks.get((index, column), "") for column in range(len(row))]
+        # Text, because rich would read "[4/5]" in a string as markup.
+        styled = [Text(text, style=_STYLES.get(rank, "")) for text, rank in zip(row, ranks, strict=True)]
+        rich.add_row(*styled, end_section=index + 1 < len(rows) and table.starts_block(index + 1))
     return rich
 
 
-def _pieces(text: str, words: bool) -> list[str]:
-    """What a column must hold on one line: all of a number, a word of a name, unless that is very long."""
-    return [word[:_LONGEST_WORD] for word in text.split()] if words else [text]
+def head_lines(name: str) -> list[str]:
+    """A column's head on several lines: units and what is in brackets have a line of their own."""
+    return re.sub(r" (?=\(|peak|%|s\b|ipc\b)|(?<=/) ", "\n", name).split("\n")
+
+
+def _unbroken(text: str, is_text: bool) -> list[str]:
+    """The parts of a text that must fit on one line: a whole number, or the words of a name up to a length."""
+    return [word[:_LONGEST_WORD] for word in text.split()] if is_text else [text]
 
 
 def to_markdown(table: Table) -> str:
     """A heading, the table, then captions and notes as a list."""
-    bars = [":--" if name in table.words else "--:" for name in table.columns]
-    rows = [_marked(table, place, _MARKUP) for place in range(len(table.rows))]
-    lines = [_line(row) for row in [table.columns, bars, *rows]]
-    under = [f"- {line}" for line in below(table)]
-    return "\n".join([f"### {table.title}", "", *lines, "", *under, ""])
+    bars = [":--" if name in table.text_columns else "--:" for name in table.columns]
+    rows = [_marked(table, index, _MARKUP) for index in range(len(table.rows))]
+    lines = [_markdown_row(row) for row in [table.columns, bars, *rows]]
+    return "\n".join([f"### {table.title}", "", *lines, "", *(f"- {line}" for line in below(table)), ""])
 
 
-def _marked(table: Table, place: int, signs: Mapping[str, tuple[str, str]]) -> list[str]:
-    """One row, the best and second best numbers within their signs, what is noted beside a number outside."""
-    found = []
-    for column, text in enumerate(table.rows[place]):
-        before, after = signs.get(table.ranks.get((place, column), ""), ("", ""))
+def _marked(table: Table, index: int, signs: Mapping[str, tuple[str, str]]) -> list[str]:
+    """A row with the best and second best numbers between their signs; remarks next to a number stay outside."""
+    marked = []
+    for column, text in enumerate(table.rows[index]):
+        before, after = signs.get(table.ranks.get((index, column), ""), ("", ""))
         words = text.split(" ")
         number = 3 if words[1:2] == ["±"] else 1
-        found.append(" ".join([before + " ".join(words[:number]) + after, *words[number:]]) if before else text)
-    return found
+        marked.append(" ".join([before + " ".join(words[:number]) + after, *words[number:]]) if before else text)
+    return marked
 
 
-def _line(row: Sequence[str]) -> str:
+def _markdown_row(row: Sequence[str]) -> str:
     return "| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in row) + " |"
 
 
 def below(table: Table, *, plain: bool = False) -> list[str]:
-    """Captions, then numbered notes; plain: with the signs of `render_rich` in the sentence on ranks."""
-    captions = [_LEGEND.sub(_plain, text) if plain else text for text in table.captions]
+    """Captions, then numbered notes. plain: the sentence on ranks shows the signs of `render_rich`."""
+    captions = [_LEGEND.sub(_plain_legend, text) if plain else text for text in table.captions]
     return [*captions, *(f"({number}) {text}" for number, text in enumerate(table.notes, 1))]
 
 
-def _plain(legend: re.Match[str]) -> str:
+def _plain_legend(legend: re.Match[str]) -> str:
     return f"*{legend[1].capitalize()}* and _{legend[2]}_"

@@ -1,8 +1,7 @@
-"""DANCE's ablation: its two views switched on and off, as far as such rows are stored. Pure.
+"""DANCE's ablation: its two views switched on and off, as far as such rows are stored.
 
-Inner class, the setting `alignment`: which network's embeddings are matched (mid encoders of experts, random networks
-as DM does, experts themselves), or no matching. Inter class, the setting `calibration`: whether experts classify the
-set. The caption names both.
+Inner class, the setting `alignment`: which networks' embeddings are matched (mid encoders of experts, random networks
+as in DM, or experts), or no matching. Inter class, the setting `calibration`: whether experts classify the set.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import pandas as pd
 
 from results.aggregation.grouping import groups, rows_of
 from results.aggregation.options import DEFAULT, Options
-from results.tables.accuracy import Matrix, matrix_of, place_of
+from results.tables.accuracy import Matrix, matrix_key, matrix_of
 from results.types import Cell
 
 METHOD = "dance"
@@ -26,18 +25,18 @@ _MATCHING = {  # in the order of the rows
 }
 _CAPTION = (
     "Ablation of DANCE's two views. Inner class: mean embeddings are matched on random networks (as in DM), on "
-    "experts, or on mid encoders, between an expert's initial and trained weights (the method's own). Inter class: "
-    "experts' classification of the set calibrates it."
+    "experts, or on mid encoders between an expert's initial and trained weights (as DANCE does). Inter class: "
+    "the set is calibrated by experts' classification of it."
 )
 
 
 def ablation_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Matrix]:
-    """Matrices with the combinations of both views down, where two or more of them were scored.
+    """Matrices with the combinations of both views down, where at least two of them were scored.
 
-    Rows that differ in other settings as well (a factor, say) are lines of their own.
+    Combinations with other settings that differ (a factor, say) are rows of their own.
     """
-    rows = [_as_line(row) for row in rows_of(cells) if row["method"] == METHOD and _has_views(row)]
-    return [_matrix(group, options) for group in groups(rows, place_of) if len(_scored(group)) > 1]
+    rows = [_as_combination(row) for row in rows_of(cells) if row["method"] == METHOD and _has_views(row)]
+    return [_matrix(group, options) for group in groups(rows, matrix_key) if len(_scored_views(group)) > 1]
 
 
 def _has_views(row: Cell) -> bool:
@@ -48,19 +47,19 @@ def _views(row: Cell) -> tuple[str, bool]:
     return str(row["cell_spec"][INNER]), bool(row["cell_spec"][INTER])
 
 
-def _scored(rows: Sequence[Cell]) -> set[tuple[str, bool]]:
+def _scored_views(rows: Sequence[Cell]) -> set[tuple[str, bool]]:
     return {_views(row) for row in rows if row["sets"]}
 
 
-def _as_line(row: Cell) -> Cell:
-    """The row under the name of its combination, and in the order of them; what else its name says stays: "@f1"."""
+def _as_combination(row: Cell) -> Cell:
+    """The row named and ordered by its combination of views; a factor in its name stays: "@f1"."""
     inner, inter = _views(row)
-    said = " + ".join(filter(None, [_MATCHING.get(inner, f"matching on {inner}"), "calibration" if inter else ""]))
-    known = list(_MATCHING)
-    place = 2 * (known.index(inner) if inner in known else len(known)) + inter
+    combination = [_MATCHING.get(inner, f"matching on {inner}"), "calibration" if inter else ""]
+    name = " + ".join(filter(None, combination)) or "neither"
+    order = list(_MATCHING)
+    year = 2 * (order.index(inner) if inner in order else len(order)) + inter  # tables sort by year
     factor = str(row["display_name"]).partition(" (")[0].partition("@")[2]
-    name = f"{said} (@{factor})" if factor else said
-    return {**row, "display_name": name or "neither", "method": "", "title": "", "year": place}
+    return {**row, "display_name": f"{name} (@{factor})" if factor else name, "method": "", "title": "", "year": year}
 
 
 def _matrix(rows: Sequence[Cell], options: Options) -> Matrix:

@@ -1,82 +1,68 @@
-"""Comparison tables from cells: one for each dataset, condensing network, evaluation network and protocol."""
+"""Comparison tables: one for each dataset, condensing network, evaluation network and protocol."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Sequence, Set
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
-from results.aggregation.grouping import circumstances, groups, ipc, protocol_of, ratio, rows_of
+from results.aggregation.grouping import circumstances, comparison_key, groups, ipc, ratio, rows_of
 from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import count, difference, percent, seconds, spread
-from results.published.compare import Published, also, compare, of_cell
+from results.published.compare import also, compare, of_cell
 from results.statistics.ranking import marked
 from results.tables.across import cross_table, network_tables, protocol_tables
-from results.tables.captions import Columns, captions, main_device
-from results.tables.entries import MISSING, by_column
+from results.tables.captions import RankedColumns, captions, describe_ipcs, main_device
+from results.tables.costs import OTHER_DEVICE, condensing_tables
+from results.tables.entries import MISSING, cells_by_column
 from results.tables.model import Table
-from results.tables.took import took_tables
+from results.tables.published import published_text
 from results.types import Cell
 
-_ACCURACY = 3  # its place among the columns
 COLUMNS = ("IPC", "Ratio %", "Method", "Accuracy %", "Published", "Decoded", "Steps", "Evaluate s")
+_ACCURACY = COLUMNS.index("Accuracy %")
 
 
 def all_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
-    """What a run prints, dataset by dataset: comparisons, networks and protocols across, what condensing took."""
-    found: list[Table] = []
+    """What a run prints for each dataset: comparisons, networks and protocols across, and the costs of condensing."""
+    tables: list[Table] = []
     for dataset in dict.fromkeys(cells["dataset"]):
-        mine = cells[cells["dataset"] == dataset]
-        found += comparison_tables(mine, options)
-        crosses = [*network_tables(mine, options), *protocol_tables(mine, options)]
-        found += [cross_table(cross) for cross in crosses]
-        found += took_tables(mine)
-    return found
+        of_dataset = cells[cells["dataset"] == dataset]
+        tables += comparison_tables(of_dataset, options)
+        tables += map(cross_table, [*network_tables(of_dataset, options), *protocol_tables(of_dataset, options)])
+        tables += condensing_tables(of_dataset)
+    return tables
 
 
 def comparison_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
-    """The tables of these cells (`aggregate.cells`), in the cells' order."""
-    return [_table(sorted_rows(group, options), options) for group in groups(rows_of(cells), _place)]
-
-
-def _place(row: Cell) -> tuple[Any, ...]:
-    """What a table is made for, beside the condensing network."""
-    return row["dataset"], row["architecture"], *protocol_of(row)
+    """The tables of these `aggregation.cells`, in the cells' order."""
+    return [_table(sorted_rows(group, options), options) for group in groups(rows_of(cells), comparison_key)]
 
 
 def _table(rows: Sequence[Cell], options: Options) -> Table:
-    first = rows[0]
-    table = Table(", ".join([first["dataset"], *circumstances(rows)]), COLUMNS)
-    columns = by_column(rows, ipc)
-    ranked = marked(columns.values(), options)
-    device, called = main_device(rows), names(rows)
+    table = Table(", ".join([rows[0]["dataset"], *circumstances(rows)]), COLUMNS)
+    columns = cells_by_column(rows, ipc)
+    marks = marked(columns.values(), options)
+    device = main_device(rows)
     withheld = any(row["val_fraction"] for row in rows)
     if withheld:
-        table.columns = [*COLUMNS[:4], "Withheld %", *COLUMNS[4:]]
-    for place, row in enumerate(rows):
-        rank, doubt = ranked.get(id(row), ("", ""))
-        cells = [ipc(row), ratio(row), called[place], _accuracy(row, doubt, table, options)]
-        cells += [percent(row["validation_accuracy"])] if withheld else []
-        sizes = [count(row[name]) for name in ("decoded_images", "optimizer_steps")]
-        duration = seconds(row["evaluate_seconds"]) if device in (None, _device(row)) else "‡"
+        table.columns = [*COLUMNS[: _ACCURACY + 1], "Withheld %", *COLUMNS[_ACCURACY + 1 :]]
+    for row, name in zip(rows, names(rows), strict=True):
+        rank, doubt = marks.get(id(row), ("", ""))
+        texts = [ipc(row), ratio(row), name, _accuracy(row, doubt, table, options)]
+        texts += [percent(row["validation_accuracy"])] if withheld else []
+        sizes = [count(row["decoded_images"]), count(row["optimizer_steps"])]
+        same_device = device in (None, (row["devices"], row["precisions"]))
+        duration = seconds(row["evaluate_seconds"]) if same_device else OTHER_DEVICE
         if rank:
             table.ranks[len(table.rows), _ACCURACY] = rank
-        table.rows.append([*cells, _published(row, table), *sizes, duration])
-    if all(row[table.columns.index("Published")] == "–" for row in table.rows):
-        table.without("Published")
-    table.captions = captions(rows, Columns(columns, _in_words, options.highlight))
+        table.rows.append([*texts, _published(row, table), *sizes, duration])
+    if all(row[table.columns.index("Published")] == MISSING for row in table.rows):
+        table.drop_columns("Published")
+    table.captions = captions(rows, RankedColumns(columns, describe_ipcs, options.highlight))
     return table
-
-
-def _in_words(ipcs: Set[Hashable]) -> list[str]:
-    return [f"ipc {', '.join(sorted(map(str, ipcs), key=int))}"]
-
-
-# --- columns ----------------------------------------------------------------------------------------------------------
 
 
 def _accuracy(row: Cell, doubt: str, table: Table, options: Options) -> str:
@@ -93,27 +79,19 @@ def _accuracy(row: Cell, doubt: str, table: Table, options: Options) -> str:
 
 
 def _published(row: Cell, table: Table) -> str:
-    """The printed number beside the measured one: "48.9 ± 0.6 (−0.4 within)", or ≠ and the note of what differs.
+    """The published number with its difference: "48.9 ± 0.6 (−0.4 within)", or ≠ and a note on what differs.
 
-    A cell that is printed twice says in a note whose number stands here and what the other one is.
+    If the number is printed twice, a note names both sources.
     """
     entry = of_cell(row)
     if entry is None:
-        return "–"
-    printed = _printed(entry)
+        return MISSING
+    text = published_text(entry)
     if others := also(entry):
-        twice = "; ".join(f"{_printed(other)} in {other.cited}" for other in others)
-        printed += f" ({table.notes.number(f'from {entry.cited}; {twice}')})"
+        reprints = "; ".join(f"{published_text(other)} in {other.cited}" for other in others)
+        text += f" ({table.notes.number(f'from {entry.cited}; {reprints}')})"
     if not row["sets"]:
-        return printed
-    found = compare(row, entry)
-    verdict = found.mark or f"≠{table.notes.number('; '.join(found.mismatches))}"
-    return f"{printed} ({difference(found.difference)} {verdict})"
-
-
-def _printed(entry: Published) -> str:
-    return spread(entry.accuracy, math.nan if entry.std is None else entry.std)
-
-
-def _device(row: Cell) -> tuple[str, str]:
-    return row["devices"], row["precisions"]
+        return text
+    comparison = compare(row, entry)
+    verdict = comparison.mark or f"≠{table.notes.number('; '.join(comparison.mismatches))}"
+    return f"{text} ({difference(comparison.difference)} {verdict})"

@@ -1,6 +1,6 @@
-"""Lines of a table with accuracies across: rows of `aggregate.cells` by method, in family blocks. Pure.
+"""Rows of a table that has accuracies across: one for each method, in blocks by family.
 
-What stands across is the caller's: a `column` function gives each row its place (a dataset and ipc, a network, …).
+The caller decides what is across: its `ColumnKey` gives the column of each cell (a dataset and ipc, a network, …).
 """
 
 from __future__ import annotations
@@ -16,176 +16,171 @@ from results.aggregation.naming import differing, distinguish, title
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import row_order
 from results.formatting import percent
+from results.tables.model import Notes
 from results.types import Cell
 
 MISSING = "–"
 NOT_RUN = "not run: the store has no such task"
 
-Column = Callable[[Cell], Hashable]
-Named = tuple[str, dict[Hashable, Cell]]  # what a line is called, and its cells
+ColumnKey = Callable[[Cell], Hashable]
+NamedCells = tuple[str, dict[Hashable, Cell]]  # the name of a row, and its cells by column
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One cell in parts. `mean` and `spread` in percent; MISSING, with a note where the reason is known."""
+class TableEntry:
+    """The parts of one printed accuracy. `mean` and `spread` are in percent; a mean may be MISSING."""
 
     mean: str = MISSING
     spread: str = ""
-    single: bool = False  # the ± is over the networks of a single set: †
+    single: bool = False  # the spread is over the networks of a single set, marked †
     rank: str = ""  # ranking.BEST, ranking.SECOND or none
-    note: int | None = None  # the number of a note below
+    note: int | None = None  # the number of a note below the table
     doubt: str = ""  # "n.s." or "n.t.": not shown to be better than random
 
 
 @dataclass(frozen=True)
-class Line:
-    """A method, with an entry for each column."""
+class MethodRow:
+    """A method with an entry for each column."""
 
     title: str
-    entries: tuple[Entry, ...]
+    entries: tuple[TableEntry, ...]
 
 
-class Notes(list[str]):
-    """What stands below a table, numbered from 1."""
-
-    def number(self, text: str) -> int | None:
-        """The number under which `text` stands, None for no text."""
-        if text and text not in self:
-            self.append(text)
-        return self.index(text) + 1 if text else None
-
-
-def by_column(rows: Sequence[Cell], column: Column) -> dict[Hashable, list[Cell]]:
-    """The rows of each column, without the whole set, which competes with nobody."""
-    found: dict[Hashable, list[Cell]] = {}
-    for row in rows:
-        if not is_whole(row):
-            found.setdefault(column(row), []).append(row)
-    return found
+def cells_by_column(cells: Sequence[Cell], column_key: ColumnKey) -> dict[Hashable, list[Cell]]:
+    """The cells of each column without the whole set, which is not compared with methods."""
+    columns: dict[Hashable, list[Cell]] = {}
+    for cell in cells:
+        if not is_whole(cell):
+            columns.setdefault(column_key(cell), []).append(cell)
+    return columns
 
 
-def blocks(rows: Sequence[Cell], column: Column, options: Options = DEFAULT) -> list[tuple[str, list[Named]]]:
-    """Lines in blocks with a name each: the families, unless `options.order` is another; then one block without."""
-    found = list(named([row for row in rows if not is_whole(row)], column))
+def family_blocks(
+    cells: Sequence[Cell], column_key: ColumnKey, options: Options = DEFAULT
+) -> list[tuple[str, list[NamedCells]]]:
+    """Rows in blocks by family, each with its name. Any other `options.order` gives a single block without a name."""
+    rows = list(named_rows([cell for cell in cells if not is_whole(cell)], column_key))
     if options.order == "accuracy":
-        return [("", _best_first(found))] if found else []
+        return [("", _best_first(rows))] if rows else []
     order = row_order(options)
-    found.sort(key=lambda line: (*order(_any_cell(line)), line[0]))
+    rows.sort(key=lambda row: (*order(_first_cell(row)), row[0]))
     if options.order != "family":
-        return [("", found)] if found else []
-    families = sorted({_any_cell(line)["family"] for line in found}, key=family_rank)
-    return [(name, [line for line in found if _any_cell(line)["family"] == name]) for name in families]
+        return [("", rows)] if rows else []
+    families = sorted({_first_cell(row)["family"] for row in rows}, key=family_rank)
+    return [(family, [row for row in rows if _first_cell(row)["family"] == family]) for family in families]
 
 
-def _best_first(lines: Sequence[Named]) -> list[Named]:
-    """By the mean over the columns that all scored lines have, or over its own columns where there is none."""
-    scored = [{where for where, row in cells.items() if row["sets"]} for _, cells in lines]
+def _best_first(rows: Sequence[NamedCells]) -> list[NamedCells]:
+    """Sorted by the mean over the columns that all scored rows have, or over a row's own columns if there are none."""
+    scored = [{column for column, cell in cells.items() if cell["sets"]} for _, cells in rows]
     shared = set.intersection(*filter(None, scored)) if any(scored) else set()
 
-    def order(place: int) -> tuple[object, ...]:
-        name, cells = lines[place]
-        means = [float(cells[where]["accuracy"]) for where in shared or scored[place] if where in scored[place]]
+    def order(index: int) -> tuple[object, ...]:
+        name, cells = rows[index]
+        means = [float(cells[column]["accuracy"]) for column in shared or scored[index] if column in scored[index]]
         return not means, -fmean(means) if means else 0.0, name
 
-    return [lines[place] for place in sorted(range(len(lines)), key=order)]
+    return [rows[index] for index in sorted(range(len(rows)), key=order)]
 
 
-def _any_cell(line: Named) -> Cell:
-    return next(iter(line[1].values()))
+def _first_cell(row: NamedCells) -> Cell:
+    return next(iter(row[1].values()))
 
 
-# --- which rows make one line -----------------------------------------------------------------------------------------
+# --- which cells make one row -----------------------------------------------------------------------------------------
 
 
-def named(rows: Sequence[Cell], column: Column) -> Iterator[Named]:
-    """Rows of one name make one line, or one for each request where some column holds several of them."""
-    alike: dict[str, list[Cell]] = {}
-    for row in rows:
-        alike.setdefault(row["display_name"], []).append(row)
-    for same in alike.values():
-        crowded = [cells for cells in _in_columns(same, column) if len(cells) > 1]
-        if crowded:
-            yield from _told_apart(same, crowded, column)
+def named_rows(cells: Sequence[Cell], column_key: ColumnKey) -> Iterator[NamedCells]:
+    """Cells of one name make one row, or one row for each specification if a column has several of these cells."""
+    by_name: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_name.setdefault(cell["display_name"], []).append(cell)
+    for same_name in by_name.values():
+        ambiguous = [column for column in _columns_of(same_name, column_key) if len(column) > 1]
+        if ambiguous:
+            yield from _rows_by_settings(same_name, ambiguous, column_key)
         else:
-            yield title(same[0]), {column(row): row for row in same}
+            yield title(same_name[0]), {column_key(cell): cell for cell in same_name}
 
 
-def _in_columns(rows: Sequence[Cell], column: Column) -> list[list[Cell]]:
-    found: dict[Hashable, list[Cell]] = {}
-    for row in rows:
-        found.setdefault(column(row), []).append(row)
-    return list(found.values())
+def _columns_of(cells: Sequence[Cell], column_key: ColumnKey) -> list[list[Cell]]:
+    columns: dict[Hashable, list[Cell]] = {}
+    for cell in cells:
+        columns.setdefault(column_key(cell), []).append(cell)
+    return list(columns.values())
 
 
-def _told_apart(rows: Sequence[Cell], crowded: Sequence[Sequence[Cell]], column: Column) -> Iterator[Named]:
-    """Lines by the settings that differ within the crowded columns; settings that only some rows have come second.
+def _rows_by_settings(
+    cells: Sequence[Cell], ambiguous: Sequence[Sequence[Cell]], column_key: ColumnKey
+) -> Iterator[NamedCells]:
+    """Rows by the settings that differ within the ambiguous columns.
 
-    (A row that never got as far as an evaluation lacks all that is asked of evaluations.)
+    Settings that all cells have are tried first: a cell that was never evaluated lacks the settings of evaluations.
     """
     for only_common in (True, False):
-        keys = {where: _keys(crowded, where, only_common) for where in ("here", "elsewhere")}
-        requests: dict[tuple[str, ...], list[Cell]] = {}
-        for row in rows:
-            where = row["cell_spec"]["condensed"]
-            values = (json.dumps(row["cell_spec"].get(key), sort_keys=True) for key in keys[where])
-            requests.setdefault((where, *values), []).append(row)
-        if all(len(cells) == 1 for same in requests.values() for cells in _in_columns(same, column)):
+        settings = {origin: _settings(ambiguous, origin, only_common) for origin in ("here", "elsewhere")}
+        rows: dict[tuple[str, ...], list[Cell]] = {}
+        for cell in cells:
+            origin = cell["cell_spec"]["condensed"]
+            values = (json.dumps(cell["cell_spec"].get(name), sort_keys=True) for name in settings[origin])
+            rows.setdefault((origin, *values), []).append(cell)
+        if all(len(column) == 1 for row in rows.values() for column in _columns_of(row, column_key)):
             break
-    differences = distinguish([same[0]["cell_spec"] for same in requests.values()], keys)
-    for difference, same in zip(differences, requests.values(), strict=True):
-        yield f"{title(same[0])} [{difference}]", {column(row): row for row in same}
+    differences = distinguish([row[0]["cell_spec"] for row in rows.values()], settings)
+    for difference, row in zip(differences, rows.values(), strict=True):
+        yield f"{title(row[0])} [{difference}]", {column_key(cell): cell for cell in row}
 
 
-def _keys(crowded: Sequence[Sequence[Cell]], where: str, only_common: bool) -> list[str]:
-    found: dict[str, None] = {}
-    for cells in crowded:
-        specs = [row["cell_spec"] for row in cells if row["cell_spec"]["condensed"] == where]
+def _settings(ambiguous: Sequence[Sequence[Cell]], origin: str, only_common: bool) -> list[str]:
+    """The settings in which the cells of a column differ, over all columns; shortest names first."""
+    names: dict[str, None] = {}
+    for column in ambiguous:
+        specs = [cell["cell_spec"] for cell in column if cell["cell_spec"]["condensed"] == origin]
         common = set.intersection(*map(set, specs)) if specs else set()
-        found |= dict.fromkeys(key for key in differing(specs) if key in common or not only_common)
-    return sorted(found, key=lambda key: (len(key), key))
+        names |= dict.fromkeys(name for name in differing(specs) if name in common or not only_common)
+    return sorted(names, key=lambda name: (len(name), name))
 
 
 # --- entries ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What entries of one table share. marks: id of a cell → its rank and doubt; notes: where reasons are written."""
+class EntryContext:
+    """What all entries of a table need. marks: the id of a cell → its rank and doubt. notes: of the table."""
 
     marks: Mapping[int, tuple[str, str]]
     notes: Notes
     options: Options = DEFAULT
 
 
-def line(found: Named, columns: Sequence[Hashable], setting: Setting) -> Line:
-    """A line of all `columns`."""
-    name, cells = found
-    return Line(name, tuple(_entry(cells.get(column), setting) for column in columns))
+def method_row(row: NamedCells, columns: Sequence[Hashable], context: EntryContext) -> MethodRow:
+    """The row with an entry for each of `columns`."""
+    name, cells = row
+    return MethodRow(name, tuple(_entry(cells.get(column), context) for column in columns))
 
 
-def _entry(row: Cell | None, setting: Setting) -> Entry:
-    if row is None or not row["sets"]:
-        return Entry(
-            note=setting.notes.number(_reason(row) if row else NOT_RUN) if setting.options.explain_missing else None
-        )
-    note = setting.notes.number(_reason(row))
-    marks = setting.marks.get(id(row), ("", ""))
-    single = math.isnan(row["sd"]) and not math.isnan(row["sd_networks"])
-    deviation = row["sd_networks"] if single else row["sd"]
+def _entry(cell: Cell | None, context: EntryContext) -> TableEntry:
+    if cell is None or not cell["sets"]:
+        reason = _reason(cell) if cell else NOT_RUN
+        return TableEntry(note=context.notes.number(reason) if context.options.explain_missing else None)
+    note = context.notes.number(_reason(cell))
+    rank, doubt = context.marks.get(id(cell), ("", ""))
+    single = math.isnan(cell["sd"]) and not math.isnan(cell["sd_networks"])
+    deviation = cell["sd_networks"] if single else cell["sd"]
     spread = "" if math.isnan(deviation) else percent(deviation)
-    return Entry(percent(row["accuracy"]), spread, single, marks[0], note, marks[1])
+    return TableEntry(percent(cell["accuracy"]), spread, single, rank, note, doubt)
 
 
-def _reason(row: Cell) -> str:
-    """Why sets are missing, "" when none is."""
-    if not row["sets"]:
-        return f"{row['status']}: {row['message']}".rstrip(": ")
-    if not row["missing"]:
-        return str(row["message"])
-    return f"{row['sets']} of {row['expected']} sets: {row['message']}".rstrip(": ")
+def _reason(cell: Cell) -> str:
+    """Why sets are missing, or "" if none is."""
+    if not cell["sets"]:
+        return f"{cell['status']}: {cell['message']}".rstrip(": ")
+    if not cell["missing"]:
+        return str(cell["message"])
+    return f"{cell['sets']} of {cell['expected']} sets: {cell['message']}".rstrip(": ")
 
 
-def entry_text(entry: Entry) -> str:
+def entry_text(entry: TableEntry) -> str:
     """ "48.9 ± 0.4† (1) n.s." """
     number = entry.mean + (f" ± {entry.spread}" if entry.spread else "") + ("†" if entry.single else "")
     note = f"({entry.note})" if entry.note else ""

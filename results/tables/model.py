@@ -6,18 +6,26 @@ import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
-from results.tables.entries import Notes
+# Columns of words, which are aligned to the left and wrap where a terminal is narrow.
+_TEXT_COLUMNS = {"Method", "Published", "Dataset", "Mark", "Printed in"}
 
-# Columns of words, set to the left; they are broken where a terminal is narrow.
-_WORDS = {"Method", "Published", "Dataset", "Mark", "Printed in"}
+
+class Notes(list[str]):
+    """The notes below a table, numbered from 1."""
+
+    def number(self, text: str) -> int | None:
+        """The number of the note with this text, which is added if it is new; None for no text."""
+        if text and text not in self:
+            self.append(text)
+        return self.index(text) + 1 if text else None
 
 
 @dataclass
 class Table:
-    """What is printed: `rows` of text in the order of `columns`; `notes` are numbered from 1 and cited in the rows.
+    """A printed table: `rows` of text in the order of `columns`, which cite `notes` by their numbers.
 
-    ranks: BEST or SECOND by (row, column) places. words: columns that are set to the left. blocks: places of the rows
-    that begin one; without any, a block is of rows that have the first column in common (an ipc, say).
+    ranks: BEST or SECOND by the indices of row and column. text_columns: the columns aligned to the left. block_starts:
+    the indices of the rows that begin a block; if it is empty, rows with equal first columns (an ipc) form a block.
     """
 
     title: str
@@ -26,21 +34,22 @@ class Table:
     captions: list[str] = field(default_factory=list)
     notes: Notes = field(default_factory=Notes)
     ranks: dict[tuple[int, int], str] = field(default_factory=dict)
-    words: Set[str] = frozenset(_WORDS)
-    blocks: Set[int] = frozenset()
+    text_columns: Set[str] = frozenset(_TEXT_COLUMNS)
+    block_starts: Set[int] = frozenset()
 
-    def begins(self, place: int) -> bool:
-        """Whether a row, but not the first, begins a block."""
-        first = [row[0] for row in self.rows[max(0, place - 1) : place + 1]]
-        return place > 0 and (place in self.blocks if self.blocks else len(set(first)) > 1)
+    def starts_block(self, index: int) -> bool:
+        """Whether the row begins a block; the first row of the table does not count."""
+        if index == 0:
+            return False
+        return index in self.block_starts if self.block_starts else self.rows[index - 1][0] != self.rows[index][0]
 
     @property
     def label(self) -> str:
-        """Its title in plain words, to refer to it."""
+        """The title in lower case without special characters, for links and references."""
         return re.sub(r"[^a-z0-9.@]+", "-", self.title.lower()).strip("-")
 
-    def without(self, *columns: str) -> None:
-        """Leave columns out. Ranks stay where they are, so that only columns behind all ranks may go."""
-        kept = [place for place, name in enumerate(self.columns) if name not in columns]
-        self.columns = [self.columns[place] for place in kept]
-        self.rows = [[row[place] for place in kept] for row in self.rows]
+    def drop_columns(self, *columns: str) -> None:
+        """Remove columns. Ranks keep their indices, so only columns to the right of all ranks may be removed."""
+        kept = [index for index, name in enumerate(self.columns) if name not in columns]
+        self.columns = [self.columns[index] for index in kept]
+        self.rows = [[row[index] for index in kept] for row in self.rows]

@@ -1,4 +1,4 @@
-"""Measured beside published: one table for each protocol and pair of networks, with all that keeps two apart. Pure."""
+"""Measured and published accuracies: one table for each protocol and pair of networks, with what makes them differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import difference, spread
 from results.published.compare import Published, also, compare, of_cell
-from results.tables.accuracy import place_of
+from results.tables.accuracy import matrix_key
 from results.tables.captions import published_captions
 from results.tables.model import Table
 from results.types import Cell
@@ -23,34 +23,34 @@ NOT_COMPARABLE = "not comparable"
 
 
 def published_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
-    """The tables of all scored cells that some paper printed a number for; none where no cell has one.
+    """The tables of all scored cells for which a paper printed a number; none if no cell has one.
 
-    Mark: within, above or below (`published.compare`), or NOT_COMPARABLE with a note of everything that differs.
+    Mark: within, above or below (`published.compare`), or NOT_COMPARABLE with a note on all that differs.
     """
-    pairs = ((row, of_cell(row)) for row in rows_of(cells) if row["sets"])
-    printed = {id(row): (row, entry) for row, entry in pairs if entry is not None}
-    found = groups([row for row, _ in printed.values()], place_of)
-    return [_table(rows, {key: entry for key, (_, entry) in printed.items()}, options) for rows in found]
+    pairs = [(row, entry) for row in rows_of(cells) if row["sets"] and (entry := of_cell(row)) is not None]
+    entries = {id(row): entry for row, entry in pairs}
+    return [_table(rows, entries, options) for rows in groups([row for row, _ in pairs], matrix_key)]
 
 
-def _table(rows: Sequence[Cell], printed: Mapping[int, Published], options: Options) -> Table:
-    table = Table(", ".join(["Measured beside published", *circumstances(rows)]), COLUMNS)
+def _table(rows: Sequence[Cell], entries: Mapping[int, Published], options: Options) -> Table:
+    table = Table(", ".join(["Measured and published", *circumstances(rows)]), COLUMNS)
     for dataset in dict.fromkeys(row["dataset"] for row in rows):
-        mine = sorted_rows([row for row in rows if row["dataset"] == dataset], options)
-        for row, called in zip(mine, names(mine), strict=True):
-            table.rows.append([dataset, ipc(row), called, *_compared(row, printed[id(row)], table)])
+        of_dataset = sorted_rows([row for row in rows if row["dataset"] == dataset], options)
+        for row, name in zip(of_dataset, names(of_dataset), strict=True):
+            table.rows.append([dataset, ipc(row), name, *_compared(row, entries[id(row)], table)])
     table.captions = published_captions(rows)
     return table
 
 
 def _compared(row: Cell, entry: Published, table: Table) -> list[str]:
-    found = compare(row, entry)
-    mark = found.mark or f"{NOT_COMPARABLE} ({table.notes.number('; '.join(found.mismatches))})"
-    others = [f"{_number(other)} in {other.cited}" for other in also(entry)]
-    where = entry.cited + (f" ({table.notes.number('; '.join(others))})" if others else "")
+    comparison = compare(row, entry)
+    mark = comparison.mark or f"{NOT_COMPARABLE} ({table.notes.number('; '.join(comparison.mismatches))})"
+    reprints = "; ".join(f"{published_text(other)} in {other.cited}" for other in also(entry))
+    source = entry.cited + (f" ({table.notes.number(reprints)})" if reprints else "")
     measured = spread(row["accuracy"], row["sd"], row["sd_networks"])
-    return [measured, _number(entry), difference(found.difference), mark, where]
+    return [measured, published_text(entry), difference(comparison.difference), mark, source]
 
 
-def _number(entry: Published) -> str:
+def published_text(entry: Published) -> str:
+    """ "48.9 ± 0.6" """
     return spread(entry.accuracy, math.nan if entry.std is None else entry.std)

@@ -1,7 +1,7 @@
-"""Where accuracies of one cell vary: between condensed sets (seeds) or between networks trained on one set. Pure.
+"""Where the accuracies of one cell vary: between condensed sets (seeds), or between networks trained on one set.
 
-One-way random effects, accuracy of network j on set i = μ + s_i + e_ij: s_i is what a condensation seed does, e_ij what
-the network's own seed does. All networks are scored on one test split, whose own sampling is in neither.
+One-way random effects: the accuracy of network j on set i is μ + s_i + e_ij, with s_i from the condensation seed and
+e_ij from the network's own seed. All networks are scored on one test split, whose own sampling is in neither term.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from results.aggregation.grouping import circumstances, groups, ipc, is_whole, protocol_of, rows_of
+from results.aggregation.grouping import circumstances, comparison_key, groups, ipc, is_whole, rows_of
 from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
@@ -31,21 +31,20 @@ LEVEL = 0.95  # of every interval
 HEADS = ("IPC", "Method", "Mean %", "Sets × networks", "± sets", "± networks", "Share of sets %")
 _UNKNOWN = (math.nan, math.nan)
 _ROUNDING = 1e-12  # variances below it are rounding: accuracies differ by 1 / test images
-# fmt: off
 COLUMNS = (
-    "dataset", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc", "display_name", "val_fraction", "sets",
-    "networks", "accuracy", "accuracy_low", "accuracy_high", "between", "between_low", "between_high", "negative",
-    "within", "within_low", "within_high", "share", "share_low", "share_high", "cell_spec",
+    *("dataset", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc", "display_name"),
+    *("val_fraction", "sets", "networks", "accuracy", "accuracy_low", "accuracy_high"),
+    *("between", "between_low", "between_high", "negative", "within", "within_low", "within_high"),
+    *("share", "share_low", "share_high", "cell_spec"),
 )
-# fmt: on
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Variances of accuracies (fractions squared) with their intervals; nan where nothing can be told.
+class VarianceComponents:
+    """Variances of accuracies (squared fractions) with their intervals; nan where they cannot be estimated.
 
     between: of sets. within: of networks on one set. share: between / (between + within).
-    negative: the estimate of `between` fell below 0 and stands as 0.
+    negative: the estimate of `between` was below 0 and is reported as 0.
     """
 
     between: float = math.nan
@@ -57,34 +56,36 @@ class Parts:
     negative: bool = False
 
 
-def split(sets: Sequence[Sequence[float]], level: float = LEVEL) -> Parts:
-    """The variance components of k sets with n_i networks each, k and n_i as they come.
+def estimate_components(sets: Sequence[Sequence[float]], level: float = LEVEL) -> VarianceComponents:
+    """The variance components of k sets with n_i networks each; k and n_i are arbitrary.
 
-    W: the pooled variance within sets, of N − k degrees of freedom; h: the harmonic mean of the n_i; B: h · variance of
-    the set means, of k − 1. Then within = W and between = (B − W) / h, or 0. For equal n_i this is the usual analysis
-    of variance; for unequal ones B, scaled, is close to χ² [Thomas, Hultquist 1978, doi:10.1214/aos/1176344202].
+    W: the pooled variance within sets, with N − k degrees of freedom; h: the harmonic mean of the n_i; B: h · variance
+    of the set means, with k − 1. Then within = W and between = (B − W) / h, or 0. For equal n_i this is the usual
+    analysis of variance; for unequal ones B, scaled, is close to χ² [Thomas, Hultquist 1978,
+    doi:10.1214/aos/1176344202].
 
     Intervals have tails of (1 − level) / 2. within: by χ², exact. share: by F of B / W, exact for equal n_i [Searle
     1971]. between: the modified large-sample limits for a difference of two mean squares [Ting, Burdick, Graybill,
-    Jeyaratnam, Lu 1990]. All take normal effects. With one set, or one network on each, nothing is split.
+    Jeyaratnam, Lu 1990]. All assume normal effects. With a single set `between` is unknown, with one network on each
+    set everything is.
     """
     groups = [list(values) for values in sets if values]
     k, total = len(groups), sum(map(len, groups))
     if total == k:
-        return Parts()
+        return VarianceComponents()
     freedom, tail = (k - 1, total - k), (1 - level) / 2
-    within = _cleared(math.fsum(_squares(values) for values in groups) / freedom[1])
-    low, high = _chi(freedom[1], tail)
+    within = _without_rounding(math.fsum(_squares(values) for values in groups) / freedom[1])
+    low, high = _chi2_quantiles(freedom[1], tail)
     within_interval = freedom[1] * within / high, freedom[1] * within / low
     if k < 2:
-        return Parts(within=within, within_interval=within_interval)
+        return VarianceComponents(within=within, within_interval=within_interval)
     harmonic = k / sum(1 / len(values) for values in groups)
-    square = _cleared(harmonic * _squares([fmean(values) for values in groups]) / freedom[0])
-    between = (square - within) / harmonic
-    share, share_interval = _share(square, within, harmonic, freedom, tail)
-    return Parts(
+    mean_square = _without_rounding(harmonic * _squares([fmean(values) for values in groups]) / freedom[0])
+    between = (mean_square - within) / harmonic
+    share, share_interval = _share(mean_square, within, harmonic, freedom, tail)
+    return VarianceComponents(
         max(0.0, between),
-        _between_interval(square, within, harmonic, freedom, tail),
+        _between_interval(mean_square, within, harmonic, freedom, tail),
         within,
         within_interval,
         share,
@@ -98,18 +99,18 @@ def _squares(values: Sequence[float]) -> float:
     return math.fsum((value - mean) ** 2 for value in values)
 
 
-def _cleared(variance: float) -> float:
+def _without_rounding(variance: float) -> float:
     return variance if variance > _ROUNDING else 0.0
 
 
 def _between_interval(b: float, w: float, h: float, freedom: tuple[int, int], tail: float) -> Interval:
-    """Limits of (E[B] − E[W]) / h; below 0 they are 0."""
+    """Limits of (E[B] − E[W]) / h; limits below 0 are 0."""
     one, two = freedom
-    upper = _f(one, two, tail)
-    g1, h2 = 1 - one / _chi(one, tail)[1], two / _chi(two, tail)[0] - 1
+    upper = _f_quantile(one, two, tail)
+    g1, h2 = 1 - one / _chi2_quantiles(one, tail)[1], two / _chi2_quantiles(two, tail)[0] - 1
     g12 = ((upper - 1) ** 2 - g1**2 * upper**2 - h2**2) / upper
-    lower = 1 / _f(two, one, tail)
-    h1, g2 = one / _chi(one, tail)[0] - 1, 1 - two / _chi(two, tail)[1]
+    lower = 1 / _f_quantile(two, one, tail)
+    h1, g2 = one / _chi2_quantiles(one, tail)[0] - 1, 1 - two / _chi2_quantiles(two, tail)[1]
     h12 = ((1 - lower) ** 2 - h1**2 * lower**2 - g2**2) / lower
     below = (g1 * b) ** 2 + (h2 * w) ** 2 + g12 * b * w
     above = (h1 * b) ** 2 + (g2 * w) ** 2 + h12 * b * w
@@ -122,129 +123,127 @@ def _share(b: float, w: float, h: float, freedom: tuple[int, int], tail: float) 
     if not w:
         return (1.0, (1.0, 1.0)) if b else (math.nan, _UNKNOWN)
     one, two = freedom
-    ratios = [(b / w / q - 1) / h for q in (1.0, _f(one, two, tail), 1 / _f(two, one, tail))]
+    ratios = [(b / w / q - 1) / h for q in (1.0, _f_quantile(one, two, tail), 1 / _f_quantile(two, one, tail))]
     estimate, low, high = (max(0.0, ratio) / (1 + max(0.0, ratio)) for ratio in ratios)
     return estimate, (low, high)
 
 
 @lru_cache(maxsize=1024)
-def _f(one: int, two: int, tail: float) -> float:
+def _f_quantile(one: int, two: int, tail: float) -> float:
     return float(stats.f.isf(tail, one, two))
 
 
 @lru_cache(maxsize=1024)
-def _chi(freedom: int, tail: float) -> Interval:
+def _chi2_quantiles(freedom: int, tail: float) -> Interval:
     return float(stats.chi2.ppf(tail, freedom)), float(stats.chi2.isf(tail, freedom))
 
 
 def mean_interval(means: Sequence[float], level: float = LEVEL) -> Interval:
-    """Student's interval for the mean over k sets, mean ± t · sd / √k; nan for one. It holds both parts."""
+    """Student's interval for the mean over k sets, mean ± t · sd / √k; nan for one. It covers both components."""
     if len(means) < 2:
         return _UNKNOWN
-    half = _t(len(means) - 1, level) * math.sqrt(_squares(means) / (len(means) - 1) / len(means))
+    half = _t_quantile(len(means) - 1, level) * math.sqrt(_squares(means) / (len(means) - 1) / len(means))
     return fmean(means) - half, fmean(means) + half
 
 
 @lru_cache(maxsize=1024)
-def _t(freedom: int, level: float) -> float:
+def _t_quantile(freedom: int, level: float) -> float:
     return float(stats.t.isf((1 - level) / 2, freedom))
 
 
-# --- cells ------------------------------------------------------------------------------------------------------------
+# --- frame and tables -------------------------------------------------------------------------------------------------
 
 
-def parts(cells: pd.DataFrame) -> pd.DataFrame:
-    """The parts of every scored cell of `aggregate.cells`, one row each; COLUMNS. All as fractions, or their squares.
+def variance_components(cells: pd.DataFrame) -> pd.DataFrame:
+    """One row for each scored cell of `aggregation.cells`, with the columns COLUMNS; fractions or their squares.
 
-    between, within: variances (`split`); *_low, *_high: the ends of 95 % intervals; accuracy_low, accuracy_high: of the
-    mean over sets, for the whole set over networks.
+    between, within: variances (`estimate_components`). *_low, *_high: the ends of 95 % intervals. accuracy_low,
+    accuracy_high: of the mean over sets; for the whole set over networks.
     """
-    found = [_frame_row(row, split(_each(row))) for row in rows_of(cells) if row["sets"]]
-    return pd.DataFrame(found, columns=list(COLUMNS))
+    rows = [_frame_row(row, estimate_components(_accuracies(row))) for row in rows_of(cells) if row["sets"]]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _frame_row(row: Cell, found: Parts) -> dict[str, Any]:
-    values = {"between": found.between, "within": found.within, "share": found.share, "negative": found.negative}
-    ends = {
-        "accuracy": _mean_interval(row),
-        "between": found.between_interval,
-        "within": found.within_interval,
-        "share": found.share_interval,
-    }
+def _frame_row(row: Cell, components: VarianceComponents) -> dict[str, Any]:
+    values = {name: getattr(components, name) for name in ("between", "within", "share", "negative")}
+    ends = {name: getattr(components, f"{name}_interval") for name in ("between", "within", "share")}
+    ends["accuracy"] = _accuracy_interval(row)
     lows = {f"{name}_low": low for name, (low, _) in ends.items()}
     highs = {f"{name}_high": high for name, (_, high) in ends.items()}
     return {name: row[name] for name in COLUMNS if name in row} | values | lows | highs
 
 
-def _each(row: Cell) -> list[list[float]]:
+def _accuracies(row: Cell) -> list[list[float]]:
     return list(row["accuracies"].values())
 
 
-def _mean_interval(row: Cell) -> Interval:
-    """Within 0 and 1. There is but one whole set: what varies there are its networks."""
-    whole = is_whole(row) and row["sets"] == 1
-    low, high = mean_interval(_each(row)[0] if whole else list(row["sample"].values()))
+def _accuracy_interval(row: Cell) -> Interval:
+    """Within 0 and 1. There is only one whole set, so its interval is over networks."""
+    over_networks = is_whole(row) and row["sets"] == 1
+    low, high = mean_interval(_accuracies(row)[0] if over_networks else list(row["sample"].values()))
     return (low, high) if math.isnan(low) else (max(0.0, low), min(1.0, high))
 
 
-def variance_table(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
-    """A table for each dataset, condensing network, evaluation network and protocol in which something can be split."""
-    scored = [{**row, "parts": split(_each(row))} for row in rows_of(cells) if row["sets"]]
-    found = groups(scored, lambda row: (row["dataset"], row["architecture"], *protocol_of(row)))
+def variance_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
+    """A table for each dataset, pair of networks and protocol in which some cell's variance can be split."""
+    scored = [{**row, "components": estimate_components(_accuracies(row))} for row in rows_of(cells) if row["sets"]]
     return [
         _table(sorted_rows(rows, options))
-        for rows in found
-        if any(not math.isnan(row["parts"].between) for row in rows)
+        for rows in groups(scored, comparison_key)
+        if any(not math.isnan(row["components"].between) for row in rows)
     ]
 
 
 def _table(rows: Sequence[Cell]) -> Table:
     table = Table(", ".join([f"Variance: {rows[0]['dataset']}", *circumstances(rows)]), HEADS)
-    for row, called in zip(rows, names(rows), strict=True):
-        found = row["parts"]
-        note = table.notes.number(_why(row, found))
-        between = _deviation(found.between, found.between_interval)
+    for row, name in zip(rows, names(rows), strict=True):
+        components = row["components"]
+        note = table.notes.number(_reason(row, components))
+        between = _deviation(components.between, components.between_interval)
+        share = _with_interval(_whole_percent(components.share), components.share_interval, _whole_percent)
         numbers = [
-            _with_ends(percent(row["accuracy"]), _mean_interval(row), percent),
+            _with_interval(percent(row["accuracy"]), _accuracy_interval(row), percent),
             f"{row['sets']} × {row['networks']}",
             f"{between} ({note})" if note else between,
-            _deviation(found.within, found.within_interval),
-            "–" if math.isnan(found.share) else _with_ends(_whole(found.share), found.share_interval, _whole),
+            _deviation(components.within, components.within_interval),
+            "–" if math.isnan(components.share) else share,
         ]
-        table.rows.append([ipc(row), called, *numbers])
+        table.rows.append([ipc(row), name, *numbers])
     table.captions = with_circumstances(rows, _ABOUT)
     return table
 
 
 _ABOUT = (
-    "Mean: with its 95 % interval by Student's t over sets, for the whole set over networks.",
-    "± sets, ± networks: deviations, in points, of what the condensation seed does and of what an evaluation network's "
-    "own seed does (one-way random-effects analysis of variance); share: the sets' part of both variances together.",
-    "In brackets 95 % intervals for normal effects (modified large-sample limits, χ², F); with few sets they are wide. "
-    "All networks are scored on one test split, whose own sampling is in neither part.",
+    "Mean: with its 95 % interval by Student's t over sets; for the whole set over networks.",
+    "± sets, ± networks: the standard deviations, in points, due to the condensation seed and an evaluation network's "
+    "own seed (one-way random-effects analysis of variance). Share: the sets' part of the sum of both variances.",
+    "In brackets: 95 % intervals for normal effects (modified large-sample limits, χ², F); they are wide for few sets. "
+    "All networks are scored on one test split, whose own sampling is in neither deviation.",
 )
 
 
-def _why(row: Cell, found: Parts) -> str:
-    """Why a row is not split, or what its 0 stands for."""
-    if found.negative:
+def _reason(row: Cell, components: VarianceComponents) -> str:
+    """Why a row's variance is not split, or why its `between` is 0; else ""."""
+    if components.negative:
         return "the estimate is below 0: set means differ less than their networks alone would make them on average"
     if is_whole(row):
         return ""
     if row["sets"] < 2:
-        return "one set: nothing tells how sets differ"
-    return "one network a set: sets and networks cannot be told apart" if math.isnan(found.within) else ""
+        return "a single set: how sets differ is unknown"
+    if math.isnan(components.within):
+        return "one network for each set: the effects of sets and networks cannot be separated"
+    return ""
 
 
 def _deviation(variance: float, interval: Interval) -> str:
-    """In points: "1.2 [0.4, 7.9]"; "–" when unknown."""
+    """In points: "1.2 [0.4, 7.9]"; "–" if unknown."""
     ends = math.sqrt(interval[0]), math.sqrt(interval[1])
-    return "–" if math.isnan(variance) else _with_ends(percent(math.sqrt(variance)), ends, percent)
+    return "–" if math.isnan(variance) else _with_interval(percent(math.sqrt(variance)), ends, percent)
 
 
-def _whole(fraction: float) -> str:
+def _whole_percent(fraction: float) -> str:
     return f"{100 * fraction:.0f}"
 
 
-def _with_ends(text: str, interval: Interval, form: Callable[[float], str]) -> str:
+def _with_interval(text: str, interval: Interval, form: Callable[[float], str]) -> str:
     return text if any(map(math.isnan, interval)) else f"{text} [{', '.join(map(form, interval))}]"

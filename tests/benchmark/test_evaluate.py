@@ -170,7 +170,7 @@ def test_a_record_says_what_was_read_and_tables_show_it(tmp_path: Path) -> None:
     assert frame.loc["res_DSA", "method"] == "dsa" and frame.loc["res_DSA", "family"] == "released"
     (table,) = comparison_tables(cells(records))
     assert [row[2] for row in table.rows] == ["res_DSA", "Random"]
-    assert "random controls" in " ".join(table.captions) and "n.s." in table.rows[0][3]  # real digits, no better
+    assert "random baseline" in " ".join(table.captions) and "n.s." in table.rows[0][3]  # real digits, no better
     stored, problems = Store(out).records()
     assert len(stored) == len(records) and not problems
 

@@ -21,8 +21,8 @@ from benchmark.planning import external_sets, grid
 from external_set_files import dc_file, subset
 from results.aggregation.cells import cells
 from results.aggregation.grouping import rows_of
-from results.page.cell_records import Behind, behind
-from results.page.rerun_command import Command, command
+from results.page.cell_records import CellRecords, records_of_cells
+from results.page.rerun_command import RerunCommand, rerun_command
 from results.store.schema import SCHEMA
 
 Task = dict[str, Any]
@@ -67,19 +67,19 @@ def recorded(task: Task) -> Task:
     return {**head, "resolved": resolved, "result": results[task["kind"]], "environment": {}, "finished": "", **facts}
 
 
-def commands(tasks: list[Task]) -> list[tuple[Behind, Command]]:
+def commands(tasks: list[Task]) -> list[tuple[CellRecords, RerunCommand]]:
     """What stands behind each cell of the table that these tasks end in, and its command."""
     records = [recorded(task) for task in tasks]
     requests = {task["identity"]: task["requested"] for task in tasks}
-    found = behind(records, rows_of(cells(records)))
-    return [(one, command(one, requests[[*one.sets, *one.evaluations][0]["identity"]])) for one in found]
+    found = records_of_cells(records, rows_of(cells(records)))
+    return [(one, rerun_command(one, requests[[*one.sets, *one.evaluations][0]["identity"]])) for one in found]
 
 
-def identities(stands: Behind) -> set[str]:
+def identities(stands: CellRecords) -> set[str]:
     return {record["identity"] for record in [*stands.evaluations, *stands.sets, *stands.experts]}
 
 
-def words(said: Command, name: str) -> list[str]:
+def words(said: RerunCommand, name: str) -> list[str]:
     python, dash, module, *rest = shlex.split(said.text)
     assert (python, dash, module) == ("python", "-m", f"benchmark.{name}")
     return rest
@@ -133,7 +133,7 @@ def test_what_a_command_cannot_say_is_told() -> None:
     assert "at least 5 random subsets" in " ".join(said.notes)
     some[-1]["resolved"] |= {"colour": "blue"}
     assert any("colour" in note for _, said in commands(some) for note in said.notes)
-    assert command(Behind(), {}).text == ""
+    assert rerun_command(CellRecords(), {}).text == ""
 
 
 def test_a_set_made_elsewhere_is_scored_again_as_it_was(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_filters_choose_rows_points_and_pictures(opened: Page) -> None:
     assert opened.text("#gallery-count") == "3 of 3 sets" and "DM, ipc 1" in opened.text("#gallery")
     assert opened.plotted() == 1
     opened.one("#filters [name=search]").send_keys("no such method")
-    assert opened.column("Method") == [None] and "No row is left" in opened.text("#table tbody")
+    assert opened.column("Method") == [None] and "No row matches" in opened.text("#table tbody")
     opened.one("#filters [type=reset]").click()
     opened.until(lambda: len(opened.column("Method")) > rows)
     opened.one("#filters [name=search]").send_keys("dance cifar10")

@@ -18,9 +18,9 @@ from page_store import Record, enlarged, grid, page_of, put
 from results.aggregation.cells import cells
 from results.aggregation.grouping import rows_of
 from results.page import write_page
-from results.page.cell_records import behind
+from results.page.cell_records import records_of_cells
 from results.page.details import LOG_LINES
-from results.page.previews import Picture, pictures
+from results.page.previews import Preview, previews
 from results.store.store import Store
 
 
@@ -32,7 +32,7 @@ def data(page: Path) -> Any:
     return json.loads(gzip.decompress(base64.b64decode(packed[1])))
 
 
-def pixels(picture: Picture) -> np.ndarray:
+def pixels(picture: Preview) -> np.ndarray:
     kind, _, text = picture.url.partition(",")
     assert kind == "data:image/webp;base64"
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB"))
@@ -41,9 +41,9 @@ def pixels(picture: Picture) -> np.ndarray:
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def seen(make_condensed: Any, folder: Path, preview: bytes, ipc: int = 10, **more: Any) -> Picture:
+def seen(make_condensed: Any, folder: Path, preview: bytes, ipc: int = 10, **more: Any) -> Preview:
     made = make_condensed("dm", ipc=ipc)
-    return pictures([(made, put(folder, made, preview=preview))], **more)[made["identity"]]
+    return previews([(made, put(folder, made, preview=preview))], **more)[made["identity"]]
 
 
 def test_an_enlarged_preview_is_kept_at_its_own_size_without_loss(make_condensed: Any, tmp_path: Path) -> None:
@@ -72,11 +72,11 @@ def test_a_preview_of_many_classes_is_cut_and_a_large_one_is_lossy_but_close(
 
 @pytest.mark.parametrize(
     ("preview", "why"),
-    [(b"", "no preview.png is there"), (b"no PNG", "its preview.png cannot be read"),
+    [(b"", "there is no preview.png"), (b"no PNG", "its preview.png cannot be read"),
      (grid(enlarged(0, 10))[:500], "its preview.png cannot be read")],
 )  # fmt: skip
 def test_a_missing_or_broken_preview_says_so(make_condensed: Any, tmp_path: Path, preview: bytes, why: str) -> None:
-    assert seen(make_condensed, tmp_path, preview) == Picture(why=why)
+    assert seen(make_condensed, tmp_path, preview) == Preview(missing=why)
 
 
 def test_a_picture_that_is_no_grid_is_shown_as_it_is(make_condensed: Any, tmp_path: Path) -> None:
@@ -88,12 +88,12 @@ def test_a_picture_that_is_no_grid_is_shown_as_it_is(make_condensed: Any, tmp_pa
 
 def test_pictures_beyond_the_budget_are_left_out_and_equal_ones_count_once(make_condensed: Any, tmp_path: Path) -> None:
     made = [make_condensed("dm", seed) for seed in range(4)]
-    previews = [grid(enlarged(seed, 10)) for seed in (0, 0, 1, 0)]
-    sets = [(one, put(tmp_path, one, preview=preview)) for one, preview in zip(made, previews, strict=True)]
-    size = pictures(sets[:1])[made[0]["identity"]].size
-    found = [pictures(sets, budget=size + 10)[one["identity"]] for one in made]
+    files = [grid(enlarged(seed, 10)) for seed in (0, 0, 1, 0)]
+    sets = [(one, put(tmp_path, one, preview=preview)) for one, preview in zip(made, files, strict=True)]
+    size = previews(sets[:1])[made[0]["identity"]].size
+    found = [previews(sets, budget=size + 10)[one["identity"]] for one in made]
     assert [bool(picture.url) for picture in found] == [True, True, False, True]
-    assert found[2].why.startswith("left out")
+    assert found[2].missing.startswith("left out")
 
 
 def test_equal_pictures_lie_in_the_page_once(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_equal_pictures_lie_in_the_page_once(make_condensed: Any, make_evaluated
         put(tmp_path, make_evaluated(one, [0.5]))
     page = page_of(tmp_path)
     assert page.read_text().count("data:image/webp") == 2
-    assert [data(page)["sets"][one["identity"]]["picture"] for one in made] == [0, 0, 1]
+    assert [data(page)["sets"][one["identity"]]["preview"] for one in made] == [0, 0, 1]
 
 
 # --- records behind a cell --------------------------------------------------------------------------------------------
@@ -113,27 +113,27 @@ def test_every_cell_finds_its_own_records(make_condensed: Any, make_evaluated: A
     expert = make_expert(0)
     sets = [make_condensed("dm", seed, resolved={"experts": [expert["identity"]]}) for seed in range(2)]
     other = make_condensed("dm", resolved={"settings": {"lr": 2.0}})  # a cell of its own with the same name
+    unscored = make_condensed("dm", resolved={"experts": [expert["identity"]], "snapshots": 4})  # in no cell
     failed = make_condensed("dm", 2, resolved={"experts": [expert["identity"]]}, status="diverged", message="boom")
     alone = make_condensed("idm", status="diverged", message="boom")
     scored = [make_evaluated(one, [0.5]) for one in [*sets, other]]
     whole = make_evaluated(None, [0.9])
     elsewhere = make_evaluated(sets[0], [0.4], protocol="dance")
-    records: list[Record] = [expert, *sets, other, failed, alone, *scored, whole, elsewhere]
+    records: list[Record] = [expert, *sets, other, unscored, failed, alone, *scored, whole, elsewhere]
     found = rows_of(cells(records))
-    names = {record["identity"]: name for record, name in zip(
-        records, ["expert", "0", "1", "other", "failed", "alone", "s0", "s1", "so", "whole", "dance"], strict=True,
-    )}  # fmt: skip
+    words = ["expert", "0", "1", "other", "unscored", "failed", "alone", "s0", "s1", "so", "whole", "dance"]
+    names = {record["identity"]: word for record, word in zip(records, words, strict=True)}
 
     def named(of: list[Record]) -> set[str]:
         return {names[record["identity"]] for record in of}
 
     stands = {
         (row["protocol"], row["display_name"], row["cell_spec"].get("settings.lr")): (
-            named(b.evaluations),
-            named(b.sets),
-            named(b.experts),
+            named(of_cell.evaluations),
+            named(of_cell.sets),
+            named(of_cell.experts),
         )
-        for row, b in zip(found, behind(records, found), strict=True)
+        for row, of_cell in zip(found, records_of_cells(records, found), strict=True)
     }
     assert stands == {
         ("dsa", "dm", 1.0): ({"s0", "s1"}, {"0", "1", "failed"}, {"expert"}),
@@ -177,8 +177,8 @@ def test_records_without_a_folder_are_shown(make_condensed: Any, make_evaluated:
     page = _page(tmp_path, [made, make_evaluated(made, [0.5])])
     found = data(page)
     assert found["rows"][0]["accuracy"] == 50.0
-    assert found["sets"][made["identity"]]["why"] == "no preview.png is there"
-    assert any("name in tables" in note for note in found["runs"][0]["notes"])
+    assert found["sets"][made["identity"]]["missing"] == "there is no preview.png"
+    assert any("called as in tables" in note for note in found["runs"][0]["notes"])
 
 
 def test_a_store_without_an_evaluation_says_so(make_condensed: Any, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_timings_of_another_device_are_no_points(make_condensed: Any, make_evalu
     scores = [make_evaluated(one, [0.5], environment=one["environment"]) for one in sets]
     rows = data(_page(tmp_path, [*sets, *scores]))["rows"]
     assert {row["name"]: row["total"] for row in rows} == {"DM": 2.0, "DC": 2.0, "IDM": None}
-    assert next(row["shown"] for row in rows if row["name"] == "IDM") == "50.0 %, ‡ s"
+    assert next(row["summary"] for row in rows if row["name"] == "IDM") == "50.0 %, ‡ s"
 
 
 def test_markup_in_a_record_is_escaped(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ import pytest
 from results.aggregation.cells import cells
 from results.aggregation.options import FORMATS, TABLES, Options
 from results.rendering import html
-from results.rendering.files import texts, write_tables
-from results.rendering.grid import grid, parts, plain_number, sheet
+from results.rendering.files import text_tables, write_tables
+from results.rendering.grid import parse_number, plain_number, to_grid, to_sheet
 from results.rendering.latex import ARTICLE, document
 from results.tables.model import Table
-from results.tables.registry import FROM_RECORDS, KINDS, tables
+from results.tables.registry import table_builders, tables
 
 RANDOM = [0.30, 0.31, 0.29]
 TITLES = {"cifar10": {"dataset_title": "CIFAR-10"}, "svhn": {"dataset_title": "SVHN", "published_as": "svhn"}}
@@ -68,7 +68,7 @@ def only(frame, kind, **options):
 
 
 def test_every_kind_has_a_table_here(frame):
-    assert {*KINDS, FROM_RECORDS} == set(TABLES)
+    assert table_builders().keys() == set(TABLES)
     assert [bool(tables(frame, Options(tables=(kind,)))) for kind in TABLES] == [True] * len(TABLES)
     some = tables(frame, Options(tables=("memory", "accuracy")))
     assert "Memory" in some[0].title and "Test accuracy" in some[-1].title
@@ -86,19 +86,19 @@ def test_every_caption_names_protocol_sample_commit_and_hardware(frame, kind):
 
 
 def test_a_matrix_is_a_text_with_a_column_for_each_dataset_and_ipc(frame):
-    (text,) = texts(only(frame, "accuracy", eval_architectures=("convnet3",), protocols=("dsa",)))
+    (text,) = text_tables(only(frame, "accuracy", eval_architectures=("convnet3",), protocols=("dsa",)))
     heads = [f"{title} ipc {ipc} (0.{'0' * (ipc < 10)}2\u00a0%)" for title in ("CIFAR-10", "SVHN") for ipc in (1, 10)]
     assert list(text.columns) == ["Method", *heads]
     found = {row[0]: row[1:] for row in text.rows}
     assert found["DM"][:2] == ["26.4 ± 1.0 n.s.", "49.3 ± 1.0"] and found["DC"] == ["–"] * 4
     assert found["WHOLE"] == ["84.5 ± 0.7†", "", "84.5 ± 0.7†", ""]
-    assert [text.rows[place][0] for place in sorted(text.blocks)] == ["RANDOM", "DC", "DANCE", "WHOLE"]
+    assert [text.rows[index][0] for index in sorted(text.block_starts)] == ["RANDOM", "DC", "DANCE", "WHOLE"]
 
 
 def test_a_wide_matrix_goes_on_in_a_second_text_with_the_captions_below(make_cells):
     wide = pd.concat([make_cells({"dm": RANDOM}, dataset=name, condensed={"ipc": ipc})
                       for name in ("a", "b", "c") for ipc in (1, 2, 3)])  # fmt: skip
-    first, second = texts(only(wide, "accuracy"))
+    first, second = text_tables(only(wide, "accuracy"))
     assert len(first.columns) == 1 + 6 and len(second.columns) == 1 + 3
     assert first.title.endswith("(1 of 2)") and not first.captions and second.captions
 
@@ -146,8 +146,7 @@ def test_the_page_is_whole_and_needs_nothing_beside_it(frame):
 
 def test_deviations_are_subscripts_and_ranks_are_marked(frame):
     matrix = only(frame, "accuracy", eval_architectures=("convnet3",), protocols=("dsa",))
-    text = html.fragment([matrix])
-    assert "<html" not in text and text.startswith("<section")
+    text = html.page([matrix], "Tables")
     assert '<td class="best"><strong>60.4</strong><sub>±&#8239;1.0</sub></td>' in text
     assert "<td>26.4<sub>±&#8239;1.0</sub> <small>n.s.</small></td>" in text
     assert '<td colspan="2">84.5<sub>±&#8239;0.7</sub><sup>†</sup></td>' in text
@@ -225,8 +224,9 @@ def test_numbers_of_a_sheet_are_plain():
     texts = ["1,438", "−0.4", "+1.2", "–", "<0.1", "3 GiB", "DM"]
     assert [plain_number(text) for text in texts] == ["1438", "-0.4", "+1.2", "", "<0.1", "3 GiB", "DM"]
     table = Table("t", ["Method", "A"], [["2,000", "48.9 ± 0.4† (1) n.s."], ["b", "–"]], ranks={(0, 1): "best"})
-    assert sheet(grid(table)) == [["Method", "A", "A ±", "A remark"],
-                                  ["2,000", "48.9", "0.4", "best one set (1) n.s."], ["b", "", "", ""]]  # fmt: skip
+    assert to_sheet(to_grid(table)) == [["Method", "A", "A ±", "A remark"],
+                                        ["2,000", "48.9", "0.4", "best one set (1) n.s."],
+                                        ["b", "", "", ""]]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_numbers_of_a_sheet_are_plain():
      ("120 / 60", ("120 / 60", "", False, "")), ("12 ± many", ("12 ± many", "", False, ""))],
 )  # fmt: skip
 def test_numbers_in_texts_are_taken_apart(text, expected):
-    cell = parts(text)
+    cell = parse_number(text)
     assert (cell.entry.mean, cell.entry.spread, cell.entry.single, cell.rest) == expected
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
-from results.rendering.escape import escape
 from results.rendering.files import write_tables
-from results.rendering.latex import ARTICLE, document, to_latex
-from results.tables.accuracy import Dataset, Entry, Line, Matrix, matrices
+from results.rendering.latex import ARTICLE, document, escape, to_latex
+from results.tables.accuracy import DatasetColumns, Matrix, matrices
 from results.tables.across import network_tables
+from results.tables.entries import MethodRow, TableEntry
 from results.tables.registry import tables
 
 GOLDEN = r"""% Needs \usepackage{booktabs} and nothing else:
@@ -30,11 +30,11 @@ GOLDEN = r"""% Needs \usepackage{booktabs} and nothing else:
 \caption[{Test accuracy (\%), condensed with convnet3, evaluated with convnet3, protocol dsa}]{%
 Test accuracy (\%) of convnet3 trained on sets condensed with convnet3.
 Protocol dsa, version 1.
-Accuracy: after the last epoch; the test split is scored once. $\pm$ is the sample deviation over condensation seeds of per-set means; $\dagger$ over the networks of the only set.
+Accuracy is measured on the test split once, after the last epoch. $\pm$ is the sample standard deviation of the set means over condensation seeds, with $\dagger$ over the networks of a single set.
 Seeds~$\times$~networks: 5~$\times$~1, 1~$\times$~2 for DC, 1~$\times$~1--2 for WHOLE.
-Budget: all of the papers' iterations, for every method.
-n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, $\alpha$ = 0.05); n.t.: too few sets to tell. A single set is compared with the spread of the control's.
-Bold: best, underlined: second best of a column, among rows with two or more sets, controls included; rows that the leader does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, $\alpha$ = 0.05).
+Budget: every method ran all iterations of its paper.
+n.s.: not significantly better than every random baseline (subsets, mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, $\alpha$ = 0.05). n.t.: too few sets to test. A single set is compared with the spread of the baseline's sets.
+Bold: best, underlined: second best of a column, among rows with at least two sets, baselines included. Rows that the best row does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, $\alpha$ = 0.05).
 Hardware: NVIDIA H100, fp32.
 Code: commit 0123456789.}
 \label{tab:dsa-v1-convnet3-convnet3}
@@ -66,7 +66,7 @@ WHOLE & \multicolumn{2}{c}{$84.5_{\pm 0.7}^{\dagger}$} & \multicolumn{1}{c}{$56.
 (2) not run: the store has no such task\par
 \end{minipage}
 \end{table*}
-"""
+"""  # noqa: E501
 
 
 def compile(folder, name, runs=2):
@@ -135,37 +135,41 @@ def test_the_golden_table_compiles(small, make_pdf):
 
 def matrix(*datasets, lines=(), whole=(), notes=(), title="", captions=()):
     """One block; datasets as (title, ipcs)."""
-    across = [Dataset(name, name, ipcs, ("1",) * len(ipcs)) for name, ipcs in datasets]
+    across = [DatasetColumns(name, name, ipcs, ("1",) * len(ipcs)) for name, ipcs in datasets]
     return Matrix(title, "label", across, [("family", list(lines))], list(whole), list(captions), list(notes))
 
 
 @pytest.mark.parametrize(
     ("entry", "text"),
     [
-        (Entry("48.9", "0.4"), r"$48.9_{\pm 0.4}$"),
-        (Entry("48.9", "0.4", rank="best"), r"\textbf{$\mathbf{48.9}_{\pm 0.4}$}"),
-        (Entry("48.9", "0.4", rank="second"), r"$\underline{48.9}_{\pm 0.4}$"),
-        (Entry("48.9", "0.4", single=True), r"$48.9_{\pm 0.4}^{\dagger}$"),
-        (Entry("48.9", "0.4", single=True, note=2), r"$48.9_{\pm 0.4}^{\dagger,(2)}$"),
-        (Entry("48.9", "0.4", rank="best", note=1), r"\textbf{$\mathbf{48.9}_{\pm 0.4}^{(1)}$}"),
-        (Entry("48.9"), "$48.9$"),
-        (Entry(), "--"),
-        (Entry(note=1), "--$^{(1)}$"),
+        (TableEntry("48.9", "0.4"), r"$48.9_{\pm 0.4}$"),
+        (TableEntry("48.9", "0.4", rank="best"), r"\textbf{$\mathbf{48.9}_{\pm 0.4}$}"),
+        (TableEntry("48.9", "0.4", rank="second"), r"$\underline{48.9}_{\pm 0.4}$"),
+        (TableEntry("48.9", "0.4", single=True), r"$48.9_{\pm 0.4}^{\dagger}$"),
+        (TableEntry("48.9", "0.4", single=True, note=2), r"$48.9_{\pm 0.4}^{\dagger,(2)}$"),
+        (TableEntry("48.9", "0.4", rank="best", note=1), r"\textbf{$\mathbf{48.9}_{\pm 0.4}^{(1)}$}"),
+        (TableEntry("48.9"), "$48.9$"),
+        (TableEntry(), "--"),
+        (TableEntry(note=1), "--$^{(1)}$"),
     ],
 )
 def test_entries(entry, text):
-    table = to_latex(matrix(("d", ("1",)), lines=[Line("m", (entry,))], notes=["why", "how"]), "x")
+    table = to_latex(matrix(("d", ("1",)), lines=[MethodRow("m", (entry,))], notes=["why", "how"]), "x")
     assert f"\nm & {text} \\\\\n" in table
 
 
 def wide():
     """Fifteen columns; a note in the first, another in the last but one, a third for a whole set."""
-    entries = [Entry(str(number), note=None if number else 1) for number in range(15)]
-    entries[13] = Entry(note=2)
-    whole = Line("whole", tuple(Entry(f"w{number}", note=3 if number == 4 else None) for number in range(5)))
+    entries = [TableEntry(str(number), note=None if number else 1) for number in range(15)]
+    entries[13] = TableEntry(note=2)
+    whole = MethodRow("whole", tuple(TableEntry(f"w{number}", note=3 if number == 4 else None) for number in range(5)))
     datasets = [(name, ("1", "10", "50")) for name in "abcde"]
     return matrix(
-        *datasets, lines=[Line("m", tuple(entries))], whole=[whole], notes=["why", "how", "whole"], captions=["Rule."]
+        *datasets,
+        lines=[MethodRow("m", tuple(entries))],
+        whole=[whole],
+        notes=["why", "how", "whole"],
+        captions=["Rule."],
     )
 
 
@@ -188,7 +192,7 @@ def test_a_matrix_that_is_too_wide_goes_on_in_a_second_table():
 )
 def test_tables_side_by_side_hold_at_most_twelve_columns_and_are_about_equal(ipcs, panels):
     datasets = [(f"d{place}", tuple("1" * size)) for place, size in enumerate(ipcs)]
-    tables = to_latex(matrix(*datasets, lines=[Line("m", (Entry(),) * sum(ipcs))]), "x").split("\n\n")
+    tables = to_latex(matrix(*datasets, lines=[MethodRow("m", (TableEntry(),) * sum(ipcs))]), "x").split("\n\n")
     assert [table.count(r"\cmidrule") for table in tables] == panels
 
 
@@ -242,9 +246,14 @@ NASTY = r"""[*] DANCE_v2 {50%} & #1 $x$ ~^\ "quoted" <a|b> `--' \input{x} ±×�
 
 @pytest.mark.parametrize("options", ["", "twocolumn,a4paper"])
 def test_nasty_names_compile(make_pdf, options):
-    entries = (Entry("48.9", "0.4", True, "best", 1), Entry(note=2), Entry("1.0"))
-    lines = [Line(NASTY, entries), Line("[1pt] x", entries), Line("* y", entries), Line("long_name=" * 20, entries)]
-    whole = [Line(NASTY, entries[:2])]
+    entries = (TableEntry("48.9", "0.4", True, "best", 1), TableEntry(note=2), TableEntry("1.0"))
+    lines = [
+        MethodRow(NASTY, entries),
+        MethodRow("[1pt] x", entries),
+        MethodRow("* y", entries),
+        MethodRow("long_name=" * 20, entries),
+    ]
+    whole = [MethodRow(NASTY, entries[:2])]
     found = matrix((NASTY, ("1", "10")), ("d", ("1",)), lines=lines, whole=whole, notes=[NASTY] * 2, title=NASTY,
                    captions=[NASTY, NASTY])  # fmt: skip
     assert "undefined" not in make_pdf(document([found, wide()]), options)

@@ -7,7 +7,8 @@ import pytest
 
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
-from results.tables.accuracy import Entry, matrices
+from results.tables.accuracy import matrices
+from results.tables.entries import TableEntry
 
 LEADER = [0.60, 0.61, 0.62, 0.61, 0.60]
 LOWER = [0.50, 0.52, 0.51, 0.50, 0.51]
@@ -87,7 +88,7 @@ def test_the_whole_set_has_one_entry_for_each_dataset(make_cells, make_evaluated
         ("svhn", ("all",), ("100",)),
     ]
     assert [shown(line.entries) for line in matrix.whole] == [["84.5±0.7†", "90.0±"]]
-    assert lines(matrix)["DM"][2] == Entry()
+    assert lines(matrix)["DM"][2] == TableEntry()
 
 
 def test_what_is_missing_says_why_in_a_note(make_cells, make_condensed):
@@ -227,15 +228,15 @@ def test_captions_name_the_circumstances(make_cells, make_evaluated, make_conden
     more = make_cells({"dm": LOWER[:3]}, condensed={"ipc": 50})
     assert caption(pd.concat([make_cells({"dm": LEADER, "random": LOWER}, extra=records), more])) == (
         "Test accuracy (%) of convnet3 trained on sets condensed with convnet3. Protocol dsa, version 1. "
-        "Accuracy: after the last epoch; the test split is scored once. ± is the sample deviation over condensation "
-        "seeds of per-set means; † over the networks of the only set. "
+        "Accuracy is measured on the test split once, after the last epoch. ± is the sample standard deviation of the "
+        "set means over condensation seeds, with † over the networks of a single set. "
         "Seeds × networks: 1 × 2, 5 × 1 for RANDOM, 3–5 × 1 for DM. "
-        "Budget: all of the papers' iterations, for every method. "
-        "n.s.: not significantly better than each of the random controls (subsets, mosaics) at the same ipc (one-sided "
-        "t-test on set means, Holm-corrected over the methods there, α = 0.05); n.t.: too few sets to tell. "
-        "A single set is compared with the spread of the control's. "
-        "Bold: best, underlined: second best of a column, among rows with two or more sets, controls included; rows "
-        "that the leader does not significantly beat share its place (one-sided t-test on set means, paired over "
+        "Budget: every method ran all iterations of its paper. "
+        "n.s.: not significantly better than every random baseline (subsets, mosaics) at the same ipc (one-sided "
+        "t-test on set means, Holm-corrected over the methods there, α = 0.05). n.t.: too few sets to test. "
+        "A single set is compared with the spread of the baseline's sets. "
+        "Bold: best, underlined: second best of a column, among rows with at least two sets, baselines included. Rows "
+        "that the best row does not significantly beat share its place (one-sided t-test on set means, paired over "
         "shared seeds, Holm-corrected, α = 0.05). "
         "Hardware: NVIDIA H100, cpu EPYC × 2 threads, fp32; NVIDIA H100, fp32. "
         "Code: commits 0123456789, fedcba9876 (dirty)."
@@ -252,21 +253,23 @@ def test_captions_say_where_no_order_is_drawn(make_cells):
 
     some = pd.concat([column(1, 0.01), column(10, 0.01), column(50, 1.0), column(1, 0.02, dataset="svhn")])
     text = caption(some)
-    assert "No order is drawn for cifar10 at ipc 1, 10; svhn at ipc 1: a method ran less than 5 % of its" in text
-    assert "Reduced budget: 1–100 % of the papers' iterations." in text and "Bold: " in text
+    assert "Not ranked for cifar10 at ipc 1, 10; svhn at ipc 1: a method ran less than 5 % of its" in text
+    assert "Reduced budget: every method ran 1–100 % of its paper's iterations." in text and "Bold: " in text
     assert [entry.rank for entry in lines(only(some))["DM"]] == ["", "", "best", ""]
     text = caption(column(1, 0.01))
-    assert "No order is drawn: a method ran less than 5 % of its paper's iterations." in text and "Bold" not in text
+    assert "Not ranked: a method ran less than 5 % of its paper's iterations." in text and "Bold" not in text
     assert "unequal" not in text
-    assert "No order" not in caption(column(1, 1.0)) and "Reduced" not in caption(column(1, 1.0))
+    assert "Not ranked" not in caption(column(1, 1.0)) and "Reduced" not in caption(column(1, 1.0))
 
 
 def test_budgets_that_differ_between_methods_are_named(make_cells):
     budgets = [("dm", 0.5, 1), ("dm", 1.0, 10), ("dc", 0.1, 1), ("idm", 0.1, 1)]
     frames = [make_cells({name: LEADER}, condensed={"display": {"iterations_fraction": fraction}, "ipc": ipc})
               for name, fraction, ipc in budgets]  # fmt: skip
-    assert "Reduced budget: of the papers' iterations 50–100 % for DM, 10 % for DC, IDM." in caption(pd.concat(frames))
-    assert "Warning, unequal budgets for cifar10 at ipc 1: the methods" in caption(pd.concat(frames))
+    assert "Reduced budget, as part of each paper's iterations: 50–100 % for DM, 10 % for DC, IDM." in caption(
+        pd.concat(frames)
+    )
+    assert "Warning: unequal budgets for cifar10 at ipc 1. The methods" in caption(pd.concat(frames))
 
 
 def test_coresets_and_rounding_make_no_budget_unequal(make_cells):
@@ -293,8 +296,8 @@ def test_rows_with_different_fractions_withheld_are_ranked_apart_and_it_is_said(
 
     both = pd.concat([half(0.0, LEADER), half(0.1, [value + 0.1 for value in LEADER])])
     assert "Withheld for validation: 0, 10 % of the training images." in caption(both)
-    assert "Rows with different fractions withheld are ranked apart." in caption(both)
-    assert "ranked apart" not in caption(half(0.1, LEADER))
+    assert "Rows with different withheld fractions are ranked separately." in caption(both)
+    assert "ranked separately" not in caption(half(0.1, LEADER))
     found = {title: [entry.rank for entry in entries] for title, entries in lines(only(both)).items()}
     assert list(found.values()) == [["second"], ["second"], ["best"], ["best"]]
     assert "DM [val_fraction=0.1, evaluation.val_fraction=0.1]" in found
@@ -303,7 +306,7 @@ def test_rows_with_different_fractions_withheld_are_ranked_apart_and_it_is_said(
 @pytest.mark.parametrize("dataset", ["digits", "cifar10"])
 def test_digits_demonstrate_and_rank_nothing(make_cells, dataset):
     matrix = only(make_cells({"dm": LEADER, "random": LOWER}, dataset=dataset))
-    assert ("ranks no method" in matrix.captions[0]) == (dataset == "digits")
+    assert ("does not rank methods" in matrix.captions[0]) == (dataset == "digits")
     assert (lines(matrix)["DM"][0].rank == "best") == (dataset == "cifar10")
 
 

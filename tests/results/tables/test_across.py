@@ -133,7 +133,7 @@ def test_protocols_stand_side_by_side_and_native_ranks_nothing(make_cells):
         ("10", "DM"): ["60.8 best", "60.8 best", "60.8"],
     }
     text = " ".join(table.captions)
-    assert "Protocol dc, version 1. Protocol dsa, version 1. Protocol native, each method's own" in text
+    assert "Protocol dc, version 1. Protocol dsa, version 1. Protocol native: each method uses its own" in text
     assert "rows are not comparable" in text
 
 
@@ -158,8 +158,8 @@ def test_columns_without_an_order_or_with_unequal_budgets_are_named(make_cells):
     half = protocols(make_cells, {"dc": LOW}, "dc", condensed={"display": {"iterations_fraction": 0.5}})
     (table,) = protocol_tables(pd.concat([short, full, half]))
     text = " ".join(table.captions)
-    assert "No order is drawn for dsa at ipc 10: " in text
-    assert "Warning, unequal budgets for dc at ipc 10: " in text
+    assert "Not ranked for dsa at ipc 10: " in text
+    assert "Warning: unequal budgets for dc at ipc 10. " in text
 
 
 def test_nothing_gives_no_table():

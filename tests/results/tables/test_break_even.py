@@ -8,7 +8,7 @@ import pytest
 
 from results.aggregation.cells import cells
 from results.store.store import identity
-from results.tables.break_even import HEADS, break_even, break_even_table, seconds_to_reach, trainings_until_paid
+from results.tables.break_even import HEADS, break_even, break_even_tables, seconds_to_reach, trainings_until_paid
 
 WITHHELD = {"val_fraction": 0.2}
 SLOW = {"environment": {"device": "cpu EPYC", "device_type": "cpu", "threads": 2}}
@@ -120,22 +120,24 @@ def test_without_a_curve_the_complete_training_is_an_upper_bound(make_sets, make
     found = only(records)
     assert (found["to_reach"], found["whole_seconds"], found["whole_from"]) == (pytest.approx(0.42), 32.0, "complete")
     assert found["trainings"] == pytest.approx(90 / 27)
-    (table,) = break_even_table(cells(records), records=records)
+    (table,) = break_even_tables(cells(records), records=records)
     assert table.rows == [["10", "DM", "42.0", "90", "5.0", "95", "≤ 32", "≥ 2.97", "≥ 4"]]
-    assert any(text.startswith("≤, ≥: the complete training") for text in table.captions)
+    assert any(text.startswith("≤, ≥: bounds from the complete training") for text in table.captions)
 
 
 def test_a_table_from_a_curve(make_sets, make_curve):
     records = [*make_sets(), make_curve()]
-    (table,) = break_even_table(cells(records), records=records)
+    (table,) = break_even_tables(cells(records), records=records)
     assert table.title == "Break-even: cifar10, condensed with convnet3, evaluated with convnet3, protocol dsa"
     assert table.rows == [["10", "DM", "40.0", "90", "5.0", "95", "15", "6.33", "9"]]
-    assert any("read off its curve" in text for text in table.captions) and not any("≤" in t for t in table.captions)
+    assert any("interpolated linearly on the curve" in text for text in table.captions) and not any(
+        "≤" in t for t in table.captions
+    )
 
 
 def test_never_when_a_network_takes_as_long_on_the_set(make_sets, make_curve):
     records = [*make_sets(seconds=32.0), make_curve()]
-    (table,) = break_even_table(cells(records), records=records)
+    (table,) = break_even_tables(cells(records), records=records)
     assert only(records)["trainings"] == math.inf and table.rows[0][HEADS.index("Pays after")] == "never"
 
 
@@ -144,7 +146,7 @@ def test_a_set_that_costs_nothing_pays_with_its_first_network(make_condensed, ma
     scored = make_evaluated(made, [0.4], resolved=WITHHELD, seconds=5.0)
     scored["result"]["validation_accuracies"] = [0.4]
     records = [made, scored, make_curve()]
-    (table,) = break_even_table(cells(records), records=records)
+    (table,) = break_even_tables(cells(records), records=records)
     assert table.rows[0][HEADS.index("Pays after")] == "1"
 
 
@@ -162,7 +164,7 @@ def test_only_a_curve_on_the_same_terms_and_device_counts(make_sets, make_whole,
 def test_seconds_of_two_devices_are_not_compared(make_sets, make_whole, make_curve):
     found = only([*make_sets(), make_whole(**SLOW), make_curve(**SLOW)])
     assert math.isnan(found["whole_seconds"]) and math.isnan(found["trainings"])
-    assert found["missing"] == "its seconds are of NVIDIA H100, the whole set's of cpu EPYC × 2 threads"
+    assert found["missing"] == "its seconds were measured on NVIDIA H100, the whole set's on cpu EPYC × 2 threads"
     assert found["set_seconds"] == pytest.approx(90)
 
 
@@ -177,8 +179,8 @@ def test_a_cell_that_mixes_devices_has_no_sum(make_sets, make_whole, make_expert
     ("reason", "sets", "whole", "curve"),
     [
         ("the whole set is not evaluated under dsa", {}, False, False),
-        ("the whole set ends below it, at 30.0 %", {}, {"accuracies": (0.3, 0.3)}, False),
-        ("the whole set's curve stays below it: at most 80.0 %", {"validation": (0.9, 0.9)}, {}, True),
+        ("the whole set ends below this accuracy, at 30.0 %", {}, {"accuracies": (0.3, 0.3)}, False),
+        ("the whole set's curve stays below this accuracy: at most 80.0 %", {"validation": (0.9, 0.9)}, {}, True),
         ("its experts are not stored", {"experts": False}, {}, False),
     ],
 )
@@ -192,7 +194,7 @@ def test_what_is_missing_is_said(make_sets, make_whole, make_curve, make_condens
     records += [make_curve()] if curve else []
     found = only(records)
     assert found["missing"].startswith(reason) and math.isnan(found["trainings"])
-    tables = break_even_table(cells(records), records=records)
+    tables = break_even_tables(cells(records), records=records)
     if whole is False:
         assert tables == []
         return
@@ -210,4 +212,4 @@ def test_native_protocols_have_no_common_time(make_condensed, make_evaluated):
     made = make_condensed("dm")
     records = [made, make_evaluated(made, [0.4], protocol="native", recipe="native:dsa")]
     records.append(make_evaluated(None, [0.8], protocol="native", recipe="native:dsa"))
-    assert break_even(cells(records), records).empty and break_even_table(cells(records), records=records) == []
+    assert break_even(cells(records), records).empty and break_even_tables(cells(records), records=records) == []

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from results.aggregation.cells import cells
-from results.tables.variance import mean_interval, parts, split, variance_table
+from results.tables.variance import estimate_components, mean_interval, variance_components, variance_tables
 
 # Davies, Statistical Methods in Research and Production (1947): 5 samples of each of 6 batches, and a second set whose
 # batches differ less than chance would have them. REML estimates of the first: 1764.05 and 2451.25 (lme4's Dyestuff).
@@ -25,13 +25,13 @@ DYESTUFF2 = (
 
 
 def test_balanced_estimates_are_those_of_reml():
-    found = split(DYESTUFF)
+    found = estimate_components(DYESTUFF)
     assert (found.between, found.within) == pytest.approx((1764.05, 2451.25)) and not found.negative
     assert found.share == pytest.approx(1764.05 / (1764.05 + 2451.25))
 
 
 def test_a_negative_estimate_stands_as_0_and_says_so():
-    found = split(DYESTUFF2)
+    found = estimate_components(DYESTUFF2)
     assert (found.between, found.share, found.negative) == (0.0, 0.0, True)
     assert found.between_interval[0] == 0 < found.between_interval[1]
 
@@ -40,21 +40,21 @@ def test_unequal_numbers_of_networks_take_their_harmonic_mean():
     sets = [[0.50, 0.54], [0.60, 0.62, 0.64, 0.66], [0.40]]
     within = (2 * 0.02**2 + 2 * 0.03**2 + 2 * 0.01**2) / 4
     means = np.var([0.52, 0.63, 0.40], ddof=1)
-    found = split(sets)
+    found = estimate_components(sets)
     assert found.within == pytest.approx(within)
     assert found.between == pytest.approx(means - within * fmean([1 / 2, 1 / 4, 1]))
 
 
 def test_what_cannot_be_split():
-    assert math.isnan(split([[0.5], [0.6], [0.4]]).within) and math.isnan(split([]).between)
-    one = split([[0.5, 0.6, 0.7]])
+    assert math.isnan(estimate_components([[0.5], [0.6], [0.4]]).within) and math.isnan(estimate_components([]).between)
+    one = estimate_components([[0.5, 0.6, 0.7]])
     assert one.within == pytest.approx(0.01) and math.isnan(one.between) and math.isnan(one.share)
 
 
 def test_without_any_spread_within_or_at_all():
-    alike = split([[0.5, 0.5], [0.6, 0.6]])
+    alike = estimate_components([[0.5, 0.5], [0.6, 0.6]])
     assert alike.within == 0 and alike.share == 1 and alike.between == pytest.approx(0.005)
-    none = split([[0.1 + 0.2, 0.3], [0.3, 0.3]])  # rounding is no spread
+    none = estimate_components([[0.1 + 0.2, 0.3], [0.3, 0.3]])  # rounding is no spread
     assert (none.between, none.within) == (0, 0) and math.isnan(none.share)
 
 
@@ -68,7 +68,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(sizes, between):
     for _ in range(repeats):
         effects = random.normal(mean, between, len(sizes))
         sets = [random.normal(effect, within, size).tolist() for effect, size in zip(effects, sizes, strict=True)]
-        found = split(sets)
+        found = estimate_components(sets)
         intervals = (
             found.between_interval,
             found.within_interval,
@@ -85,7 +85,7 @@ def test_estimates_are_unbiased_for_unequal_sets():
     raw = []
     for _ in range(3000):
         sets = [random.normal(random.normal(0.5, 0.02), 0.01, size).tolist() for size in sizes]
-        raw.append((split(sets).between, split(sets).within))
+        raw.append((estimate_components(sets).between, estimate_components(sets).within))
     between, within = np.mean(raw, axis=0)
     assert between == pytest.approx(0.02**2, rel=0.05) and within == pytest.approx(0.01**2, rel=0.03)
 
@@ -118,8 +118,8 @@ def frame(make_condensed, make_evaluated):
 
 
 def test_parts_of_cells(frame):
-    found = {row["display_name"]: row for row in parts(frame).to_dict("records")}
-    expected = split([[0.50, 0.54], [0.60, 0.62]])
+    found = {row["display_name"]: row for row in variance_components(frame).to_dict("records")}
+    expected = estimate_components([[0.50, 0.54], [0.60, 0.62]])
     assert (found["dm"]["between"], found["dm"]["within"]) == pytest.approx((expected.between, expected.within))
     assert (found["dm"]["share_low"], found["dm"]["share_high"]) == pytest.approx(expected.share_interval)
     assert (found["dm"]["accuracy_low"], found["dm"]["accuracy_high"]) == (0, 1)  # two sets: t is 12.7
@@ -129,20 +129,20 @@ def test_parts_of_cells(frame):
 
 
 def test_tables_say_what_cannot_be_split(frame):
-    (table,) = variance_table(frame)
+    (table,) = variance_tables(frame)
     lines = {row[1]: row for row in table.rows}
     assert table.title.startswith("Variance: cifar10, condensed with convnet3")
-    share = split([[0.50, 0.54], [0.60, 0.62]]).share_interval
+    share = estimate_components([[0.50, 0.54], [0.60, 0.62]]).share_interval
     expected = f"{100 * share[0]:.0f}, {100 * share[1]:.0f}"
     assert lines["DM"][2:4] == ["56.5 [0.0, 100.0]", "2 × 2"] and lines["DM"][6].endswith(f" [{expected}]")
-    for name, said in (("DC", "below 0"), ("IDM", "one set: nothing"), ("KC", "one network a set")):
+    for name, said in (("DC", "below 0"), ("IDM", "a single set"), ("KC", "one network for each set")):
         note = int(lines[name][4].rpartition("(")[2].rstrip(")"))
         assert said in table.notes[note - 1], name
     assert lines["IDM"][4].startswith("–") and lines["IDM"][5] != "–" and lines["KC"][5:] == ["–", "–"]
     assert lines["WHOLE"][2].startswith("82.0 [77.0, 87.0]") and lines["WHOLE"][4] == "–"
-    assert any("whose own sampling is in neither part" in text for text in table.captions)
+    assert any("whose own sampling is in neither deviation" in text for text in table.captions)
 
 
 def test_no_table_where_nothing_can_be_split(make_cells):
-    assert variance_table(make_cells({"dm": [0.5, 0.6], "random": [0.4, 0.5]})) == []
-    assert parts(cells([])).empty
+    assert variance_tables(make_cells({"dm": [0.5, 0.6], "random": [0.4, 0.5]})) == []
+    assert variance_components(cells([])).empty

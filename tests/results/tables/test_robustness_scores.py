@@ -9,7 +9,7 @@ import pytest
 
 from results.aggregation.cells import cells
 from results.rendering.text import below
-from results.tables.scores import HEADS, score_table, scores
+from results.tables.robustness_scores import HEADS, robustness_score_tables, robustness_scores
 
 AUGMENTED = {"name": "dsa", "version": 1, "augment": "dsa:flip", "cutmix": 0.0}
 PLAIN = {"name": "dsa@plain", "version": 1, "augment": "none", "cutmix": 0.0}
@@ -59,7 +59,7 @@ def score_of(frame, row, **columns):
 
 def test_each_set_is_placed_between_the_means_of_random_and_whole(make_scored, whole):
     sets = [([0.50, 0.54], [0.40, 0.40]), ([0.58, 0.62], [0.42, 0.50])]
-    frame = scores(cells([whole, *make_scored(RANDOM | {"dm": sets})]))
+    frame = robustness_scores(cells([whole, *make_scored(RANDOM | {"dm": sets})]))
     dm = score_of(frame, "dm")
     assert (dm["whole"], dm["random"], dm["random_plain"]) == pytest.approx((0.85, 0.25, 0.2))
     assert dm["hlr"] == pytest.approx(0.85 - 0.56) and dm["ior"] == pytest.approx(0.56 - 0.25)
@@ -73,7 +73,7 @@ def test_each_set_is_placed_between_the_means_of_random_and_whole(make_scored, w
 
 def test_a_set_that_equals_whole_and_random_alike(make_scored, make_evaluated):
     same = make_evaluated(None, [0.5], resolved={"protocol": AUGMENTED})
-    frame = scores(cells([same, *make_scored({"random": [([0.5], [0.4])] * 2, "dm": [([0.5], [0.4])] * 2})]))
+    frame = robustness_scores(cells([same, *make_scored({"random": [([0.5], [0.4])] * 2, "dm": [([0.5], [0.4])] * 2})]))
     dm = score_of(frame, "dm")
     assert (dm["lrs"], dm["ars"]) == pytest.approx((0.26894, 0.26894), abs=5e-6)
 
@@ -81,15 +81,15 @@ def test_a_set_that_equals_whole_and_random_alike(make_scored, make_evaluated):
 def test_mosaics_are_a_row_and_random_stays_plain_whatever_the_factor(make_scored, whole):
     records = [*make_scored({"random@f2": [([0.4], [0.3])] * 4, "dance": [([0.5], [0.4])] * 2}, factor=2)]
     table_cells = cells([whole, *make_scored(RANDOM), *records])
-    frame = scores(table_cells)
+    frame = robustness_scores(table_cells)
     assert score_of(frame, "random@f2")["ior"] == pytest.approx(0.15)  # over plain images, 0.25
     assert score_of(frame, "dance")["random"] == pytest.approx(0.25)
-    (table,) = score_table(table_cells)
+    (table,) = robustness_score_tables(table_cells)
     assert any("Factor 2 (RANDOM@f2, DANCE): an image stores 4 small ones." in text for text in table.captions)
 
 
 def test_one_set_has_its_spread_over_networks(make_scored, whole):
-    frame = scores(cells([whole, *make_scored(RANDOM | {"dm": [([0.5, 0.6], [0.4, 0.3])]})]))
+    frame = robustness_scores(cells([whole, *make_scored(RANDOM | {"dm": [([0.5, 0.6], [0.4, 0.3])]})]))
     dm = score_of(frame, "dm")
     assert dm["lrs_sd"] != dm["lrs_sd"] and dm["lrs_sets"] == 1
     assert dm["lrs_sd_networks"] == pytest.approx(stdev([as_score(a - 0.55) for a in (0.5, 0.6)]))
@@ -100,12 +100,12 @@ def test_one_set_has_its_spread_over_networks(make_scored, whole):
 def test_ars_stands_on_the_sets_that_were_evaluated_both_ways(make_scored, whole):
     sets = [([0.5], [0.4]), ([0.6], []), ([0.55], [0.45])]
     table_cells = cells([whole, *make_scored(RANDOM | {"dm": sets})])
-    dm = score_of(scores(table_cells), "dm")
+    dm = score_of(robustness_scores(table_cells), "dm")
     assert (dm["lrs_sets"], dm["ars_sets"]) == (3, 2)
     assert dm["ars"] == pytest.approx(
         fmean(as_score(0.5 * (a - 0.25 + p - 0.2)) for a, p in ((0.5, 0.4), (0.55, 0.45)))
     )
-    (table,) = score_table(table_cells)
+    (table,) = robustness_score_tables(table_cells)
     (line,) = (row for row in table.rows if row[1] == "DM")
     assert "[2/3]" in line[HEADS.index("ARS %")] and "[" not in line[HEADS.index("LRS %")]
 
@@ -114,8 +114,8 @@ def test_ars_stands_on_the_sets_that_were_evaluated_both_ways(make_scored, whole
     ("left_out", "display", "augmentation"),
     [
         ("whole", "no whole set under dsa", ""),
-        ("random", "no Random at ipc 10 under dsa", "no Random at ipc 10 under dsa:"),
-        ("plain", "", "not under dsa@plain"),
+        ("random", "no Random at ipc 10 under dsa", "no Random at ipc 10 under dsa is shown:"),
+        ("plain", "", "no accuracy under dsa@plain"),
         ("random plain", "", "no Random at ipc 10 under dsa@plain"),
     ],
 )
@@ -123,10 +123,10 @@ def test_what_is_missing_is_said(make_scored, whole, left_out, display, augmenta
     random = {"random": [(a, [] if left_out == "random plain" else p) for a, p in RANDOM["random"]]}
     rows = ({} if left_out == "random" else random) | {"dm": [([0.5], [] if left_out == "plain" else [0.4])] * 2}
     table_cells = cells([*make_scored(rows), *([] if left_out == "whole" else [whole])])
-    dm = score_of(scores(table_cells), "dm")
+    dm = score_of(robustness_scores(table_cells), "dm")
     for found, reason in ((dm["lrs_missing"], display), (dm["ars_missing"], augmentation)):
         assert found.startswith(reason) and bool(found) == bool(reason)
-    tables = score_table(table_cells)
+    tables = robustness_score_tables(table_cells)
     if display and augmentation:
         assert tables == []  # nothing to show
         return
@@ -146,9 +146,9 @@ def test_a_protocol_that_augments_nothing_has_no_augmentation_to_be_robust_to(ma
     sets = [make_condensed(row, seed) for row in ("random", "dm") for seed in range(2)]
     records = [*sets, make_evaluated(None, [0.8], protocol="dc", resolved=resolved)]
     records += [make_evaluated(made, [0.4], protocol="dc", resolved=resolved) for made in sets]
-    dm = score_of(scores(cells(records)), "dm")
+    dm = score_of(robustness_scores(cells(records)), "dm")
     assert dm["lrs"] == pytest.approx(as_score(0.4 - 0.6)) and dm["ars_missing"].startswith(
-        "dc augments and mixes noth"
+        "dc neither augments nor mix"
     )
 
 
@@ -157,7 +157,7 @@ def test_native_takes_no_part_and_a_plain_protocol_alone_has_a_table(make_scored
     native = make_evaluated(own, [0.9], protocol="native", recipe="native:dsa")
     plain = make_evaluated(None, [0.7], protocol="dsa@plain", resolved={"protocol": PLAIN})
     sets = make_scored({"random": [([], [0.2])] * 2, "dm": [([], [0.4])] * 2})
-    frame = scores(cells([own, native, plain, *sets]))
+    frame = robustness_scores(cells([own, native, plain, *sets]))
     assert set(frame["protocol"]) == {"dsa@plain"}
     assert score_of(frame, "dm")["lrs"] == pytest.approx(as_score(0.4 - 0.45))
 
@@ -166,33 +166,35 @@ def test_only_what_was_evaluated_on_the_same_terms_is_compared(make_scored, make
     withheld = {"val_fraction": 0.2}
     alone = make_condensed("dm", resolved=withheld)
     records = [alone, make_evaluated(alone, [0.5], resolved={**withheld, "protocol": AUGMENTED})]
-    frame = scores(cells([whole, *make_scored(RANDOM | {"dm": [([0.5], [0.4])] * 2}), *records]))
+    frame = robustness_scores(cells([whole, *make_scored(RANDOM | {"dm": [([0.5], [0.4])] * 2}), *records]))
     assert score_of(frame, "dm", val_fraction=0.0)["lrs_missing"] == ""
     assert score_of(frame, "dm", val_fraction=0.2)["lrs_missing"].startswith("no whole set")
 
 
 def test_of_several_random_rows_the_one_with_as_many_networks_counts(make_scored, whole):
     pairs = {"random": [([0.4] * 2, [0.3] * 2)] * 2, "dm": [([0.5] * 2, [0.4] * 2)] * 2}
-    frame = scores(cells([whole, *make_scored(RANDOM), *make_scored(pairs, resolved={"settings": {"lr": 2.0}})]))
+    frame = robustness_scores(
+        cells([whole, *make_scored(RANDOM), *make_scored(pairs, resolved={"settings": {"lr": 2.0}})])
+    )
     assert score_of(frame, "dm")["random"] == pytest.approx(0.4)
 
 
 def test_tables_show_ranks_and_doubts_and_what_they_stand_on(make_scored, whole):
     better = [([0.50 + d], [0.40 + d]) for d in (0.0, 0.01, 0.02)]
     worse = [([0.26 + d], [0.21 - d]) for d in (0.0, 0.1, -0.1)]
-    (table,) = score_table(cells([whole, *make_scored(RANDOM | {"dm": better, "dc": worse})]))
+    (table,) = robustness_score_tables(cells([whole, *make_scored(RANDOM | {"dm": better, "dc": worse})]))
     lines = {row[1]: row for row in table.rows}
-    assert table.title == "Scores: cifar10, condensed with convnet3, evaluated with convnet3, protocol dsa"
+    assert table.title == "Robustness scores: cifar10, condensed with convnet3, evaluated with convnet3, protocol dsa"
     assert lines["DM"][:5] == ["10", "DM", "51.0 ± 1.0", "+34.0", "+26.0"]
     assert lines["WHOLE"] == ["all", "WHOLE", "85.0 ± 7.1†", "–", "–", "–", "–", "–"]
     place = table.rows.index(lines["DM"])
     assert table.ranks[place, HEADS.index("LRS %")] == table.ranks[place, HEADS.index("ARS %")] == "best"
     assert lines["DC"][HEADS.index("LRS %")].endswith("n.s.") and lines["DC"][HEADS.index("ARS %")].endswith("n.s.")
     text = " ".join(table.captions)
-    for said in ("HLR: accuracy of WHOLE", "nothing is chosen on the test split", "Labels are hard", "26.9", "n.s.:",
+    for said in ("HLR: accuracy of WHOLE", "nothing is chosen on the test split", "labels are hard", "26.9", "n.s.:",
                  "Seeds × networks", "Hardware: NVIDIA H100, fp32.", "commit 0123456789"):  # fmt: skip
         assert said in text, said
 
 
 def test_no_scores_of_no_cells():
-    assert scores(cells([])).empty and score_table(cells([])) == []
+    assert robustness_scores(cells([])).empty and robustness_score_tables(cells([])) == []
