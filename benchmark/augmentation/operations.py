@@ -26,12 +26,12 @@ ROTATE = 15.0  # largest angle, degrees
 
 
 def max_crop_shift(side: int) -> int:
-    """The largest shift along a side of so many pixels: 4 for 28 and 32, 8 for 64."""
+    """The largest shift along a side, in pixels: 4 for sides of 28 and 32, 8 for 64."""
     return math.floor(CROP * side + 0.5)
 
 
 def cutout_side(side: int) -> int:
-    """The length of the box along a side of so many pixels: 14 for 28, 16 for 32."""
+    """The length of the box along a side, in pixels: 14 for sides of 28, 16 for 32."""
     return math.floor(CUTOUT * side + 0.5)
 
 

@@ -35,7 +35,7 @@ def exactly(*counts: int) -> ClassCounts:
 
 
 def balanced(count: int, classes: int) -> ClassCounts:
-    """`count` images in each of so many classes."""
+    """The same number of images in each class."""
     return exactly(*repeat(count, classes))
 
 

@@ -133,7 +133,7 @@ def is_cached(key: str, data_root: Path) -> bool:
 
 
 def completeness(key: str, data_root: Path, images: int) -> str:
-    """A note on whether so many training images are all there are; "" if the card gives their number."""
+    """A note on whether this number of training images is complete; "" if the card gives their number."""
     card = BUILTIN[key]
     if card.train.exact:
         return ""

@@ -65,7 +65,7 @@ def sequence(*layers: nn.Module | None, container: type[nn.Sequential] = nn.Sequ
 
 
 def norm_layer(norm: str, channels: int) -> nn.Module | None:
-    """The norm `in`, `bn` or `none` (None) over so many channels, affine, eps 1e-5."""
+    """The norm `in`, `bn` or `none` (None) over `channels` channels, affine, eps 1e-5."""
     if norm == "bn":
         return nn.BatchNorm2d(channels)
     # "instance norm": not nn.InstanceNorm2d, whose default has no affine parameters

@@ -46,7 +46,10 @@ class ArchitectureSpec(ABC):
         return "-".join([self.head, *spelled])
 
 
-def grammar(families: Iterable[type[ArchitectureSpec]]) -> str:
+Family = type[ArchitectureSpec]
+
+
+def grammar(families: Iterable[Family]) -> str:
     """The names that exist, on one line."""
     return (
         f"an architecture is {', '.join(_grammar_of(family) for family in families)}"
@@ -54,7 +57,7 @@ def grammar(families: Iterable[type[ArchitectureSpec]]) -> str:
     )
 
 
-def parse(name: str, families: Sequence[type[ArchitectureSpec]]) -> ArchitectureSpec:
+def parse(name: str, families: Sequence[Family]) -> ArchitectureSpec:
     """The architecture of a name. Raises BenchmarkError, with the nearest name and the grammar, if there is none."""
     head, *texts = name.split("-")
     family = _family_of(head, families)
@@ -74,18 +77,18 @@ def parse(name: str, families: Sequence[type[ArchitectureSpec]]) -> Architecture
     return family(head, **values)
 
 
-def _family_of(head: str, families: Sequence[type[ArchitectureSpec]]) -> type[ArchitectureSpec] | None:
+def _family_of(head: str, families: Sequence[Family]) -> Family | None:
     return next((family for family in families if re.fullmatch(family.HEADS, head)), None)
 
 
 # --- one option -------------------------------------------------------------------------------------------------------
 
 
-def _options(family: type[ArchitectureSpec]) -> tuple[Field[Any], ...]:
+def _options(family: Family) -> tuple[Field[Any], ...]:
     return tuple(f for f in fields(family) if f.metadata)
 
 
-def _parse_option(text: str, family: type[ArchitectureSpec]) -> tuple[Field[Any] | None, str | int | None]:
+def _parse_option(text: str, family: Family) -> tuple[Field[Any] | None, str | int | None]:
     """The option that a text sets and its value; None for both if it sets none."""
     for option in _options(family):
         if "words" in option.metadata:
@@ -105,7 +108,7 @@ def _example_values(option: Field[Any]) -> Sequence[str | int]:
     return values
 
 
-def _grammar_of(family: type[ArchitectureSpec]) -> str:
+def _grammar_of(family: Family) -> str:
     options = [
         "|".join(o.metadata["words"]) if "words" in o.metadata else f"{o.metadata['letter']}{o.default or 'N'}"
         for o in _options(family)
@@ -116,8 +119,8 @@ def _grammar_of(family: type[ArchitectureSpec]) -> str:
 def _unknown(
     name: str,
     candidates: Iterable[str],
-    explained: Sequence[type[ArchitectureSpec]],
-    families: Sequence[type[ArchitectureSpec]],
+    explained: Sequence[Family],
+    families: Sequence[Family],
 ) -> BenchmarkError:
     """The error for a name; only those candidates that exist are suggested."""
     error = unknown("architecture", name, [text for text in candidates if _exists(text, families)], where=name)
@@ -125,7 +128,7 @@ def _unknown(
     return error
 
 
-def _exists(name: str, families: Sequence[type[ArchitectureSpec]]) -> bool:
+def _exists(name: str, families: Sequence[Family]) -> bool:
     head, *texts = name.split("-")
     family = _family_of(head, families)
     if family is None:

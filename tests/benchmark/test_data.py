@@ -77,7 +77,7 @@ def test_names_that_are_no_text_are_printed_escaped(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "benchmark.data", "doctor", "bugs"], cwd=tmp_path, capture_output=True,
                           check=False, env=environment)  # fmt: skip
     assert done.returncode == 0 and b"2 classes: bee, caf\\udce9" in done.stdout, done.stderr
-    script = "from benchmark.cli import main; main.launch(lambda asked: print('4\xd74'), 'report')"
+    script = "from benchmark.cli import main; main.launch(lambda config: print('4\xd74'), 'report')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=REPOSITORY, check=False,
                           env=environment)  # fmt: skip
     assert b"4\\xd74" in done.stdout, done.stderr

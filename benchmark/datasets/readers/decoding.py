@@ -50,6 +50,9 @@ class EncodedImage:
         return str(self.data) if isinstance(self.data, Path) else self.name
 
 
+LabeledImages = tuple[Iterable[EncodedImage], np.ndarray]  # and their labels (N,)
+
+
 @dataclass(frozen=True, eq=False)
 class DecodedImages:
     """pixels: uint8 (N, 3, H, W), equal channels where the source is gray. gray: whether all images are.
@@ -73,8 +76,8 @@ def decode(
 ) -> DecodedImages:
     """All `total` (at least 1) images, in order. All must have the size of the first one, or of the images in `like`.
 
-    With `side`, each is resized until its short side has so many pixels (bilinear, antialiased), and its center is cut
-    out as a square [IDC@ceac95a, DANCE@3f6b8b6: torchvision's Resize and CenterCrop on Pillow images]. Pixels are taken
+    Each is resized until its short side has `side` pixels, if given (bilinear, antialiased), and its center is cropped
+    to a square [IDC@ceac95a, DANCE@3f6b8b6: torchvision's Resize and CenterCrop on Pillow images]. Pixels are taken
     as stored (no EXIF rotation); of several frames the first. Raises BenchmarkError, with its name, for an image that
     cannot be decoded or has another size.
     """
@@ -121,26 +124,19 @@ def _errors_of(images: list[EncodedImage]) -> list[BenchmarkError]:
 
 
 def decode_splits(
-    train: Iterable[EncodedImage],
-    train_labels: np.ndarray,
-    test: Iterable[EncodedImage],
-    test_labels: np.ndarray,
+    train: LabeledImages,
+    test: LabeledImages,
     classes: tuple[str, ...],
     kind: str,
-    *,
     side: int | None,
     progress: Progress | None,
 ) -> DecodedSplits:
     """Both splits: images (N, 1, H, W) if every one of both is gray, else (N, 3, H, W). Raises as `decode`."""
-    first = decode(train, len(train_labels), "decoding train", side=side, progress=progress)
-    second = decode(test, len(test_labels), "decoding test", side=side, like=first, progress=progress)
+    first = decode(train[0], len(train[1]), "decoding train", side=side, progress=progress)
+    second = decode(test[0], len(test[1]), "decoding test", side=side, like=first, progress=progress)
     channels = 1 if first.gray and second.gray else 3
-    return DecodedSplits(
-        to_split(first.pixels[:, :channels], train_labels),
-        to_split(second.pixels[:, :channels], test_labels),
-        classes,
-        kind,
-    )
+    splits = [to_split(i.pixels[:, :channels], labels) for i, (_, labels) in ((first, train), (second, test))]
+    return DecodedSplits(splits[0], splits[1], classes, kind)
 
 
 def _chunks(images: Iterator[EncodedImage], size: int) -> Iterator[list[EncodedImage]]:

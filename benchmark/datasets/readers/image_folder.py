@@ -78,23 +78,18 @@ class ClassFolders:
         if len(test_composed) == len(test) and sorted(composed.values()) == sorted(test_composed):
             test = {name: test_composed[composed[name]] for name in train}
         if set(train) != set(test):
-            raise self._classes_differ(train, test, set(composed.values()), set(test_composed))
+            folders = ((train, test, self.train), (test, train, self.test))
+            only = [f"{min(a.keys() - b.keys())} is only in {path}" for a, b, path in folders if a.keys() - b.keys()]
+            folded, test_folded = (sorted(map(str.casefold, names)) for names in (composed.values(), test_composed))
+            raise BenchmarkError(
+                f"the classes of the two splits differ{' in upper and lower case' if folded == test_folded else ''}: "
+                f"{'; '.join(only)}",
+                where=str(self.folder),
+                next=f"give {self.train.name}/ and {self.test.name}/ the same class folders",
+            )
         if len(train) < 2:
             raise BenchmarkError(f"{self.train} has one class only: {next(iter(train))}", where=str(self.train))
         return train, test
-
-    def _classes_differ(
-        self, train: FilesByClass, test: FilesByClass, train_composed: set[str], test_composed: set[str]
-    ) -> BenchmarkError:
-        folders = ((train, test, self.train), (test, train, self.test))
-        only = [f"{min(a.keys() - b.keys())} is only in {folder}" for a, b, folder in folders if a.keys() - b.keys()]
-        folded = (sorted(name.casefold() for name in names) for names in (train_composed, test_composed))
-        how = " in upper and lower case" if next(folded) == next(folded) else ""
-        return BenchmarkError(
-            f"the classes of the two splits differ{how}: {'; '.join(only)}",
-            where=str(self.folder),
-            next=f"give {self.train.name}/ and {self.test.name}/ the same class folders",
-        )
 
 
 @dataclass(frozen=True)
@@ -137,16 +132,9 @@ def read_classes(
     folder: Path, train: FilesByClass, test: FilesByClass, *, side: int | None, kind: str, progress: Progress | None
 ) -> DecodedSplits:
     """Both splits decoded, class by class; `train` and `test` have the same classes in the same order."""
-    return decode_splits(
-        encoded_images(folder, train),
-        labels_of(train),
-        encoded_images(folder, test),
-        labels_of(test),
-        tuple(train),
-        kind,
-        side=side,
-        progress=progress,
-    )
+    train_images = encoded_images(folder, train), labels_of(train)
+    test_images = encoded_images(folder, test), labels_of(test)
+    return decode_splits(train_images, test_images, tuple(train), kind, side, progress)
 
 
 def encoded_images(folder: Path, split: FilesByClass) -> Iterator[EncodedImage]:

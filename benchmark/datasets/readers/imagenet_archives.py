@@ -85,9 +85,11 @@ def examine(folder: Path) -> Iterator[Finding]:
     for name, size in BYTES.items():
         path = folder / name
         if path.is_file():
-            found = path.stat().st_size
-            state = "has the published size" if found == size else f"has {found:,} bytes of {size:,}: half a download?"
-            yield Finding(found == size, f"{path} {state}", "" if found == size else "download it again")
+            actual = path.stat().st_size
+            state = (
+                "has the published size" if actual == size else f"has {actual:,} bytes of {size:,}: half a download?"
+            )
+            yield Finding(actual == size, f"{path} {state}", "" if actual == size else "download it again")
     if (folder / DEVKIT).is_file():
         intact = is_intact(folder / DEVKIT, DEVKIT_MD5)
         state = "is the published file (md5)" if intact else "is damaged: another md5"

@@ -68,16 +68,9 @@ class ParquetFiles:
         columns = _common_columns(self.files())
         train, test = _read_labels(self.train, columns.label), _read_labels(self.test, columns.label)
         classes = _classes(columns, (self.train[0], train), (self.test[0], test))
-        return decode_splits(
-            _encoded(self.folder, self.train, columns),
-            train,
-            _encoded(self.folder, self.test, columns),
-            test,
-            classes,
-            self.kind,
-            side=self.side,
-            progress=progress,
-        )
+        train_images = _encoded(self.folder, self.train, columns), train
+        test_images = _encoded(self.folder, self.test, columns), test
+        return decode_splits(train_images, test_images, classes, self.kind, self.side, progress)
 
     def images(self) -> Iterator[EncodedImage]:
         """Every image of both splits, not decoded."""

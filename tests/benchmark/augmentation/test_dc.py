@@ -53,8 +53,8 @@ def hand_rotate(image: Tensor, angle: int, fill: float) -> Tensor:
     return torch.tensor(run_result[:, top : top + height, left : left + width])
 
 
-def found(results: Tensor, candidates: dict[tuple[int, ...], Tensor]) -> list[tuple[int, ...]]:
-    """For each result the parameters of the only candidate that it equals."""
+def drawn_parameters(results: Tensor, candidates: dict[tuple[int, ...], Tensor]) -> list[tuple[int, ...]]:
+    """For each result, the parameters of the only candidate that it equals."""
     keys, stacked = list(candidates), torch.stack(list(candidates.values())).flatten(1)
     near = torch.cdist(results.flatten(1).double(), stacked.double()) < 1e-3
     assert (near.sum(1) == 1).all(), "a result is none of what could have been drawn, or not a unique one"
@@ -72,9 +72,9 @@ def assert_equally_often(values: list[int], expected: range) -> None:
 
 @pytest.mark.parametrize("shape", [(3, 9, 9), (1, 6, 11)])
 def test_crop_pads_with_the_means_of_the_batch_and_draws_offsets_from_0_to_7(shape: tuple[int, int, int]) -> None:
-    one, mean = some_images(*shape), torch.tensor([0.2, -1.5, 3.0])[: shape[0]]
-    possible = {(r, c): hand_crop(one, mean, r, c) for r in range(9) for c in range(9)}
-    drawn = found(dc.crop(one.expand(4000, -1, -1, -1), mean, seeded()), possible)
+    image, mean = some_images(*shape), torch.tensor([0.2, -1.5, 3.0])[: shape[0]]
+    possible = {(r, c): hand_crop(image, mean, r, c) for r in range(9) for c in range(9)}
+    drawn = drawn_parameters(dc.crop(image.expand(4000, -1, -1, -1), mean, seeded()), possible)
     rows, columns = map(list, zip(*drawn, strict=True))
     assert_equally_often(rows, range(8))
     assert_equally_often(columns, range(8))
@@ -93,9 +93,9 @@ def test_every_size_is_resized_as_pytorch_does_it(side: int) -> None:
 
 
 def test_scale_draws_both_sides_from_all_their_sizes() -> None:
-    side, one = 10, some_images(2, 10, 10)
-    possible = {(h, w): hand_scale(one, h, w) for h in range(7, 14) for w in range(7, 14)}
-    drawn = found(dc.scale(one.expand(4000, -1, -1, -1), torch.zeros(2), seeded(1)), possible)
+    side, image = 10, some_images(2, 10, 10)
+    possible = {(h, w): hand_scale(image, h, w) for h in range(7, 14) for w in range(7, 14)}
+    drawn = drawn_parameters(dc.scale(image.expand(4000, -1, -1, -1), torch.zeros(2), seeded(1)), possible)
     for sizes in zip(*drawn, strict=True):
         assert_equally_often(list(sizes), range(int(0.8 * side), int(1.2 * side)))  # each a tenth of a side wide
     assert abs(np.corrcoef(np.array(drawn).T)[0, 1]) < 0.06
@@ -112,9 +112,9 @@ def test_rotate_is_scipys(shape: tuple[int, int, int]) -> None:
 
 
 def test_rotate_draws_whole_angles_and_fills_with_the_mean_of_the_means() -> None:
-    one, mean = some_images(2, 8, 8), torch.tensor([1.0, -0.5])
-    possible = {(angle,): hand_rotate(one, angle, 0.25) for angle in range(-46, 47)}
-    drawn = found(dc.rotate(one.expand(4500, -1, -1, -1), mean, seeded(2)), possible)
+    image, mean = some_images(2, 8, 8), torch.tensor([1.0, -0.5])
+    possible = {(angle,): hand_rotate(image, angle, 0.25) for angle in range(-46, 47)}
+    drawn = drawn_parameters(dc.rotate(image.expand(4500, -1, -1, -1), mean, seeded(2)), possible)
     assert_equally_often([angle for (angle,) in drawn], range(-45, 45))
 
 
@@ -129,7 +129,7 @@ def test_noise_is_normal_and_a_thousandth_wide() -> None:
 
 
 def markers(images: Tensor) -> dict[str, Callable[[Tensor, Tensor], bool]]:
-    """Whether an image came out of that operation, told by what only it leaves behind."""
+    """Whether an image came out of that operation, recognized by what only it leaves behind."""
     mean = images.mean((0, 2, 3))
     scaled = [(h, w) for h in range(22, 34) for w in range(22, 34)]
 

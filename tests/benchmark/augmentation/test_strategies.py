@@ -45,7 +45,7 @@ def drawn(transform: strategies.GroupTransform) -> list[list[tuple[str, tuple[fl
     return lists
 
 
-def alone(image: Tensor, steps: list[tuple[str, tuple[float, ...]]]) -> Tensor:
+def apply_steps(image: Tensor, steps: list[tuple[str, tuple[float, ...]]]) -> Tensor:
     """What a list of steps does to one image (ch, H, W), by operations that have tests of their own."""
     image = image[None, None]
     for name, parameters in steps:
@@ -84,7 +84,7 @@ def test_a_transform_does_to_each_group_what_it_drew(strategy):
     assert len({tuple(steps) for steps in lists}) > 1
     for g in range(groups):
         for i in range(n):
-            torch.testing.assert_close(done[g, i], alone(images[g, i], lists[g]))
+            torch.testing.assert_close(done[g, i], apply_steps(images[g, i], lists[g]))
 
 
 @pytest.mark.parametrize("strategy", EVERY, ids=str)
@@ -159,7 +159,7 @@ def test_each_image_of_a_batch_has_its_own_parameters(strategy, monkeypatch):
     assert done.shape == images.shape
     assert len({tuple(name for name, _ in steps) for steps in lists}) == 1
     for image, steps, result in zip(images, lists, done, strict=True):
-        torch.testing.assert_close(result, alone(image, steps))
+        torch.testing.assert_close(result, apply_steps(image, steps))
 
 
 # --- randomness -------------------------------------------------------------------------------------------------------

@@ -249,6 +249,14 @@ def test_a_damaged_cache_is_decoded_again_and_noted(tmp_path):
         assert "decoded again" not in load(str(folder), tmp_path).source
 
 
+def test_a_cache_is_verified_once_in_a_process(tmp_path, monkeypatch):
+    folder, _ = parquet_folder(tmp_path / "mine")
+    first = load(str(folder), tmp_path)
+    monkeypatch.setattr("benchmark.datasets.cache.fingerprint", lambda decoded: pytest.fail("verified again"))
+    again = load(str(folder), tmp_path)
+    assert again.fingerprint == first.fingerprint and again.train.images is first.train.images
+
+
 def test_no_room_for_the_cache(tmp_path):
     folder = class_folders(tmp_path / "large", each=20, size=64)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

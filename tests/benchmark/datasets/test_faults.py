@@ -118,7 +118,7 @@ def test_the_folder_name_is_used_only_if_it_is_a_valid_name(name: str, tmp_path:
 def test_invalid_paths_are_refused(tmp_path: Path) -> None:
     for entry in (f"{tmp_path}/{'x' * 300}", "~nobody-of-this-name/x", "./a\0b"):
         assert entry in refused(entry, tmp_path)
-    for call in (load, prepare, outline, lambda *asked: list(doctor.examine(*asked))):
+    for call in (load, prepare, outline, lambda *arguments: list(doctor.examine(*arguments))):
         with pytest.raises(BenchmarkError, match="'~nobody-of-this-name/x' is not a path"):
             call("mnist", Path("~nobody-of-this-name/x"))
 
@@ -156,7 +156,7 @@ def test_what_may_not_be_read_or_written_ends_in_one_message(tmp_path: Path) -> 
     for path in hidden:
         path.chmod(0)
     calls = [f"prepare|{folder}|data_root={base}/none", f"doctor|{folder}", f"prepare|{base}/closed/x/y", *(
-             f"{asked}|data_root={base}/{place}" for place in ("closed", "readonly") for asked in
+             f"{action}|data_root={base}/{place}" for place in ("closed", "readonly") for action in
              ("list", "prepare|mnist", "prepare|imagenette", "doctor|tinyimagenet"))]  # fmt: skip
     try:
         done = subprocess.run(
