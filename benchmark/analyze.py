@@ -19,6 +19,7 @@ def analyze(composed: DictConfig) -> int:
     from benchmark.planning import analyses
 
     config = parse_as(AnalyzeConfig, composed)
+    analyses.check(config)
     return plan_and_run(config, show_summaries, lambda plan: analyses.only(plan, config))
 
 

@@ -71,7 +71,7 @@ def compare(runs: Mapping[str, RunConfig], tasks: Mapping[str, Task], say: Calla
         return main.SOME_FAILED
     files = {name: store.folder(tasks[name]) / "synthetic.safetensors" for name, store in stores.items()}
     folder = files["interrupted"].parent
-    if (folder / "log.txt").read_text(errors="replace").count(" begun on ") < 2:
+    if (folder / "log.txt").read_text(errors="replace").count(" started on ") < 2:
         raise BenchmarkError("the job ended before it could be interrupted", where=str(folder), next="steps=MORE")
     if files["undisturbed"].read_bytes() == files["interrupted"].read_bytes():
         attempts = len(list((folder / "attempts").glob("*.json")))

@@ -11,7 +11,7 @@ import torch
 from expert_parts import train
 
 from benchmark import networks
-from benchmark.condensation.problem import ConcreteProblem, RealImages, TrainedExpert
+from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert
 from benchmark.datasets import Constants
 from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
@@ -58,7 +58,7 @@ def make_problem() -> Callable[..., ConcreteProblem]:
         split = make_images(classes, each, shape)
         constants = Constants((0.4, 0.5, 0.6)[: shape[0]], (0.2, 0.25, 0.3)[: shape[0]])
         return ConcreteProblem(
-            RealImages(split, classes, CPU.device),
+            DeviceImages(split, classes, CPU.device),
             pool,
             CPU,
             Normalizer(constants, CPU.device),

@@ -1,4 +1,4 @@
-"""Small experts on digits, whose tasks are done here, one by one or in lockstep, in whatever way a test needs."""
+"""Prepare tasks of small experts on digits, and ways to execute them one by one or in lockstep."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STEPS = 23  # of 1,437 digits, 64 at a time
 
 @lru_cache
 def experts(*words: str) -> tuple[grid.Task, ...]:
-    """Tasks that train experts of small networks on digits."""
+    """The prepare tasks of four small experts on digits."""
     return tuple(planned(*WORDS, *words).of_kind("prepare"))
 
 
@@ -37,19 +37,22 @@ def runtime(out: Path, num_parallel: int, **more: Any) -> Runtime:
 
 
 def train(out: Path, num_parallel: int, tasks: tuple[grid.Task, ...] | None = None, **more: Any) -> dict[str, Outcome]:
-    """Do all tasks here; how each ended, by its name, in the order in which they did."""
+    """Execute all tasks in this process; the outcome of each by its name, in the order of their ends."""
     ended: dict[str, Outcome] = {}
-    told = lambda name, outcome: ended.update({name: outcome})  # noqa: E731
-    run_tasks(experts() if tasks is None else tasks, runtime(out, num_parallel, **more), 1, lambda *step: None, told)
+    on_end = lambda name, outcome: ended.update({name: outcome})  # noqa: E731
+    run_tasks(experts() if tasks is None else tasks, runtime(out, num_parallel, **more), 1, lambda *step: None, on_end)
     return ended
 
 
-def led(by: grid.Task, alike: Sequence[grid.Task], how: Runtime) -> tuple[Outcome, dict[str, Outcome]]:
-    """How a task ended, and how those did that were done along with it, by their names."""
-    told: list[tuple[str, Outcome]] = []
-    outcome = execute(by, replace(how, ended=lambda *end: told.append(end)), alike)
-    assert len(dict(told)) == len(told), "nothing is told twice"
-    return outcome, {task["slug"]: end for identity, end in told for task in alike if task["identity"] == identity}
+def train_together(
+    task: grid.Task, companions: Sequence[grid.Task], runtime: Runtime
+) -> tuple[Outcome, dict[str, Outcome]]:
+    """The outcome of a task, and those of the companions that were finished with it, by their slugs."""
+    ends: list[tuple[str, Outcome]] = []
+    outcome = execute(task, replace(runtime, on_companion_end=lambda *end: ends.append(end)), companions)
+    assert len(dict(ends)) == len(ends), "no end is reported twice"
+    slugs = {companion["identity"]: companion["slug"] for companion in companions}
+    return outcome, {slugs[identity]: end for identity, end in ends}
 
 
 def records(out: Path) -> list[dict[str, Any]]:
@@ -64,25 +67,25 @@ def log(out: Path, task: grid.Task) -> str:
     return (Store(out).folder(task) / "log.txt").read_text()
 
 
-def alike(mine: Path, theirs: Path, but: int | None = None) -> None:
-    """Same experts, but for rounding that some steps have let grow."""
-    for place, task in enumerate(experts()):
-        if place == but:
+def assert_close(mine: Path, theirs: Path, but: int | None = None) -> None:
+    """The same experts up to rounding errors, which grow with the steps; except for one of them."""
+    for index, task in enumerate(experts()):
+        if index == but:
             continue
-        found, expected = (load_tensors(path_of(task, out))[0] for out in (mine, theirs))
-        assert found.keys() == expected.keys()
+        tensors, expected = (load_tensors(path_of(task, out))[0] for out in (mine, theirs))
+        assert tensors.keys() == expected.keys()
         for name, tensor in expected.items():
-            torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-4, msg=lambda said, of=name: of + said)
+            torch.testing.assert_close(tensors[name], tensor, rtol=1e-3, atol=1e-4, msg=lambda text, of=name: of + text)
 
 
-def equal(mine: Path, theirs: Path) -> None:
-    """The same experts to the last byte."""
+def assert_equal(mine: Path, theirs: Path) -> None:
+    """The same experts, byte by byte."""
     for task in experts():
         assert path_of(task, mine).read_bytes() == path_of(task, theirs).read_bytes(), task["slug"]
 
 
 def stopping(out: Path, at: int, num_parallel: int = 4) -> Runtime:
-    """How tasks are done, until so many steps are: then comes a signal to stop."""
+    """A runtime that is signalled to stop after so many steps."""
     stopped = runtime(out, num_parallel)
 
     def progress(done: int, total: int, losses: dict[str, float]) -> None:
@@ -93,12 +96,12 @@ def stopping(out: Path, at: int, num_parallel: int = 4) -> Runtime:
     return stopped
 
 
-def slowly(how: Runtime) -> Runtime:
-    """The same, with steps that take SLOW seconds longer."""
-    told = how.progress
+def slowed(runtime: Runtime) -> Runtime:
+    """The same runtime, with steps that take SLOW seconds longer."""
+    report = runtime.progress
 
     def progress(*step: Any) -> None:
         time.sleep(SLOW)
-        told(*step)
+        report(*step)
 
-    return replace(how, progress=progress)
+    return replace(runtime, progress=progress)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import compose, initialize_config_module
+from torch import Tensor
 
 from benchmark.compute.engine import Compute
 from benchmark.config import compose as options
@@ -40,3 +42,13 @@ def planned(*words: str) -> grid.Plan:
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         return grid.build(options.parse(compose("run", overrides=[*words])))
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal types, shapes and bits, all the way down."""
+    if isinstance(left, Tensor):
+        raw = [x.contiguous().flatten().view(torch.uint8) for x in (left, right)]
+        return left.dtype == right.dtype and left.shape == right.shape and torch.equal(*raw)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    return type(left) is type(right) and left == right

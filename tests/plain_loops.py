@@ -25,7 +25,7 @@ from torch import Tensor
 from benchmark import networks
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import PeakMemory
-from benchmark.condensation.problem import ConcreteProblem, RealImages, TrainedExpert
+from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert
 from benchmark.datasets import BUILTIN, Split
 from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
@@ -34,13 +34,13 @@ from methods.dc import layerwise
 from methods.multi_formation import decode_classes
 
 CLASSES, EACH, SHAPE, NETWORK = 10, 5000, (3, 32, 32), "convnet3"
-# So that glibc keeps freed memory for the next step, which the public code leaves to the system, page by page.
-KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**28)}
+# Makes glibc keep freed memory for the next step, as ours does; the public code returns it to the system.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**28)}
 
 
 @dataclass
 class Plain:
-    """What the public scripts hold: all training images, the synthetic ones, and an optimiser of theirs."""
+    """The state of the public scripts: all training images, the synthetic images, and their optimiser."""
 
     problem: ConcreteProblem
     config: Any
@@ -65,7 +65,7 @@ class Plain:
         return transform.of(slice(c, c + 1))(images[None])[0]
 
     def synthetic(self, c: int) -> Tensor:
-        """The small images that a class's stored ones hold."""
+        """The decoded images of a class."""
         return decode_classes(self.images[c : c + 1], self.config.factor)[0]
 
 
@@ -75,8 +75,8 @@ def dm(plain: Plain) -> None:
     for c in range(problem.num_classes):
         transform = problem.augment(plain.config.augment, plain.draw)
         target = network.embed(plain.augmented(c, transform, plain.real(c))).detach().mean(0)
-        found = network.embed(plain.augmented(c, transform, plain.synthetic(c))).mean(0)
-        loss = loss + (target - found).square().sum()
+        mean = network.embed(plain.augmented(c, transform, plain.synthetic(c))).mean(0)
+        loss = loss + (target - mean).square().sum()
     plain.optimizer.zero_grad()
     loss.backward()
     plain.optimizer.step()
@@ -92,12 +92,12 @@ def dance(plain: Plain) -> None:
         network = problem.experts[0].interpolate(weight if view == "alignment" else 0.0)
         transform = problem.augment(config.augment, plain.draw)
         for c in range(problem.num_classes):
-            seen = plain.augmented(c, transform, problem.normalize(plain.synthetic(c)))
+            augmented = plain.augmented(c, transform, problem.normalize(plain.synthetic(c)))
             if view == "alignment":
                 target = network.embed(plain.augmented(c, transform, plain.real(c))).detach().mean(0)
-                loss = (target - network.embed(seen).mean(0)).square().sum()
+                loss = (target - network.embed(augmented).mean(0)).square().sum()
             else:
-                loss = F.cross_entropy(network(seen), torch.full((len(seen),), c))
+                loss = F.cross_entropy(network(augmented), torch.full((len(augmented),), c))
             plain.optimizer.zero_grad()
             loss.backward()
             plain.optimizer.step()
@@ -111,10 +111,10 @@ def idm(plain: Plain) -> None:
     network, transform = plain.queue[0], problem.augment(config.augment, plain.draw)
     for c in range(problem.num_classes):
         target = network.embed(plain.augmented(c, transform, plain.real(c))).detach().mean(0)
-        seen = plain.augmented(c, transform, plain.synthetic(c))
-        features = network.embed(seen)
+        augmented = plain.augmented(c, transform, plain.synthetic(c))
+        features = network.embed(augmented)
         loss = (target - features.mean(0)).square().sum()
-        loss = loss + config.ce_weight * F.cross_entropy(network.classify(features), torch.full((len(seen),), c))
+        loss = loss + config.ce_weight * F.cross_entropy(network.classify(features), torch.full((len(augmented),), c))
         plain.optimizer.zero_grad()
         loss.backward()
         plain.optimizer.step()
@@ -122,27 +122,27 @@ def idm(plain: Plain) -> None:
         trained.requires_grad_(True)
         optimizer = torch.optim.SGD(trained.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
         for _ in range(config.train_steps):
-            chosen = torch.randperm(len(plain.all), generator=plain.draw)[: config.batch_train]
-            _train(trained, optimizer, plain.all[chosen], problem.real.labels[chosen])
+            indices = torch.randperm(len(plain.all), generator=plain.draw)[: config.batch_train]
+            _train(trained, optimizer, plain.all[indices], problem.real.labels[indices])
         trained.requires_grad_(False)
     plain.iteration += 1
 
 
 def dsa(plain: Plain) -> None:
-    """An outer step with the training after it, where the method has one."""
+    """An outer step, with the training of the network that follows it if the method has one."""
     problem, config = plain.problem, plain.config
     network = problem.new_network(plain.iteration).requires_grad_(True)
     weights = list(network.parameters())
     loss = torch.zeros(())
     for c in range(problem.num_classes):
         transform = problem.augment(config.augment, plain.draw)
-        seen = plain.augmented(c, transform, plain.real(c))
-        entropy = F.cross_entropy(network(seen), torch.full((len(seen),), c))
-        target = [gradient.detach() for gradient in torch.autograd.grad(entropy, weights)]
-        seen = plain.augmented(c, transform, plain.synthetic(c))
-        entropy = F.cross_entropy(network(seen), torch.full((len(seen),), c))
-        found = torch.autograd.grad(entropy, weights, create_graph=True)
-        loss = loss + layerwise([g[None] for g in target], [g[None] for g in found]).sum()
+        augmented = plain.augmented(c, transform, plain.real(c))
+        cross_entropy = F.cross_entropy(network(augmented), torch.full((len(augmented),), c))
+        target = [gradient.detach() for gradient in torch.autograd.grad(cross_entropy, weights)]
+        augmented = plain.augmented(c, transform, plain.synthetic(c))
+        cross_entropy = F.cross_entropy(network(augmented), torch.full((len(augmented),), c))
+        gradients = torch.autograd.grad(cross_entropy, weights, create_graph=True)
+        loss = loss + layerwise([g[None] for g in target], [g[None] for g in gradients]).sum()
     plain.optimizer.zero_grad()
     loss.backward()
     plain.optimizer.step()
@@ -151,9 +151,9 @@ def dsa(plain: Plain) -> None:
         images, labels = plain.images.detach().flatten(0, 1), torch.arange(problem.num_classes)
         labels = labels.repeat_interleave(len(images) // len(labels))
         for _ in range(config.inner_loop):
-            for chosen in torch.randperm(len(images), generator=plain.draw).split(config.batch_train):
-                seen = problem.augment_batch(config.augment, images[chosen], plain.draw)
-                _train(network, optimizer, seen, labels[chosen])
+            for indices in torch.randperm(len(images), generator=plain.draw).split(config.batch_train):
+                augmented = problem.augment_batch(config.augment, images[indices], plain.draw)
+                _train(network, optimizer, augmented, labels[indices])
     plain.iteration += 1
 
 
@@ -171,7 +171,7 @@ def problem_at(ipc: int, compute: Compute) -> ConcreteProblem:
     scratch = networks.build(NETWORK, SHAPE, CLASSES, draw).requires_grad_(False)
     first, last = (dict(networks.build(NETWORK, SHAPE, CLASSES, draw).state_dict()) for _ in range(2))
     return ConcreteProblem(
-        RealImages(split, CLASSES, compute.device), [TrainedExpert(scratch, first, last)] * 5, compute,
+        DeviceImages(split, CLASSES, compute.device), [TrainedExpert(scratch, first, last)] * 5, compute,
         Normalizer(BUILTIN["cifar10"].constants, compute.device),
         ipc=ipc, image_shape=SHAPE, architecture=NETWORK, flip=True, seed=0, fingerprint="benchmark",
     )  # fmt: skip
@@ -183,25 +183,25 @@ def work_of(method: str, problem: ConcreteProblem) -> Any:
     return registry.get(method)(problem, settings)
 
 
-def measured(step: Callable[[], Any], rounds: int) -> tuple[float, int]:
-    """The median seconds of some steps after a first one, and how many bytes they added to the process at most."""
+def time_and_memory(step: Callable[[], Any], rounds: int) -> tuple[float, int]:
+    """Median seconds of `rounds` steps after a first one, and the bytes that they add to the process at most."""
     peak = PeakMemory(torch.device("cpu"))
     before = peak.bytes() or 0
     step()
-    taken = []
+    seconds = []
     for _ in range(rounds):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         step()
-        taken.append(time.perf_counter() - begun)
-    return statistics.median(taken), (peak.bytes() or 0) - before
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds), (peak.bytes() or 0) - before
 
 
-def plain_step(method: str, ipc: int, threads: int, rounds: int, *, kept: bool = False) -> tuple[float, int]:
-    """Median seconds and added bytes of the plain step, in a process of its own; `kept`: one that keeps its memory."""
+def plain_step(method: str, ipc: int, threads: int, rounds: int, *, keep_memory: bool = False) -> tuple[float, int]:
+    """Median seconds and added bytes of the plain step, in a process of its own, which may keep freed memory."""
     words = [sys.executable, __file__, method, str(ipc), str(threads), str(rounds)]
-    where, env = Path(__file__).parents[1], os.environ | (KEPT if kept else {})
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=where, env=env)
-    seconds, added = json.loads(done.stdout)
+    where, env = Path(__file__).parents[1], os.environ | (KEEP_MEMORY if keep_memory else {})
+    process = subprocess.run(words, capture_output=True, text=True, check=True, cwd=where, env=env)
+    seconds, added = json.loads(process.stdout)
     return seconds, added
 
 
@@ -214,4 +214,4 @@ if __name__ == "__main__":
     problem = problem_at(ipc, Compute(torch.device("cpu"), "fp32", threads))
     work = work_of(name, problem)
     plain = Plain(problem, work.config, work.images, getattr(work, "lr", None) or work.config.lr_img)
-    print(json.dumps(measured(lambda: STEPS[name](plain), rounds)))
+    print(json.dumps(time_and_memory(lambda: STEPS[name](plain), rounds)))

@@ -19,54 +19,54 @@ from benchmark.datasets import BUILTIN, Split
 from benchmark.datasets.normalization import Normalizer
 from benchmark.training.trainer import Recipe, Training, accuracy
 from benchmark.utils import seeding
-from plain_loops import CLASSES, NETWORK, SHAPE, measured
+from plain_loops import CLASSES, NETWORK, SHAPE, time_and_memory
 
 SCORED = 2_000  # images, in a piece of scoring
 Steps = tuple[Callable[[], object], Callable[[], object]]  # one optimiser step, one piece of scoring
 
 
 def recipe(batch: int) -> Recipe:
-    """Of `dsa` on so many decoded images, of an expert at 64."""
+    """The recipe of `dsa` on so many decoded images; of an expert if batch is 64."""
     expert = batch == 64
     strategy = "idc:color_crop" if expert else "dsa:color_crop_cutout_flip_scale_rotate"
     return Recipe(10**6, batch, 0.01, 0.9, 5e-4, (), 0.1, False, strategy, 0.5 if expert else 0.0)
 
 
 def images(batch: int) -> tuple[Tensor, Tensor, Split]:
-    """Random ones to learn, their labels, and some to score."""
+    """Random images to train on, their labels, and a split to score on."""
     draw = seeding.generator("images")
-    learned = torch.rand(batch, *SHAPE, generator=draw)
+    train_images = torch.rand(batch, *SHAPE, generator=draw)
     scored = torch.randint(0, 256, (SCORED, *SHAPE), generator=draw, dtype=torch.uint8)
-    return learned, torch.arange(batch) % CLASSES, Split(scored, torch.arange(SCORED) % CLASSES)
+    return train_images, torch.arange(batch) % CLASSES, Split(scored, torch.arange(SCORED) % CLASSES)
 
 
 def ours(batch: int, compute: Compute) -> Steps:
-    learned, labels, test = images(batch)
+    train_images, labels, test = images(batch)
     normalizer = Normalizer(BUILTIN["cifar10"].constants, compute.device)
     network = networks.build(NETWORK, SHAPE, CLASSES, seeding.generator("network"))
     draw = lambda role, at: seeding.generator(role, at)  # noqa: E731
-    training = Training(network, learned, labels, recipe(batch), compute, normalizer, draw)
+    training = Training(network, train_images, labels, recipe(batch), compute, normalizer, draw)
     return training.step, lambda: accuracy(network, test, compute, normalizer)
 
 
 def plain(batch: int) -> Steps:
     """Augmentation and CutMix are ours: the same work on both sides."""
-    learned, labels, test = images(batch)
-    asked, normalizer = recipe(batch), Normalizer(BUILTIN["cifar10"].constants, torch.device("cpu"))
-    strategy, draw = strategies.parse(asked.augment), seeding.generator("draws")
+    train_images, labels, test = images(batch)
+    values, normalizer = recipe(batch), Normalizer(BUILTIN["cifar10"].constants, torch.device("cpu"))
+    strategy, draw = strategies.parse(values.augment), seeding.generator("draws")
     network = networks.build(NETWORK, SHAPE, CLASSES, seeding.generator("network"))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
-    learned, scored = normalizer(learned), normalizer(test.images.float() / 255)
+    train_images, scored = normalizer(train_images), normalizer(test.images.float() / 255)
 
     def step() -> None:
-        chosen = torch.randperm(batch, generator=draw)
-        seen, first = strategies.augment_batch(learned[chosen], strategy, draw), labels[chosen]
-        if asked.cutmix and float(torch.rand((), generator=draw)) < asked.cutmix:
-            seen, first, second, weight = cutmix.cutmix(seen, first, draw)
-            logits = network(seen)
-            loss = weight * F.cross_entropy(logits, first) + (1 - weight) * F.cross_entropy(logits, second)
+        indices = torch.randperm(batch, generator=draw)
+        augmented, labels_a = strategies.augment_batch(train_images[indices], strategy, draw), labels[indices]
+        if values.cutmix and float(torch.rand((), generator=draw)) < values.cutmix:
+            augmented, labels_a, labels_b, weight = cutmix.cutmix(augmented, labels_a, draw)
+            logits = network(augmented)
+            loss = weight * F.cross_entropy(logits, labels_a) + (1 - weight) * F.cross_entropy(logits, labels_b)
         else:
-            loss = F.cross_entropy(network(seen), first)
+            loss = F.cross_entropy(network(augmented), labels_a)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -83,8 +83,8 @@ def plain(batch: int) -> Steps:
 def plain_seconds(batch: int, threads: int, rounds: int) -> tuple[float, float]:
     """Median seconds of a step and of scoring an image, in a process of its own, with nothing of ours in force."""
     words = [sys.executable, __file__, str(batch), str(threads), str(rounds)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
-    step, score = json.loads(done.stdout)
+    process = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    step, score = json.loads(process.stdout)
     return step, score
 
 
@@ -92,4 +92,4 @@ if __name__ == "__main__":
     size, cores, often = map(int, sys.argv[1:])
     torch.set_num_threads(cores)
     step, score = plain(size)
-    print(json.dumps([measured(step, often)[0], measured(score, often)[0] / SCORED]))
+    print(json.dumps([time_and_memory(step, often)[0], time_and_memory(score, often)[0] / SCORED]))

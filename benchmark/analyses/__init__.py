@@ -1,6 +1,23 @@
-"""What can be learnt of sets and experts beside their scores: one file for each analysis, none looks at a test image.
+"""Analyses: what can be learned about sets and experts besides their scores, one class in a file of its own each."""
 
-A version is part of what a task asks: raise it when a change alters what the analysis finds.
-"""
+from __future__ import annotations
 
-VERSIONS = {"curve": 1, "discrepancy": 1, "interpolation": 1, "expert": 1, "embedding": 1}
+from benchmark.analyses.base import Analysis
+from benchmark.analyses.curve import CurveAnalysis
+from benchmark.analyses.discrepancy import DiscrepancyAnalysis
+from benchmark.analyses.embedding import EmbeddingAnalysis
+from benchmark.analyses.expert import ExpertAnalysis
+from benchmark.analyses.interpolation import InterpolationAnalysis
+from benchmark.utils.errors import unknown
+
+ANALYSES: dict[str, type[Analysis]] = {
+    analysis.name: analysis
+    for analysis in (CurveAnalysis, DiscrepancyAnalysis, InterpolationAnalysis, ExpertAnalysis, EmbeddingAnalysis)
+}
+
+
+def get(name: str) -> Analysis:
+    """The analysis called `name`. Raises BenchmarkError for an unknown name."""
+    if name not in ANALYSES:
+        raise unknown("analysis", name, ANALYSES, where=f"analyses=[{name}]")
+    return ANALYSES[name]()

@@ -1,51 +1,157 @@
-"""Curve: accuracy on the withheld images against the seconds that condensing had taken: an 'anytime' curve.
+"""Curve: accuracy on the withheld images against the seconds that condensing had taken, an 'anytime' curve.
 
-Every point stands on fresh networks, trained on the set as it was at that step, with the seeds that evaluations have;
-the last one is what the evaluation of the finished set finds on its withheld images. The whole training set has a
-curve of another kind: its networks are scored along their own training.
+Each snapshot of a set is scored like the set itself: fresh networks with the seeds of the evaluation networks are
+trained on it, so that the last point is the validation accuracy of the finished set's evaluation. For the whole
+training set, networks are instead scored along their own training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from statistics import fmean
 from typing import Any
 
-Point = dict[str, Any]  # step; seconds, charged up to there; accuracies, one a network
+from benchmark.analyses.base import Analysis, AnalysisCost, CondensedSet, decoded_images, snapshot_steps
+from benchmark.config.schema import AnalyzeConfig
+from benchmark.datasets import Outline, Split
+from benchmark.execution.attempt import Attempt
+from benchmark.execution.run_steps import SnapshotSchedule
+from benchmark.execution.runtime import Outcome, Task
+from benchmark.training.evaluation import SequentialTrainings
+from benchmark.training.protocols import WHOLE, from_resolved
+from benchmark.training.trainer import Training, accuracy
+from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.schedules import log_spaced
+from results.store.schema import Status
+
+CurvePoint = dict[str, Any]  # step; seconds, charged up to it; accuracies, one per network
 
 
-def of_snapshots(snapshots: Sequence[Mapping[str, Any]], scores: Sequence[float], networks: int) -> list[Point]:
-    """Points from the scores of all networks of the first snapshot, then of the second, …"""
+class CurveAnalysis(Analysis):
+    """The curve of one evaluation: of a set's snapshots, or along training on the whole set."""
+
+    name = "curve"
+    version = 1
+    figure = "accuracy on withheld images against seconds of condensing"
+
+    def check(self, config: AnalyzeConfig) -> None:
+        """Raise BenchmarkError if curves are requested without a number of snapshots."""
+        if self.name in config.analyses and config.snapshots is None:
+            raise BenchmarkError(
+                "a curve needs snapshots, and their number was not given",
+                where="analyses=[curve]",
+                next="choose it: snapshots=10 val_fraction=0.1",
+            )
+
+    def content(self, evaluation: Task, points: int) -> dict[str, Any]:
+        """The content of its task, in place of an evaluation's `set`. points: along training on the whole set."""
+        identity = evaluation["resolved"]["set"]
+        content = {"analysis": self.name, "version": self.version, "sets": [identity], "experts": []}
+        return content | {"points": points} if identity == WHOLE else content
+
+    def run(self, attempt: Attempt, sets: Sequence[CondensedSet]) -> Outcome:
+        train, validation = attempt.splits()
+        num_networks = attempt.resolved["num_eval"]
+        if attempt.resolved["sets"] == [WHOLE]:
+            return self._run_whole(attempt, attempt.on_device(train), validation)
+        (condensed,) = sets
+        protocol, snapshots = from_resolved(attempt.resolved["protocol"]), condensed.snapshots
+
+        def new_training(index: int) -> Training:
+            images, labels, stored = condensed.decode(snapshots[index // num_networks]["step"])
+            recipe = protocol.recipe(stored, len(labels))
+            return attempt.evaluation_training(images, labels, recipe, index % num_networks)
+
+        work = SequentialTrainings(new_training, num_networks * len(snapshots))
+        ends = range(work.steps_per_network, work.total_steps + 1, work.steps_per_network)
+        schedule = SnapshotSchedule(
+            frozenset(ends), lambda step, seconds: {"accuracy": _accuracy(attempt, work.training, validation)}
+        )
+        run_result = attempt.run_steps(work, schedule=schedule)
+        points = points_of_snapshots(snapshots, [taken["accuracy"] for taken in schedule.taken], num_networks)
+        return attempt.commit(Status.OK, {"split": "validation", "points": points}, run_result, work.total_steps)
+
+    def _run_whole(self, attempt: Attempt, train: Split, validation: Split) -> Outcome:
+        num_networks, recipe = attempt.resolved["num_eval"], attempt.whole_recipe(len(train))
+        new_training = partial(attempt.evaluation_training, train.images, train.labels, recipe)
+        work = SequentialTrainings(new_training, num_networks)
+        steps = [step for step in log_spaced(work.steps_per_network, attempt.resolved["points"]) if step]
+
+        def score(step: int, seconds: float) -> dict[str, Any]:
+            if step == 0:
+                untrained = [_accuracy(attempt, new_training(index), validation) for index in range(num_networks)]
+                return {"untrained": untrained}
+            return {"accuracy": _accuracy(attempt, work.training, validation)}
+
+        scored_at = {index * work.steps_per_network + step for index in range(num_networks) for step in steps}
+        schedule = SnapshotSchedule(frozenset({0} | scored_at), score)
+        run_result = attempt.run_steps(work, schedule=schedule)
+        first, *others = schedule.taken
+        points = points_of_trainings(first["untrained"], others, work.steps_per_network)
+        return attempt.commit(Status.OK, {"split": "validation", "points": points}, run_result, work.total_steps)
+
+    def cost(self, task: Task, outline: Outline, num_train: int, sets: Sequence[Task]) -> AnalysisCost:
+        resolved = task["resolved"]
+        num_networks, protocol = resolved["num_eval"], from_resolved(resolved["protocol"])
+        num_validation = sum(outline.train) - num_train
+        if not sets:
+            recipe = protocol.recipe_for_whole(num_train, resolved["whole"]["epochs"])
+            points = len(log_spaced(recipe.steps, resolved["points"]))
+            return AnalysisCost(
+                num_networks * recipe.steps, num_networks * points * num_validation, (recipe, num_train)
+            )
+        (condense,) = sets
+        images = decoded_images(condense, outline.num_classes)
+        recipe = protocol.recipe(condense["resolved"]["ipc"] * outline.num_classes, images)
+        num_trainings = num_networks * len(snapshot_steps(condense))
+        return AnalysisCost(num_trainings * recipe.steps, num_trainings * num_validation, (recipe, images))
+
+    def summary(self, record: Mapping[str, Any], set_names: Mapping[str, str]) -> Iterator[str]:
+        points = record["result"]["points"]
+        (identity,) = record["resolved"]["sets"]
+        name, protocol = set_names.get(identity, identity), record["display"]["protocol"]
+        accuracies = " → ".join(f"{100 * fmean(point['accuracies']):.1f}" for point in points)
+        yield f"{name}, {protocol}: {accuracies} % in {points[-1]['seconds']:.1f} s"
+
+
+def _accuracy(attempt: Attempt, training: Training, split: Split) -> float:
+    return accuracy(training.network, split, attempt.compute, training.normalize)
+
+
+def points_of_snapshots(
+    snapshots: Sequence[Mapping[str, Any]], accuracies: Sequence[float], num_networks: int
+) -> list[CurvePoint]:
+    """One point per snapshot. accuracies: of all networks of the first snapshot, then of the second, …"""
     return [
         {
-            "step": one["step"],
-            "seconds": one["seconds"],
-            "accuracies": list(scores[place * networks : (place + 1) * networks]),
+            "step": snapshot["step"],
+            "seconds": snapshot["seconds"],
+            "accuracies": list(accuracies[index * num_networks : (index + 1) * num_networks]),
         }
-        for place, one in enumerate(snapshots)
+        for index, snapshot in enumerate(snapshots)
     ]
 
 
-def of_trainings(untrained: Sequence[float], looks: Sequence[Mapping[str, Any]], steps_each: int) -> list[Point]:
-    """Points along the training of networks, one after the other.
+def points_of_trainings(
+    untrained: Sequence[float], scores: Sequence[Mapping[str, Any]], steps_per_network: int
+) -> list[CurvePoint]:
+    """Points along the training of networks that are trained one after the other.
 
-    untrained: accuracies before the first step. looks: accuracy at steps counted through all trainings, with the
-    seconds charged since the first one began. A point's seconds are the mean over networks of those since its own.
+    untrained: accuracies before the first step. scores: accuracy, step and charged seconds, counted through all
+    trainings. The seconds of a point are the mean over the networks of those since the start of their own training.
     """
-    begun = {1: 0.0}  # seconds when the training at a place, counted from 1, began
-    found: dict[int, list[Mapping[str, Any]]] = {}
+    start_seconds = {1: 0.0}  # of the training of each network, which are counted from 1
+    accuracies: dict[int, list[float]] = {}
     seconds: dict[int, list[float]] = {}
-    for look in sorted(looks, key=lambda look: look["step"]):
-        place, step = -(-look["step"] // steps_each), (look["step"] - 1) % steps_each + 1
-        found.setdefault(step, []).append(look)
-        seconds.setdefault(step, []).append(look["seconds"] - begun[place])
-        if step == steps_each:
-            begun[place + 1] = look["seconds"]
-    first: Point = {"step": 0, "seconds": 0.0, "accuracies": list(untrained)}
+    for score in sorted(scores, key=lambda score: score["step"]):
+        network, step = -(-score["step"] // steps_per_network), (score["step"] - 1) % steps_per_network + 1
+        accuracies.setdefault(step, []).append(score["accuracy"])
+        seconds.setdefault(step, []).append(score["seconds"] - start_seconds[network])
+        if step == steps_per_network:
+            start_seconds[network + 1] = score["seconds"]
+    first: CurvePoint = {"step": 0, "seconds": 0.0, "accuracies": list(untrained)}
     return [first] + [
-        {
-            "step": step,
-            "seconds": sum(seconds[step]) / len(seconds[step]),
-            "accuracies": [look["accuracy"] for look in found[step]],
-        }
-        for step in sorted(found)
+        {"step": step, "seconds": sum(seconds[step]) / len(seconds[step]), "accuracies": accuracies[step]}
+        for step in sorted(accuracies)
     ]

@@ -110,7 +110,7 @@ def _run_tasks(plan: Plan, config: PlanConfig, compute: Compute, workers: int, c
         compute,
         checkpoint_seconds=config.checkpoint_seconds,
         retry_failed=config.retry == "failed",
-        shared=workers > compute.devices,
+        shared=workers > compute.num_devices,
     )
     with TaskProgress(console, len(plan.tasks)) as screen:
 

@@ -1,1 +1,1 @@
-"""How passes are computed: precision, chunking, compilation, memory, and the environment that is recorded."""
+"""Computing on a device: precision, chunks, compilation, memory, and the description of the machine."""

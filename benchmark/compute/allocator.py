@@ -1,4 +1,4 @@
-"""The memory of this process: what the allocator keeps, and how one hears that there is no more."""
+"""The memory allocator of this process: tuning glibc's malloc, and recognizing out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from functools import lru_cache
 import torch
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
-# As torch's allocator says it, C++, oneDNN, which has no room for the code it makes, and CUDA with its libraries.
-_NO_MEMORY = (
+# Messages of torch's CPU allocator, of C++, of oneDNN (which found no room for the code it generates), of CUDA and its
+# libraries.
+_OUT_OF_MEMORY_MESSAGES = (
     "can't allocate memory",
     "not enough memory",
     "bad_alloc",
@@ -23,27 +24,27 @@ _NO_MEMORY = (
 
 
 @lru_cache(maxsize=1)
-def keep_memory() -> None:
-    """Have glibc keep freed memory for the next step, of which it would else hand every large piece back and forth.
+def keep_freed_memory() -> None:
+    """Make glibc keep freed memory for the next step instead of returning large blocks to the system.
 
-    A page of memory that the system gives anew costs about as much as all that is then computed on it. Without glibc
-    nothing is done.
+    The first touch of a page from the system costs about as much as all computation on it. Without glibc, nothing
+    happens.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL("libc.so.6")
-        library.mallopt(_MMAP_THRESHOLD, 2**30) or library.mallopt(_MMAP_THRESHOLD, 2**25)  # the most of older ones
+        library.mallopt(_MMAP_THRESHOLD, 2**30) or library.mallopt(_MMAP_THRESHOLD, 2**25)  # older glibc's maximum
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def release_memory() -> None:
-    """Hand back to the system what was kept and is free, so that what is needed from here on can be measured."""
+def release_freed_memory() -> None:
+    """Return freed memory to the system, so that the peak of what follows can be measured."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that memory ran out, of a GPU or of this machine."""
+    """Whether the error says that a GPU or this machine ran out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return any(words in str(error) for words in _NO_MEMORY)
+    return any(message in str(error) for message in _OUT_OF_MEMORY_MESSAGES)

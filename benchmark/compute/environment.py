@@ -1,4 +1,4 @@
-"""Where a result was made: versions, hardware, commit. Recorded with it, never part of its identity."""
+"""The machine and the software that computed a result. Recorded with it, never part of its identity."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torchvision
 
-from benchmark.compute.allocator import release_memory
+from benchmark.compute.allocator import release_freed_memory
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from slurm.code_snapshot import COMMIT_FILE
@@ -25,10 +25,7 @@ SOURCES = Path(__file__).parents[2]  # the folder of this project's packages
 
 
 def describe(compute: Compute) -> dict[str, Any]:
-    """Device, threads, pixels, networks at once, compilation, precision, versions, host and commit, as JSON values.
-
-    Of the task at work: uncompiled is what the compiler gave up in it.
-    """
+    """The `environment` of the running task's record, as JSON values: hardware, how it computes, versions, commit."""
     return {
         "device": device_name(compute.device),
         "device_type": compute.device.type,
@@ -55,51 +52,51 @@ def describe(compute: Compute) -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or the processor's."""
+    """The name of the GPU, or of the processor."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 
 @lru_cache(maxsize=1)
 def gpu_driver() -> str | None:
-    """The version of NVIDIA's driver; None where it cannot be found."""
+    """The version of NVIDIA's driver, None if it cannot be read."""
     with contextlib.suppress(OSError):
-        found = re.search(r"Module\s+([\d.]+)", Path("/proc/driver/nvidia/version").read_text())
-        return found[1] if found else None
+        version = re.search(r"Module\s+([\d.]+)", Path("/proc/driver/nvidia/version").read_text())
+        return version[1] if version else None
     return None
 
 
 @lru_cache(maxsize=1)
 def blas_name() -> str:
-    """The library that multiplies matrices on the CPU, as torch was built: "mkl", "openblas", …"""
-    found = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
-    return found[1] if found else "unknown"
+    """The linear algebra library that torch was built with: "mkl", "openblas", …"""
+    name = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
+    return name[1] if name else "unknown"
 
 
 @lru_cache(maxsize=1)
 def processor_name() -> str:
     """The model of the CPU."""
     with contextlib.suppress(OSError):
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-        if found:
-            return found[1]
+        name = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        if name:
+            return name[1]
     return platform.processor() or platform.machine()
 
 
 @lru_cache(maxsize=16)
 def commit_of(source: Path) -> dict[str, Any]:
-    """The commit of the checkout that a source file is in, and whether that was changed since; nulls without git.
+    """The commit of a source file's checkout, and whether the checkout has changes (`dirty`); nulls without git.
 
-    A snapshot of this project's checkout, as queued jobs run, says beside its packages of which commit it is.
+    Queued jobs run a snapshot of this project's checkout, which has its commit in a file next to the packages.
     """
-    here = source.parent
     if source.is_relative_to(SOURCES):
         with contextlib.suppress(OSError, ValueError):
             return dict(json.loads((SOURCES / COMMIT_FILE).read_text()))
 
     def git(*words: str) -> str | None:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=10, check=True)
-            return done.stdout.strip()
+            return subprocess.run(
+                ["git", *words], cwd=source.parent, capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
         return None
 
     tracked = git("ls-files", "--error-unmatch", source.name)
@@ -108,22 +105,23 @@ def commit_of(source: Path) -> dict[str, Any]:
 
 
 class PeakMemory:
-    """The most memory a task had at once, in bytes: the GPU's allocations, or this process's resident set on Linux."""
+    """Peak memory since its creation: allocations on the GPU, or the resident set of this process on Linux."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
-            release_memory()  # of tasks before
+            release_freed_memory()  # kept from earlier tasks
             with contextlib.suppress(OSError):
-                Path("/proc/self/clear_refs").write_text("5")  # restarts the high-water mark
+                Path("/proc/self/clear_refs").write_text("5")  # resets the recorded peak
 
     def bytes(self) -> int | None:
+        """The peak in bytes, None where the system does not report it."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         with contextlib.suppress(OSError):
-            found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-            if found:
-                return int(found[1]) * 1024
+            peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+            if peak:
+                return int(peak[1]) * 1024
         return None

@@ -1,4 +1,4 @@
-"""The passes through a network that are compiled as they stand: plain functions of a network and tensors."""
+"""Passes through a network as plain functions of the network and tensors, so that each can be compiled."""
 
 from __future__ import annotations
 
@@ -13,33 +13,38 @@ from methods.base import ClassLosses, Network
 
 
 def needs_graph(images: Tensor) -> bool:
-    """Also while `by_class`'s losses are compiled, which are to be differentiated."""
+    """Whether a graph to the images must be kept: they require a gradient, or losses of them are being compiled."""
     return images.requires_grad or torch.compiler.is_compiling()
 
 
 def embed(network: Network, images: Tensor) -> Tensor:
+    """(N, ch, H, W) to embeddings (N, D), float32."""
     return network.embed(images).float()
 
 
 def logits(network: Network, images: Tensor) -> Tensor:
+    """(N, ch, H, W) to logits (N, C), float32."""
     return network(images).float()
 
 
-def entropy(network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def cross_entropy(network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, ch, H, W) and labels (N,) to the mean cross-entropy () and the logits (N, C)."""
     logits = network(images).float()
     return F.cross_entropy(logits, labels), logits
 
 
-def summed_entropy(network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def summed_cross_entropy(network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, ch, H, W) and labels (N,) to the sum of the cross-entropies () and the logits (N, C)."""
     logits = network(images).float()
     return F.cross_entropy(logits, labels, reduction="sum"), logits
 
 
-def mixed_entropy(
-    network: Network, images: Tensor, labels: Tensor, others: Tensor, weight: Tensor
+def mixed_cross_entropy(
+    network: Network, images: Tensor, labels: Tensor, partner_labels: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
+    """weight · CE(labels) + (1 − weight) · CE(partner_labels) of mixed images, and the logits (N, C)."""
     logits = network(images).float()
-    return weight * F.cross_entropy(logits, labels) + (1 - weight) * F.cross_entropy(logits, others), logits
+    return weight * F.cross_entropy(logits, labels) + (1 - weight) * F.cross_entropy(logits, partner_labels), logits
 
 
 def parallel_gradients(
@@ -47,28 +52,30 @@ def parallel_gradients(
     weights: dict[str, Tensor],
     images: Tensor,
     labels: Tensor,
-    others: Tensor | None,
-    shares: Tensor | None,
+    partner_labels: Tensor | None,
+    label_weights: Tensor | None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Of k networks like `network`: the gradient of each one's mean cross-entropy, as `weights`, and the losses (k,).
+    """Gradients of k networks of one architecture, each of its own mean cross-entropy, and the k losses.
 
-    weights (k, …), images (k, N, ch, H, W) and labels (k, N): the c-th network's at place c; others and shares (k,) as
-    in `mixed_entropy`.
+    network: one of them. weights: by name, (k, …); images (k, N, ch, H, W); labels and partner_labels (k, N) and
+    label_weights (k,) as in `mixed_cross_entropy`, or None. Returns gradients shaped like `weights`, and losses (k,).
     """
 
-    def entropy(weights: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    def loss(weights: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
         logits = functional_call(cast(nn.Module, network), weights, (images,)).float()
         return F.cross_entropy(logits, labels)
 
-    def mixed(weights: dict[str, Tensor], images: Tensor, labels: Tensor, others: Tensor, share: Tensor) -> Tensor:
+    def mixed_loss(
+        weights: dict[str, Tensor], images: Tensor, labels: Tensor, partner_labels: Tensor, weight: Tensor
+    ) -> Tensor:
         logits = functional_call(cast(nn.Module, network), weights, (images,)).float()
-        return share * F.cross_entropy(logits, labels) + (1 - share) * F.cross_entropy(logits, others)
+        return weight * F.cross_entropy(logits, labels) + (1 - weight) * F.cross_entropy(logits, partner_labels)
 
-    if others is None or shares is None:
-        return vmap(grad_and_value(entropy))(weights, images, labels)
-    return vmap(grad_and_value(mixed))(weights, images, labels, others, shares)
+    if partner_labels is None or label_weights is None:
+        return vmap(grad_and_value(loss))(weights, images, labels)
+    return vmap(grad_and_value(mixed_loss))(weights, images, labels, partner_labels, label_weights)
 
 
 def class_losses(losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
-    """(C,) losses that a method wrote: closures made anew in every step, which are compiled as one function's."""
+    """losses(images, *constants) (C,): compiled as this one function, whatever closure a method makes in each step."""
     return losses(images, *constants)

@@ -1,1 +1,1 @@
-"""What a method works on and what it makes: the condensation problem, and synthetic sets on disk."""
+"""The problem that a method is given, and the synthetic set that it returns, on disk."""

@@ -1,4 +1,4 @@
-"""What a method is given: real training images on the device, experts, networks, augmentation. No test image."""
+"""The problem that a method is given: real training images, experts, networks, augmentation; no test image."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from benchmark.utils.seeding import Role
 from methods.base import Expert, Network, Settings, Transform
 
 
-def expect_steps(
+def choose_compile(
     compute: Compute, steps: int, settings: Settings, *, classes: int, ipc: int, image_shape: Sequence[int]
 ) -> None:
-    """Decide whether so many condensing steps are worth compiling, unless it was said.
+    """Decide whether to compile a condense task, if it is still open.
 
-    steps: of a method that is built, as its settings alone do not say how many it takes. What they forward is known
-    near enough: synthetic images as decoded, and real ones.
+    steps: `total_steps` of the method's instance, which its settings alone do not determine. A step is assumed to
+    forward the decoded synthetic images and the real batches of all classes once.
     """
-    each = classes * (ipc * settings.factor**2 + settings.batch_real)
-    compute.expect(steps * each, image_shape)
+    images_per_step = classes * (ipc * settings.factor**2 + settings.batch_real)
+    compute.choose_compile(steps * images_per_step, image_shape)
 
 
-class RealImages:
-    """methods.base.RealImages over uint8 images that stay on the device; indices are drawn on the CPU."""
+class DeviceImages:
+    """methods.base.RealImages: uint8 images in the device's memory, whose indices are drawn on the CPU."""
 
     def __init__(self, split: Split, num_classes: int, device: torch.device) -> None:
         self.images, self.labels = split.images.to(device), split.labels.to(device)
@@ -43,38 +43,38 @@ class RealImages:
         return self.take(self.draw(n, generator))
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Which images `sample` answers: indices (C, m)."""
-        each = min(n, *self.counts)
-        return torch.stack([m[torch.randperm(len(m), generator=generator)[:each]] for m in self.members])
+        """Indices (C, m) of the images that `sample` returns, m = min(n, smallest class)."""
+        count = min(n, *self.counts)
+        return torch.stack([m[torch.randperm(len(m), generator=generator)[:count]] for m in self.members])
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        chosen = torch.randperm(len(self.labels), generator=generator)[:n]
-        return self.take(chosen), self.labels[chosen.to(self.labels.device, non_blocking=True)]
+        indices = torch.randperm(len(self.labels), generator=generator)[:n]
+        return self.take(indices), self.labels[indices.to(self.labels.device, non_blocking=True)]
 
     def of_class(self, label: int) -> Tensor:
         return self.take(self.members[label])
 
-    def take(self, index: Tensor) -> Tensor:
-        """The images at indices (…), in pixels: (…, ch, H, W)."""
-        return to_float(self.images[index.to(self.images.device, non_blocking=True)])
+    def take(self, indices: Tensor) -> Tensor:
+        """The images at indices (…) as float32 pixels (…, ch, H, W) in [0, 1]."""
+        return to_float(self.images[indices.to(self.images.device, non_blocking=True)])
 
 
 class RealBatch:
-    """methods.base.ByClass: drawn real images, normalised and augmented when classes of them are asked for."""
+    """methods.base.ByClass: real images at indices (C, n), normalised and augmented whenever classes are read."""
 
-    def __init__(self, real: RealImages, index: Tensor, normalize: Normalizer, augment: Transform) -> None:
-        self.real, self.index, self.normalize, self.augment = real, index, normalize, augment
-        self.shape = torch.Size((*index.shape, *real.images.shape[1:]))
+    def __init__(self, real: DeviceImages, indices: Tensor, normalize: Normalizer, augment: Transform) -> None:
+        self.real, self.indices, self.normalize, self.augment = real, indices, normalize, augment
+        self.shape = torch.Size((*indices.shape, *real.images.shape[1:]))
 
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self.indices)
 
     def __getitem__(self, classes: slice) -> Tensor:
-        return self.augment.of(classes)(self.normalize(self.real.take(self.index[classes])))
+        return self.augment.of(classes)(self.normalize(self.real.take(self.indices[classes])))
 
 
 class TrainedExpert:
-    """methods.base.Expert: two sets of parameters and one scratch network, shared by all experts of a problem."""
+    """methods.base.Expert: its initial and trained parameters, and a scratch network that all experts share."""
 
     def __init__(self, scratch: BlockNetwork, initial: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> None:
         self.scratch, self.initial, self.trained = scratch, initial, trained
@@ -89,11 +89,11 @@ class TrainedExpert:
 
 
 class ConcreteProblem:
-    """methods.base.Problem, built by a condense task."""
+    """methods.base.Problem, as a condense task builds it."""
 
     def __init__(
         self,
-        real: RealImages,
+        real: DeviceImages,
         experts: Sequence[Expert],
         compute: Compute,
         normalizer: Normalizer,
@@ -116,12 +116,12 @@ class ConcreteProblem:
         self.calibrate_batchnorm, self.training_gradients = compute.calibrate_batchnorm, compute.training_gradients
 
     def generator(self, role: str, index: int = 0) -> torch.Generator:
-        # The method is no part of the seed: at one seed, all methods start from and see the same images.
+        # The seed does not hash the method: with one seed, all methods start from and see the same images.
         return seeding.generator(Role.CONDENSING, self.fingerprint, self.seed, str(role), index)
 
     def new_network(self, index: int) -> Network:
-        draw = seeding.generator(Role.MATCHING_NETWORK, self.fingerprint, self.architecture, self.seed, index)
-        network = networks.build(self.architecture, self.image_shape, self.num_classes, draw)
+        generator = seeding.generator(Role.MATCHING_NETWORK, self.fingerprint, self.architecture, self.seed, index)
+        network = networks.build(self.architecture, self.image_shape, self.num_classes, generator)
         return network.requires_grad_(False).to(self.device)
 
     def real_batch(self, n: int, generator: torch.Generator, augment: Transform) -> RealBatch:

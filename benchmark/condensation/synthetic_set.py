@@ -1,4 +1,4 @@
-"""Synthetic sets on disk: safetensors with a sidecar card inside, and a picture of them."""
+"""Synthetic sets on disk: safetensors with the set's card in the metadata, and a preview as PNG."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from methods.base import SyntheticSet
 
 
 def save_set(path: Path, synthetic: SyntheticSet) -> str:
-    """Write the set; returns the SHA-256 of the file. Equal sets give equal bytes."""
+    """Write a set; equal sets give equal bytes. Returns the file's SHA-256, 64 hexadecimal digits.
+
+    Raises BenchmarkError if the file cannot be written.
+    """
     card = {
         "ipc": synthetic.ipc,
         "factor": synthetic.factor,
@@ -28,10 +31,10 @@ def save_set(path: Path, synthetic: SyntheticSet) -> str:
 
 
 def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
-    """Read a set that `save_set` wrote. Raises BenchmarkError for anything else."""
+    """Read a file that `save_set` wrote. Raises BenchmarkError if it is missing, damaged or another kind of file."""
     tensors, card = load_tensors(path, device)
-    known = isinstance(card, dict) and {"ipc", "factor", "training", "made by"} <= card.keys()
-    if not known or not {"images", "labels"} <= tensors.keys():
+    has_card = isinstance(card, dict) and {"ipc", "factor", "training", "made by"} <= card.keys()
+    if not has_card or not {"images", "labels"} <= tensors.keys():
         raise BenchmarkError(f"{path.name} is not a synthetic set of this project", where=str(path.parent))
     return SyntheticSet(
         tensors["images"], tensors["labels"], card["ipc"], card["factor"], card["training"], card["made by"]
@@ -39,15 +42,15 @@ def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
 
 
 def save_preview(path: Path, synthetic: SyntheticSet, columns: int = 10) -> str:
-    """A PNG grid: a row for each class, its first stored images, clamped to [0, 1], small ones enlarged.
+    """Write a PNG grid with a row per class: its first stored images, clamped to [0, 1], small ones enlarged.
 
-    Returns the file's SHA-256.
+    Returns the file's SHA-256. Raises BenchmarkError if it cannot be written.
     """
     classes = len(synthetic.images) // synthetic.ipc
-    shown = min(columns, synthetic.ipc)
-    images = synthetic.images.detach().float().cpu().unflatten(0, (classes, synthetic.ipc))[:, :shown].flatten(0, 1)
+    columns = min(columns, synthetic.ipc)
+    images = synthetic.images.detach().float().cpu().unflatten(0, (classes, synthetic.ipc))[:, :columns].flatten(0, 1)
     images = F.interpolate(images.clamp(0, 1), scale_factor=max(1, 48 // images.shape[-1]), mode="nearest")
-    grid = torchvision.utils.make_grid(images, nrow=shown, padding=2, pad_value=1.0)
+    grid = torchvision.utils.make_grid(images, nrow=columns, padding=2, pad_value=1.0)
     buffer = io.BytesIO()
     Image.fromarray(grid.mul(255).round().byte().permute(1, 2, 0).numpy()).save(buffer, format="PNG")
     return write_bytes(path, buffer.getvalue())

@@ -16,7 +16,6 @@ from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, 
 
 LAUNCHERS = ("local", "slurm")
 ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "curve")  # as benchmark.analyses, which loads torch
-LAYOUTS = ("tsne", "pca")  # as benchmark.analyses.embedding, which loads torch
 PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # of external sets
 INTERRUPTIONS = {
     "warning": "signalled that its time limit is near",
@@ -192,7 +191,7 @@ class RunConfig(PlanConfig):
 
 @dataclass(kw_only=True)
 class AnalyzeConfig(PlanConfig):
-    """Options of `python -m benchmark.analyze`. Nothing is evaluated."""
+    """Options of `python -m benchmark.analyze`. Nothing is evaluated. Each analysis checks its own options later."""
 
     about: ClassVar[str] = (
         "Analyze sets and experts: what figures show beside accuracies. Sets that are missing are condensed."
@@ -208,13 +207,6 @@ class AnalyzeConfig(PlanConfig):
             raise BenchmarkError("analyses is empty", where="analyses=[]", next=f"known: {', '.join(ANALYSES)}")
         _require_known("analyses", self.analyses, ANALYSES)
         _require_distinct(self, "analyses")
-        _require_known("layout", [self.layout], LAYOUTS)
-        if "curve" in self.analyses and self.snapshots is None:
-            raise BenchmarkError(
-                "a curve needs snapshots, and their number was not given",
-                where="analyses=[curve]",
-                next="choose it: snapshots=10 val_fraction=0.1",
-            )
 
 
 @dataclass(kw_only=True)

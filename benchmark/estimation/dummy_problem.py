@@ -9,7 +9,7 @@ import torch
 
 from benchmark import networks
 from benchmark.compute.engine import Compute
-from benchmark.condensation.problem import ConcreteProblem, RealImages, TrainedExpert, expect_steps
+from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert, choose_compile
 from benchmark.datasets import Constants, Outline, Split
 from benchmark.datasets.normalization import Normalizer
 from benchmark.datasets.splits import kept_counts
@@ -28,7 +28,7 @@ def compute_for(compute: Compute, task: Task, outline: Outline) -> Compute:
     if compute.compile is None:
         config = registry.get(resolved["method"]).Config(**resolved["settings"])
         cell = {"classes": outline.num_classes, "ipc": resolved["ipc"], "image_shape": outline.image_shape}
-        expect_steps(compute, _steps(task, outline, compute), config, **cell)
+        choose_compile(compute, _steps(task, outline, compute), config, **cell)
     return compute
 
 
@@ -43,7 +43,7 @@ def _steps(task: Task, outline: Outline, compute: Compute) -> int:
     if method.unsupported(config, depends_on_batch=network.depends_on_batch):
         return 0
     kept = kept_counts(outline.train, resolved["val_fraction"])[: network.smallest_batch]
-    real = RealImages(blank_split(outline, kept), len(kept), compute.device)
+    real = DeviceImages(blank_split(outline, kept), len(kept), compute.device)
     return method(dummy_problem(task, outline, real, replace(compute)), config).total_steps
 
 
@@ -61,7 +61,7 @@ def noise_split(outline: Outline) -> Split:
     return Split(some.repeat(-(-shape.numel() // len(some)))[: shape.numel()].view(shape), labels)
 
 
-def dummy_problem(task: Task, outline: Outline, real: RealImages, compute: Compute) -> ConcreteProblem:
+def dummy_problem(task: Task, outline: Outline, real: DeviceImages, compute: Compute) -> ConcreteProblem:
     """A condense task's problem with other images than its dataset's, and experts that nobody trained."""
     resolved, classes = task["resolved"], len(real.counts)
     network = networks.build(resolved["architecture"], outline.image_shape, classes, seeding.generator(Role.SCRATCH))

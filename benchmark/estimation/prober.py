@@ -19,15 +19,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark import datasets, networks
+from benchmark import analyses, datasets, networks
+from benchmark.analyses.base import snapshot_steps
 from benchmark.compute.allocator import out_of_memory
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import PeakMemory
-from benchmark.condensation.problem import RealImages
+from benchmark.condensation.problem import DeviceImages
 from benchmark.datasets import Outline
 from benchmark.datasets.splits import kept_counts
-from benchmark.estimation.analysis_cost import effort, points_of
 from benchmark.estimation.dummy_problem import blank_split, compute_for, dummy_problem, normalizer_of
 from benchmark.estimation.step_timing import MOST_STEPS, Growth, memory_at, next_size, seconds_at, seconds_of_a_step
 from benchmark.planning.plan import Plan, Task, task_name
@@ -35,7 +35,7 @@ from benchmark.training import protocols
 from benchmark.training.evaluation import Evaluation
 from benchmark.training.experts import expert_recipe
 from benchmark.training.trainer import Recipe, Training, accuracy
-from benchmark.training.vectorized import expect_networks
+from benchmark.training.vectorized import choose_num_parallel
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from benchmark.utils.timing import Stopwatch
@@ -122,7 +122,7 @@ def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) 
     lines = []
     for place, ((kind, dataset, ipc, what, _), tasks) in enumerate(groups.items(), start=1):
         todo = sum(task["identity"] not in done for task in tasks)
-        at_once = math.ceil(todo / compute.devices)  # of experts, who are alike: every device has its share
+        at_once = math.ceil(todo / compute.num_devices)  # of experts, who are alike: every device has its share
         lines.append(EstimateRow(kind, dataset, ipc, what, len(tasks), todo, prober.probe(tasks[0], max(1, at_once))))
         progress("probing a few steps of each kind of task", place, len(groups))
     return sorted(lines, key=lambda line: KINDS.index(line.kind))  # stable
@@ -203,7 +203,9 @@ class Prober:
             replace(self.compute),
             sum(kept_counts(outline.train, task["resolved"]["val_fraction"])),
         )
-        compute.expect(expert_recipe(task["resolved"]["recipe"], images).seen(images), outline.image_shape)
+        compute.choose_compile(
+            expert_recipe(task["resolved"]["recipe"], images).samples_seen(images), outline.image_shape
+        )
         return bool(compute.compile)
 
     # --- the kinds --------------------------------------------------------------------------------------------------
@@ -225,7 +227,7 @@ class Prober:
 
     def _evaluate(self, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
         resolved = task["resolved"]
-        protocol = protocols.from_asked(resolved["protocol"])
+        protocol = protocols.from_resolved(resolved["protocol"])
         if resolved["set"] == protocols.WHOLE:
             images, recipe = sum(kept), protocol.recipe_for_whole(sum(kept), resolved["whole"]["epochs"])
         else:
@@ -240,13 +242,15 @@ class Prober:
         return TaskCost(groups * recipe.steps, learnt.seconds, learnt.scoring * scored, peak, _RECORD)
 
     def _analyse(self, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
-        found = effort(task, outline, sum(kept), self.planned.by_identity)
-        recipe, images = found.trains or (_SCORING, sum(kept))
+        resolved = task["resolved"]
+        sets = [self.planned.by_identity[identity] for identity in resolved["sets"] if identity != protocols.WHOLE]
+        cost = analyses.get(resolved["analysis"]).cost(task, outline, sum(kept), sets)
+        recipe, images = cost.training or (_SCORING, sum(kept))
         learnt = self._train(task, outline, recipe, images)
         peak, scoring = self._peak(outline, learnt.memory, images * math.prod(outline.image_shape)), learnt.scoring
-        if found.trains is None:
-            return TaskCost(found.steps, found.scored * scoring / found.steps, 0.0, peak, _RECORD, found.note)
-        return TaskCost(found.steps, learnt.seconds, scoring * found.scored, peak, _RECORD, found.note)
+        if cost.training is None:
+            return TaskCost(cost.steps, cost.scored * scoring / cost.steps, 0.0, peak, _RECORD, cost.note)
+        return TaskCost(cost.steps, learnt.seconds, scoring * cost.scored, peak, _RECORD, cost.note)
 
     def _condense(self, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
         resolved = task["resolved"]
@@ -256,7 +260,7 @@ class Prober:
         depends = network.depends_on_batch
         if reason := method.unsupported(config, depends_on_batch=depends):
             return TaskCost(0, math.nan, 0.0, 0.0, _RECORD, f"unsupported: {reason}")
-        sets = 1 + (len(points_of(task)) if resolved.get("snapshots") else 0)
+        sets = 1 + (len(snapshot_steps(task)) if resolved.get("snapshots") else 0)
         disk = sets * _set_bytes(resolved["ipc"] * outline.num_classes, outline) + _RECORD
         measured, note = [], ""
         compute, each = compute_for(self.compute, task, outline), resolved["ipc"] * task["display"]["factor"] ** 2
@@ -314,9 +318,9 @@ class Prober:
         """So many networks learning so many images, as many of them together as the task will have."""
         resolved, shape = task["resolved"], outline.image_shape
         compute = replace(self.compute)
-        compute.expect(recipe.seen(images) * (1 if task["kind"] == "prepare" else learners), shape)
+        compute.choose_compile(recipe.samples_seen(images) * (1 if task["kind"] == "prepare" else learners), shape)
         like = networks.build(resolved["architecture"], shape, outline.num_classes, torch.Generator())
-        expect_networks(compute, learners, like, min(recipe.batch, images), shape)
+        choose_num_parallel(compute, learners, like, min(recipe.batch, images), shape)
         num_parallel = min(compute.num_parallel, learners)
         batch = math.ceil(images / math.ceil(images / recipe.batch))  # the last batch of an epoch is smaller
         key = (shape, outline.num_classes, resolved["architecture"], batch, recipe.augment, recipe.cutmix,
@@ -347,7 +351,7 @@ class Prober:
                 lambda draw, at: seeding.generator(Role.PROBE, place, draw, at),
             )  # fmt: skip
 
-        scored = blank_split(outline, (min(compute.at_once(outline.image_shape), sum(outline.test)),))
+        scored = blank_split(outline, (min(compute.images_at_once(outline.image_shape), sum(outline.test)),))
         work = Evaluation(new_training, num_parallel, scored, scored, compute, normalizer)
         seconds = seconds_of_a_step(work, compute)
         watch, network = Stopwatch(compute.device), work.training.networks[0]
@@ -359,7 +363,7 @@ class Prober:
         )
 
 
-class _FewClasses(RealImages):
+class _FewClasses(DeviceImages):
     """Some classes of a dataset, whose mixed batches are as large as those of all classes: drawn with repetition."""
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ from benchmark.compute.allocator import out_of_memory
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import PeakMemory, device_name
-from benchmark.condensation.problem import ConcreteProblem, RealImages
+from benchmark.condensation.problem import ConcreteProblem, DeviceImages
 from benchmark.config.schema import ProfileConfig
 from benchmark.datasets import Outline
 from benchmark.estimation.dummy_problem import compute_for, dummy_problem, noise_split
@@ -119,7 +119,7 @@ def profile_task(
     method = registry.get(resolved["method"])
     try:
         compute = compute_for(compute, task, outline)
-        real = RealImages(noise_split(outline), outline.num_classes, compute.device)
+        real = DeviceImages(noise_split(outline), outline.num_classes, compute.device)
         problem = recorder.problem(dummy_problem(task, outline, real, compute))
         work = method(problem, method.Config(**resolved["settings"]))
         if work.total_steps < WARM + steps:

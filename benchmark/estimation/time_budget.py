@@ -92,7 +92,7 @@ def _asked(task: Task, full: Plan, seconds: float, prober: Prober) -> str:
 
 def _at_once(task: Task, prober: Prober) -> int:
     """How many of a set's experts each device has to train."""
-    return math.ceil(len(task["resolved"]["experts"]) / prober.compute.devices)
+    return math.ceil(len(task["resolved"]["experts"]) / prober.compute.num_devices)
 
 
 def _compiled(prober: Prober, task: Task) -> str:

@@ -1,1 +1,1 @@
-"""How one task is run: step by step, with checkpoints, interruption, and the record it leaves."""
+"""Running one task: its steps, checkpoints and interruption, and the record that it writes."""

@@ -1,4 +1,4 @@
-"""One attempt at a task: what every kind shares, from the data it reads to the record it leaves."""
+"""One attempt at a task: what all kinds of tasks share, from reading their inputs to committing their record."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmark import datasets, networks
 from benchmark.compute.allocator import out_of_memory
@@ -23,14 +24,15 @@ from benchmark.datasets.normalization import Normalizer
 from benchmark.datasets.splits import hold_out
 from benchmark.execution.interruption import Interrupted
 from benchmark.execution.method_code import method_code
-from benchmark.execution.run_steps import Diverged, RunResult, SnapshotSchedule, turn
-from benchmark.execution.runtime import Outcome, Pulse, Runtime, worded
+from benchmark.execution.run_steps import Diverged, RunResult, SnapshotSchedule, run_steps
+from benchmark.execution.runtime import Outcome, ProgressFile, Runtime, Task, record_message
 from benchmark.execution.work import Work
 from benchmark.networks.base import BlockNetwork
+from benchmark.training.protocols import from_resolved
 from benchmark.training.trainer import Recipe, Training
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
-from benchmark.utils.schedules import evenly
+from benchmark.utils.schedules import evenly_spaced
 from benchmark.utils.seeding import Role
 from benchmark.utils.tensor_files import load_tensors
 from methods.base import Condenser, SyntheticSet
@@ -41,27 +43,97 @@ from results.store.lock import TaskLock
 from results.store.schema import SCHEMA, Status
 from results.store.store import Store
 
-ASIDE = re.compile(r"\..+\.[0-9a-f]{32}")  # how files are called while they are written
+TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{32}")  # of a file that is being written
 
 
 class Attempt:
-    """One attempt at a task, whatever its kind."""
+    """One attempt at a task of any kind, made while its lock is held.
 
-    memory: PeakMemory
+    companions: prepare tasks whose experts may be trained together with this task's. claim: locks such a task and
+    returns an attempt at it, or None if it cannot start now.
+    """
 
-    def __init__(self, task: Mapping[str, Any], runtime: Runtime, store: Store, lock: TaskLock) -> None:
+    peak_memory: PeakMemory
+
+    def __init__(self, task: Task, runtime: Runtime, store: Store, lock: TaskLock) -> None:
         self.task, self.runtime, self.store, self.lock = task, runtime, store, lock
         self.resolved, self.folder = task["resolved"], store.folder(task)
         self.compute = runtime.compute
-        self.checksums: dict[str, str] = {}  # SHA-256 of what this task keeps, by its path in the folder
-        self.alike: Sequence[Mapping[str, Any]] = ()  # tasks that may be done along with this one
-        self.claim: Callable[[Mapping[str, Any]], Attempt | None] = lambda task: None  # an attempt at one that is free
+        self.checksums: dict[str, str] = {}  # SHA-256 of the files that this task keeps, by their path in its folder
+        self.companions: Sequence[Task] = ()
+        self.claim: Callable[[Task], Attempt | None] = lambda task: None
+
+    # --- inputs -------------------------------------------------------------------------------------------------------
+
+    def data(self) -> Dataset:
+        """The task's dataset. Raises BenchmarkError if its images are not those that the task was planned with."""
+        requested = self.task["requested"]
+        data = load_dataset(requested["dataset"], requested["data_root"])
+        if data.fingerprint != self.resolved["dataset"]["fingerprint"]:
+            raise BenchmarkError(
+                f"the images of {data.name} are not those that the task was planned with",
+                where=requested["dataset"],
+                next="run the same command again to plan with the images that are there now",
+                transient=True,
+            )
+        return data
+
+    def splits(self) -> tuple[Split, Split]:
+        """The training images without the withheld ones, and the withheld ones: the validation split."""
+        data = self.data()
+        return hold_out(data.train, self.resolved["val_fraction"], data.fingerprint)
+
+    def on_device(self, split: Split) -> Split:
+        """The split in the device's memory."""
+        return Split(split.images.to(self.compute.device), split.labels.to(self.compute.device))
+
+    def normalizer(self) -> Normalizer:
+        data = self.resolved["dataset"]
+        return Normalizer(Constants(tuple(data["mean"]), tuple(data["std"])), self.compute.device)
+
+    def network(self, generator: torch.Generator) -> BlockNetwork:
+        """A network of the task's architecture, initialized with the generator."""
+        data = self.data()
+        network = networks.build(self.resolved["architecture"], data.image_shape, data.num_classes, generator)
+        return network.to(self.compute.device)
+
+    def experts(self, scratch: BlockNetwork) -> list[TrainedExpert]:
+        """The experts that the task asks for, which share the scratch network."""
+        return [self.expert(identity, scratch) for identity in self.resolved["experts"]]
+
+    def expert(self, identity: str, scratch: BlockNetwork) -> TrainedExpert:
+        """The expert that a prepare task trained."""
+        tensors, _ = load_tensors(self.artifact("prepare", identity, "experts.safetensors"), self.compute.device)
+        weights = {
+            part: {name.removeprefix(f"{part}/"): t for name, t in tensors.items() if name.startswith(f"{part}/")}
+            for part in ("initial", "trained")
+        }
+        return TrainedExpert(scratch, weights["initial"], weights["trained"])
+
+    def scratch_network(self) -> BlockNetwork:
+        """A network whose weights are overwritten by those of experts."""
+        return self.network(seeding.generator(Role.SCRATCH)).requires_grad_(False)
+
+    def artifact(self, kind: str, identity: str, name: str) -> Path:
+        """The path of a file in another task's folder."""
+        return self.store.folder({"kind": kind, "identity": identity}) / name
+
+    def skip_reason(self, kind: str, identity: str) -> Outcome | None:
+        """None if the input task is ok. If it has no record, a blocked outcome; else its status becomes this task's."""
+        record = self.store.record({"kind": kind, "identity": identity})
+        if record is None:
+            return Outcome(Status.BLOCKED, f"an input has no record: {kind} {identity[:12]}")
+        if record["status"] != Status.OK:
+            return self.commit(record["status"], {}, RunResult(0.0, {}), 0, record["message"])
+        return None
+
+    # --- training and running -----------------------------------------------------------------------------------------
 
     def training(
-        self, role: Role, values: Sequence[int | str], images: torch.Tensor, labels: torch.Tensor, recipe: Recipe
+        self, role: Role, values: Sequence[int | str], images: Tensor, labels: Tensor, recipe: Recipe
     ) -> Training:
-        """A fresh network about to learn; its weights and every draw come from the role and its values alone."""
-        self.compute.expect(recipe.seen(len(labels)), images.shape)
+        """The training of a new network. The seeds of its weights and draws hash the role and these values."""
+        self.compute.choose_compile(recipe.samples_seen(len(labels)), images.shape)
         return Training(
             self.network(seeding.generator(role, *values, "weights", 0)),
             images,
@@ -73,107 +145,57 @@ class Attempt:
             flip=self.resolved["dataset"]["flip"],
         )
 
-    def new_training(self, images: torch.Tensor, labels: torch.Tensor, recipe: Recipe, network: int) -> Training:
-        """A network about to learn a set under the task's protocol.
+    def evaluation_training(self, images: Tensor, labels: Tensor, recipe: Recipe, index: int) -> Training:
+        """The training of the evaluation network of this index on a set.
 
-        Neither method nor protocol is part of its seeds: every set and snapshot meets the same initial weights.
+        Its seeds hash the dataset's fingerprint, the architecture, the condensation seed and the index. Neither method
+        nor protocol is hashed, so that all sets and snapshots are scored with the same initial weights.
         """
         resolved = self.resolved
-        values = resolved["dataset"]["fingerprint"], resolved["architecture"], resolved["seed"], network
+        values = resolved["dataset"]["fingerprint"], resolved["architecture"], resolved["seed"], index
         return self.training(Role.EVALUATION, values, images, labels, recipe)
 
-    def turn(self, work: Work, seconds: float = 0.0, schedule: SnapshotSchedule | None = None) -> RunResult:
-        pulse = Pulse(self.folder, self.runtime.progress)
+    def whole_recipe(self, num_images: int) -> Recipe:
+        """The recipe of the task's protocol for the whole training set."""
+        return from_resolved(self.resolved["protocol"]).recipe_for_whole(num_images, self.resolved["whole"]["epochs"])
+
+    def run_steps(self, work: Work, seconds: float = 0.0, schedule: SnapshotSchedule | None = None) -> RunResult:
+        """`run_steps.run_steps` in the task's folder, with its progress file. Raises what that raises."""
+        progress = ProgressFile(self.folder, self.runtime.progress)
         try:
-            return turn(
+            return run_steps(
                 work,
                 self.folder,
                 self.compute,
                 seconds=seconds,
-                progress=pulse,
+                progress=progress,
                 stop=self.runtime.stop,
                 checkpoint_seconds=self.runtime.checkpoint_seconds,
-                still_ours=lambda: not self.lock.lost,
-                say=self.log,
+                owns_task=lambda: not self.lock.lost,
+                log=self.log,
                 schedule=schedule,
             )
         finally:
-            pulse.end()
+            progress.remove()
 
-    def release(self) -> None:
-        """Leave the task to whoever wants it; a lock that cannot be removed is told when its turn comes."""
-        with suppress(ResultsError):
-            self.lock.release()
+    # --- outputs ------------------------------------------------------------------------------------------------------
 
-    def clean_up(self) -> None:
-        """Remove what a kill left half-written: hidden files that only the owner of the lock writes."""
-        for path in [*self.folder.glob(".*"), *self.folder.glob("snapshots/.*")]:
-            if ASIDE.fullmatch(path.name) and not path.name.startswith(".lock"):
-                path.unlink(missing_ok=True)
-
-    def data(self) -> Dataset:
-        requested = self.task["requested"]
-        data = load_once(requested["dataset"], requested["data_root"])
-        if data.fingerprint != self.resolved["dataset"]["fingerprint"]:
-            raise BenchmarkError(
-                f"the images of {data.name} are not those that were planned for",
-                where=requested["dataset"],
-                next="run the same command again to plan with the images that are there now",
-                passing=True,
-            )
-        return data
-
-    def splits(self) -> tuple[Split, Split]:
-        """The training images that tasks learn from, and those that are withheld."""
-        data = self.data()
-        return hold_out(data.train, self.resolved["val_fraction"], data.fingerprint)
-
-    def normalizer(self) -> Normalizer:
-        data = self.resolved["dataset"]
-        return Normalizer(Constants(tuple(data["mean"]), tuple(data["std"])), self.compute.device)
-
-    def network(self, generator: torch.Generator) -> BlockNetwork:
-        data = self.data()
-        built = networks.build(self.resolved["architecture"], data.image_shape, data.num_classes, generator)
-        return built.to(self.compute.device)
-
-    def expert(self, identity: str, scratch: BlockNetwork) -> TrainedExpert:
-        path = self.artefact("prepare", identity, "experts.safetensors")
-        tensors, _ = load_tensors(path, self.compute.device)
-        both = {
-            part: {name.removeprefix(f"{part}/"): t for name, t in tensors.items() if name.startswith(f"{part}/")}
-            for part in ("initial", "trained")
-        }
-        return TrainedExpert(scratch, both["initial"], both["trained"])
-
-    def artefact(self, kind: str, identity: str, name: str) -> Path:
-        return self.store.folder({"kind": kind, "identity": identity}) / name
-
-    def skip_reason(self, kind: str, identity: str) -> Outcome | None:
-        """What keeps this task from being done when an input has not come to a good end."""
-        record = self.store.record({"kind": kind, "identity": identity})
-        if record is None:
-            return Outcome(Status.BLOCKED, f"what it needs is not there: {kind} {identity[:12]}")
-        if record["status"] != Status.OK:
-            return self.commit(record["status"], {}, RunResult(0.0, {}), 0, record["message"])
-        return None
-
-    def snapshots(self, work: Condenser) -> SnapshotSchedule:
-        """Marks at which the set as it stands is kept, if the task asks for `snapshots`: so many beside the first."""
-        wanted = self.resolved.get("snapshots")
-        if not wanted:
+    def snapshot_schedule(self, work: Condenser) -> SnapshotSchedule:
+        """Saves the set at `snapshots` evenly spaced steps besides the first, if the task asks for snapshots."""
+        count = self.resolved.get("snapshots")
+        if not count:
             return SnapshotSchedule()
         folder = self.folder / "snapshots"
         with writing(folder):
             folder.mkdir(exist_ok=True)
 
-        def keep_snapshot(step: int, seconds: float) -> dict[str, Any]:
-            return {"sha256": save_set(folder / f"{step}.safetensors", self._carded(work.synthetic()))}
+        def save_snapshot(step: int, seconds: float) -> dict[str, Any]:
+            return {"sha256": save_set(folder / f"{step}.safetensors", self._with_card(work.synthetic()))}
 
-        return SnapshotSchedule(frozenset(evenly(work.total_steps, wanted)), keep_snapshot)
+        return SnapshotSchedule(frozenset(evenly_spaced(work.total_steps, count)), save_snapshot)
 
-    def _carded(self, synthetic: SyntheticSet) -> SyntheticSet:
-        card = {"resolved": dict(self.resolved)}  # nothing that is not part of the identity: equal tasks, equal bytes
+    def _with_card(self, synthetic: SyntheticSet) -> SyntheticSet:
+        card = {"resolved": dict(self.resolved)}  # no clock, host or commit: equal tasks give equal bytes
         return SyntheticSet(
             synthetic.images, synthetic.labels, synthetic.ipc, synthetic.factor, synthetic.training, card
         )
@@ -181,7 +203,11 @@ class Attempt:
     def save_set(
         self, synthetic: SyntheticSet, run_result: RunResult, steps: int, facts: Mapping[str, Any] | None = None
     ) -> Outcome:
-        synthetic = self._carded(synthetic)
+        """Save a set with its preview and commit the record; `facts` are added to its result.
+
+        Raises Diverged if an image is not finite, and BenchmarkError if a file cannot be written.
+        """
+        synthetic = self._with_card(synthetic)
         if not bool(synthetic.images.isfinite().all()):
             raise Diverged("the synthetic images are not finite", run_result, steps)
         self.checksums["synthetic.safetensors"] = save_set(self.folder / "synthetic.safetensors", synthetic)
@@ -199,6 +225,7 @@ class Attempt:
     def commit(
         self, status: str, result: dict[str, Any], run_result: RunResult, steps: int, message: str = ""
     ) -> Outcome:
+        """Write the task's record, after which the task is done. Raises ResultsError if it cannot be written."""
         record = {
             "schema": SCHEMA,
             "kind": self.task["kind"],
@@ -213,53 +240,66 @@ class Attempt:
             "code": method_code(self.resolved["method"]) if self.task["kind"] == "condense" else None,
             "seconds": run_result.seconds,
             "steps": steps,
-            "peak_memory_bytes": self.memory.bytes(),
+            "peak_memory_bytes": self.peak_memory.bytes(),
             "environment": describe(self.compute) | {"shared": self.runtime.shared},
             "finished": datetime.now(UTC).isoformat(),
         }
         self.log(f"{status} {message}".strip())
-        return Outcome(Status.DONE, worded(record), new=self.store.commit(self.task, record))
+        return Outcome(Status.DONE, record_message(record), new=self.store.commit(self.task, record))
 
-    def guarded(self, do: Callable[[], Outcome]) -> Outcome:
-        """do(), or what went wrong, noted as an attempt. Interrupted and KeyboardInterrupt pass through."""
+    # --- errors, lock and log -----------------------------------------------------------------------------------------
+
+    def catch_errors(self, run: Callable[[], Outcome]) -> Outcome:
+        """run(); an error is recorded as a failed attempt. Raises Interrupted and KeyboardInterrupt alone."""
         try:
-            return do()
+            return run()
         except Interrupted:
             raise
         except (torch.OutOfMemoryError, MemoryError) as error:
-            return self.failed(Status.OUT_OF_MEMORY, str(error).partition("\n")[0] or "out of memory")
+            return self.record_failure(Status.OUT_OF_MEMORY, str(error).partition("\n")[0] or "out of memory")
         except BenchmarkError as error:
-            return self.failed(Status.INTERRUPTED if error.passing else Status.FAILED, sentence(error))
+            return self.record_failure(Status.INTERRUPTED if error.transient else Status.FAILED, one_line(error))
         except MethodError as error:
-            return self.failed(Status.FAILED, sentence(error))
+            return self.record_failure(Status.FAILED, one_line(error))
         except ResultsError as error:
-            return self.failed(Status.INTERRUPTED, sentence(error))
-        except Exception as error:  # noqa: BLE001 -- one task's fault must not stop the others; the log has it whole
+            return self.record_failure(Status.INTERRUPTED, one_line(error))
+        except Exception as error:  # noqa: BLE001 -- one task's error must not stop the others; the log has all of it
             self.log(traceback.format_exc())
-            status = Status.OUT_OF_MEMORY if out_of_memory(error) else Status.FAILED  # a CPU's RuntimeError
-            return self.failed(status, f"{type(error).__name__}: {error} (see {self.folder / 'log.txt'})")
+            status = Status.OUT_OF_MEMORY if out_of_memory(error) else Status.FAILED  # on a CPU, it is a RuntimeError
+            return self.record_failure(status, f"{type(error).__name__}: {error} (see {self.folder / 'log.txt'})")
 
-    def failed(self, status: str, message: str) -> Outcome:
-        """Note an attempt. `interrupted`, for what lies in the surroundings, goes on at the next run without more."""
+    def record_failure(self, status: str, message: str) -> Outcome:
+        """Record a failed attempt. With status `interrupted`, the next run retries the task without being asked to."""
         self.log(f"{status}: {message}")
         try:
             self.store.attempt(self.task, status, message)
         except ResultsError as error:
-            message += f" (nor could the attempt be noted: {error.what})"
+            message += f" (nor could the attempt be recorded: {error.what})"
         return Outcome(Status.FAILED, message)
 
+    def release(self) -> None:
+        """Release the lock. If it cannot be removed, the task's next attempt reports the error."""
+        with suppress(ResultsError):
+            self.lock.release()
+
+    def clean_up(self) -> None:
+        """Remove temporary files that a killed process left; only the owner of the lock writes them."""
+        for path in [*self.folder.glob(".*"), *self.folder.glob("snapshots/.*")]:
+            if TEMPORARY_NAME.fullmatch(path.name) and not path.name.startswith(".lock"):
+                path.unlink(missing_ok=True)
+
     def log(self, text: str) -> None:
-        """Append a line; on a full disk the task's own errors say what is wrong."""
+        """Append a line to log.txt, or nothing if the disk is full: what must be written reports that."""
         with suppress(OSError), (self.folder / "log.txt").open("a") as file:
             file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")
 
 
-def sentence(error: BenchmarkError | MethodError | ResultsError) -> str:
-    """An error in one line."""
+def one_line(error: BenchmarkError | MethodError | ResultsError) -> str:
+    """The error's message with its place and its cure, in one line."""
     return " ".join(part for part in (error.what, error.where and f"({error.where})", error.next) if part)
 
 
 @lru_cache(maxsize=1)
-def load_once(entry: str, data_root: str) -> Dataset:
-    """The dataset of a task; the last one stays in memory, as the next task mostly wants the same."""
+def load_dataset(entry: str, data_root: str) -> Dataset:
+    """A task's dataset; the last one stays in memory, because the next task mostly uses the same."""
     return datasets.load(entry, Path(data_root))

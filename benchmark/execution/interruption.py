@@ -1,4 +1,4 @@
-"""Interruption: signals that ask a task to stop, and the flag that is looked at between its steps."""
+"""Interruption: the signals that stop a task, and the flag that is checked between its steps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # the last one: a scheduler's time limit is near
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # a scheduler sends the last one before its time limit
 
 
 class Interrupted(Exception):
-    """A signal asked the task to stop; its checkpoint is written, `done` steps are in it."""
+    """A signal stopped the task after `done` steps; its checkpoint is written."""
 
     def __init__(self, message: str, done: int) -> None:
         super().__init__(message)
@@ -21,21 +21,26 @@ class Interrupted(Exception):
 
 @dataclass
 class StopFlag:
-    """Raised by a signal, looked at between steps. If it `escalates`, a second one stops at once."""
+    """The signal that a task should stop for, 0 for none. It is checked between steps.
+
+    running: whether steps are being run, after which a checkpoint is written. escalates: whether a second signal, or
+    one that arrives while no steps run, raises KeyboardInterrupt at once.
+    """
 
     signal: int = 0
-    turning: bool = False
+    running: bool = False
     escalates: bool = True
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        at_once = self.escalates and (self.signal or not self.turning)
+        """The signal handler."""
+        at_once = self.escalates and (self.signal or not self.running)
         self.signal = number
         if at_once:
             raise KeyboardInterrupt
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the signals to stop while inside; only possible in a process's main thread."""
+    def installed(self) -> Iterator[None]:
+        """Handle the stop signals inside the `with` block; only possible in a process's main thread."""
         before = {number: signal.signal(number, self.handle) for number in STOPS}
         try:
             yield

@@ -1,4 +1,4 @@
-"""Which code a method is: its distribution, version and commit, and a hash of its source. Never part of an identity."""
+"""Which code computed a set: the distribution, version, commit and hash of a method. Never part of an identity."""
 
 from __future__ import annotations
 
@@ -16,46 +16,47 @@ from benchmark.compute.environment import commit_of
 from methods import registry
 
 OWN = "condensation-benchmark"
-# The contract, the registry and their errors: where a change of these alters results, versions are raised.
+# Not hashed: a change of the contract, the registry or their errors that alters results raises versions.
 CONTRACT = ("methods", "methods.base", "methods.errors", "methods.registry")
 
 
 def method_code(name: str) -> dict[str, Any]:
-    """Distribution, version, commit, whether it was changed since, and the SHA-256 of the code; nulls where unknown.
+    """A record's `code`: distribution, version, commit, whether the checkout has changes, and the code's SHA-256.
 
-    The code is the syntax tree without docstrings of the method's module and of every module of its distribution that
-    it imports, directly or not, except the contract.
+    Values that are not known are None. The hash is over the syntax trees, without docstrings, of the method's module
+    and of every module of its distribution that it imports, directly or not, except the contract.
     """
     module = registry.locations()[name].partition(":")[0]
-    found = _distribution(name)
-    packages = {module.partition(".")[0], *_packages(found)}
-    modules = sorted(_reached(module, packages, {}).items())
+    package = _distribution(name)
+    packages = {module.partition(".")[0], *_top_level(package)}
+    modules = sorted(_imported_code(module, packages, {}).items())
     digest = hashlib.sha256("\n".join(f"{name} {text}" for name, text in modules).encode()).hexdigest()
-    origin = _source(module)
+    path = _source(module)
     return {
-        "distribution": found.metadata["Name"] if found else None,
-        "version": found.version if found else None,
-        **(commit_of(origin) if origin else {"commit": None, "dirty": None}),
+        "distribution": package.metadata["Name"] if package else None,
+        "version": package.version if package else None,
+        **(commit_of(path) if path else {"commit": None, "dirty": None}),
         "sha256": digest,
     }
 
 
 def _distribution(name: str) -> Distribution | None:
+    """The installed distribution that provides a method, None if there is none."""
     if name in registry.BUILT_IN:
         try:
             return distribution(OWN)
-        except PackageNotFoundError:  # a checkout that is run without being installed
+        except PackageNotFoundError:  # a checkout that is not installed
             return None
     return next((point.dist for point in entry_points(group=registry.GROUP) if point.name == name), None)
 
 
-def _packages(found: Distribution | None) -> set[str]:
+def _top_level(package: Distribution | None) -> set[str]:
     """The top-level packages and modules of a distribution, as far as it lists them."""
-    return set(((found.read_text("top_level.txt") if found else None) or "").split())
+    return set(((package.read_text("top_level.txt") if package else None) or "").split())
 
 
-def _reached(module: str, packages: set[str], texts: dict[str, str]) -> dict[str, str]:
-    """The code of a module and of all that it imports from these packages, by their names."""
+def _imported_code(module: str, packages: set[str], texts: dict[str, str]) -> dict[str, str]:
+    """`texts`, with the code of a module and of all modules of these packages that it imports added, by name."""
     path = _source(module)
     if path is None or module in texts or module in CONTRACT:
         return texts
@@ -63,12 +64,12 @@ def _reached(module: str, packages: set[str], texts: dict[str, str]) -> dict[str
     texts[module] = syntax(tree)
     for name in _imports(tree, module, is_package=path.name == "__init__.py"):
         if name.partition(".")[0] in packages:
-            _reached(name, packages, texts)
+            _imported_code(name, packages, texts)
     return texts
 
 
 def _imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[str]:
-    """What a module imports, by absolute names; of `from a import b` both a and a.b, as b may be a module."""
+    """The absolute names that a module imports; `from a import b` gives a and a.b, because b may be a module."""
     parents = module.split(".") if is_package else module.split(".")[:-1]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -82,23 +83,23 @@ def _imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[str]:
 
 @lru_cache(maxsize=1024)
 def _source(module: str) -> Path | None:
-    """The file of a module, which is not executed; None where there is none, as of a built-in one."""
-    held = sys.modules.get(module)
-    if held is not None and getattr(held, "__file__", None):
-        return Path(str(held.__file__))
+    """The file of a module, found without importing it; None for built-in modules and for names inside modules."""
+    loaded = sys.modules.get(module)
+    if loaded is not None and getattr(loaded, "__file__", None):
+        return Path(str(loaded.__file__))
     try:
         spec = importlib.util.find_spec(module)
-    except (ImportError, AttributeError, ValueError):  # a name of something in a module
+    except (ImportError, AttributeError, ValueError):  # a name inside a module
         return None
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
 def syntax(node: Any) -> str:
-    """A text of a syntax tree without docstrings, positions and empty fields: the same under every Python version."""
+    """A syntax tree as text, without docstrings, positions and empty fields: equal under every Python version."""
     if isinstance(node, ast.AST):
         parts = []
         for field, value in ast.iter_fields(node):
-            if field == "body" and _documented(node):
+            if field == "body" and _has_docstring(node):
                 value = value[1:]
             if value not in (None, []) and field not in ("ctx", "kind", "type_comment"):
                 parts.append(f"{field}={syntax(value)}")
@@ -108,6 +109,6 @@ def syntax(node: Any) -> str:
     return repr(node)
 
 
-def _documented(node: ast.AST) -> bool:
-    holds = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-    return holds and ast.get_docstring(node, clean=False) is not None  # type: ignore[arg-type]
+def _has_docstring(node: ast.AST) -> bool:
+    can_have_one = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    return can_have_one and ast.get_docstring(node, clean=False) is not None  # type: ignore[arg-type]

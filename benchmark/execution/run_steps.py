@@ -1,4 +1,4 @@
-"""Turning work to its end: timed, checkpointed, stoppable between any two steps, going on where it was."""
+"""Run a stepwise job to completion: timing, checkpoints, snapshots, interruption, resume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.execution.interruption import Interrupted, StopFlag
-from benchmark.execution.work import Progress, Work
+from benchmark.execution.work import StepProgress, Work
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tree, save_tree
 from benchmark.utils.timing import Stopwatch
@@ -22,7 +22,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass
 class RunResult:
-    """What turning took: charged seconds (checkpoints and progress are not) and the losses of the last step."""
+    """What a run took: charged seconds (checkpoints and progress are not charged), and the losses of the last step."""
 
     seconds: float
     losses: dict[str, float]
@@ -30,81 +30,86 @@ class RunResult:
 
 @dataclass
 class SnapshotSchedule:
-    """Steps after which the work is looked at, uncharged: a snapshot is kept, a network scored.
+    """Steps after which a snapshot is taken, uncharged: a synthetic set is saved, or a network is scored.
 
-    look: given the steps done and the seconds charged so far, answers JSON values. taken: what it answered, each with
-    its `step` and `seconds`; it is part of the checkpoint, so that a resumed task has all of them.
+    take: called with the steps done and the seconds charged so far; returns JSON values. taken: what it returned, each
+    with its `step` and `seconds`; part of the checkpoint, so that a resumed task has all of them.
     """
 
-    at: frozenset[int] = frozenset()
-    look: Callable[[int, float], dict[str, Any]] = lambda step, seconds: {}
+    steps: frozenset[int] = frozenset()
+    take: Callable[[int, float], dict[str, Any]] = lambda step, seconds: {}
     taken: list[dict[str, Any]] = field(default_factory=list)
 
-    def pass_by(self, step: int, seconds: float) -> None:
-        """Look if there is a mark at this step, and it has not been looked at."""
-        if step in self.at and all(one["step"] != step for one in self.taken):
-            self.taken.append({"step": step, "seconds": seconds} | self.look(step, seconds))
+    def take_if_due(self, step: int, seconds: float) -> None:
+        """Take a snapshot if this step has one that is not taken yet."""
+        if step in self.steps and all(snapshot["step"] != step for snapshot in self.taken):
+            self.taken.append({"step": step, "seconds": seconds} | self.take(step, seconds))
 
-    def after(self, step: int, last: int) -> int:
-        """The next step with a mark, `last` where there is none before it."""
-        return min((mark for mark in self.at if mark > step), default=last)
+    def next_step(self, done: int, total: int) -> int:
+        """The next step with a snapshot, `total` if there is none before it."""
+        return min((step for step in self.steps if step > done), default=total)
 
 
 class Diverged(Exception):
-    """A loss is no longer a finite number; `turned` says what it took to find out."""
+    """A loss is not finite, after `steps` steps that took what `run_result` says."""
 
     def __init__(self, message: str, run_result: RunResult, steps: int) -> None:
         super().__init__(message)
         self.run_result, self.steps = run_result, steps
 
 
-def turn(
+def run_steps(
     work: Work,
     folder: Path,
     compute: Compute,
     *,
     seconds: float,
-    progress: Progress,
+    progress: StepProgress,
     stop: StopFlag,
     checkpoint_seconds: float,
-    still_ours: Callable[[], bool],
-    say: Callable[[str], None],
+    owns_task: Callable[[], bool],
+    log: Callable[[str], None],
     schedule: SnapshotSchedule | None = None,
 ) -> RunResult:
-    """Do the steps that are left. Writes a checkpoint every `checkpoint_seconds`, at marks, and when asked to stop.
+    """Do all remaining steps of `work`, from the checkpoint in `folder` if there is one.
 
-    `seconds` were spent on making the work. Raises Interrupted after a signal, Diverged at a loss that is not finite,
-    BenchmarkError when the task was taken over by another process.
+    A checkpoint is written every `checkpoint_seconds`, after each snapshot, and when a signal sets `stop`. seconds:
+    charged already, for making the work. Raises Interrupted after a signal, Diverged at a loss that is not finite, and
+    BenchmarkError if another process has taken the task over or a checkpoint cannot be written.
     """
     path, schedule = folder / CHECKPOINT, schedule or SnapshotSchedule()
-    done, seconds, losses = _restore(work, path, compute, seconds, schedule, say)
+    done, seconds, losses = _restore(work, path, compute, seconds, schedule, log)
     watch = Stopwatch(compute.device, seconds)
-    stop.turning = True
+    stop.running = True
     try:
-        schedule.pass_by(done, watch.seconds)
+        schedule.take_if_due(done, watch.seconds)
         while done < work.total_steps:
-            began, until = time.monotonic(), schedule.after(done, work.total_steps)
+            start, until = time.monotonic(), schedule.next_step(done, work.total_steps)
             with watch.running():  # around many steps: reading the clock waits for the device
-                while done < until and not stop.signal and time.monotonic() - began < checkpoint_seconds:
+                while done < until and not stop.signal and time.monotonic() - start < checkpoint_seconds:
                     losses = work.step()
                     done += 1
                     progress(done, work.total_steps, losses)
-                    if not all(math.isfinite(loss) for loss in losses.values()):
+                    if not _finite(losses):
                         break
-            if not all(math.isfinite(loss) for loss in losses.values()):
+            if not _finite(losses):
                 raise Diverged(
                     f"at step {done} of {work.total_steps}: {losses}", RunResult(watch.seconds, losses), done
                 )
-            if not still_ours():
-                raise BenchmarkError("another process has taken this task over", where=str(folder), passing=True)
-            schedule.pass_by(done, watch.seconds)
+            if not owns_task():
+                raise BenchmarkError("another process has taken this task over", where=str(folder), transient=True)
+            schedule.take_if_due(done, watch.seconds)
             if done < work.total_steps or stop.signal:
                 save_tree(path, _state(work, compute, done, watch.seconds, losses, schedule))
             if stop.signal:
                 raise Interrupted(f"after step {done} of {work.total_steps}", done)
     finally:
-        stop.turning = False
+        stop.running = False
     return RunResult(watch.seconds, losses)
+
+
+def _finite(losses: dict[str, float]) -> bool:
+    return all(math.isfinite(loss) for loss in losses.values())
 
 
 def _state(
@@ -115,7 +120,7 @@ def _state(
         "done": done,
         "seconds": seconds,
         "losses": losses,
-        "schedule": schedule.taken,
+        "snapshots": schedule.taken,
         "threads": compute.threads,
         "chunk": compute.chunk,
         "graph": compute.graph,
@@ -128,35 +133,35 @@ def _state(
 
 
 def _restore(
-    work: Work, path: Path, compute: Compute, seconds: float, schedule: SnapshotSchedule, say: Callable[[str], None]
+    work: Work, path: Path, compute: Compute, seconds: float, schedule: SnapshotSchedule, log: Callable[[str], None]
 ) -> tuple[int, float, dict[str, float]]:
+    """Load the checkpoint into `work` and `schedule`; returns the steps done, seconds and losses."""
     if not path.exists():
         return 0, seconds, {}
     state = load_tree(path, compute.device)
     work.load_state_dict(state["work"])
-    schedule.taken = list(state.get("schedule", []))
-    COMPILER.recall(state.get("uncompiled", []))
-    say(f"going on from step {state['done']} of {work.total_steps}")
+    schedule.taken = list(state["snapshots"])
+    COMPILER.restore(state["uncompiled"])
+    log(f"resuming from step {state['done']} of {work.total_steps}")
     return int(state["done"]), float(state["seconds"]), dict(state["losses"])
 
 
-def as_begun(folder: Path, compute: Compute, say: Callable[[str], None]) -> Compute:
-    """`compute`, copied for the task, with what the folder's checkpoint says of it: else the last bits would differ.
+def compute_for_resume(folder: Path, compute: Compute, log: Callable[[str], None]) -> Compute:
+    """A copy of `compute` with the values of the folder's checkpoint, if any: others would change the last bits.
 
-    A checkpoint that cannot be read is dropped: the task begins anew, which costs time and nothing else.
+    On another type of device, only the number of parallel networks is taken over, as the checkpoint holds their
+    weights. An unreadable checkpoint is removed, and the task starts from its beginning.
     """
     path = folder / CHECKPOINT
     if not path.exists():
         return replace(compute)
     try:
-        state = load_tree(path)  # whole: a damaged tensor shows here, before anything is built
+        state = load_tree(path)  # all of it: a damaged tensor shows here, before anything is built
     except BenchmarkError as error:
-        say(f"the checkpoint is dropped, the task begins anew: {error.what}")
+        log(f"the checkpoint cannot be read, the task starts from its beginning: {error.what}")
         path.unlink()
         return replace(compute)
-    num_parallel = state.get("num_parallel", 1)  # on any device: so many networks' weights are in the checkpoint
-    begun = replace(compute, num_parallel=num_parallel, stepped_down=state.get("stepped_down", 0))
-    if state["device"] != compute.device.type or "graph" not in state:  # of a version that counted otherwise
-        return begun
-    kept = {name: state[name] for name in ("threads", "chunk", "graph", "compile")}
-    return replace(begun, **kept)
+    names = ["num_parallel", "stepped_down"]
+    if state["device"] == compute.device.type:
+        names += ["threads", "chunk", "graph", "compile"]
+    return replace(compute, **{name: state[name] for name in names})

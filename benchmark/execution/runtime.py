@@ -1,4 +1,4 @@
-"""How tasks are done, and how one ended: what passes between whoever runs tasks and whoever does one."""
+"""How tasks are run and how one ended: what runners pass to a task, and what it returns to them."""
 
 from __future__ import annotations
 
@@ -11,78 +11,82 @@ from typing import Any
 
 from benchmark.compute.engine import Compute
 from benchmark.execution.interruption import StopFlag
-from benchmark.execution.work import Progress
+from benchmark.execution.work import StepProgress
 from results.errors import ResultsError
 from results.store.atomic_files import write_json
 from results.store.schema import Status
 
-
-def _silent(done: int, total: int, losses: dict[str, float]) -> None:
-    """A progress callback for nobody."""
+Task = Mapping[str, Any]  # a results.store.schema.Task with `requested`: dataset and data_root as a command names them
 
 
-def _unheard(identity: str, outcome: Outcome) -> None:
-    """The same for how tasks end."""
+def _no_progress(done: int, total: int, losses: dict[str, float]) -> None:
+    """The default of `Runtime.progress`: pickled with it, so no lambda."""
+
+
+def _no_companions(identity: str, outcome: Outcome) -> None:
+    """The default of `Runtime.on_companion_end`."""
 
 
 @dataclass
 class Runtime:
-    """How tasks are done: nothing here is part of what they ask.
+    """How tasks are run; nothing here is part of a task's identity.
 
-    ended: told of every task that comes to an end along with the one that was begun, by its identity.
+    shared: whether other tasks run on the device at the same time, which makes timings incomparable with others.
+    on_companion_end: called with the identity and the outcome of each companion that `execute` finished with its task.
     """
 
-    out: Path
+    store_root: Path
     compute: Compute
     checkpoint_seconds: float = 30.0
     retry_failed: bool = False
-    shared: bool = False  # whether other tasks run on this device meanwhile: such timings never mix with others
-    progress: Progress = _silent
-    ended: Callable[[str, Outcome], None] = _unheard
+    shared: bool = False
+    progress: StepProgress = _no_progress
+    on_companion_end: Callable[[str, Outcome], None] = _no_companions
     stop: StopFlag = field(default_factory=StopFlag)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """done (a record is there; `new` if this call wrote it), failed, waiting (for retry), held, or blocked."""
+    """How a call of `execute` ended.
+
+    status: done (the task has a record; `new` if this call wrote it), failed, waiting (it failed before and is not
+    retried), held (another process runs it), blocked (an input is missing), or stopped.
+    """
 
     status: Status
     message: str = ""
     new: bool = False
 
 
-def worded(record: Mapping[str, Any]) -> str:
-    """How a finished task ended, where that is not plainly well."""
+def record_message(record: Mapping[str, Any]) -> str:
+    """The status and message of a finished task's record, "" if it is ok."""
     return "" if record["status"] == Status.OK else f"{record['status']}: {record['message']}"
 
 
-FILE = "progress.json"
+_FIRST_SECONDS, _SECONDS = 2.0, 10.0  # before the first progress.json, and between two
 
 
-_FIRST_SECONDS, _SECONDS = 2.0, 10.0  # until the first word, and between two
+class ProgressFile:
+    """A StepProgress that also writes the task's progress.json: steps done, total, steps per second, and losses."""
 
-
-class Pulse:
-    """A progress callback that also keeps `progress.json`: steps done, steps in all, steps a second of this try."""
-
-    def __init__(self, folder: Path, passed_on: Progress) -> None:
-        self.path, self.passed_on = folder / FILE, passed_on
-        self.first: tuple[float, int] | None = None  # when, and how many steps were done by then
+    def __init__(self, folder: Path, progress: StepProgress) -> None:
+        self.path, self.progress = folder / "progress.json", progress
+        self.start: tuple[float, int] | None = None  # time of the first call, and the steps done by then
         self.due = time.monotonic() + _FIRST_SECONDS
 
     def __call__(self, done: int, total: int, losses: dict[str, float]) -> None:
-        self.passed_on(done, total, losses)
+        self.progress(done, total, losses)
         now = time.monotonic()
-        self.first = self.first or (now, done)
+        self.start = self.start or (now, done)
         if now < self.due or done == total:
             return
         self.due = now + _SECONDS
-        began, before = self.first
-        rate = (done - before) / max(now - began, 1e-9)
-        with suppress(ResultsError):  # a full disk is told by what must be written
+        start_time, start_done = self.start
+        rate = (done - start_done) / max(now - start_time, 1e-9)
+        with suppress(ResultsError):  # on a full disk, the checkpoint's error says so
             write_json(self.path, {"done": done, "total": total, "rate": rate, "losses": losses})
 
-    def end(self) -> None:
-        """Nothing is running any more: the file goes."""
+    def remove(self) -> None:
+        """Remove the file, as the task no longer runs."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Work that is turned a step at a time besides condensing: training experts and networks, scoring, looking at sets."""
+"""Work that is done step by step: what a task runs, besides condensing, and how its progress is reported."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any, Protocol
 
 from methods.base import Tree
 
+StepProgress = Callable[[int, int, dict[str, float]], None]  # steps done, steps in all, losses of the last step
+
 
 class Work(Protocol):
-    """What the crank turns; `methods.base.Condenser` is one."""
+    """What `run_steps` runs; a `methods.base.Condenser` is one."""
 
     total_steps: int
 
@@ -19,21 +21,18 @@ class Work(Protocol):
 
 
 class IndependentSteps:
-    """Pieces of work that do not need each other, one a step; `found` holds what each yielded, JSON values."""
+    """Calls one function per step; none depends on another. `results` holds what they returned, JSON values."""
 
-    def __init__(self, pieces: Sequence[Callable[[], Any]]) -> None:
-        self.pieces, self.total_steps = pieces, len(pieces)
-        self.found: list[Any] = []
+    def __init__(self, functions: Sequence[Callable[[], Any]]) -> None:
+        self.functions, self.total_steps = functions, len(functions)
+        self.results: list[Any] = []
 
     def step(self) -> dict[str, float]:
-        self.found.append(self.pieces[len(self.found)]())
+        self.results.append(self.functions[len(self.results)]())
         return {}
 
     def state_dict(self) -> Tree:
-        return {"found": self.found}
+        return {"results": self.results}
 
     def load_state_dict(self, state: Tree) -> None:
-        self.found = list(state["found"])
-
-
-Progress = Callable[[int, int, dict[str, float]], None]  # steps done, steps in all, losses of the last one
+        self.results = list(state["results"])

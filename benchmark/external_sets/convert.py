@@ -80,7 +80,7 @@ def convert_set(
             "the set is not the one that was planned with: its file has changed",
             where=", ".join(source["paths"]),
             next="run the same command again",
-            passing=True,
+            transient=True,
         )
     if scale.name == WHITENED:
         pixels = zca.unwhiten(pixels, dataset.train)

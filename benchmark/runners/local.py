@@ -19,8 +19,8 @@ from typing import Any
 from benchmark.execution.interruption import STOPS, Interrupted, StopFlag
 from benchmark.execution.runtime import Outcome, Runtime
 from benchmark.planning.plan import Task, inputs_of, pool_of, task_name
-from benchmark.tasks.execute import execute, waits
-from benchmark.tasks.prepare import begun_in
+from benchmark.tasks.execute import blocking_attempt, execute
+from benchmark.tasks.prepare import identities_in_checkpoint
 from results.errors import ResultsError
 from results.store.schema import Status
 from results.store.store import Store
@@ -54,7 +54,7 @@ def run_tasks(tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: On
 
 
 def _run_in_this_process(tasks: Sequence[Task], runtime: Runtime, on_step: OnStep, on_end: OnEnd) -> None:
-    with runtime.stop.listening():
+    with runtime.stop.installed():
         waiting = {task["identity"]: task for task in tasks}
         experts = _PendingExperts(tasks, runtime)
 
@@ -66,7 +66,7 @@ def _run_in_this_process(tasks: Sequence[Task], runtime: Runtime, on_step: OnSte
                 raise Stopped(runtime.stop.signal)
             task = waiting.pop(next(iter(waiting)))
             name = task_name(task)
-            task_runtime = replace(runtime, progress=partial(on_step, name), ended=companion_ended)
+            task_runtime = replace(runtime, progress=partial(on_step, name), on_companion_end=companion_ended)
             try:
                 outcome = execute(task, task_runtime, experts.companions(task, waiting))
             except (Interrupted, KeyboardInterrupt) as error:
@@ -81,7 +81,7 @@ class _PendingExperts:
     """
 
     def __init__(self, tasks: Sequence[Task], runtime: Runtime) -> None:
-        store = Store(runtime.out)
+        store = Store(runtime.store_root)
         self.pools = defaultdict[str | None, list[Task]](list)
         if runtime.compute.num_parallel != 1:
             for task in tasks:
@@ -96,7 +96,7 @@ class _PendingExperts:
 
 def _is_pending(store: Store, task: Task, runtime: Runtime) -> bool:
     try:
-        return store.record(task) is None and waits(store, task, runtime) is None
+        return store.record(task) is None and blocking_attempt(store, task, runtime) is None
     except ResultsError:  # reported when the task itself runs
         return False
 
@@ -190,7 +190,8 @@ class _WorkerPool:
         idle = self.max_workers - len(self._busy())
         share = companions[: math.ceil((1 + len(companions)) / idle) - 1]
         with suppress(ResultsError):  # the folder belongs to another task, which is reported when this one runs
-            if companions and (begun := begun_in(Store(self.runtime.out).folder(task))) is not None:
+            folder = Store(self.runtime.store_root).folder(task)
+            if companions and (begun := identities_in_checkpoint(folder)) is not None:
                 share = [other for other in companions if other["identity"] in begun]
         for other in share:
             del self.waiting[other["identity"]]
@@ -201,7 +202,7 @@ class _WorkerPool:
             if worker.task is None:
                 return worker
         index = min(set(range(self.max_workers)) - {worker.index for worker in self.workers})
-        runtime = replace(self.runtime, compute=self.runtime.compute.on(index))
+        runtime = replace(self.runtime, compute=self.runtime.compute.for_worker(index))
         self.workers.append(_Worker(self.context, runtime, index))
         return self.workers[-1]
 
@@ -276,7 +277,7 @@ def _worker_main(pipe: Connection, runtime: Runtime) -> None:
     def companion_ended(identity: str, outcome: Outcome) -> None:
         send(_CompanionOutcome(identity, outcome))
 
-    runtime = replace(runtime, progress=progress, stop=stop, ended=companion_ended)
+    runtime = replace(runtime, progress=progress, stop=stop, on_companion_end=companion_ended)
     while not stop.signal:
         try:
             task, companions = pipe.recv()

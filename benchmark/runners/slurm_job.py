@@ -49,7 +49,7 @@ def run(job: Mapping[str, Any], recorder: SignalRecorder) -> JobResult:
         compute,
         checkpoint_seconds=job["checkpoint_seconds"],
         retry_failed=job["retry"] == "failed" and not restarts(),  # else a requeued job would retry its own failures
-        shared=workers > compute.devices,
+        shared=workers > compute.num_devices,
         stop=stop,
     )
     result = JobResult()

@@ -1,1 +1,1 @@
-"""The kinds of tasks: prepare an expert, condense a set, import one, evaluate it, analyze."""
+"""The kinds of tasks: prepare an expert, condense a set, import a set, evaluate a set, analyze sets and experts."""

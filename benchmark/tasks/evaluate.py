@@ -1,13 +1,12 @@
-"""Evaluating: fresh networks are trained on a set and scored once on the test split."""
+"""Evaluate: fresh networks are trained on a set, and each is scored once on the test split."""
 
 from __future__ import annotations
 
 from benchmark.condensation.synthetic_set import load_set
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.runtime import Outcome
-from benchmark.training import protocols
 from benchmark.training.evaluation import Evaluation
-from benchmark.training.protocols import WHOLE
+from benchmark.training.protocols import WHOLE, from_resolved
 from benchmark.training.trainer import Training
 from results.store.schema import Status
 
@@ -15,34 +14,34 @@ from results.store.schema import Status
 def evaluate(attempt: Attempt) -> Outcome:
     """Train fresh networks on a set, or on the whole training set, and score each once on the test split."""
     resolved, data = attempt.resolved, attempt.data()
-    kept, withheld = attempt.splits()
-    protocol = protocols.from_asked(resolved["protocol"])
+    train, validation = attempt.splits()
     if resolved["set"] == WHOLE:
-        images, labels = kept.images.to(attempt.compute.device), kept.labels.to(attempt.compute.device)
-        recipe = protocol.recipe_for_whole(len(labels), resolved["whole"]["epochs"])
+        train = attempt.on_device(train)
+        images, labels = train.images, train.labels
+        recipe = attempt.whole_recipe(len(labels))
     else:
         kind = "import" if resolved.get("imported") else "condense"
         if skip_reason := attempt.skip_reason(kind, resolved["set"]):
             return skip_reason
-        stored = load_set(attempt.artefact(kind, resolved["set"], "synthetic.safetensors"), attempt.compute.device)
+        stored = load_set(attempt.artifact(kind, resolved["set"], "synthetic.safetensors"), attempt.compute.device)
         images, labels = stored.decode()
-        recipe = protocol.recipe(len(stored.labels), len(labels))
-    attempt.compute.expect(resolved["num_eval"] * recipe.seen(len(labels)), images.shape)
+        recipe = from_resolved(resolved["protocol"]).recipe(len(stored.labels), len(labels))
+    attempt.compute.choose_compile(resolved["num_eval"] * recipe.samples_seen(len(labels)), images.shape)
 
     def new_training(index: int) -> Training:
-        return attempt.new_training(images, labels, recipe, index)
+        return attempt.evaluation_training(images, labels, recipe, index)
 
-    work = Evaluation(new_training, resolved["num_eval"], data.test, withheld, attempt.compute, attempt.normalizer())
-    run_result = attempt.turn(work)
+    work = Evaluation(new_training, resolved["num_eval"], data.test, validation, attempt.compute, attempt.normalizer())
+    run_result = attempt.run_steps(work)
     result = {
         "accuracies": work.accuracies,
         "right_per_class": work.right,
         "validation_accuracies": work.validation_accuracies,
         "validation_right_per_class": work.validation_right,
-        "optimizer_steps": work.steps_each,
+        "optimizer_steps": work.steps_per_network,
         "test_images": len(data.test.labels),
         "test_images_per_class": list(data.test.counts(data.num_classes)),
-        "validation_images_per_class": list(withheld.counts(data.num_classes)) if len(withheld) else [],
+        "validation_images_per_class": list(validation.counts(data.num_classes)) if len(validation) else [],
         "decoded_images": len(labels),
     }
     return attempt.commit(Status.OK, result, run_result, work.total_steps)

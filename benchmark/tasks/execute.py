@@ -1,4 +1,4 @@
-"""Doing one task: prepare, condense or evaluate, from plain values, into its folder of the store."""
+"""Execute one task, given as plain values, in its folder of the store."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.environment import PeakMemory
-from benchmark.execution.attempt import Attempt, sentence
+from benchmark.execution.attempt import Attempt, one_line
 from benchmark.execution.interruption import Interrupted
-from benchmark.execution.run_steps import CHECKPOINT, Diverged, as_begun
-from benchmark.execution.runtime import Outcome, Runtime, worded
+from benchmark.execution.run_steps import CHECKPOINT, Diverged, compute_for_resume
+from benchmark.execution.runtime import Outcome, Runtime, Task, record_message
 from benchmark.tasks.analyze import analyze
 from benchmark.tasks.condense import condense
 from benchmark.tasks.evaluate import evaluate
@@ -25,7 +25,6 @@ from results.store.lock import TaskLock
 from results.store.schema import NEEDS_RETRY, Status
 from results.store.store import Store
 
-Task = Mapping[str, Any]
 KINDS: Mapping[str, Callable[[Attempt], Outcome]] = {
     "prepare": prepare,
     "condense": condense,
@@ -33,105 +32,105 @@ KINDS: Mapping[str, Callable[[Attempt], Outcome]] = {
     "evaluate": evaluate,
     "analyze": analyze,
 }
-HERE_SECONDS = 5.0  # for the process that holds a task on this host to let go: it may have just been told to stop
+LOCK_SECONDS = 5.0  # to wait for another process of this host, which may be stopping, to release a task's lock
 
 
-def execute(task: Task, runtime: Runtime, alike: Sequence[Task] = ()) -> Outcome:
-    """Do a task unless its record is there; what it comes to is written to the store before this returns.
+def execute(task: Task, runtime: Runtime, companions: Sequence[Task] = ()) -> Outcome:
+    """Execute a task, unless it has a record. Its record or failed attempt is in the store when this returns.
 
-    alike: experts to be trained like this one, who may be done along with it: `runtime.ended` is told of them.
-
-    Raises only Interrupted or KeyboardInterrupt, when told to stop (a checkpoint and an attempt are written).
+    companions: prepare tasks of the same pool of experts, which may be finished along with this one; each such end is
+    reported to `runtime.on_companion_end`. Raises Interrupted or KeyboardInterrupt alone, after a signal to stop; then
+    a checkpoint and an attempt are in the store.
     """
-    store = Store(runtime.out)
+    store = Store(runtime.store_root)
     try:
         if (record := store.record(task)) is not None:
-            return Outcome(Status.DONE, worded(record))
-        if last := waits(store, task, runtime):
+            return Outcome(Status.DONE, record_message(record))
+        if last := blocking_attempt(store, task, runtime):
             return Outcome(Status.WAITING, f"{last['status'].replace('_', ' ')} before: {last['message']}")
         lock = TaskLock(store.begin(task))
-        if not _acquired(lock):
+        if not _acquire(lock):
             holder = lock.holder or {}
             return Outcome(
                 Status.HELD,
-                f"process {holder.get('pid')} on {holder.get('host')} is at it, says {lock.path}; run again later",
+                f"process {holder.get('pid')} on {holder.get('host')} runs it ({lock.path}); run again later",
             )
         try:
             if (record := store.record(task)) is not None:
-                return Outcome(Status.DONE, worded(record))
-            with ExitStack() as held:
-                job = Attempt(task, runtime, store, lock)
-                job.alike, job.claim = alike, lambda other: _claimed(other, runtime, store, held)
-                return _attempt(job)
+                return Outcome(Status.DONE, record_message(record))
+            with ExitStack() as claimed:
+                attempt = Attempt(task, runtime, store, lock)
+                attempt.companions = companions
+                attempt.claim = lambda companion: _claim(companion, runtime, store, claimed)
+                return _run_or_record_stop(attempt)
         finally:
             lock.release()
     except ResultsError as error:  # the store itself cannot be read or written
-        return Outcome(Status.FAILED, sentence(error))
+        return Outcome(Status.FAILED, one_line(error))
 
 
-def _acquired(lock: TaskLock) -> bool:
-    """Claim the task. An owner on another host is watched until it is known to be dead or alive."""
-    if lock.acquire(wait=HERE_SECONDS):
+def _acquire(lock: TaskLock) -> bool:
+    """Acquire the task's lock; an owner on another host is watched until it is known to be dead or alive."""
+    if lock.acquire(wait=LOCK_SECONDS):
         return True
     elsewhere = (lock.holder or {}).get("host") != socket.gethostname()
     return elsewhere and lock.acquire(wait=3 * lock.period + 2)
 
 
-def waits(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | None:
-    """The last attempt, where it keeps the task from being tried again unless that is asked for."""
+def blocking_attempt(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | None:
+    """The last attempt, if it failed and failed tasks are not to be retried; else None."""
     last = store.last_attempt(task)
-    stays = last and last["status"] in NEEDS_RETRY and not runtime.retry_failed
-    return last if stays else None
+    blocks = last and last["status"] in NEEDS_RETRY and not runtime.retry_failed
+    return last if blocks else None
 
 
-def _claimed(task: Task, runtime: Runtime, store: Store, held: ExitStack) -> Attempt | None:
-    """An attempt at a task that can be begun now, locked until `held` lets go.
+def _claim(task: Task, runtime: Runtime, store: Store, claimed: ExitStack) -> Attempt | None:
+    """An attempt at a companion, locked until `claimed` closes.
 
-    None where it is done, waits, is someone else's, or has a checkpoint, from which it goes on by itself.
+    None if it is done, is not to be retried, runs elsewhere, or has a checkpoint of its own to resume from.
     """
-    with suppress(ResultsError, OSError):  # which is told when the task's own turn comes
-        if store.record(task) is None and not waits(store, task, runtime):
-            job = Attempt(task, runtime, store, TaskLock(store.begin(task)))
-            held.callback(job.release)
-            if job.lock.acquire() and not (job.folder / CHECKPOINT).exists() and store.record(task) is None:
-                job.clean_up()
-                return job
-            job.release()
+    with suppress(ResultsError, OSError):  # reported when the task itself is executed
+        if store.record(task) is None and not blocking_attempt(store, task, runtime):
+            attempt = Attempt(task, runtime, store, TaskLock(store.begin(task)))
+            claimed.callback(attempt.release)
+            if attempt.lock.acquire() and not (attempt.folder / CHECKPOINT).exists() and store.record(task) is None:
+                attempt.clean_up()
+                return attempt
+            attempt.release()
     return None
 
 
-def _attempt(job: Attempt) -> Outcome:
-    task, runtime, store = job.task, job.runtime, job.store
+def _run_or_record_stop(attempt: Attempt) -> Outcome:
+    """Run the task. After a signal to stop, record an attempt and raise again, unless time limits get it nowhere."""
+    task, runtime, store = attempt.task, attempt.runtime, attempt.store
     try:
-        return job.guarded(lambda: _run(job))
+        return attempt.catch_errors(lambda: _run(attempt))
     except (Interrupted, KeyboardInterrupt) as error:
         done = error.done if isinstance(error, Interrupted) else 0
         timed_out = runtime.stop.signal == signal.SIGUSR2
-        if timed_out and _stuck(store.last_attempt(task), done):
-            return job.failed(Status.FAILED, f"no step was done between two time limits: {done} steps after each")
-        why = str(error) or "stopped before its first step"
-        store.attempt(task, Status.TIMED_OUT if timed_out else Status.INTERRUPTED, why, steps=done)
+        if timed_out and _made_no_progress(store.last_attempt(task), done):
+            message = f"no step was done between two time limits: {done} steps after each"
+            return attempt.record_failure(Status.FAILED, message)
+        message = str(error) or "stopped before its first step"
+        store.attempt(task, Status.TIMED_OUT if timed_out else Status.INTERRUPTED, message, steps=done)
         raise
 
 
 def _run(attempt: Attempt) -> Outcome:
     attempt.clean_up()
-    attempt.compute = as_begun(attempt.folder, attempt.runtime.compute, attempt.log)
-    job = os.environ.get("SLURM_JOB_ID")
-    where = f"{socket.gethostname()}, SLURM job {job}" if job else socket.gethostname()
-    attempt.log(f"begun on {attempt.compute.device}, {attempt.compute.threads} threads, {where}")
+    attempt.compute = compute_for_resume(attempt.folder, attempt.runtime.compute, attempt.log)
+    slurm_job = os.environ.get("SLURM_JOB_ID")
+    where = f"{socket.gethostname()}, SLURM job {slurm_job}" if slurm_job else socket.gethostname()
+    attempt.log(f"started on {attempt.compute.device}, {attempt.compute.threads} threads, {where}")
     attempt.compute.activate()
     COMPILER.begin_task(attempt.log)
-    attempt.memory = PeakMemory(attempt.compute.device)
+    attempt.peak_memory = PeakMemory(attempt.compute.device)
     try:
         return KINDS[attempt.task["kind"]](attempt)
     except Diverged as error:
         return attempt.commit(Status.DIVERGED, {}, error.run_result, error.steps, str(error))
 
 
-# --- the kinds ----------------------------------------------------------------------------------------------------
-
-
-def _stuck(last: Mapping[str, Any] | None, done: int) -> bool:
-    """Whether the try before this one, too, ran into its time limit after as many steps: a third would do no better."""
+def _made_no_progress(last: Mapping[str, Any] | None, done: int) -> bool:
+    """Whether the previous attempt also reached its time limit, after as many steps: a third one would, too."""
     return last is not None and last["status"] == Status.TIMED_OUT and last.get("steps", 0) >= done

@@ -1,4 +1,4 @@
-"""Importing: a set that was made elsewhere is kept as one of ours."""
+"""Import: a set made elsewhere is stored like one of ours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmark.utils.timing import Stopwatch
 
 
 def import_set(attempt: Attempt) -> Outcome:
-    """Keep a set that was made elsewhere as one of ours."""
+    """Convert the files that the task names, and save the set."""
     watch = Stopwatch(attempt.compute.device)
     with watch.running():
         synthetic, facts = convert_set(attempt.task["requested"], attempt.resolved, attempt.data())

@@ -1,4 +1,4 @@
-"""Evaluation: fresh networks trained on one set, each scored once after its last step."""
+"""Evaluation: fresh networks are trained on one set, and each is scored once, after its last step."""
 
 from __future__ import annotations
 
@@ -9,107 +9,106 @@ from benchmark.compute.engine import Compute
 from benchmark.datasets import Split
 from benchmark.datasets.normalization import Normalizer
 from benchmark.training.trainer import Training, right_per_class
-from benchmark.training.vectorized import VectorizedTraining, expect_networks
+from benchmark.training.vectorized import VectorizedTraining, choose_num_parallel
 from methods.base import Tree
 
 
 class Evaluation:
-    """Several networks trained on one set, as many at once as `compute.together` says, and group after group.
+    """Trains `num_networks` networks, in groups of `compute.num_parallel`, and scores each once after its last step.
 
-    Each is scored once, after its last step; scores are in the order of the networks.
+    new_training: the index of a network to its training. test, validation: the splits to score on; validation may be
+    empty. Scores are in the order of the networks.
     """
 
-    training: Training | VectorizedTraining  # of the networks that learn now
+    training: Training | VectorizedTraining  # of the current group
     total_steps: int
 
     def __init__(
         self,
         new_training: Callable[[int], Training],
-        networks: int,
+        num_networks: int,
         test: Split,
-        withheld: Split,
+        validation: Split,
         compute: Compute,
         normalize: Normalizer,
     ) -> None:
-        self.new_training, self.networks, self.test, self.withheld = new_training, networks, test, withheld
+        self.new_training, self.num_networks, self.test, self.validation = new_training, num_networks, test, validation
         self.compute, self.normalize = compute, normalize
-        self.right: list[list[int]] = []  # of each network, the test images of each class that it classifies right
-        self.validation_right: list[list[int]] = []  # the same of the withheld images; empty where there are none
-        self._begin(0)
-        self.steps_each = self.training.total_steps
+        self.right: list[list[int]] = []  # of each scored network: the test images of each class it classifies right
+        self.validation_right: list[list[int]] = []  # the same on the validation split; empty without one
+        self._start_group(0)
+        self.steps_per_network = self.training.total_steps
 
     @property
     def accuracies(self) -> list[float]:
-        """Of each network that is scored, on the test split: fractions."""
+        """The test accuracy of each scored network: fractions in [0, 1]."""
         return [sum(right) / len(self.test.labels) for right in self.right]
 
     @property
     def validation_accuracies(self) -> list[float]:
-        """The same on the withheld images; empty where there are none."""
-        return [sum(right) / len(self.withheld.labels) for right in self.validation_right]
+        """The validation accuracy of each scored network: fractions in [0, 1]; empty without a validation split."""
+        return [sum(right) / len(self.validation.labels) for right in self.validation_right]
 
-    def _begin(self, place: int) -> None:
-        """Make the group whose first network has this place."""
-        first = self.new_training(place)
-        expect_networks(self.compute, self.networks, first.network, first.batch, first.images.shape)
-        self.training, self._size = first, min(self.compute.num_parallel, self.networks - place)
-        if self._size > 1:
-            others = [self.new_training(other) for other in range(place + 1, place + self._size)]
-            self.training = VectorizedTraining([first, *others])
-        self.total_steps = math.ceil(self.networks / self.compute.num_parallel) * first.total_steps
+    def _start_group(self, first: int) -> None:
+        """Make the trainings of the group whose first network has this index."""
+        training = self.new_training(first)
+        choose_num_parallel(self.compute, self.num_networks, training.network, training.batch, training.images.shape)
+        self.training, self._group_size = training, min(self.compute.num_parallel, self.num_networks - first)
+        if self._group_size > 1:
+            others = [self.new_training(index) for index in range(first + 1, first + self._group_size)]
+            self.training = VectorizedTraining([training, *others])
+        self.total_steps = math.ceil(self.num_networks / self.compute.num_parallel) * training.total_steps
 
     def step(self) -> dict[str, float]:
-        begins = self.training.done == 0 and not self.right
-        losses = self.compute.within_memory("num_parallel", 1, self._first_step) if begins else self.training.step()
-        if self.training.done == self.steps_each:
+        """One optimiser step of the current group. Returns its mean loss as `loss`."""
+        is_first = self.training.done == 0 and not self.right
+        losses = self.compute.within_memory("num_parallel", 1, self._first_step) if is_first else self.training.step()
+        if self.training.done == self.steps_per_network:
             for network in self.training.networks:
                 self.right.append(right_per_class(network, self.test, self.compute, self.normalize))
-                if len(self.withheld.labels):
-                    right = right_per_class(network, self.withheld, self.compute, self.normalize)
+                if len(self.validation.labels):
+                    right = right_per_class(network, self.validation, self.compute, self.normalize)
                     self.validation_right.append(right)
-            if len(self.right) < self.networks:
-                self._begin(len(self.right))
+            if len(self.right) < self.num_networks:
+                self._start_group(len(self.right))
         return losses
 
     def _first_step(self) -> dict[str, float]:
-        """Of the task, the only one at which the groups may become smaller: where memory has just run out."""
-        if self._size > self.compute.num_parallel:
-            self._begin(0)
+        """The first step of the task, the only one after which groups may become smaller, if memory has run out."""
+        if self._group_size > self.compute.num_parallel:
+            self._start_group(0)
         return self.training.step()
 
     def state_dict(self) -> Tree:
-        return {
-            "right": self.right,
-            "validation_right": self.validation_right,
-            "training": self.training.state_dict(),
-        }
+        return {"right": self.right, "validation_right": self.validation_right, "training": self.training.state_dict()}
 
     def load_state_dict(self, state: Tree) -> None:
         self.right, self.validation_right = list(state["right"]), list(state["validation_right"])
-        place = min(len(self.right), self.networks - 1)  # of the last network, where all are scored
-        self._begin(place - place % self.compute.num_parallel)
+        index = min(len(self.right), self.num_networks - 1)  # of the next network, or of the last if all are scored
+        self._start_group(index - index % self.compute.num_parallel)
         self.training.load_state_dict(state["training"])
 
 
-class Trainings:
-    """Equally long trainings, one after the other; each stays to be looked at until the next one's first step."""
+class SequentialTrainings:
+    """Trainings of equal length, one after the other. The current one can be inspected until the next one starts."""
 
     def __init__(self, new_training: Callable[[int], Training], count: int) -> None:
-        self.new_training, self.place = new_training, 0
+        self.new_training, self.index = new_training, 0
         self.training = new_training(0)
-        self.steps_each = self.training.total_steps
-        self.total_steps = count * self.steps_each
+        self.steps_per_network = self.training.total_steps
+        self.total_steps = count * self.steps_per_network
 
     def step(self) -> dict[str, float]:
-        if self.training.done == self.steps_each:
-            self.place += 1
-            self.training = self.new_training(self.place)
+        """One optimiser step of the current training, or the first step of the next one."""
+        if self.training.done == self.steps_per_network:
+            self.index += 1
+            self.training = self.new_training(self.index)
         return self.training.step()
 
     def state_dict(self) -> Tree:
-        return {"place": self.place, "training": self.training.state_dict()}
+        return {"index": self.index, "training": self.training.state_dict()}
 
     def load_state_dict(self, state: Tree) -> None:
-        self.place = int(state["place"])
-        self.training = self.new_training(self.place)
+        self.index = int(state["index"])
+        self.training = self.new_training(self.index)
         self.training.load_state_dict(state["training"])

@@ -9,14 +9,15 @@ from typing import Any
 from benchmark.training.trainer import Recipe, epochs_to_steps
 from benchmark.utils.errors import unknown
 
-WHOLE = "whole"  # stands for the whole training set where a synthetic set is named
+WHOLE = "whole"  # in place of a set's identity: the whole training set
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A recipe in epochs, before it is known how many images there are to train on.
+    """A recipe in epochs, independent of the number of images.
 
-    drops: epochs after which lr is multiplied by gamma. steps_fixed: take the optimiser steps of the factor-1 set.
+    lr_milestones: epochs after which lr is multiplied by lr_gamma. steps_fixed: train for the optimiser steps of the
+    factor-1 set, whatever the factor.
     """
 
     name: str
@@ -35,12 +36,12 @@ class Protocol:
     steps_fixed: bool = False
 
     def recipe(self, stored: int, decoded: int) -> Recipe:
-        """For a set of `stored` images that `decode` turns into `decoded`."""
-        counted = stored if self.steps_fixed else decoded
-        return self._recipe(lambda epochs: epochs_to_steps(counted, self.batch, epochs))
+        """The recipe for a set of `stored` images, which `decode` turns into `decoded` images."""
+        num_images = stored if self.steps_fixed else decoded
+        return self._recipe(lambda epochs: epochs_to_steps(num_images, self.batch, epochs))
 
     def recipe_for_whole(self, images: int, whole_epochs: int) -> Recipe:
-        """So many epochs with this protocol's batch, augmentation and mixing, and its drops in proportion."""
+        """The recipe for the whole training set: `whole_epochs` epochs, with lr_milestones scaled in proportion."""
         scale = whole_epochs / self.epochs
         return self._recipe(
             lambda epochs: epochs_to_steps(images, self.batch, min(whole_epochs, round(epochs * scale)))
@@ -53,7 +54,7 @@ class Protocol:
             lr=self.lr,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
-            lr_milestones=tuple(steps(drop) for drop in self.lr_milestones),
+            lr_milestones=tuple(steps(epoch) for epoch in self.lr_milestones),
             lr_gamma=self.lr_gamma,
             reset_optimizer=self.reset_optimizer,
             augment=self.augment,
@@ -61,19 +62,19 @@ class Protocol:
         )
 
     def plain(self) -> Protocol:
-        """The same recipe with augmentation and mixing off; itself where both are off anyway."""
+        """The protocol without augmentation and mixing; itself if it has neither."""
         if self.augment == "none" and not self.cutmix:
             return self
         return replace(self, name=f"{self.name}@plain", augment="none", cutmix=0.0)
 
 
-def from_asked(asked: Mapping[str, Any]) -> Protocol:
-    """The protocol that a task asks for, as it was planned: all but its source."""
-    return Protocol(**{**asked, "lr_milestones": tuple(asked["lr_milestones"]), "source": ""})
+def from_resolved(values: Mapping[str, Any]) -> Protocol:
+    """The protocol of a task from its `resolved` values, which lack its source."""
+    return Protocol(**{**values, "lr_milestones": tuple(values["lr_milestones"]), "source": ""})
 
 
 def _vico(name: str, epochs: int, strategy: str) -> Protocol:
-    """DC's family: epochs + 1 passes; after pass epochs // 2 + 1 the lr is a tenth and the optimiser is made anew."""
+    """DC's family: epochs + 1 passes; after pass epochs // 2 + 1 the lr is a tenth, and the optimiser is reset."""
     return Protocol(
         name=name,
         version=1,
@@ -107,8 +108,11 @@ def _idc(name: str, epochs: int, source: str) -> Protocol:
 
 
 def _quick(ipc: int | None) -> Protocol:
-    """Ours, for CPUs. Chosen on random real images alone, scored on withheld training images of digits and CIFAR-10:
-    of (epochs, lr) in {60, 100} × {0.02, 0.05} at ipc 10, and {60, 100, 200} × {0.02, 0.05} at ipc 1 on digits."""
+    """Our own protocol for CPUs, tuned on random real images alone, scored on withheld training images.
+
+    Candidates on digits and CIFAR-10: (epochs, lr) in {60, 100} × {0.02, 0.05} at ipc 10, and on digits
+    {60, 100, 200} × {0.02, 0.05} at ipc 1.
+    """
     epochs = 200 if ipc is None or ipc < 10 else 100 if ipc < 50 else 40
     return Protocol(
         name="quick",
@@ -126,12 +130,12 @@ def _quick(ipc: int | None) -> Protocol:
 
 
 NAMES = ("dc", "dsa", "idc", "dance", "quick", "native")
-VARIANTS = ("steps", "plain", "steps@plain")  # what may stand behind a name and an @, in this order
-LARGE = 128  # pixels from which IDC's family takes its epochs from a table of images a class
+VARIANTS = ("steps", "plain", "steps@plain")  # suffixes: NAME@VARIANT
+LARGE_RESOLUTION = 128  # pixels from which the epochs of IDC's family depend on the images per class
 
 
 def large_epochs(images_per_class: int, num_classes: int) -> int:
-    """Epochs at 128 pixels and more, by the images of a class; a hundred classes take two thirds [IDC@ceac95a]."""
+    """IDC's epochs at 128 pixels and more; with 100 classes, two thirds, rounded down to hundreds [IDC@ceac95a]."""
     table = ((1, 3000), (10, 2000), (50, 1500), (200, 1000), (500, 500))
     epochs = next((epochs for most, epochs in table if images_per_class <= most), 300)
     return epochs if num_classes < 100 else epochs * 2 // 3 // 100 * 100
@@ -148,33 +152,32 @@ def get(
     factor: int,
     architecture: str = "",
 ) -> Protocol:
-    """The protocol of that name for one cell. `NAME@steps` fixes the optimiser steps to the factor-1 count;
-    `NAME@plain` and `NAME@steps@plain` turn augmentation and mixing off, which leaves one without either as it is.
+    """The protocol called `name` for one dataset, ipc and architecture. Raises BenchmarkError for an unknown name.
 
-    architecture: the network to be trained, by its canonical name (`dc` treats ConvNets with batch norm apart).
-
-    Epochs depend on the dataset and the stored ipc, never on the factor; only `native`, which becomes the protocol
-    `native` names, counts decoded images as its own code does. Raises BenchmarkError for an unknown name.
+    `NAME@steps` trains for the optimiser steps of the factor-1 set; `NAME@plain` and `NAME@steps@plain` turn
+    augmentation and mixing off. `native` is the protocol that the argument `native` names. architecture: canonical name
+    of the network to be trained (`dc` has its own recipe for ConvNets with batch norm). Epochs depend on the dataset
+    and the stored ipc, not on the factor, except that `native` counts decoded images, as its own code does.
     """
     base, at, variant = name.partition("@")
     if base not in NAMES or (at and variant not in VARIANTS):
         known = [*NAMES, *(f"{n}@{v}" for v in VARIANTS for n in NAMES)]
         raise unknown("protocol", name, known, where=f"protocols=[{name}]")
     if base == "native":
-        shared, ipc = native, None if ipc is None else ipc * factor**2
-        found = _shared(shared, published_as, resolution, num_classes, ipc, architecture)
-        found = replace(found, name=f"native:{shared}")
+        ipc = None if ipc is None else ipc * factor**2
+        protocol = _shared(native, published_as, resolution, num_classes, ipc, architecture)
+        protocol = replace(protocol, name=f"native:{native}")
     else:
-        found = _shared(base, published_as, resolution, num_classes, ipc, architecture)
+        protocol = _shared(base, published_as, resolution, num_classes, ipc, architecture)
     if "steps" in variant.split("@"):
-        found = replace(found, name=f"{found.name}@steps", steps_fixed=True)
-    return found.plain() if "plain" in variant.split("@") else found
+        protocol = replace(protocol, name=f"{protocol.name}@steps", steps_fixed=True)
+    return protocol.plain() if "plain" in variant.split("@") else protocol
 
 
 def _dc(published_as: str, architecture: str) -> Protocol:
-    """Without augmentation, 300 epochs; with one, 1,000: on MNIST, and for ConvNets with batch norm, which go first.
+    """300 epochs without augmentation; 1,000 with one, for ConvNets with batch norm and, otherwise, on MNIST.
 
-    Only for ConvNets: the reference names no other network with batch norm here [utils.py get_daparam].
+    The reference names no other network with batch norm here [utils.py get_daparam].
     """
     family, *options = architecture.split("-")
     if family.startswith("convnet") and "bn" in options:
@@ -185,6 +188,7 @@ def _dc(published_as: str, architecture: str) -> Protocol:
 def _shared(
     name: str, published_as: str, resolution: int, num_classes: int, ipc: int | None, architecture: str
 ) -> Protocol:
+    """The shared protocol called `name`, without suffix."""
     if name == "quick":
         return _quick(ipc)
     if name == "dsa":
@@ -192,12 +196,12 @@ def _shared(
     if name == "dc":
         return _dc(published_as, architecture)
     epochs = {"idc": 1000, "dance": 1500}[name]
-    if resolution >= LARGE and ipc is not None:
+    if resolution >= LARGE_RESOLUTION and ipc is not None:
         epochs = large_epochs(ipc, num_classes)
     source = {"idc": "snu-mllab/Efficient-Dataset-Condensation@ceac95a", "dance": "Hansong-Zhang/DANCE@3f6b8b6"}[name]
     return _idc(name, epochs, f"{source}, train.py")
 
 
 def check_name(name: str) -> None:
-    """Raise BenchmarkError unless `get` knows the name."""
+    """Raise BenchmarkError for a name that `get` does not know."""
     get(name, native="dsa", published_as="", resolution=32, num_classes=10, ipc=1, factor=1)

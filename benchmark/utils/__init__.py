@@ -1,1 +1,1 @@
-"""What every package of the benchmark stands on: errors, seeds, timing, tensor files, schedules."""
+"""Helpers of every package: errors, seeds, timing, tensor files, schedules."""

@@ -1,4 +1,4 @@
-"""What went wrong, where it was said, what to do next: the one error the referee raises for people to read."""
+"""The error that commands show to a person: what is wrong, where it comes from, and what to do next."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Iterable
 
 
 class BenchmarkError(Exception):
-    """A request that cannot be carried out. `what` is a sentence, `where` the place it was said, `next` the cure.
+    """A request that cannot be carried out.
 
-    `passing`: its cause lies in the surroundings (a full disk, say); once it is gone the same request goes on.
+    what: one sentence. where: the option, file or folder at fault. next: what to do about it. transient: whether the
+    cause lies outside the request (a full disk, say), so that the same request can succeed once it is gone.
     """
 
-    def __init__(self, what: str, *, where: str = "", next: str = "", passing: bool = False) -> None:
+    def __init__(self, what: str, *, where: str = "", next: str = "", transient: bool = False) -> None:
         super().__init__(what)
-        self.what, self.where, self.next, self.passing = what, where, next, passing
+        self.what, self.where, self.next, self.transient = what, where, next, transient
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> BenchmarkError:
-    """The error for a name that does not exist: says so, suggests the nearest, lists the rest."""
+    """The error for a name that does not exist: it suggests the nearest known name and lists all of them."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""

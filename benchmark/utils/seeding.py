@@ -1,4 +1,4 @@
-"""Seeds: hashed from a fixed role and plain values, never from the clock, a draw, or the name of a setting."""
+"""Seeds are hashed from a fixed role string and plain values, never from the clock, a draw or a setting's name."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 
 class Role(StrEnum):
-    """What random numbers are for, and behind each role the values its seed is hashed from, in this order.
+    """What random numbers are for. The comment of each role lists the values that its seed hashes, in this order.
 
-    Every seed contains one of these strings. They are never changed, whatever the code around them is called: another
-    string draws other numbers, and every stored set and expert would be made anew.
+    Every seed hashes one of these strings, so they never change, whatever the code around them is called: another
+    string would draw other numbers, and every stored set and expert would have to be computed again.
     """
 
     WITHHELD = "withheld images"  # fingerprint of the dataset
@@ -21,20 +21,20 @@ class Role(StrEnum):
     MATCHING_NETWORK = "matching network"  # fingerprint, architecture, condensation seed, index
     EXPERT = "expert"  # fingerprint, architecture, seed of the expert pool, index, draw, epoch or step
     EVALUATION = "evaluation"  # fingerprint, architecture, condensation seed, index of the network, draw, epoch or step
-    SCRATCH = "scratch network"  # nothing: its weights are overwritten before they are used
+    SCRATCH = "scratch network"  # no values: its weights are overwritten before they are used
     SCORED_IMAGES = "images experts are scored on"  # fingerprint
     EMBEDDED_REAL = "embedded real images"  # fingerprint, condensation seed
     EMBEDDED_SET = "embedded synthetic images"  # fingerprint, condensation seed
     EMBEDDING = "embedding"  # fingerprint, condensation seed
-    PROBE = "probe"  # values of its own: what is probed is timed and thrown away
+    PROBE = "probe"  # any values: results of probing are timed and discarded
 
 
 def derive_seed(role: str, *values: int | str) -> int:
-    """A seed in [0, 2^63) that depends on the role and on each value. Roles of the suite itself are of `Role`."""
+    """A seed in [0, 2^63), hashed from the role and each value. The suite itself only uses roles of `Role`."""
     text = json.dumps([str(role), *values])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def generator(role: str, *values: int | str) -> torch.Generator:
-    """A fresh CPU generator for one named use. Draws are made on the CPU, so that every device sees the same ones."""
+    """A new CPU generator, seeded by `derive_seed`. Drawing on the CPU gives the same numbers for every device."""
     return torch.Generator().manual_seed(derive_seed(role, *values))

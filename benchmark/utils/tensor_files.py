@@ -1,4 +1,4 @@
-"""Trees of tensors and JSON values as one safetensors file, written so that a kill leaves the old one or the new."""
+"""Nested dicts of tensors and JSON values as one safetensors file, replaced atomically: a kill leaves old or new."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ import torch
 from torch import Tensor
 
 from benchmark.utils.errors import BenchmarkError
-
-Tree = dict[str, Any]
+from methods.base import Tree
 
 
 def write_bytes(path: Path, content: bytes) -> str:
-    """Write aside in the same folder, fsync, rename; returns the content's SHA-256, 64 hexadecimal digits.
+    """Write the file atomically: a temporary file in the same folder, fsync, rename.
 
-    Raises BenchmarkError when the disk is full or not writable.
+    Returns the content's SHA-256, 64 hexadecimal digits. Raises BenchmarkError if the file cannot be written.
     """
-    aside = path.with_name(f".{path.name}.{uuid4().hex}")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        with aside.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        temporary.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror)
         raise BenchmarkError(
             f"{path.name} could not be written: {reason}",
             where=str(path.parent),
             next="make room or choose another folder (store=PATH), then run the same command again",
-            passing=True,
+            transient=True,
         ) from error
     return hashlib.sha256(content).hexdigest()
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
-    """Tensors by name and one metadata key, sorted JSON: safetensors orders several keys anew in each process.
+    """Write tensors by name, and metadata as sorted JSON under one key.
 
-    Returns the file's SHA-256, 64 hexadecimal digits.
+    safetensors orders several metadata keys differently in each process; one key keeps equal content equal bytes.
+    Returns the file's SHA-256, 64 hexadecimal digits. Raises BenchmarkError if the file cannot be written.
     """
     card = json.dumps(metadata, sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -56,7 +56,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the card. Raises BenchmarkError for a missing, foreign or damaged file."""
+    """Tensors and metadata of a `save_tensors` file. Raises BenchmarkError if it is missing, foreign or damaged."""
     try:
         with safetensors.safe_open(path, framework="pt", device=str(device)) as file:
             card = json.loads((file.metadata() or {}).get("card", "{}"))
@@ -72,35 +72,36 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[s
 
 
 def save_tree(path: Path, tree: Tree) -> None:
-    """A nested dict of tensors and JSON values."""
+    """Write a nested dict of tensors and JSON values. Raises BenchmarkError if the file cannot be written."""
     tensors: dict[str, Tensor] = {}
-    values = _split(tree, "", tensors)
+    values = _move_tensors(tree, "", tensors)
     save_tensors(path, tensors, values)
 
 
 def load_tree(path: Path, device: torch.device | str = "cpu") -> Tree:
-    """What `save_tree` wrote."""
+    """The dict that `save_tree` wrote. Raises BenchmarkError if the file is missing, foreign or damaged."""
     tensors, values = load_tensors(path, device)
-    return _join(values, "", tensors)
+    return _insert_tensors(values, "", tensors)
 
 
-def _split(tree: Mapping[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Tree:
+def _move_tensors(tree: Mapping[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Tree:
+    """The tree without its tensors, which go into `tensors` under their paths, joined by slashes."""
     values: Tree = {}
     for key, value in tree.items():
         if "/" in key:
-            raise ValueError(f"a key of a tree cannot hold '/': {key!r}")
+            raise ValueError(f"a key of a tree must not contain '/': {key!r}")
         if isinstance(value, Tensor):
             tensors[f"{prefix}{key}"] = value
         elif isinstance(value, Mapping):
-            values[key] = _split(value, f"{prefix}{key}/", tensors)
+            values[key] = _move_tensors(value, f"{prefix}{key}/", tensors)
         else:
             values[key] = value
     return values
 
 
-def _join(values: Tree, prefix: str, tensors: Mapping[str, Tensor]) -> Tree:
+def _insert_tensors(values: Tree, prefix: str, tensors: Mapping[str, Tensor]) -> Tree:
     tree = {
-        key: _join(value, f"{prefix}{key}/", tensors) if isinstance(value, dict) else value
+        key: _insert_tensors(value, f"{prefix}{key}/", tensors) if isinstance(value, dict) else value
         for key, value in values.items()
     }
     for name, tensor in tensors.items():

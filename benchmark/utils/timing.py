@@ -10,14 +10,14 @@ import torch
 
 
 def now(device: torch.device) -> float:
-    """Seconds of a clock that is read once the device has done all it was given."""
+    """Seconds of a monotonic clock, read once the device has finished all work that was queued on it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 class Stopwatch:
-    """Adds up the wall-clock seconds of the blocks it is wrapped around. `seconds` may start from an earlier run's."""
+    """Adds up the wall-clock seconds spent in `with watch.running()` blocks, to those of an earlier run if given."""
 
     def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
         self.device, self.seconds = device, seconds

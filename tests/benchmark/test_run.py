@@ -232,7 +232,7 @@ def test_preparing_and_condensing_never_look_at_the_test_split(
     guarded = replace(datasets.load("digits", tmp_path), test=Untouchable())
     assert not isinstance(guarded.test, Split)
     monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None: guarded)
-    attempt.load_once.cache_clear()
+    attempt.load_dataset.cache_clear()
     runtime = Runtime(tmp_path, Compute(torch.device("cpu"), "fp32", threads=1))
     try:
         statuses = {task["slug"]: execute(task, runtime) for task in planned.tasks if task["kind"] != "evaluate"}
@@ -242,4 +242,4 @@ def test_preparing_and_condensing_never_look_at_the_test_split(
         )
         assert scored.status == "failed" and "the test split was read" in scored.message, "the guard guards nothing"
     finally:
-        attempt.load_once.cache_clear()
+        attempt.load_dataset.cache_clear()

@@ -49,7 +49,7 @@ def table() -> Iterator[None]:
 @pytest.mark.parametrize("method", list(STEPS))
 def test_step(method: str, ipc: int, precision: str, benchmark: Any) -> None:
     theirs, their_bytes = plain(method, ipc, THREADS, ROUNDS)
-    kept, _ = plain(method, ipc, THREADS, ROUNDS, kept=True)
+    kept, _ = plain(method, ipc, THREADS, ROUNDS, keep_memory=True)
     compute = Compute(torch.device("cpu"), precision, THREADS, compile=True)
     compute.activate()
     work = work_of(method, problem_at(ipc, compute))

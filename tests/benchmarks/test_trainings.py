@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from benchmark.compute.engine import Compute
-from plain_loops import measured
+from plain_loops import time_and_memory
 from plain_training import SCORED, ours, plain_seconds
 
 ROUNDS = 7
@@ -45,7 +45,7 @@ def test_training(case: str, precision: str, benchmark: Any) -> None:
     compute.activate()
     step, score = ours(batch, compute)
     benchmark.pedantic(step, rounds=ROUNDS, warmup_rounds=2)
-    mine = benchmark.stats.stats.median * steps + measured(score, ROUNDS)[0] / SCORED * scored
+    mine = benchmark.stats.stats.median * steps + time_and_memory(score, ROUNDS)[0] / SCORED * scored
     theirs = a_step * steps + an_image * scored
     benchmark.extra_info |= {"plain": theirs, "ours": mine, "ratio": theirs / mine}
     print(f"\n{case} {precision}: {theirs:.0f} s / {mine:.0f} s = {theirs / mine:.2f}")

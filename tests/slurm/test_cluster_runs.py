@@ -176,7 +176,7 @@ def test_interrupted_jobs_have_the_results_of_a_local_run(env: LoopbackCluster, 
     env.wait_for(is_empty, 400)
     assert jobs.status("condense", 1).state == "stopped" and "ended as" in jobs.status("condense", 1).reason
     assert [jobs.status("condense", seed).state for seed in (0, 2, 3)] == ["done"] * 3
-    assert jobs.status("condense", 4).state == "done" and "going on from step" in (folder / "log.txt").read_text()
+    assert jobs.status("condense", 4).state == "done" and "resuming from step" in (folder / "log.txt").read_text()
     _, again = start(tmp_path / "out", *words, preemptible)
     assert again.jobs == 2, "the killed set and its evaluation, nothing else"
     env.wait_for(is_empty, 240)

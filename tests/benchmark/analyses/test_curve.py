@@ -1,4 +1,4 @@
-"""Curves through real tasks: snapshots that survive interruption, points that stand on evaluations' own networks."""
+"""Analyses through real tasks: snapshots that survive interruption, points scored with evaluation networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchmark.config import schema
 from benchmark.datasets import Dataset
 from benchmark.execution import attempt
 from benchmark.execution.interruption import Interrupted, StopFlag
-from benchmark.execution.run_steps import SnapshotSchedule, turn
+from benchmark.execution.run_steps import SnapshotSchedule, run_steps
 from benchmark.execution.runtime import Runtime
 from benchmark.planning import analyses, grid
 from benchmark.tasks.execute import execute
@@ -39,16 +39,16 @@ LOOKS = ("analyses=[discrepancy,interpolation,expert,embedding]", "layout=pca")
 
 @pytest.fixture(scope="module", autouse=True)
 def few_images() -> Iterator[Dataset]:
-    """Digits become a few random images of three classes, and `quick` takes six epochs: every task takes a moment."""
+    """Digits become a few random images of three classes, and `quick` takes six epochs, so that tasks are short."""
     train, test = make_images(3, 16, (1, 8, 8)), make_images(3, 4, (1, 8, 8), seed=1)
     digits, quick = datasets.load("digits", Path("data")), protocols._quick
     few = replace(digits, train=train, test=test, classes=("a", "b", "c"), fingerprint="f" * 64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load", lambda entry, root, progress=None: few)
         patch.setattr(protocols, "_quick", lambda ipc: replace(quick(ipc), epochs=6, lr_milestones=(4, 5)))
-        attempt.load_once.cache_clear()
+        attempt.load_dataset.cache_clear()
         yield few
-    attempt.load_once.cache_clear()
+    attempt.load_dataset.cache_clear()
 
 
 def build(*words: str) -> grid.Plan:
@@ -70,9 +70,9 @@ def do(planned: grid.Plan, out: Path) -> None:
 
 
 def record(task: grid.Task, out: Path) -> dict[str, Any]:
-    found = Store(out).record(task)
-    assert found and found["status"] == "ok", found
-    return found
+    stored = Store(out).record(task)
+    assert stored and stored["status"] == "ok", stored
+    return stored
 
 
 def of_row(planned: grid.Plan, row: str) -> grid.Task:
@@ -80,9 +80,9 @@ def of_row(planned: grid.Plan, row: str) -> grid.Task:
 
 
 def curves(planned: grid.Plan) -> dict[str, grid.Task]:
-    """By the set that they look at."""
-    found = [task for task in planned.of_kind("analyze") if task["resolved"]["analysis"] == "curve"]
-    return {task["resolved"]["sets"][0]: task for task in found}
+    """The curves by the identities of their sets."""
+    tasks = [task for task in planned.of_kind("analyze") if task["resolved"]["analysis"] == "curve"]
+    return {task["resolved"]["sets"][0]: task for task in tasks}
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +98,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory, few_images: Dataset) -> t
 def test_snapshots_lead_from_the_first_images_to_the_finished_set(finished: tuple[grid.Plan, Path]) -> None:
     planned, out = finished
     task = of_row(planned, "dm")
-    folder, found = Store(out).folder(task), record(task, out)
-    assert [each["step"] for each in found["result"]["snapshots"]] == [0, 2, 5, 7]
-    seconds = [each["seconds"] for each in found["result"]["snapshots"]]
-    assert seconds == sorted(seconds) and seconds[-1] == pytest.approx(found["seconds"])
+    folder, condensed = Store(out).folder(task), record(task, out)
+    assert [each["step"] for each in condensed["result"]["snapshots"]] == [0, 2, 5, 7]
+    seconds = [each["seconds"] for each in condensed["result"]["snapshots"]]
+    assert seconds == sorted(seconds) and seconds[-1] == pytest.approx(condensed["seconds"])
     files = {path.stem: path for path in (folder / "snapshots").iterdir()}
     assert sorted(files) == ["0", "2", "5", "7"]
     assert files["7"].read_bytes() == (folder / "synthetic.safetensors").read_bytes()
@@ -111,7 +111,7 @@ def test_snapshots_lead_from_the_first_images_to_the_finished_set(finished: tupl
     plain = of_row(build(), "dm")
     assert execute(plain, runtime(out / "plain")).status == "done"
     images = load_set(Store(out / "plain").folder(plain) / "synthetic.safetensors").images
-    assert torch.equal(images, load_set(files["7"]).images), "keeping snapshots changes no step"
+    assert torch.equal(images, load_set(files["7"]).images), "saving snapshots changes no step"
 
 
 class Steps:
@@ -119,11 +119,11 @@ class Steps:
 
     total_steps = 7
 
-    def __init__(self, passing: Callable[[float], None]) -> None:
-        self.passing, self.done = passing, 0
+    def __init__(self, pass_time: Callable[[float], None]) -> None:
+        self.pass_time, self.done = pass_time, 0
 
     def step(self) -> dict[str, float]:
-        self.passing(1.0)
+        self.pass_time(1.0)
         self.done += 1
         return {"loss": 1.0}
 
@@ -135,41 +135,41 @@ class Steps:
 
 
 @pytest.mark.parametrize("stop_after", [None, 2, 3, 7])
-def test_looking_is_not_charged_and_is_not_repeated(
+def test_snapshots_are_neither_charged_nor_repeated(
     stop_after: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
 
-    def passing(seconds: float) -> None:
+    def pass_time(seconds: float) -> None:
         now[0] += seconds
 
-    looked: list[int] = []
+    taken_at: list[int] = []
 
-    def go(stop: StopFlag) -> tuple[float, list[dict[str, Any]]]:
-        work = Steps(passing)
+    def run(stop: StopFlag) -> tuple[float, list[dict[str, Any]]]:
+        work = Steps(pass_time)
 
-        def look(step: int, seconds: float) -> dict[str, Any]:
+        def take(step: int, seconds: float) -> dict[str, Any]:
             assert step == work.done
-            looked.append(step)
-            passing(100.0)
-            return {"seen": step}
+            taken_at.append(step)
+            pass_time(100.0)
+            return {"value": step}
 
         def progress(done: int, total: int, losses: dict[str, float]) -> None:
             stop.signal = 15 if done == stop_after else stop.signal
 
-        marks = SnapshotSchedule(frozenset({0, 2, 5, 7}), look)
-        run_result = turn(work, tmp_path, CPU, seconds=0.5, progress=progress, stop=stop, checkpoint_seconds=1e9,
-                      still_ours=lambda: True, say=lambda text: None, marks=marks)  # fmt: skip
-        return run_result.seconds, marks.taken
+        schedule = SnapshotSchedule(frozenset({0, 2, 5, 7}), take)
+        run_result = run_steps(work, tmp_path, CPU, seconds=0.5, progress=progress, stop=stop, checkpoint_seconds=1e9,
+                               owns_task=lambda: True, log=lambda text: None, schedule=schedule)  # fmt: skip
+        return run_result.seconds, schedule.taken
 
     if stop_after:
         with pytest.raises(Interrupted):
-            go(StopFlag(escalates=False))
+            run(StopFlag(escalates=False))
         stop_after = None
-    seconds, taken = go(StopFlag())
-    assert seconds == 7.5 and looked == [0, 2, 5, 7]
-    assert taken == [{"step": step, "seconds": 0.5 + step, "seen": step} for step in (0, 2, 5, 7)]
+    seconds, taken = run(StopFlag())
+    assert seconds == 7.5 and taken_at == [0, 2, 5, 7]
+    assert taken == [{"step": step, "seconds": 0.5 + step, "value": step} for step in (0, 2, 5, 7)]
 
 
 @pytest.mark.parametrize(("step", "killed"), [(1, False), (2, False), (4, False), (4, True), (6, True)])
@@ -190,57 +190,57 @@ def test_a_set_that_was_interrupted_keeps_all_its_snapshots(
         execute(task, runtime(again, progress=interrupt, stop=stop))
     folder = Store(again).folder(task)
     assert (folder / "checkpoint.safetensors").exists()
-    (folder / "snapshots" / (aside := ".5.safetensors." + "0" * 32)).write_bytes(b"half")
-    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("snapshots/[0-9]*")}
+    (folder / "snapshots" / (temporary := ".5.safetensors." + "0" * 32)).write_bytes(b"half")
+    written = {path.name: path.stat().st_mtime_ns for path in folder.glob("snapshots/[0-9]*")}
     assert execute(task, runtime(again)).status == "done"
-    assert "going on from step" in (folder / "log.txt").read_text() and not (folder / "snapshots" / aside).exists()
+    assert "resuming from step" in (folder / "log.txt").read_text() and not (folder / "snapshots" / temporary).exists()
     whole = Store(out).folder(task)
-    made = {path.name: path.read_bytes() for path in whole.glob("**/*.safetensors")}
-    assert {path.name: path.read_bytes() for path in folder.glob("**/*.safetensors")} == made and len(made) == 5
-    found = record(task, again)["result"]["snapshots"]
-    assert [each["step"] for each in found] == [0, 2, 5, 7]
-    assert all(a["seconds"] < b["seconds"] for a, b in pairwise(found))
-    for name, before in kept.items():
+    expected = {path.name: path.read_bytes() for path in whole.glob("**/*.safetensors")}
+    assert {path.name: path.read_bytes() for path in folder.glob("**/*.safetensors")} == expected and len(expected) == 5
+    snapshots = record(task, again)["result"]["snapshots"]
+    assert [each["step"] for each in snapshots] == [0, 2, 5, 7]
+    assert all(a["seconds"] < b["seconds"] for a, b in pairwise(snapshots))
+    for name, before in written.items():
         assert (folder / "snapshots" / name).stat().st_mtime_ns == before, "a snapshot was taken again"
 
 
 # --- points -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_last_point_is_what_the_evaluation_finds_on_the_withheld_images(finished: tuple[grid.Plan, Path]) -> None:
+def test_the_last_point_is_the_validation_accuracy_of_the_evaluation(finished: tuple[grid.Plan, Path]) -> None:
     planned, out = finished
-    found = curves(planned)
-    assert len(found) == len(planned.of_kind("evaluate")) == 8  # dm, dance, five random subsets, whole
+    curve_of = curves(planned)
+    assert len(curve_of) == len(planned.of_kind("evaluate")) == 8  # dm, dance, five random subsets, whole
     for task in planned.of_kind("evaluate"):
-        scored = record(task, out)["result"]["validation_accuracies"]
-        result = record(found[task["resolved"]["set"]], out)["result"]
+        accuracies = record(task, out)["result"]["validation_accuracies"]
+        result = record(curve_of[task["resolved"]["set"]], out)["result"]
         assert result["split"] == "validation" and result["points"][0]["step"] == 0
-        assert result["points"][-1]["accuracies"] == scored and len(scored) == 2
-    points = {task["display"]["display_name"].split()[0]: record(found[task["identity"]], out)["result"]["points"]
+        assert result["points"][-1]["accuracies"] == accuracies and len(accuracies) == 2
+    points = {task["display"]["display_name"].split()[0]: record(curve_of[task["identity"]], out)["result"]["points"]
               for task in planned.of_kind("condense")}  # fmt: skip
     steps = {row: [point["step"] for point in of] for row, of in points.items()}
     assert steps == {"dm": [0, 2, 5, 7], "dance": [0, 2, 3, 5], "random": [0]}
-    whole = record(found["whole"], out)["result"]["points"]
+    whole = record(curve_of["whole"], out)["result"]["points"]
     assert [point["step"] for point in whole] == [0, 2, 4, 9] and whole[0]["seconds"] == 0 < whole[1]["seconds"]
     dm = record(of_row(planned, "dm"), out)["result"]["snapshots"]
     assert [{name: point[name] for name in ("step", "seconds")} for point in points["dm"]] == dm
 
 
-def test_the_first_point_of_dm_stands_on_the_random_images_it_starts_from(finished: tuple[grid.Plan, Path]) -> None:
+def test_the_first_point_of_dm_is_that_of_the_random_images_it_starts_from(finished: tuple[grid.Plan, Path]) -> None:
     planned, out = finished
     first, random = (record(curves(planned)[of_row(planned, row)["identity"]], out)["result"]["points"][0]
                      for row in ("dm", "random"))  # fmt: skip
     assert first["accuracies"] == pytest.approx(random["accuracies"], abs=0.1)  # converted to DM's units and back
 
 
-def stop_early(stop: StopFlag, seen: list[int], done: int, total: int, losses: dict[str, float]) -> None:
-    """After a third of the steps, at least two."""
-    seen.append(done)
-    stop.signal = 15 if len(seen) == max(2, total // 3) else stop.signal
+def stop_early(stop: StopFlag, steps: list[int], done: int, total: int, losses: dict[str, float]) -> None:
+    """Signal a stop after a third of the steps, at least two."""
+    steps.append(done)
+    stop.signal = 15 if len(steps) == max(2, total // 3) else stop.signal
 
 
 @pytest.mark.parametrize("analysis", ["curve", "curve of whole", "discrepancy", "expert", "interpolation"])
-def test_an_analysis_that_was_interrupted_finds_the_same(analysis: str, tmp_path: Path) -> None:
+def test_an_interrupted_analysis_has_the_same_results(analysis: str, tmp_path: Path) -> None:
     name, _, whole = analysis.partition(" of ")
     planned = build("snapshots=3", f"analyses=[{name}]", "methods=[dm,dance]")
     task = next(t for t in planned.of_kind("analyze") if (t["resolved"]["sets"] == ["whole"]) == bool(whole))
@@ -253,10 +253,10 @@ def test_an_analysis_that_was_interrupted_finds_the_same(analysis: str, tmp_path
     assert execute(task, runtime(tmp_path)).status == "done"
     for _ in range(2):
         stop = StopFlag(escalates=False)
-        seen: list[int] = []
+        steps: list[int] = []
 
         with pytest.raises(Interrupted):
-            execute(task, runtime(again, progress=partial(stop_early, stop, seen), stop=stop))
+            execute(task, runtime(again, progress=partial(stop_early, stop, steps), stop=stop))
     assert execute(task, runtime(again)).status == "done"
 
     def timeless(result: Any) -> Any:
@@ -269,36 +269,36 @@ def test_an_analysis_that_was_interrupted_finds_the_same(analysis: str, tmp_path
 # --- the other analyses, through their tasks --------------------------------------------------------------------------
 
 
-def test_analyses_hold_what_the_contract_says(tmp_path: Path) -> None:
+def test_records_of_analyses_are_complete(tmp_path: Path) -> None:
     planned = build("snapshots=3", *LOOKS)
     do(planned, tmp_path)
     assert not (tmp_path / "evaluate").exists()
-    found = {task["resolved"]["analysis"]: record(task, tmp_path) for task in planned.of_kind("analyze")}
+    stored = {task["resolved"]["analysis"]: record(task, tmp_path) for task in planned.of_kind("analyze")}
     rows = {task["identity"]: task["display"]["display_name"].split()[0] for task in planned.of_kind("condense")}
     assert sorted(rows.values()) == ["dance", "dm", "random"]  # of the seed asked for, though random has five
-    steps = found["discrepancy"]["result"]["steps"]
-    assert steps[0] == 0 and steps[-1] == found["discrepancy"]["steps"] == 9
-    for sets in found["discrepancy"]["result"]["sets"].values():
+    steps = stored["discrepancy"]["result"]["steps"]
+    assert steps[0] == 0 and steps[-1] == stored["discrepancy"]["steps"] == 9
+    for sets in stored["discrepancy"]["result"]["sets"].values():
         assert set(sets) == {"mean_distance", "relative_distance"} and all(len(v) == len(steps) for v in sets.values())
-    result = found["interpolation"]["result"]
+    result = stored["interpolation"]["result"]
     assert result["split"] == "validation" and result["images"] == 12
     assert [len(row) for row in result["accuracies"]] == [2] * 11
-    result = found["expert"]["result"]
+    result = stored["expert"]["result"]
     assert {rows[name]: each["steps"] for name, each in result["sets"].items()} == {
         "dm": [0, 2, 5, 7], "dance": [0, 2, 3, 5], "random": [0],
     }  # fmt: skip
     trained = [record(task, tmp_path)["result"]["train_accuracy"] for task in planned.of_kind("prepare")]
     assert result["real"]["train"] == pytest.approx(sum(trained) / len(trained))
-    interpolated = found["interpolation"]["result"]["accuracies"][0]
+    interpolated = stored["interpolation"]["result"]["accuracies"][0]
     assert result["real"]["validation"] == pytest.approx(sum(interpolated) / 2)
-    result = found["embedding"]["result"]
+    result = stored["embedding"]["result"]
     assert result["method"] == "pca" and len(result["real"]["xy"]) == len(result["real"]["labels"]) == 36
     assert {rows[name]: len(each["xy"]) for name, each in result["sets"].items()} == {"dm": 3, "dance": 3, "random": 3}
     assert all(each["labels"] == [0, 1, 2] for each in result["sets"].values())
 
 
 class Untouchable:
-    """A test split that nobody may look at."""
+    """A test split that must not be read."""
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"the test split was read: {name}")
@@ -307,37 +307,35 @@ class Untouchable:
         raise AssertionError("the test split was counted")
 
 
-def test_no_analysis_looks_at_the_test_split(
-    tmp_path: Path, few_images: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_analysis_reads_the_test_split(tmp_path: Path, few_images: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = build("snapshots=2", "analyses=[discrepancy,interpolation,expert,embedding,curve]", "layout=pca")
     whole = next(task for task in build("snapshots=2").of_kind("evaluate") if task["resolved"]["set"] == "whole")
     guarded = replace(few_images, test=Untouchable())
     monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None: guarded)
-    attempt.load_once.cache_clear()
+    attempt.load_dataset.cache_clear()
     try:
         do(planned, tmp_path)
-        scored = execute(whole, runtime(tmp_path))
-        assert scored.status == "failed" and "the test split was read" in scored.message, "the guard guards nothing"
+        evaluated = execute(whole, runtime(tmp_path))
+        assert evaluated.status == "failed" and "the test split was read" in evaluated.message, "the guard fails"
     finally:
-        attempt.load_once.cache_clear()
+        attempt.load_dataset.cache_clear()
 
 
-def test_a_set_that_diverged_is_left_out_of_what_is_said_of_the_others(tmp_path: Path) -> None:
+def test_a_set_that_diverged_is_left_out_of_an_analysis(tmp_path: Path) -> None:
     planned = build("analyses=[discrepancy,curve]", "snapshots=1", "method.dm.lr_img=1e38")
     for task in planned.tasks:
         assert execute(task, runtime(tmp_path)).status == "done"
     store, dm = Store(tmp_path), of_row(planned, "dm")
     others = {of_row(planned, row)["identity"] for row in ("dance", "random")}
     assert store.record(dm)["status"] == "diverged"
-    looked = next(t for t in planned.of_kind("analyze") if t["resolved"]["analysis"] == "discrepancy")
-    assert set(record(looked, tmp_path)["result"]["sets"]) == others
-    assert "left out" in (store.folder(looked) / "log.txt").read_text()
+    discrepancy = next(t for t in planned.of_kind("analyze") if t["resolved"]["analysis"] == "discrepancy")
+    assert set(record(discrepancy, tmp_path)["result"]["sets"]) == others
+    assert "left out" in (store.folder(discrepancy) / "log.txt").read_text()
     assert store.record(curves(planned)[dm["identity"]])["status"] == "diverged"
 
 
-def test_an_analysis_waits_for_what_it_needs(tmp_path: Path) -> None:
+def test_an_analysis_without_its_inputs_is_blocked(tmp_path: Path) -> None:
     planned = build("analyses=[expert,discrepancy]")
     for task in planned.of_kind("analyze"):
         outcome = execute(task, runtime(tmp_path))
-        assert outcome.status == "blocked" and "what it needs is not there" in outcome.message
+        assert outcome.status == "blocked" and "an input has no record" in outcome.message

@@ -1,4 +1,4 @@
-"""Compiled passes: what the plain ones compute, once for each shape, or the plain ones with one line that says why."""
+"""Compilation: compiled functions compute what plain ones do; what cannot be compiled is logged and runs uncompiled."""
 
 from __future__ import annotations
 
@@ -39,68 +39,68 @@ needs_compiler = pytest.mark.skipif(not shutil.which("g++") and not shutil.which
 
 
 @pytest.fixture
-def told() -> list[str]:
+def log_lines() -> list[str]:
     lines: list[str] = []
     COMPILER.begin_task(lines.append)
     return lines
 
 
-def learned(name: str, make_problem: Make, monkeypatch: pytest.MonkeyPatch, *, compile: bool) -> tuple[Any, Any]:
+def train_method(name: str, make_problem: Make, monkeypatch: pytest.MonkeyPatch, *, compile: bool) -> tuple[Any, Any]:
     """The images after some steps, and the losses of the last one."""
     monkeypatch.setattr(CPU, "compile", compile)
-    made = registry.get(name)
+    method = registry.get(name)
     changes = {"iterations": 3, "batch_real": 9} | ({"train_steps": 1} if name == "idm" else {})
-    work = made(make_problem(), replace(made.Config.tiny(), **changes))
+    work = method(make_problem(), replace(method.Config.tiny(), **changes))
     losses = [work.step() for _ in range(work.total_steps)]
     return work.synthetic().images, losses[-1]
 
 
 @needs_compiler
 @pytest.mark.parametrize("name", ["dance", "idm", "dsa"])
-def test_a_method_learns_the_same_images_compiled(name, make_problem: Make, monkeypatch, told: list[str]) -> None:
-    plain, losses = learned(name, make_problem, monkeypatch, compile=False)
-    again, same = learned(name, make_problem, monkeypatch, compile=True)
-    assert told == []  # nothing was left uncompiled
+def test_a_method_learns_the_same_images_compiled(name, make_problem: Make, monkeypatch, log_lines: list[str]) -> None:
+    plain, losses = train_method(name, make_problem, monkeypatch, compile=False)
+    again, same = train_method(name, make_problem, monkeypatch, compile=True)
+    assert log_lines == []  # nothing was left uncompiled
     assert not torch.equal(plain, again)  # something was compiled: other last bits
     torch.testing.assert_close(again, plain, rtol=1e-4, atol=1e-4)
     assert same == pytest.approx(losses, rel=1e-3)
 
 
 @needs_compiler
-def test_what_is_compiled_serves_every_step_and_every_network(make_problem: Make, monkeypatch, told: list[str]) -> None:
-    learned("dm", make_problem, monkeypatch, compile=True)
+def test_compiled_functions_serve_all_steps_and_networks(make_problem: Make, monkeypatch, log_lines: list[str]) -> None:
+    train_method("dm", make_problem, monkeypatch, compile=True)
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    learned("dm", lambda: make_problem(seed=1), monkeypatch, compile=True)
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before > 0 and told == []
+    train_method("dm", lambda: make_problem(seed=1), monkeypatch, compile=True)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before > 0 and log_lines == []
 
 
 @needs_compiler
-def test_chunks_of_a_rest_are_filled_up_and_cut_off_again(make_problem: Make, told: list[str]) -> None:
-    """Ten images in chunks of four: two full ones and a rest, all of one compiled shape."""
+def test_the_last_chunk_is_padded_to_the_compiled_shape(make_problem: Make, log_lines: list[str]) -> None:
+    """Ten images in chunks of four: two full ones and a padded one."""
     problem = make_problem()
     network = problem.new_network(0)
     images = torch.randn(10, 3, 8, 8, generator=seeding.generator("images"))
-    found = Compute(CPU.device, "fp32", 1, chunk=4 * 64, compile=True).embed(network, images)
-    torch.testing.assert_close(found, network.embed(images), rtol=1e-4, atol=1e-5)
+    features = Compute(CPU.device, "fp32", 1, chunk=4 * 64, compile=True).embed(network, images)
+    torch.testing.assert_close(features, network.embed(images), rtol=1e-4, atol=1e-5)
 
 
-def test_whether_to_compile_follows_from_images_and_their_size_unless_it_was_said() -> None:
+def test_whether_to_compile_follows_from_images_and_their_size_unless_it_is_set() -> None:
     for images, size, wanted in ((100, (3, 32, 32), False), (10**6, (3, 32, 32), True), (10**6, (1, 8, 8), False)):
         compute = replace(CPU, compile=None)
         assert not compute.compiled
-        compute.expect(images, size)
+        compute.choose_compile(images, size)
         assert compute.compile is wanted is (images * size[1] * size[2] >= WORTH_COMPILING)
-        compute.expect(10**12, size)
+        compute.choose_compile(10**12, size)
         assert compute.compile is wanted, "decided once"
-    for said in (True, False):
-        compute = replace(CPU, compile=said)
-        compute.expect(1 if said else 10**12, (3, 32, 32))
-        assert compute.compile is said
+    for compile in (True, False):
+        compute = replace(CPU, compile=compile)
+        compute.choose_compile(1 if compile else 10**12, (3, 32, 32))
+        assert compute.compile is compile
 
 
 @needs_compiler
-def test_a_number_that_changes_in_every_step_is_told_and_not_compiled_for_ever(monkeypatch) -> None:
-    monkeypatch.setattr(compilation, "MOST_VARIANTS", 3)
+def test_a_number_that_changes_in_every_step_is_logged_and_compiled_only_a_few_times(monkeypatch) -> None:
+    monkeypatch.setattr(compilation, "MAX_VARIANTS", 3)
     torch._dynamo.reset()
     compiler, lines, seen = Compiler(), [], []
     compiler.begin_task(lines.append)
@@ -125,7 +125,7 @@ def _outer(losses: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 
 @needs_compiler
-def test_what_cannot_be_compiled_runs_as_it_is_and_says_so_once_a_task() -> None:
+def test_what_cannot_be_compiled_runs_uncompiled_and_is_logged_once_a_task() -> None:
     compiler, lines = Compiler(), []
     compiler.begin_task(lines.append)
 
@@ -137,11 +137,11 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_so_once_a_task() -> None
     assert len(lines) == 1 and "reads_a_value" in lines[0]
     compiler.begin_task(lines.append)
     compiler.call(reads_a_value, torch.ones(2))
-    assert len(lines) == 2, "told to the next task, too"
+    assert len(lines) == 2, "logged in the next task, too"
 
 
 @needs_compiler
-def test_losses_may_use_verbs_that_themselves_go_class_by_class(make_problem: Make, told: list[str]) -> None:
+def test_losses_may_call_functions_that_themselves_go_class_by_class(make_problem: Make, log_lines: list[str]) -> None:
     problem = make_problem()
     network, labels = problem.new_network(0), torch.arange(problem.num_classes)
     images = torch.randn(problem.num_classes, 2, 3, 8, 8, generator=seeding.generator("images"))
@@ -156,31 +156,33 @@ def test_losses_may_use_verbs_that_themselves_go_class_by_class(make_problem: Ma
 
     assert gradient(False).abs().sum() > 0
     torch.testing.assert_close(gradient(True), gradient(False), rtol=1e-4, atol=1e-5)
-    assert told == []
+    assert log_lines == []
 
 
 @needs_compiler
-def test_losses_that_cannot_be_compiled_are_differentiated_as_if_nothing_were(make_problem, told: list[str]) -> None:
+def test_losses_that_cannot_be_compiled_have_the_same_gradients(make_problem, log_lines: list[str]) -> None:
     """Gradient matching written by hand, which only plain autograd differentiates twice."""
     problem = make_problem()
     network = problem.new_network(0).requires_grad_()
     images = torch.randn(problem.num_classes, 2, 3, 8, 8, generator=seeding.generator("images"))
 
     def losses(images: Tensor) -> Tensor:
-        (found,) = torch.autograd.grad(network.embed(images[0]).sum(), [network.blocks[0][0].weight], create_graph=True)
-        return found.square().sum()[None]
+        (gradient,) = torch.autograd.grad(
+            network.embed(images[0]).sum(), [network.blocks[0][0].weight], create_graph=True
+        )
+        return gradient.square().sum()[None]
 
-    def gradient(compile: bool) -> Tensor:
+    def image_gradient(compile: bool) -> Tensor:
         problem.compute.compile, problem.compute.graph = compile, 1
         leaf = images.clone().requires_grad_()
         return torch.autograd.grad(problem.by_class(network, losses, leaf).sum(), leaf)[0]
 
-    assert torch.equal(gradient(True), gradient(False))
-    assert len(told) == 1 and "uncompiled" in told[0]
+    assert torch.equal(image_gradient(True), image_gradient(False))
+    assert len(log_lines) == 1 and "uncompiled" in log_lines[0]
 
 
 @needs_compiler
-def test_losses_may_be_anything_that_can_be_called(make_problem: Make, told: list[str]) -> None:
+def test_losses_may_be_anything_that_can_be_called(make_problem: Make, log_lines: list[str]) -> None:
     problem = make_problem()
     network = problem.new_network(0)
     images = torch.randn(problem.num_classes, 2, 3, 8, 8, generator=seeding.generator("images"))
@@ -190,14 +192,14 @@ def test_losses_may_be_anything_that_can_be_called(make_problem: Make, told: lis
             return by * problem.mean_embedding(network, images).square().sum(1)
 
     for losses in (Scaled(), partial(Scaled.__call__, Scaled(), by=2.0)):
-        found = []
+        gradients = []
         for problem.compute.compile in (True, False):
             leaf = images.clone().requires_grad_()
-            found += torch.autograd.grad(problem.by_class(network, losses, leaf).sum(), leaf)
-        torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+            gradients += torch.autograd.grad(problem.by_class(network, losses, leaf).sum(), leaf)
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
 
 
-def stumbling(folder: Path, times: int) -> str:
+def failing_compiler(folder: Path, times: int) -> str:
     """A C++ compiler that dies the first so many times that it is to make a library, as a Ctrl-C has it die."""
     script = folder / "g++"
     script.write_text(
@@ -216,12 +218,12 @@ exec {shutil.which("g++")} "$@"
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="no g++")
 @pytest.mark.parametrize("times", [1, 10**6])
-def test_a_compiler_that_was_killed_is_asked_again(tmp_path: Path, times: int) -> None:
-    environment = {"CXX": stumbling(tmp_path, times), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
-    done = run(tmp_path / "out", "compile=true", "threads=1", **environment)
+def test_a_compiler_that_was_killed_is_called_again(tmp_path: Path, times: int) -> None:
+    environment = {"CXX": failing_compiler(tmp_path, times), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    record = run(tmp_path / "out", "compile=true", "threads=1", **environment)
     assert (tmp_path / "deaths").read_text(), "it was never killed: nothing was tested"
-    assert done["environment"]["compiled"] is (times == 1)
-    assert done["log"].count("the C++ compiler (g++ or clang++) fails") == (times > 1)
+    assert record["environment"]["compiled"] is (times == 1)
+    assert record["log"].count("the C++ compiler (g++ or clang++) fails") == (times > 1)
 
 
 def command(out: Path, *words: str) -> list[str]:
@@ -231,14 +233,14 @@ def command(out: Path, *words: str) -> list[str]:
 
 
 def run(out: Path, *words: str, **environment: str) -> dict[str, Any]:
-    """It, done; its condensing record, and what its log says."""
-    done = subprocess.run(command(out, *words), capture_output=True, text=True, env=os.environ | environment)
-    assert done.returncode == 0, done.stderr
+    """Run it; returns the record of its condense task, with its log."""
+    process = subprocess.run(command(out, *words), capture_output=True, text=True, env=os.environ | environment)
+    assert process.returncode == 0, process.stderr
     (folder,) = out.glob("condense/*")
     return json.loads((folder / "record.json").read_text()) | {"log": (folder / "log.txt").read_text()}
 
 
-def test_without_a_compiler_one_line_is_said_and_the_results_are_those_of_uncompiled_passes(tmp_path: Path) -> None:
+def test_without_a_compiler_one_line_is_logged_and_results_are_those_of_uncompiled_passes(tmp_path: Path) -> None:
     nowhere = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     without = run(tmp_path / "without", "compile=true", **nowhere)
     plain = run(tmp_path / "plain", "compile=false")
@@ -250,46 +252,48 @@ def test_without_a_compiler_one_line_is_said_and_the_results_are_those_of_uncomp
     assert "uncompiled" not in plain["log"]
     assert not without["environment"]["compiled"] and not plain["environment"]["compiled"]
     assert without["artifacts"]["synthetic.safetensors"] == plain["artifacts"]["synthetic.safetensors"]
-    assert without["identity"] == plain["identity"], "how a task is computed is no part of what it asks"
+    assert without["identity"] == plain["identity"], "how a task is computed is no part of its identity"
 
 
 @needs_compiler
-def test_a_record_says_that_it_was_compiled_and_small_runs_are_not(tmp_path: Path) -> None:
+def test_records_say_whether_they_were_compiled_and_small_runs_are_not(tmp_path: Path) -> None:
     assert run(tmp_path / "on", "compile=true")["environment"]["compiled"] is True
     assert run(tmp_path / "auto")["environment"]["compiled"] is False
 
 
-def test_a_record_names_what_stayed_uncompiled_also_before_the_task_was_stopped(tmp_path: Path, monkeypatch) -> None:
+def test_a_record_names_what_ran_uncompiled_also_before_the_task_was_stopped(tmp_path: Path, monkeypatch) -> None:
     options.register()
     words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "seeds=[0,1]", "method.dm.iterations=2")
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         first, second = grid.build(options.parse(compose("run", overrides=[*words]))).of_kind("condense")[:2]
 
-    def gives_up(self: Compiler, *given: Any) -> None:
-        raise compilation._Uncompiled("it is too new", changing=True)
+    def cannot_compile(self: Compiler, *args: Any) -> None:
+        raise compilation._CannotCompile("it is too new", this_task_only=True)
 
-    def named(task: dict[str, Any]) -> list[str]:
+    def uncompiled_of(task: dict[str, Any]) -> list[str]:
         execute(task, Runtime(tmp_path, replace(CPU, compile=True)))
         environment = Store(tmp_path).record(task)["environment"]
         assert environment["compiled"] is True
         return environment["uncompiled"]
 
-    monkeypatch.setattr(Compiler, "_compiled", gives_up)
+    monkeypatch.setattr(Compiler, "_call_compiled", cannot_compile)
     stopped = Runtime(tmp_path, replace(CPU, compile=True))
     stopped.progress = lambda *step: setattr(stopped.stop, "signal", signal.SIGTERM)
     with pytest.raises(Interrupted, match="after step 1 of 2"):
         execute(first, stopped)
     monkeypatch.setattr(
-        Compiler, "_compiled", lambda self, function, args, then: then(function(*args)) if then else function(*args)
+        Compiler,
+        "_call_compiled",
+        lambda self, function, args, then: then(function(*args)) if then else function(*args),
     )
-    before = named(first)
+    before = uncompiled_of(first)
     assert len(before) == 2 and all(text.endswith(": it is too new") for text in before) and "embed" in before[0]
-    assert named(second) == [], "another task's"
+    assert uncompiled_of(second) == [], "it is another task"
 
 
 @needs_compiler
-def test_a_compiled_task_goes_on_compiled_to_the_same_bytes(tmp_path: Path) -> None:
-    """Also where the command that goes on says otherwise: the last bits would differ."""
+def test_a_compiled_task_resumes_compiled_to_the_same_bytes(tmp_path: Path) -> None:
+    """Also if the resuming command sets compile=false, as the last bits would differ."""
     long = ("method.dm.iterations=150", "checkpoint_seconds=0.05")
     whole = run(tmp_path / "whole", "compile=true", *long)
     stopped = subprocess.Popen(command(tmp_path / "out", "compile=true", *long), stdout=subprocess.DEVNULL)
@@ -299,5 +303,5 @@ def test_a_compiled_task_goes_on_compiled_to_the_same_bytes(tmp_path: Path) -> N
     stopped.terminate()
     assert stopped.wait(60) == 130
     again = run(tmp_path / "out", "compile=false", *long)
-    assert "going on from step" in again["log"] and again["environment"]["compiled"] is True
+    assert "resuming from step" in again["log"] and again["environment"]["compiled"] is True
     assert again["artifacts"]["synthetic.safetensors"] == whole["artifacts"]["synthetic.safetensors"]

@@ -1,4 +1,4 @@
-"""What methods compute with: the same numbers whether classes are taken all at once or a few at a time."""
+"""Compute: the same numbers whether classes go through all at once or a few at a time, and precision."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmark import networks
 from benchmark.compute import engine
+from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import ConcreteProblem
+from benchmark.utils import seeding
 from methods.base import Condenser
 from methods.dance import DANCE, DANCEConfig
 from methods.dm import DistributionMatching, DMConfig
@@ -105,7 +108,7 @@ def test_a_method_learns_the_same_images_a_few_classes_at_a_time(
 
 
 @pytest.mark.parametrize("strategy", ["none", "dsa:color_crop_cutout_flip_scale_rotate", "idc:color_crop_cutout_flip"])
-def test_a_real_batch_is_made_class_by_class_of_the_same_images(strategy: str, make_problem: Make) -> None:
+def test_a_real_batch_read_class_by_class_has_the_same_images(strategy: str, make_problem: Make) -> None:
     """Slices of it, of any classes, equal those of the whole batch drawn, normalised and augmented at once."""
     problem = make_problem(classes=5)
     for index in range(4):  # several draws: which classes share an operation differs
@@ -120,20 +123,20 @@ def test_a_real_batch_is_made_class_by_class_of_the_same_images(strategy: str, m
         torch.testing.assert_close(problem.mean_embedding(network, batch), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_only_as_many_real_images_are_made_at_once_as_are_looked_at(make_problem: Make, monkeypatch) -> None:
+def test_only_as_many_real_images_are_decoded_at_once_as_are_forwarded(make_problem: Make, monkeypatch) -> None:
     problem = make_problem(classes=4)
     monkeypatch.setattr(CPU, "chunk", 2 * 6 * PIXELS)  # two classes of six images
-    made: list[int] = []
+    taken: list[int] = []
     take = problem.real.take
-    monkeypatch.setattr(problem.real, "take", lambda index: (made.append(index.numel()), take(index))[1])
+    monkeypatch.setattr(problem.real, "take", lambda index: (taken.append(index.numel()), take(index))[1])
     batch = problem.real_batch(
         6, problem.generator("real batch"), problem.augment("none", problem.generator("augmentation"))
     )
     problem.mean_embedding(problem.new_network(0), batch)
-    assert made == [12, 12]
-    made.clear()
+    assert taken == [12, 12]
+    taken.clear()
     problem.class_gradients(problem.new_network(0), batch, torch.arange(4))
-    assert made == [6, 6, 6, 6]
+    assert taken == [6, 6, 6, 6]
 
 
 def test_gradients_of_chunks_add_up_to_that_of_the_class(make_problem: Make, monkeypatch) -> None:
@@ -141,15 +144,15 @@ def test_gradients_of_chunks_add_up_to_that_of_the_class(make_problem: Make, mon
     network = problem.new_network(0)
     images = torch.randn(3, 7, 3, 8, 8, generator=problem.generator("images"))
     monkeypatch.setattr(CPU, "chunk", 3 * PIXELS)  # 7 images as 3, 3 and 1
-    found = problem.class_gradients(network, images, torch.arange(3))
+    gradients = problem.class_gradients(network, images, torch.arange(3))
     assert not any(weight.requires_grad for weight in network.parameters())
-    with torch.no_grad():  # as where losses are only looked at
+    with torch.no_grad():  # as if losses alone were needed
         again = problem.class_gradients(network, images, torch.arange(3))
-    assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(gradients, again, strict=True))
     network.requires_grad_(True)
     for c in range(3):
         loss = torch.nn.functional.cross_entropy(network(images[c]), torch.full((7,), c))
-        for mine, theirs in zip(found, torch.autograd.grad(loss, list(network.parameters())), strict=True):
+        for mine, theirs in zip(gradients, torch.autograd.grad(loss, list(network.parameters())), strict=True):
             torch.testing.assert_close(mine[c], theirs, rtol=1e-4, atol=1e-6)
 
 
@@ -157,13 +160,48 @@ def test_tasks_are_spread_over_all_gpus_unless_one_is_named(monkeypatch: pytest.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     spread, workers = engine.choose_compute("auto", "fp32", None, None)
-    assert workers == 3 and [str(spread.on(place).device) for place in range(4)] == [
+    assert workers == 3 and [str(spread.for_worker(place).device) for place in range(4)] == [
         "cuda:0",
         "cuda:1",
         "cuda:2",
         "cuda:0",
     ]
     one, workers = engine.choose_compute("cuda:1", "fp32", None, None)
-    assert workers == 1 and one.devices == 1 and str(one.on(2).device) == "cuda:1"
+    assert workers == 1 and one.num_devices == 1 and str(one.for_worker(2).device) == "cuda:1"
     cpu, _ = engine.choose_compute("cpu", "fp32", 1, 2)
-    assert cpu.devices == 1 and cpu.on(1) == cpu
+    assert cpu.num_devices == 1 and cpu.for_worker(1) == cpu
+
+
+# --- precision --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["tf32", "fp32"])
+def test_tf32_is_on_only_with_that_precision_whatever_was_before(first: str) -> None:
+    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [flag.allow_tf32 for flag in flags]
+    try:
+        for precision in (first, "bf16", "tf32", "fp32", "tf32", "bf16"):
+            Compute(torch.device("cpu"), precision, threads=2).activate()
+            assert [flag.allow_tf32 for flag in flags] == [precision == "tf32"] * 2
+            assert torch.get_num_threads() == 2
+    finally:
+        for flag, value in zip(flags, before, strict=True):
+            flag.allow_tf32 = value
+        torch.set_num_threads(1)
+
+
+def test_bf16_computes_coarsely_and_returns_float32() -> None:
+    network = networks.build("convnet2-w8", (3, 8, 8), 4, seeding.generator("network"))
+    images = torch.randn(5, 3, 8, 8, generator=seeding.generator("images"))
+    exact, coarse = (Compute(torch.device("cpu"), p, 1).embed(network, images) for p in ("fp32", "bf16"))
+    assert exact.dtype == coarse.dtype == torch.float32
+    assert torch.equal(exact, network.embed(images))
+    assert not torch.equal(exact, coarse) and torch.allclose(exact, coarse, rtol=0.1, atol=0.1)
+
+
+def test_chunks_change_no_result_and_batches_of_batch_norm_are_never_split() -> None:
+    images = torch.randn(10, 3, 8, 8, generator=seeding.generator("images"))
+    small = Compute(torch.device("cpu"), "fp32", 1, chunk=3 * 8 * 8)
+    for name in ("convnet2-w8", "convnet2-w8-bn"):
+        network = networks.build(name, (3, 8, 8), 4, seeding.generator("network")).requires_grad_(False)
+        torch.testing.assert_close(small.embed(network, images), network.embed(images), rtol=1e-4, atol=1e-5)

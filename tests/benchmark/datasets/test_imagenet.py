@@ -196,7 +196,7 @@ from benchmark.datasets import load
 from benchmark.datasets.base import DecodedSplits, to_split
 from benchmark.datasets.cache import builtin_cache_file, load_or_decode
 from benchmark.datasets.builtin import BUILTIN, balanced
-from benchmark.condensation.problem import RealImages
+from benchmark.condensation.problem import DeviceImages
 from benchmark.utils import seeding
 root = Path({str(tmp_path)!r})
 BUILTIN["imagenette"] = replace(BUILTIN["imagenette"], train=balanced(150, 10), test=balanced(50, 10))
@@ -209,7 +209,7 @@ def decode():
 load_or_decode(builtin_cache_file(root, "imagenette"), "made", decode)
 before = own_mib()
 data = load("imagenette", root)
-real = RealImages(data.train, 10, torch.device("cpu"))
+real = DeviceImages(data.train, 10, torch.device("cpu"))
 batch = real.sample(8, seeding.generator("test"))
 print(json.dumps([own_mib() - before, batch.nbytes / 2**20, data.train.images.nbytes / 2**20]))
 """

@@ -35,11 +35,11 @@ def decided_by_the_run(task: grid.Task, out: Path, monkeypatch: pytest.MonkeyPat
     """Whether the task itself, with experts that nobody trained, compiles its steps."""
     seen: list[Compute] = []
 
-    def turn(self: Attempt, *args: object) -> None:
+    def run_steps(self: Attempt, *args: object) -> None:
         seen.append(self.compute)
         raise KeyboardInterrupt  # the one thing that a task lets through: its steps are never taken
 
-    monkeypatch.setattr(Attempt, "turn", turn)
+    monkeypatch.setattr(Attempt, "run_steps", run_steps)
     monkeypatch.setattr(Attempt, "skip_reason", lambda self, kind, identity: None)
     monkeypatch.setattr(
         Attempt,

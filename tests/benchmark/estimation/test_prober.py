@@ -117,9 +117,9 @@ def test_what_probed_tasks_leave_uncompiled_is_told_once(tmp_path: Path, monkeyp
 
     def gives_up(self: Compiler, function, *given) -> None:
         resolved.append(function.__name__)
-        raise compilation._Uncompiled("it is too new", changing=True)
+        raise compilation._CannotCompile("it is too new", this_task_only=True)
 
-    monkeypatch.setattr(Compiler, "_compiled", gives_up)
+    monkeypatch.setattr(Compiler, "_call_compiled", gives_up)
     built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "baselines=[]")
     show_estimate(built, Store(tmp_path), replace(CPU, compile=True), 1, Console(soft_wrap=True))
     told = [line for line in capsys.readouterr().out.splitlines() if "uncompiled" in line]
@@ -135,7 +135,7 @@ def test_what_is_said_as_compiling_is_decided_is_said_of_that_task(monkeypatch) 
     built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "baselines=[]")
     prober, (first, second) = estimating.Prober(built, CPU), built.of_kind("condense")
     prober.probe(first)
-    monkeypatch.setattr(estimating, "compute_for", lambda *of: COMPILER.say("memory ran out") or CPU)
+    monkeypatch.setattr(estimating, "compute_for", lambda *of: COMPILER.log("memory ran out") or CPU)
     prober.compiles(second)
     assert built.notes[-1] == f"probing condense {second['slug']}: memory ran out"
 

@@ -168,9 +168,9 @@ def test_steps_are_probed_with_the_threads_they_are_remembered_by(
 
 def test_what_probed_steps_leave_uncompiled_is_noted_in_the_plan(tmp_path: Path, monkeypatch) -> None:
     def gives_up(self: Compiler, *given: object) -> None:
-        raise compilation._Uncompiled("it is too new", changing=True)
+        raise compilation._CannotCompile("it is too new", this_task_only=True)
 
-    monkeypatch.setattr(Compiler, "_compiled", gives_up)
+    monkeypatch.setattr(Compiler, "_call_compiled", gives_up)
     compute = replace(CPU, compile=True)
     found = planned(tmp_path, "methods=[dm]", "ipcs=[1,2]", "baselines=[]", compute=compute)
     told = [note for note in found.notes if "uncompiled" in note]
@@ -186,7 +186,7 @@ def test_what_probed_steps_leave_uncompiled_is_noted_in_the_plan(tmp_path: Path,
     ("owner", "name", "compile", "said"),
     [
         (estimating, "_FewClasses", False, "while dance on digits at ipc 1 with convnet2-w4 was probed"),
-        (dummy_problem, "RealImages", None, "while dance on digits at ipc 1 with convnet2-w4 was probed"),
+        (dummy_problem, "DeviceImages", None, "while dance on digits at ipc 1 with convnet2-w4 was probed"),
         (Compute, "training_loss", False, "while the experts of dance on digits at ipc 1 with convnet2-w4 were"),
     ],
 )

@@ -82,6 +82,6 @@ def test_a_run_stopped_in_every_kind_of_task_ends_as_if_it_had_not_been(
     for path, before in finished.items():
         assert path.stat().st_mtime_ns == before
     for kind in KINDS:
-        assert "going on from step" in next(out.glob(f"{kind}/*/log.txt")).read_text()
+        assert "resuming from step" in next(out.glob(f"{kind}/*/log.txt")).read_text()
     leftovers = [p for p in out.rglob("*") if p.name.startswith(("checkpoint", "lock", "."))]
     assert not leftovers

@@ -61,18 +61,18 @@ def test_it_follows_the_code_of_all_modules_and_nothing_else(package: Path) -> N
 
 def test_it_names_the_distribution_and_the_commit(package: Path) -> None:
     _source.cache_clear()
-    found = method_code("mine")
-    assert (found["distribution"], found["version"], found["commit"]) == ("other", "1.0", None)
+    code = method_code("mine")
+    assert (code["distribution"], code["version"], code["commit"]) == ("other", "1.0", None)
 
 
 def test_built_in_methods_share_what_they_import(monkeypatch: pytest.MonkeyPatch) -> None:
     _source.cache_clear()
-    found = {name: method_code(name) for name in ("dm", "dance", "random", "herding")}
-    assert found["random"]["sha256"] == found["herding"]["sha256"]  # one module
-    assert len({one["sha256"] for one in found.values()}) == 3
-    assert found["dm"]["distribution"] in ("condensation-benchmark", None)
+    codes = {name: method_code(name) for name in ("dm", "dance", "random", "herding")}
+    assert codes["random"]["sha256"] == codes["herding"]["sha256"]  # one module
+    assert len({code["sha256"] for code in codes.values()}) == 3
+    assert codes["dm"]["distribution"] in ("condensation-benchmark", None)
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    assert found["dm"]["commit"] in (head.stdout.strip(), None)
+    assert codes["dm"]["commit"] in (head.stdout.strip(), None)
 
 
 def test_syntax_is_the_same_for_every_spelling() -> None:

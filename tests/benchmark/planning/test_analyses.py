@@ -42,6 +42,7 @@ def looks(*words: str) -> grid.Plan:
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         resolved = options.parse_as(schema.AnalyzeConfig, compose("analyze", overrides=[*ONE_CELL, *words]))
+    analyses.check(resolved)
     return analyses.only(grid.build(resolved), resolved)
 
 

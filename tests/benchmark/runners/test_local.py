@@ -141,7 +141,7 @@ def test_stopped_and_killed_runs_end_whole_and_go_on_to_the_same_bytes(
     assert run.wait() == 0, run.text
     assert outcome(out) == one_after_the_other
     for path in out.glob("condense/*/log.txt"):
-        assert path.read_text().count("going on from step") >= 2
+        assert path.read_text().count("resuming from step") >= 2
 
 
 def test_a_killed_worker_is_told_and_the_same_command_completes(

@@ -1,4 +1,4 @@
-"""Experts that learn together and are stopped, killed or met by faults: nothing is lost, doubled or charged twice."""
+"""Experts that are trained together and stopped, killed or fail: nothing is lost, doubled or charged twice."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from expert_parts import (
     STEPS,
-    alike,
-    equal,
+    assert_close,
+    assert_equal,
     experts,
-    led,
     log,
     path_of,
     records,
     runtime,
-    slowly,
+    slowed,
     stopping,
     train,
+    train_together,
 )
 
 from benchmark.execution.interruption import Interrupted
@@ -36,83 +36,75 @@ from results.store.store import Store
 
 
 @pytest.mark.parametrize("at", [1, 9, STEPS])
-def test_a_stopped_group_goes_on_to_the_same_bytes(at: int, tmp_path: Path) -> None:
+def test_a_stopped_group_resumes_to_the_same_bytes(at: int, tmp_path: Path) -> None:
     train(tmp_path / "whole", 4)
     first, *others = experts()
     with pytest.raises(Interrupted, match=f"after step {at} of {STEPS}"):
         execute(first, stopping(tmp_path / "out", at), others)
     store = Store(tmp_path / "out")
     assert not any(store.record(task) for task in experts()) and not list(tmp_path.glob("out/*/*/lock.json"))
-    words = [store.last_attempt(task)["message"] for task in experts()]
-    assert words == [f"after step {at} of {STEPS}"] + 3 * [f"beside {first['slug']}: after step {at} of {STEPS}"]
+    messages = [store.last_attempt(task)["message"] for task in experts()]
+    assert messages == [f"after step {at} of {STEPS}"] + 3 * [
+        f"trained together with {first['slug']}: after step {at} of {STEPS}"
+    ]
     assert all(outcome.new for outcome in train(tmp_path / "out", 4).values())
-    assert f"going on from step {at}" in log(tmp_path / "out", first)
-    equal(tmp_path / "out", tmp_path / "whole")
+    assert f"resuming from step {at}" in log(tmp_path / "out", first)
+    assert_equal(tmp_path / "out", tmp_path / "whole")
 
 
-def test_one_of_a_stopped_group_goes_on_without_another(alone: Path, tmp_path: Path) -> None:
-    """Its part of the seconds that all of them took is left out, too."""
+def test_a_stopped_group_resumes_without_one_that_was_finished_meanwhile(alone: Path, tmp_path: Path) -> None:
+    """Its share of the charged seconds is left out, too."""
     first, *others = experts()
     with pytest.raises(Interrupted, match="after step 9"):
         execute(first, stopping(tmp_path, 9), others)
     path = Store(tmp_path).folder(first) / CHECKPOINT
     save_tree(path, load_tree(path) | {"seconds": 4000.0})
     assert execute(others[1], runtime(tmp_path, 1)).new, "done meanwhile"
-    outcome, beside = led(first, others, runtime(tmp_path, 4))
-    assert outcome.new and [*beside] == [others[0]["slug"], others[2]["slug"]]
+    outcome, companions = train_together(first, others, runtime(tmp_path, 4))
+    assert outcome.new and [*companions] == [others[0]["slug"], others[2]["slug"]]
     seconds = [record["seconds"] for record in records(tmp_path) if record["environment"]["num_parallel"] == 3]
     assert seconds == 3 * [pytest.approx(1000, abs=100)]
-    alike(tmp_path, alone)
+    assert_close(tmp_path, alone)
 
 
-def test_whoever_learnt_along_does_so_again(alone: Path, tmp_path: Path) -> None:
-    """Not one that was held elsewhere then, and is free now: it begins later."""
+def test_a_resumed_group_has_the_same_experts(alone: Path, tmp_path: Path) -> None:
+    """One that was held elsewhere at first, and is free now, is not added: it is trained later."""
     first, held, *others = experts()
     lock = TaskLock(Store(tmp_path).begin(held))
     assert lock.acquire()
     with pytest.raises(Interrupted, match="after step 9"):
         execute(first, stopping(tmp_path, 9, num_parallel=3), [held, *others])
     lock.release()
-    outcome, beside = led(first, [held, *others], runtime(tmp_path, 4))
-    assert outcome.new and [*beside] == [task["slug"] for task in others]
+    outcome, companions = train_together(first, [held, *others], runtime(tmp_path, 4))
+    assert outcome.new and [*companions] == [task["slug"] for task in others]
     assert Store(tmp_path).last_attempt(held) is None and not (Store(tmp_path).folder(held) / "log.txt").exists()
     assert execute(held, runtime(tmp_path, 1)).new
-    alike(tmp_path, alone)
+    assert_close(tmp_path, alone)
 
 
-@pytest.mark.parametrize("num_parallel", [0, 1, None])
-def test_a_checkpoint_of_a_version_that_trained_one_alone(
-    num_parallel: int | None, alone: Path, tmp_path: Path
-) -> None:
-    """It did not ask how many learn at once: a GPU's checkpoints say 0."""
+def test_an_expert_that_was_trained_alone_goes_on_alone(alone: Path, tmp_path: Path) -> None:
     first, *others = experts()
     with pytest.raises(Interrupted, match="after step 9"):
         execute(first, stopping(tmp_path, 9, num_parallel=1), others)
-    path = Store(tmp_path).folder(first) / CHECKPOINT
-    state = load_tree(path)
-    if num_parallel is not None:
-        (state["work"],) = state["work"]["experts"].values()
-        state["num_parallel"] = num_parallel
-    save_tree(path, state)
-    assert led(others[0], [first], runtime(tmp_path, 4))[1] == {}, "it has a checkpoint of its own"
-    assert led(first, others[1:], runtime(tmp_path, 4))[1] == {}
-    assert "going on from step 9" in log(tmp_path, first) and Store(tmp_path).record(others[1]) is None
+    assert train_together(others[0], [first], runtime(tmp_path, 4))[1] == {}, "it has a checkpoint of its own"
+    assert train_together(first, others[1:], runtime(tmp_path, 4))[1] == {}
+    assert "resuming from step 9" in log(tmp_path, first) and Store(tmp_path).record(others[1]) is None
     assert path_of(first, tmp_path).read_bytes() == path_of(first, alone).read_bytes()
 
 
-def test_the_faults_of_one_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_one_expert_does_not_concern_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, broken, *others = experts()
     real = tensor_files.write_bytes
 
     def write(path: Path, content: bytes) -> None:
         if path == path_of(broken, tmp_path):
-            raise BenchmarkError("the disk is full", passing=True)
+            raise BenchmarkError("the disk is full", transient=True)
         real(path, content)
 
     monkeypatch.setattr(tensor_files, "write_bytes", write)
-    outcome, beside = led(first, [broken, *others], runtime(tmp_path, 4))
-    assert outcome.new and beside[broken["slug"]] == Outcome("failed", "the disk is full")
-    assert all(beside[task["slug"]].new for task in others)
+    outcome, companions = train_together(first, [broken, *others], runtime(tmp_path, 4))
+    assert outcome.new and companions[broken["slug"]] == Outcome("failed", "the disk is full")
+    assert all(companions[task["slug"]].new for task in others)
     assert Store(tmp_path).last_attempt(broken)["status"] == "interrupted"
     monkeypatch.undo()
     assert execute(broken, runtime(tmp_path, 1)).new
@@ -120,23 +112,23 @@ def test_the_faults_of_one_are_its_own(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_stop_between_two_ends_loses_and_hides_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(tmp_path / "whole", 4)
-    out, told, release = tmp_path / "out", list[str](), list[bool]()
+    out, ended, released = tmp_path / "out", list[str](), list[bool]()
 
     def save(path: Path, *more: Any) -> None:
         if path == path_of(experts()[2], out):
-            release.append(not (path_of(experts()[1], out).parent / "lock.json").exists())
+            released.append(not (path_of(experts()[1], out).parent / "lock.json").exists())
             raise KeyboardInterrupt
         tensor_files.save_tensors(path, *more)
 
     monkeypatch.setattr("benchmark.tasks.prepare.save_tensors", save)
-    how = runtime(out, 4, checkpoint_seconds=1e-4)
+    frequent = runtime(out, 4, checkpoint_seconds=1e-4)
     with pytest.raises(Stopped):
-        run_tasks(experts(), how, 1, lambda *step: None, lambda name, outcome: told.append(name))
-    assert told == [f"prepare {experts()[1]['slug']}"] and not list(out.glob("*/*/lock.json"))
-    assert release == [True], "a kill would have left the lock of what is done"
+        run_tasks(experts(), frequent, 1, lambda *step: None, lambda name, outcome: ended.append(name))
+    assert ended == [f"prepare {experts()[1]['slug']}"] and not list(out.glob("*/*/lock.json"))
+    assert released == [True], "otherwise a kill would leave the lock of a task that is done"
     monkeypatch.undo()
     assert [outcome.new for outcome in train(out, 4).values()].count(True) == 3
-    equal(out, tmp_path / "whole")
+    assert_equal(out, tmp_path / "whole")
 
 
 def test_a_group_goes_on_whole_beside_other_workers(alone: Path, tmp_path: Path) -> None:
@@ -148,12 +140,14 @@ def test_a_group_goes_on_whole_beside_other_workers(alone: Path, tmp_path: Path)
     run_tasks(experts(), runtime(tmp_path, 4), 2, lambda *step: None, lambda name, outcome: ended.append(name))
     assert sorted(ended) == [f"prepare {task['slug']}" for task in experts()]
     assert [record["environment"]["num_parallel"] for record in records(tmp_path)] == [3, 3, 3, 1]
-    alike(tmp_path, alone)
+    assert_close(tmp_path, alone)
 
 
-def test_a_folder_and_a_lock_that_cannot_be_cleared_are_told_in_their_own_turn(tmp_path: Path, monkeypatch) -> None:
-    first, unswept, locked, last = experts()
-    (Store(tmp_path).begin(unswept) / f".half.{32 * 'a'}").mkdir()
+def test_a_folder_and_a_lock_that_cannot_be_cleared_are_reported_by_their_own_tasks(
+    tmp_path: Path, monkeypatch
+) -> None:
+    first, unclean, locked, last = experts()
+    (Store(tmp_path).begin(unclean) / f".half.{32 * 'a'}").mkdir()
     real = TaskLock.release
 
     def release(self: TaskLock) -> None:
@@ -162,9 +156,11 @@ def test_a_folder_and_a_lock_that_cannot_be_cleared_are_told_in_their_own_turn(t
             raise ResultsError("the lock cannot be removed")
 
     monkeypatch.setattr(TaskLock, "release", release)
-    outcome, beside = led(first, [unswept, locked, last], runtime(tmp_path, 4))
-    assert outcome.new and [*beside] == [locked["slug"], last["slug"]] and all(end.new for end in beside.values())
-    assert execute(unswept, runtime(tmp_path, 4)).status == "failed"
+    outcome, companions = train_together(first, [unclean, locked, last], runtime(tmp_path, 4))
+    assert (
+        outcome.new and [*companions] == [locked["slug"], last["slug"]] and all(end.new for end in companions.values())
+    )
+    assert execute(unclean, runtime(tmp_path, 4)).status == "failed"
 
 
 def test_one_that_another_process_has_taken_over_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +173,7 @@ def test_one_that_another_process_has_taken_over_is_left_to_it(tmp_path: Path, m
             theirs.path.unlink()
             assert theirs.acquire()
 
-    outcome, beside = led(first, [taken, *others], slowly(runtime(tmp_path, 4, progress=progress)))
-    assert outcome.new and [*beside] == [task["slug"] for task in others] and theirs.held
+    outcome, companions = train_together(first, [taken, *others], slowed(runtime(tmp_path, 4, progress=progress)))
+    assert outcome.new and [*companions] == [task["slug"] for task in others] and theirs.held
     assert Store(tmp_path).record(taken) is None and not path_of(taken, tmp_path).exists()
     theirs.release()
