@@ -1,4 +1,4 @@
-"""What `robustness_scores=true` adds to a request. It reads names of protocols and baselines only and loads no torch."""
+"""What `robustness_scores=true` adds to a request, from names of protocols and baselines alone: no torch is loaded."""
 
 from __future__ import annotations
 
