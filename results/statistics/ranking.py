@@ -20,17 +20,13 @@ _DIGITS = 9  # decimals of means (fractions) that are compared: far finer than o
 
 def marks(column: Sequence[Cell], options: Options = DEFAULT) -> list[tuple[str, str]]:
     """The rank and the doubt (`doubts`) of each row of one column; `options.highlight` chooses the rule of ranks."""
-    rule = {"significance": significance_ranks, "mean": mean_ranks, "none": _no_ranks}[options.highlight]
-    return list(zip(rule(column), doubts(column), strict=True))
+    rule = {"significance": significance_ranks, "mean": mean_ranks}.get(options.highlight)
+    return list(zip(rule(column) if rule else [""] * len(column), doubts(column), strict=True))
 
 
 def marked(columns: Iterable[Sequence[Cell]], options: Options = DEFAULT) -> dict[int, tuple[str, str]]:
     """`marks` of several columns by the id of the row."""
     return {id(row): mark for column in columns for row, mark in zip(column, marks(column, options), strict=True)}
-
-
-def _no_ranks(column: Sequence[Cell]) -> list[str]:
-    return [""] * len(column)
 
 
 def doubts(column: Sequence[Cell]) -> list[str]:

@@ -1,7 +1,7 @@
 """What the store holds: tasks and the records of what became of them, with units; and the check of a record's shape.
 
-`Task` and `Record` say what every kind of task has. The specification, display and result of each kind have a class of
-their own: PrepareSpec, PrepareDisplay, PrepareResult and so on. All values are JSON values. Accuracies are fractions
+`Task` and `Record` say what every kind of task has. The specification, display and result of a kind have classes of
+their own: CondenseSpec, CondenseDisplay, CondenseResult and so on. All values are JSON values. Accuracies are fractions
 in [0, 1]. `problem` looks for the required keys of these classes, so the documentation cannot differ from the check.
 """
 
@@ -125,6 +125,23 @@ class Environment(TypedDict):
     dirty: NotRequired[bool | None]  #: whether files of the checkout differ from the commit
 
 
+# --- what several kinds of task have ----------------------------------------------------------------------------------
+
+
+class NetworkSpec(TypedDict):
+    """The values of every task that trains or uses networks."""
+
+    architecture: str
+    dataset: Json  #: fingerprint of the images; mean and std of the normalization, one a channel; flip
+    val_fraction: float  #: of the training images, withheld
+    precision: str
+
+
+class DatasetDisplay(TypedDict):
+    dataset: str
+    dataset_title: NotRequired[str]  #: as papers print it, "CIFAR-10"; tables print `dataset` without it
+
+
 class MethodCard(TypedDict):
     """What tables show of a method; a record includes it, so tables need no method code (`methods.base.Card`)."""
 
@@ -137,24 +154,36 @@ class MethodCard(TypedDict):
     native: NotRequired[str]  #: name of the protocol of the method's own paper
 
 
+class MethodDisplay(DatasetDisplay):
+    """What tables show of a set."""
+
+    published_as: str | None  #: the dataset in papers whose numbers are shown; if not `dataset`, it is only similar
+    num_classes: int
+    train_images: int  #: in the whole training set
+    display_name: str  #: "dm", "dm@f2", "dance (alignment=random)"
+    card: MethodCard
+    provenance: str  #: of the setting with the weakest source: paper, code, author, third party, ours
+    iterations_fraction: float  #: of the paper's iterations
+
+
+class SetResult(TypedDict):
+    """The sizes of a synthetic set."""
+
+    stored_images: int
+    decoded_images: int  #: images that networks are trained on: stored_images · factor²
+    factor: int  #: a stored image is a grid of factor × factor images
+    bytes: int  #: of synthetic.safetensors
+
+
 # --- prepare: one expert ----------------------------------------------------------------------------------------------
 
 
-class PrepareSpec(TypedDict):
+class PrepareSpec(NetworkSpec):
     """A network to train on the real training images."""
 
-    dataset: Json  #: fingerprint of the images; mean and std of the normalization, one a channel; flip
-    architecture: str
     recipe: Json  #: how it is trained: the fields of `methods.base.ExpertRecipe` without count and per_seed
     index: int  #: of the expert in its pool
     expert_seed: int  #: of the pool
-    val_fraction: float  #: of the training images, withheld
-    precision: str
-
-
-class PrepareDisplay(TypedDict):
-    dataset: str
-    dataset_title: NotRequired[str]
 
 
 class PrepareResult(TypedDict):
@@ -164,40 +193,23 @@ class PrepareResult(TypedDict):
 # --- condense: one synthetic set --------------------------------------------------------------------------------------
 
 
-class CondenseSpec(TypedDict):
-    """A set to condense."""
+class CondenseSpec(NetworkSpec):
+    """A set to condense. The normalization of its dataset may be that of the method's paper."""
 
     method: str
     version: int  #: of the method
     settings: Json  #: fields of the method's Config
     ipc: int  #: images per class
     seed: int
-    architecture: str
-    dataset: Json  #: as PrepareSpec's; the constants may be those of the method's paper
     experts: list[str]  #: identities of prepare tasks
-    val_fraction: float
-    precision: str
     snapshots: NotRequired[int | None]  #: sets to keep besides the first one, at equal numbers of steps
 
 
-class CondenseDisplay(TypedDict):
-    dataset: str
-    dataset_title: NotRequired[str]  #: as papers print it, "CIFAR-10"; tables print `dataset` without it
-    published_as: str | None  #: the dataset in papers whose numbers are shown; if not `dataset`, it is only similar
-    num_classes: int
-    train_images: int  #: in the whole training set
-    display_name: str  #: "dm", "dm@f2", "dance (alignment=random)"
-    card: MethodCard
+class CondenseDisplay(MethodDisplay):
     overrides: str  #: settings that differ from the preset's, "" if none
-    provenance: str  #: of the setting with the weakest source: paper, code, author, third party, ours
-    iterations_fraction: float  #: of the paper's iterations
 
 
-class CondenseResult(TypedDict):
-    stored_images: int
-    decoded_images: int  #: images that networks are trained on: stored_images · factor²
-    factor: int  #: a stored image is a grid of factor × factor images
-    bytes: int  #: of synthetic.safetensors
+class CondenseResult(SetResult):
     losses: NotRequired[Mapping[str, float]]  #: of the last step, by name
     snapshots: NotRequired[list[Json]]  #: step, and seconds up to it; the set is in snapshots/STEP.safetensors
 
@@ -216,19 +228,14 @@ class ImportSpec(TypedDict):
     quantize: NotRequired[str]  #: "8bit": pixels are clamped to 0..1 and rounded to 256 levels
 
 
-class ImportDisplay(TypedDict):
-    dataset: str
+class ImportDisplay(DatasetDisplay):
     num_classes: int
     display_name: str
     card: MethodCard
     source: str  #: short hash of its files
 
 
-class ImportResult(TypedDict):
-    stored_images: int
-    decoded_images: int
-    factor: int
-    bytes: int
+class ImportResult(SetResult):
     source: Json  #: files with their SHA-256, form, set_index, pixel_scale, pixel_scale_reason, constants
     clamped: NotRequired[float]  #: fraction of the pixels that quantizing clamped
 
@@ -236,34 +243,21 @@ class ImportResult(TypedDict):
 # --- evaluate: several networks trained on one set --------------------------------------------------------------------
 
 
-class EvaluateSpec(TypedDict):
+class EvaluateSpec(NetworkSpec):
     """Networks to train on a set and to score."""
 
     set: str  #: identity of a condense or import task, or "whole" for the training set
     imported: NotRequired[bool]  #: whether `set` is an import task
     seed: int
-    architecture: str  #: of the networks
     protocol: Json  #: its name, version and fields
     num_eval: int  #: networks
-    dataset: Json
-    val_fraction: float
-    precision: str
 
 
-class EvaluateDisplay(TypedDict):
-    dataset: str
-    dataset_title: NotRequired[str]
-    published_as: str | None
-    num_classes: int
-    train_images: int
-    display_name: str
-    card: MethodCard
+class EvaluateDisplay(MethodDisplay):
     ipc: int | None  #: None for the whole training set
     condense_architecture: str | None  #: "" or None if none was used: the row is in the tables of every architecture
     protocol: str  #: its name in the command: of a shared protocol, or "native"
     role: str  #: "method" or "baseline"
-    iterations_fraction: float
-    provenance: str
     factor: int
     source: NotRequired[str]  #: of an imported set
 
@@ -283,26 +277,20 @@ class EvaluateResult(TypedDict):
 # --- analyze: properties of sets and experts other than the accuracy --------------------------------------------------
 
 
-class AnalyzeSpec(TypedDict):
+class AnalyzeSpec(NetworkSpec):
     """An analysis of sets or experts."""
 
     analysis: str  #: one of ANALYSES
     version: int  #: of the analysis
     sets: list[str]  #: identities of condense tasks, or "whole"
     experts: list[str]  #: identities of prepare tasks
-    architecture: str
-    dataset: Json
-    val_fraction: float
-    precision: str
     seed: NotRequired[int]
     protocol: NotRequired[Json]  #: of the networks that are trained
     num_eval: NotRequired[int]
     method: NotRequired[str]  #: of an embedding: tsne, pca
 
 
-class AnalyzeDisplay(TypedDict):
-    dataset: str
-    dataset_title: NotRequired[str]
+class AnalyzeDisplay(DatasetDisplay):
     published_as: NotRequired[str | None]
     num_classes: int
     train_images: int
@@ -359,7 +347,7 @@ ANALYSES: dict[str, Any] = {
 }
 
 _PARTS: dict[str, dict[str, Any]] = {  # by kind: the shapes of a record's parts
-    "prepare": {"resolved": PrepareSpec, "display": PrepareDisplay, "result": PrepareResult},
+    "prepare": {"resolved": PrepareSpec, "display": DatasetDisplay, "result": PrepareResult},
     "condense": {"resolved": CondenseSpec, "display": CondenseDisplay, "result": CondenseResult},
     "import": {"resolved": ImportSpec, "display": ImportDisplay, "result": ImportResult},
     "evaluate": {"resolved": EvaluateSpec, "display": EvaluateDisplay, "result": EvaluateResult},

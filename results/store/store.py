@@ -87,7 +87,10 @@ class Store:
 
     def find(self, task: Json) -> Path | None:
         """The task's folder, whatever its slug, or None. Raises ResultsError if the folder is another task's."""
-        folders = [folder for folder in self._candidates(task) if self._is_of(folder, task)]
+        folders = self._candidates(task)
+        for folder in folders:  # a process that was killed in `begin` left one without task.json
+            if (stored := read_json(folder / "task.json", REMOVE_FOLDER)) is not None:
+                check_identity(folder, stored, task)
         done = [folder for folder in folders if (folder / "record.json").exists()]
         return next(iter(done or folders), None)
 
@@ -173,16 +176,17 @@ class Store:
         paths = attempt_files(folder / "attempts") if folder else []
         return read_json(paths[-1]) if paths else None
 
-    def records(self, kind: str | None = None) -> tuple[list[dict[str, Any]], list[ResultsError]]:
-        """All usable records (of one kind), in the order of their folders, and why the others are unusable."""
-        contents = self.read(kind)
+    def records(self) -> tuple[list[dict[str, Any]], list[ResultsError]]:
+        """All usable records, in the order of their folders, and why the others are unusable."""
+        contents = self.read()
         return list(contents.records.values()), contents.problems
 
-    def read(self, kind: str | None = None) -> StoreContents:
-        """All that the store has (of one kind). Raises ResultsError if a folder cannot be listed."""
+    def read(self) -> StoreContents:
+        """All that the store has. Raises ResultsError if a folder cannot be listed."""
         contents = StoreContents({}, [], [])
         with _no_garbage_collection():
-            paths = [folder / "record.json" for folder in self._entries(kind)]
+            folders = [self.root / kind / name for kind in _names(self.root) for name in _names(self.root / kind)]
+            paths = [folder / "record.json" for folder in folders]
             for path, content in zip(paths, read_many(paths), strict=True):
                 try:
                     contents.records[path.parent] = _usable(path, content)
@@ -192,11 +196,6 @@ class Store:
                 except ResultsError as error:
                     contents.problems.append(error)
         return contents
-
-    def _entries(self, kind: str | None) -> Iterator[Path]:
-        """All entries of the folders in which folders of tasks are, sorted."""
-        for name in [kind] if kind else _names(self.root):
-            yield from (self.root / name / entry for entry in _names(self.root / name))
 
     def _default_folder(self, task: Json) -> Path:
         slug = re.sub(r"[^A-Za-z0-9._@=+-]+", "-", str(task.get("slug", ""))).strip("-.")[:80] or "task"
@@ -208,12 +207,6 @@ class Store:
         if (folder / "record.json").exists():  # saves listing thousands of folders
             return [folder]
         return sorted(folder.parent.glob(f"*-{task['identity'][:PREFIX]}"))
-
-    def _is_of(self, folder: Path, task: Json) -> bool:
-        stored = read_json(folder / "task.json", REMOVE_FOLDER)
-        if stored is not None:
-            check_identity(folder, stored, task)
-        return True  # a process that was killed in `begin` left a folder without task.json
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

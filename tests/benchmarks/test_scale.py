@@ -130,12 +130,12 @@ def finished(tasks: list[grid.Task], tmp_path_factory: pytest.TempPathFactory) -
     return store
 
 
-def test_surveying_a_finished_store(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
+def test_states_of_a_finished_store(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
     found = measured(lambda: task_states(finished.root))
     assert {state.status for state in found.values()} == {"done"} and len(found) == len(tasks)
 
 
-def test_surveying_a_finished_plan(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
+def test_states_of_a_finished_plan(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
     found = measured(lambda: task_states(finished.root, tasks))
     assert {state.status for state in found.values()} == {"done"} and len(found) == len(tasks)
 

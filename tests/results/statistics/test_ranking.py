@@ -16,7 +16,7 @@ SHAPES = ([-2, -1, 0, 1, 2], [1, 2, -2, 0, -1], [0, -2, 1, 2, -1])  # of five ga
 
 
 def row(name, means, *, seeds=None, **columns):
-    """A row of `aggregate.cells` as far as the ranking reads it."""
+    """A row of `cells.cells` as far as the ranking reads it."""
     sample = dict(zip(map(str, seeds or range(len(means))), means, strict=True))
     deviation = stdev(means) if len(means) > 1 else float("nan")
     usual = {
