@@ -66,23 +66,23 @@ class Links:
 def request_key(condensed: Json) -> tuple[str, ...]:
     """Equal for condense tasks that differ in their seeds only."""
     resolved, display = condensed["resolved"], condensed["display"]
-    place = (display["dataset"], resolved["architecture"], display["display_name"], str(resolved["ipc"]))
-    return *place, sorted_json(_compared(resolved))
+    row = (display["dataset"], resolved["architecture"], display["display_name"], str(resolved["ipc"]))
+    return *row, sorted_json(_compared(resolved))
 
 
 def cell_key(evaluation: Json, links: Links) -> tuple[str, ...]:
     """Equal for the evaluations of one cell."""
     resolved, display = evaluation["resolved"], evaluation["display"]
-    place = (display["dataset"], display["condense_architecture"] or "", resolved["architecture"], display["protocol"])
+    table = (display["dataset"], display["condense_architecture"] or "", resolved["architecture"], display["protocol"])
     row = (display["display_name"], str(display["ipc"]), sorted_json(_compared(resolved)))
     if request := links.request_of.get(resolved["set"]):
-        return *place, *row, "here", request[-1]
+        return *table, *row, "here", request[-1]
     source = str(display.get("source", "")) if resolved.get("imported") else ""
-    return *place, *row, "whole" if resolved["set"] == "whole" else "elsewhere", source
+    return *table, *row, "whole" if resolved["set"] == "whole" else "elsewhere", source
 
 
 def cell_spec(evaluation: Json, condensed: Json | None) -> dict[str, Any]:
-    """The values of both specifications apart from the cell's place and the seeds.
+    """The values of both specifications apart from those of `cell_key` and the seeds.
 
     Flat, with "condensed" for where: {"condensed": "here", "settings.lr": 1.0, "evaluation.num_eval": 5, …}.
     """

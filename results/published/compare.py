@@ -138,7 +138,7 @@ def compare(cell: Cell, published: Published) -> Comparison:
     """Compare a measured cell with a printed number.
 
     "within" means that the difference is at most twice the larger of two deviations: the printed one and the measured
-    one, which is over sets, or over networks if there is one set only.
+    one, which is over sets, or over networks for a single set.
     """
     difference = float(cell["accuracy"]) - published.accuracy
     tolerance = _tolerance(cell, published)

@@ -171,9 +171,7 @@ def _remove(path: Path, expected: Callable[[bytes], bool]) -> None:
     except FileNotFoundError:
         return  # another process was faster
     if not expected(moved.read_bytes()):
-        with suppress(
-            FileExistsError
-        ):  # a third process has made one: the owner of this one sees that at its next beat
+        with suppress(FileExistsError):  # a new lock: the owner of the one moved away sees it at its next beat
             path.hardlink_to(moved)
     moved.unlink()
 

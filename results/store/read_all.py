@@ -99,10 +99,10 @@ def _versions(records: Sequence[Json]) -> Iterator[str]:
             versions.setdefault(f"protocol {protocol['name']}", {})[f"v{protocol['version']}"] = None
         if environment.get("torch"):
             versions.setdefault("torch", {})[str(environment["torch"])] = None
-    several = {name: sorted(found) for name, found in versions.items() if len(found) > 1}
-    torch_versions = several.pop("torch", None)
-    if several:
-        names = "; ".join(f"{name} {', '.join(found)}" for name, found in several.items())
+    mixed = {name: sorted(values) for name, values in versions.items() if len(values) > 1}
+    torch_versions = mixed.pop("torch", None)
+    if mixed:
+        names = "; ".join(f"{name} {', '.join(values)}" for name, values in mixed.items())
         yield f"records of several versions have rows of their own and are not compared: {names}"
     if torch_versions:
         yield f"records of several versions of torch are compared: {', '.join(torch_versions)}"
