@@ -1,4 +1,4 @@
-"""Files that are whole or absent, on local disks and on NFS: a hidden file of the same folder is written, synced, renamed."""
+"""Files that are whole or absent, on local disks and on NFS: written under another name, synced, then renamed."""
 
 from __future__ import annotations
 
