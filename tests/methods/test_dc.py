@@ -60,7 +60,7 @@ def test_equal_gradients_are_at_no_distance(name: str) -> None:
 def by_hand(method: Any, leaf: Tensor, network: Any, step: int) -> Tensor:
     """Σ_c D_c: one class after the other, real and synthetic gradients by plain autograd."""
     problem, config = method.problem, method.config
-    augment = problem.augment(getattr(config, "augment", "none"), problem.generator("augmentation", step))
+    augment = problem.augment(config.augment or "none", problem.generator("augmentation", step))
     real = augment((problem.real.sample(config.batch_real, problem.generator("real batch", step)) - MEAN) / STD)
     synthetic = augment(leaf)
     weights = [weight.requires_grad_() for weight in network.parameters()]
@@ -91,7 +91,7 @@ def train_by_hand(method: Any, leaf: Tensor, network: Any, step: int) -> None:
         order = torch.randperm(len(images), generator=draw)
         for start in range(0, len(images), config.batch_train):
             chosen = order[start : start + config.batch_train]
-            seen = problem.augment_batch(getattr(config, "augment", "none"), images[chosen], draw)
+            seen = problem.augment_batch(config.augment or "none", images[chosen], draw)
             optimizer.zero_grad()
             F.cross_entropy(network(seen), labels[chosen]).backward()
             optimizer.step()

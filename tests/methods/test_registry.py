@@ -128,8 +128,8 @@ def test_no_plug_in_takes_a_name_of_ours(name: str, plug_in: PlugIn) -> None:
         ("Mine = 3\n", "'mine' is not a methods.base.Condenser"),
         ("from methods.base import Condenser\nclass Mine(Condenser): pass\n", "'mine' has no card"),
         (
-            "from dataclasses import dataclass\nfrom methods.coreset import RandomSubset\n@dataclass\nclass Plain: "
-            "pass\nclass Mine(RandomSubset): Config = Plain\n",
+            "from dataclasses import dataclass\nfrom methods.coreset import RandomSubset\n"
+            "@dataclass\nclass Plain: pass\nclass Mine(RandomSubset): Config = Plain\n",
             "'mine' has no Config that is a methods.base.Settings",
         ),
         ("raise ValueError('one\\ntwo')\n", r"'mine' does not import: ValueError: one two$"),
