@@ -50,6 +50,17 @@ def seconds(value: float) -> str:
     return grouped(value)
 
 
+def duration(value: float) -> str:
+    """Seconds in a unit of time: "0.3 s", "45 s", "5.2 min", "3.4 h", "1,234 h"; "–" when unknown."""
+    if math.isnan(value):
+        return "–"
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if value >= length:
+            number = value / length
+            return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.1f} {unit}"
+    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
+
+
 def size(value: Any) -> str:
     """Bytes in units of 1024: "840 B", "12.5 KiB", "1.25 GiB"; "–" when NA."""
     if pd.isna(value):

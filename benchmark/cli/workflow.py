@@ -14,7 +14,7 @@ from benchmark.cli.tables import show_tables
 from benchmark.compute.engine import Compute, choose_compute
 from benchmark.config.schema import PlanConfig
 from benchmark.estimation import summary, time_budget
-from benchmark.estimation.prober import estimate
+from benchmark.estimation.estimate import estimate
 from benchmark.execution.runtime import Outcome, Runtime
 from benchmark.planning import grid
 from benchmark.planning.plan import Plan
@@ -37,7 +37,7 @@ def plan_and_run(config: PlanConfig, finish: Finish, narrow: Callable[[Plan], Pl
         if config.budget_seconds is None:
             plan = grid.build(config, reading)
         else:
-            plan = time_budget.planned_within(config, config.budget_seconds, compute, reading)
+            plan = time_budget.plan_within(config, config.budget_seconds, compute, reading)
         plan = narrow(plan)
     return run_here(plan, config, console, finish)
 
@@ -81,7 +81,7 @@ def show_estimate(plan: Plan, store: Store, compute: Compute, workers: int, cons
         rows = estimate(plan, store, compute, probing)
     print_uncut(console, summary.table(rows))
     notes = [f"note: {text}" for text in plan.notes[known:]]
-    for text in (*summary.summary(rows, plan, compute, workers), *notes):
+    for text in (*summary.totals(rows, plan, compute, workers), *notes):
         console.print(text, markup=False, highlight=False)
 
 

@@ -1,1 +1,1 @@
-"""What a plan will take, from a few probed steps: seconds, memory, disk; and time budgets."""
+"""What a plan will cost, from a few probed steps: seconds, memory and disk; and iterations within a time budget."""

@@ -1,4 +1,4 @@
-"""What a condense task would be given, without its dataset and its experts: for probing and profiling its steps."""
+"""The problem of a condense task with blank images and untrained experts, for probing and profiling its steps."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ _NOISE = 2**22  # random bytes, repeated until all images are filled
 
 
 def compute_for(compute: Compute, task: Task, outline: Outline) -> Compute:
-    """How a condense task will compute: compiled or not, by the rule that the task itself asks once it is built."""
+    """A copy of `compute` that is compiled where a condense task will be, by the same rule as the task itself."""
     resolved, compute = task["resolved"], replace(compute)
     if compute.compile is None:
         config = registry.get(resolved["method"]).Config(**resolved["settings"])
-        cell = {"classes": outline.num_classes, "ipc": resolved["ipc"], "image_shape": outline.image_shape}
-        choose_compile(compute, _steps(task, outline, compute), config, **cell)
+        sizes = {"classes": outline.num_classes, "ipc": resolved["ipc"], "image_shape": outline.image_shape}
+        choose_compile(compute, _total_steps(task, outline, compute), config, **sizes)
     return compute
 
 
-def _steps(task: Task, outline: Outline, compute: Compute) -> int:
-    """How many a condense task takes, from its method built on as few classes as it can be."""
+def _total_steps(task: Task, outline: Outline, compute: Compute) -> int:
+    """The number of steps of a condense task, from its method built on as few classes as possible."""
     resolved = task["resolved"]
     method = registry.get(resolved["method"])
-    if isinstance(constant := getattr(method, "total_steps", None), int):  # of a class: what selects has none to take
+    if isinstance(constant := getattr(method, "total_steps", None), int):  # the class has it: selection has no steps
         return constant
     config = method.Config(**resolved["settings"])
     network = networks.build(resolved["architecture"], outline.image_shape, 2, torch.Generator())
     if method.unsupported(config, depends_on_batch=network.depends_on_batch):
         return 0
-    kept = kept_counts(outline.train, resolved["val_fraction"])[: network.smallest_batch]
-    real = DeviceImages(blank_split(outline, kept), len(kept), compute.device)
+    counts = kept_counts(outline.train, resolved["val_fraction"])[: network.smallest_batch]
+    real = DeviceImages(blank_split(outline, counts), len(counts), compute.device)
     return method(dummy_problem(task, outline, real, replace(compute)), config).total_steps
 
 
 def blank_split(outline: Outline, counts: Sequence[int]) -> Split:
-    """Blank images, so many of each class: what is timed does not depend on pixels, and they cost no memory."""
+    """Blank images, counts[c] of class c. Times do not depend on pixels, and untouched zeros take no memory."""
     images = torch.zeros(sum(counts), *outline.image_shape, dtype=torch.uint8)
     return Split(images, torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)))
 
@@ -62,7 +62,7 @@ def noise_split(outline: Outline) -> Split:
 
 
 def dummy_problem(task: Task, outline: Outline, real: DeviceImages, compute: Compute) -> ConcreteProblem:
-    """A condense task's problem with other images than its dataset's, and experts that nobody trained."""
+    """A condense task's problem with the images `real` and untrained experts."""
     resolved, classes = task["resolved"], len(real.counts)
     network = networks.build(resolved["architecture"], outline.image_shape, classes, seeding.generator(Role.SCRATCH))
     scratch = network.to(compute.device).requires_grad_(False)
@@ -82,6 +82,6 @@ def dummy_problem(task: Task, outline: Outline, real: DeviceImages, compute: Com
 
 
 def normalizer_of(resolved: Task, compute: Compute) -> Normalizer:
-    """With the constants that a task asks for."""
+    """The normalization of a task's dataset."""
     data = resolved["dataset"]
     return Normalizer(Constants(tuple(data["mean"]), tuple(data["std"])), compute.device)

@@ -1,17 +1,17 @@
-"""What a plan will take, before anything runs: seconds per step from a few probed steps, device-hours, memory, disk.
+"""The cost of a task before it runs: seconds per step from a few probed steps, peak memory, disk.
 
-Every kind of task is built with its own parts on blank images, and steps are timed on the device that will be used.
-Evaluation networks are trained in the groups in which they will learn, and a step is one of a whole group; of experts,
-too, but there a group are several tasks, each of which is charged its share.
-A condensing step is probed with one class first, then with two or as many as should take PATIENCE seconds, or all.
-From there seconds and memory grow along the last two sizes (a step may also cost what no class adds to, as training a
-network does), memory up to as many classes as are forwarded at once.
+Every kind of task is built from its own parts on blank images, and its steps are timed on the device that will be used.
+Evaluation networks are trained in the groups in which the task will train them, and a step is one of a whole group. So
+are experts, but a group of those is several tasks, and each is charged its share.
+A condensation step is probed with one class first, then with two or as many as should take PATIENCE seconds, or all.
+Seconds and memory of all classes are extrapolated from the last two sizes, as a part of a step may not depend on the
+number of classes (training a network, say); memory only up to the classes that are forwarded at once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark import analyses, datasets, networks
+from benchmark import analyses, networks
 from benchmark.analyses.base import snapshot_steps
 from benchmark.compute.allocator import out_of_memory
 from benchmark.compute.compilation import COMPILER
@@ -40,340 +40,300 @@ from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from benchmark.utils.timing import Stopwatch
 from methods import registry
-from results.store.schema import KINDS
-from results.store.store import Store
 
-Progress = Callable[[str, int, int], None]
-
-_COPIES = 4  # of its images that a class adds where it adds no graph: drawn, normalised, augmented, their gradient
-_SCORING = Recipe(1, 64, 0.01, 0.9, 0.0, (), 1.0, False, "none", 0.0)  # where it is scored alone that is timed
-_RECORD = 4096  # bytes of task.json, record.json and log.txt, about
+_COPIES = 4  # of the images of a class without a graph: drawn, normalized, augmented, their gradient
+_SCORING = Recipe(1, 64, 0.01, 0.9, 0.0, (), 1.0, False, "none", 0.0)  # for tasks that only score
+_RECORD_BYTES = 4096  # task.json, record.json and log.txt, roughly
 
 
 @dataclass(frozen=True)
 class TaskCost:
-    """What a task takes. seconds: of a step, nan where there are none; fixed: seconds besides; memory: peak bytes.
+    """The cost of one task.
 
-    Where memory ran out at once, steps are None and seconds, fixed and memory nan, as nobody knows them.
+    step_seconds: nan if there are no steps. fixed_seconds: what is not proportional to steps, as scoring. memory: peak
+    bytes. disk: bytes. If memory ran out on the first try, steps is None, and seconds and memory are nan.
     """
 
     steps: int | None
-    seconds: float
-    fixed: float
+    step_seconds: float
+    fixed_seconds: float
     memory: float
     disk: int
     note: str = ""
 
     @property
-    def total(self) -> float:
-        """Seconds of one whole task."""
-        return self.fixed + (self.steps * self.seconds if self.steps else 0.0)
+    def seconds(self) -> float:
+        """Seconds of the whole task."""
+        return self.fixed_seconds + (self.steps * self.step_seconds if self.steps else 0.0)
 
     @property
     def fits(self) -> bool:
-        """Whether there was memory for some of it at least."""
+        """Whether memory sufficed for at least a part of the task."""
         return self.steps is not None
 
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """How networks learn. seconds: of a step of those that learn together; scoring: seconds of one image and network.
+    """The cost of training `num_parallel` networks together.
 
-    memory: peak bytes without the images that are learnt.
+    step_seconds: of a step of all of them. scoring_seconds: of one image and one network. memory: peak bytes without
+    the training images.
     """
 
-    seconds: float
-    scoring: float
+    step_seconds: float
+    scoring_seconds: float
     memory: float
     num_parallel: int
 
 
 @dataclass(frozen=True)
-class EstimateRow:
-    """Tasks of one kind that cost the same: all seeds (or experts) of a cell. todo: those that are not done yet."""
+class CondensingProbe:
+    """Measurements of a condensation method with some of the classes. fixed_seconds: of building it; memory: bytes."""
 
-    kind: str
-    dataset: str
-    ipc: int | None
-    what: str
-    tasks: int
-    todo: int
-    probe: TaskCost
-
-    @property
-    def hours(self) -> float:
-        """Of the device, for what is left to do."""
-        return self.todo * self.probe.total / 3600
-
-
-def estimate(planned: Plan, store: Store, compute: Compute, progress: Progress) -> list[EstimateRow]:
-    """One line for each group of like tasks, kind by kind, datasets in the order of the plan. Writes nothing.
-
-    What is said while they are probed is noted in the plan.
-    Steps are probed uncompiled unless compiling was asked for: compiling every shape of a large plan takes an hour.
-    """
-    compute = replace(compute, compile=bool(compute.compile))
-    compute.activate()
-    groups: dict[tuple[Any, ...], list[Task]] = {}
-    for task in planned.tasks:
-        groups.setdefault(_group(task, planned.by_identity), []).append(task)
-    done = {task["identity"] for task, _ in store.recorded(planned.tasks)}
-    prober = Prober(planned, compute)
-    lines = []
-    for place, ((kind, dataset, ipc, what, _), tasks) in enumerate(groups.items(), start=1):
-        todo = sum(task["identity"] not in done for task in tasks)
-        at_once = math.ceil(todo / compute.num_devices)  # of experts, who are alike: every device has its share
-        lines.append(EstimateRow(kind, dataset, ipc, what, len(tasks), todo, prober.probe(tasks[0], max(1, at_once))))
-        progress("probing a few steps of each kind of task", place, len(groups))
-    return sorted(lines, key=lambda line: KINDS.index(line.kind))  # stable
-
-
-def _group(task: Task, sets: Mapping[str, Task]) -> tuple[Any, ...]:
-    """(kind, dataset, ipc, what) for a person, then whatever else makes tasks cost differently."""
-    resolved, display = task["resolved"], task["display"]
-    network = resolved.get("architecture")
-    what = {
-        "prepare": f"experts, {network}",
-        "condense": f"{display.get('display_name')}, {network}",
-        "import": f"{display.get('display_name')}, made elsewhere",
-        "evaluate": f"{display.get('display_name')}, {network}, {display.get('protocol')}",
-        "analyze": ", ".join(filter(None, (_looks_at(task, sets), network, display.get("protocol")))),
-    }[task["kind"]]
-    return (
-        task["kind"],
-        display["dataset"],
-        display.get("ipc"),
-        what,
-        str(resolved.get("recipe", display.get("condense_architecture"))),
-    )
-
-
-def _looks_at(task: Task, sets: Mapping[str, Task]) -> str:
-    """The analysis, and for a curve, whose cost is its set's, of which row."""
-    resolved = task["resolved"]
-    one = sets.get(resolved["sets"][0]) if resolved.get("analysis") == "curve" else None
-    return f"curve of {one['display']['display_name']}" if one else str(resolved.get("analysis"))
+    classes: int
+    steps: int
+    step_seconds: float
+    fixed_seconds: float
+    memory: float
 
 
 class Prober:
-    """Builds the work of tasks and times it; training steps that are the same are timed once.
+    """Measures the cost of tasks. Training steps that several kinds of task share are measured once.
 
-    What the compiler and the memory have to say meanwhile is noted in the plan.
+    What the compiler reports meanwhile is noted in the plan.
     """
 
-    def __init__(self, planned: Plan, compute: Compute) -> None:
-        self.planned, self.compute = planned, compute
-        self.base = float(PeakMemory(compute.device).bytes() or 0)  # of this process, before anything is probed
-        self.learnt: dict[Any, TrainingCost] = {}
+    def __init__(self, plan: Plan, compute: Compute) -> None:
+        self.plan, self.compute = plan, compute
+        self.process_memory = float(PeakMemory(compute.device).bytes() or 0)  # bytes, before anything is probed
+        self.training_costs: dict[Any, TrainingCost] = {}
 
-    def probe(self, task: Task, experts: int = 1) -> TaskCost:
-        """What the task takes; one that trains an expert, where so many like it are to be trained on this device."""
-        COMPILER.begin_task(partial(self._hear, task))
-        outline = self.planned.outlines[task["display"]["dataset"]]
-        kept = kept_counts(outline.train, task["resolved"].get("val_fraction", 0.0))
-        kinds: dict[str, Callable[[Task, Outline, Sequence[int]], TaskCost]] = {
-            "prepare": partial(self._prepare, experts),
-            "condense": self._condense,
-            "import": self._import,
-            "evaluate": self._evaluate,
-            "analyze": self._analyse,
+    def task_cost(self, task: Task, experts: int = 1) -> TaskCost:
+        """The cost of a task. For one that trains an expert, `experts` like it are to be trained on this device."""
+        COMPILER.begin_task(partial(self._note, task))
+        outline = self.plan.outlines[task["display"]["dataset"]]
+        train_counts = kept_counts(outline.train, task["resolved"].get("val_fraction", 0.0))
+        cost_of_kind: dict[str, Callable[[Task, Outline, Sequence[int]], TaskCost]] = {
+            "prepare": partial(self._expert_cost, experts),
+            "condense": self._condensation_cost,
+            "import": self._import_cost,
+            "evaluate": self._evaluation_cost,
+            "analyze": self._analysis_cost,
         }
         try:
-            return kinds[task["kind"]](task, outline, kept)
+            return cost_of_kind[task["kind"]](task, outline, train_counts)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-        return _without_memory("out of memory")
+        return _cost_without_memory("out of memory")
 
-    def _hear(self, task: Task, text: str) -> None:
-        """Note it once, whichever tasks it is said of, also when a plan is probed again."""
-        if not any(note.endswith(text) for note in self.planned.notes):
-            self.planned.note(f"probing {task_name(task)}: {text}")
+    def is_compiled(self, task: Task) -> bool:
+        """Whether a task that trains an expert or condenses will be compiled, by its option or by the rule.
 
-    def compiles(self, task: Task) -> bool:
-        """Whether a task that trains an expert or condenses is compiled, as it was said or by the rule.
-
-        Where the rule asks for a method's steps, memory may run out as it is built: torch's errors pass through.
+        The rule needs a method's number of steps. Memory may run out as the method is built; torch's errors are not
+        caught.
         """
-        COMPILER.begin_task(partial(self._hear, task))
-        outline = self.planned.outlines[task["display"]["dataset"]]
+        COMPILER.begin_task(partial(self._note, task))
+        outline = self.plan.outlines[task["display"]["dataset"]]
         if task["kind"] == "condense":
             return bool(compute_for(self.compute, task, outline).compile)
-        compute, images = (
-            replace(self.compute),
-            sum(kept_counts(outline.train, task["resolved"]["val_fraction"])),
-        )
-        compute.choose_compile(
-            expert_recipe(task["resolved"]["recipe"], images).samples_seen(images), outline.image_shape
-        )
+        images = sum(kept_counts(outline.train, task["resolved"]["val_fraction"]))
+        compute = replace(self.compute)
+        samples = expert_recipe(task["resolved"]["recipe"], images).samples_seen(images)
+        compute.choose_compile(samples, outline.image_shape)
         return bool(compute.compile)
 
-    # --- the kinds --------------------------------------------------------------------------------------------------
+    def _note(self, task: Task, text: str) -> None:
+        """Note a text in the plan, once for all tasks, also when a plan is probed again."""
+        if not any(note.endswith(text) for note in self.plan.notes):
+            self.plan.note(f"probing {task_name(task)}: {text}")
 
-    def _prepare(self, experts: int, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
-        images = sum(kept)
+    # --- kinds of tasks -----------------------------------------------------------------------------------------------
+    # train_counts: the training images of each class that are not withheld.
+
+    def _expert_cost(self, experts: int, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
+        images = sum(train_counts)
         recipe = expert_recipe(task["resolved"]["recipe"], images)
-        learnt, parameters = self._train(task, outline, recipe, images, experts), _parameters(task, outline)
-        peak, share = (
-            self._peak(outline, learnt.memory, images * math.prod(outline.image_shape)),
-            1 / learnt.num_parallel,
-        )
-        return TaskCost(recipe.steps, learnt.seconds * share, learnt.scoring * images, peak, 8 * parameters + _RECORD)
+        cost = self._training_cost(task, outline, recipe, images, experts)
+        memory = self._peak_memory(outline, cost.memory, images * math.prod(outline.image_shape))
+        disk = 8 * _parameters(task, outline) + _RECORD_BYTES  # first and last weights, float32
+        share = 1 / cost.num_parallel
+        return TaskCost(recipe.steps, cost.step_seconds * share, cost.scoring_seconds * images, memory, disk)
 
-    def _import(self, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
-        """Reading a file that was read for the plan already: no time to speak of."""
-        stored = 4 * task["resolved"]["ipc"] * outline.num_classes * math.prod(outline.image_shape)
-        return TaskCost(0, math.nan, 0.0, self._peak(outline, 0.0, 2 * stored), stored + _RECORD)
+    def _import_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
+        """The file was read when the plan was made, so the time is negligible."""
+        set_bytes = 4 * task["resolved"]["ipc"] * outline.num_classes * math.prod(outline.image_shape)
+        memory = self._peak_memory(outline, 0.0, 2 * set_bytes)
+        return TaskCost(0, math.nan, 0.0, memory, set_bytes + _RECORD_BYTES)
 
-    def _evaluate(self, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
-        resolved = task["resolved"]
+    def _evaluation_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
+        resolved, whole = task["resolved"], task["resolved"]["set"] == protocols.WHOLE
         protocol = protocols.from_resolved(resolved["protocol"])
-        if resolved["set"] == protocols.WHOLE:
-            images, recipe = sum(kept), protocol.recipe_for_whole(sum(kept), resolved["whole"]["epochs"])
+        if whole:
+            images = sum(train_counts)
+            recipe = protocol.recipe_for_whole(images, resolved["whole"]["epochs"])
         else:
             stored = task["display"]["ipc"] * outline.num_classes
             images = stored * task["display"]["factor"] ** 2
             recipe = protocol.recipe(stored, images)
-        learnt = self._train(task, outline, recipe, images, resolved["num_eval"])
-        groups = math.ceil(resolved["num_eval"] / learnt.num_parallel)
-        scored = resolved["num_eval"] * (sum(outline.test) + sum(outline.train) - sum(kept))
-        data = images * math.prod(outline.image_shape) * (1 if resolved["set"] == protocols.WHOLE else 4)
-        peak = self._peak(outline, learnt.memory, data)
-        return TaskCost(groups * recipe.steps, learnt.seconds, learnt.scoring * scored, peak, _RECORD)
+        cost = self._training_cost(task, outline, recipe, images, resolved["num_eval"])
+        groups = math.ceil(resolved["num_eval"] / cost.num_parallel)
+        scored = resolved["num_eval"] * (sum(outline.test) + sum(outline.train) - sum(train_counts))
+        pixel_bytes = 1 if whole else 4  # uint8 or float32
+        memory = self._peak_memory(outline, cost.memory, images * math.prod(outline.image_shape) * pixel_bytes)
+        scoring_seconds = cost.scoring_seconds * scored
+        return TaskCost(groups * recipe.steps, cost.step_seconds, scoring_seconds, memory, _RECORD_BYTES)
 
-    def _analyse(self, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
+    def _analysis_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
         resolved = task["resolved"]
-        sets = [self.planned.by_identity[identity] for identity in resolved["sets"] if identity != protocols.WHOLE]
-        cost = analyses.get(resolved["analysis"]).cost(task, outline, sum(kept), sets)
-        recipe, images = cost.training or (_SCORING, sum(kept))
-        learnt = self._train(task, outline, recipe, images)
-        peak, scoring = self._peak(outline, learnt.memory, images * math.prod(outline.image_shape)), learnt.scoring
-        if cost.training is None:
-            return TaskCost(cost.steps, cost.scored * scoring / cost.steps, 0.0, peak, _RECORD, cost.note)
-        return TaskCost(cost.steps, learnt.seconds, scoring * cost.scored, peak, _RECORD, cost.note)
+        sets = [self.plan.by_identity[identity] for identity in resolved["sets"] if identity != protocols.WHOLE]
+        work = analyses.get(resolved["analysis"]).cost(task, outline, sum(train_counts), sets)
+        recipe, images = work.training or (_SCORING, sum(train_counts))
+        cost = self._training_cost(task, outline, recipe, images)
+        memory = self._peak_memory(outline, cost.memory, images * math.prod(outline.image_shape))
+        if work.training is None:
+            step_seconds = work.scored * cost.scoring_seconds / work.steps
+            return TaskCost(work.steps, step_seconds, 0.0, memory, _RECORD_BYTES, work.note)
+        scoring_seconds = cost.scoring_seconds * work.scored
+        return TaskCost(work.steps, cost.step_seconds, scoring_seconds, memory, _RECORD_BYTES, work.note)
 
-    def _condense(self, task: Task, outline: Outline, kept: Sequence[int]) -> TaskCost:
-        resolved = task["resolved"]
+    def _condensation_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
+        resolved, num_classes = task["resolved"], outline.num_classes
         method = registry.get(resolved["method"])
         config = method.Config(**resolved["settings"])
         network = networks.build(resolved["architecture"], outline.image_shape, 2, torch.Generator())
-        depends = network.depends_on_batch
-        if reason := method.unsupported(config, depends_on_batch=depends):
-            return TaskCost(0, math.nan, 0.0, 0.0, _RECORD, f"unsupported: {reason}")
+        if reason := method.unsupported(config, depends_on_batch=network.depends_on_batch):
+            return TaskCost(0, math.nan, 0.0, 0.0, _RECORD_BYTES, f"unsupported: {reason}")
+        compute = compute_for(self.compute, task, outline)
+        decoded = resolved["ipc"] * task["display"]["factor"] ** 2  # images of a class
+        fitting = compute.classes_at_once(decoded, outline.image_shape[1:])
+        at_once = num_classes if network.depends_on_batch else fitting
+        probes, note = self._probe_condensation(task, outline, train_counts, compute, at_once, network.smallest_batch)
+        if not probes:
+            return _cost_without_memory(note)
+        last = probes[-1]
+        # A class that is not forwarded at once with others adds only copies of its images.
+        class_bytes = _COPIES * 4 * math.prod(outline.image_shape) * (decoded + config.batch_real)
+        memory = memory_at([(probe.classes, probe.memory) for probe in probes], num_classes, at_once, class_bytes)
         sets = 1 + (len(snapshot_steps(task)) if resolved.get("snapshots") else 0)
-        disk = sets * _set_bytes(resolved["ipc"] * outline.num_classes, outline) + _RECORD
-        measured, note = [], ""
-        compute, each = compute_for(self.compute, task, outline), resolved["ipc"] * task["display"]["factor"] ** 2
-        at_once = outline.num_classes if depends else compute.classes_at_once(each, outline.image_shape[1:])
-        # at ipc 1 a class is one image; whole groups where each size of them would be compiled
-        classes = min(at_once if compute.compiled else network.smallest_batch, outline.num_classes)
+        return TaskCost(
+            last.steps,
+            seconds_at([(probe.classes, probe.step_seconds) for probe in probes], num_classes),
+            last.fixed_seconds * (num_classes / last.classes),
+            self._peak_memory(outline, memory, 0),
+            sets * _set_bytes(resolved["ipc"] * num_classes, outline) + _RECORD_BYTES,
+            note,
+        )
+
+    def _peak_memory(self, outline: Outline, added: float, on_device: int) -> float:
+        """Peak bytes of a task: what the process has anyway, what a few steps added, and the images."""
+        images = (sum(outline.train) + sum(outline.test)) * math.prod(outline.image_shape)
+        on_gpu = self.compute.device.type == "cuda"
+        return self.process_memory + added + (on_device if on_gpu else max(images, on_device))
+
+    # --- measurements -------------------------------------------------------------------------------------------------
+
+    def _probe_condensation(
+        self,
+        task: Task,
+        outline: Outline,
+        train_counts: Sequence[int],
+        compute: Compute,
+        at_once: int,
+        smallest_batch: int,
+    ) -> tuple[list[CondensingProbe], str]:
+        """Probes with a growing number of classes, and a note where memory ran out."""
+        probes: list[CondensingProbe] = []
+        # At ipc 1 a class is one image. Compiled steps are probed with whole groups, as each size is compiled anew.
+        classes = min(at_once if compute.compiled else smallest_batch, outline.num_classes)
         while classes:
             try:
-                measured.append((classes, *self._condense_with(classes, task, outline, kept, compute)))
+                probes.append(self._measure_condensation(classes, task, outline, train_counts, compute))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                note = f"out of memory with {classes} of {outline.num_classes} classes"
-                break
+                return probes, f"out of memory with {classes} of {outline.num_classes} classes"
             if not compute.compiled:
-                classes = next_size(classes, measured[-1][2], outline.num_classes)
+                classes = next_size(classes, probes[-1].step_seconds, outline.num_classes)
             else:
-                classes = 2 * classes if len(measured) == 1 and 2 * classes <= outline.num_classes else 0
-        if not measured:
-            return _without_memory(note)
-        size, steps, _, fixed, _ = measured[-1]
-        scale = outline.num_classes / size
-        memory = memory_at(
-            [(row[0], row[4]) for row in measured],
-            outline.num_classes,
-            at_once,
-            _COPIES * 4 * math.prod(outline.image_shape) * (each + config.batch_real),
-        )
-        step = seconds_at([(row[0], row[2]) for row in measured], outline.num_classes)
-        return TaskCost(steps, step, fixed * scale, self._peak(outline, memory, 0), disk, note)
+                classes = 2 * classes if len(probes) == 1 and 2 * classes <= outline.num_classes else 0
+        return probes, ""
 
-    def _peak(self, outline: Outline, grown: float, on_device: int) -> float:
-        """Peak bytes of a task: what the process has anyway, what a few steps added, and the images."""
-        images = (sum(outline.train) + sum(outline.test)) * math.prod(outline.image_shape)
-        return self.base + grown + (on_device if self.compute.device.type == "cuda" else max(images, on_device))
-
-    # --- building and timing ------------------------------------------------------------------------------------------
-
-    def _condense_with(
-        self, classes: int, task: Task, outline: Outline, kept: Sequence[int], compute: Compute
-    ) -> tuple[int, float, float, float]:
-        """Steps, seconds of a step, seconds of making the method, and peak bytes, with only so many classes."""
+    def _measure_condensation(
+        self, classes: int, task: Task, outline: Outline, train_counts: Sequence[int], compute: Compute
+    ) -> CondensingProbe:
         resolved = task["resolved"]
-        split = blank_split(outline, kept[:classes])
+        split = blank_split(outline, train_counts[:classes])
         memory = Growth(compute)
         problem = dummy_problem(task, outline, _FewClasses(split, classes, compute.device), compute)
         watch = Stopwatch(compute.device)
         with watch.running():
             method = registry.get(resolved["method"])
             work = method(problem, method.Config(**resolved["settings"]))
-        seconds = seconds_of_a_step(work, compute) if work.total_steps else 0.0
-        return work.total_steps, seconds, watch.seconds, memory.bytes()
+        step_seconds = seconds_of_a_step(work, compute) if work.total_steps else 0.0
+        return CondensingProbe(classes, work.total_steps, step_seconds, watch.seconds, memory.bytes())
 
-    def _train(self, task: Task, outline: Outline, recipe: Recipe, images: int, learners: int = 1) -> TrainingCost:
-        """So many networks learning so many images, as many of them together as the task will have."""
+    def _training_cost(
+        self, task: Task, outline: Outline, recipe: Recipe, images: int, num_networks: int = 1
+    ) -> TrainingCost:
+        """The cost of training networks on `images` images, as many of them together as the task will train."""
         resolved, shape = task["resolved"], outline.image_shape
         compute = replace(self.compute)
-        compute.choose_compile(recipe.samples_seen(images) * (1 if task["kind"] == "prepare" else learners), shape)
-        like = networks.build(resolved["architecture"], shape, outline.num_classes, torch.Generator())
-        choose_num_parallel(compute, learners, like, min(recipe.batch, images), shape)
-        num_parallel = min(compute.num_parallel, learners)
+        samples = recipe.samples_seen(images) * (1 if task["kind"] == "prepare" else num_networks)
+        compute.choose_compile(samples, shape)
+        network = networks.build(resolved["architecture"], shape, outline.num_classes, torch.Generator())
+        choose_num_parallel(compute, num_networks, network, min(recipe.batch, images), shape)
+        num_parallel = min(compute.num_parallel, num_networks)
         batch = math.ceil(images / math.ceil(images / recipe.batch))  # the last batch of an epoch is smaller
         key = (shape, outline.num_classes, resolved["architecture"], batch, recipe.augment, recipe.cutmix,
                compute.compile, num_parallel)  # fmt: skip
-        if key not in self.learnt:
-            few = replace(
-                recipe, steps=MOST_STEPS + 2, batch=batch, lr_milestones=()
-            )  # more than are timed: none is scored
-            self.learnt[key] = self._train_with(few, resolved, outline, compute, num_parallel)
-        return self.learnt[key]
+        if key not in self.training_costs:
+            # Longer than is timed, so that no network is scored.
+            short = replace(recipe, steps=MOST_STEPS + 2, batch=batch, lr_milestones=())
+            self.training_costs[key] = self._measure_training(short, resolved, outline, compute, num_parallel)
+        return self.training_costs[key]
 
-    def _train_with(
+    def _measure_training(
         self, recipe: Recipe, resolved: Task, outline: Outline, compute: Compute, num_parallel: int
     ) -> TrainingCost:
-        """The same of one group of networks, of fewer where memory runs out for all of it, as in the task itself."""
+        """The cost of one group of networks, or of a smaller one if memory runs out, as in the task itself."""
         memory = Growth(compute)
         count = recipe.batch * MOST_STEPS
         images = torch.rand(count, *outline.image_shape, generator=seeding.generator(Role.PROBE)).to(compute.device)
         labels = (torch.arange(count) % outline.num_classes).to(compute.device)
         normalizer = normalizer_of(resolved, compute)
 
-        def new_training(place: int) -> Training:
+        def new_training(index: int) -> Training:
             network = networks.build(
-                resolved["architecture"], outline.image_shape, outline.num_classes, seeding.generator(Role.PROBE, place)
+                resolved["architecture"], outline.image_shape, outline.num_classes, seeding.generator(Role.PROBE, index)
             )
             return Training(
                 network.to(compute.device), images, labels, recipe, compute, normalizer,
-                lambda draw, at: seeding.generator(Role.PROBE, place, draw, at),
+                lambda draw, at: seeding.generator(Role.PROBE, index, draw, at),
             )  # fmt: skip
 
         scored = blank_split(outline, (min(compute.images_at_once(outline.image_shape), sum(outline.test)),))
         work = Evaluation(new_training, num_parallel, scored, scored, compute, normalizer)
-        seconds = seconds_of_a_step(work, compute)
+        step_seconds = seconds_of_a_step(work, compute)
         watch, network = Stopwatch(compute.device), work.training.networks[0]
-        accuracy(network, scored, compute, normalizer)  # the first time compiles
+        accuracy(network, scored, compute, normalizer)  # compiles, which is not timed
         with watch.running():
             accuracy(network, scored, compute, normalizer)
-        return TrainingCost(
-            seconds, watch.seconds / len(scored), memory.bytes(), min(compute.num_parallel, num_parallel)
-        )
+        parallel = min(compute.num_parallel, num_parallel)  # fewer now if memory ran out
+        return TrainingCost(step_seconds, watch.seconds / len(scored), memory.bytes(), parallel)
 
 
 class _FewClasses(DeviceImages):
-    """Some classes of a dataset, whose mixed batches are as large as those of all classes: drawn with repetition."""
+    """Some classes of a dataset. A mixed batch has as many images as one of all classes, drawn with repetition."""
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         chosen = torch.randint(len(self.labels), (n,), generator=generator)
         return self.take(chosen), self.labels[chosen.to(self.labels.device)]
 
 
-def _without_memory(note: str) -> TaskCost:
-    """Of a task for which there is none: it will leave its log and nothing else."""
-    return TaskCost(None, math.nan, math.nan, math.nan, _RECORD, note)
+def _cost_without_memory(note: str) -> TaskCost:
+    """The cost of a task that does not fit in memory: it only writes a log."""
+    return TaskCost(None, math.nan, math.nan, math.nan, _RECORD_BYTES, note)
 
 
 def _parameters(task: Task, outline: Outline) -> int:
@@ -384,14 +344,5 @@ def _parameters(task: Task, outline: Outline) -> int:
 
 
 def _set_bytes(images: int, outline: Outline) -> int:
-    """synthetic.safetensors, float32, with labels."""
+    """Bytes of synthetic.safetensors: float32 pixels and int64 labels."""
     return images * (math.prod(outline.image_shape) * 4 + 8)
-
-
-def dataset_bytes(outline: Outline) -> int:
-    """What fetching and decoding a known dataset will still take on disk; 0 for one that is decoded."""
-    key = datasets.key_of(outline.name)
-    if outline.seen or key is None:
-        return 0
-    card = datasets.BUILTIN[key]
-    return card.download + card.decoded_bytes

@@ -34,13 +34,13 @@ from benchmark.condensation.problem import ConcreteProblem, DeviceImages
 from benchmark.config.schema import ProfileConfig
 from benchmark.datasets import Outline
 from benchmark.estimation.dummy_problem import compute_for, dummy_problem, noise_split
-from benchmark.estimation.summary import size
 from benchmark.planning import grid
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.timing import Stopwatch, now
 from methods import registry
 from methods.base import Condenser, Transform
 from methods.momentum import OPTIMIZER_STEP
+from results.formatting import size
 
 WARM = 2  # steps before any is timed: they compile and fill caches
 STEP = "condensation step"

@@ -18,7 +18,7 @@ from benchmark.condensation.synthetic_set import load_set, save_set
 from benchmark.config import compose as options
 from benchmark.config import schema
 from benchmark.estimation import summary
-from benchmark.estimation.prober import estimate
+from benchmark.estimation.estimate import estimate
 from benchmark.execution.runtime import Runtime
 from benchmark.external_sets.convert import set_digest
 from benchmark.planning import external_sets
@@ -186,12 +186,12 @@ def test_only_a_method_that_is_named_brings_its_published_number(tmp_path: Path)
         assert (of_cell(cell) is not None) == published
 
 
-def test_a_dry_run_reckons_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_estimates_and_writes_nothing(tmp_path: Path) -> None:
     torch.save([*subset()], tmp_path / "data.pt")
     found = build(f"set={tmp_path / 'data.pt'}", "baselines=[]")
-    lines = estimate(found.plan, Store(tmp_path / "out"), CPU, lambda *told: None)
-    assert [line.kind for line in lines] == ["import", "evaluate"] and lines[1].probe.steps == 200
-    assert "import" in summary.summary(lines, found.plan, CPU, 1)[0]
+    rows = estimate(found.plan, Store(tmp_path / "out"), CPU, lambda *call: None)
+    assert [row.kind for row in rows] == ["import", "evaluate"] and rows[1].cost.steps == 200
+    assert "import" in summary.totals(rows, found.plan, CPU, 1)[0]
     assert [path.name for path in tmp_path.iterdir()] == ["data.pt"]
 
 

@@ -1,4 +1,4 @@
-"""What a dry run says: the same tasks, steps and bytes that the run then has; costs that grow as they were seen to."""
+"""Estimates: the same tasks, steps and bytes that the run then has; extrapolation of costs; memory that runs out."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from benchmark.compute import compilation
 from benchmark.compute.compilation import COMPILER, Compiler
 from benchmark.compute.engine import Compute
 from benchmark.datasets import outline
-from benchmark.estimation import prober as estimating
-from benchmark.estimation import step_timing, summary
-from benchmark.estimation.prober import EstimateRow, estimate
+from benchmark.estimation import prober, step_timing, summary
+from benchmark.estimation.estimate import EstimateRow, estimate
 from benchmark.estimation.step_timing import memory_at, next_size, seconds_at
 from benchmark.planning import grid
 from parts import CPU, make_images, planned
@@ -44,21 +43,21 @@ def test_an_estimate_has_the_steps_and_bytes_that_the_run_then_has(tmp_path: Pat
     words = (*TINY, "methods=[dance,dm]", "val_fraction=0.1")
     before = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
     assert not list(tmp_path.iterdir()), "an estimate writes nothing"
-    assert all((line.todo == line.tasks and line.hours > 0) or line.probe.steps == 0 for line in before)
-    assert [line.kind for line in before] == sorted((line.kind for line in before), key=KINDS.index)
+    assert all((row.todo == row.tasks and row.hours > 0) or row.cost.steps == 0 for row in before)
+    assert [row.kind for row in before] == sorted((row.kind for row in before), key=KINDS.index)
     command(tmp_path, *words)
     records = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("outputs/*/*/record.json"))]
     after = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
-    assert sum(line.tasks for line in after) == len(records) and all(line.todo == 0 == line.hours for line in after)
+    assert sum(row.tasks for row in after) == len(records) and all(row.todo == 0 == row.hours for row in after)
     for kind in KINDS:
         assert sorted(r["steps"] for r in records if r["kind"] == kind) == sorted(
-            steps for line in before if line.kind == kind for steps in [line.probe.steps] * line.tasks
+            steps for row in before if row.kind == kind for steps in [row.cost.steps] * row.tasks
         )
     for path in tmp_path.glob("outputs/condense/*/synthetic.safetensors"):
-        (row,) = {json.loads((path.parent / "task.json").read_text())["display"]["display_name"]}
-        (line,) = [line for line in before if line.kind == "condense" and line.what.startswith(f"{row},")]
-        assert abs(path.stat().st_size - line.probe.disk) < 8000
-    assert all(50e6 < line.probe.memory < 8e9 for line in before)
+        name = json.loads((path.parent / "task.json").read_text())["display"]["display_name"]
+        (row,) = [row for row in before if row.kind == "condense" and row.description.startswith(f"{name},")]
+        assert abs(path.stat().st_size - row.cost.disk) < 8000
+    assert all(50e6 < row.cost.memory < 8e9 for row in before)
 
 
 def test_table_1_is_estimated_without_its_datasets(tmp_path: Path, monkeypatch) -> None:
@@ -70,73 +69,71 @@ def test_table_1_is_estimated_without_its_datasets(tmp_path: Path, monkeypatch) 
     assert [note for note in built.notes if "not decoded yet" in note] == [
         f"{name} is not decoded yet: planned from its card, as if nothing of it were done" for name in names
     ]
-    lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
-    tasks = {
-        kind: sum(line.tasks for line in lines if line.kind == kind) for kind in ("prepare", "condense", "evaluate")
-    }
+    rows = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    tasks = {kind: sum(row.tasks for row in rows if row.kind == kind) for kind in ("prepare", "condense", "evaluate")}
     # 5 experts a dataset; dance, dance@f1, dm, dm@f2, random, random@f2 × 12 cells × 5 seeds; × 2 protocols, and whole
     assert tasks == {"prepare": 20, "condense": 360, "evaluate": 728}
-    condense = [line for line in lines if line.kind == "condense"]
-    assert {(line.dataset, line.ipc) for line in condense} == {(name, ipc) for name in names for ipc in (1, 10, 50)}
-    for line in condense:
-        method = line.what.partition(",")[0].partition("@")[0]
-        assert line.probe.steps == {"dance": 10_000, "dm": 20_000, "random": 0}[method]
-        assert line.hours > 0 and line.probe.memory > 50e6 and not line.probe.note
-    large = {line.dataset: line.probe for line in condense if (line.ipc, line.what) == (50, "dance, convnet3-w2")}
-    assert large["tinyimagenet"].seconds > 3 * large["cifar10"].seconds
+    condense = [row for row in rows if row.kind == "condense"]
+    assert {(row.dataset, row.ipc) for row in condense} == {(name, ipc) for name in names for ipc in (1, 10, 50)}
+    for row in condense:
+        method = row.description.partition(",")[0].partition("@")[0]
+        assert row.cost.steps == {"dance": 10_000, "dm": 20_000, "random": 0}[method]
+        assert row.hours > 0 and row.cost.memory > 50e6 and not row.cost.note
+    large = {row.dataset: row.cost for row in condense if (row.ipc, row.description) == (50, "dance, convnet3-w2")}
+    assert large["tinyimagenet"].step_seconds > 3 * large["cifar10"].step_seconds
     assert large["tinyimagenet"].disk == pytest.approx(10_000 * (3 * 64 * 64 * 4 + 8), abs=1e4)
-    said = summary.summary(lines, built, CPU, workers=1)
+    lines = summary.totals(rows, built, CPU, workers=1)
     # to download 30.9 + 170.5 + 169.0 + 248.1 MB; uint8 pixels 54.9 + 2 × 184.3 + 1,351.7 MB
-    assert said[-1].endswith("2.2 GiB for datasets that are not decoded yet")
+    assert lines[-1].endswith("2.23 GiB for datasets that are not decoded yet")
     assert not list(tmp_path.iterdir())
 
 
-def test_what_a_method_declines_is_said(tmp_path: Path, monkeypatch) -> None:
+def test_a_cell_that_a_method_does_not_support_has_a_note(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4-bn]", "baselines=[]")
-    lines = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
-    (condense,) = [line for line in lines if line.kind == "condense"]
-    assert condense.probe.note.startswith("unsupported: DANCE interpolates") and condense.probe.total == 0
+    rows = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    (condense,) = [row for row in rows if row.kind == "condense"]
+    assert condense.cost.note.startswith("unsupported: DANCE interpolates") and condense.cost.seconds == 0
 
 
 def test_a_network_that_cannot_train_on_one_image_is_probed_with_two(tmp_path: Path, monkeypatch) -> None:
     """At ipc 1 a class is one image, and on digits this network's last batch norm sees one pixel of each."""
     monkeypatch.chdir(tmp_path)
     words = ("methods=[dm]", "ipcs=[1]", "architectures=[resnet10-bn-w2]", "baselines=[]")
-    lines = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
-    assert {line.kind for line in lines} == {"condense", "evaluate"}
-    assert all(line.probe.total > 0 and not line.probe.note for line in lines)
+    rows = estimate(planned(*words, "dry_run=true"), Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    assert {row.kind for row in rows} == {"condense", "evaluate"}
+    assert all(row.cost.seconds > 0 and not row.cost.note for row in rows)
 
 
-# --- what is said meanwhile -------------------------------------------------------------------------------------------
+# --- notes of the compiler --------------------------------------------------------------------------------------------
 
 
-def test_what_probed_tasks_leave_uncompiled_is_told_once(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_what_probed_tasks_leave_uncompiled_is_noted_once(tmp_path: Path, monkeypatch, capsys) -> None:
     """Each probed task asks the compiler anew, as it will when it runs."""
-    resolved: list[str] = []
+    functions: list[str] = []
 
     def gives_up(self: Compiler, function, *given) -> None:
-        resolved.append(function.__name__)
+        functions.append(function.__name__)
         raise compilation._CannotCompile("it is too new", this_task_only=True)
 
     monkeypatch.setattr(Compiler, "_call_compiled", gives_up)
     built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "baselines=[]")
     show_estimate(built, Store(tmp_path), replace(CPU, compile=True), 1, Console(soft_wrap=True))
-    told = [line for line in capsys.readouterr().out.splitlines() if "uncompiled" in line]
-    starts = [line.partition("-digits")[0] for line in told]
+    notes = [line for line in capsys.readouterr().out.splitlines() if "uncompiled" in line]
+    starts = [line.partition("-digits")[0] for line in notes]
     assert starts == 2 * ["note: probing condense dm"] + 2 * ["note: probing evaluate dm"]
-    whats = [line.partition("which is slower: ")[2] for line in told]
-    assert len(set(whats)) == len(whats) == len(set(resolved))
-    assert all(resolved.count(name) == 2 for name in resolved), "ipc 1 and ipc 10"
+    reasons = [line.partition("which is slower: ")[2] for line in notes]
+    assert len(set(reasons)) == len(reasons) == len(set(functions))
+    assert all(functions.count(name) == 2 for name in functions), "ipc 1 and ipc 10"
     COMPILER.begin_task(lambda text: None)
 
 
-def test_what_is_said_as_compiling_is_decided_is_said_of_that_task(monkeypatch) -> None:
+def test_notes_while_compiling_is_decided_name_that_task(monkeypatch) -> None:
     built = planned("methods=[dm]", "ipcs=[1,10]", "architectures=[convnet2-w4]", "baselines=[]")
-    prober, (first, second) = estimating.Prober(built, CPU), built.of_kind("condense")
-    prober.probe(first)
-    monkeypatch.setattr(estimating, "compute_for", lambda *of: COMPILER.log("memory ran out") or CPU)
-    prober.compiles(second)
+    measured, (first, second) = prober.Prober(built, CPU), built.of_kind("condense")
+    measured.task_cost(first)
+    monkeypatch.setattr(prober, "compute_for", lambda *of: COMPILER.log("memory ran out") or CPU)
+    measured.is_compiled(second)
     assert built.notes[-1] == f"probing condense {second['slug']}: memory ran out"
 
 
@@ -146,23 +143,23 @@ def test_what_is_said_as_compiling_is_decided_is_said_of_that_task(monkeypatch) 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("no more"), RuntimeError("can't allocate memory: 8 bytes")])
 def test_running_out_of_memory_is_an_answer(error: Exception, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    real = estimating._FewClasses
+    real = prober._FewClasses
 
     def too_large(split, classes: int, device):
         if classes > 4:
             raise error
         return real(split, classes, device)
 
-    monkeypatch.setattr(estimating, "_FewClasses", too_large)
+    monkeypatch.setattr(prober, "_FewClasses", too_large)
     built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]")
-    lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
-    (condense,) = [line for line in lines if line.kind == "condense"]
-    assert condense.probe.note == "out of memory with 10 of 10 classes" and condense.probe.seconds > 0
+    rows = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    (condense,) = [row for row in rows if row.kind == "condense"]
+    assert condense.cost.note == "out of memory with 10 of 10 classes" and condense.cost.step_seconds > 0
 
 
-def shown(lines: list[EstimateRow]) -> list[list[str]]:
-    """The cells of each line as a person sees them."""
-    columns = [list(column.cells) for column in summary.table(lines).columns]
+def shown(rows: list[EstimateRow]) -> list[list[str]]:
+    """The printed cells of each row."""
+    columns = [list(column.cells) for column in summary.table(rows).columns]
     return [[str(cell) for cell in row] for row in zip(*columns, strict=True)]
 
 
@@ -170,13 +167,13 @@ def shown(lines: list[EstimateRow]) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("owner", "name", "kind", "note"),
     [
-        (estimating, "_FewClasses", "condense", "out of memory with 1 of 10 classes"),
-        (estimating, "compute_for", "condense", "out of memory"),
+        (prober, "_FewClasses", "condense", "out of memory with 1 of 10 classes"),
+        (prober, "compute_for", "condense", "out of memory"),
         (Compute, "training_loss", "evaluate", "out of memory"),
-        (estimating, "accuracy", "evaluate", "out of memory"),
+        (prober, "accuracy", "evaluate", "out of memory"),
     ],
 )
-def test_a_task_without_any_memory_is_said_in_its_line_and_the_others_are_probed(
+def test_a_task_that_does_not_fit_in_memory_has_a_note_and_the_others_are_probed(
     owner: object, name: str, kind: str, note: str, error: Exception, tmp_path: Path, monkeypatch
 ) -> None:
     def none_left(*anything: object) -> None:
@@ -184,14 +181,14 @@ def test_a_task_without_any_memory_is_said_in_its_line_and_the_others_are_probed
 
     monkeypatch.setattr(owner, name, none_left)
     built = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]")
-    lines = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
-    (failed,) = [line.probe for line in lines if line.kind == kind]
-    (other,) = [line.probe for line in lines if line.kind != kind]
-    assert failed.note == note and not failed.fits and all(map(math.isnan, (failed.total, failed.memory)))
-    assert other.fits and other.total > 0 and not other.note
-    (row,) = [row for row in shown(lines) if row[0] == kind]
-    assert f"({note})" in row[3] and row[6:] == ["–"] * 5
-    assert "nan" not in " ".join(summary.summary(lines, built, CPU, 1))
+    rows = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
+    (failed,) = [row.cost for row in rows if row.kind == kind]
+    (other,) = [row.cost for row in rows if row.kind != kind]
+    assert failed.note == note and not failed.fits and all(map(math.isnan, (failed.seconds, failed.memory)))
+    assert other.fits and other.seconds > 0 and not other.note
+    (cells,) = [cells for cells in shown(rows) if cells[0] == kind]
+    assert f"({note})" in cells[3] and cells[6:] == ["–"] * 5
+    assert "nan" not in " ".join(summary.totals(rows, built, CPU, 1))
 
 
 def test_other_errors_end_a_dry_run(tmp_path: Path, monkeypatch) -> None:
@@ -227,12 +224,12 @@ def test_memory_grows_with_the_classes_that_are_forwarded_at_once(measured, at_o
      ([(1, 0.1), (2, 3.0)], 15.0),  # a first size that was too fast: no more than in proportion
      ([(4, 1.0), (10, 2.0)], 2.0)],
 )  # fmt: skip
-def test_seconds_grow_with_the_classes_beside_what_a_step_costs_anyway(measured, expected) -> None:
+def test_seconds_grow_with_the_classes_on_top_of_a_fixed_part(measured, expected) -> None:
     assert seconds_at(measured, 10) == pytest.approx(expected)
 
 
 def test_a_few_small_classes_still_fill_a_mixed_batch() -> None:
-    some = estimating._FewClasses(make_images(2, 5, (3, 8, 8)), 2, CPU.device)
+    some = prober._FewClasses(make_images(2, 5, (3, 8, 8)), 2, CPU.device)
     images, labels = some.batch(256, torch.Generator().manual_seed(0))
     assert images.shape == (256, 3, 8, 8) and set(labels.tolist()) == {0, 1}
 
@@ -243,26 +240,21 @@ def test_sizes_grow_until_a_step_takes_long_enough() -> None:
     assert next_size(10, 0.0, 10) == 0 and next_size(1, 9.0, 10) == 2
 
 
-def probed(seconds: float, memory: float, kind: str = "condense", todo: int = 3) -> EstimateRow:
-    return EstimateRow(
-        kind, "cifar10", 10, "dm, convnet3", 4, todo, estimating.TaskCost(100, seconds, 5.0, memory, 2**20)
-    )
+def make_row(seconds: float, memory: float, kind: str = "condense", todo: int = 3) -> EstimateRow:
+    return EstimateRow(kind, "cifar10", 10, "dm, convnet3", 4, todo, prober.TaskCost(100, seconds, 5.0, memory, 2**20))
 
 
 def test_the_summary_adds_up_and_warns(monkeypatch) -> None:
-    monkeypatch.setattr(summary, "available", lambda compute: 8 * summary.GIB)
-    lines = [probed(36.0, 5 * summary.GIB), probed(math.nan, math.nan), probed(1.0, 1e9, "prepare", 0)]
+    monkeypatch.setattr(summary, "available_memory", lambda compute: 8 * summary.GIB)
+    rows = [make_row(36.0, 5 * summary.GIB), make_row(math.nan, math.nan), make_row(1.0, 1e9, "prepare", 0)]
     built = grid.Plan()
     built.outlines["cifar100"] = outline("cifar100", Path("nowhere"))
-    said = summary.summary(lines, built, CPU, workers=2)
-    assert said[0].startswith("device time for what is to do: 3.0 h (prepare 0.0 s, condense 3.0 h, evaluate 0.0 s)")
-    assert "2 run at once" in said[0] and "5.00 GiB (condense cifar10 ipc 10, dm, convnet3)" in said[1]
-    assert (
-        said[2]
-        == "warning: more than this machine has (4.0 GiB for each of 2 workers): condense cifar10 ipc 10, dm, convnet3"
-    )
+    lines = summary.totals(rows, built, CPU, workers=2)
+    by_kind = "prepare 0.0 s, condense 3.0 h, evaluate 0.0 s"
+    assert lines[0].startswith(f"device time of tasks that are not done: 3.0 h ({by_kind})")
+    assert "2 run at once" in lines[0] and "5.00 GiB (condense cifar10 ipc 10, dm, convnet3)" in lines[1]
+    share = "4.0 GiB for each of 2 workers"
+    assert lines[2] == f"warning: more than this machine has ({share}): condense cifar10 ipc 10, dm, convnet3"
     # 169,001,437 bytes to download and 60,000 × 3 × 32 × 32 decoded
-    assert said[3] == "disk: 6.0 MiB in the store, 337.0 MiB for datasets that are not decoded yet"
-    assert len(summary.summary(lines, built, CPU, workers=1)) == 3
-    text = [summary.duration(seconds) for seconds in (math.nan, 0.31, 45.2, 312, 12_240, 4_000_000)]
-    assert text == ["–", "0.3 s", "45 s", "5.2 min", "3.4 h", "1,111 h"]
+    assert lines[3] == "disk: 6 MiB in the store, 337 MiB for datasets that are not decoded yet"
+    assert len(summary.totals(rows, built, CPU, workers=1)) == 3

@@ -1,4 +1,4 @@
-"""What a dry run says of networks that learn, alone and in lockstep: as they will, and what they share."""
+"""Estimates of training networks, alone and together: as the tasks will train them, and what each is charged."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.compute import engine as compute
-from benchmark.compute import forward
+from benchmark.compute import engine, forward
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
-from benchmark.estimation import prober as estimating
 from benchmark.estimation import step_timing
-from benchmark.estimation.prober import EstimateRow, estimate
+from benchmark.estimation.estimate import EstimateRow, estimate
+from benchmark.estimation.prober import Prober
 from benchmark.training import vectorized
 from parts import CPU, planned
 from results.store.store import Store
 
 
 def evaluations(compute: Compute, *words: str) -> list[EstimateRow]:
-    """Lines of the networks that are evaluated on random sets; on CIFAR-10 as its card has it."""
+    """Rows of the networks that are evaluated on random sets of CIFAR-10, whose images need not be there."""
     wide = ("datasets=[cifar10]", "architectures=[convnet2-w16]", "methods=[random]", "baselines=[]", *words)
-    lines = estimate(planned(*wide, "dry_run=true"), Store(Path("nowhere")), compute, lambda *call: None)
-    return [line for line in lines if line.kind == "evaluate"]
+    rows = estimate(planned(*wide, "dry_run=true"), Store(Path("nowhere")), compute, lambda *call: None)
+    return [row for row in rows if row.kind == "evaluate"]
 
 
 @pytest.mark.parametrize(("num_parallel", "seen", "groups"), [(1, [], 5), (2, [2], 3), (3, [3], 2), (9, [5], 1)])
-def test_networks_are_probed_in_the_groups_in_which_they_will_learn(
+def test_networks_are_probed_in_the_groups_in_which_they_will_train(
     num_parallel: int, seen: list[int], groups: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
@@ -41,27 +40,27 @@ def test_networks_are_probed_in_the_groups_in_which_they_will_learn(
 
     monkeypatch.setattr(Compute, "parallel_gradients", watched)
     monkeypatch.setattr(step_timing, "PATIENCE", 0.0)
-    (line,) = evaluations(replace(CPU, num_parallel=num_parallel), "ipcs=[1]", "num_eval=5", "protocols=[dsa]")
-    assert line.probe.steps == groups * 1001, "as Evaluation counts them"
+    (row,) = evaluations(replace(CPU, num_parallel=num_parallel), "ipcs=[1]", "num_eval=5", "protocols=[dsa]")
+    assert row.cost.steps == groups * 1001, "as Evaluation counts them"
     assert sorted(set(sizes)) == seen and (not seen or len(sizes) == 1 + step_timing.LEAST_STEPS)
 
 
 def test_a_group_takes_the_memory_of_all_its_networks() -> None:
     words = ("ipcs=[10]", "num_eval=8")
-    one, eight = (evaluations(replace(CPU, num_parallel=k), *words)[0].probe for k in (1, 8))
+    one, eight = (evaluations(replace(CPU, num_parallel=k), *words)[0].cost for k in (1, 8))
     # eight have seven mini-batches more, of 100 images, whose first layer alone yields 16 maps of 32×32 in float32
     assert eight.memory - one.memory > 7 * 100 * 16 * 32 * 32 * 4
     assert one.steps == 8 * eight.steps
 
 
-def test_networks_that_learn_alone_elsewhere_are_probed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of a curve, which learn the same images by the same recipe as those that are evaluated."""
+def test_networks_that_another_kind_of_task_trains_alone_are_probed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a curve, which train on the same images by the same recipe as those that are evaluated."""
     monkeypatch.setattr(step_timing, "PATIENCE", 0.0)
     words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=3", "baselines=[]", "snapshots=1",
              "val_fraction=0.1")  # fmt: skip
-    lines = estimate(planned(*words), Store(Path("nowhere")), replace(CPU, num_parallel=3), lambda *call: None)
-    num_parallel, alone = ([line.probe for line in lines if line.kind == kind] for kind in ("evaluate", "analyze"))
-    assert num_parallel[0].seconds != alone[0].seconds and alone[0].steps == 2 * 3 * num_parallel[0].steps
+    rows = estimate(planned(*words), Store(Path("nowhere")), replace(CPU, num_parallel=3), lambda *call: None)
+    together, alone = ([row.cost for row in rows if row.kind == kind] for kind in ("evaluate", "analyze"))
+    assert together[0].step_seconds != alone[0].step_seconds and alone[0].steps == 2 * 3 * together[0].steps
 
 
 def test_where_a_group_has_no_memory_smaller_ones_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,12 +72,12 @@ def test_where_a_group_has_no_memory_smaller_ones_are_counted(monkeypatch: pytes
         return real(self, network, weights, images, *more)
 
     monkeypatch.setattr(Compute, "parallel_gradients", limited)
-    (line,) = evaluations(replace(CPU, num_parallel=5), "ipcs=[1]", "num_eval=5", "protocols=[dsa]")
-    assert line.probe.steps == 3 * 1001 and line.probe.seconds > 0
+    (row,) = evaluations(replace(CPU, num_parallel=5), "ipcs=[1]", "num_eval=5", "protocols=[dsa]")
+    assert row.cost.steps == 3 * 1001 and row.cost.step_seconds > 0
 
 
-def test_the_rule_of_a_gpu_is_asked_with_the_batches_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    """300 images are learnt 256 at a time, and probed 150 at a time: three networks fit, where five seemed to."""
+def test_the_rule_of_a_gpu_gets_the_batches_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 images are trained on 256 at a time, but probed 150 at a time: three networks fit, where five seem to."""
     compute = replace(CPU)
 
     def as_a_gpu(self: Compute) -> None:
@@ -87,12 +86,12 @@ def test_the_rule_of_a_gpu_is_asked_with_the_batches_of_the_task(monkeypatch: py
     monkeypatch.setattr(Compute, "__post_init__", as_a_gpu)
     monkeypatch.setattr(vectorized, "PARALLEL_PIXELS", 3 * 256 * 32**2)
     monkeypatch.setattr(step_timing, "PATIENCE", 0.0)
-    (line,) = evaluations(replace(CPU, num_parallel=0), "ipcs=[30]", "num_eval=5", "protocols=[dsa]")
-    assert line.probe.steps == 2 * 1001 * 2
+    (row,) = evaluations(replace(CPU, num_parallel=0), "ipcs=[30]", "num_eval=5", "protocols=[dsa]")
+    assert row.cost.steps == 2 * 1001 * 2
 
 
-def test_an_expert_costs_its_share_of_those_that_learn_at_once(tmp_path: Path, monkeypatch) -> None:
-    """Five are to be trained: five at once where one is probed, and the two that are left when three are done."""
+def test_an_expert_costs_its_share_of_those_that_train_together(tmp_path: Path, monkeypatch) -> None:
+    """With five left to train, five are probed together; with three of them done, the other two."""
     sizes: list[int] = []
     real = Compute.parallel_gradients
 
@@ -107,20 +106,20 @@ def test_an_expert_costs_its_share_of_those_that_learn_at_once(tmp_path: Path, m
     built = planned(*words, "method.dance.experts=5")
 
     def experts(num_parallel: int) -> EstimateRow:
-        lines = estimate(built, Store(tmp_path), replace(CPU, num_parallel=num_parallel), lambda *call: None)
-        return next(line for line in lines if line.kind == "prepare")
+        rows = estimate(built, Store(tmp_path), replace(CPU, num_parallel=num_parallel), lambda *call: None)
+        return next(row for row in rows if row.kind == "prepare")
 
-    assert experts(1).probe.steps == experts(5).probe.steps and 5 in sizes
-    assert 0.05 / 5 < experts(5).probe.seconds < 0.05, "a fifth of a step of five"
+    assert experts(1).cost.steps == experts(5).cost.steps and 5 in sizes
+    assert 0.05 / 5 < experts(5).cost.step_seconds < 0.05, "a fifth of a step of five"
     for task in built.of_kind("prepare")[:3]:
         Store(tmp_path).commit(task, {"kind": "prepare", "identity": task["identity"], "status": "ok"})
     sizes.clear()
-    line = experts(5)
-    assert (line.tasks, line.todo) == (5, 2) and 2 in sizes and line.probe.seconds > 0.05 / 2
+    row = experts(5)
+    assert (row.tasks, row.todo) == (5, 2) and 2 in sizes and row.cost.step_seconds > 0.05 / 2
 
 
 def test_whether_an_expert_is_compiled_does_not_depend_on_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One forwards fewer pixels than are worth it, five more; the task will ask for itself alone."""
+    """One expert forwards too few pixels for it, five enough; the task decides for itself alone."""
     words = ("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]", "method.dance.experts=5")
     built, called = planned(*words), list[int]()
     task = built.of_kind("prepare")[0]
@@ -132,13 +131,13 @@ def test_whether_an_expert_is_compiled_does_not_depend_on_others(monkeypatch: py
 
     monkeypatch.setattr(COMPILER, "call", call)
     for worth, compiles in ((2 * pixels, False), (pixels // 2, True)):
-        monkeypatch.setattr(compute, "WORTH_COMPILING", worth)
-        prober = estimating.Prober(built, replace(CPU, compile=None, num_parallel=5))
-        assert prober.probe(task, 5).steps and bool(called) == compiles
+        monkeypatch.setattr(engine, "WORTH_COMPILING", worth)
+        prober = Prober(built, replace(CPU, compile=None, num_parallel=5))
+        assert prober.task_cost(task, 5).steps and bool(called) == compiles
 
 
-def test_what_happens_but_once_is_not_foretold_of_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiling the pass that scores is none of the seconds of each of an expert's 1,437 images."""
+def test_compiling_is_not_charged_to_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scoring an expert's 1,437 images is timed without compiling the pass that scores."""
     seen: list[str] = []
 
     def call(function, *args, **more):
@@ -149,5 +148,5 @@ def test_what_happens_but_once_is_not_foretold_of_every_image(monkeypatch: pytes
 
     monkeypatch.setattr(COMPILER, "call", call)
     built = planned("methods=[dance]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]")
-    probe = estimating.Prober(built, replace(CPU, compile=True)).probe(built.of_kind("prepare")[0])
-    assert "logits" in seen and 0 < probe.fixed < 1.0
+    cost = Prober(built, replace(CPU, compile=True)).task_cost(built.of_kind("prepare")[0])
+    assert "logits" in seen and 0 < cost.fixed_seconds < 1.0

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 from benchmark.compute.engine import Compute
 from benchmark.config import compose as options
 from benchmark.config import schema
-from benchmark.estimation.prober import estimate
+from benchmark.estimation.estimate import estimate
 from benchmark.planning import analyses, grid
 from benchmark.planning.plan import inputs_of
 from benchmark.runners.job_groups import group_tasks
@@ -186,11 +186,11 @@ def test_scores_add_evaluations_and_no_curves() -> None:
 def test_estimates_and_jobs_know_analyses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = run("methods=[dance,dm]", "snapshots=4", "val_fraction=0.1", "method.dance.iterations=3", "seeds=[0,1]")
     compute = Compute(CPU.device, "fp32", 1)
-    lines = [line for line in estimate(planned, Store(tmp_path), compute, lambda *call: None) if line.kind == "analyze"]
-    steps = {line.what.split(",")[0].split(" (")[0]: line.probe.steps for line in lines}
+    rows = [row for row in estimate(planned, Store(tmp_path), compute, lambda *call: None) if row.kind == "analyze"]
+    steps = {row.description.split(",")[0].split(" (")[0]: row.cost.steps for row in rows}
     assert steps == {"curve": 2 * 60 * 21, "curve of dance": 2 * 4 * 200, "curve of dm": 2 * 5 * 200,
                      "curve of random": 2 * 200}  # fmt: skip
-    assert all(line.probe.total > 0 for line in lines) and sum(line.tasks for line in lines) == 10
+    assert all(row.cost.seconds > 0 for row in rows) and sum(row.tasks for row in rows) == 10
 
     jobs = group_tasks(planned.tasks, (), (), 1)
     for place, group in enumerate(jobs):
@@ -213,9 +213,9 @@ def test_an_analysis_of_several_sets_waits_for_all_of_them() -> None:
 
 def test_a_dry_run_of_analyses_has_a_line_for_each(tmp_path: Path) -> None:
     planned = looks("methods=[dance]", "method.dance.iterations=3", "val_fraction=0.1")
-    lines = estimate(planned, Store(tmp_path), Compute(CPU.device, "fp32", 1), lambda *call: None)
-    found = {line.what.split(",")[0]: line.probe for line in lines if line.kind == "analyze"}
-    assert {name: probe.steps for name, probe in found.items()} == {
+    rows = estimate(planned, Store(tmp_path), Compute(CPU.device, "fp32", 1), lambda *call: None)
+    found = {row.description.split(",")[0]: row.cost for row in rows if row.kind == "analyze"}
+    assert {name: cost.steps for name, cost in found.items()} == {
         "discrepancy": 60 * 21, "interpolation": 33, "expert": 4, "embedding": 1,
     }  # fmt: skip
-    assert all(probe.total > 0 for probe in found.values()) and found["embedding"].note == "tsne not counted"
+    assert all(cost.seconds > 0 for cost in found.values()) and found["embedding"].note == "tsne not counted"
