@@ -73,7 +73,7 @@ def test_each_method_runs_what_fits_its_experts_included(tmp_path: Path, probed:
 
 def test_experts_are_shared_out_over_the_devices(tmp_path: Path, probed: list[str], monkeypatch) -> None:
     """Each of two devices trains one expert, instead of one device both together: 28 of the 60 seconds."""
-    monkeypatch.setattr(Compute, "devices", 2)
+    monkeypatch.setattr(Compute, "num_devices", 2)
     plan = planned(tmp_path, "methods=[dance]", "method.dance.experts=2")
     assert iterations(plan) == {"dance (experts=2)": 160}
 
