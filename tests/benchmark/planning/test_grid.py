@@ -1,4 +1,4 @@
-"""The plan: what makes two tasks one, what is shared, which rows run beside those asked for, and in which order."""
+"""The plan of a run: identities, shared experts, rows and baselines, the order of tasks."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from results.store.store import Store
 ONE_CELL = ("ipcs=[1]", "architectures=[convnet2-w4]")
 
 
-def build(*words: str) -> grid.Plan:
+def build(*words: str, shares: grid.Shares | None = None) -> grid.Plan:
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         composed = compose("run", overrides=[*ONE_CELL, *words])
-    return grid.build(options.parse(composed))
+    return grid.build(options.parse(composed), shares=shares)
 
 
 def identities(planned: grid.Plan, kind: str) -> set[str]:
@@ -56,13 +56,13 @@ def of_row(planned: grid.Plan, kind: str, row: str, seed: int = 0) -> grid.Task:
 
 
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[Dataset], None]:
-    """Lets every entry of `datasets` stand for this dataset."""
+def use_dataset(monkeypatch: pytest.MonkeyPatch) -> Callable[[Dataset], None]:
+    """Makes every entry of `datasets` this dataset."""
 
-    def give(dataset: Dataset) -> None:
+    def use(dataset: Dataset) -> None:
         monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None: dataset)
 
-    return give
+    return use
 
 
 # --- identity ---------------------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def test_1_and_1_0_ask_for_the_same_task() -> None:
     "word", ["threads=3", "compile=true", "workers=2", "device=cpu", "checkpoint_seconds=1", "store=elsewhere",
              "data_root=there", "retry=failed"],
 )  # fmt: skip
-def test_how_a_run_is_done_is_no_part_of_what_it_asks(word: str) -> None:
+def test_how_a_run_is_computed_moves_no_identity(word: str) -> None:
     assert build().by_identity.keys() == build(word).by_identity.keys()
 
 
@@ -112,18 +112,18 @@ def test_a_new_version_of_a_method_condenses_anew(monkeypatch: pytest.MonkeyPatc
     assert of_row(plain, "condense", "dance")["identity"] in again.by_identity
 
 
-def test_other_images_are_other_tasks_whatever_the_name(given: Callable[[Dataset], None]) -> None:
+def test_other_images_are_other_tasks_whatever_the_name(use_dataset: Callable[[Dataset], None]) -> None:
     plain, digits = build(), datasets.load("digits", Path("data"))
-    given(replace(digits, name="renamed", like="digits"))
+    use_dataset(replace(digits, name="renamed", like="digits"))
     assert build().by_identity.keys() == plain.by_identity.keys()
-    given(replace(digits, fingerprint="0" * 64))
+    use_dataset(replace(digits, fingerprint="0" * 64))
     assert build().by_identity.keys().isdisjoint(plain.by_identity.keys())
 
 
 # --- experts ----------------------------------------------------------------------------------------------------------
 
 
-def test_experts_are_planned_once_for_all_ipcs_and_rows_that_ask_for_the_same() -> None:
+def test_experts_are_planned_once_for_all_ipcs_and_rows_with_the_same_recipe() -> None:
     planned = build("methods=[dance,dance@f2]", "ipcs=[1,2]", "seeds=[0,1]", "baselines=[]")
     assert len(planned.of_kind("prepare")) == 3 and len(planned.of_kind("condense")) == 8
     for task in planned.of_kind("condense"):
@@ -152,10 +152,10 @@ def test_a_coreset_has_a_network_for_each_seed_and_herding_shares_it_with_k_cent
     assert used["herding", 0] == used["kcenter", 0] != used["herding", 3] == used["kcenter", 3]
     assert {task["resolved"]["index"] for task in planned.of_kind("prepare")} == {0, 3}
     recipe = planned.of_kind("prepare")[0]["resolved"]["recipe"]
-    assert "count" not in recipe and "per_seed" not in recipe  # how many there are is nothing to one of them
+    assert "count" not in recipe and "per_seed" not in recipe  # the number of experts does not change one of them
 
 
-def test_no_experts_where_none_are_looked_at() -> None:
+def test_no_experts_are_planned_if_the_settings_need_none() -> None:
     words = ("methods=[dance]", "baselines=[]", "method.dance.alignment=random", "method.dance.calibration=false")
     planned = build(*words)
     assert not planned.of_kind("prepare") and planned.of_kind("condense")[0]["resolved"]["experts"] == []
@@ -171,23 +171,23 @@ def test_random_has_five_subsets_at_least_and_every_seed_that_methods_have() -> 
 
 
 @pytest.mark.parametrize(
-    ("words", "controls"),
+    ("words", "baselines"),
     [(["methods=[dm]"], {"random"}), (["methods=[dm@f2]"], {"random", "random@f2"}),
      (["methods=[dm,dm@f3]"], {"random", "random@f3"}),
      (["methods=[dm]", "method.dm.factor=2"], {"random", "random@f2"}),
      (["methods=[dm@f2]", "baselines=[]"], set()), (["methods=[dm@f2]", "baselines=[whole]"], set())],
 )  # fmt: skip
-def test_mosaics_of_random_images_stand_beside_rows_with_a_factor(words: list[str], controls: set[str]) -> None:
+def test_rows_with_a_factor_add_mosaics_of_random_images(words: list[str], baselines: set[str]) -> None:
     planned = build(*words)
     found = {
         task["display"]["display_name"] for task in planned.of_kind("condense") if task["display"]["role"] == "baseline"
     }
-    assert found == controls
-    for row in controls:
+    assert found == baselines
+    for row in baselines:
         assert of_row(planned, "condense", row)["display"]["factor"] == int(row.partition("@f")[2] or 1)
 
 
-def test_a_control_that_is_asked_for_as_a_method_runs_once() -> None:
+def test_a_baseline_that_is_requested_as_a_method_runs_once() -> None:
     planned = build("methods=[random,dm@f2]")
     assert {task["display"]["display_name"]: task["display"]["role"] for task in planned.of_kind("condense")} == {
         "random": "method", "dm@f2": "method", "random@f2": "baseline",
@@ -202,7 +202,7 @@ def test_the_whole_set_is_scored_once_under_every_protocol() -> None:
     assert all(task["display"]["display_name"] != "whole" for task in build("baselines=[random]").of_kind("evaluate"))
 
 
-def test_variants_join_only_the_methods_asked_for() -> None:
+def test_variants_join_only_the_requested_methods() -> None:
     words = ("variants=[dm@f2,dance@f2]", "baselines=[]")
     assert {row for row, _ in rows(build("methods=[dm]", *words))} == {"dm", "dm@f2"}
     assert {row for row, _ in rows(build("methods=[dance]", *words))} == {"dance", "dance@f2"}
@@ -282,6 +282,13 @@ def test_a_variant_of_the_preset_keeps_its_factor() -> None:
     assert names_and_notes(planned) == ({"dm@f3", "dm@f2"}, [])
 
 
+@pytest.mark.parametrize("words", [["methods=[dm@f2]"], ["methods=[dm]", "method.dm.factor=2"]])
+def test_a_share_of_the_iterations_is_that_of_the_name(words: list[str]) -> None:
+    shares = {("dm@f2", "digits", 1, "convnet2-w4"): 0.5, ("dm", "digits", 1, "convnet2-w4"): 0.25}
+    planned = build("baselines=[]", *words, shares=shares)
+    assert of_row(planned, "condense", "dm@f2")["resolved"]["settings"]["iterations"] == 10_000
+
+
 def test_random_mosaics_have_one_name_too() -> None:
     planned = build("methods=[random]", "method.random.factor=2")
     assert {task["display"]["display_name"]: task["display"]["role"] for task in planned.of_kind("condense")} == {
@@ -319,16 +326,16 @@ def test_every_task_comes_after_its_inputs_and_the_whole_set_first() -> None:
     planned = build("methods=[dance,dm@f2]", "ipcs=[2,1]", "seeds=[0,1]", "protocols=[quick,dsa]")
     seen = {"whole"}
     for task in planned.tasks:
-        assert inputs_of(task) <= seen, f"{task['slug']} stands before what it needs"
+        assert inputs_of(task) <= seen, f"{task['slug']} comes before its inputs"
         seen.add(task["identity"])
     assert [task["display"].get("display_name") == "whole" for task in planned.tasks][:3] == [True, True, False]
 
 
-def test_native_is_each_methods_own_protocol_with_its_own_constants(given: Callable[[Dataset], None]) -> None:
+def test_native_is_each_methods_own_protocol_with_its_own_constants(use_dataset: Callable[[Dataset], None]) -> None:
     train = make_images(100, 1, (3, 32, 32))
     own = datasets.constants_of("cifar100")
     names = tuple(map(str, range(100)))
-    given(Dataset("mine", "Mine", "cifar100", "cifar100", train, train, names, own, True, "f" * 64, "test"))
+    use_dataset(Dataset("mine", "Mine", "cifar100", "cifar100", train, train, names, own, True, "f" * 64, "test"))
     planned = build("methods=[dance@f1,dm,random]", "protocols=[native,quick]", "baselines=[whole]")
     means = {(t["display"]["display_name"], t["resolved"]["protocol"]["name"]): tuple(t["resolved"]["dataset"]["mean"])
              for t in planned.of_kind("evaluate")}  # fmt: skip
@@ -342,7 +349,7 @@ def test_native_is_each_methods_own_protocol_with_its_own_constants(given: Calla
                if t["resolved"]["protocol"]["name"].startswith("native"))  # fmt: skip
 
 
-def test_dc_augments_for_batch_norm_and_for_mnist_only(given: Callable[[Dataset], None]) -> None:
+def test_dc_augments_for_batch_norm_and_for_mnist_only(use_dataset: Callable[[Dataset], None]) -> None:
     def augmentations(planned: grid.Plan) -> dict[tuple[str, str], str]:
         return {(task["resolved"]["architecture"], task["display"]["protocol"]): task["resolved"]["protocol"]["augment"]
                 for task in planned.of_kind("evaluate") if task["resolved"]["set"] != "whole"}  # fmt: skip
@@ -351,7 +358,7 @@ def test_dc_augments_for_batch_norm_and_for_mnist_only(given: Callable[[Dataset]
     norm = {("convnet2-bn-w4", name): "dc:crop_noise" for name in ("dc", "native")}
     plain = {("convnet2-w4", name): "none" for name in ("dc", "native")}
     assert augmentations(build(*words)) == norm | plain
-    given(replace(datasets.load("digits", Path("data")), published_as="mnist", like="mnist"))
+    use_dataset(replace(datasets.load("digits", Path("data")), published_as="mnist", like="mnist"))
     assert augmentations(build(*words)) == norm | dict.fromkeys(plain, "dc:crop_scale_rotate")
 
 
@@ -392,11 +399,11 @@ def test_equal_sets_get_equal_accuracies_whatever_method_made_them(tmp_path: Pat
     [("convnet2-w4-bn", "digits", "dc:crop_noise"), ("convnet2-w4", "mnist", "dc:crop_scale_rotate")],
 )
 def test_dc_scores_with_its_own_augmentation(
-    architecture: str, like: str, augmentation: str, tmp_path: Path, given: Callable[[Dataset], None],
+    architecture: str, like: str, augmentation: str, tmp_path: Path, use_dataset: Callable[[Dataset], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """A whole evaluation: 1,001 steps of a tiny network, every batch augmented."""
-    given(replace(datasets.load("digits", Path("data")), published_as=like))
+    use_dataset(replace(datasets.load("digits", Path("data")), published_as=like))
     planned = build("methods=[random]", "baselines=[]", "protocols=[dc]", f"eval_architectures=[{architecture}]",
                     "num_eval=1")  # fmt: skip
     done(of_row(planned, "condense", "random"), tmp_path)
