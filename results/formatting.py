@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,11 @@ def grouped(value: float) -> str:
 def short(value: float) -> str:
     """Ratios and percentages with three significant digits, from 1000 on as integers: "0.02", "10", "1,234"."""
     return f"{value:.3g}" if value < 1000 else grouped(value)
+
+
+def value_range(values: Sequence[float], form: Callable[[float], str] = short) -> str:
+    """From the smallest to the largest value: "3–5", or "5" if both are printed alike."""
+    return "–".join(dict.fromkeys(form(end) for end in (min(values), max(values))))
 
 
 def percent(fraction: float) -> str:

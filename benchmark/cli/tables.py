@@ -85,8 +85,7 @@ def _pictures(
         with writing(folder):
             folder.mkdir(exist_ok=True)
     if config.figures:
-        missing: list[str] = []
-        written = write_figures(records, store, folder / "figures", missing.append, found)
+        written, missing = write_figures(records, store, folder / "figures", found)
         drawn = f"written: {written[-1]} lists {len(written) // 2} figures, as PDF and PNG beside it"
         said = f"{drawn}, and why {len(missing)} are not drawn" if missing else drawn
         console.print(said, markup=False, highlight=False)

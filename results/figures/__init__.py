@@ -1,3 +1,3 @@
-"""Figures for papers and talks, drawn from records and stored sets alone: data in, a matplotlib Figure out."""
+"""Figures for papers and talks, drawn from stored records and sets alone."""
 
 from results.figures.write import write_figures as write_figures

@@ -13,153 +13,171 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from results.figures.mean_lines import Line, Sample, bands, draw_line, mean_line
-from results.figures.sets import WHOLE, MadeSet, Place, analyses, attempt, circumstances, machine, protocol_of
+from results.figures.mean_lines import MeanLine, StepValues, bands, draw_line, mean_line
+from results.figures.sets import (
+    WHOLE,
+    Scenario,
+    StoredSet,
+    analyses,
+    analysis_key,
+    machine,
+    protocol_text,
+    try_to_build,
+)
 from results.figures.style import (
     COLUMN,
     PAGE,
-    Looks,
+    MethodStyles,
     legend_above,
     legend_beside,
     legend_height,
     log_from_zero,
     new_figure,
-    span,
     styled,
 )
+from results.formatting import value_range
 from results.types import Json
 
 
 @dataclass(frozen=True)
-class Anytime:
-    """Accuracies (fractions) against seconds of condensing, of one dataset, ipc, network and protocol.
+class AnytimeCurves:
+    """Accuracies (fractions) against seconds of condensing, in one scenario, with one network and protocol.
 
-    prepare: by name, mean seconds of a set's experts in full, nan when unknown. whole: training on the whole set,
-    against the seconds of training.
+    prepare: row name → mean seconds of all experts of a set, nan if unknown. whole: training on the whole set, against
+    the seconds of training.
     """
 
-    place: Place
+    scenario: Scenario
     architecture: str
     protocol: str
     title: str
     split: str
     facts: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[MeanLine, ...]
     prepare: Mapping[str, float]
-    whole: Line | None
-
-
-def anytimes(records: Sequence[Json], sets: Mapping[str, MadeSet]) -> tuple[list[Anytime], list[str]]:
-    """The figures for the analyses "curve" among these records, and why others are not drawn."""
-    found, missing = analyses(records, "curve")
-    wholes: dict[tuple[Any, ...], Curve] = {}
-    groups: dict[tuple[Place, tuple[Any, ...]], dict[str, Curve]] = {}
-    for record in found:
-        what = f"curve, analysis {record['identity'][:12]}"
-        for curve in attempt(what, partial(_curve, record), missing):
-            if curve.identity == WHOLE:
-                wholes.setdefault(circumstances(record), curve)
-            elif curve.identity in sets:
-                key = sets[curve.identity].place, circumstances(record)
-                groups.setdefault(key, {}).setdefault(curve.identity, curve)
-            else:
-                missing.append(f"{what}: no record of its set {curve.identity[:12]}")
-    drawn: list[Anytime] = []
-    for (place, key), curves in sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1]))):
-        what = f"curve, {place.dataset_title}, ipc {place.ipc}, condensed with {place.condense_architecture}"
-        drawn += attempt(what, partial(_anytime, place, curves, sets, wholes.get(key)), missing)
-    return drawn, missing
+    whole: MeanLine | None
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One record, understood. identity: of its set, or WHOLE."""
+class CurveRecord:
+    """A record of an analysis "curve" with its values. identity: of its set, or WHOLE."""
 
     identity: str
     record: Json
-    sample: Sample
+    values: StepValues
 
 
-def _curve(record: Json) -> Curve:
+def anytime_curves(records: Sequence[Json], sets: Mapping[str, StoredSet]) -> tuple[list[AnytimeCurves], list[str]]:
+    """The figures for the analyses "curve" among these records, and a line on each curve that is not drawn."""
+    curve_records, missing = analyses(records, "curve")
+    wholes: dict[tuple[Any, ...], CurveRecord] = {}
+    groups: dict[tuple[Scenario, tuple[Any, ...]], dict[str, CurveRecord]] = {}
+    for record in curve_records:
+        what = f"curve, analysis {record['identity'][:12]}"
+        for curve in try_to_build(what, partial(_curve, record), missing):
+            if curve.identity == WHOLE:
+                wholes.setdefault(analysis_key(record), curve)
+            elif curve.identity in sets:
+                key = sets[curve.identity].scenario, analysis_key(record)
+                groups.setdefault(key, {}).setdefault(curve.identity, curve)
+            else:
+                missing.append(f"{what}: no record of its set {curve.identity[:12]}")
+    figures: list[AnytimeCurves] = []
+    for (scenario, key), curves in sorted(groups.items(), key=lambda item: (item[0][0], str(item[0][1]))):
+        network = scenario.condense_architecture
+        what = f"curve, {scenario.dataset_title}, ipc {scenario.ipc}, condensed with {network}"
+        figures += try_to_build(what, partial(_anytime, scenario, curves, sets, wholes.get(key)), missing)
+    return figures, missing
+
+
+def _curve(record: Json) -> CurveRecord:
     (identity,) = record["resolved"]["sets"]
     points = record["result"]["points"]
     steps, accuracies, seconds = ([point[name] for point in points] for name in ("step", "accuracies", "seconds"))
-    return Curve(str(identity), record, Sample.of(steps, accuracies, seconds))
+    return CurveRecord(str(identity), record, StepValues.of(steps, accuracies, seconds))
 
 
-def _anytime(place: Place, curves: Mapping[str, Curve], sets: Mapping[str, MadeSet], whole: Curve | None) -> Anytime:
-    """One figure; sets whose seconds were taken on other hardware than most are left out, which is said."""
-    ours = [made for made in sets.values() if made.identity in curves]  # in the order of the tables
-    common = Counter(made.machine for made in ours).most_common(1)[0][0]
-    rows: dict[str, list[MadeSet]] = {}
-    for made in ours:
-        if made.machine == common:
-            rows.setdefault(made.name, []).append(made)
+def _anytime(
+    scenario: Scenario,
+    curves: Mapping[str, CurveRecord],
+    sets: Mapping[str, StoredSet],
+    whole: CurveRecord | None,
+) -> AnytimeCurves:
+    """One figure. Sets that were not condensed on the most common machine are left out, and its facts name them."""
+    drawn = [stored for stored in sets.values() if stored.identity in curves]  # in the order of the tables
+    common = Counter(stored.machine for stored in drawn).most_common(1)[0][0]
+    rows: dict[str, list[StoredSet]] = {}
+    for stored in drawn:
+        if stored.machine == common:
+            rows.setdefault(stored.name, []).append(stored)
+    others = sorted({stored.name for stored in drawn if stored.machine != common})
     first = next(iter(curves.values())).record
-    alike = whole is not None and machine(whole.record) == common
-    others = sorted({made.name for made in ours if made.machine != common})
-    return Anytime(
-        place,
-        str(first["resolved"]["architecture"]),
+    architecture, protocol = str(first["resolved"]["architecture"]), protocol_text(first)
+    facts = [
+        *([protocol] if protocol else []),
+        f"condensed with {scenario.condense_architecture}, evaluated with {architecture}",
+        f"seeds × networks {_sizes(curves, rows)}",
+        ", ".join(filter(None, common)),
+        *([f"not shown, on other hardware or in another precision: {', '.join(others)}"] if others else []),
+    ]
+    same_machine = whole is not None and machine(whole.record) == common
+    return AnytimeCurves(
+        scenario,
+        architecture,
         str((first["resolved"].get("protocol") or {}).get("name", "")),
-        f"Accuracy along condensing: {place.dataset_title}, ipc {place.ipc}",
+        f"Accuracy along condensing: {scenario.dataset_title}, ipc {scenario.ipc}",
         str(first["result"]["split"]),
-        (
-            *([protocol_of(first)] if protocol_of(first) else []),
-            f"condensed with {place.condense_architecture}, evaluated with {first['resolved']['architecture']}",
-            f"seeds × networks {_sizes(curves, rows)}",
-            ", ".join(filter(None, common)),
-            *([f"not shown, on other hardware or in another precision: {', '.join(others)}"] if others else []),
-        ),
-        tuple(mean_line(name, [curves[made.identity].sample for made in same]) for name, same in rows.items()),
-        {name: fmean(made.prepare_seconds for made in same) for name, same in rows.items()},
-        mean_line(_title(whole.record), [whole.sample]) if whole is not None and alike else None,
+        tuple(facts),
+        tuple(mean_line(name, [curves[stored.identity].values for stored in row]) for name, row in rows.items()),
+        {name: fmean(stored.prepare_seconds for stored in row) for name, row in rows.items()},
+        mean_line(_whole_title(whole.record), [whole.values]) if whole is not None and same_machine else None,
     )
 
 
-def _title(whole: Json) -> str:
-    return str((whole["display"].get("card") or {}).get("title") or "Whole set")
+def _whole_title(record: Json) -> str:
+    return str((record["display"].get("card") or {}).get("title") or "Whole set")
 
 
-def _sizes(curves: Mapping[str, Curve], rows: Mapping[str, Sequence[MadeSet]]) -> str:
-    networks = [len(values) for curve in curves.values() for values in curve.sample.values]
-    return f"{span([len(same) for same in rows.values()])} × {span(networks)}"
+def _sizes(curves: Mapping[str, CurveRecord], rows: Mapping[str, Sequence[StoredSet]]) -> str:
+    networks = [len(of_step) for curve in curves.values() for of_step in curve.values.values]
+    return f"{value_range([len(row) for row in rows.values()])} × {value_range(networks)}"
 
 
-def anytime_figure(anytime: Anytime, looks: Looks) -> Figure:
-    """Against the seconds of condensing; two columns wide, with those of preparing added, where there are experts."""
+def anytime_figure(anytime: AnytimeCurves, styles: MethodStyles) -> Figure:
+    """Against the seconds of condensing; if there are experts, a second panel adds the seconds of preparing."""
     lines = [*anytime.lines, *([anytime.whole] if anytime.whole else [])]
     names = [line.name for line in lines]
     prepared = any(seconds > 0 for seconds in anytime.prepare.values())
     unknown = [name for name, seconds in anytime.prepare.items() if math.isnan(seconds)]
     facts = [*anytime.facts, *bands(lines)]
-    facts += [f"{anytime.whole.name}: along its training, against the seconds of that"] if anytime.whole else []
+    facts += [f"{anytime.whole.name}: along its training, against the seconds of training"] if anytime.whole else []
     facts += [f"seconds of preparing unknown, or of other hardware: {', '.join(unknown)}"] if unknown else []
     with styled():
         if not prepared:
             height = 2.2 + legend_height(names, COLUMN)
             figure = new_figure(COLUMN, height, anytime.title, facts)
             axes = figure.add_subplot()
-            _panel(axes, lines, _least(lines), looks, "Seconds of condensing (log)")
+            _panel(axes, lines, _first_seconds(lines), styles, "Seconds of condensing (log)")
             legend_above(axes, COLUMN, names)
         else:
             figure = new_figure(PAGE, 2.3, anytime.title, facts)
             left, right = figure.subplots(1, 2, sharey=True)
-            _panel(left, lines, _least(lines), looks, "Seconds of condensing (log)")
-            moved = [line.shifted(anytime.prepare.get(line.name, 0.0)) for line in lines if line.name not in unknown]
-            _panel(right, moved, _least(lines), looks, "Seconds of preparing (in full) + condensing (log)")
+            _panel(left, lines, _first_seconds(lines), styles, "Seconds of condensing (log)")
+            shifted = [line.shifted(anytime.prepare.get(line.name, 0.0)) for line in lines if line.name not in unknown]
+            label = "Seconds of preparing (in full) + condensing (log)"
+            _panel(right, shifted, _first_seconds(lines), styles, label)
             legend_beside(figure, names)
         figure.axes[0].set_ylabel(f"{anytime.split.capitalize()} accuracy (%)")
     return figure
 
 
-def _least(lines: Sequence[Line]) -> float:
-    """The least seconds of a second point: where curves begin, and selections end, takes next to no time."""
+def _first_seconds(lines: Sequence[MeanLine]) -> float:
+    """The smallest positive seconds of a second point: a first point, and selecting images, take almost no time."""
     seconds = [x for line in lines for x in line.x if x > 0]
     return min([x for line in lines for x in line.x[1:] if x > 0] or seconds, default=1.0)
 
 
-def _panel(axes: Axes, lines: Sequence[Line], least: float, looks: Looks, label: str) -> None:
+def _panel(axes: Axes, lines: Sequence[MeanLine], least: float, styles: MethodStyles, label: str) -> None:
     log_from_zero(axes, [x for line in lines for x in line.x], least, label)
     for line in lines:
-        draw_line(axes, line, looks[line.name], 100)
+        draw_line(axes, line, styles[line.name], 100)

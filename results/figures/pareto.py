@@ -1,4 +1,4 @@
-"""Accuracy against total seconds: what an accuracy costs, and the Pareto front, one figure a dataset, ipc, protocol."""
+"""Accuracy against total seconds with the Pareto front: one figure for each dataset, ipc, protocol and networks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from results.aggregation.grouping import (
     circumstances,
+    comparison_key,
     condense_architecture,
     groups,
     is_demonstration,
     is_native,
     is_whole,
-    protocol_of,
     rows_of,
 )
 from results.aggregation.naming import names
@@ -26,17 +26,16 @@ from results.figures.style import (
     COLUMN,
     FAINT,
     INK,
-    Look,
-    Looks,
+    MethodStyle,
+    MethodStyles,
     legend_above,
     legend_height,
     log_seconds,
     new_figure,
-    span,
     styled,
 )
-from results.formatting import short
-from results.tables.captions import main_device
+from results.formatting import short, value_range
+from results.tables.captions import iterates, main_device
 from results.types import Cell
 
 FRONT = "Pareto front"
@@ -44,10 +43,10 @@ SECONDS = "Total seconds: prepare + condense + evaluate (log)"
 
 
 @dataclass(frozen=True)
-class Point:
-    """A row: the mean seconds of one set, experts in full or shared among the sets that use them, and its accuracy.
+class CostPoint:
+    """The accuracy of a row and the mean seconds of one of its sets, with experts in full or shared among their sets.
 
-    sd: over sets, nan with one set. Accuracies are fractions.
+    Accuracies are fractions. sd: over sets, nan for a single set.
     """
 
     name: str
@@ -58,10 +57,10 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Trade:
-    """The points of one dataset, ipc, protocol, pair of networks and share of the training images withheld.
+class TradeOff:
+    """The points of one dataset, ipc, protocol, pair of networks and withheld fraction of the training images.
 
-    wholes: of the whole training set, mostly one.
+    wholes: of the whole training set, usually one.
     """
 
     dataset: str
@@ -72,58 +71,53 @@ class Trade:
     val_fraction: float
     title: str
     facts: tuple[str, ...]
-    points: tuple[Point, ...]
-    wholes: tuple[Point, ...]
+    points: tuple[CostPoint, ...]
+    wholes: tuple[CostPoint, ...]
 
 
-def trades(cells: pd.DataFrame) -> tuple[list[Trade], list[str]]:
-    """The figures of these cells (`aggregate.cells`), and why others are not drawn.
+def trade_offs(cells: pd.DataFrame) -> tuple[list[TradeOff], list[str]]:
+    """The figures of these `aggregation.cells`, and a line on each that is not drawn.
 
-    Rows that took their time on another device or in another precision than most are left out of a figure, which says
-    so. Rows with different fractions withheld do not compare, and under `native` none do: there is no figure.
+    Rows of another device or precision than most are left out of a figure, and its facts name them. Rows with different
+    withheld fractions have different figures. Rows under `native` are not comparable and have none.
     """
-    found: list[Trade] = []
+    figures: list[TradeOff] = []
     missing: list[str] = []
-    for rows in groups(rows_of(cells), _place):
+    for rows in groups(rows_of(cells), _figure_key):
         scored = [(name, row) for name, row in zip(names(rows), rows, strict=True) if row["sets"]]
         if not scored:
             continue
+        what = f"accuracy against seconds, {', '.join([rows[0]['dataset_title'], *circumstances(rows)])}"
         if is_native(rows[0]):
-            missing.append(f"{_where(rows)}: each method stands on its own protocol, so they share no front")
+            missing.append(f"{what}: each method uses its own protocol, so they have no common front")
             continue
         for ipc in sorted({int(row["ipc"]) for _, row in scored if not is_whole(row)}):
-            trade = _trade(ipc, [(name, row) for name, row in scored if is_whole(row) or row["ipc"] == ipc])
-            if trade.points:
-                found.append(trade)
+            trade_off = _trade_off(ipc, [(name, row) for name, row in scored if is_whole(row) or row["ipc"] == ipc])
+            if trade_off.points:
+                figures.append(trade_off)
             else:
-                missing.append(f"{_where(rows)}, ipc {ipc}: the seconds of no row are known ({trade.facts[-1]})")
-    return found, missing
+                missing.append(f"{what}, ipc {ipc}: the seconds of all rows are unknown ({trade_off.facts[-1]})")
+    return figures, missing
 
 
-def _place(row: Cell) -> tuple[Any, ...]:
-    return row["dataset"], row["architecture"], *protocol_of(row), row["val_fraction"]
+def _figure_key(row: Cell) -> tuple[Any, ...]:
+    return *comparison_key(row), row["val_fraction"]
 
 
-def _where(rows: Sequence[Cell]) -> str:
-    return f"accuracy against seconds, {', '.join([rows[0]['dataset_title'], *circumstances(rows)])}"
-
-
-def _trade(ipc: int, named: Sequence[tuple[str, Cell]]) -> Trade:
-    rows = [row for _, row in named]
-    ours = [row for row in rows if not is_whole(row)]
-    device = main_device(ours) or (ours[0]["devices"], ours[0]["precisions"])
-    points: list[Point] = []
-    wholes: list[Point] = []
+def _trade_off(ipc: int, named_rows: Sequence[tuple[str, Cell]]) -> TradeOff:
+    sets = [row for _, row in named_rows if not is_whole(row)]
+    device = main_device(sets) or (sets[0]["devices"], sets[0]["precisions"])
+    points: list[CostPoint] = []
+    wholes: list[CostPoint] = []
     left_out: dict[str, list[str]] = {}
-    for name, row in named:
-        reason = _reason(row, device)
-        if reason:
+    for name, row in named_rows:
+        if reason := _exclusion(row, device):
             left_out.setdefault(reason, []).append(name)
         else:
             (wholes if is_whole(row) else points).append(_point(name, row))
-    first, network = ours[0], condense_architecture(rows)
-    reasons = [f"Not shown, {reason}: {', '.join(names)}" for reason, names in left_out.items()]
-    return Trade(
+    first, network = sets[0], condense_architecture(sets)
+    exclusions = [f"Not shown, {reason}: {', '.join(excluded)}" for reason, excluded in left_out.items()]
+    return TradeOff(
         first["dataset"],
         ipc,
         network,
@@ -131,14 +125,14 @@ def _trade(ipc: int, named: Sequence[tuple[str, Cell]]) -> Trade:
         first["protocol"],
         float(first["val_fraction"]),
         f"Accuracy against total seconds: {first['dataset_title']}, ipc {ipc}",
-        (*_facts(ours, network, device), *reasons),
+        (*_facts(sets, network, device), *exclusions),
         tuple(points),
         tuple(wholes),
     )
 
 
-def _reason(row: Cell, device: tuple[str, str]) -> str:
-    """Why a row has no place in the figure, "" when it has one."""
+def _exclusion(row: Cell, device: tuple[str, str]) -> str:
+    """Why a row is not in the figure, or "" if it is."""
     if (row["devices"], row["precisions"]) != device:
         return f"on {', '.join(filter(None, (row['devices'], row['precisions']))) or 'an unknown device'}"
     total = _total(row, "prepare_seconds")
@@ -151,54 +145,53 @@ def _total(row: Cell, prepare: str) -> float:
     return float(row[prepare] + row["condense_seconds"] + row["evaluate_seconds"])
 
 
-def _point(name: str, row: Cell) -> Point:
+def _point(name: str, row: Cell) -> CostPoint:
     totals = _total(row, "prepare_seconds"), _total(row, "prepare_shared")
-    return Point(name, *totals, float(row["accuracy"]), float(row["sd"]))
+    return CostPoint(name, *totals, float(row["accuracy"]), float(row["sd"]))
 
 
 def _facts(rows: Sequence[Cell], network: str, device: tuple[str, str]) -> list[str]:
     first = rows[0]
-    sizes = " × ".join(span([row[name] for row in rows]) for name in ("sets", "networks"))
-    lines = ["Demonstration on 8×8 digits: ranks no method"] if is_demonstration(first) else []
-    lines.append(f"Protocol {first['protocol']} v{first['version']}")
-    lines.append(f"condensed with {network}, evaluated with {first['architecture']}")
-    lines.append(f"seeds × networks {sizes}; seconds of one set and all its networks")
-    lines.append(", ".join(filter(None, device)) or "unknown device")
-    lines += [f"withheld for validation: {short(100 * first['val_fraction'])} %"] if first["val_fraction"] else []
-    return lines + _budget(rows)
+    sizes = " × ".join(value_range([row[name] for row in rows]) for name in ("sets", "networks"))
+    facts = ["Demonstration on 8×8 digits: does not rank methods"] if is_demonstration(first) else []
+    facts.append(f"Protocol {first['protocol']} v{first['version']}")
+    facts.append(f"condensed with {network}, evaluated with {first['architecture']}")
+    facts.append(f"seeds × networks {sizes}; seconds of one set and all its networks")
+    facts.append(", ".join(filter(None, device)) or "unknown device")
+    facts += [f"withheld for validation: {short(100 * first['val_fraction'])} %"] if first["val_fraction"] else []
+    return facts + _budget(rows)
 
 
 def _budget(rows: Sequence[Cell]) -> list[str]:
-    iterating = [row["iterations_fraction"] for row in rows if row["role"] == "method" and row["family"] != "coreset"]
-    if not iterating or set(iterating) == {1.0}:
+    fractions = [row["iterations_fraction"] for row in rows if iterates(row)]
+    if not fractions or set(fractions) == {1.0}:
         return []
-    return [f"{span([100 * fraction for fraction in iterating])} % of the papers' iterations"]
+    return [f"{value_range([100 * fraction for fraction in fractions])} % of the papers' iterations"]
 
 
-def pareto(points: Sequence[Point]) -> list[Point]:
-    """The points that no other one beats: none is as fast and better, or as good and faster. By seconds, rising."""
-    front: list[Point] = []
+def pareto(points: Sequence[CostPoint]) -> list[CostPoint]:
+    """The points that no other one beats, by rising seconds: none is as fast and better, or as good and faster."""
+    front: list[CostPoint] = []
     for point in sorted(points, key=lambda point: (point.seconds, -point.accuracy)):
-        if not front or point.accuracy > front[-1].accuracy:
+        equal = front and (point.seconds, point.accuracy) == (front[-1].seconds, front[-1].accuracy)
+        if not front or equal or point.accuracy > front[-1].accuracy:
             front.append(point)
-        elif (point.seconds, point.accuracy) == (front[-1].seconds, front[-1].accuracy):
-            front.append(point)  # neither beats its equal
     return front
 
 
-def trade_figure(trade: Trade, looks: Looks) -> Figure:
-    """One column wide. Bars: ± sd over sets; a thin line to the left ends where experts are shared."""
-    points = [*trade.points, *trade.wholes]
+def trade_off_figure(trade_off: TradeOff, styles: MethodStyles) -> Figure:
+    """Error bars: ± sd over sets. A thin line to the left ends at the seconds with shared experts."""
+    points = [*trade_off.points, *trade_off.wholes]
     names = [*(point.name for point in points), FRONT]
     height = 2.2 + legend_height(names, COLUMN)
     with styled():
-        figure = new_figure(COLUMN, height, trade.title, [*trade.facts, *_reading(trade)])
+        figure = new_figure(COLUMN, height, trade_off.title, [*trade_off.facts, *_legend_facts(trade_off)])
         axes = figure.add_subplot()
-        log_seconds(axes, [value for point in points for value in (point.seconds, _shared(point))], SECONDS)
-        _draw_front(axes, pareto(trade.points))
+        log_seconds(axes, [value for point in points for value in (point.seconds, _shared_seconds(point))], SECONDS)
+        _draw_front(axes, pareto(trade_off.points))
         for point in points:
-            _draw(axes, point, looks[point.name])
-        for whole in trade.wholes:
+            _draw_point(axes, point, styles[point.name])
+        for whole in trade_off.wholes:
             axes.axhline(100 * whole.accuracy, color=INK, linewidth=0.6, linestyle=(0, (1, 2)), zorder=1.2)
         axes.set_ylabel("Test accuracy (%)")
         axes.margins(y=0.08)
@@ -206,30 +199,30 @@ def trade_figure(trade: Trade, looks: Looks) -> Figure:
     return figure
 
 
-def _draw_front(axes: Axes, front: Sequence[Point]) -> None:
-    """A stair, as what a front reaches it keeps, and to the right edge."""
+def _draw_front(axes: Axes, front: Sequence[CostPoint]) -> None:
+    """Steps to the right edge: an accuracy that was reached stays reached."""
     x = [*(point.seconds for point in front), axes.get_xlim()[1]]
     y = [100 * point.accuracy for point in (*front, front[-1])]
     axes.plot(x, y, drawstyle="steps-post", color=FAINT, linewidth=0.9, linestyle=(0, (4, 2)), label=FRONT, zorder=1.5)
 
 
-def _draw(axes: Axes, point: Point, look: Look) -> None:
-    y = 100 * point.accuracy
-    if _shared(point) < point.seconds:
-        axes.plot([_shared(point), point.seconds], [y, y], color=look.colour, linewidth=0.7, marker="|", markevery=[0])
-    bar = None if math.isnan(point.sd) else 100 * point.sd
-    style = {**look.plot(5), "linestyle": "none", "elinewidth": 0.8, "capsize": 1.5}
-    axes.errorbar([point.seconds], [y], yerr=bar, label=point.name, zorder=3, **style)
+def _draw_point(axes: Axes, point: CostPoint, style: MethodStyle) -> None:
+    y, shared = 100 * point.accuracy, _shared_seconds(point)
+    if shared < point.seconds:
+        axes.plot([shared, point.seconds], [y, y], color=style.color, linewidth=0.7, marker="|", markevery=[0])
+    error = None if math.isnan(point.sd) else 100 * point.sd
+    options = {**style.plot(5), "linestyle": "none", "elinewidth": 0.8, "capsize": 1.5}
+    axes.errorbar([point.seconds], [y], yerr=error, label=point.name, zorder=3, **options)
 
 
-def _shared(point: Point) -> float:
+def _shared_seconds(point: CostPoint) -> float:
     return point.seconds if math.isnan(point.shared_seconds) else point.shared_seconds
 
 
-def _reading(trade: Trade) -> list[str]:
-    points = trade.points
+def _legend_facts(trade_off: TradeOff) -> list[str]:
+    points = trade_off.points
     return [
         *(["bars: ± sd over sets"] if any(not math.isnan(point.sd) for point in points) else []),
-        *(["line to the left: experts shared"] if any(_shared(p) < p.seconds for p in points) else []),
-        *(f"{whole.name} is no part of the front" for whole in trade.wholes),
+        *(["line to the left: experts shared"] if any(_shared_seconds(p) < p.seconds for p in points) else []),
+        *(f"{whole.name} is not part of the front" for whole in trade_off.wholes),
     ]

@@ -1,4 +1,4 @@
-"""What stands behind the identities in analyse records: sets, called as in the tables, with their costs. Pure."""
+"""The stored sets that figures show, named as in tables, and the analyses of them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,32 @@ from results.store.schema import Status
 from results.types import Json
 
 T = TypeVar("T")
-WHOLE = "whole"  # stands for the whole training set among the sets of an analysis
-_SAMPLE = {"kind", "seed", "experts", "ipc", "architecture", "dataset"}  # the sample, the inputs, or the place
+WHOLE = "whole"  # the whole training set among the sets of an analysis
+_NOT_IN_NAMES = {"kind", "seed", "experts", "ipc", "architecture", "dataset"}  # the seed, the inputs, the scenario
+
+
+@dataclass(frozen=True, order=True)
+class Scenario:
+    """What sets must share to be compared. condense_architecture: "" for sets made elsewhere."""
+
+    dataset: str
+    dataset_title: str
+    condense_architecture: str
+    ipc: int
 
 
 @dataclass(frozen=True)
-class MadeSet:
+class StoredSet:
     """A synthetic set, condensed here or (kind "import") elsewhere.
 
-    selected: real images, which nothing has changed. machine: device and precision. prepare_seconds: of its experts,
-    in full; nan when a record is absent or of another machine. order: where its row stands in the tables.
+    selected: whether its images are unchanged real ones. machine: device and precision. prepare_seconds: of all its
+    experts; nan if a record is missing or of another machine. order: sorts sets as tables sort their rows.
     """
 
     identity: str
     kind: str
     name: str
-    place: Place
+    scenario: Scenario
     seed: int
     factor: int
     selected: bool
@@ -41,35 +51,25 @@ class MadeSet:
     order: tuple[Any, ...]
 
 
-@dataclass(frozen=True, order=True)
-class Place:
-    """Where sets compete. condensed_with: a network, "" for sets made elsewhere."""
-
-    dataset: str
-    dataset_title: str
-    condense_architecture: str
-    ipc: int
-
-
-def made_sets(records: Sequence[Json]) -> dict[str, MadeSet]:
-    """By identity, all sets that came to a good end, in the order of the tables: by place, row and seed."""
-    ready = [record for record in records if record["kind"] in ("condense", "import") and record["status"] == Status.OK]
+def stored_sets(records: Sequence[Json]) -> dict[str, StoredSet]:
+    """All finished sets by identity, ordered by scenario, then as in tables, then by seed."""
+    finished = [r for r in records if r["kind"] in ("condense", "import") and r["status"] == Status.OK]
     experts = {record["identity"]: record for record in records if record["kind"] == "prepare"}
-    called = _names(ready)
-    found = [_made(record, called[record["identity"]], experts) for record in ready]
-    found.sort(key=lambda made: (made.place, made.order, made.name, made.seed, made.identity))
-    return {made.identity: made for made in found}
+    names = _names(finished)
+    sets = [_stored_set(record, names[record["identity"]], experts) for record in finished]
+    sets.sort(key=lambda stored: (stored.scenario, stored.order, stored.name, stored.seed, stored.identity))
+    return {stored.identity: stored for stored in sets}
 
 
-def _made(record: Json, name: str, experts: Mapping[str, Json]) -> MadeSet:
+def _stored_set(record: Json, name: str, experts: Mapping[str, Json]) -> StoredSet:
     resolved, display = record["resolved"], record["display"]
     used = set(resolved.get("experts") or ())
     known = all(expert in experts and machine(experts[expert]) == machine(record) for expert in used)
-    return MadeSet(
+    return StoredSet(
         record["identity"],
         record["kind"],
         name,
-        _place(record),
+        _scenario(record),
         int(resolved.get("seed", 0)),
         int(record["result"]["factor"]),
         display["card"]["family"] == "coreset",
@@ -81,33 +81,39 @@ def _made(record: Json, name: str, experts: Mapping[str, Json]) -> MadeSet:
 
 
 def machine(record: Json) -> tuple[str, str]:
-    """The hardware and the precision on which seconds depend."""
+    """The hardware and the precision, on which seconds depend."""
     return device(record["environment"]), str(record["resolved"].get("precision", ""))
 
 
-def _place(record: Json) -> Place:
+def machine_text(record: Json) -> str:
+    """The hardware and precision of a record."""
+    return ", ".join(filter(None, machine(record)))
+
+
+def _scenario(record: Json) -> Scenario:
     resolved, display = record["resolved"], record["display"]
     name = display["dataset"]
-    return Place(name, display.get("dataset_title") or name, resolved.get("architecture", ""), int(resolved["ipc"]))
+    return Scenario(name, display.get("dataset_title") or name, resolved.get("architecture", ""), int(resolved["ipc"]))
 
 
 def _order(display: Json) -> tuple[Any, ...]:
-    """Controls, then families by year, as `results.aggregation.cells` has them."""
-    card, row = display["card"], display["display_name"]
-    return not is_random(row), family_rank(card["family"])[0], card.get("year") or 0, row
+    """As tables sort their rows: random baselines, then families by year."""
+    card, name = display["card"], display["display_name"]
+    return not is_random(name), family_rank(card["family"])[0], card.get("year") or 0, name
 
 
-# --- what they are called ---------------------------------------------------------------------------------------------
+# --- names ------------------------------------------------------------------------------------------------------------
 
 
 def _names(records: Sequence[Json]) -> dict[str, str]:
-    """By identity: the title of each set; sets of one place and title also show the settings in which they differ."""
-    alike: dict[tuple[Any, ...], dict[str, list[Json]]] = {}
+    """By identity: the title of each set. Sets of one scenario and title also show the settings that differ."""
+    by_name: dict[tuple[Scenario, str], dict[str, list[Json]]] = {}
     for record in records:
         spec = json.dumps(_spec(record), sort_keys=True)
-        alike.setdefault((_place(record), record["display"]["display_name"]), {}).setdefault(spec, []).append(record)
+        key = _scenario(record), record["display"]["display_name"]
+        by_name.setdefault(key, {}).setdefault(spec, []).append(record)
     set_names: dict[str, str] = {}
-    for by_spec in alike.values():
+    for by_spec in by_name.values():
         groups = list(by_spec.values())
         differences = distinguish([_spec(group[0]) for group in groups]) if len(groups) > 1 else []
         suffixes = [f" [{difference}]" for difference in differences] or [""]
@@ -117,16 +123,15 @@ def _names(records: Sequence[Json]) -> dict[str, str]:
 
 
 def _title(display: Json) -> str:
-    return title(
-        {"display_name": display["display_name"], "method": display["card"]["name"], "title": display["card"]["title"]}
-    )
+    card = display["card"]
+    return title({"display_name": display["display_name"], "method": card["name"], "title": card["title"]})
 
 
 def _spec(record: Json) -> dict[str, Any]:
     """What must agree for sets to have one name, as `naming.distinguish` takes it."""
     if record["kind"] != "condense":
         return {"condensed": "elsewhere", "source": record["display"].get("source", "")}
-    settings = {name: value for name, value in record["resolved"].items() if name not in _SAMPLE}
+    settings = {name: value for name, value in record["resolved"].items() if name not in _NOT_IN_NAMES}
     return {"condensed": "here", **dict(leaves(settings))}
 
 
@@ -134,40 +139,34 @@ def _spec(record: Json) -> dict[str, Any]:
 
 
 def analyses(records: Sequence[Json], name: str) -> tuple[list[Json], list[str]]:
-    """The finished analyses of this name, and what became of the others."""
-    ours = [r for r in records if r["kind"] == "analyze" and r["resolved"].get("analysis") == name]
-    bad = [r for r in ours if r["status"] != Status.OK]
-    lines = [f"{name}, analysis {r['identity'][:12]}: {r['status']}: {r['message']}".rstrip(": ") for r in bad]
-    return [r for r in ours if r["status"] == Status.OK], lines
+    """The finished analyses of this name, and a line on each other one."""
+    of_name = [r for r in records if r["kind"] == "analyze" and r["resolved"].get("analysis") == name]
+    unusable = [r for r in of_name if r["status"] != Status.OK]
+    lines = [f"{name}, analysis {r['identity'][:12]}: {r['status']}: {r['message']}".rstrip(": ") for r in unusable]
+    return [r for r in of_name if r["status"] == Status.OK], lines
 
 
-def circumstances(record: Json) -> tuple[Any, ...]:
-    """What analyses must share to stand in one figure, beside the sets: data, network, protocol, split, precision."""
+def analysis_key(record: Json) -> tuple[Any, ...]:
+    """What analyses must share to be in one figure, besides the scenario: data, network, protocol, split, precision."""
     resolved, protocol = record["resolved"], record["resolved"].get("protocol") or {}
-    wanted = ("version", "architecture", "val_fraction", "precision")
     return (
         record["display"]["dataset"],
         (resolved.get("dataset") or {}).get("fingerprint", ""),
-        *(resolved.get(name) for name in wanted),
+        *(resolved.get(name) for name in ("version", "architecture", "val_fraction", "precision")),
         *(protocol.get(name) for name in ("name", "version")),
     )
 
 
-def analyzed_on(record: Json) -> str:
-    """The hardware and precision of an analysis."""
-    return ", ".join(filter(None, machine(record)))
-
-
-def protocol_of(record: Json) -> str:
-    """ "protocol quick v1", "" where no protocol is involved."""
+def protocol_text(record: Json) -> str:
+    """ "protocol quick v1", or "" without a protocol."""
     protocol = record["resolved"].get("protocol") or {}
     return f"protocol {protocol['name']} v{protocol.get('version', '?')}" if protocol.get("name") else ""
 
 
-def attempt(what: str, make: Callable[[], T], missing: list[str]) -> list[T]:
-    """What `make` makes, or nothing and a line among `missing` where a record does not hold what it should."""
+def try_to_build(what: str, build: Callable[[], T], missing: list[str]) -> list[T]:
+    """The built object in a list. If a record lacks what it needs: an empty list, and a line is added to `missing`."""
     try:
-        return [make()]
+        return [build()]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         missing.append(f"{what}: a record of it is not understood ({type(error).__name__}: {error})")
         return []

@@ -1,7 +1,7 @@
-"""The one style of all figures: sizes, type, a palette for grey prints and for the colour-blind; figure to file.
+"""The style of all figures: sizes, fonts, a palette for gray prints and for the color-blind, axes, legends and files.
 
-Nothing here touches pyplot or keeps state: a figure is drawn and saved under `styled`, on top of matplotlib's own
-defaults, so that a person's matplotlibrc changes nothing.
+Nothing here uses pyplot or keeps state. A figure is drawn and saved under `styled`, on top of matplotlib's own
+defaults, so that a user's matplotlibrc changes nothing.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from results.formatting import grouped, short
 
 COLUMN, PAGE = 3.35, 7.0  # width in inches of one column of a two-column paper, and of both
-_BETWEEN = " · "  # facts
-LARGE, SMALL = 8, 5.5  # points of titles and of facts
-LEGEND_ROW = 0.145  # inches
-_NAME = 19  # letters of a name on one line of a legend
-DOTS = 300  # an inch of a PNG
+_SEPARATOR = " · "  # between facts
+LARGE, SMALL = 8, 5.5  # font size of titles and of facts, in points
+LEGEND_ROW = 0.145  # height in inches
+_NAME_WIDTH = 19  # characters of a name on one line of a legend
+DPI = 300  # of a PNG
 INK, FAINT = "#1a1a1a", "#595959"
 
-# Seven colours at steps of 9.5 in CIE lightness (8 to 65), so that grey prints keep them apart; found by a search for
-# the largest least distance (CIE 1976, 30) in normal vision and full protanopia, deuteranopia and tritanopia together.
+# Seven colors at steps of 9.5 in CIE lightness (8 to 65), so that they differ in gray prints. They come from a search
+# for the largest minimal distance (CIE 1976: 30) over normal vision, full protanopia, deuteranopia and tritanopia.
 PALETTE = ("#162859", "#f57c2f", "#840fc6", "#538ab9", "#7c1c03", "#6d6d6d", "#370112")
-# The lengths share no factor with each other: marker and line tell apart what has the same colour.
+# The three lengths share no factor, so that rows of equal color differ in marker and line.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs on every machine
     "font.size": 7,
-    "text.parse_math": False,  # "$" in a name is a dollar sign
+    "text.parse_math": False,  # so that "$" in a name is a dollar sign
     "axes.labelsize": 7,
     "axes.titlesize": 7,
     "xtick.labelsize": 6.5,
@@ -73,82 +73,81 @@ _SETTINGS: dict[str, Any] = {
     "xtick.minor.visible": False,
     "lines.linewidth": 1.1,
     "lines.markersize": 4,
-    "pdf.fonttype": 42,  # TrueType, which publishers ask for; the default, Type 3, many of them refuse
+    "pdf.fonttype": 42,  # TrueType, as publishers require; many refuse the default, Type 3
     "svg.hashsalt": "results.figures",
 }
 
 
 def styled() -> AbstractContextManager[None]:
-    """The settings under which a figure is made and saved, and after which everything is as before."""
+    """A context with the settings for making and saving a figure; on exit the earlier ones are restored."""
     return matplotlib.style.context(["default", _SETTINGS])
 
 
 @dataclass(frozen=True)
-class Look:
-    """How one row is drawn, in every figure of a report alike."""
+class MethodStyle:
+    """How one row is drawn in all figures of a report."""
 
-    colour: str
+    color: str
     marker: str
-    line: Any
-    hollow: bool = False  # the marker is an outline
+    line: Any  # matplotlib's linestyle
+    hollow: bool = False  # whether the marker is an outline
 
     def plot(self, size: float = 4) -> dict[str, Any]:
         """Options of `Axes.plot` and `errorbar`."""
-        star = self.marker == "*"  # smaller than the others at the same size
+        star = self.marker == "*"  # which is drawn smaller than the others
         edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.0 if star else 0.4}
         if self.hollow:
-            edge = {"markerfacecolor": "white", "markeredgecolor": self.colour, "markeredgewidth": 0.9}
-        drawn = {"color": self.colour, "marker": self.marker, "linestyle": self.line}
-        return {**drawn, "markersize": size * (1.6 if star else 1), **edge}
+            edge = {"markerfacecolor": "white", "markeredgecolor": self.color, "markeredgewidth": 0.9}
+        style = {"color": self.color, "marker": self.marker, "linestyle": self.line}
+        return {**style, "markersize": size * (1.6 if star else 1), **edge}
 
 
-Looks = Mapping[str, Look]
+MethodStyles = Mapping[str, MethodStyle]  # by the name of a row
+
+_WHOLE_SET = MethodStyle("#000000", "*", LINES[3])
 
 
-WHOLE = Look("#000000", "*", LINES[3])
+def method_styles(names: Iterable[str], wholes: Iterable[str] = ()) -> dict[str, MethodStyle]:
+    """A style for each name, in their order; no two of the first 22 have the same marker, filled or hollow.
 
-
-def looks_of(names: Iterable[str], wholes: Iterable[str] = ()) -> dict[str, Look]:
-    """A look for each name, by its place among them; two of the first 22 share no marker, filled or hollow.
-
-    `wholes` are names of the whole training set, which always looks the same.
+    `wholes` are names of the whole training set, which always has the same style.
     """
-    found = dict.fromkeys(wholes, WHOLE)
-    for place, name in enumerate(name for name in dict.fromkeys(names) if name not in found):
-        colour, marker, line = (cycle[place % len(cycle)] for cycle in (PALETTE, MARKERS, LINES))
-        found[name] = Look(colour, marker, line, hollow=place // len(MARKERS) % 2 == 1)
-    return found
+    styles = dict.fromkeys(wholes, _WHOLE_SET)
+    for index, name in enumerate(name for name in dict.fromkeys(names) if name not in styles):
+        color, marker, line = (cycle[index % len(cycle)] for cycle in (PALETTE, MARKERS, LINES))
+        styles[name] = MethodStyle(color, marker, line, hollow=index // len(MARKERS) % 2 == 1)
+    return styles
 
 
 # --- parts of a figure ------------------------------------------------------------------------------------------------
 
 
 def new_figure(width: float, height: float, title: str, facts: Sequence[str]) -> Figure:
-    """An empty figure, in inches, with its title above and its circumstances in small print below."""
-    below = _filled("\u00a0· ".join(facts), 0.93 * width, SMALL)
-    above = _filled(title, 0.93 * width, LARGE)
+    """An empty figure with its title above and facts in small print below; width and height in inches."""
+    below = _wrapped_to(0.93 * width, "\u00a0· ".join(facts), SMALL)
+    above = _wrapped_to(0.93 * width, title, LARGE)
     size = (width, height + 0.1 * (below.count("\n") + 1) + 0.13 * above.count("\n"))
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)  # type: ignore[union-attr, call-arg]
-    figure.suptitle(above, x=0.01, ha="left", fontsize=LARGE)  # no bold: a second font in every PDF
+    figure.suptitle(above, x=0.01, ha="left", fontsize=LARGE)  # not bold: that would embed a second font in every PDF
     if below:
         figure.supxlabel(below, x=0.01, ha="left", fontsize=SMALL, color=FAINT, linespacing=1.25)
     return figure
 
 
-def words_of(figure: Figure) -> tuple[str, list[str]]:
-    """The title and the circumstances that a figure carries."""
-    return " ".join(figure.get_suptitle().split()), " ".join(figure.get_supxlabel().split()).split(_BETWEEN)
+def title_and_facts(figure: Figure) -> tuple[str, list[str]]:
+    """The title and the facts of a `new_figure`."""
+    return " ".join(figure.get_suptitle().split()), " ".join(figure.get_supxlabel().split()).split(_SEPARATOR)
 
 
-def _filled(text: str, width: float, size: float) -> str:
-    """Text on as many lines as it needs to be no wider than so many inches."""
-    letters = max(8, int(width * 72 / (0.45 * size)))  # of a narrow kind
+def _wrapped_to(width: float, text: str, size: float) -> str:
+    """The text on as many lines as fit into a width in inches at a font size in points."""
+    characters = max(8, int(width * 72 / (0.45 * size)))  # if all were narrow
     while True:
-        lines = textwrap.wrap(text, letters, break_on_hyphens=False)
-        if letters <= 8 or max(map(partial(_inches, size=size), lines), default=0) <= width:
+        lines = textwrap.wrap(text, characters, break_on_hyphens=False)
+        if characters <= 8 or max(map(partial(_inches, size=size), lines), default=0) <= width:
             return "\n".join(lines)
-        letters -= max(1, letters // 30)
+        characters -= max(1, characters // 30)
 
 
 def _inches(text: str, size: float) -> float:
@@ -156,65 +155,63 @@ def _inches(text: str, size: float) -> float:
     return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
 
 
-def legend_columns(names: Sequence[str], width: float) -> int:
-    """How many columns of these names stand beside each other above axes in a figure so many inches wide."""
-    lines = [line for name in names for line in wrapped(name).splitlines()]
+def _legend_columns(names: Sequence[str], width: float) -> int:
+    """How many columns of these names fit above axes in a figure of this width in inches."""
+    lines = [line for name in names for line in _wrapped_name(name).splitlines()]
     widest = max((_inches(line, _SETTINGS["legend.fontsize"]) for line in lines), default=0)
     return max(1, min(len(names), int((width - 0.4) / (0.45 + widest))))
 
 
 def legend_height(names: Sequence[str], width: float) -> float:
-    """The inches that `legend_above` takes."""
-    lines = [wrapped(name).count("\n") + 1 for name in names]
-    rows = max(1, -(-len(names) // legend_columns(names, width)))
+    """The height of `legend_above` in inches."""
+    lines = [_wrapped_name(name).count("\n") + 1 for name in names]
+    rows = max(1, -(-len(names) // _legend_columns(names, width)))
     return LEGEND_ROW * max((sum(lines[start : start + rows]) for start in range(0, len(lines), rows)), default=0)
 
 
 def legend_above(axes: Axes, width: float, names: Sequence[str]) -> None:
-    """The legend of these labels, in this order, above the axes and never over data."""
-    columns, handles = legend_columns(names, width), _handles(axes, names)
+    """The legend of these labels, in this order, above the axes so that it never covers data."""
     axes.legend(
-        handles, list(map(wrapped, names)), ncols=columns, loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0.2
+        _handles(axes, names),
+        list(map(_wrapped_name, names)),
+        ncols=_legend_columns(names, width),
+        loc="lower left",
+        bbox_to_anchor=(0, 1.01),
+        borderaxespad=0.2,
     )
 
 
 def legend_beside(figure: Figure, names: Sequence[str]) -> None:
     """The legend of these labels of the first panel, to the right of all panels."""
-    figure.legend(_handles(figure.axes[0], names), list(map(wrapped, names)), loc="outside right upper")
+    figure.legend(_handles(figure.axes[0], names), list(map(_wrapped_name, names)), loc="outside right upper")
 
 
 def _handles(axes: Axes, names: Sequence[str]) -> list[Artist]:
     handles, labels = axes.get_legend_handles_labels()
-    found = dict(zip(labels, handles, strict=True))
-    return [found[name] for name in names]
+    by_label = dict(zip(labels, handles, strict=True))
+    return [by_label[name] for name in names]
 
 
-def wrapped(name: str) -> str:
-    """A long name of a legend on several lines."""
-    return textwrap.fill(name, _NAME, break_on_hyphens=False)
-
-
-def span(values: Sequence[float]) -> str:
-    """From the least to the most: "5" or "3–5"."""
-    return "–".join(dict.fromkeys(short(end) for end in (min(values), max(values))))
+def _wrapped_name(name: str) -> str:
+    return textwrap.fill(name, _NAME_WIDTH, break_on_hyphens=False)
 
 
 # --- axes -------------------------------------------------------------------------------------------------------------
 
 
 def log_seconds(axes: Axes, values: Sequence[float], label: str) -> None:
-    """A logarithmic x-axis around these positive values, with ticks that are read as numbers."""
+    """A logarithmic x-axis around these positive values, with ticks labeled by plain numbers."""
     low, high = min(values), max(values)
-    spare = max((6 * low / high) ** 0.5, 1.35)  # a factor of six at least: three ticks
+    margin = max((6 * low / high) ** 0.5, 1.35)  # the axis spans at least a factor of six: three ticks
     axes.set_xscale("log")
-    axes.set_xlim(low / spare, high * spare)
-    _ticks(axes.xaxis, high * spare / (low / spare))
+    axes.set_xlim(low / margin, high * margin)
+    _log_ticks(axes.xaxis, high * margin / (low / margin))
     axes.set_xlabel(label)
 
 
 def log_from_zero(axes: Axes, values: Sequence[float], least: float, label: str) -> None:
     """A logarithmic x-axis for values that may be 0: linear up to the power of ten below `least`, which is positive."""
-    start = 10.0 ** _power(least)
+    start = 10.0 ** _power_of_ten(least)
     decades = max(2.0, math.log10(max(values) / start)) if max(values) > 0 else 2.0
     axes.set_xscale("symlog", linthresh=start, linscale=0.17 * decades)  # room for the two ticks of the linear part
     axes.set_xlim(-0.2 * start if min(values) < start else start, 1.3 * max(start, *values))
@@ -227,18 +224,19 @@ def log_from_zero(axes: Axes, values: Sequence[float], least: float, label: str)
 def whole_numbers(axes: Axes, label: str) -> None:
     """An x-axis of steps."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: grouped(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: grouped(value)))
     axes.set_xlabel(label)
 
 
 def log_values(axes: Axes) -> None:
-    """A logarithmic y-axis with ticks that are read as numbers."""
+    """A logarithmic y-axis with ticks labeled by plain numbers."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    _ticks(axes.yaxis, high / low)
+    _log_ticks(axes.yaxis, high / low)
 
 
-def _power(value: float) -> int:
+def _power_of_ten(value: float) -> int:
+    """The largest integer n with 10^n <= value, exact where log10 rounds."""
     power = 0
     while 10.0**power > value:
         power -= 1
@@ -247,15 +245,17 @@ def _power(value: float) -> int:
     return power
 
 
-def _ticks(axis: Axis, span: float) -> None:
-    few, fewer = (1.0, 2.0, 5.0), (1.0, 3.0)
-    subs = (1.0,) if span > 1000 else fewer if span > 100 else few if span > 4 else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+def _log_ticks(axis: Axis, ratio: float) -> None:
+    """Ticks for an axis whose ends have this ratio; the smaller it is, the more there are in each decade."""
+    subs: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+    for least_ratio, fewer in ((4, (1.0, 2.0, 5.0)), (100, (1.0, 3.0)), (1000, (1.0,))):
+        subs = fewer if ratio > least_ratio else subs
     axis.set_major_locator(LogLocator(subs=subs, numticks=50))
     axis.set_major_formatter(FuncFormatter(_number))
     axis.set_minor_locator(NullLocator())
 
 
-def _number(value: float, place: int | None = None) -> str:
+def _number(value: float, position: int | None = None) -> str:
     return short(value)
 
 
@@ -263,7 +263,7 @@ def _number(value: float, place: int | None = None) -> str:
 
 
 def to_pdf(figure: Figure) -> bytes:
-    """The bytes of a PDF without dates: equal figures, equal bytes."""
+    """The bytes of a PDF without dates, so that equal figures give equal bytes."""
     return _saved(figure, "pdf", {"CreationDate": None, "Creator": "condensation-benchmark"})
 
 
@@ -275,5 +275,5 @@ def to_png(figure: Figure) -> bytes:
 def _saved(figure: Figure, form: str, metadata: Mapping[str, str | None]) -> bytes:
     buffer = io.BytesIO()
     with styled():
-        figure.savefig(buffer, format=form, dpi=DOTS, metadata=metadata)
+        figure.savefig(buffer, format=form, dpi=DPI, metadata=metadata)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""All figures for which there is data, as PDF and PNG, with a list of them and of those that could not be drawn."""
+"""All figures for which there is data, as PDF and PNG, with a list of them and of those that are not drawn."""
 
 from __future__ import annotations
 
@@ -11,32 +11,31 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from results.aggregation.cells import cells
 from results.errors import ResultsError
 from results.figures import anytime, dance_figure3, embedding, image_grids, pareto
-from results.figures.sets import MadeSet, Place, made_sets
-from results.figures.style import Looks, looks_of, to_pdf, to_png, words_of
+from results.figures.sets import Scenario, StoredSet, stored_sets
+from results.figures.style import MethodStyles, method_styles, title_and_facts, to_pdf, to_png
 from results.formatting import grouped
 from results.store.atomic_files import replace, writing
 from results.store.store import Store
 from results.types import Json
 
 INDEX = "figures.md"
-_ANALYSE = "python -m benchmark.analyze makes it"
-_ABSENT = {  # kinds of figures, and what to do where there is none of one
+_ANALYZE = "no analysis of this kind is stored: python -m benchmark.analyze makes it"
+_ABSENT = {  # kind of figure → why there is none
     "accuracy against seconds": "no evaluation with known seconds is finished yet",
     "anytime curves": "no analysis of this kind is stored: snapshots=N val_fraction=F in a run makes it",
     "synthetic sets": "no set is finished yet",
-    "discrepancy": f"no analysis of this kind is stored: {_ANALYSE}",
-    "interpolation": f"no analysis of this kind is stored: {_ANALYSE}",
-    "expert": f"no analysis of this kind is stored: {_ANALYSE}",
-    "embedding": f"no analysis of this kind is stored: {_ANALYSE}",
+    "discrepancy": _ANALYZE,
+    "interpolation": _ANALYZE,
+    "expert": _ANALYZE,
+    "embedding": _ANALYZE,
 }
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A figure to be drawn. stem: of its files. draw raises ResultsError where a set's file cannot be read."""
+class PlannedFigure:
+    """A figure and the stem of its files. draw raises ResultsError if a set's file cannot be read."""
 
     kind: str  # one of _ABSENT
     stem: str
@@ -44,137 +43,131 @@ class Drawing:
 
 
 def write_figures(
-    records: Sequence[Json],
-    store: Store,
-    folder: Path,
-    say: Callable[[str], None] = lambda line: None,
-    known: pd.DataFrame | None = None,
-) -> list[Path]:
-    """Draw everything there is data for into `folder`, which is made; returns what was written, the index last.
+    records: Sequence[Json], store: Store, folder: Path, cells: pd.DataFrame
+) -> tuple[list[Path], list[str]]:
+    """Draw all figures for which there is data into `folder`, which is made.
 
-    records: as `store.records()` gives them; known: their `aggregate.cells`, where the caller has them. A figure that
-    cannot be drawn is a line to `say` and in figures.md, which also lists the others with their circumstances. Equal
-    records and sets give equal bytes. Raises ResultsError when the folder cannot be written.
+    records: of the store. cells: their `aggregation.cells`. Returns the written paths, the index figures.md last, and a
+    line on each figure that is not drawn. The index has both, with the facts of each figure. Equal records and sets
+    give equal bytes. Raises ResultsError if the folder cannot be written.
     """
-    wanted, missing = drawings(records, store, cells(records) if known is None else known)
+    figures, missing = plan_figures(records, store, cells)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    listed: list[str] = []
-    for drawing in wanted:
+    entries: list[str] = []
+    for planned in figures:
         try:
-            figure = drawing.draw()
+            figure = planned.draw()
         except ResultsError as error:
-            missing.append(f"{drawing.stem}: {error.what} ({error.where})")
+            missing.append(f"{planned.stem}: {error.what} ({error.where})")
             continue
-        paths = [folder / f"{drawing.stem}.pdf", folder / f"{drawing.stem}.png"]
+        paths = [folder / f"{planned.stem}.pdf", folder / f"{planned.stem}.png"]
         for path, content in zip(paths, (to_pdf(figure), to_png(figure)), strict=True):
             replace(path, content)
         written += paths
-        listed += _entry(figure, paths)
-    for line in missing:
-        say(f"no figure: {line}")
-    replace(folder / INDEX, _index(len(written) // 2, listed, missing))
-    return [*written, folder / INDEX]
+        entries += _entry(figure, paths)
+    replace(folder / INDEX, _index(len(written) // 2, entries, missing))
+    return [*written, folder / INDEX], missing
 
 
 def _entry(figure: Figure, paths: Sequence[Path]) -> list[str]:
-    title, facts = words_of(figure)
+    title, facts = title_and_facts(figure)
     files = ", ".join(f"[{path.suffix[1:].upper()}]({path.name})" for path in paths)
     return [f"## {title}", "", f"![{title}]({paths[-1].name})", "", *(f"- {fact}" for fact in (files, *facts)), ""]
 
 
-def _index(count: int, listed: Sequence[str], missing: Sequence[str]) -> str:
+def _index(count: int, entries: Sequence[str], missing: Sequence[str]) -> str:
     head = [f"# {grouped(count)} figure{'s' if count != 1 else ''}", ""]
-    last = ["## Not drawn", "", *(f"- {line}" for line in missing), ""] if missing else []
-    return "\n".join([*head, *listed, *last])
+    not_drawn = ["## Not drawn", "", *(f"- {line}" for line in missing), ""] if missing else []
+    return "\n".join([*head, *entries, *not_drawn])
 
 
-# --- what there is to draw --------------------------------------------------------------------------------------------
+# --- which figures there are ------------------------------------------------------------------------------------------
 
 
-class _Plan:
-    """Drawings in the order in which they are added, no two of one stem, and lines on what is missing."""
+class _FigurePlan:
+    """Figures with unique stems, in the order in which they are added, and lines on what is missing."""
 
     def __init__(self) -> None:
-        self.drawings: list[Drawing] = []
+        self.figures: list[PlannedFigure] = []
         self.missing: list[str] = []
         self._stems: set[str] = set()
 
     def add(self, kind: str, parts: Iterable[object], draw: Callable[[], Figure]) -> None:
         words = (re.sub(r"[^A-Za-z0-9._@+]+", "-", str(part)).strip("-.") for part in parts)
-        first = stem = "-".join(filter(None, words))
+        base = stem = "-".join(filter(None, words))
         number = 1
-        while stem.lower() in self._stems:  # some file systems do not tell cases apart
-            stem = f"{first}-{(number := number + 1)}"
+        while stem.lower() in self._stems:  # some file systems ignore case
+            stem = f"{base}-{(number := number + 1)}"
         self._stems.add(stem.lower())
-        self.drawings.append(Drawing(kind, stem, draw))
+        self.figures.append(PlannedFigure(kind, stem, draw))
 
 
-def drawings(records: Sequence[Json], store: Store, known: pd.DataFrame) -> tuple[list[Drawing], list[str]]:
-    """All figures there is data for, in the order of _ABSENT, and a line for each other one, or for a kind of them."""
-    plan, sets = _Plan(), made_sets(records)
-    traded, plan.missing = pareto.trades(known)
-    timed, untimed = anytime.anytimes(records, sets)
-    plan.missing += untimed
-    looks = _looks(traded, timed, sets)
-    for t in traded:
-        where = (
-            t.dataset,
-            t.condense_architecture,
-            t.architecture,
-            t.protocol,
-            f"ipc{t.ipc}",
-            _withheld(t.val_fraction),
-        )
-        plan.add("accuracy against seconds", ("trade", *where), partial(pareto.trade_figure, t, looks))
-    for c in timed:
-        draw = partial(anytime.anytime_figure, c, looks)
-        plan.add("anytime curves", ("anytime", *_of(c.place), c.architecture, c.protocol), draw)
-    for shown in image_grids.to_show(sets):
-        parts = ("sets", *_of(shown.place), f"part{shown.part}" if shown.part else "")
-        plan.add("synthetic sets", parts, partial(_grid, shown, store))
-    _analyses(plan, records, sets, looks)
-    kinds = {drawing.kind for drawing in plan.drawings}
+def plan_figures(records: Sequence[Json], store: Store, cells: pd.DataFrame) -> tuple[list[PlannedFigure], list[str]]:
+    """All figures for which there is data, by kind in the order of _ABSENT; and a line on each other figure or kind."""
+    plan, sets = _FigurePlan(), stored_sets(records)
+    trade_offs, plan.missing = pareto.trade_offs(cells)
+    curves, missing = anytime.anytime_curves(records, sets)
+    plan.missing += missing
+    styles = _styles(trade_offs, curves, sets)
+    parts: tuple[str, ...]
+    for trade_off in trade_offs:
+        networks = trade_off.condense_architecture, trade_off.architecture
+        withheld = f"validation{trade_off.val_fraction:g}" if trade_off.val_fraction else ""
+        parts = ("trade", trade_off.dataset, *networks, trade_off.protocol, f"ipc{trade_off.ipc}", withheld)
+        plan.add("accuracy against seconds", parts, partial(pareto.trade_off_figure, trade_off, styles))
+    for curve in curves:
+        parts = ("anytime", *_stem_parts(curve.scenario), curve.architecture, curve.protocol)
+        plan.add("anytime curves", parts, partial(anytime.anytime_figure, curve, styles))
+    for selection in image_grids.grid_selections(sets):
+        parts = ("sets", *_stem_parts(selection.scenario), f"part{selection.part}" if selection.part else "")
+        plan.add("synthetic sets", parts, partial(_grid_figure, selection, store))
+    _plan_analyses(plan, records, sets, styles)
+    kinds = {figure.kind for figure in plan.figures}
     absent = [f"{kind}: {reason}" for kind, reason in _ABSENT.items() if kind not in kinds]
-    return plan.drawings, plan.missing + absent
+    return plan.figures, plan.missing + absent
 
 
-def _analyses(plan: _Plan, records: Sequence[Json], sets: Mapping[str, MadeSet], looks: Looks) -> None:
-    distances, lacking = dance_figure3.discrepancies(records, sets)
-    for d in distances:
-        draw = partial(dance_figure3.discrepancy_figure, d, looks)
-        plan.add("discrepancy", ("discrepancy", *_of(d.place)), draw)
-    plan.missing += lacking
-    interpolate, lacking = dance_figure3.interpolations(records)
-    for i in interpolate:
-        draw = partial(dance_figure3.interpolation_figure, i)
-        plan.add("interpolation", ("interpolation", i.dataset, i.architecture), draw)
-    plan.missing += lacking
-    scored, lacking = dance_figure3.experts(records, sets)
-    for e in scored:
-        plan.add("expert", ("expert", *_of(e.place)), partial(dance_figure3.expert_figure, e, looks))
-    plan.missing += lacking
-    clouds, lacking = embedding.embeddings(records, sets)
-    for cloud in clouds:
-        plan.add("embedding", ("embedding", *_of(cloud.place)), partial(embedding.embedding_figure, cloud))
-    plan.missing += lacking
+def _plan_analyses(
+    plan: _FigurePlan, records: Sequence[Json], sets: Mapping[str, StoredSet], styles: MethodStyles
+) -> None:
+    discrepancies, missing = dance_figure3.discrepancies(records, sets)
+    plan.missing += missing
+    for discrepancy in discrepancies:
+        draw = partial(dance_figure3.discrepancy_figure, discrepancy, styles)
+        plan.add("discrepancy", ("discrepancy", *_stem_parts(discrepancy.scenario)), draw)
+    interpolations, missing = dance_figure3.interpolations(records)
+    plan.missing += missing
+    for interpolation in interpolations:
+        draw = partial(dance_figure3.interpolation_figure, interpolation)
+        plan.add("interpolation", ("interpolation", interpolation.dataset, interpolation.architecture), draw)
+    experts, missing = dance_figure3.expert_accuracies(records, sets)
+    plan.missing += missing
+    for expert in experts:
+        draw = partial(dance_figure3.expert_figure, expert, styles)
+        plan.add("expert", ("expert", *_stem_parts(expert.scenario)), draw)
+    embeddings, missing = embedding.embeddings(records, sets)
+    plan.missing += missing
+    for panels in embeddings:
+        draw = partial(embedding.embedding_figure, panels)
+        plan.add("embedding", ("embedding", *_stem_parts(panels.scenario)), draw)
 
 
-def _of(place: Place) -> Iterator[str]:
-    yield from (place.dataset, place.condense_architecture, f"ipc{place.ipc}")
+def _stem_parts(scenario: Scenario) -> Iterator[str]:
+    yield from (scenario.dataset, scenario.condense_architecture, f"ipc{scenario.ipc}")
 
 
-def _withheld(share: float) -> str:
-    return f"validation{share:g}" if share else ""
+def _grid_figure(selection: image_grids.GridSelection, store: Store) -> Figure:
+    return image_grids.grid_figure(image_grids.read_grid(selection, store))
 
 
-def _grid(shown: image_grids.Shown, store: Store) -> Figure:
-    return image_grids.grid_figure(image_grids.read_grid(shown, store))
-
-
-def _looks(traded: Sequence[pareto.Trade], timed: Sequence[anytime.Anytime], sets: Mapping[str, MadeSet]) -> Looks:
-    """One look for each name in all figures; the most used names come first, as the first looks differ the most."""
-    names = [*(point.name for t in traded for point in t.points), *(made.name for made in sets.values())]
-    wholes = [whole.name for t in traded for whole in t.wholes] + [c.whole.name for c in timed if c.whole]
-    return looks_of(names, wholes)
+def _styles(
+    trade_offs: Sequence[pareto.TradeOff],
+    curves: Sequence[anytime.AnytimeCurves],
+    sets: Mapping[str, StoredSet],
+) -> MethodStyles:
+    """One style for each name in all figures. Trade-offs give the first names, as the first styles differ the most."""
+    names = [*(point.name for t in trade_offs for point in t.points), *(stored.name for stored in sets.values())]
+    wholes = [point.name for t in trade_offs for point in t.wholes] + [c.whole.name for c in curves if c.whole]
+    return method_styles(names, wholes)

@@ -1,3 +1,3 @@
-"""A page to look at: one report.html that needs no network, made from what is stored."""
+"""The report page: one report.html that needs no network, made from the store."""
 
 from results.page.write import write_page as write_page

@@ -63,8 +63,8 @@ def network_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Cros
 
     Only where at least two networks were scored on condensed sets.
     """
-    found = groups(rows_of(cells), lambda row: (row["dataset"], *protocol_of(row)))
-    return [table for rows in found if (table := _by_network(rows, options)) is not None]
+    row_groups = groups(rows_of(cells), lambda row: (row["dataset"], *protocol_of(row)))
+    return [table for rows in row_groups if (table := _by_network(rows, options)) is not None]
 
 
 def protocol_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Cross]:
@@ -72,8 +72,8 @@ def protocol_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Cro
 
     Only where at least two protocols were scored on condensed sets.
     """
-    found = groups(rows_of(cells), lambda row: (row["dataset"], row["architecture"]))
-    return [table for rows in found if (table := _by_protocol(rows, options)) is not None]
+    row_groups = groups(rows_of(cells), lambda row: (row["dataset"], row["architecture"]))
+    return [table for rows in row_groups if (table := _by_protocol(rows, options)) is not None]
 
 
 def _by_network(rows: Sequence[Cell], options: Options) -> Cross | None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from results.aggregation.grouping import condense_architecture, is_demonstration, is_native, is_random, is_whole
 from results.aggregation.naming import title
-from results.formatting import grouped, percent, short
+from results.formatting import grouped, percent, short, value_range
 from results.statistics.ranking import MIN_FRACTION, is_tested, no_rank_reason, significance_ranks
 from results.statistics.significance import ALPHA, binomial_error
 from results.types import Cell
@@ -157,7 +157,7 @@ def _scored(rows: Sequence[Cell]) -> list[Cell]:
     return [row for row in rows if row["sets"]]
 
 
-# --- facts about rows that tables need, too ---------------------------------------------------------------------------
+# --- facts about rows -------------------------------------------------------------------------------------------------
 
 
 def norm_of(network: str) -> str:
@@ -175,6 +175,11 @@ def is_na(value: Any) -> bool:
 def uses_experts(rows: Sequence[Cell]) -> bool:
     """Whether any of the rows used experts."""
     return any(row["experts"] > 0 for row in rows if not is_na(row["experts"]))
+
+
+def iterates(row: Cell) -> bool:
+    """Whether a row is a method with a budget of iterations; a coreset is selected in one go."""
+    return bool(row["role"] == "method" and row["family"] != "coreset")
 
 
 def main_device(rows: Sequence[Cell]) -> tuple[str, str] | None:
@@ -260,7 +265,7 @@ def _test_set(scored: Sequence[Cell]) -> str:
 
 
 def _budgets(rows: Sequence[Cell]) -> str:
-    methods = [row for row in rows if _iterates(row)]
+    methods = [row for row in rows if iterates(row)]
     if not methods:
         return ""
     if all(row["iterations_fraction"] == 1 for row in methods):
@@ -280,13 +285,8 @@ def _unequal(columns: RankedColumns) -> str:
 
 
 def _has_unequal_budgets(cells: Sequence[Cell]) -> bool:
-    fractions = [row["iterations_fraction"] for row in cells if row["sets"] and _iterates(row)]
+    fractions = [row["iterations_fraction"] for row in cells if row["sets"] and iterates(row)]
     return bool(fractions) and max(fractions) > _BUDGET_TOLERANCE * min(fractions)
-
-
-def _iterates(row: Cell) -> bool:
-    """Whether a row is a method with a budget of iterations; a coreset is selected in one go."""
-    return bool(row["role"] == "method" and row["family"] != "coreset")
 
 
 def _withheld(rows: Sequence[Cell]) -> str:
@@ -381,7 +381,7 @@ def _ranges(rows: Sequence[Cell], column: str, form: Callable[[float], str]) -> 
     values: dict[str, list[float]] = {}
     for row in rows:
         values.setdefault(title(row), []).append(row[column])
-    return {name: "–".join(dict.fromkeys(form(end) for end in (min(of), max(of)))) for name, of in values.items()}
+    return {name: value_range(of_name, form) for name, of_name in values.items()}
 
 
 def _names_by_text(texts: Mapping[str, str]) -> dict[str, list[str]]:

@@ -11,34 +11,34 @@ import pytest
 from drawn import analysis, curve, drawn
 from results.figures import anytime as curves
 from results.figures import dance_figure3, embedding
-from results.figures.mean_lines import Sample, mean_line
-from results.figures.sets import made_sets
-from results.figures.style import looks_of, words_of
+from results.figures.mean_lines import StepValues, mean_line
+from results.figures.sets import stored_sets
+from results.figures.style import method_styles, title_and_facts
 
 PER_CENT = pytest.approx
 
 
-def looks(records):
-    return looks_of([made.name for made in made_sets(records).values()], ["Whole set"])
+def styles(records):
+    return method_styles([made.name for made in stored_sets(records).values()], ["Whole set"])
 
 
 def facts(figure):
-    return " ".join(words_of(figure)[1])
+    return " ".join(title_and_facts(figure)[1])
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
 def test_networks_of_a_set_are_averaged_before_the_deviation_over_sets():
-    samples = [Sample.of([0, 5], [[0.1, 0.3], [0.4]]), Sample.of([0, 5, 7], [[0.4], [0.8, 0.8], [0.9]])]
+    samples = [StepValues.of([0, 5], [[0.1, 0.3], [0.4]]), StepValues.of([0, 5, 7], [[0.4], [0.8, 0.8], [0.9]])]
     line = mean_line("dm", samples)
     assert line.x == (0.0, 5.0) and line.y == pytest.approx((0.3, 0.6))
     assert line.sd == pytest.approx((0.2 / math.sqrt(2), 0.4 / math.sqrt(2))) and (line.count, line.over) == (2, "sets")
 
 
 def test_a_single_set_varies_over_its_networks_and_a_single_number_not_at_all():
-    assert mean_line("dm", [Sample.of([0], [[0.1, 0.3]])]).sd == pytest.approx((0.2 / math.sqrt(2),))
-    assert math.isnan(mean_line("dm", [Sample.of([0], [[0.1]])]).sd[0])
+    assert mean_line("dm", [StepValues.of([0], [[0.1, 0.3]])]).sd == pytest.approx((0.2 / math.sqrt(2),))
+    assert math.isnan(mean_line("dm", [StepValues.of([0], [[0.1]])]).sd[0])
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_single_set_varies_over_its_networks_and_a_single_number_not_at_all():
 )
 def test_what_is_no_line_is_refused(steps, values):
     with pytest.raises(ValueError):
-        Sample.of(steps, values)
+        StepValues.of(steps, values)
 
 
 # --- anytime curves ---------------------------------------------------------------------------------------------------
@@ -71,9 +71,9 @@ def make_curves(make_expert, make_condensed):
 
 def test_a_curve_is_drawn_against_condensing_and_again_with_preparing(make_curves):
     records = [*make_curves(), curve("whole", [0.0, 50.0], [[0.1], [0.9]])]
-    (anytime,), missing = curves.anytimes(records, made_sets(records))
+    (anytime,), missing = curves.anytime_curves(records, stored_sets(records))
     assert not missing
-    figure = curves.anytime_figure(anytime, looks(records))
+    figure = curves.anytime_figure(anytime, styles(records))
     left, right = figure.axes
     assert drawn(left)["DM"] == [(1.0, PER_CENT(25)), (10.0, PER_CENT(60))]
     assert drawn(left)["DANCE"] == [(1.0, PER_CENT(25)), (10.0, PER_CENT(70))]
@@ -88,8 +88,8 @@ def test_a_curve_is_drawn_against_condensing_and_again_with_preparing(make_curve
 
 def test_the_band_is_the_deviation_over_sets(make_curves):
     records = make_curves()
-    (anytime,), _ = curves.anytimes(records, made_sets(records))
-    axes = curves.anytime_figure(anytime, looks(records)).axes[0]
+    (anytime,), _ = curves.anytime_curves(records, stored_sets(records))
+    axes = curves.anytime_figure(anytime, styles(records)).axes[0]
     edges = axes.collections[1].get_paths()[0].vertices
     spread = 100 * 0.1 / math.sqrt(2)
     assert sorted(set(np.round(edges[edges[:, 0] == 10.0, 1], 6))) == pytest.approx([60 - spread, 60 + spread])
@@ -98,8 +98,8 @@ def test_the_band_is_the_deviation_over_sets(make_curves):
 def test_without_experts_there_is_one_panel(make_condensed):
     made = make_condensed("dm")
     records = [made, curve(made["identity"], [1.0, 2.0], [[0.2], [0.3]])]
-    (anytime,), _ = curves.anytimes(records, made_sets(records))
-    figure = curves.anytime_figure(anytime, looks(records))
+    (anytime,), _ = curves.anytime_curves(records, stored_sets(records))
+    figure = curves.anytime_figure(anytime, styles(records))
     assert len(figure.axes) == 1 and figure.axes[0].get_legend() is not None
 
 
@@ -111,10 +111,10 @@ def test_curves_of_other_hardware_or_without_their_experts_seconds_are_named(mak
     other = make_condensed("dc", environment={"device": "NVIDIA A100"})
     records += [other, curve(other["identity"], [1.0, 2.0], [[0.2], [0.3]])]
     records.append(curve("whole", [0.0, 5.0], [[0.1], [0.9]], device="NVIDIA A100"))
-    (anytime,), _ = curves.anytimes(records, made_sets(records))
+    (anytime,), _ = curves.anytime_curves(records, stored_sets(records))
     assert [line.name for line in anytime.lines] == ["DANCE", "DM"] and anytime.whole is None
     assert any(fact.startswith("not shown, on other hardware") and fact.endswith("DC") for fact in anytime.facts)
-    figure = curves.anytime_figure(anytime, looks(records))
+    figure = curves.anytime_figure(anytime, styles(records))
     assert "seconds of preparing unknown, or of other hardware: DANCE" in facts(figure)
 
 
@@ -127,14 +127,14 @@ def test_each_protocol_ipc_and_network_has_its_own_curves(make_condensed):
             for network in ("convnet3", "resnet10-bn"):
                 resolved = {"protocol": {"name": protocol, "version": 1}, "architecture": network}
                 records.append(curve(made["identity"], [1.0], [[0.5]], **resolved))
-    found, _ = curves.anytimes(records, made_sets(records))
-    assert len({(a.place.ipc, a.protocol, a.architecture) for a in found}) == len(found) == 8
+    found, _ = curves.anytime_curves(records, stored_sets(records))
+    assert len({(a.scenario.ipc, a.protocol, a.architecture) for a in found}) == len(found) == 8
 
 
 def test_settings_that_differ_keep_two_rows_of_one_name_apart(make_condensed):
     sets = [make_condensed("dm", resolved={"settings": {"lr": lr}}) for lr in (1.0, 2.0)]
     records = [*sets, *(curve(made["identity"], [1.0, 2.0], [[0.2], [0.3]]) for made in sets)]
-    (anytime,), _ = curves.anytimes(records, made_sets(records))
+    (anytime,), _ = curves.anytime_curves(records, stored_sets(records))
     assert [line.name for line in anytime.lines] == ["DM [lr=1.0]", "DM [lr=2.0]"]
 
 
@@ -149,14 +149,14 @@ def test_a_record_that_is_not_understood_costs_only_its_own_line(make_curves, ha
         bad["result"] = {}
     else:
         del bad["result"]["points"][0][harm]
-    found, (line,) = curves.anytimes([*records, bad], made_sets(records))
+    found, (line,) = curves.anytime_curves([*records, bad], stored_sets(records))
     assert len(found) == 1 and "ffffffffffff" in line and "not understood" in line
 
 
 def test_unknown_sets_and_failed_analyses_are_said(make_curves):
     records = make_curves()
     lost, bad = curve("a" * 64, [1.0], [[0.5]]), curve("b" * 64, [1.0], [[0.5]], status="diverged")
-    found, missing = curves.anytimes([*records, lost, bad], made_sets(records))
+    found, missing = curves.anytime_curves([*records, lost, bad], stored_sets(records))
     assert len(found) == 1 and len(missing) == 2
     assert any("no record of its set aaaaaaaaaaaa" in line for line in missing)
     assert any("diverged: the loss is not finite" in line for line in missing)
@@ -173,9 +173,9 @@ def test_discrepancies_are_averaged_over_sets_and_both_distances_drawn(make_cond
         for k, s in enumerate(sets)
     }
     records = [*sets, analysis("discrepancy", {"steps": steps, "sets": made}, sets=list(made))]
-    (found,), missing = dance_figure3.discrepancies(records, made_sets(records))
+    (found,), missing = dance_figure3.discrepancies(records, stored_sets(records))
     assert not missing
-    figure = dance_figure3.discrepancy_figure(found, looks(records))
+    figure = dance_figure3.discrepancy_figure(found, styles(records))
     absolute, relative = figure.axes
     assert drawn(absolute)["DM"] == [(0, 4.5), (1, 3.0), (10, 2.0), (1000, 1.0)]
     assert drawn(absolute)["DANCE"][0] == (0, 6.5)
@@ -190,13 +190,13 @@ def test_seeds_that_were_looked_at_apart_share_a_figure_and_ipcs_do_not(make_con
         sets = [make_condensed("dm", seed, ipc) for ipc in (1, 10)]
         made = {s["identity"]: {"mean_distance": [1.0 + seed], "relative_distance": [None]} for s in sets}
         records += [*sets, analysis("discrepancy", {"steps": [0], "sets": made}, sets=list(made), seed=seed)]
-    found, _ = dance_figure3.discrepancies(records, made_sets(records))
-    assert [f.place.ipc for f in found] == [1, 10]
+    found, _ = dance_figure3.discrepancies(records, stored_sets(records))
+    assert [f.scenario.ipc for f in found] == [1, 10]
     for one in found:
         assert list(one.lines) == ["mean_distance"]
         (line,) = one.lines["mean_distance"]
         assert line.y == (1.5,) and (line.count, line.over) == (2, "sets")
-        assert len(dance_figure3.discrepancy_figure(one, looks(records)).axes) == 1
+        assert len(dance_figure3.discrepancy_figure(one, styles(records)).axes) == 1
 
 
 @pytest.mark.parametrize("name", ["discrepancy", "expert"])
@@ -208,8 +208,8 @@ def test_a_set_that_two_analyses_looked_at_counts_once(make_condensed, name):
     for looked_at in (sets[:1], sets):  # as after methods=[dm], then methods=[dance,dm]
         made = {one["identity"]: result for one in looked_at}
         records.append(analysis(name, {"steps": [0, 10], "real": {"train": 0.9}, "sets": made}, sets=list(made)))
-    make = {"discrepancy": dance_figure3.discrepancies, "expert": dance_figure3.experts}[name]
-    (found,), _ = make(records, made_sets(records))
+    make = {"discrepancy": dance_figure3.discrepancies, "expert": dance_figure3.expert_accuracies}[name]
+    (found,), _ = make(records, stored_sets(records))
     lines = found.lines["mean_distance"] if name == "discrepancy" else found.lines
     assert {line.name: (line.count, line.over) for line in lines} == dict.fromkeys(
         ["DM", "DANCE"], (1, "networks of one set" if name == "discrepancy" else "experts of one set")
@@ -235,9 +235,9 @@ def test_experts_on_condensed_images_stand_beside_the_real_ones(make_condensed):
     }
     result = {"real": {"train": 0.94, "validation": None}, "sets": along}
     records = [*sets, analysis("expert", result, sets=list(along))]
-    (found,), missing = dance_figure3.experts(records, made_sets(records))
+    (found,), missing = dance_figure3.expert_accuracies(records, stored_sets(records))
     assert not missing
-    figure = dance_figure3.expert_figure(found, looks(records))
+    figure = dance_figure3.expert_figure(found, styles(records))
     (axes,) = figure.axes
     assert drawn(axes)["DM"] == [(0, PER_CENT(85)), (10, PER_CENT(60))] and drawn(axes)["DANCE"] == [(20, PER_CENT(95))]
     assert [y for _, y in drawn(axes)["Real (train)"]] == [94, 94] and "Real (validation)" not in drawn(axes)
@@ -257,7 +257,7 @@ def test_an_embedding_has_a_panel_for_the_real_images_and_one_for_each_row(make_
     shown = {made["identity"]: cloud(3, 2, shift=0.1 * k) for k, made in enumerate(sets)}
     result = {"method": "tsne", "real": cloud(3, 20), "sets": shown}
     records = [*sets, analysis("embedding", result, sets=list(shown), seed=0)]
-    (found,), missing = embedding.embeddings(records, made_sets(records))
+    (found,), missing = embedding.embeddings(records, stored_sets(records))
     assert not missing
     figure = embedding.embedding_figure(found)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["Real images", "DANCE", "DM"]
@@ -280,7 +280,7 @@ def test_of_two_layouts_of_a_seed_the_one_of_more_sets_is_shown(make_condensed, 
         result = {"method": "pca", "real": cloud(3, 2), "sets": shown}
         records.append(analysis("embedding", result, sets=list(shown), seed=0))
     records = [*sets, *(reversed(records) if turned else records)]
-    (found,), _ = embedding.embeddings(records, made_sets(records))
+    (found,), _ = embedding.embeddings(records, stored_sets(records))
     assert set(found.sets) == {"DM", "DANCE"}
 
 
@@ -288,7 +288,7 @@ def test_of_many_classes_the_first_ten_are_shown_and_one_layout_of_several_seeds
     made = make_condensed("dm")
     result = {"method": "pca", "real": cloud(12, 2), "sets": {made["identity"]: cloud(12, 1)}}
     records = [made, *(analysis("embedding", result, sets=[made["identity"]], seed=seed) for seed in range(2))]
-    (found,), _ = embedding.embeddings(records, made_sets(records))
+    (found,), _ = embedding.embeddings(records, stored_sets(records))
     assert set(found.real.labels) == set(found.sets["DM"].labels) == set(range(10))
     assert "the first 10 of 12 classes" in found.facts
 
@@ -298,5 +298,5 @@ def test_a_damaged_embedding_is_said(make_condensed, harm):
     made = make_condensed("dm")
     result = {"method": "pca", "real": cloud(3, 2), "sets": {made["identity"]: cloud(3, 1) | harm}}
     records = [made, analysis("embedding", result, sets=[made["identity"]])]
-    found, (line,) = embedding.embeddings(records, made_sets(records))
+    found, (line,) = embedding.embeddings(records, stored_sets(records))
     assert not found and "not understood" in line

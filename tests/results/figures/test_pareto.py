@@ -9,12 +9,12 @@ import pytest
 
 from drawn import drawn
 from results.aggregation.cells import cells
-from results.figures.pareto import FRONT, Point, pareto, trade_figure, trades
-from results.figures.style import looks_of, words_of
+from results.figures.pareto import FRONT, CostPoint, pareto, trade_off_figure, trade_offs
+from results.figures.style import method_styles, title_and_facts
 
 
 def figure_of(trade):
-    return trade_figure(trade, looks_of([p.name for p in trade.points], [p.name for p in trade.wholes]))
+    return trade_off_figure(trade, method_styles([p.name for p in trade.points], [p.name for p in trade.wholes]))
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def make_store(make_expert, make_condensed, make_evaluated):
 
 
 def test_a_point_is_all_seconds_of_a_set_and_its_accuracy_in_percent(make_store):
-    (trade,), missing = trades(cells(make_store()))
+    (trade,), missing = trade_offs(cells(make_store()))
     assert not missing
     dm, dance = sorted(trade.points, key=lambda point: point.name, reverse=True)
     assert (dm.name, dm.seconds, dm.shared_seconds) == ("DM", 117.0, 117.0)
@@ -50,8 +50,8 @@ def test_a_point_is_all_seconds_of_a_set_and_its_accuracy_in_percent(make_store)
 
 
 def test_the_figure_says_protocol_sample_and_hardware(make_store):
-    (trade,), _ = trades(cells(make_store()))
-    title, facts = words_of(figure_of(trade))
+    (trade,), _ = trade_offs(cells(make_store()))
+    title, facts = title_and_facts(figure_of(trade))
     assert title == "Accuracy against total seconds: cifar10, ipc 10"
     text = " ".join(facts)
     for fact in ("Protocol dsa v1", "convnet3", "seeds × networks 2 × 2", "NVIDIA H100", "fp32", "experts shared"):
@@ -61,8 +61,8 @@ def test_the_figure_says_protocol_sample_and_hardware(make_store):
 
 def test_a_reduced_budget_and_the_digits_are_said(make_condensed, make_evaluated):
     made = make_condensed("dm", dataset="digits", display={"iterations_fraction": 0.02})
-    (trade,), _ = trades(cells([made, make_evaluated(made, [0.5], dataset="digits")]))
-    assert "Demonstration on 8×8 digits: ranks no method" in trade.facts
+    (trade,), _ = trade_offs(cells([made, make_evaluated(made, [0.5], dataset="digits")]))
+    assert "Demonstration on 8×8 digits: does not rank methods" in trade.facts
     assert "2 % of the papers' iterations" in trade.facts
 
 
@@ -73,7 +73,7 @@ def test_each_dataset_ipc_protocol_and_share_withheld_has_its_own_figure(make_co
         made = make_condensed("dm", ipc=ipc, **same)
         scores = [make_evaluated(made, [0.5], protocol=protocol, **same) for protocol in ("dc", "dsa")]
         records += [made, *scores]
-    found, missing = trades(cells(records))
+    found, missing = trade_offs(cells(records))
     keys = {(t.dataset, t.ipc, t.protocol, t.val_fraction) for t in found}
     assert len(found) == len(keys) == 8 and not missing
     assert all(len(t.points) == 1 for t in found)
@@ -86,20 +86,20 @@ def test_other_devices_and_unknown_seconds_are_left_out_and_named(make_condensed
         records += [made, make_evaluated(made, [0.5], environment={"device": device})]
     lost = make_condensed("dance", resolved={"experts": ["e" * 64]}, environment={"device": "NVIDIA H100"})
     records += [lost, make_evaluated(lost, [0.6], environment={"device": "NVIDIA H100"})]
-    (trade,), _ = trades(cells(records))
+    (trade,), _ = trade_offs(cells(records))
     assert sorted(point.name for point in trade.points) == ["DC", "DM"]
     assert "Not shown, on NVIDIA A100, fp32: IDM" in trade.facts and "Not shown, seconds unknown: DANCE" in trade.facts
 
 
 def test_native_protocols_share_no_figure(make_condensed, make_evaluated):
     made = make_condensed("dm")
-    found, (line,) = trades(cells([made, make_evaluated(made, [0.5], protocol="native", recipe="dsa")]))
+    found, (line,) = trade_offs(cells([made, make_evaluated(made, [0.5], protocol="native", recipe="dsa")]))
     assert not found and "native" in line
 
 
 def test_where_no_seconds_are_known_a_line_says_so(make_condensed, make_evaluated):
     made = make_condensed("dance", resolved={"experts": ["e" * 64]})
-    found, (line,) = trades(cells([made, make_evaluated(made, [0.5])]))
+    found, (line,) = trade_offs(cells([made, make_evaluated(made, [0.5])]))
     assert not found and "seconds unknown: DANCE" in line
 
 
@@ -115,14 +115,14 @@ def beaten(point, points):
 @pytest.mark.parametrize("seed", range(30))
 def test_the_front_is_what_brute_force_finds(seed):
     draw = random.Random(seed)
-    points = [Point(str(k), float(draw.randint(1, 8)), 0.0, draw.randint(1, 8) / 10, math.nan) for k in range(12)]
+    points = [CostPoint(str(k), float(draw.randint(1, 8)), 0.0, draw.randint(1, 8) / 10, math.nan) for k in range(12)]
     front = pareto(points)
     assert {p.name for p in front} == {p.name for p in points if not beaten(p, points)}
     assert [p.seconds for p in front] == sorted(p.seconds for p in front)
 
 
 def test_the_front_is_drawn_as_a_stair_to_the_right_edge(make_cells):
-    (trade,), _ = trades(make_cells({"dm": [0.5], "dc": [0.4]}))
+    (trade,), _ = trade_offs(make_cells({"dm": [0.5], "dc": [0.4]}))
     (axes,) = figure_of(trade).axes
     (line,) = [line for line in axes.get_lines() if line.get_label() == FRONT]
     assert line.get_drawstyle() == "steps-post"

@@ -10,14 +10,14 @@ from benchmark.condensation.synthetic_set import save_set
 from drawn import flat, keep
 from methods.base import SyntheticSet
 from results.errors import ResultsError
-from results.figures.image_grids import grid_figure, montage, read_grid, read_set, to_show
-from results.figures.sets import made_sets
-from results.figures.style import words_of
+from results.figures.image_grids import grid_figure, grid_selections, montage, read_grid, read_set
+from results.figures.sets import stored_sets
+from results.figures.style import title_and_facts
 from results.store.store import Store
 
 
 def grid_of(store, records):
-    (shown,) = to_show(made_sets(records))
+    (shown,) = grid_selections(stored_sets(records))
     return read_grid(shown, store)
 
 
@@ -36,15 +36,15 @@ def test_rows_are_classes_and_methods_stand_side_by_side_before_and_after(tmp_pa
     keep(store, dance, flat([0.5, 0.6, 1.7, -0.8]), labels)
     keep(store, dance, flat([0.9, 0.0, 0.9, 0.0]), labels, "snapshots/0.safetensors")
     grid = grid_of(store, [dm, dance])
-    assert [block.heading for block in grid.blocks] == ["DANCE\nbefore", "DANCE\nafter", "DM\nafter"]
-    seen = [block.images[:, :, 0, 0, 0].round(3).tolist() for block in grid.blocks]
+    assert [block.heading for block in grid.panels] == ["DANCE\nbefore", "DANCE\nafter", "DM\nafter"]
+    seen = [block.images[:, :, 0, 0, 0].round(3).tolist() for block in grid.panels]
     assert seen[2] == [[pytest.approx(0.2), pytest.approx(0.4)], [pytest.approx(0.1), pytest.approx(0.3)]]
     assert seen[1] == [[pytest.approx(0.6), 0.0], [pytest.approx(0.5), 1.0]]  # clamped
     assert seen[0] == [[0.0, 0.0], [pytest.approx(0.9), pytest.approx(0.9)]]
     figure = grid_figure(grid)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["0", "1"]
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [block.heading for block in grid.blocks]
-    title, facts = words_of(figure)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [block.heading for block in grid.panels]
+    title, facts = title_and_facts(figure)
     assert title == "Synthetic sets: cifar10, ipc 2"
     assert "no snapshot of the images before condensing: DM" in facts
     assert "pixels outside 0..1 are clamped for display (DANCE 50 %)" in facts
@@ -56,7 +56,7 @@ def test_images_are_enlarged_by_a_whole_factor_and_never_smoothed(tmp_path, make
     store, made = Store(tmp_path), make_condensed("dm", ipc=1)
     keep(store, made, images, [0, 1])
     grid = grid_of(store, [made])
-    pixels, centres = montage(grid.blocks[0].images)
+    pixels, centres = montage(grid.panels[0].images)
     assert pixels.shape[2] == 3 and pixels.shape[1] == 48
     assert np.array_equal(pixels[:48:6, ::6], images[0].transpose(1, 2, 0))
     assert np.array_equal(pixels[-48::6, ::6], images[1].transpose(1, 2, 0))
@@ -71,7 +71,7 @@ def test_tiles_are_shown_as_stored_which_is_said(tmp_path, make_condensed):
     keep(store, made, flat([0.1, 0.2]), [0, 1])
     grid = grid_of(store, [made])
     assert "DM@f2: each holds 2 × 2 tiles, not decoded" in grid.facts
-    assert grid.blocks[0].images.shape == (2, 1, 4, 4, 1)
+    assert grid.panels[0].images.shape == (2, 1, 4, 4, 1)
 
 
 def test_a_selection_has_no_before(tmp_path, make_condensed):
@@ -79,7 +79,7 @@ def test_a_selection_has_no_before(tmp_path, make_condensed):
     keep(store, made, flat([0.1, 0.2]), [0, 1])
     keep(store, made, flat([0.1, 0.2]), [0, 1], "snapshots/0.safetensors")
     grid = grid_of(store, [made])
-    assert [block.heading for block in grid.blocks] == ["RANDOM\nselected"]
+    assert [block.heading for block in grid.panels] == ["RANDOM\nselected"]
     assert not any("snapshot" in fact for fact in grid.facts)
 
 
@@ -89,7 +89,7 @@ def test_the_first_seed_ten_classes_and_a_few_images_of_each_are_shown(tmp_path,
         labels = np.repeat(np.arange(12), 50)
         keep(store, made, flat(labels / 12 + made["resolved"]["seed"] / 100), labels.tolist())
     grid = grid_of(store, records)
-    (block,) = grid.blocks
+    (block,) = grid.panels
     assert grid.classes == tuple(range(10)) and block.images.shape[:2] == (10, 30)
     assert block.images[3, 0, 0, 0, 0] == pytest.approx(3 / 12)
     assert {"the first 30 of each class", "the first 10 of 12 classes"} <= set(grid.facts)
@@ -98,13 +98,13 @@ def test_the_first_seed_ten_classes_and_a_few_images_of_each_are_shown(tmp_path,
 def test_a_class_with_fewer_images_leaves_its_places_white(tmp_path, make_condensed):
     store, made = Store(tmp_path), make_condensed("dm", ipc=2)
     keep(store, made, flat([0.1, 0.2, 0.3]), [0, 1, 1])
-    pixels, _ = montage(grid_of(store, [made]).blocks[0].images)
+    pixels, _ = montage(grid_of(store, [made]).panels[0].images)
     assert (pixels[:48, 51:] == 1).all() and (pixels[-48:, 51:] < 0.5).all()
 
 
 def test_many_methods_go_into_several_figures_and_no_more_than_four_into_one(tmp_path, make_condensed):
     records = [make_condensed(row) for row in ("dm", "idm", "dance", "idc", "dc", "random")]
-    found = to_show(made_sets(records))
+    found = grid_selections(stored_sets(records))
     assert [(len(shown.sets), shown.part) for shown in found] == [(4, 1), (2, 2)]
 
 
@@ -112,9 +112,9 @@ def test_sets_made_elsewhere_stand_beside_those_condensed_here(make_condensed):
     here, other = make_condensed("dm"), make_condensed("dance", resolved={"digest": "0"})
     other |= {"kind": "import", "display": {**other["display"], "source": "cifar10.pt"}}
     del other["resolved"]["architecture"]
-    (shown,) = to_show(made_sets([here, other]))
+    (shown,) = grid_selections(stored_sets([here, other]))
     assert [(made.name, made.kind) for made in shown.sets] == [("DM", "condense"), ("DANCE", "import")]
-    (alone,) = to_show(made_sets([other]))
+    (alone,) = grid_selections(stored_sets([other]))
     assert [made.name for made in alone.sets] == ["DANCE"]
 
 
@@ -128,7 +128,7 @@ def test_a_set_that_cannot_be_read_is_left_out_and_named(tmp_path, make_condense
     elif harm == "damaged":
         path.write_bytes(path.read_bytes()[:40])
     grid = grid_of(store, [dm, dance])
-    assert [block.heading for block in grid.blocks] == ["DM\nafter"]
+    assert [block.heading for block in grid.panels] == ["DM\nafter"]
     assert any(fact.startswith("not shown, DANCE: ") for fact in grid.facts)
     with pytest.raises(ResultsError, match="DANCE"):
         grid_of(store, [dance])

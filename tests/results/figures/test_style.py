@@ -18,12 +18,12 @@ from results.figures.style import (
     legend_height,
     log_from_zero,
     log_seconds,
-    looks_of,
+    method_styles,
     new_figure,
     styled,
+    title_and_facts,
     to_pdf,
     to_png,
-    words_of,
 )
 
 # Full dichromacy, on linear RGB: Machado, Oliveira and Fernandes, IEEE TVCG 15(6), 2009.
@@ -62,15 +62,15 @@ def test_the_colour_blind_tell_any_two_colours_apart(vision):
 
 
 def test_methods_differ_in_marker_as_well_as_in_colour():
-    looks = looks_of([f"m{k}" for k in range(40)], ["whole"])
-    first = [looks[f"m{k}"] for k in range(len(PALETTE))]
-    for key in ("colour", "marker"):
-        assert len({getattr(look, key) for look in first}) == len(first)
-    assert len({(look.colour, look.marker) for look in looks.values()}) == 41
-    assert looks["whole"].marker not in MARKERS and "whole" not in looks_of(["m0"])
-    assert len({(looks[f"m{k}"].marker, looks[f"m{k}"].hollow) for k in range(22)}) == 22
-    assert looks["m12"].plot()["markerfacecolor"] == "white" != looks["m12"].plot()["markeredgecolor"]
-    assert looks_of(["b", "a", "b"]) == looks_of(["b", "a"])
+    styles = method_styles([f"m{k}" for k in range(40)], ["whole"])
+    first = [styles[f"m{k}"] for k in range(len(PALETTE))]
+    for key in ("color", "marker"):
+        assert len({getattr(style, key) for style in first}) == len(first)
+    assert len({(style.color, style.marker) for style in styles.values()}) == 41
+    assert styles["whole"].marker not in MARKERS and "whole" not in method_styles(["m0"])
+    assert len({(styles[f"m{k}"].marker, styles[f"m{k}"].hollow) for k in range(22)}) == 22
+    assert styles["m12"].plot()["markerfacecolor"] == "white" != styles["m12"].plot()["markeredgecolor"]
+    assert method_styles(["b", "a", "b"]) == method_styles(["b", "a"])
 
 
 def figure(title="A title", facts=("one fact", "another")):
@@ -104,7 +104,7 @@ def test_pyplot_is_not_loaded():
 def test_names_with_signs_of_tex_are_printed_as_they_are():
     made = figure(title="cost in $ and $x^{", facts=["a_b", "50 %"])
     assert to_png(made)
-    assert words_of(made) == ("cost in $ and $x^{", ["a_b", "50 %"])
+    assert title_and_facts(made) == ("cost in $ and $x^{", ["a_b", "50 %"])
 
 
 def test_long_facts_and_titles_wrap_within_the_figure():
@@ -113,7 +113,7 @@ def test_long_facts_and_titles_wrap_within_the_figure():
     width = made.bbox.width
     for text in made.texts:
         assert text.get_window_extent().x0 >= 0 and text.get_window_extent().x1 <= width
-    assert words_of(made) == (("word " * 30).strip(), ["some fact that is told"] * 12)
+    assert title_and_facts(made) == (("word " * 30).strip(), ["some fact that is told"] * 12)
 
 
 @pytest.mark.parametrize("values", [[5.0], [4.0, 6.0], [0.02, 90.0], [1.0, 5e6]])
