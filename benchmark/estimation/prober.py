@@ -199,13 +199,9 @@ class Prober:
         outline = self.planned.outlines[task["display"]["dataset"]]
         if task["kind"] == "condense":
             return bool(compute_for(self.compute, task, outline).compile)
-        compute, images = (
-            replace(self.compute),
-            sum(kept_counts(outline.train, task["resolved"]["val_fraction"])),
-        )
-        compute.choose_compile(
-            expert_recipe(task["resolved"]["recipe"], images).samples_seen(images), outline.image_shape
-        )
+        resolved, compute = task["resolved"], replace(self.compute)
+        images = sum(kept_counts(outline.train, resolved["val_fraction"]))
+        compute.choose_compile(expert_recipe(resolved["recipe"], images).samples_seen(images), outline.image_shape)
         return bool(compute.compile)
 
     # --- the kinds --------------------------------------------------------------------------------------------------
