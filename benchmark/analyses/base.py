@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from benchmark.condensation.problem import TrainedExpert
 from benchmark.condensation.synthetic_set import load_set
 from benchmark.config.schema import AnalyzeConfig
 from benchmark.datasets import Outline, Split
@@ -38,6 +37,11 @@ class SetGroup:
     ipc: int | None
     sets: Sequence[Task]
     experts: Sequence[Task]
+
+    def expert_content(self) -> dict[str, Any]:
+        """The content of a task that looks at the experts: these, and the dataset normalised as in their training."""
+        experts = [task["identity"] for task in self.experts]
+        return {"experts": experts, "dataset": self.experts[0]["resolved"]["dataset"]}
 
 
 @dataclass(frozen=True)
@@ -126,22 +130,10 @@ class GroupAnalysis(Analysis):
         """
 
 
-def expert_content(group: SetGroup) -> dict[str, Any]:
-    """The experts of a group, and the dataset normalised as in their training."""
-    experts = [task["identity"] for task in group.experts]
-    return {"experts": experts, "dataset": group.experts[0]["resolved"]["dataset"]}
-
-
 def scored_images(attempt: Attempt, split: Split) -> Split:
     """At most MAX_SCORED images of a split, in its order. The seed of their draw hashes the dataset's fingerprint."""
-    return subsample(
-        split, MAX_SCORED, seeding.generator(Role.SCORED_IMAGES, attempt.resolved["dataset"]["fingerprint"])
-    )
-
-
-def load_experts(attempt: Attempt) -> list[TrainedExpert]:
-    """The experts that the task looks at."""
-    return attempt.experts(attempt.scratch_network())
+    fingerprint = attempt.resolved["dataset"]["fingerprint"]
+    return subsample(split, MAX_SCORED, seeding.generator(Role.SCORED_IMAGES, fingerprint))
 
 
 def results_in_order(record: Mapping[str, Any], set_names: Mapping[str, str]) -> Iterator[tuple[str, Any]]:

@@ -18,14 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.analyses.base import (
-    AnalysisCost,
-    CondensedSet,
-    GroupAnalysis,
-    SetGroup,
-    decoded_images,
-    results_in_order,
-)
+from benchmark.analyses import base
+from benchmark.analyses.base import AnalysisCost, CondensedSet, GroupAnalysis, SetGroup
 from benchmark.compute.engine import Compute
 from benchmark.config.schema import AnalyzeConfig
 from benchmark.datasets import Outline, Split
@@ -105,12 +99,12 @@ class DiscrepancyAnalysis(GroupAnalysis):
         resolved = task["resolved"]
         protocol = protocols.from_resolved(resolved["protocol"])
         recipe = protocol.recipe_for_whole(num_train, resolved["whole"]["epochs"])
-        embedded = num_train + sum(decoded_images(condense, outline.num_classes) for condense in sets)
+        embedded = num_train + sum(base.decoded_images(condense, outline.num_classes) for condense in sets)
         return AnalysisCost(recipe.steps, len(log_spaced(recipe.steps, NUM_POINTS)) * embedded, (recipe, num_train))
 
     def summary(self, record: Mapping[str, Any], set_names: Mapping[str, str]) -> Iterator[str]:
         yield f"relative distance before and after {record['result']['steps'][-1]:,} steps"
-        for name, distance in results_in_order(record, set_names):
+        for name, distance in base.results_in_order(record, set_names):
             first, last = (distance["relative_distance"][index] for index in (0, -1))
             yield f"{name} " + " → ".join("–" if value is None else f"{value:.3g}" for value in (first, last))
 

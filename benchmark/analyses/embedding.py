@@ -15,15 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.analyses.base import (
-    AnalysisCost,
-    CondensedSet,
-    GroupAnalysis,
-    SetGroup,
-    expert_content,
-    load_experts,
-    results_in_order,
-)
+from benchmark.analyses import base
+from benchmark.analyses.base import AnalysisCost, CondensedSet, GroupAnalysis, SetGroup
 from benchmark.compute.engine import Compute
 from benchmark.config.schema import AnalyzeConfig
 from benchmark.datasets import Outline
@@ -61,11 +54,11 @@ class EmbeddingAnalysis(GroupAnalysis):
             raise unknown("layout", config.layout, LAYOUTS, where=f"layout={config.layout}")
 
     def content(self, group: SetGroup, config: AnalyzeConfig) -> dict[str, Any]:
-        content = expert_content(group)
+        content = group.expert_content()
         return content | {"experts": content["experts"][:1], "method": config.layout, "seed": group.seed}
 
     def run(self, attempt: Attempt, sets: Sequence[CondensedSet]) -> Outcome:
-        (expert,) = load_experts(attempt)
+        (expert,) = attempt.experts()
         expert.interpolate(0.0)
         work = IndependentSteps([lambda: self._coordinates(attempt, sets, expert.scratch)])
         run_result = attempt.run_steps(work)
@@ -106,7 +99,7 @@ class EmbeddingAnalysis(GroupAnalysis):
     def summary(self, record: Mapping[str, Any], set_names: Mapping[str, str]) -> Iterator[str]:
         result = record["result"]
         yield f"{result['method']} of {len(result['real']['xy']):,} real images"
-        for name, points in results_in_order(record, set_names):
+        for name, points in base.results_in_order(record, set_names):
             yield f"{len(points['xy']):,} of {name}"
 
 

@@ -12,19 +12,8 @@ from functools import partial
 from statistics import fmean
 from typing import Any
 
-from benchmark.analyses.base import (
-    MAX_SCORED,
-    AnalysisCost,
-    CondensedSet,
-    GroupAnalysis,
-    SetGroup,
-    decoded_images,
-    expert_content,
-    load_experts,
-    results_in_order,
-    scored_images,
-    snapshot_steps,
-)
+from benchmark.analyses import base
+from benchmark.analyses.base import AnalysisCost, CondensedSet, GroupAnalysis, SetGroup
 from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.config.schema import AnalyzeConfig
@@ -46,12 +35,12 @@ class ExpertAnalysis(GroupAnalysis):
     needs_experts = True
 
     def content(self, group: SetGroup, config: AnalyzeConfig) -> dict[str, Any]:
-        return expert_content(group)
+        return group.expert_content()
 
     def run(self, attempt: Attempt, sets: Sequence[CondensedSet]) -> Outcome:
         train, validation = attempt.splits()
-        experts, normalize = load_experts(attempt), attempt.normalizer()
-        real = [scored_images(attempt, split) for split in (train, validation) if len(split)]
+        experts, normalize = attempt.experts(), attempt.normalizer()
+        real = [base.scored_images(attempt, split) for split in (train, validation) if len(split)]
         snapshots = [(condensed, taken["step"]) for condensed in sets for taken in condensed.snapshots]
 
         def score(read: Callable[[], Split]) -> list[float]:
@@ -74,12 +63,16 @@ class ExpertAnalysis(GroupAnalysis):
 
     def cost(self, task: Task, outline: Outline, num_train: int, sets: Sequence[Task]) -> AnalysisCost:
         num_validation = sum(outline.train) - num_train
-        scored = [min(count, MAX_SCORED) for count in (num_train, num_validation) if count]
-        scored += [decoded_images(condense, outline.num_classes) for condense in sets for _ in snapshot_steps(condense)]
+        scored = [min(count, base.MAX_SCORED) for count in (num_train, num_validation) if count]
+        scored += [
+            base.decoded_images(condense, outline.num_classes)
+            for condense in sets
+            for _ in base.snapshot_steps(condense)
+        ]
         return AnalysisCost(len(scored), len(task["resolved"]["experts"]) * sum(scored))
 
     def summary(self, record: Mapping[str, Any], set_names: Mapping[str, str]) -> Iterator[str]:
-        for name, scores in results_in_order(record, set_names):
+        for name, scores in base.results_in_order(record, set_names):
             rows = [scores["accuracies"][index] for index in ((0, -1) if len(scores["steps"]) > 1 else (-1,))]
             yield f"{name} {' → '.join(f'{100 * fmean(row):.1f}' for row in rows)} %"
         real = record["result"]["real"]

@@ -17,16 +17,8 @@ from typing import Any
 import torch
 
 from benchmark import networks
-from benchmark.analyses.base import (
-    MAX_SCORED,
-    AnalysisCost,
-    CondensedSet,
-    GroupAnalysis,
-    SetGroup,
-    expert_content,
-    load_experts,
-    scored_images,
-)
+from benchmark.analyses import base
+from benchmark.analyses.base import AnalysisCost, CondensedSet, GroupAnalysis, SetGroup
 from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.config.schema import AnalyzeConfig
@@ -57,12 +49,12 @@ class InterpolationAnalysis(GroupAnalysis):
         return super().unsupported(group)
 
     def content(self, group: SetGroup, config: AnalyzeConfig) -> dict[str, Any]:
-        return expert_content(group)
+        return group.expert_content()
 
     def run(self, attempt: Attempt, sets: Sequence[CondensedSet]) -> Outcome:
         train, validation = attempt.splits()
-        split = scored_images(attempt, validation if len(validation) else train)
-        experts = load_experts(attempt)
+        split = base.scored_images(attempt, validation if len(validation) else train)
+        experts = attempt.experts()
         work = IndependentSteps(scores(experts, split, attempt.compute, attempt.normalizer()))
         run_result = attempt.run_steps(work)
         result = {
@@ -76,7 +68,7 @@ class InterpolationAnalysis(GroupAnalysis):
     def cost(self, task: Task, outline: Outline, num_train: int, sets: Sequence[Task]) -> AnalysisCost:
         steps = len(LAMBDAS) * len(task["resolved"]["experts"])
         num_validation = sum(outline.train) - num_train
-        return AnalysisCost(steps, steps * min(num_validation or num_train, MAX_SCORED))
+        return AnalysisCost(steps, steps * min(num_validation or num_train, base.MAX_SCORED))
 
     def summary(self, record: Mapping[str, Any], set_names: Mapping[str, str]) -> Iterator[str]:
         result = record["result"]

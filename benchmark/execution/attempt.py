@@ -97,8 +97,9 @@ class Attempt:
         network = networks.build(self.resolved["architecture"], data.image_shape, data.num_classes, generator)
         return network.to(self.compute.device)
 
-    def experts(self, scratch: BlockNetwork) -> list[TrainedExpert]:
-        """The experts that the task asks for, which share the scratch network."""
+    def experts(self, scratch: BlockNetwork | None = None) -> list[TrainedExpert]:
+        """The experts that the task asks for, which share a scratch network."""
+        scratch = scratch or self.scratch_network()
         return [self.expert(identity, scratch) for identity in self.resolved["experts"]]
 
     def expert(self, identity: str, scratch: BlockNetwork) -> TrainedExpert:
