@@ -81,7 +81,7 @@ def refused(entry: object, root: Path) -> str:
 
 
 def small_card(monkeypatch: pytest.MonkeyPatch, name: str, train: int, test: int, **changes: object) -> None:
-    """Replace a built-in dataset's card by one with `train` and `test` images of each class, and no pinned fingerprint."""
+    """Replace a built-in dataset's card: `train` and `test` images of each class, no pinned fingerprint."""
     card = BUILTIN[name]
     classes = len(changes.get("classes", card.classes))  # type: ignore[arg-type]
     small = replace(card, train=balanced(train, classes), test=balanced(test, classes), fingerprint=None, **changes)
