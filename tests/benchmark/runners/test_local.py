@@ -1,4 +1,4 @@
-"""Two tasks at once: the same bytes as one after the other, and real processes stopped and killed with real signals."""
+"""Two workers: the same bytes as with one, and real processes that are stopped and killed with real signals."""
 
 from __future__ import annotations
 
@@ -44,35 +44,35 @@ class Run:
         assert "Traceback" not in self.text, self.text
         return status
 
-    def until(self, ready: Callable[[], bool]) -> None:
+    def wait_until(self, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 200
         while not ready():
             assert self.process.poll() is None and time.monotonic() < deadline, self.text
             time.sleep(0.01)
 
-    def until_both_condense(self) -> None:
-        """Until both condense tasks have a checkpoint and a process that is at it."""
-        self.until(
+    def wait_until_both_condense(self) -> None:
+        """Wait until both condense tasks have a checkpoint and a lock."""
+        self.wait_until(
             lambda: all(len(list(self.out.glob(f"condense/*/{name}.*"))) == 2 for name in ("checkpoint", "lock"))
         )
 
     def workers(self) -> list[int]:
-        """Process ids of the workers: children that were spawned to take tasks."""
+        """The process ids of the workers: children that multiprocessing spawned."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Run]]:
-    """Starts runs, and leaves none of their processes behind."""
-    begun: list[Run] = []
+    """Starts runs; kills their processes after the test."""
+    runs: list[Run] = []
 
-    def begin(out: Path, workers: int = 2) -> Run:
-        begun.append(Run(out, workers))
-        return begun[-1]
+    def start_run(out: Path, workers: int = 2) -> Run:
+        runs.append(Run(out, workers))
+        return runs[-1]
 
-    yield begin
-    for run in begun:
+    yield start_run
+    for run in runs:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(run.process.pid, KILL)
         run.process.wait()
@@ -91,33 +91,33 @@ def attempts(out: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def one_after_the_other(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    out = tmp_path_factory.mktemp("one") / "out"
+def sequential_results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    out = tmp_path_factory.mktemp("sequential") / "out"
     run = Run(out, workers=1)
     assert run.wait() == 0, run.text
-    made = outcome(out)
-    assert len(made) == 6
-    return made
+    results = outcome(out)
+    assert len(results) == 6
+    return results
 
 
-def test_two_at_once_make_the_same_bytes(
-    start: Callable[..., Run], one_after_the_other: dict[str, object], tmp_path: Path
+def test_two_workers_make_the_same_bytes_as_one(
+    start: Callable[..., Run], sequential_results: dict[str, object], tmp_path: Path
 ) -> None:
     run = start(tmp_path / "out")
-    run.until(lambda: len(list((tmp_path / "out").glob("*/*/lock.json"))) == 2)
+    run.wait_until(lambda: len(list((tmp_path / "out").glob("*/*/lock.json"))) == 2)
     assert run.wait() == 0, run.text
-    assert outcome(tmp_path / "out") == one_after_the_other
+    assert outcome(tmp_path / "out") == sequential_results
     records = [json.loads(path.read_text()) for path in tmp_path.glob("out/*/*/record.json")]
     assert len(records) == 6 and all(record["environment"]["shared"] for record in records)
 
 
-def test_stopped_and_killed_runs_end_whole_and_go_on_to_the_same_bytes(
-    start: Callable[..., Run], one_after_the_other: dict[str, object], tmp_path: Path
+def test_stopped_and_killed_runs_resume_to_the_same_bytes(
+    start: Callable[..., Run], sequential_results: dict[str, object], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     for count, (number, to_all) in enumerate([(TERM, False), (INT, True)], 1):  # Ctrl-C reaches the whole group
         run = start(out)
-        run.until_both_condense()
+        run.wait_until_both_condense()
         workers = run.workers()
         assert len(workers) == 2
         os.killpg(run.process.pid, number) if to_all else run.process.send_signal(number)
@@ -128,7 +128,7 @@ def test_stopped_and_killed_runs_end_whole_and_go_on_to_the_same_bytes(
         assert not list(out.glob("condense/*/record.json")) and not list(out.glob("*/*/lock.json"))
 
     run = start(out)
-    run.until_both_condense()
+    run.wait_until_both_condense()
     workers = run.workers()
     run.process.kill()
     assert run.process.wait(60) == -KILL
@@ -139,23 +139,23 @@ def test_stopped_and_killed_runs_end_whole_and_go_on_to_the_same_bytes(
 
     run = start(out)
     assert run.wait() == 0, run.text
-    assert outcome(out) == one_after_the_other
+    assert outcome(out) == sequential_results
     for path in out.glob("condense/*/log.txt"):
         assert path.read_text().count("resuming from step") >= 2
 
 
-def test_a_killed_worker_is_told_and_the_same_command_completes(
-    start: Callable[..., Run], one_after_the_other: dict[str, object], tmp_path: Path
+def test_a_killed_worker_is_reported_and_the_same_command_completes(
+    start: Callable[..., Run], sequential_results: dict[str, object], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     run = start(out)
-    run.until_both_condense()
+    run.wait_until_both_condense()
     workers = run.workers()
     os.kill(workers[0], KILL)
     assert run.wait() == 1, run.text
     assert "its process died" in run.text.partition("failed: condense dance-digits")[2], run.text
-    assert len(list(out.glob("evaluate/*/record.json"))) == 1, "the other worker's tasks go on to their end"
+    assert len(list(out.glob("evaluate/*/record.json"))) == 1, "the other worker completes its tasks"
     assert not any(map(alive, workers)) and not attempts(out)
     run = start(out)
     assert run.wait() == 0, run.text
-    assert outcome(out) == one_after_the_other
+    assert outcome(out) == sequential_results
