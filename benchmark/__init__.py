@@ -1,4 +1,4 @@
-"""The referee: datasets, networks, augmentation, training, the plan, running tasks, the commands."""
+"""The benchmark: datasets, networks, augmentation, training, the plan, running tasks, the commands."""
 
 import os
 

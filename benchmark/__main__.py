@@ -1,4 +1,4 @@
-"""`python -m benchmark`: the commands with a line each, and `python -m benchmark COMMAND …` to run one."""
+"""`python -m benchmark`: a list of the commands, and `python -m benchmark COMMAND …` to run one."""
 
 from __future__ import annotations
 

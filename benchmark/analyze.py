@@ -1,4 +1,4 @@
-"""Analyzing sets and experts: what figures show beside accuracies. Sets that are missing are condensed first.
+"""Analyze condensed sets and experts for the figures of the report; missing sets are condensed first.
 
 python -m benchmark.analyze 'analyses=[discrepancy,expert]' 'methods=[dance,dm]'
 """

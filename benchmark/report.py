@@ -1,4 +1,4 @@
-"""Tables, figures and a page from what is stored: all of it, or what is asked for, aggregated again.
+"""Make tables, figures and a page from the records of a store, or from those that options select.
 
 python -m benchmark.report store=outputs
 """

@@ -1,4 +1,4 @@
-"""The main job: condense, evaluate, store, and print the comparison.
+"""The main command: condense, evaluate, store, and print the comparison.
 
 python -m benchmark.run 'methods=[dance,dm]'
 """

@@ -316,7 +316,7 @@ def _typed(method: type[Method], values: Mapping[str, Any], name: str, *, where:
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> MethodError:
-    """The error for a name that does not exist: it suggests the nearest name and lists all."""
+    """`benchmark.utils.errors.unknown` as a MethodError, since methods cannot import benchmark."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""

@@ -19,7 +19,7 @@ FINISHED = "synthetic.safetensors"
 
 
 def analysis(name: str, result: Record, *, status: str = "ok", device: str = "NVIDIA H100", **resolved: Any) -> Record:
-    """A record of kind analyse on cifar10; `asked` replaces what is usually asked."""
+    """A record of kind analyze on cifar10; `resolved` replaces usual values."""
     usual = {"kind": "analyze", "analysis": name, "version": 1, "sets": [], "experts": [], "architecture": "convnet3"}
     usual |= {"dataset": {"fingerprint": "cifar10"}, "precision": "fp32", "val_fraction": 0.1}
     resolved = usual | {"protocol": {"name": "dsa", "version": 1}} | resolved

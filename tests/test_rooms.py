@@ -1,4 +1,4 @@
-"""The rooms' arrows: benchmark may import methods and results; those import neither each other nor benchmark."""
+"""Which package may import which: benchmark imports the others; these import neither each other nor benchmark."""
 
 from __future__ import annotations
 

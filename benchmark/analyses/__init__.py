@@ -1,4 +1,8 @@
-"""Analyses: what can be learned about sets and experts besides their scores, one class in a file of its own each."""
+"""Analyses of sets and experts besides their accuracy, each a class in its own file.
+
+A new analysis is listed in ANALYSES three times: here, in config.schema (its option) and in results.store.schema (the
+keys of its result); results.figures draws it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an analysis is: one class that plans, runs, estimates and summarizes one way of looking at sets and experts."""
+"""The interface of an analysis: a class that plans, runs and summarizes a measurement of sets and experts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SetGroup:
     experts: Sequence[Task]
 
     def expert_content(self) -> dict[str, Any]:
-        """The content of a task that looks at the experts: these, and the dataset normalised as in their training."""
+        """The content of a task that looks at the experts: these, and the dataset normalized as in their training."""
         experts = [task["identity"] for task in self.experts]
         return {"experts": experts, "dataset": self.experts[0]["resolved"]["dataset"]}
 

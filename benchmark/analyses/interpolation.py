@@ -2,7 +2,7 @@
 
 After the DANCE paper (arXiv:2406.01063), Figure 3b. For every expert and λ in 0, 0.1, …, 1:
 
-    θ(λ) = λ · θ_initial + (1 − λ) · θ_trained        so that λ = 0 is the expert, and λ = 1 its initialisation
+    θ(λ) = λ · θ_initial + (1 − λ) · θ_trained        so that λ = 0 is the expert, and λ = 1 its initialization
 
 All parameters share one λ, and images are classified in eval mode. λ multiplies the initial weights, as in the paper's
 figure and in its public code (DANCE@3f6b8b6), whose training draws it uniformly in [0, 1] for each iteration.

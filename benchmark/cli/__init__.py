@@ -1,1 +1,1 @@
-"""What commands share: the frame around Hydra, progress bars, printing, and the flow of a run."""
+"""What commands share: starting Hydra and reporting errors, progress bars, printing, and the flow of a run."""

@@ -1,4 +1,4 @@
-"""The frame around every command: Hydra composes its options, errors become one message, and it exits with a status."""
+"""How commands start and end: Hydra composes options, an error is printed as one message, the exit status is set."""
 
 from __future__ import annotations
 

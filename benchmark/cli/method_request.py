@@ -1,4 +1,4 @@
-"""The words after `python -m benchmark.methods`, as a checked request."""
+"""Parsing and checking the command line of `python -m benchmark.methods`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a copy of an external set in 8 bits loses."""
+"""The accuracy that an external set loses when its pixels are rounded to 8 bits."""
 
 from __future__ import annotations
 

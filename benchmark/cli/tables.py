@@ -94,7 +94,7 @@ def _pictures(
 
 
 def show_tables(records: Sequence[Mapping[str, Any]], folder: Path | None, console: Console) -> None:
-    """Print a run's comparison, and write all tables in every form into a folder, if there is one."""
+    """Print a run's comparison, and write all tables in every format into a folder, if there is one."""
     found = cells(records)
     if found.empty:
         console.print("no evaluation is finished yet", highlight=False)

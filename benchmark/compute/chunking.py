@@ -50,7 +50,7 @@ class ChunkSizes:
         return max(1, self.chunk // math.prod(shape[-2:]))
 
     def classes_at_once(self, images_per_class: int, size: Sequence[int]) -> int:
-        """How many classes of so many images of (H, W) are forwarded at once with a graph; at least one."""
+        """How many classes of `images_per_class` images are forwarded at once with a graph; at least one."""
         return max(1, self.graph // math.prod((images_per_class, *size)))
 
     def within_memory(self, name: str, least: int, run: Callable[[], Result]) -> Result:

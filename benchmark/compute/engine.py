@@ -61,7 +61,7 @@ class Compute(ChunkSizes):
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
 
     def choose_compile(self, images: int, size: Sequence[int]) -> None:
-        """Decide whether to compile, if it is still open, for a task that forwards so many images (…, H, W) in all."""
+        """Decide, unless it is decided, whether to compile a task that forwards `images` images (…, H, W)."""
         if self.compile is None:
             self.compile = images * math.prod(size[-2:]) >= WORTH_COMPILING
 
@@ -79,18 +79,18 @@ class Compute(ChunkSizes):
     # --- forward passes -----------------------------------------------------------------------------------------------
 
     def embed(self, network: Network, images: Tensor) -> Tensor:
-        """Normalised (N, ch, H, W) to embeddings (N, D), float32; in chunks without a graph if the images need none."""
+        """Normalized (N, ch, H, W) to embeddings (N, D), float32; in chunks without a graph if the images need none."""
         return self._forward(forward.embed, network, images, whole=network.depends_on_batch)
 
     def logits(self, network: Network, images: Tensor, *, whole: bool = False) -> Tensor:
-        """Normalised (N, ch, H, W) to logits (N, C), float32, like `embed`.
+        """Normalized (N, ch, H, W) to logits (N, C), float32, like `embed`.
 
         whole: never chunk, so that a network that depends on its batch sees it all.
         """
         return self._forward(forward.logits, network, images, whole=whole)
 
     def mean_embedding(self, network: Network, images: ByClass) -> Tensor:
-        """Normalised (C, n, ch, H, W) to class means (C, D); in groups of classes if the images need no graph."""
+        """Normalized (C, n, ch, H, W) to class means (C, D); in groups of classes if the images need no graph."""
         if isinstance(images, Tensor) and forward.needs_graph(images):
             return self._mean_embedding(network, images)
         classes, images_per_class = len(images), images.shape[1]
@@ -103,7 +103,7 @@ class Compute(ChunkSizes):
         return features.mean(1)
 
     def class_losses(self, network: Network, images: Tensor) -> Tensor:
-        """Normalised (C, n, ch, H, W) to (C,): mean cross-entropy of each class's images against their own class."""
+        """Normalized (C, n, ch, H, W) to (C,): mean cross-entropy of each class's images against their own class."""
 
         def losses(images: Tensor, labels: Tensor) -> Tensor:
             classes, images_per_class = images.shape[:2]
@@ -114,7 +114,7 @@ class Compute(ChunkSizes):
         return self.by_class(network, losses, images, torch.arange(len(images), device=images.device))
 
     def embedding_and_losses(self, network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised (C, n, ch, H, W) and labels (C,) to mean embeddings (C, D) and mean cross-entropies (C,)."""
+        """Normalized (C, n, ch, H, W) and labels (C,) to mean embeddings (C, D) and mean cross-entropies (C,)."""
         classes, images_per_class = images.shape[:2]
         features = self.embed(network, images.flatten(0, 1))
         with self.autocast():
@@ -147,7 +147,7 @@ class Compute(ChunkSizes):
     # --- gradients of networks ----------------------------------------------------------------------------------------
 
     def class_gradients(self, network: Network, images: ByClass, labels: Tensor) -> list[Tensor]:
-        """Normalised (C, n, ch, H, W) and labels (C,) to the gradient of each class's mean cross-entropy.
+        """Normalized (C, n, ch, H, W) and labels (C,) to the gradient of each class's mean cross-entropy.
 
         Returns one tensor (C, *shape) per parameter. Images that require a gradient keep a graph, and all classes go
         through at once (vmap), because so few images would leave the device idle; others go class by class, in chunks.

@@ -60,7 +60,7 @@ class DeviceImages:
 
 
 class RealBatch:
-    """methods.base.ByClass: real images at indices (C, n), normalised and augmented whenever classes are read."""
+    """methods.base.ByClass: real images at indices (C, n), normalized and augmented whenever classes are read."""
 
     def __init__(self, real: DeviceImages, indices: Tensor, normalize: Normalizer, augment: Transform) -> None:
         self.real, self.indices, self.normalize, self.augment = real, indices, normalize, augment

@@ -1,1 +1,1 @@
-"""What commands can be asked for: the dataclasses of their options, composed by Hydra and checked once."""
+"""The options of commands: dataclasses that Hydra fills, and that are checked once."""

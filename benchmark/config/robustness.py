@@ -1,4 +1,4 @@
-"""What `robustness_scores=true` adds to a request, from names of protocols and baselines alone: no torch is loaded."""
+"""The protocols that `robustness_scores=true` adds, and what it requires. Nothing here loads torch."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class GridConfig(CommandConfig):
     methods: list[str] = option(["dance", "dm"], "NAME, or NAME@fN for multi-formation factor N")
     datasets: list[str] = option(["digits"], "a known name, or a folder of parquet files or class folders")
     ipcs: list[int] = option([1, 10], "synthetic images per class")
-    architectures: list[str] = option(["auto"], "to condense with; auto: ConvNet, its depth by resolution")
+    architectures: list[str] = option(["auto"], "networks to condense with; auto: ConvNet, deeper for larger images")
     method: dict[str, Any] = field(default_factory=dict)  # not listed by --help: method.NAME.SETTING=VALUE is
 
 
@@ -67,10 +67,10 @@ class PresetConfig(CommandConfig):
 
     preset: str = "quick"
     protocols: list[str] = from_preset("recipes by which evaluation networks train on a set")
-    seeds: list[int] = from_preset("of condensing: initial images, real batches, augmentation, matching networks")
+    seeds: list[int] = from_preset("condensation seeds: of initial images, real batches, augmentation, networks")
     num_eval: int = from_preset("evaluation networks trained on each set")
-    iterations_fraction: float = from_preset("of the paper's iterations that every method runs")
-    variants: list[str] = from_preset("rows that are added when their method is asked for")
+    iterations_fraction: float = from_preset("fraction of its paper's iterations that each method runs")
+    variants: list[str] = from_preset("rows that are added when their method is in methods")
 
 
 @dataclass(kw_only=True)
@@ -78,9 +78,9 @@ class ComputeConfig(CommandConfig):
     """How tasks are computed."""
 
     precision: str = option("fp32", "fp32 (never TF32), tf32, bf16")
-    compile: bool | None = option(None, "true, false; null: tasks that are long enough for it are compiled")
+    compile: bool | None = option(None, "true, false; null: only long tasks are compiled")
     device: str = option("auto", "auto, cpu, cuda, cuda:N")
-    workers: int | None = option(None, "tasks at once; null: one for each core (at most 8), or for each GPU")
+    workers: int | None = option(None, "tasks that run at once; null: one for each core (at most 8), or for each GPU")
     threads: int | None = option(None, "CPU threads of each task; null: the cores are divided among the workers")
 
 
@@ -98,16 +98,16 @@ class EvaluationConfig(StoreConfig, ComputeConfig, PresetConfig):
 
     robustness_scores: ClassVar[bool] = False
 
-    eval_architectures: list[str] = option([], "to evaluate on; empty: the architecture that condensed the set")
+    eval_architectures: list[str] = option([], "networks trained on each set; empty: the one that condensed it")
     baselines: list[str] = option(
-        ["random", "whole"], "random also adds mosaics where a row uses a factor; [] for none"
+        ["random", "whole"], "rows to compare with; random includes mosaics for each factor in use; []: none"
     )
     val_fraction: float = option(
-        0.0, "fraction of the training images that is withheld, and scored beside the test split"
+        0.0, "fraction of the training images that is withheld; networks are scored on it and on the test split"
     )
-    retry: str | None = option(None, "failed: try failed and out-of-memory tasks again")
-    dry_run: bool = option(False, "true: print the plan and what it will take, from a few probed steps, and stop")
-    checkpoint_seconds: float = option(30.0, "between two checkpoints of a task: the most work that a kill can cost")
+    retry: str | None = option(None, "failed: also run tasks that failed or ran out of memory before")
+    dry_run: bool = option(False, "true: only print the plan and its cost, which a few probed steps give")
+    checkpoint_seconds: float = option(30.0, "seconds between checkpoints of a task; a killed task loses at most these")
 
     @property
     def set_protocols(self) -> list[str]:
@@ -120,12 +120,12 @@ class PlanConfig(EvaluationConfig, GridConfig):
     """What a plan is made of: condensing, evaluating, and where its tasks run."""
 
     budget_seconds: float | None = option(
-        None, "of condensing and training experts, for each set, turned into iterations; replaces iterations_fraction"
+        None, "seconds for each set with its experts, converted to iterations; replaces iterations_fraction"
     )
-    snapshots: int | None = option(None, "N: store N + 1 snapshots of each set along condensing, and score them")
-    expert_seed: int = option(0, "of the pool of experts")
+    snapshots: int | None = option(None, "N: store N + 1 snapshots of each set while it is condensed, and score them")
+    expert_seed: int = option(0, "the seed of the pool of experts")
     launcher: str = option("local", "local: on this machine; slurm: as jobs of a cluster")
-    cluster: str | None = option(None, "that cluster: a name in slurm/clusters, or the path of your own YAML file")
+    cluster: str | None = option(None, "the cluster: a name in slurm/clusters, or the path of your own YAML file")
     wait: bool = option(
         False, "true: with launcher=slurm, wait until all queued jobs have finished, then print the tables"
     )
@@ -194,11 +194,11 @@ class AnalyzeConfig(PlanConfig):
     """Options of `python -m benchmark.analyze`. Nothing is evaluated. Each analysis checks its own options later."""
 
     about: ClassVar[str] = (
-        "Analyze sets and experts: what figures show beside accuracies. Sets that are missing are condensed."
+        "Analyze condensed sets and experts for the figures of the report; missing sets are condensed first."
     )
 
-    analyses: list[str] = option(list(ANALYSES[:4]), "which of them; curve needs snapshots=N")
-    layout: str = option("tsne", "of embedding: tsne, pca")
+    analyses: list[str] = option(list(ANALYSES[:4]), "analyses to make; curve needs snapshots=N")
+    layout: str = option("tsne", "projection of the analysis embedding: tsne, pca")
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
@@ -213,26 +213,24 @@ class AnalyzeConfig(PlanConfig):
 class EvaluateConfig(EvaluationConfig):
     """Options of `python -m benchmark.evaluate`."""
 
-    about: ClassVar[str] = "Evaluate a synthetic set made anywhere, beside as many random images."
+    about: ClassVar[str] = "Evaluate a synthetic set from any source, and as many random images for comparison."
 
-    set: Any = option(None, "a file or folder, or several files of one set: 'set=[images.pt,labels.pt]'")
-    dataset: str | None = option(
-        None, "the one it was made for: a known name or a folder; sets of this project may name their own"
-    )
-    name: str | None = option(None, "of its row in the tables; null: the file's name")
-    method: str | None = option(None, "whose published numbers to print beside it: dsa, mtt, …")
+    set: Any = option(None, "the set's file or folder, or its files: 'set=[images.pt,labels.pt]'")
+    dataset: str | None = option(None, "the dataset of the set: a known name or a folder; null: as the set's card says")
+    name: str | None = option(None, "the name of its row in the tables; null: the file's name")
+    method: str | None = option(None, "the method whose published numbers to print beside it: dsa, mtt, …")
     factor: int | None = option(
         None, "each stored image holds factor x factor small ones; null: as the set's card says, else 1"
     )
     pixel_scale: str | None = option(
         None, "raw (0..1), normalized, bytes (0..255), whitened (ZCA); null: inferred from the pixels' statistics"
     )
-    mean: list[float] | None = option(None, "of each channel, by which the set was normalized; null: the dataset's")
-    std: list[float] | None = option(None, "likewise")
+    mean: list[float] | None = option(None, "channel means by which the set was normalized; null: the dataset's")
+    std: list[float] | None = option(None, "channel standard deviations, likewise; null: the dataset's")
     set_index: list[int] | None = option(
-        None, "which sets of a file that holds several, from 0; null: all, each a set of the sample"
+        None, "indices, from 0, of the sets to use from a file with several; null: all, as one sample"
     )
-    quantize: str | None = option(None, "8bit: also evaluate a copy in 256 levels")
+    quantize: str | None = option(None, "8bit: also evaluate a copy with pixels rounded to 256 levels")
     robustness_scores: bool = option(  # type: ignore[misc] # an option here, fixed for other commands
         False, "true: also evaluate without augmentation, for the label- and augmentation-robust scores"
     )
@@ -278,24 +276,24 @@ class ReportConfig(CommandConfig):
     about: ClassVar[str] = "Make tables, figures and a page from what is stored; no dataset, network or GPU is needed."
 
     store: str = option("outputs", "the folder with all results")
-    tables: list[str] = option(list(TABLES), "which, in this order")
+    tables: list[str] = option(list(TABLES), "tables to make, in this order")
     formats: list[str] = option(
         list(FORMATS), "all but terminal are files in STORE/report; csv: raw numbers; sheets: a CSV file for each table"
     )
-    methods: list[str] = option([], "rows by their names, NAME* for all that begin so; empty: all")
-    baselines: list[str] = option(list(BASELINES), "rows shown beside the methods")
-    datasets: list[str] = option([], "columns; of these and the four below, empty: all, else in the order named")
-    ipcs: list[int] = option([], "")
-    architectures: list[str] = option([], "that condensed the sets")
-    eval_architectures: list[str] = option([], "that were trained on the sets")
-    protocols: list[str] = option([], "")
-    order: str = option("family", "of rows: family, listed (as in methods), accuracy (best first), name")
+    methods: list[str] = option([], "rows to show, by name; NAME*: all whose names start with NAME; empty: all")
+    baselines: list[str] = option(list(BASELINES), "baselines to show beside the methods")
+    datasets: list[str] = option([], "columns to show, in this order; empty: all; likewise the next four options")
+    ipcs: list[int] = option([], "synthetic images per class")
+    architectures: list[str] = option([], "networks that condensed the sets")
+    eval_architectures: list[str] = option([], "networks that were trained on the sets")
+    protocols: list[str] = option([], "recipes by which these networks were trained")
+    order: str = option("family", "order of rows: family, listed (as in methods), accuracy (best first), name")
     highlight: str = option(
-        "significance", "best and second best: significance (by the test), mean (the highest), none"
+        "significance", "rule for best and second best: significance (tested), mean (highest means), none"
     )
     explain_missing: bool = option(False, "true: a note says why a cell is empty")
-    figures: bool = option(True, "of all that is stored, in STORE/report/figures")
-    page: bool = option(True, "of all that is stored: STORE/report/report.html")
+    figures: bool = option(True, "true: draw figures of everything stored, in STORE/report/figures")
+    page: bool = option(True, "true: write a page of everything stored, STORE/report/report.html")
 
     def options(self) -> Options:
         """The same as plain values for `results.rendering.files`."""
@@ -327,7 +325,7 @@ class StatusConfig(CommandConfig):
     about: ClassVar[str] = "Show the progress of a store: its finished, running, queued and failed tasks."
 
     store: str = option("outputs", "the folder with all results")
-    tables: bool = option(False, "true: also the tables of what is finished so far")
+    tables: bool = option(False, "true: also print the tables of what is finished")
 
     def check(self) -> None:
         """Any value makes sense."""
@@ -340,7 +338,7 @@ class CancelConfig(CommandConfig):
     about: ClassVar[str] = "Cancel the SLURM jobs of a store, and no others."
 
     store: str = option("outputs", "the folder with all results")
-    run: str | None = option(None, "one of its runs, as STORE/slurm names them; null: all of them")
+    run: str | None = option(None, "the run to cancel, by its folder in STORE/slurm; null: all runs")
 
     def check(self) -> None:
         """Any value makes sense."""
@@ -352,15 +350,15 @@ class DrillConfig(CommandConfig):
 
     about: ClassVar[str] = "Interrupt a real job on your cluster, and check that nothing is lost."
 
-    cluster: str | None = option(None, "yours: a name in slurm/clusters, or the path of your own YAML file")
+    cluster: str | None = option(None, "your cluster: a name in slurm/clusters, or the path of your own YAML file")
     mode: str = option(
         "requeue",
-        "warning: its time limit is near; requeue: as after pre-emption; cancel: and queued again",
+        "how: warning (as near the time limit), requeue (as after pre-emption), cancel (then queued again)",
     )
-    steps: int | None = option(None, "of the job that is interrupted; null: 400 on a CPU, 40,000 on a GPU")
-    device: str = option("auto", "cpu: also where the cluster file asks for a GPU")
+    steps: int | None = option(None, "iterations of each of the two jobs; null: 400 on a CPU, 40,000 on a GPU")
+    device: str = option("auto", "auto: a GPU if the cluster file requests one; cpu: never a GPU")
     data_root: str = option("data", "where datasets are kept; the drill uses the digits that come with scikit-learn")
-    store: str = option("outputs", "two small stores are made in STORE/drill")
+    store: str = option("outputs", "the drill makes two small stores in STORE/drill")
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
@@ -376,15 +374,15 @@ class ProfileConfig(GridConfig):
     about: ClassVar[str] = "Show where the time of a condensation step goes; nothing is stored."
 
     preset: str = "quick"
-    iterations_fraction: float = from_preset("of the paper's iterations that every method runs")
+    iterations_fraction: float = from_preset("fraction of its paper's iterations that each method runs")
     ipcs: list[int] = option([10], "synthetic images per class")
-    steps: int = option(3, "measured, after two that warm up")
-    trace: str | None = option(None, "a file for a trace, which Perfetto (ui.perfetto.dev) and chrome://tracing open")
+    steps: int = option(3, "steps to measure, after two warm-up steps")
+    trace: str | None = option(None, "file to write a trace to, for Perfetto (ui.perfetto.dev) or chrome://tracing")
     precision: str = option("fp32", "fp32 (never TF32), tf32, bf16")
-    compile: bool | None = option(None, "true, false; null: as a run of that preset, which compiles long tasks")
+    compile: bool | None = option(None, "true, false; null: as a run with this preset, which compiles long tasks")
     device: str = option("auto", "auto, cpu, cuda, cuda:N")
-    threads: int | None = option(None, "of the CPU; null: as many as each task of a run has")
-    data_root: str = option("data", "where decoded datasets may be: for the shape of a folder's images")
+    threads: int | None = option(None, "CPU threads; null: as many as each task of a run has")
+    data_root: str = option("data", "where decoded datasets are kept; a folder's images give their shape")
 
     def run_config(self) -> RunConfig:
         """The run whose steps are profiled. Its dry run needs no dataset to be there."""

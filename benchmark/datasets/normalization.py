@@ -1,4 +1,4 @@
-"""Normalization: pixels to what networks see, and back."""
+"""Normalization of pixels with a mean and a standard deviation for each channel, and its inverse."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ from benchmark.compute.environment import PeakMemory, device_name
 from benchmark.condensation.problem import ConcreteProblem, DeviceImages
 from benchmark.config.schema import ProfileConfig
 from benchmark.datasets import Outline
+from benchmark.datasets.base import Progress
 from benchmark.estimation.dummy_problem import compute_for, dummy_problem, noise_split
 from benchmark.planning import grid
 from benchmark.utils.errors import BenchmarkError
@@ -57,7 +58,6 @@ VERBS = dict.fromkeys(PASSES, "") | {
     "training_gradients": TRAIN,
 }
 
-Progress = Callable[[str, int, int], None]
 Thing = TypeVar("Thing")
 
 

@@ -1,4 +1,4 @@
-"""Run a stepwise job to completion: timing, checkpoints, snapshots, interruption, resume."""
+"""Run the steps of a task to the last one: timing, checkpoints, snapshots, interruption, resume."""
 
 from __future__ import annotations
 

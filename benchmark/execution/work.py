@@ -1,4 +1,4 @@
-"""Work that is done step by step: what a task runs, besides condensing, and how its progress is reported."""
+"""The interface of work that a task does step by step, and its simplest form: steps that depend on no other."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Part:
     """The fields of a dataclass (settings, a recipe, a protocol) as a part of a task, as JSON values.
 
     values: all fields. specified: those that are not at their default, which the identity hashes. So a field that is
-    added later moves no identity, and whoever changes a default must raise a version.
+    added later moves no identity, and a change of a default requires a new version.
     """
 
     values: dict[str, Any]

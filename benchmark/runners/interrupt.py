@@ -1,4 +1,4 @@
-"""Interrupting a queued task on purpose, to test that nothing is lost."""
+"""Interrupting the job of a queued task on purpose, for `benchmark.drill`. Signals are in execution.interruption."""
 
 from __future__ import annotations
 

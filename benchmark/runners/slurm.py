@@ -1,4 +1,4 @@
-"""Queueing a plan on a cluster: every task is queued that is neither done nor queued, after a check of the cluster."""
+"""Queueing a plan on a cluster: the cluster is checked, then each task that is neither done nor queued is queued."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _launch(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster, lock: T
 def job_settings(config: PlanConfig, cluster: Cluster) -> dict[str, Any]:
     """How jobs run their tasks, as plain values."""
     return {
-        "out": str(Path(config.store).absolute()),
+        "store": str(Path(config.store).absolute()),
         "device": "cpu" if config.device == "auto" and not cluster.gpus else config.device,
         "gpus": cluster.gpus,
         "precision": config.precision,

@@ -45,7 +45,7 @@ def run(job: Mapping[str, Any], recorder: SignalRecorder) -> JobResult:
     tasks = job["tasks"]
     workers = min(workers, len(tasks))
     runtime = Runtime(
-        Path(job["out"]),
+        Path(job["store"]),
         compute,
         checkpoint_seconds=job["checkpoint_seconds"],
         retry_failed=job["retry"] == "failed" and not restarts(),  # else a requeued job would retry its own failures

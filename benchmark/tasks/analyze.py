@@ -1,4 +1,4 @@
-"""Analyze: look at condensed sets and experts together."""
+"""Analyze: run one analysis of condensed sets and experts, and record its result."""
 
 from __future__ import annotations
 

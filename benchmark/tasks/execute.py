@@ -1,4 +1,7 @@
-"""Execute one task, given as plain values, in its folder of the store."""
+"""Execute one task, given as plain values, in its folder of the store.
+
+A task with a failed input is blocked: see `Attempt.skip_reason`, which the kinds of tasks call before they start.
+"""
 
 from __future__ import annotations
 

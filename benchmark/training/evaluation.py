@@ -60,7 +60,7 @@ class Evaluation:
         self.total_steps = math.ceil(self.num_networks / self.compute.num_parallel) * training.total_steps
 
     def step(self) -> dict[str, float]:
-        """One optimiser step of the current group. Returns its mean loss as `loss`."""
+        """One optimizer step of the current group. Returns its mean loss as `loss`."""
         is_first = self.training.done == 0 and not self.right
         losses = self.compute.within_memory("num_parallel", 1, self._first_step) if is_first else self.training.step()
         if self.training.done == self.steps_per_network:
@@ -99,7 +99,7 @@ class SequentialTrainings:
         self.total_steps = count * self.steps_per_network
 
     def step(self) -> dict[str, float]:
-        """One optimiser step of the current training, or the first step of the next one."""
+        """One optimizer step of the current training, or the first step of the next one."""
         if self.training.done == self.steps_per_network:
             self.index += 1
             self.training = self.new_training(self.index)

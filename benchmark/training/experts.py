@@ -1,4 +1,7 @@
-"""Experts: networks trained on the real training images, in lockstep where their recipe and images are the same."""
+"""Experts: networks trained on the real training images, in lockstep if their recipe and images are the same.
+
+`tasks.prepare` makes each training, and decides the seed of its initial weights.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class ExpertTrainings:
         self.training = VectorizedTraining([first, *others]) if others else first
 
     def step(self) -> dict[str, float]:
-        """One optimiser step of each expert. Returns the mean of their losses as `loss`."""
+        """One optimizer step of each expert. Returns the mean of their losses as `loss`."""
         return self.training.step()
 
     def tensors(self, name: str) -> dict[str, Tensor]:
@@ -62,7 +65,7 @@ def copy_weights(network: BlockNetwork) -> dict[str, Tensor]:
 
 
 def expert_recipe(recipe: Mapping[str, Any], num_images: int) -> Recipe:
-    """The values of a methods.base.ExpertRecipe as a Recipe in optimiser steps.
+    """The values of a methods.base.ExpertRecipe as a Recipe in optimizer steps.
 
     The learning rate is multiplied by lr_gamma after int(fraction · epochs) epochs for each fraction in lr_milestones.
     """

@@ -16,7 +16,7 @@ WHOLE = "whole"  # in place of a set's identity: the whole training set
 class Protocol:
     """A recipe in epochs, independent of the number of images.
 
-    lr_milestones: epochs after which lr is multiplied by lr_gamma. steps_fixed: train for the optimiser steps of the
+    lr_milestones: epochs after which lr is multiplied by lr_gamma. steps_fixed: train for the optimizer steps of the
     factor-1 set, whatever the factor.
     """
 
@@ -74,7 +74,7 @@ def from_resolved(values: Mapping[str, Any]) -> Protocol:
 
 
 def _vico(name: str, epochs: int, strategy: str) -> Protocol:
-    """DC's family: epochs + 1 passes; after pass epochs // 2 + 1 the lr is a tenth, and the optimiser is reset."""
+    """DC's family: epochs + 1 passes; after pass epochs // 2 + 1 the lr is a tenth, and the optimizer is reset."""
     return Protocol(
         name=name,
         version=1,
@@ -154,7 +154,7 @@ def get(
 ) -> Protocol:
     """The protocol called `name` for one dataset, ipc and architecture. Raises BenchmarkError for an unknown name.
 
-    `NAME@steps` trains for the optimiser steps of the factor-1 set; `NAME@plain` and `NAME@steps@plain` turn
+    `NAME@steps` trains for the optimizer steps of the factor-1 set; `NAME@plain` and `NAME@steps@plain` turn
     augmentation and mixing off. `native` is the protocol that the argument `native` names. architecture: canonical name
     of the network to be trained (`dc` has its own recipe for ConvNets with batch norm). Epochs depend on the dataset
     and the stored ipc, not on the factor, except that `native` counts decoded images, as its own code does.

@@ -22,7 +22,7 @@ NewGenerator = Callable[[str, int], torch.Generator]  # (draw, epoch or step) to
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD on cross-entropy. Counts are optimiser steps: an epoch has ceil(images / batch) of them."""
+    """SGD on cross-entropy. Counts are optimizer steps: an epoch has ceil(images / batch) of them."""
 
     steps: int
     batch: int
@@ -50,7 +50,7 @@ class Recipe:
 
 
 def epochs_to_steps(num_images: int, batch: int, epochs: int) -> int:
-    """Optimiser steps of so many epochs; the last, smaller batch of an epoch counts."""
+    """Optimizer steps of `epochs` epochs; the last, smaller batch of an epoch counts."""
     return epochs * math.ceil(num_images / batch)
 
 
@@ -96,7 +96,7 @@ class Training:
         return min(self.recipe.batch, len(self.labels))
 
     def step(self) -> dict[str, float]:
-        """One optimiser step on the next mini-batch. Returns its mean cross-entropy as `loss`."""
+        """One optimizer step on the next mini-batch. Returns its mean cross-entropy as `loss`."""
         if self.recipe.resets_at(self.done):
             self.optimizer.state.clear()
         self.optimizer.param_groups[0]["lr"] = self.recipe.lr_at(self.done)
@@ -130,13 +130,13 @@ class Training:
         return cutmix.no_box(count)
 
     def momentum(self) -> dict[str, Tensor]:
-        """The optimiser's momentum buffers by the names of their weights; empty before the first step."""
+        """The optimizer's momentum buffers by the names of their weights; empty before the first step."""
         state, weights = self.optimizer.state, self.network.named_parameters()
         buffers = {name: state.get(weight, {}).get("momentum_buffer") for name, weight in weights}
         return {name: buffer for name, buffer in buffers.items() if buffer is not None}
 
     def set_momentum(self, momentum: Mapping[str, Tensor]) -> None:
-        """Make the optimiser use these tensors as its buffers, without copying them."""
+        """Make the optimizer use these tensors as its buffers, without copying them."""
         for name, weight in self.network.named_parameters():
             if name in momentum:
                 self.optimizer.state[weight] = {"momentum_buffer": momentum[name]}
@@ -153,7 +153,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Batches:
-    """Mini-batches of k trainings, normalised, augmented and mixed: images (k, N, ch, H, W) and labels (k, N).
+    """Mini-batches of k trainings, normalized, augmented and mixed: images (k, N, ch, H, W) and labels (k, N).
 
     partner_labels: with CutMix, the labels (k, N) of the pasted boxes; None without. label_weights: of each batch, the
     weight of `labels` in the loss; partner_labels have the rest.

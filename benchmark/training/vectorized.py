@@ -1,4 +1,4 @@
-"""Training several networks on the same images in lockstep: one pass and one optimiser step for all of them.
+"""Training several networks on the same images in lockstep: one pass and one optimizer step for all of them.
 
 A GPU is mostly idle while one network trains on ten or a hundred small images. So the weights of k networks are
 stacked, and torch.vmap maps a pass over them, which turns k small convolutions into one grouped convolution. Each
@@ -20,7 +20,7 @@ from benchmark.training.trainer import Batches, Training, next_batches
 from methods.base import Tree
 from methods.momentum import train_weights
 
-# At most so many pixels in the mini-batches of all networks that train at once: 20 networks with 100 images of 32×32
+# The most pixels in the mini-batches of all networks that train at once: 20 networks with 100 images of 32×32
 # each. Like CHUNK_PIXELS it depends on the images alone; a ConvNet holds about 2 KiB a pixel until its backward pass.
 PARALLEL_PIXELS = 2**21
 
@@ -63,7 +63,7 @@ class VectorizedTraining:
             training.set_momentum({name: momentum[index] for name, momentum in self.momentum.items()})
 
     def step(self) -> dict[str, float]:
-        """One optimiser step of each network on its next mini-batch. Returns the mean of their losses as `loss`."""
+        """One optimizer step of each network on its next mini-batch. Returns the mean of their losses as `loss`."""
         if self.recipe.resets_at(self.done):
             for momentum in self.momentum.values():
                 momentum.zero_()

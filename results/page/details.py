@@ -1,4 +1,4 @@
-"""What opening a cell shows: settings, networks, sets, curves, ends of logs, and the command that repeats the run."""
+"""What the page shows of one cell: settings, networks, sets, curves, logs, and the command that repeats the run."""
 
 from __future__ import annotations
 

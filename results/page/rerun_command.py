@@ -74,7 +74,7 @@ def _run_options(records: CellRecords, requested: Json) -> Iterator[str]:
 
 
 def _import_options(records: CellRecords, requested: Json) -> Iterator[str]:
-    """For a set made elsewhere: its files, what the options said about them, and which of the sets in them."""
+    """For a set made elsewhere: its files, the options that were given for them, and the index of its set in them."""
     source, resolved, display = requested["source"], records.sets[0]["resolved"], records.sets[0]["display"]
     paths = source["paths"]
     yield f"set={_value(paths[0] if len(paths) == 1 else paths)}"

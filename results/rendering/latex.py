@@ -91,7 +91,7 @@ def _sentence(text: str) -> str:
 def _float(tabular: Sequence[str], notes: Sequence[str], caption: str, label: str) -> str:
     lines = [r"\begin{table*}[tbp]", r"\centering", rf"\caption{caption}", rf"\label{{{label}}}", r"\medskip"]
     lines += [r"\footnotesize", r"\setlength{\tabcolsep}{2.5pt}"]
-    lines += [r"\makebox[\textwidth][c]{%  centred even if it is wider than the text", *tabular, "}"]
+    lines += [r"\makebox[\textwidth][c]{%  centered even if it is wider than the text", *tabular, "}"]
     if notes:
         lines += [r"\par\smallskip", r"\begin{minipage}{\textwidth}\raggedright", *notes, r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table*}", ""])

@@ -1,4 +1,4 @@
-"""Whether one row is better than another: tests on accuracies as fractions, one for each synthetic set."""
+"""Significance tests of one row against another (paired t, Welch, Holm), on one accuracy for each synthetic set."""
 
 from __future__ import annotations
 

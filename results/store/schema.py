@@ -1,4 +1,4 @@
-"""What the store holds: tasks and the records of what became of them, with units; and the check of a record's shape.
+"""The contents of the store: tasks and their records, key by key with units; and the check of a record's keys.
 
 `Task` and `Record` say what every kind of task has. The specification, display and result of a kind have classes of
 their own: CondenseSpec, CondenseDisplay, CondenseResult and so on. All values are JSON values. Accuracies are fractions
@@ -67,7 +67,7 @@ class Task(TypedDict):
 
 
 class Record(TypedDict):
-    """What became of a task that ended well, diverged or is unsupported (record.json; there is never a second one)."""
+    """The outcome of a task that is ok, diverged or unsupported (record.json; there is never a second one)."""
 
     schema: int  #: SCHEMA of the version that wrote it; a record of another schema is ignored
     kind: str

@@ -23,7 +23,7 @@ def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_condenses_looks_and_tells(tmp_path: Path) -> None:
     done = call(tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
-    assert "2 prepare (0 done), 3 condense (0 done), 4 analyse (0 done)" in done.stdout
+    assert "2 prepare (0 done), 3 condense (0 done), 4 analyze (0 done)" in done.stdout
     said = {line.split(",")[0]: line for line in done.stdout.splitlines() if ", digits, " in line}
     assert set(said) == {"discrepancy", "interpolation", "expert", "embedding"}
     for name, words in {

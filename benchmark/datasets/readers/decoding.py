@@ -1,4 +1,4 @@
-"""Encoded images to pixels: many files or byte strings into one preallocated uint8 array, gray or RGB, of one size."""
+"""Decoding image files or byte strings into one preallocated uint8 array, gray or RGB, all of one size."""
 
 from __future__ import annotations
 

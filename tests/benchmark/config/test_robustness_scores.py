@@ -66,7 +66,7 @@ def test_other_variants_are_unknown(name: str) -> None:
     assert "dsa@steps@plain" in caught.value.next
 
 
-# --- scores=true ------------------------------------------------------------------------------------------------------
+# --- robustness_scores=true -------------------------------------------------------------------------------------------
 
 ROWS = ("methods=[dm,dance@f2]", "seeds=[0,1]", "protocols=[quick,dsa@steps,native]")
 

@@ -30,7 +30,7 @@ def tasks(tmp_path: Path) -> list[Task]:
 
 def run(out: Path, tasks: list[Task], arrived: int = 0, **changes: Any) -> JobResult:
     """Run a job; `arrived` is a signal that came before."""
-    settings = {"out": str(out), "device": "cpu", "gpus": 0, "precision": "fp32", "threads": 1, "compile": None,
+    settings = {"store": str(out), "device": "cpu", "gpus": 0, "precision": "fp32", "threads": 1, "compile": None,
                 "concurrent_tasks": 1, "checkpoint_seconds": 30.0, "retry": None}  # fmt: skip
     recorder = SignalRecorder()
     recorder.signal = arrived

@@ -17,7 +17,7 @@ POINTS = ((0.0, [0.10, 0.10]), (10.0, [0.30, 0.30]), (20.0, [0.48, 0.52]), (40.0
 
 @pytest.fixture
 def make_curve(make_evaluated):
-    """An analyse record of training on the whole set: what an evaluation of it asks, and points along the way."""
+    """An analyze record of training on the whole set: what an evaluation of it asks, and points along the way."""
 
     def make(points=POINTS, *, analysis="curve", sets=("whole",), **more):
         record = make_evaluated(None, [0.8, 0.8], resolved={**WITHHELD, **more.pop("resolved", {})}, **more)
