@@ -60,7 +60,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Agreement:
     """difference: measured − published, fractions. mark: within, above or below; None if there are mismatches."""
 
     mark: str | None
@@ -134,7 +134,7 @@ def published_factor(entry: Published) -> int | None:
     return 2 if (entry.method, entry.dataset, entry.ipc) == ("dance", "cifar10", 50) else None
 
 
-def compare(cell: Cell, published: Published) -> Comparison:
+def compare(cell: Cell, published: Published) -> Agreement:
     """Compare a measured cell with a printed number.
 
     "within" means that the difference is at most twice the larger of two deviations: the printed one and the measured
@@ -146,10 +146,10 @@ def compare(cell: Cell, published: Published) -> Comparison:
     if tolerance is None:
         mismatches.append("no deviation known")
     if mismatches or tolerance is None:
-        return Comparison(None, difference, mismatches)
+        return Agreement(None, difference, mismatches)
     if abs(difference) <= tolerance + 1e-9:
-        return Comparison("within", difference)
-    return Comparison("above" if difference > 0 else "below", difference)
+        return Agreement("within", difference)
+    return Agreement("above" if difference > 0 else "below", difference)
 
 
 def _tolerance(cell: Cell, published: Published) -> float | None:
