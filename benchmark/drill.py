@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -16,12 +17,13 @@ from safetensors.numpy import load_file
 from benchmark.cli import main
 from benchmark.config.compose import parse_as
 from benchmark.config.schema import DrillConfig, RunConfig
-from benchmark.planning.plan import Task
-from benchmark.runners.interrupt import interrupt, job_of, queue_set, wait_until
 from benchmark.utils.errors import BenchmarkError
 from results.store.schema import Status
 from results.store.store import Store
 from slurm import cluster
+
+if TYPE_CHECKING:
+    from benchmark.planning.plan import Task
 
 STEPS = {"cpu": 400, "cuda": 40_000}  # enough for the job to be interrupted while it is running
 MAX_DIFFERENCE = 1e-2  # of pixels in 0..1, where the two jobs ran on different hardware or on a GPU
@@ -29,6 +31,8 @@ MAX_DIFFERENCE = 1e-2  # of pixels in 0..1, where the two jobs ran on different 
 
 def drill(composed: DictConfig) -> int:
     """Interrupt one of two equal jobs and compare their sets; returns the exit status: 0 if nothing was lost."""
+    from benchmark.runners.interrupt import interrupt, job_of, queue_set, wait_until  # load torch, unlike --help
+
     config = parse_as(DrillConfig, composed)
     console = Console(soft_wrap=True)
 

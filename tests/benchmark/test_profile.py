@@ -174,7 +174,7 @@ def test_help_lists_the_settings(tmp_path: Path) -> None:
         (["methods=[dm]", "steps=0"], "steps must be at least 1"),
         (["methods=[dm]", "preset=papre"], "no preset 'papre'"),
         (["methods=[dm]", "seeds=[1]"], "no option 'seeds'"),
-        (["methods=[dm]", "protocols=[dsa]", "preset=paper"], "no setting 'protocols'"),
+        (["methods=[dm]", "protocols=[dsa]", "preset=paper"], "no option 'protocols'"),
         (["methods=[dm]", "precision=fp8"], "'fp8'"),
         (["methods=[dm]", "datasets=[digit]"], "Did you mean 'digits'?"),
         (["methods=[dance]", "architectures=[convnet2-bn]"], "batch norm"),
@@ -204,6 +204,6 @@ def test_running_out_of_memory_is_reported(monkeypatch) -> None:
     def none_left(*args: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(profile, "dummy_problem", none_left)
+    monkeypatch.setattr(step_profile, "dummy_problem", none_left)
     with pytest.raises(BenchmarkError, match="memory ran out"):
         profiled("methods=[dm]")

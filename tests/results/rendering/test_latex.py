@@ -41,7 +41,7 @@ Code: commit 0123456789.}
 \medskip
 \footnotesize
 \setlength{\tabcolsep}{2.5pt}
-\makebox[\textwidth][c]{%  centred even if it is wider than the text
+\makebox[\textwidth][c]{%  centered even if it is wider than the text
 \begin{tabular}{lccc}
 \toprule
 & \multicolumn{2}{c}{CIFAR-10} & \multicolumn{1}{c}{CIFAR-100} \\
