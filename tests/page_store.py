@@ -1,4 +1,4 @@
-"""Stores of hand-made records on a disk, with previews and logs, and pages made of them."""
+"""Stores of hand-made records on disk, with previews and logs, and the pages of them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ IPCS = (1, 2, 5, 10, 20, 50)
 PROTOCOLS = ("dsa", "dance")
 
 
-def grid(pixels: np.ndarray) -> bytes:
-    """A PNG as save_preview makes one, of (classes, columns, h, w, 3) bytes: two white pixels around."""
+def preview_png(pixels: np.ndarray) -> bytes:
+    """A PNG like those of save_preview, from (classes, columns, h, w, 3) bytes, with gaps of two white pixels."""
     classes, columns, height, width, _ = pixels.shape
     whole = np.full((2 + classes * (height + 2), 2 + columns * (width + 2), 3), 255, np.uint8)
     for row, column in product(range(classes), range(columns)):
@@ -37,26 +37,28 @@ def grid(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def enlarged(seed: int, ipc: int, classes: int = 10) -> np.ndarray:
-    """(classes, at most 10, 48, 48, 3) bytes: random grey images of 8 × 8 pixels, six times as large."""
+def enlarged_images(seed: int, ipc: int, classes: int = 10) -> np.ndarray:
+    """(classes, at most 10, 48, 48, 3) bytes: random gray images of 8 × 8 pixels, enlarged six times."""
     draw = np.random.default_rng(seed).integers(0, 256, (classes, min(10, ipc), 8, 8, 1), np.uint8)
     return draw.repeat(6, 2).repeat(6, 3).repeat(3, 4)
 
 
 @lru_cache(maxsize=64)
-def preview(seed: int, ipc: int) -> bytes:
-    """`grid` of `enlarged` images."""
-    return grid(enlarged(seed, ipc))
+def random_preview(seed: int, ipc: int) -> bytes:
+    """A preview of random images."""
+    return preview_png(enlarged_images(seed, ipc))
 
 
-def put(root: Path, record: Record, *, log: str = "begun\nok\n", preview: bytes = b"", request: Any = None) -> Path:
-    """A task's folder as a run leaves it; without a log, a preview or a task.json where none is given."""
+def write_task(
+    root: Path, record: Record, *, log: str = "begun\nok\n", preview: bytes = b"", requested: Any = None
+) -> Path:
+    """A task's folder as a run leaves it. Empty arguments leave out the log, the preview or task.json."""
     folder = root / record["kind"] / f"task-{record['identity'][:PREFIX]}"
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps(record))
-    if request is not None:
+    if requested is not None:
         task = {key: record[key] for key in ("kind", "identity", "resolved", "display")}
-        (folder / "task.json").write_text(json.dumps(task | {"slug": "task", "requested": request}))
+        (folder / "task.json").write_text(json.dumps(task | {"slug": "task", "requested": requested}))
     if log:
         (folder / "log.txt").write_text(log)
     if preview:
@@ -64,7 +66,8 @@ def put(root: Path, record: Record, *, log: str = "begun\nok\n", preview: bytes 
     return folder
 
 
-def page_of(root: Path) -> Path:
+def write_report_page(root: Path) -> Path:
+    """The page of a store, which must be readable as a whole."""
     records, problems = Store(root).records()
     assert not problems
     folder = root / "report"
@@ -72,15 +75,14 @@ def page_of(root: Path) -> Path:
     return write_page(records, Store(root), cells(records), folder)
 
 
-def many(make_condensed: Any, make_evaluated: Any) -> Iterator[Record]:
-    """Sets of three seeds, each followed by its scores under two protocols."""
+def grid_records(make_condensed: Any, make_evaluated: Any) -> Iterator[Record]:
+    """Sets of all datasets, ipcs, methods and three seeds, each followed by its evaluations under two protocols."""
     draw = np.random.default_rng(0)
     for dataset, ipc, method, seed in product(DATASETS, IPCS, METHODS, range(3)):
-        words = {"dataset": dataset, "seconds": float(10 ** draw.uniform(0, 4))}
-        known = {"losses": {"matching": 0.5}, "stored_images": 10 * ipc, "decoded_images": 10 * ipc, "factor": 1}
-        made = make_condensed(method, seed, ipc, **words)
-        made["result"] |= known
-        yield made
+        seconds = float(10 ** draw.uniform(0, 4))
+        condensed = make_condensed(method, seed, ipc, dataset=dataset, seconds=seconds)
+        condensed["result"]["losses"] = {"matching": 0.5}
+        yield condensed
         accuracy = 0.2 + 0.05 * METHODS.index(method) + 0.02 * float(draw.normal())
         for protocol in PROTOCOLS:
-            yield make_evaluated(made, [accuracy, accuracy + 0.01], dataset=dataset, protocol=protocol)
+            yield make_evaluated(condensed, [accuracy, accuracy + 0.01], dataset=dataset, protocol=protocol)

@@ -169,7 +169,7 @@ def _facts(
         yield f"the first {_MAX_CLASSES} of {classes} classes"
     for stored, _, after in sets:
         if after.factor > 1:
-            yield f"{stored.name}: each holds {after.factor} × {after.factor} tiles, not decoded"
+            yield f"{stored.name}: each image has {after.factor} × {after.factor} tiles, not decoded"
     unknown = [stored.name for stored, before, _ in sets if before is None and not stored.selected]
     if unknown:
         yield f"no snapshot of the images before condensing: {', '.join(unknown)}"

@@ -53,7 +53,7 @@ _EXPERT_COLUMNS = (
 def time_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
     """Seconds of preparing (in full, and shared among the sets that use an expert), condensing and evaluating.
 
-    Only for scored rows. Rows that ran beside other tasks or on another device than most show OTHER_DEVICE.
+    Only for scored rows. Rows that shared a device with other tasks or ran on another one than most show OTHER_DEVICE.
     """
     return _tables(cells, options, "Wall-clock", TIMES, _times, time_captions)
 

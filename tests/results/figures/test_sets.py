@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmark.condensation.synthetic_set import save_set
-from drawn import flat, keep
+from figure_records import constant_images, store_set
 from methods.base import SyntheticSet
 from results.errors import ResultsError
 from results.figures.image_grids import grid_figure, grid_selections, montage, read_grid, read_set
@@ -17,8 +17,8 @@ from results.store.store import Store
 
 
 def grid_of(store, records):
-    (shown,) = grid_selections(stored_sets(records))
-    return read_grid(shown, store)
+    (selection,) = grid_selections(stored_sets(records))
+    return read_grid(selection, store)
 
 
 def test_what_the_benchmark_writes_is_read(tmp_path):
@@ -29,21 +29,21 @@ def test_what_the_benchmark_writes_is_read(tmp_path):
     assert np.array_equal(stored.images, images.numpy())
 
 
-def test_rows_are_classes_and_methods_stand_side_by_side_before_and_after(tmp_path, make_condensed):
+def test_rows_are_classes_and_methods_are_side_by_side_before_and_after(tmp_path, make_condensed):
     store, dm, dance = Store(tmp_path), make_condensed("dm", ipc=2), make_condensed("dance", ipc=2)
     labels = [1, 0, 1, 0]  # in any order
-    keep(store, dm, flat([0.1, 0.2, 0.3, 0.4]), labels)
-    keep(store, dance, flat([0.5, 0.6, 1.7, -0.8]), labels)
-    keep(store, dance, flat([0.9, 0.0, 0.9, 0.0]), labels, "snapshots/0.safetensors")
+    store_set(store, dm, constant_images([0.1, 0.2, 0.3, 0.4]), labels)
+    store_set(store, dance, constant_images([0.5, 0.6, 1.7, -0.8]), labels)
+    store_set(store, dance, constant_images([0.9, 0.0, 0.9, 0.0]), labels, "snapshots/0.safetensors")
     grid = grid_of(store, [dm, dance])
-    assert [block.heading for block in grid.panels] == ["DANCE\nbefore", "DANCE\nafter", "DM\nafter"]
-    seen = [block.images[:, :, 0, 0, 0].round(3).tolist() for block in grid.panels]
-    assert seen[2] == [[pytest.approx(0.2), pytest.approx(0.4)], [pytest.approx(0.1), pytest.approx(0.3)]]
-    assert seen[1] == [[pytest.approx(0.6), 0.0], [pytest.approx(0.5), 1.0]]  # clamped
-    assert seen[0] == [[0.0, 0.0], [pytest.approx(0.9), pytest.approx(0.9)]]
+    assert [panel.heading for panel in grid.panels] == ["DANCE\nbefore", "DANCE\nafter", "DM\nafter"]
+    pixels = [panel.images[:, :, 0, 0, 0].round(3).tolist() for panel in grid.panels]
+    assert pixels[2] == [[pytest.approx(0.2), pytest.approx(0.4)], [pytest.approx(0.1), pytest.approx(0.3)]]
+    assert pixels[1] == [[pytest.approx(0.6), 0.0], [pytest.approx(0.5), 1.0]]  # clamped
+    assert pixels[0] == [[0.0, 0.0], [pytest.approx(0.9), pytest.approx(0.9)]]
     figure = grid_figure(grid)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["0", "1"]
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [block.heading for block in grid.panels]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [panel.heading for panel in grid.panels]
     title, facts = title_and_facts(figure)
     assert title == "Synthetic sets: cifar10, ipc 2"
     assert "no snapshot of the images before condensing: DM" in facts
@@ -53,9 +53,9 @@ def test_rows_are_classes_and_methods_stand_side_by_side_before_and_after(tmp_pa
 
 def test_images_are_enlarged_by_a_whole_factor_and_never_smoothed(tmp_path, make_condensed):
     images = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
-    store, made = Store(tmp_path), make_condensed("dm", ipc=1)
-    keep(store, made, images, [0, 1])
-    grid = grid_of(store, [made])
+    store, condensed = Store(tmp_path), make_condensed("dm", ipc=1)
+    store_set(store, condensed, images, [0, 1])
+    grid = grid_of(store, [condensed])
     pixels, centres = montage(grid.panels[0].images)
     assert pixels.shape[2] == 3 and pixels.shape[1] == 48
     assert np.array_equal(pixels[:48:6, ::6], images[0].transpose(1, 2, 0))
@@ -65,70 +65,73 @@ def test_images_are_enlarged_by_a_whole_factor_and_never_smoothed(tmp_path, make
     assert picture.get_interpolation() == "nearest" and np.array_equal(picture.get_array(), pixels)
 
 
-def test_tiles_are_shown_as_stored_which_is_said(tmp_path, make_condensed):
-    store, made = Store(tmp_path), make_condensed("dm@f2", ipc=1)
-    made["result"]["factor"] = 2
-    keep(store, made, flat([0.1, 0.2]), [0, 1])
-    grid = grid_of(store, [made])
-    assert "DM@f2: each holds 2 × 2 tiles, not decoded" in grid.facts
+def test_tiles_are_shown_as_stored_and_a_fact_says_so(tmp_path, make_condensed):
+    store, condensed = Store(tmp_path), make_condensed("dm@f2", ipc=1)
+    condensed["result"]["factor"] = 2
+    store_set(store, condensed, constant_images([0.1, 0.2]), [0, 1])
+    grid = grid_of(store, [condensed])
+    assert "DM@f2: each image has 2 × 2 tiles, not decoded" in grid.facts
     assert grid.panels[0].images.shape == (2, 1, 4, 4, 1)
 
 
 def test_a_selection_has_no_before(tmp_path, make_condensed):
-    store, made = Store(tmp_path), make_condensed("random", ipc=1)
-    keep(store, made, flat([0.1, 0.2]), [0, 1])
-    keep(store, made, flat([0.1, 0.2]), [0, 1], "snapshots/0.safetensors")
-    grid = grid_of(store, [made])
-    assert [block.heading for block in grid.panels] == ["RANDOM\nselected"]
+    store, condensed = Store(tmp_path), make_condensed("random", ipc=1)
+    store_set(store, condensed, constant_images([0.1, 0.2]), [0, 1])
+    store_set(store, condensed, constant_images([0.1, 0.2]), [0, 1], "snapshots/0.safetensors")
+    grid = grid_of(store, [condensed])
+    assert [panel.heading for panel in grid.panels] == ["RANDOM\nselected"]
     assert not any("snapshot" in fact for fact in grid.facts)
 
 
 def test_the_first_seed_ten_classes_and_a_few_images_of_each_are_shown(tmp_path, make_condensed):
     store, records = Store(tmp_path), [make_condensed("dm", seed, ipc=50) for seed in (1, 0)]
-    for made in records:
+    for condensed in records:
         labels = np.repeat(np.arange(12), 50)
-        keep(store, made, flat(labels / 12 + made["resolved"]["seed"] / 100), labels.tolist())
+        store_set(store, condensed, constant_images(labels / 12 + condensed["resolved"]["seed"] / 100), labels.tolist())
     grid = grid_of(store, records)
-    (block,) = grid.panels
-    assert grid.classes == tuple(range(10)) and block.images.shape[:2] == (10, 30)
-    assert block.images[3, 0, 0, 0, 0] == pytest.approx(3 / 12)
+    (panel,) = grid.panels
+    assert grid.classes == tuple(range(10)) and panel.images.shape[:2] == (10, 30)
+    assert panel.images[3, 0, 0, 0, 0] == pytest.approx(3 / 12)
     assert {"the first 30 of each class", "the first 10 of 12 classes"} <= set(grid.facts)
 
 
 def test_a_class_with_fewer_images_leaves_its_places_white(tmp_path, make_condensed):
-    store, made = Store(tmp_path), make_condensed("dm", ipc=2)
-    keep(store, made, flat([0.1, 0.2, 0.3]), [0, 1, 1])
-    pixels, _ = montage(grid_of(store, [made]).panels[0].images)
+    store, condensed = Store(tmp_path), make_condensed("dm", ipc=2)
+    store_set(store, condensed, constant_images([0.1, 0.2, 0.3]), [0, 1, 1])
+    pixels, _ = montage(grid_of(store, [condensed]).panels[0].images)
     assert (pixels[:48, 51:] == 1).all() and (pixels[-48:, 51:] < 0.5).all()
 
 
 def test_many_methods_go_into_several_figures_and_no_more_than_four_into_one(tmp_path, make_condensed):
     records = [make_condensed(row) for row in ("dm", "idm", "dance", "idc", "dc", "random")]
-    found = grid_selections(stored_sets(records))
-    assert [(len(shown.sets), shown.part) for shown in found] == [(4, 1), (2, 2)]
+    selections = grid_selections(stored_sets(records))
+    assert [(len(selection.sets), selection.part) for selection in selections] == [(4, 1), (2, 2)]
 
 
-def test_sets_made_elsewhere_stand_beside_those_condensed_here(make_condensed):
+def test_sets_made_elsewhere_are_shown_with_those_condensed_here(make_condensed):
     here, other = make_condensed("dm"), make_condensed("dance", resolved={"digest": "0"})
     other |= {"kind": "import", "display": {**other["display"], "source": "cifar10.pt"}}
     del other["resolved"]["architecture"]
-    (shown,) = grid_selections(stored_sets([here, other]))
-    assert [(made.name, made.kind) for made in shown.sets] == [("DM", "condense"), ("DANCE", "import")]
+    (selection,) = grid_selections(stored_sets([here, other]))
+    assert [(condensed.name, condensed.kind) for condensed in selection.sets] == [
+        ("DM", "condense"),
+        ("DANCE", "import"),
+    ]
     (alone,) = grid_selections(stored_sets([other]))
-    assert [made.name for made in alone.sets] == ["DANCE"]
+    assert [condensed.name for condensed in alone.sets] == ["DANCE"]
 
 
 @pytest.mark.parametrize("harm", ["missing", "damaged", "shape"])
 def test_a_set_that_cannot_be_read_is_left_out_and_named(tmp_path, make_condensed, harm):
     store, dm, dance = Store(tmp_path), make_condensed("dm", ipc=1), make_condensed("dance", ipc=1)
-    keep(store, dm, flat([0.1, 0.2]), [0, 1])
-    path = keep(store, dance, flat([0.1, 0.2], (5, 4, 4) if harm == "shape" else (1, 4, 4)), [0, 1])
+    store_set(store, dm, constant_images([0.1, 0.2]), [0, 1])
+    path = store_set(store, dance, constant_images([0.1, 0.2], (5, 4, 4) if harm == "shape" else (1, 4, 4)), [0, 1])
     if harm == "missing":
         path.unlink()
     elif harm == "damaged":
         path.write_bytes(path.read_bytes()[:40])
     grid = grid_of(store, [dm, dance])
-    assert [block.heading for block in grid.panels] == ["DM\nafter"]
+    assert [panel.heading for panel in grid.panels] == ["DM\nafter"]
     assert any(fact.startswith("not shown, DANCE: ") for fact in grid.facts)
     with pytest.raises(ResultsError, match="DANCE"):
         grid_of(store, [dance])

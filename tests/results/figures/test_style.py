@@ -1,4 +1,4 @@
-"""The style of all figures: told apart in grey and by the colour-blind, fonts and dates in files, nothing global."""
+"""The style of all figures: distinct in gray and for the color-blind, fonts and dates in files, no global state."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ TO_XYZ = np.array(
 )
 
 
-def linear(colour: str) -> np.ndarray:
-    value = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+def linear(color: str) -> np.ndarray:
+    value = np.array([int(color[k : k + 2], 16) for k in (1, 3, 5)]) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
@@ -49,19 +49,19 @@ def lab(rgb: np.ndarray) -> np.ndarray:
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
-def test_in_grey_the_palette_keeps_apart_and_stands_out_from_paper():
-    lightness = sorted(lab(linear(colour))[0] for colour in PALETTE)
+def test_in_gray_the_colors_differ_from_each_other_and_from_paper():
+    lightness = sorted(lab(linear(color))[0] for color in PALETTE)
     assert min(np.diff(lightness)) > 9
-    assert all((1.05 / (TO_XYZ[1] @ linear(colour) + 0.05)) > 2.6 for colour in PALETTE)
+    assert all((1.05 / (TO_XYZ[1] @ linear(color) + 0.05)) > 2.6 for color in PALETTE)
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-def test_the_colour_blind_tell_any_two_colours_apart(vision):
-    seen = [lab(np.asarray(VISIONS[vision]) @ linear(colour)) for colour in PALETTE]
-    assert min(np.linalg.norm(one - other) for one, other in combinations(seen, 2)) > 25
+def test_the_color_blind_can_distinguish_any_two_colors(vision):
+    colors = [lab(np.asarray(VISIONS[vision]) @ linear(color)) for color in PALETTE]
+    assert min(np.linalg.norm(one - other) for one, other in combinations(colors, 2)) > 25
 
 
-def test_methods_differ_in_marker_as_well_as_in_colour():
+def test_methods_differ_in_marker_as_well_as_in_color():
     styles = method_styles([f"m{k}" for k in range(40)], ["whole"])
     first = [styles[f"m{k}"] for k in range(len(PALETTE))]
     for key in ("color", "marker"):
@@ -75,9 +75,9 @@ def test_methods_differ_in_marker_as_well_as_in_colour():
 
 def figure(title="A title", facts=("one fact", "another")):
     with styled():
-        made = new_figure(COLUMN, 2.0, title, facts)
-        made.add_subplot().plot([1, 2], [3, 4])
-    return made
+        drawn_figure = new_figure(COLUMN, 2.0, title, facts)
+        drawn_figure.add_subplot().plot([1, 2], [3, 4])
+    return drawn_figure
 
 
 def test_a_pdf_has_truetype_fonts_no_date_and_the_same_bytes_each_time():
@@ -102,18 +102,18 @@ def test_pyplot_is_not_loaded():
 
 
 def test_names_with_signs_of_tex_are_printed_as_they_are():
-    made = figure(title="cost in $ and $x^{", facts=["a_b", "50 %"])
-    assert to_png(made)
-    assert title_and_facts(made) == ("cost in $ and $x^{", ["a_b", "50 %"])
+    drawn_figure = figure(title="cost in $ and $x^{", facts=["a_b", "50 %"])
+    assert to_png(drawn_figure)
+    assert title_and_facts(drawn_figure) == ("cost in $ and $x^{", ["a_b", "50 %"])
 
 
 def test_long_facts_and_titles_wrap_within_the_figure():
-    made = figure(title="word " * 30, facts=["some fact that is told"] * 12)
-    made.draw_without_rendering()
-    width = made.bbox.width
-    for text in made.texts:
+    drawn_figure = figure(title="word " * 30, facts=["some fact that is long"] * 12)
+    drawn_figure.draw_without_rendering()
+    width = drawn_figure.bbox.width
+    for text in drawn_figure.texts:
         assert text.get_window_extent().x0 >= 0 and text.get_window_extent().x1 <= width
-    assert title_and_facts(made) == (("word " * 30).strip(), ["some fact that is told"] * 12)
+    assert title_and_facts(drawn_figure) == (("word " * 30).strip(), ["some fact that is long"] * 12)
 
 
 @pytest.mark.parametrize("values", [[5.0], [4.0, 6.0], [0.02, 90.0], [1.0, 5e6]])

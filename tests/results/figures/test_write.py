@@ -1,4 +1,4 @@
-"""All figures of a store in a folder: which files, what the index says, and what bad input costs."""
+"""All figures of a store in a folder: the files, the index, and bad input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 import pytest
 from PIL import Image
 
-from drawn import analysis, curve, flat, keep
+from figure_records import analysis_record, constant_images, curve_record, store_set
 from results.aggregation.cells import cells
 from results.errors import ResultsError
 from results.figures import write_figures
@@ -24,9 +24,9 @@ def make_everything(tmp_path, make_expert, make_condensed, make_evaluated):
     def make():
         store, expert = Store(tmp_path / "store"), make_expert(0)
         sets = [make_condensed(row, ipc=1) for row in ("dm", "dance")]
-        names = [made["identity"] for made in sets]
-        for made in sets:
-            keep(store, made, flat([0.1, 0.2]), [0, 1])
+        names = [condensed["identity"] for condensed in sets]
+        for condensed in sets:
+            store_set(store, condensed, constant_images([0.1, 0.2]), [0, 1])
         points = {"xy": [[0.0, 1.0], [1.0, 0.0]], "labels": [0, 1]}
         results = {
             "discrepancy": {"steps": [0], "sets": {n: {"mean_distance": [1], "relative_distance": [1]} for n in names}},
@@ -34,9 +34,9 @@ def make_everything(tmp_path, make_expert, make_condensed, make_evaluated):
             "expert": {"real": {"train": 0.9}, "sets": {n: {"steps": [0], "accuracies": [[0.5]]} for n in names}},
             "embedding": {"method": "pca", "real": points, "sets": dict.fromkeys(names, points)},
         }
-        curves = [curve(name, [1.0, 2.0], [[0.1], [0.2]]) for name in names]
-        looked_at = [analysis(kind, result, sets=names) for kind, result in results.items()]
-        return store, [expert, *sets, *(make_evaluated(s, [0.5]) for s in sets), *curves, *looked_at]
+        curves = [curve_record(name, [1.0, 2.0], [[0.1], [0.2]]) for name in names]
+        analyses = [analysis_record(kind, result, sets=names) for kind, result in results.items()]
+        return store, [expert, *sets, *(make_evaluated(s, [0.5]) for s in sets), *curves, *analyses]
 
     return make
 
@@ -66,7 +66,7 @@ def test_the_order_of_records_and_a_second_time_change_no_byte(tmp_path, make_ev
     assert first == {path.name: path.read_bytes() for path in again}
 
 
-def test_an_empty_store_says_a_line_for_each_kind(tmp_path):
+def test_an_empty_store_gives_a_line_for_each_kind(tmp_path):
     (index,), missing = write_figures([], Store(tmp_path), tmp_path / "figures", cells([]))
     assert len(missing) == len(KINDS)
     text = index.read_text()
@@ -91,8 +91,8 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_is_drawn(tmp_path, make_ever
 def test_names_of_any_kind_make_files_of_their_own(tmp_path, make_condensed, make_evaluated):
     records = []
     for dataset in ("my data/é", "MY-DATA"):
-        made = make_condensed("dm", dataset=dataset)
-        records += [made, make_evaluated(made, [0.5], dataset=dataset)]
+        condensed = make_condensed("dm", dataset=dataset)
+        records += [condensed, make_evaluated(condensed, [0.5], dataset=dataset)]
     written, _ = write_figures(records, Store(tmp_path), tmp_path / "figures", cells(records))
     trade_offs = [path for path in written if path.name.startswith("trade")]
     assert len({path.name.lower() for path in trade_offs}) == 4

@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
-from page_store import page_of, put  # noqa: E402
+from page_store import write_report_page, write_task  # noqa: E402
 
 DRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium")
 pytestmark = [
@@ -40,19 +40,19 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    os.environ.setdefault("SE_OFFLINE", "true")  # selenium looks nothing up
+    os.environ.setdefault("SE_OFFLINE", "true")  # so that selenium downloads nothing
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     yield driver
     driver.quit()
 
 
 class Page:
-    """An open page, in the words of its tests."""
+    """An open page."""
 
     def __init__(self, driver: Any, path: Path) -> None:
         self.driver = driver
         self.size(1280, 900)
-        driver.get_log("browser")  # what earlier pages said
+        driver.get_log("browser")  # drops the messages of earlier pages
         driver.get(path.as_uri())
         self.until(lambda: self.js("return document.documentElement.dataset.ready") or self.text("#trouble"))
         assert not self.text("#trouble")
@@ -60,14 +60,14 @@ class Page:
     def js(self, script: str, *values: Any) -> Any:
         return self.driver.execute_script(script, *values)
 
-    def until(self, holds: Callable[[], Any]) -> Any:
-        return WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: holds())
+    def until(self, condition: Callable[[], Any]) -> Any:
+        return WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: condition())
 
-    def one(self, selector: str) -> Any:
+    def element(self, selector: str) -> Any:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def text(self, selector: str) -> str:
-        return self.one(selector).text
+        return self.element(selector).text
 
     def size(self, width: int, height: int) -> None:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
@@ -89,13 +89,13 @@ class Page:
         return next(head for head in heads if head.text.strip() == name)
 
     def filter(self, name: str, value: str) -> None:
-        Select(self.one(f"#filters [name={name}]")).select_by_visible_text(value)
+        Select(self.element(f"#filters [name={name}]")).select_by_visible_text(value)
 
     def first(self, **filters: str) -> Any:
         """The button of the first row that these filters leave."""
         for name, value in filters.items():
             self.filter(name, value)
-        return self.one("#table tbody th button")
+        return self.element("#table tbody th button")
 
     def is_open(self) -> bool:
         return bool(self.js("return document.getElementById('run').open"))
@@ -111,8 +111,8 @@ class Page:
 
 @pytest.fixture(scope="module", params=[100, 2000])
 def loaded(request: Any, chromium: Any, stored: Any, tmp_path_factory: pytest.TempPathFactory) -> Page:
-    """The page of so many records."""
-    return Page(chromium, page_of(stored(tmp_path_factory.mktemp("store"), request.param)))
+    """The page of a store with 100 or 2,000 records."""
+    return Page(chromium, write_report_page(stored(tmp_path_factory.mktemp("store"), request.param)))
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def opened(loaded: Page) -> Page:
     """The page with nothing open, all rows, and no message."""
     loaded.size(1280, 900)
     loaded.js("document.getElementById('run').close(); document.getElementById('filters').reset(); scrollTo(0, 0)")
-    loaded.until(lambda: not loaded.one("#filters [name=search]").get_attribute("value"))
+    loaded.until(lambda: not loaded.element("#filters [name=search]").get_attribute("value"))
     loaded.errors()
     return loaded
 
@@ -163,11 +163,11 @@ def test_filters_choose_rows_points_and_pictures(opened: Page) -> None:
     assert opened.column("IPC") == ["1"] and rows > 1
     assert opened.text("#gallery-count") == "3 of 3 sets" and "DM, ipc 1" in opened.text("#gallery")
     assert opened.plotted() == 1
-    opened.one("#filters [name=search]").send_keys("no such method")
+    opened.element("#filters [name=search]").send_keys("no such method")
     assert opened.column("Method") == [None] and "No row matches" in opened.text("#table tbody")
-    opened.one("#filters [type=reset]").click()
+    opened.element("#filters [type=reset]").click()
     opened.until(lambda: len(opened.column("Method")) > rows)
-    opened.one("#filters [name=search]").send_keys("dance cifar10")
+    opened.element("#filters [name=search]").send_keys("dance cifar10")
     assert set(opened.column("Method")) <= {"DANCE", "DM", "DC", "DSA", "IDM", "RANDOM", "WHOLE"}
     assert opened.plotted() > 0 and opened.errors() == []
 
@@ -178,10 +178,10 @@ def test_a_run_opens_by_mouse_and_by_keyboard_and_closes_with_escape(opened: Pag
     assert opened.is_open() and opened.text("#run-title") == "DM, ipc 1, cifar10"
     body = opened.text("#run-body")
     assert "Losses of the last step" in body and "lr" in body and body.count("Set of seed") >= 3
-    image = opened.one("#run img.set")
+    image = opened.element("#run img.set")
     assert image.is_displayed() and opened.js("return arguments[0].naturalWidth", image) == 10 * 9 - 1
     assert opened.text("#command").startswith("python -m benchmark.run 'methods=[dm]' 'datasets=[cifar10]' 'ipcs=[1]'")
-    log = opened.one("#run details")
+    log = opened.element("#run details")
     log.find_element(By.TAG_NAME, "summary").click()
     assert log.find_element(By.TAG_NAME, "pre").text == "begun\nok"
     opened.press(Keys.ESCAPE)
@@ -192,13 +192,13 @@ def test_a_run_opens_by_mouse_and_by_keyboard_and_closes_with_escape(opened: Pag
     for _ in range(3):
         opened.press(Keys.TAB)  # focus stays within
         assert opened.js("return document.getElementById('run').contains(document.activeElement)")
-    opened.one("#close").click()
+    opened.element("#close").click()
     assert not opened.is_open() and opened.errors() == []
 
 
 def test_pictures_are_magnified_pixel_by_pixel(opened: Page) -> None:
     opened.first(method="DM", ipc="1").click()
-    image, slider = opened.one("#run img.set"), opened.one("#run input[type=range]")
+    image, slider = opened.element("#run img.set"), opened.element("#run input[type=range]")
     before = image.size["width"]
     slider.send_keys(Keys.END)
     assert image.size["width"] == 16 * (10 * 9 - 1) > before
@@ -206,9 +206,9 @@ def test_pictures_are_magnified_pixel_by_pixel(opened: Page) -> None:
     opened.press(Keys.HOME)
     assert image.size["width"] == 10 * 9 - 1 and image.size["height"] == 9 - 1
     ActionChains(opened.driver).move_to_element_with_offset(image, 0, 0).perform()
-    assert opened.one("#run .lens").is_displayed()
+    assert opened.element("#run .lens").is_displayed()
     opened.press(Keys.ESCAPE)
-    box = opened.one("#gallery img").size
+    box = opened.element("#gallery img").size
     assert round(box["width"] / box["height"], 1) == round((10 * 9 - 1) / (9 - 1), 1)  # none is squeezed
     assert opened.errors() == []
 
@@ -229,7 +229,7 @@ def test_colours_turn_dark_and_back(opened: Page) -> None:
     def paper() -> str:
         return str(opened.js("return getComputedStyle(document.body).backgroundColor"))
 
-    toggle = opened.one("#theme")
+    toggle = opened.element("#theme")
     assert (paper(), toggle.get_attribute("aria-pressed")) == ("rgb(255, 255, 255)", "false")
     toggle.send_keys(Keys.SPACE)
     assert (paper(), toggle.get_attribute("aria-pressed")) == ("rgb(21, 25, 30)", "true")
@@ -240,7 +240,7 @@ def test_colours_turn_dark_and_back(opened: Page) -> None:
     try:
         opened.driver.refresh()
         opened.until(lambda: opened.js("return document.documentElement.dataset.ready"))
-        assert paper() == "rgb(21, 25, 30)" and opened.one("#theme").get_attribute("aria-pressed") == "true"
+        assert paper() == "rgb(21, 25, 30)" and opened.element("#theme").get_attribute("aria-pressed") == "true"
     finally:
         opened.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert opened.errors() == []
@@ -261,7 +261,7 @@ def test_nothing_sticks_out_sideways(opened: Page, width: int) -> None:
 
 def test_headings_names_and_heads_are_there_for_a_screen_reader(opened: Page) -> None:
     opened.plotted()
-    found = opened.js("""
+    names = opened.js("""
         const name = one => (one.getAttribute("aria-label") || one.labels?.[0]?.innerText || one.innerText
             || one.querySelector("img")?.alt || "").trim();
         const all = selector => [...document.querySelectorAll(selector)];
@@ -273,14 +273,14 @@ def test_headings_names_and_heads_are_there_for_a_screen_reader(opened: Page) ->
             pictures: all("img").filter(one => !one.alt).length,
             language: document.documentElement.lang,
         }""")
-    assert found == {
+    assert names == {
         "levels": ["H1", "H2", "H2", "H2", "H2"],
         "unnamed": [],
         "unscoped": 0,
         "pictures": 0,
         "language": "en",
     }
-    first = opened.one("a, button, input, select, summary, [tabindex]")
+    first = opened.element("a, button, input, select, summary, [tabindex]")
     assert first.text == "" and first.get_attribute("class") == "skip"  # out of sight until it is reached
     opened.js("arguments[0].focus()", first)
     assert first.text == "Skip to the comparison" and first.location["x"] >= 0
@@ -296,13 +296,13 @@ def test_what_records_and_logs_hold_is_text_and_never_runs(
 ) -> None:
     display = {"display_name": f"dm ({HOSTILE})", "dataset_title": HOSTILE, "card": {**CARD, "title": HOSTILE}}
     made = make_condensed("dm", display=display, resolved={"settings": {HOSTILE: HOSTILE}})
-    put(tmp_path, made, log=HOSTILE, request={"dataset": HOSTILE, "data_root": HOSTILE})
-    put(tmp_path, make_evaluated(made, [0.5, 0.6], display=display), log=HOSTILE)
+    write_task(tmp_path, made, log=HOSTILE, requested={"dataset": HOSTILE, "data_root": HOSTILE})
+    write_task(tmp_path, make_evaluated(made, [0.5, 0.6], display=display), log=HOSTILE)
     failed = make_condensed("dc", status="diverged", message=HOSTILE)
-    put(tmp_path, failed, log="")
-    opened = Page(chromium, page_of(tmp_path))
+    write_task(tmp_path, failed, log="")
+    opened = Page(chromium, write_report_page(tmp_path))
     assert opened.plotted() == 1
-    point = opened.one("#plot .scatterlayer .point")
+    point = opened.element("#plot .scatterlayer .point")
     ActionChains(opened.driver).move_to_element(point).pause(0.5).perform()
     assert "<script>" in opened.text("#plot .hoverlayer")
     for place in range(2):

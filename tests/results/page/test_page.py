@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from page_store import Record, enlarged, grid, page_of, put
+from page_store import Record, enlarged_images, preview_png, write_report_page, write_task
 from results.aggregation.cells import cells
 from results.aggregation.grouping import rows_of
 from results.page import write_page
@@ -25,7 +25,7 @@ from results.store.store import Store
 
 
 def data(page: Path) -> Any:
-    """The JSON that a page holds."""
+    """The JSON in a page."""
     text = page.read_text(encoding="utf-8")
     packed = re.search(r'<script type="text/plain" id="data">([^<]*)<', text)
     assert packed
@@ -42,16 +42,16 @@ def pixels(picture: Preview) -> np.ndarray:
 
 
 def seen(make_condensed: Any, folder: Path, preview: bytes, ipc: int = 10, **more: Any) -> Preview:
-    made = make_condensed("dm", ipc=ipc)
-    return previews([(made, put(folder, made, preview=preview))], **more)[made["identity"]]
+    condensed = make_condensed("dm", ipc=ipc)
+    return previews([(condensed, write_task(folder, condensed, preview=preview))], **more)[condensed["identity"]]
 
 
 def test_an_enlarged_preview_is_kept_at_its_own_size_without_loss(make_condensed: Any, tmp_path: Path) -> None:
-    images = enlarged(0, 4)
-    found = seen(make_condensed, tmp_path, grid(images), ipc=4)
-    assert (found.classes, found.images, found.across) == (10, 4, True)  # a strip of 4 would be narrow
-    assert (found.height, found.width) == (4 * 9 - 1, 10 * 9 - 1)
-    shown = pixels(found)
+    images = enlarged_images(0, 4)
+    preview = seen(make_condensed, tmp_path, preview_png(images), ipc=4)
+    assert (preview.classes, preview.images, preview.across) == (10, 4, True)  # a strip of 4 would be narrow
+    assert (preview.height, preview.width) == (4 * 9 - 1, 10 * 9 - 1)
+    shown = pixels(preview)
     assert np.array_equal(shown[9:17, 18:26], images[2, 1, ::6, ::6])
     assert (shown[8] == 255).all() and (shown[:, 8] == 255).all()
 
@@ -62,48 +62,50 @@ def test_a_preview_of_many_classes_is_cut_and_a_large_one_is_lossy_but_close(
     shades = np.linspace(0, 255, 32 * 32 * 3).reshape(1, 1, 32, 32, 3) + np.zeros((30, 10, 1, 1, 1))
     noise = np.random.default_rng(0).normal(0, 20, (30, 10, 32, 32, 3))
     images = np.clip(shades + noise, 0, 255).astype(np.uint8)
-    preview = grid(images)
-    found = seen(make_condensed, tmp_path, preview)
-    assert (found.classes, found.images, found.height, found.width) == (10, 10, 329, 329)
-    assert found.size < len(preview) / 10
-    apart = pixels(found)[:32, 33:65].astype(float) - images[0, 1]
+    png = preview_png(images)
+    preview = seen(make_condensed, tmp_path, png)
+    assert (preview.classes, preview.images, preview.height, preview.width) == (10, 10, 329, 329)
+    assert preview.size < len(png) / 10
+    apart = pixels(preview)[:32, 33:65].astype(float) - images[0, 1]
     assert np.abs(apart).mean() < 20
 
 
 @pytest.mark.parametrize(
     ("preview", "why"),
     [(b"", "there is no preview.png"), (b"no PNG", "its preview.png cannot be read"),
-     (grid(enlarged(0, 10))[:500], "its preview.png cannot be read")],
+     (preview_png(enlarged_images(0, 10))[:500], "its preview.png cannot be read")],
 )  # fmt: skip
-def test_a_missing_or_broken_preview_says_so(make_condensed: Any, tmp_path: Path, preview: bytes, why: str) -> None:
+def test_a_missing_or_broken_preview_has_a_reason(
+    make_condensed: Any, tmp_path: Path, preview: bytes, why: str
+) -> None:
     assert seen(make_condensed, tmp_path, preview) == Preview(missing=why)
 
 
 def test_a_picture_that_is_no_grid_is_shown_as_it_is(make_condensed: Any, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.full((7, 31, 3), 9, np.uint8)).save(buffer, "PNG")
-    found = seen(make_condensed, tmp_path, buffer.getvalue())
-    assert (found.classes, found.width, found.height) == (0, 31, 7) and (pixels(found) == 9).all()
+    page_data = seen(make_condensed, tmp_path, buffer.getvalue())
+    assert (page_data.classes, page_data.width, page_data.height) == (0, 31, 7) and (pixels(page_data) == 9).all()
 
 
 def test_pictures_beyond_the_budget_are_left_out_and_equal_ones_count_once(make_condensed: Any, tmp_path: Path) -> None:
-    made = [make_condensed("dm", seed) for seed in range(4)]
-    files = [grid(enlarged(seed, 10)) for seed in (0, 0, 1, 0)]
-    sets = [(one, put(tmp_path, one, preview=preview)) for one, preview in zip(made, files, strict=True)]
-    size = previews(sets[:1])[made[0]["identity"]].size
-    found = [previews(sets, budget=size + 10)[one["identity"]] for one in made]
-    assert [bool(picture.url) for picture in found] == [True, True, False, True]
-    assert found[2].missing.startswith("left out")
+    condensed = [make_condensed("dm", seed) for seed in range(4)]
+    files = [preview_png(enlarged_images(seed, 10)) for seed in (0, 0, 1, 0)]
+    sets = [(one, write_task(tmp_path, one, preview=preview)) for one, preview in zip(condensed, files, strict=True)]
+    size = previews(sets[:1])[condensed[0]["identity"]].size
+    by_set = [previews(sets, budget=size + 10)[one["identity"]] for one in condensed]
+    assert [bool(picture.url) for picture in by_set] == [True, True, False, True]
+    assert by_set[2].missing.startswith("left out")
 
 
-def test_equal_pictures_lie_in_the_page_once(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
-    made = [make_condensed("dm", seed) for seed in range(3)]
-    for one, of in zip(made, (0, 0, 1), strict=True):
-        put(tmp_path, one, preview=grid(enlarged(of, 10)))
-        put(tmp_path, make_evaluated(one, [0.5]))
-    page = page_of(tmp_path)
+def test_equal_pictures_are_in_the_page_once(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
+    condensed = [make_condensed("dm", seed) for seed in range(3)]
+    for one, of in zip(condensed, (0, 0, 1), strict=True):
+        write_task(tmp_path, one, preview=preview_png(enlarged_images(of, 10)))
+        write_task(tmp_path, make_evaluated(one, [0.5]))
+    page = write_report_page(tmp_path)
     assert page.read_text().count("data:image/webp") == 2
-    assert [data(page)["sets"][one["identity"]]["preview"] for one in made] == [0, 0, 1]
+    assert [data(page)["sets"][one["identity"]]["preview"] for one in condensed] == [0, 0, 1]
 
 
 # --- records behind a cell --------------------------------------------------------------------------------------------
@@ -120,7 +122,7 @@ def test_every_cell_finds_its_own_records(make_condensed: Any, make_evaluated: A
     whole = make_evaluated(None, [0.9])
     elsewhere = make_evaluated(sets[0], [0.4], protocol="dance")
     records: list[Record] = [expert, *sets, other, unscored, failed, alone, *scored, whole, elsewhere]
-    found = rows_of(cells(records))
+    all_cells = rows_of(cells(records))
     words = ["expert", "0", "1", "other", "unscored", "failed", "alone", "s0", "s1", "so", "whole", "dance"]
     names = {record["identity"]: word for record, word in zip(records, words, strict=True)}
 
@@ -133,7 +135,7 @@ def test_every_cell_finds_its_own_records(make_condensed: Any, make_evaluated: A
             named(of_cell.sets),
             named(of_cell.experts),
         )
-        for row, of_cell in zip(found, records_of_cells(records, found), strict=True)
+        for row, of_cell in zip(all_cells, records_of_cells(records, all_cells), strict=True)
     }
     assert stands == {
         ("dsa", "dm", 1.0): ({"s0", "s1"}, {"0", "1", "failed"}, {"expert"}),
@@ -145,40 +147,40 @@ def test_every_cell_finds_its_own_records(make_condensed: Any, make_evaluated: A
     }
 
 
-def test_a_run_tells_networks_losses_logs_and_curves(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
-    made = make_condensed("dm")
-    made["result"]["losses"] = {"matching": 0.25}
+def test_a_run_shows_networks_losses_logs_and_curves(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
+    condensed = make_condensed("dm")
+    condensed["result"]["losses"] = {"matching": 0.25}
     points = [
         {"step": 0, "seconds": 0.0, "accuracies": [0.1, 0.3]},
         {"step": 5, "seconds": 2.5, "accuracies": [0.5, 0.7]},
     ]
     curve = {
-        **made, "kind": "analyze", "identity": "f" * 64, "result": {"split": "validation", "points": points},
-        "resolved": {"analysis": "curve", "sets": [made["identity"]], "architecture": "convnet3", "seed": 0,
+        **condensed, "kind": "analyze", "identity": "f" * 64, "result": {"split": "validation", "points": points},
+        "resolved": {"analysis": "curve", "sets": [condensed["identity"]], "architecture": "convnet3", "seed": 0,
                   "protocol": {"name": "quick"}},
     }  # fmt: skip
     long = "\n".join(f"line {n}" for n in range(100))
-    put(tmp_path, made, log=long)
-    put(tmp_path, make_evaluated(made, [0.5, 0.625]), log="")
+    write_task(tmp_path, condensed, log=long)
+    write_task(tmp_path, make_evaluated(condensed, [0.5, 0.625]), log="")
     records = [json.loads(path.read_text()) for path in tmp_path.glob("*/*/record.json")]
     page = _page(tmp_path, [*records, curve])
-    found = data(page)
-    (run,), one = found["runs"], found["sets"][made["identity"]]
+    page_data = data(page)
+    (run,), one = page_data["runs"], page_data["sets"][condensed["identity"]]
     assert run["networks"][0]["accuracies"] == ["50.0", "62.5"] and run["networks"][0]["log"] == ""
     assert run["curves"] == [{"name": "seed 0, protocol quick, convnet3", "split": "validation",
                               "along": "condensing", "points": [[0, 0.0, 20.0], [5, 2.5, 60.0]]}]  # fmt: skip
     assert one["losses"] == [["matching", "0.25"]]
     assert one["log"].splitlines() == [f"line {n}" for n in range(100 - LOG_LINES, 100)]
-    assert ["lr", "1"] in run["settings"] and found["rows"][0]["sets"] == [made["identity"]]
+    assert ["lr", "1"] in run["settings"] and page_data["rows"][0]["sets"] == [condensed["identity"]]
 
 
 def test_records_without_a_folder_are_shown(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
-    made = make_condensed("dm")
-    page = _page(tmp_path, [made, make_evaluated(made, [0.5])])
-    found = data(page)
-    assert found["rows"][0]["accuracy"] == 50.0
-    assert found["sets"][made["identity"]]["missing"] == "there is no preview.png"
-    assert any("called as in tables" in note for note in found["runs"][0]["notes"])
+    condensed = make_condensed("dm")
+    page = _page(tmp_path, [condensed, make_evaluated(condensed, [0.5])])
+    page_data = data(page)
+    assert page_data["rows"][0]["accuracy"] == 50.0
+    assert page_data["sets"][condensed["identity"]]["missing"] == "there is no preview.png"
+    assert any("called as in tables" in note for note in page_data["runs"][0]["notes"])
 
 
 def test_a_store_without_an_evaluation_says_so(make_condensed: Any, tmp_path: Path) -> None:
@@ -198,8 +200,12 @@ def test_timings_of_another_device_are_no_points(make_condensed: Any, make_evalu
 def test_markup_in_a_record_is_escaped(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
     hostile = "</script><script>alert(1)</script>"
     no_text = {"settings": {"path": "caf\udce9"}}  # as the name of a file may be
-    made = make_condensed("dm", display={"display_name": f"dm ({hostile})", "dataset_title": hostile}, resolved=no_text)
-    text = _page(tmp_path, [made, make_evaluated(made, [0.5], display={"dataset_title": hostile})]).read_text("utf-8")
+    condensed = make_condensed(
+        "dm", display={"display_name": f"dm ({hostile})", "dataset_title": hostile}, resolved=no_text
+    )
+    text = _page(tmp_path, [condensed, make_evaluated(condensed, [0.5], display={"dataset_title": hostile})]).read_text(
+        "utf-8"
+    )
     assert "alert(1)" in text and "<script>alert" not in text
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy and "default-src 'none'" in policy[1] and "script-src blob: &#39;" not in policy[1]

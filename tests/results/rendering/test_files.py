@@ -31,18 +31,20 @@ VIEWS = {
 def records(make_expert, make_condensed, make_evaluated):
     """Two datasets and ipcs, protocols and networks: random, DM, DC that diverged once, DANCE with a view off."""
     experts = [make_expert(index, seconds=60.0, peak_memory_bytes=2**31) for index in range(2)]
-    found = list(experts)
+    all_records = list(experts)
 
     def add(row, level, dataset, ipc, **resolved):
         for seed, gap in enumerate((0.0, 0.012, -0.007)):
             label = {"display": TITLES[dataset]}
-            made = make_condensed(row, seed, ipc, dataset=dataset, resolved=resolved, peak_memory_bytes=2**30, **label)
-            found.append(made)
+            condensed = make_condensed(
+                row, seed, ipc, dataset=dataset, resolved=resolved, peak_memory_bytes=2**30, **label
+            )
+            all_records.append(condensed)
             for protocol in ("dc", "dsa"):
                 for network in ("convnet3", "resnet10-bn"):
                     shown = {"resolved": {"architecture": network}, **label}
                     scores = [level + gap, level + gap + 0.004]
-                    found.append(make_evaluated(made, scores, dataset=dataset, protocol=protocol, **shown))
+                    all_records.append(make_evaluated(condensed, scores, dataset=dataset, protocol=protocol, **shown))
 
     used = {"experts": [expert["identity"] for expert in experts]}
     for dataset in TITLES:
@@ -52,9 +54,9 @@ def records(make_expert, make_condensed, make_evaluated):
             for row, (alignment, calibration) in VIEWS.items():
                 settings = {"alignment": alignment, "calibration": calibration}
                 add(row, 0.6 if calibration else 0.5, dataset, ipc, settings=settings, **used)
-        found.append(make_evaluated(None, [0.84, 0.85], dataset=dataset, display=TITLES[dataset]))
+        all_records.append(make_evaluated(None, [0.84, 0.85], dataset=dataset, display=TITLES[dataset]))
     gone = {"status": "diverged", "message": "the loss is nan at <step> 7"}
-    return [*found, make_condensed("dc", 0, 1, display=TITLES["cifar10"], **gone)]
+    return [*all_records, make_condensed("dc", 0, 1, display=TITLES["cifar10"], **gone)]
 
 
 @pytest.fixture
@@ -89,9 +91,9 @@ def test_a_matrix_is_a_text_with_a_column_for_each_dataset_and_ipc(frame):
     (text,) = text_tables(only(frame, "accuracy", eval_architectures=("convnet3",), protocols=("dsa",)))
     heads = [f"{title} ipc {ipc} (0.{'0' * (ipc < 10)}2\u00a0%)" for title in ("CIFAR-10", "SVHN") for ipc in (1, 10)]
     assert list(text.columns) == ["Method", *heads]
-    found = {row[0]: row[1:] for row in text.rows}
-    assert found["DM"][:2] == ["26.4 ± 1.0 n.s.", "49.3 ± 1.0"] and found["DC"] == ["–"] * 4
-    assert found["WHOLE"] == ["84.5 ± 0.7†", "", "84.5 ± 0.7†", ""]
+    rows = {row[0]: row[1:] for row in text.rows}
+    assert rows["DM"][:2] == ["26.4 ± 1.0 n.s.", "49.3 ± 1.0"] and rows["DC"] == ["–"] * 4
+    assert rows["WHOLE"] == ["84.5 ± 0.7†", "", "84.5 ± 0.7†", ""]
     assert [text.rows[index][0] for index in sorted(text.block_starts)] == ["RANDOM", "DC", "DANCE", "WHOLE"]
 
 
@@ -114,7 +116,7 @@ def test_reasons_of_empty_cells_on_request(frame):
 
 
 class Page(HTMLParser):
-    """What a page holds: ids, links within it, scripts, and whether every element is closed in its turn."""
+    """The ids, links and tags of a page, and whether its elements are closed in order."""
 
     def __init__(self, text):
         super().__init__()
@@ -195,8 +197,8 @@ def test_flat_tables_have_subscripts_ranks_and_their_notes(frame):
 def test_long_tables_go_on_where_a_block_begins(rows, parts):
     table = Table("t", ["IPC", "Number"], [[str(block), "1"] for block, size in enumerate(rows) for _ in range(size)])
     text = document([table])
-    found = [part.count(r" & 1 \\") for part in text.split(r"\begin{table*}")[1:]]
-    assert found == parts and text.count("Continues Table~\\ref{tab:t}.") == len(parts) - 1
+    lengths = [part.count(r" & 1 \\") for part in text.split(r"\begin{table*}")[1:]]
+    assert lengths == parts and text.count("Continues Table~\\ref{tab:t}.") == len(parts) - 1
 
 
 def test_many_floats_make_room_for_themselves():
@@ -209,14 +211,14 @@ def test_many_floats_make_room_for_themselves():
 
 def test_each_table_is_a_sheet_that_pandas_reads(frame, tmp_path):
     paths = write_tables(frame, tmp_path, Options(formats=("sheets",)))
-    found = {path.name: pd.read_csv(path, comment="#") for path in paths if path.parent.name == "sheets"}
-    assert len(found) == len(tables(frame))
-    accuracy = found["accuracy-1.csv"].set_index("Method")
+    sheets = {path.name: pd.read_csv(path, comment="#") for path in paths if path.parent.name == "sheets"}
+    assert len(sheets) == len(tables(frame))
+    accuracy = sheets["accuracy-1.csv"].set_index("Method")
     column = "CIFAR-10, IPC 10, Ratio % 0.2"
     assert accuracy.loc["DM", [column, f"{column} ±"]].tolist() == [49.3, 1.0]
     assert accuracy.loc["DM", f"{column} remark"] == "" or pd.isna(accuracy.loc["DM", f"{column} remark"])
     assert pd.isna(accuracy.loc["DC", column]) and accuracy.loc["DC", "Block"] == "gradient matching"
-    time = found["time-1.csv"]
+    time = sheets["time-1.csv"]
     assert time["Prepare s (full)"].tolist()[:5] == [0, 120, 120, 120, 0]
 
 
@@ -248,8 +250,8 @@ FILES = {"markdown": {"tables.md"}, "latex": {"tables.tex", "article.tex"}, "htm
 @pytest.mark.parametrize("form", FORMATS)
 def test_only_the_forms_that_are_asked_for_are_written(frame, tmp_path, form):
     write_tables(frame, tmp_path, Options(formats=(form,), tables=("time",)))
-    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert found == FILES[form]
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert names == FILES[form]
 
 
 def test_sheets_of_an_earlier_report_go_and_what_a_person_put_there_stays(frame, tmp_path):

@@ -254,9 +254,9 @@ def test_nasty_names_compile(make_pdf, options):
         MethodRow("long_name=" * 20, entries),
     ]
     whole = [MethodRow(NASTY, entries[:2])]
-    found = matrix((NASTY, ("1", "10")), ("d", ("1",)), lines=lines, whole=whole, notes=[NASTY] * 2, title=NASTY,
+    nasty = matrix((NASTY, ("1", "10")), ("d", ("1",)), lines=lines, whole=whole, notes=[NASTY] * 2, title=NASTY,
                    captions=[NASTY, NASTY])  # fmt: skip
-    assert "undefined" not in make_pdf(document([found, wide()]), options)
+    assert "undefined" not in make_pdf(document([nasty, wide()]), options)
 
 
 def test_every_character_compiles(make_pdf):

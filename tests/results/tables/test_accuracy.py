@@ -1,4 +1,4 @@
-"""Matrices from hand-made records: what stands where, which rows are one line, what is marked and what is said."""
+"""Accuracy matrices from hand-made records: columns, rows, marks, notes and captions."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def shown(entries):
             for entry in entries]  # fmt: skip
 
 
-def test_datasets_stand_across_with_their_ipcs_and_computed_ratios(make_cells):
+def test_datasets_are_across_with_their_ipcs_and_computed_ratios(make_cells):
     ten = make_cells({"dm": LEADER}, condensed={"ipc": 50, "display": {"dataset_title": "CIFAR-10"}})
     more = [make_cells({"dm": LOWER}, condensed={"ipc": ipc, "display": HUNDRED}, dataset="cifar100",
                        evaluated={"display": HUNDRED}) for ipc in (50, 1)]  # fmt: skip
     own = {"num_classes": 7, "train_images": 1234}
     photos = make_cells({"dm": LOWER}, condensed={"display": own}, dataset="photos", evaluated={"display": own})
     matrix = only(pd.concat([ten, *more, photos]))
-    found = [(dataset.name, dataset.ipcs, dataset.ratios) for dataset in matrix.datasets]
+    datasets = [(dataset.name, dataset.ipcs, dataset.ratios) for dataset in matrix.datasets]
     # 50·10/50,000; 1·100/50,000 and 50·100/50,000 (printed 0.02 and 1 in Table 1 of DANCE); 10·7/1,234
-    assert found == [
+    assert datasets == [
         ("cifar10", ("50",), ("1",)),
         ("cifar100", ("1", "50"), ("0.2", "10")),
         ("photos", ("10",), ("5.67",)),
@@ -47,7 +47,7 @@ def test_datasets_stand_across_with_their_ipcs_and_computed_ratios(make_cells):
     assert shown(lines(matrix)["DM"]) == ["60.8±0.8", "50.8±0.8", "50.8±0.8", "50.8±0.8"]
 
 
-def test_a_dataset_is_called_by_its_title_where_a_record_has_one(make_cells):
+def test_a_dataset_has_its_title_if_a_record_has_one(make_cells):
     old = make_cells({"dm": LEADER})
     assert [dataset.title for dataset in only(old).datasets] == ["cifar10"]
     new = make_cells({"dc": LEADER}, evaluated={"display": {"dataset_title": "CIFAR-10"}})
@@ -57,7 +57,7 @@ def test_a_dataset_is_called_by_its_title_where_a_record_has_one(make_cells):
     assert titles == ["CIFAR-10 (cifar10)", "CIFAR-10 (mine)"]
 
 
-def test_methods_stand_in_family_blocks_and_random_comes_first(make_cells, make_evaluated):
+def test_methods_are_in_family_blocks_and_random_is_first(make_cells, make_evaluated):
     families = {"herding": ("coreset", 0), "dc": ("gradient matching", 2021), "dsa": ("gradient matching", 2020),
                 "mtt": ("trajectory matching", 2022), "dm": ("distribution matching", 2023),
                 "krr": ("kernel ridge", 2021), "abc": ("alphabet", 2021)}  # fmt: skip
@@ -91,7 +91,7 @@ def test_the_whole_set_has_one_entry_for_each_dataset(make_cells, make_evaluated
     assert lines(matrix)["DM"][2] == TableEntry()
 
 
-def test_what_is_missing_says_why_in_a_note(make_cells, make_condensed):
+def test_a_note_gives_the_reason_for_a_missing_entry(make_cells, make_condensed):
     gone = [make_condensed("dc", status="diverged", message="the loss is nan"), make_condensed("dm", seed=9)]
     gone += [make_condensed("idm", status="unsupported", message="BatchNorm"), make_condensed("dc", ipc=1, seed=3)]
     frame = make_cells({"dm": LEADER}, extra=gone)
@@ -107,7 +107,7 @@ def test_what_is_missing_says_why_in_a_note(make_cells, make_condensed):
     assert matrix.notes == [never, "diverged: the loss is nan", "5 of 6 sets", "unsupported: BatchNorm"]
 
 
-def test_reasons_wait_until_they_are_asked_for_but_a_number_of_fewer_sets_always_says_so(make_cells, make_condensed):
+def test_reasons_are_optional_but_an_entry_of_fewer_sets_always_has_a_note(make_cells, make_condensed):
     gone = [make_condensed("dc", status="diverged", message="the loss is nan"), make_condensed("dm", seed=9)]
     matrix = only(make_cells({"dm": LEADER}, extra=gone))
     assert {title: shown(entries) for title, entries in lines(matrix).items()} == {"DC": ["–±"], "DM": ["60.8±0.81"]}
@@ -115,19 +115,19 @@ def test_reasons_wait_until_they_are_asked_for_but_a_number_of_fewer_sets_always
 
 
 def test_a_single_set_is_marked_and_a_single_network_has_no_deviation(make_cells, make_condensed, make_evaluated):
-    made = make_condensed("dc")
-    frame = make_cells({"dm": [0.5]}, extra=[made, make_evaluated(made, [0.4, 0.6])])
+    condensed = make_condensed("dc")
+    frame = make_cells({"dm": [0.5]}, extra=[condensed, make_evaluated(condensed, [0.4, 0.6])])
     assert {title: shown(entries) for title, entries in lines(only(frame)).items()} == {
         "DC": ["50.0±14.1†"],
         "DM": ["50.0±"],
     }
 
 
-def test_ranks_stand_in_their_column(make_cells):
+def test_ranks_are_those_of_their_column(make_cells):
     ten = make_cells({"random": LOWER, "dm": LEADER, "dc": LEADER[::-1]})
     one = make_cells({"random": LEADER, "dm": LOWER}, condensed={"ipc": 1})
-    found = {title: [entry.rank for entry in entries] for title, entries in lines(only(pd.concat([ten, one]))).items()}
-    assert found == {"RANDOM": ["best", "second"], "DM": ["second", "best"], "DC": ["", "best"]}
+    ranks = {title: [entry.rank for entry in entries] for title, entries in lines(only(pd.concat([ten, one]))).items()}
+    assert ranks == {"RANDOM": ["best", "second"], "DM": ["second", "best"], "DC": ["", "best"]}
 
 
 def test_one_matrix_for_each_protocol_version_and_pair_of_networks(make_cells, make_evaluated):
@@ -138,17 +138,23 @@ def test_one_matrix_for_each_protocol_version_and_pair_of_networks(make_cells, m
         ({}, {"resolved": {"architecture": "alexnet"}}),
         ({"resolved": {"architecture": "convnet3-bn"}}, {"display": {"condense_architecture": "convnet3-bn"}}),
     ]
-    frames = [make_cells({"dm": LEADER}, condensed=made, evaluated=scored) for made, scored in changes]
-    found = matrices(pd.concat([*frames, cells([make_evaluated(None, [0.8])])]))
-    assert [matrix.label for matrix in found] == [
+    frames = [make_cells({"dm": LEADER}, condensed=condensed, evaluated=scored) for condensed, scored in changes]
+    all_matrices = matrices(pd.concat([*frames, cells([make_evaluated(None, [0.8])])]))
+    assert [matrix.label for matrix in all_matrices] == [
         "dsa-v1-convnet3-convnet3",
         "dc-v1-convnet3-convnet3",
         "dsa-v2-convnet3-convnet3",
         "dsa-v1-convnet3-alexnet",
         "dsa-v1-convnet3-bn-convnet3",
     ]
-    assert [len(matrix.whole) for matrix in found] == [1, 0, 0, 0, 1]  # in the matrix of every condensing network
-    assert found[1].title == "Test accuracy (%), condensed with convnet3, evaluated with convnet3, protocol dc"
+    assert [len(matrix.whole) for matrix in all_matrices] == [
+        1,
+        0,
+        0,
+        0,
+        1,
+    ]  # in the matrix of every condensing network
+    assert all_matrices[1].title == "Test accuracy (%), condensed with convnet3, evaluated with convnet3, protocol dc"
 
 
 def test_native_recipes_share_a_matrix_without_an_order(make_cells):
@@ -164,9 +170,9 @@ def test_native_recipes_share_a_matrix_without_an_order(make_cells):
 
 
 def sets(make_condensed, make_evaluated, *requests, evaluate=True):
-    """Records of DM for requests given as (ipc, settings)."""
-    made = [make_condensed(ipc=ipc, resolved={"settings": settings}) for ipc, settings in requests]
-    return [*made, *(make_evaluated(one, [0.5]) for one in made if evaluate)]
+    """Records of DM for each (ipc, settings)."""
+    condensed = [make_condensed(ipc=ipc, resolved={"settings": settings}) for ipc, settings in requests]
+    return [*condensed, *(make_evaluated(one, [0.5]) for one in condensed if evaluate)]
 
 
 def test_a_row_may_have_other_settings_at_every_ipc(make_condensed, make_evaluated):
@@ -176,8 +182,8 @@ def test_a_row_may_have_other_settings_at_every_ipc(make_condensed, make_evaluat
 
 def test_rows_of_one_name_in_one_column_say_what_differs_in_all_columns(make_condensed, make_evaluated):
     requests = [(1, {"lr": 1.0, "n": 1}), (10, {"lr": 1.0, "n": 2}), (10, {"lr": 0.5, "n": 2})]
-    found = lines(only(cells(sets(make_condensed, make_evaluated, *requests))))
-    assert {title: [entry.mean for entry in entries] for title, entries in found.items()} == {
+    rows = lines(only(cells(sets(make_condensed, make_evaluated, *requests))))
+    assert {title: [entry.mean for entry in entries] for title, entries in rows.items()} == {
         "DM [lr=0.5]": ["–", "50.0"],
         "DM [lr=1.0]": ["50.0", "50.0"],
     }
@@ -186,17 +192,17 @@ def test_rows_of_one_name_in_one_column_say_what_differs_in_all_columns(make_con
 def test_no_cell_is_lost_however_many_settings_differ(make_condensed, make_evaluated):
     common = {"a": 1, "b": 1, "c": 1, "d": 1}
     requests = [(10, common), (10, dict.fromkeys(common, 2)), (10, {"a": 1, "b": 1, "c": 1, "d": 3})]
-    found = lines(only(cells(sets(make_condensed, make_evaluated, *requests))))
-    assert list(found) == ["DM [a=1, b=1, c=1, d=1]", "DM [a=1, b=1, c=1, d=3]", "DM [a=2, b=2, c=2, d=2]"]
+    rows = lines(only(cells(sets(make_condensed, make_evaluated, *requests))))
+    assert list(rows) == ["DM [a=1, b=1, c=1, d=1]", "DM [a=1, b=1, c=1, d=3]", "DM [a=2, b=2, c=2, d=2]"]
     more = lines(only(cells(sets(make_condensed, make_evaluated, (10, {"lr": 1.0}), (10, {"lr": 1.0, "new": 5})))))
     assert sorted(more) == ["DM [new=5]", "DM [without new]"]  # of two versions of a method
 
 
-def test_a_row_that_failed_is_told_apart_by_its_settings_alone(make_condensed, make_evaluated):
+def test_a_failed_row_is_distinguished_by_its_settings_alone(make_condensed, make_evaluated):
     good = sets(make_condensed, make_evaluated, (1, {"lr": 1.0}), (10, {"lr": 1.0}))
     bad = {"resolved": {"settings": {"lr": 9.0}}, "status": "diverged", "message": "nan"}
-    found = lines(only(cells([*good, make_condensed(ipc=1, **bad), make_condensed(ipc=10, **bad)])))
-    assert {title: [entry.mean for entry in entries] for title, entries in found.items()} == {
+    rows = lines(only(cells([*good, make_condensed(ipc=1, **bad), make_condensed(ipc=10, **bad)])))
+    assert {title: [entry.mean for entry in entries] for title, entries in rows.items()} == {
         "DM [lr=1.0]": ["50.0", "50.0"],
         "DM [lr=9.0]": ["–", "–"],
     }
@@ -206,8 +212,8 @@ def test_sets_condensed_elsewhere_are_lines_of_their_own(make_condensed, make_ev
     here = sets(make_condensed, make_evaluated, (1, {"lr": 1.0}), (10, {"lr": 1.0}))
     foreign = make_condensed(seed=7)
     records = [*here, make_evaluated(foreign, [0.4])]
-    found = lines(only(cells(records)))
-    assert {title: [entry.mean for entry in entries] for title, entries in found.items()} == {
+    rows = lines(only(cells(records)))
+    assert {title: [entry.mean for entry in entries] for title, entries in rows.items()} == {
         "DM [condensed elsewhere]": ["–", "40.0"],
         "DM [condensed here]": ["50.0", "50.0"],
     }
@@ -289,7 +295,7 @@ def test_what_is_not_better_than_random_is_marked(make_cells):
     assert any(text.startswith("n.s.: ") for text in matrix.captions)
 
 
-def test_rows_with_different_fractions_withheld_are_ranked_apart_and_it_is_said(make_cells):
+def test_rows_with_different_withheld_fractions_are_ranked_separately(make_cells):
     def half(share, means):
         resolved = {"resolved": {"val_fraction": share}}
         return make_cells({"dm": means, "random": LOWER}, condensed=resolved, evaluated=resolved)
@@ -298,9 +304,9 @@ def test_rows_with_different_fractions_withheld_are_ranked_apart_and_it_is_said(
     assert "Withheld for validation: 0, 10 % of the training images." in caption(both)
     assert "Rows with different withheld fractions are ranked separately." in caption(both)
     assert "ranked separately" not in caption(half(0.1, LEADER))
-    found = {title: [entry.rank for entry in entries] for title, entries in lines(only(both)).items()}
-    assert list(found.values()) == [["second"], ["second"], ["best"], ["best"]]
-    assert "DM [val_fraction=0.1, evaluation.val_fraction=0.1]" in found
+    ranks = {title: [entry.rank for entry in entries] for title, entries in lines(only(both)).items()}
+    assert list(ranks.values()) == [["second"], ["second"], ["best"], ["best"]]
+    assert "DM [val_fraction=0.1, evaluation.val_fraction=0.1]" in ranks
 
 
 @pytest.mark.parametrize("dataset", ["digits", "cifar10"])

@@ -1,4 +1,4 @@
-"""Networks and protocols across, from hand-made records: what stands where, what is marked and what is said."""
+"""Tables of networks and protocols from hand-made records: columns, rows, marks and captions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def shown(cross):
     }
 
 
-def test_networks_stand_across_and_each_is_ranked_by_itself(make_crossed):
+def test_networks_are_across_and_each_is_ranked_by_itself(make_crossed):
     means = {"random": RANDOM, "dm": HIGH, "dc": LOW}
     swapped = {"random": RANDOM, "dm": LOW, "dc": HIGH}
     frame = make_crossed({"resnet10-bn": swapped, "convnet3": means, "densenet121-g12-bn": {"random": HIGH, "dm": LOW}})
@@ -69,7 +69,7 @@ def test_ipcs_are_groups_of_rows_with_the_whole_set_below(make_crossed, make_eva
     assert "| 1 | DM | 60.8 ± 0.8 | 60.8 ± 0.8 |" in text
 
 
-def test_the_norms_of_both_sides_are_told(make_crossed):
+def test_the_caption_names_the_norms_of_both_networks(make_crossed):
     (table,) = network_tables(make_crossed({network: {"dm": HIGH} for network in NETWORKS}))
     assert table.captions[0] == (
         "Test accuracy (%) of each network trained on the same sets, condensed with convnet3. Norms: condensed with "
@@ -90,9 +90,9 @@ def test_norms_are_read_off_names(name, norm):
 
 def test_one_network_is_no_crossing_even_if_another_failed(make_crossed, make_condensed, make_evaluated):
     assert network_tables(make_crossed({"convnet3": {"dm": HIGH}})) == []
-    made = make_condensed("dc")
+    condensed = make_condensed("dc")
     bad = {"status": "diverged", "message": "nan", "resolved": {"architecture": "resnet10-bn"}}
-    frame = cells([made, make_evaluated(made, [0.5]), make_evaluated(made, [0.5], **bad)])
+    frame = cells([condensed, make_evaluated(condensed, [0.5]), make_evaluated(condensed, [0.5], **bad)])
     assert network_tables(frame) == []
     frame = pd.concat([frame, make_crossed({network: {"dm": HIGH} for network in NETWORKS[::2]})])
     (table,) = network_tables(frame, Options(explain_missing=True))
@@ -107,8 +107,8 @@ def test_a_table_for_each_dataset_condensing_network_and_protocol(make_crossed):
     frames = [make_crossed(pair), make_crossed(pair, evaluated={"protocol": "dc"})]
     frames += [make_crossed(pair, condensed=other)]
     frames[-1]["condense_architecture"] = "convnet3-bn"
-    found = network_tables(pd.concat(frames))
-    assert [table.label for table in found] == [
+    crosses = network_tables(pd.concat(frames))
+    assert [table.label for table in crosses] == [
         "cross-cifar10-convnet3-dsa-v1",
         "cross-cifar10-convnet3-dc-v1",
         "cross-cifar10-convnet3-bn-dsa-v1",
@@ -122,7 +122,7 @@ def protocols(make_cells, means, *names, **more):
     ])  # fmt: skip
 
 
-def test_protocols_stand_side_by_side_and_native_ranks_nothing(make_cells):
+def test_protocols_are_side_by_side_and_native_ranks_nothing(make_cells):
     (table,) = protocol_tables(
         protocols(make_cells, {"random": RANDOM, "dm": HIGH, "dc": RANDOM[::-1]}, "native", "dc", "dsa")
     )
@@ -144,7 +144,7 @@ def test_native_alone_across_networks_is_shown_without_an_order(make_crossed):
     assert not any(word in " ".join(table.captions) for word in ("Bold", "n.s."))
 
 
-def test_one_protocol_gives_no_table_and_two_versions_of_one_are_told_apart(make_cells):
+def test_one_protocol_gives_no_table_and_two_versions_of_one_have_their_own_columns(make_cells):
     assert protocol_tables(make_cells({"dm": HIGH})) == []
     second = make_cells({"dm": LOW}, evaluated={"resolved": {"protocol": {"name": "dsa", "version": 2}}})
     (table,) = protocol_tables(pd.concat([make_cells({"dm": HIGH}), second]))

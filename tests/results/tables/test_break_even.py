@@ -29,8 +29,8 @@ def make_curve(make_evaluated):
             "version": 1,
         }
         del resolved["set"]
-        found = [{"step": step, "seconds": s, "accuracies": a} for step, (s, a) in enumerate(points)]
-        result = {"split": "validation", "points": found}
+        curve_points = [{"step": step, "seconds": s, "accuracies": a} for step, (s, a) in enumerate(points)]
+        result = {"split": "validation", "points": curve_points}
         return record | {
             "kind": "analyze",
             "cell_spec": resolved,
@@ -51,10 +51,10 @@ def make_sets(make_expert, make_condensed, make_evaluated):
         records = [expert] if experts else []
         for seed in range(2):
             resolved = {**WITHHELD, "experts": [expert["identity"]]}
-            made = make_condensed("dm", seed, resolved=resolved, seconds=20.0 + 20 * seed, **more)
-            scored = make_evaluated(made, list(accuracies), resolved=WITHHELD, seconds=seconds, **more)
+            condensed = make_condensed("dm", seed, resolved=resolved, seconds=20.0 + 20 * seed, **more)
+            scored = make_evaluated(condensed, list(accuracies), resolved=WITHHELD, seconds=seconds, **more)
             scored["result"]["validation_accuracies"] = list(validation)
-            records += [made, scored]
+            records += [condensed, scored]
         return records
 
     return make
@@ -105,21 +105,21 @@ def test_making_a_set_has_paid_when_both_ways_have_taken_as_long():
 
 
 def test_the_time_comes_from_the_curve_at_the_sets_accuracy_on_withheld_images(make_sets, make_whole, make_curve):
-    found = only([*make_sets(), make_whole(), make_curve()])
-    assert (found["set_seconds"], found["network_seconds"], found["total_seconds"]) == pytest.approx((90, 5, 95))
-    assert (found["to_reach"], found["whole_seconds"], found["whole_from"]) == (
+    row = only([*make_sets(), make_whole(), make_curve()])
+    assert (row["set_seconds"], row["network_seconds"], row["total_seconds"]) == pytest.approx((90, 5, 95))
+    assert (row["to_reach"], row["whole_seconds"], row["whole_from"]) == (
         pytest.approx(0.4),
         pytest.approx(15),
         "curve",
     )
-    assert (found["ratio"], found["trainings"], found["missing"]) == (pytest.approx(95 / 15), pytest.approx(9), "")
+    assert (row["ratio"], row["trainings"], row["missing"]) == (pytest.approx(95 / 15), pytest.approx(9), "")
 
 
 def test_without_a_curve_the_complete_training_is_an_upper_bound(make_sets, make_whole):
     records = [*make_sets(), make_whole(seconds=64.0)]
-    found = only(records)
-    assert (found["to_reach"], found["whole_seconds"], found["whole_from"]) == (pytest.approx(0.42), 32.0, "complete")
-    assert found["trainings"] == pytest.approx(90 / 27)
+    row = only(records)
+    assert (row["to_reach"], row["whole_seconds"], row["whole_from"]) == (pytest.approx(0.42), 32.0, "complete")
+    assert row["trainings"] == pytest.approx(90 / 27)
     (table,) = break_even_tables(cells(records), records=records)
     assert table.rows == [["10", "DM", "42.0", "90", "5.0", "95", "≤ 32", "≥ 2.97", "≥ 4"]]
     assert any(text.startswith("≤, ≥: bounds from the complete training") for text in table.captions)
@@ -142,10 +142,10 @@ def test_never_when_a_network_takes_as_long_on_the_set(make_sets, make_curve):
 
 
 def test_a_set_that_costs_nothing_pays_with_its_first_network(make_condensed, make_evaluated, make_curve):
-    made = make_condensed("random", resolved=WITHHELD, seconds=0.0)
-    scored = make_evaluated(made, [0.4], resolved=WITHHELD, seconds=5.0)
+    condensed = make_condensed("random", resolved=WITHHELD, seconds=0.0)
+    scored = make_evaluated(condensed, [0.4], resolved=WITHHELD, seconds=5.0)
     scored["result"]["validation_accuracies"] = [0.4]
-    records = [made, scored, make_curve()]
+    records = [condensed, scored, make_curve()]
     (table,) = break_even_tables(cells(records), records=records)
     assert table.rows[0][HEADS.index("Pays after")] == "1"
 
@@ -157,22 +157,22 @@ def test_a_set_that_costs_nothing_pays_with_its_first_network(make_condensed, ma
      {"status": "diverged"}, SLOW],
 )  # fmt: skip
 def test_only_a_curve_on_the_same_terms_and_device_counts(make_sets, make_whole, make_curve, other):
-    found = only([*make_sets(), make_whole(), make_curve(**other)])
-    assert (found["whole_from"], found["whole_seconds"]) == ("complete", 100.0)
+    row = only([*make_sets(), make_whole(), make_curve(**other)])
+    assert (row["whole_from"], row["whole_seconds"]) == ("complete", 100.0)
 
 
 def test_seconds_of_two_devices_are_not_compared(make_sets, make_whole, make_curve):
-    found = only([*make_sets(), make_whole(**SLOW), make_curve(**SLOW)])
-    assert math.isnan(found["whole_seconds"]) and math.isnan(found["trainings"])
-    assert found["missing"] == "its seconds were measured on NVIDIA H100, the whole set's on cpu EPYC × 2 threads"
-    assert found["set_seconds"] == pytest.approx(90)
+    row = only([*make_sets(), make_whole(**SLOW), make_curve(**SLOW)])
+    assert math.isnan(row["whole_seconds"]) and math.isnan(row["trainings"])
+    assert row["missing"] == "its seconds were measured on NVIDIA H100, the whole set's on cpu EPYC × 2 threads"
+    assert row["set_seconds"] == pytest.approx(90)
 
 
 def test_a_cell_that_mixes_devices_has_no_sum(make_sets, make_whole, make_expert):
     mixed = [make_expert(0, seconds=60.0, **SLOW), *make_sets()[1:]]
-    found = only([*mixed, make_whole()])
-    assert all(math.isnan(found[name]) for name in ("set_seconds", "total_seconds", "ratio", "trainings"))
-    assert found["missing"].startswith("its tasks ran on several devices")
+    row = only([*mixed, make_whole()])
+    assert all(math.isnan(row[name]) for name in ("set_seconds", "total_seconds", "ratio", "trainings"))
+    assert row["missing"].startswith("its tasks ran on several devices")
 
 
 @pytest.mark.parametrize(
@@ -184,32 +184,33 @@ def test_a_cell_that_mixes_devices_has_no_sum(make_sets, make_whole, make_expert
         ("its experts are not stored", {"experts": False}, {}, False),
     ],
 )
-def test_what_is_missing_is_said(make_sets, make_whole, make_curve, make_condensed, make_evaluated, reason, sets, whole,
-                                 curve):  # fmt: skip
+def test_a_note_gives_the_reason_for_missing_numbers(
+    make_sets, make_whole, make_curve, make_condensed, make_evaluated, reason, sets, whole, curve
+):
     other = make_condensed("dc", resolved=WITHHELD)  # one row that has everything, so that there is a table
     scored = make_evaluated(other, [0.2], resolved=WITHHELD, seconds=1.0)
     scored["result"]["validation_accuracies"] = [0.2]
     records = [*make_sets(**sets), other, scored]
     records += [] if whole is False else [make_whole(**whole)]
     records += [make_curve()] if curve else []
-    found = only(records)
-    assert found["missing"].startswith(reason) and math.isnan(found["trainings"])
+    row = only(records)
+    assert row["missing"].startswith(reason) and math.isnan(row["trainings"])
     tables = break_even_tables(cells(records), records=records)
     if whole is False:
         assert tables == []
         return
-    line = next(row for row in tables[0].rows if row[1] == "DM")
-    assert line[-1].startswith("– (") and any(note.startswith(reason) for note in tables[0].notes)
+    texts = next(texts for texts in tables[0].rows if texts[1] == "DM")
+    assert texts[-1].startswith("– (") and any(note.startswith(reason) for note in tables[0].notes)
 
 
 def test_a_set_made_elsewhere_has_an_unknown_price(make_sets, make_whole):
     evaluations = [record for record in make_sets() if record["kind"] == "evaluate"]
-    found = only([*evaluations, make_whole()])
-    assert found["missing"].startswith("it was made elsewhere") and math.isnan(found["total_seconds"])
+    row = only([*evaluations, make_whole()])
+    assert row["missing"].startswith("it was made elsewhere") and math.isnan(row["total_seconds"])
 
 
 def test_native_protocols_have_no_common_time(make_condensed, make_evaluated):
-    made = make_condensed("dm")
-    records = [made, make_evaluated(made, [0.4], protocol="native", recipe="native:dsa")]
+    condensed = make_condensed("dm")
+    records = [condensed, make_evaluated(condensed, [0.4], protocol="native", recipe="native:dsa")]
     records.append(make_evaluated(None, [0.8], protocol="native", recipe="native:dsa"))
     assert break_even(cells(records), records).empty and break_even_tables(cells(records), records=records) == []

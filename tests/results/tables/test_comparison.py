@@ -54,7 +54,7 @@ def test_golden(make_expert, make_condensed, make_evaluated):
     sets = [make_condensed("dm", seed, seconds=3600.0, resolved={"experts": [expert["identity"]]}) for seed in range(5)]
     gone = make_condensed("dc", status="diverged", message="the loss is nan at step 7")
     means = dict(zip(map(id, [*randoms, *sets]), [*RANDOM, *BETTER], strict=True))
-    scores = [make_evaluated(made, [means[id(made)]] * 5, seconds=50.0) for made in [*randoms, *sets]]
+    scores = [make_evaluated(condensed, [means[id(condensed)]] * 5, seconds=50.0) for condensed in [*randoms, *sets]]
     whole = make_evaluated(None, [0.84, 0.85], seconds=500.0)
     frame = cells([expert, *randoms, *sets, gone, *scores, whole])
     (table,) = comparison_tables(frame, AS_RUN)
@@ -108,7 +108,7 @@ def test_one_table_for_each_protocol_and_the_whole_set_in_each(make_cells, make_
 
 def test_rows_of_one_name_say_what_differs(make_condensed, make_evaluated):
     sets = [make_condensed(), make_condensed(resolved={"settings": {"lr": 0.5}}), make_condensed(seed=7)]
-    records = [*sets[:2], *(make_evaluated(made, [0.5]) for made in sets)]
+    records = [*sets[:2], *(make_evaluated(condensed, [0.5]) for condensed in sets)]
     (table,) = comparison_tables(cells(records))
     assert {row[2] for row in table.rows} == {"DM [lr=1.0]", "DM [lr=0.5]", "DM [condensed elsewhere]"}
 
@@ -135,7 +135,7 @@ def test_seconds_of_two_devices_do_not_share_a_table(make_cells, make_condensed,
         ({"evaluated": {"resolved": {"val_fraction": 0.1}}}, "Withheld for validation: 10 % of the training images."),
     ],
 )
-def test_circumstances_stand_below_the_table(make_cells, changes, said):
+def test_circumstances_are_below_the_table(make_cells, changes, said):
     (table,) = comparison_tables(make_cells({"dm": BETTER}, **changes))
     (usual,) = comparison_tables(make_cells({"dm": BETTER}))
     assert any(line.startswith(said) for line in table.captions)
@@ -188,8 +188,8 @@ def test_no_order_where_none_may_be_drawn(make_cells, changes):
 
 
 def test_a_single_set_is_never_bold(make_cells, make_condensed, make_evaluated):
-    made = make_condensed("dc")
-    frame = make_cells({"random": RANDOM, "dm": BETTER}, extra=[made, make_evaluated(made, [0.8, 0.9])])
+    condensed = make_condensed("dc")
+    frame = make_cells({"random": RANDOM, "dm": BETTER}, extra=[condensed, make_evaluated(condensed, [0.8, 0.9])])
     (table,) = comparison_tables(frame)
     assert [(table.rows[row][2], rank) for (row, _), rank in table.ranks.items()] == [
         ("RANDOM", "second"),
@@ -197,7 +197,7 @@ def test_a_single_set_is_never_bold(make_cells, make_condensed, make_evaluated):
     ]
 
 
-def test_ranks_hold_within_an_ipc(make_cells):
+def test_ranks_are_within_an_ipc(make_cells):
     frames = [make_cells({"random": RANDOM, "dm": BETTER}, condensed={"ipc": ipc}) for ipc in (1, 10)]
     low = make_cells({"dc": [x - 0.3 for x in RANDOM]}, condensed={"ipc": 50})
     (table,) = comparison_tables(pd.concat([*frames, low]))
@@ -214,7 +214,7 @@ def test_a_narrow_terminal_breaks_words_and_loses_nothing(make_cells):
         assert text in shown
 
 
-def test_csv_holds_raw_numbers(make_cells):
+def test_csv_has_raw_numbers(make_cells):
     back = pd.read_csv(io.StringIO(to_csv(make_cells({"random": RANDOM, "dm": BETTER}))))
     assert back["accuracy"].tolist() == pytest.approx([0.26, 0.489])
     assert back["stored_images"].tolist() == [100, 100] and back["sample"][1].startswith('{"0": 0.489,')

@@ -26,8 +26,8 @@ def priced(make_expert, make_condensed, make_evaluated):
     used = {"experts": [expert["identity"] for expert in experts]}
     sets = [make_condensed("dance", seed, resolved=used, seconds=100.0, peak_memory_bytes=2**30) for seed in (0, 1)]
     sets.append(make_condensed("dm", seconds=5.0, peak_memory_bytes=2**20))
-    scores = [make_evaluated(made, [0.5, 0.6], protocol=name, seconds=seconds, peak_memory_bytes=2**29)
-              for made in sets for name, seconds in (("dc", 7.0), ("dsa", 30.0))]  # fmt: skip
+    scores = [make_evaluated(condensed, [0.5, 0.6], protocol=name, seconds=seconds, peak_memory_bytes=2**29)
+              for condensed in sets for name, seconds in (("dc", 7.0), ("dsa", 30.0))]  # fmt: skip
     return cells([*experts, *sets, *scores, make_evaluated(None, [0.8], seconds=900.0)])
 
 
@@ -62,16 +62,18 @@ def test_memory_of_each_kind_of_task(priced):
 
 def test_what_shared_its_device_is_in_no_row_of_seconds(make_cells, make_condensed, make_evaluated):
     busy = {"environment": {"device": "NVIDIA H100", "shared": True}}
-    made = make_condensed("idm", **busy)
-    frame = make_cells({"dm": [0.5, 0.6], "dc": [0.4, 0.5]}, extra=[made, make_evaluated(made, [0.5], **busy)])
+    condensed = make_condensed("idm", **busy)
+    frame = make_cells(
+        {"dm": [0.5, 0.6], "dc": [0.4, 0.5]}, extra=[condensed, make_evaluated(condensed, [0.5], **busy)]
+    )
     (table,) = time_tables(frame)
     assert column(table, "Total s (full)") == {"DC": "2.0", "DM": "2.0", "IDM": "‡"}
     assert any("‡ ran on NVIDIA H100 (shared)" in line for line in table.captions)
 
 
 def test_an_unknown_part_leaves_the_total_unknown(make_condensed, make_evaluated):
-    made = make_condensed("dance", resolved={"experts": ["gone"]}, seconds=3.0)
-    (table,) = time_tables(cells([made, make_evaluated(made, [0.5])]))
+    condensed = make_condensed("dance", resolved={"experts": ["gone"]}, seconds=3.0)
+    (table,) = time_tables(cells([condensed, make_evaluated(condensed, [0.5])]))
     assert table.rows == [["10", "DANCE", "–", "–", "3.0", "1.0", "–", "–"]]
 
 
@@ -83,7 +85,9 @@ def test_what_has_no_accuracy_is_in_no_table_of_costs(make_cells, make_condensed
 # --- condensing alone -------------------------------------------------------------------------------------------------
 
 
-def test_costs_stand_once_for_all_protocols_and_networks(make_expert, make_condensed, make_evaluated):
+def test_costs_of_condensing_are_listed_once_for_all_protocols_and_networks(
+    make_expert, make_condensed, make_evaluated
+):
     experts = [make_expert(index, seconds=60.0, peak_memory_bytes=3 * 2**30) for index in range(2)]
     resolved = {"experts": [expert["identity"] for expert in experts]}
     sets = [
@@ -91,7 +95,9 @@ def test_costs_stand_once_for_all_protocols_and_networks(make_expert, make_conde
     ]
     sets.append(make_condensed("dc", seconds=5.0, peak_memory_bytes=2**20))
     changes = [{"protocol": "dc"}, {}, {"resolved": {"architecture": "resnet10-bn"}}]
-    scores = [make_evaluated(made, [0.5], peak_memory_bytes=2**40, **change) for made in sets for change in changes]
+    scores = [
+        make_evaluated(condensed, [0.5], peak_memory_bytes=2**40, **change) for condensed in sets for change in changes
+    ]
     whole = make_evaluated(None, [0.8])
     frame = cells([*experts, *sets, *scores, whole])
     (table,) = condensing_tables(frame)
@@ -100,13 +106,13 @@ def test_costs_stand_once_for_all_protocols_and_networks(make_expert, make_conde
         ["10", "DC", "100", "0.977 KiB", "0", "0", "–", "5.0", "1 MiB"],
         ["10", "DM", "100", "0.977 KiB", "2", "120 / 60", "3 GiB", "101", "1 GiB"],
     ]
-    titles = [found.title for found in all_tables(frame)]
+    titles = [table.title for table in all_tables(frame)]
     assert sum(title.startswith("Condensing costs") for title in titles) == 1 and titles[-1] == table.title
 
 
-def test_the_evaluation_with_the_most_sets_speaks_for_a_row(make_condensed, make_evaluated):
+def test_a_row_has_the_costs_of_the_evaluation_with_most_sets(make_condensed, make_evaluated):
     sets = [make_condensed("dm", seed, seconds=seconds) for seed, seconds in enumerate((10.0, 30.0))]
-    scores = [make_evaluated(sets[0], [0.5], protocol="dc"), *(make_evaluated(made, [0.5]) for made in sets)]
+    scores = [make_evaluated(sets[0], [0.5], protocol="dc"), *(make_evaluated(condensed, [0.5]) for condensed in sets)]
     (table,) = condensing_tables(cells([*sets, *scores]))
     assert [row[list(table.columns).index("Condense s")] for row in table.rows] == ["20"]
 
@@ -122,7 +128,9 @@ def test_rows_of_one_name_say_which_settings_differ_and_other_networks_have_a_ta
     sets = [make_condensed(), make_condensed(resolved={"settings": {"lr": 0.5}})]
     sets.append(make_condensed(resolved={"architecture": "convnet3-bn"}))
     labels = [{}, {}, {"condense_architecture": "convnet3-bn"}]
-    scores = [make_evaluated(made, [0.5], display=display) for made, display in zip(sets, labels, strict=True)]
+    scores = [
+        make_evaluated(condensed, [0.5], display=display) for condensed, display in zip(sets, labels, strict=True)
+    ]
     tables = condensing_tables(cells([*sets, *scores]))
     assert {table.title.rpartition(" ")[2]: sorted(row[1] for row in table.rows) for table in tables} == {
         "convnet3": ["DM [lr=0.5]", "DM [lr=1.0]"],
@@ -133,7 +141,7 @@ def test_rows_of_one_name_say_which_settings_differ_and_other_networks_have_a_ta
 def test_costs_of_two_devices_do_not_share_a_table(make_condensed, make_evaluated):
     slow = {"environment": {"device": "cpu EPYC", "threads": 2}}
     sets = [make_condensed("dm"), make_condensed("dc"), make_condensed("idm", **slow)]
-    scores = [make_evaluated(made, [0.5], **more) for made, more in zip(sets, ({}, {}, slow), strict=True)]
+    scores = [make_evaluated(condensed, [0.5], **more) for condensed, more in zip(sets, ({}, {}, slow), strict=True)]
     (table,) = condensing_tables(cells([*sets, *scores]))
     assert {row[1]: row[-2] for row in table.rows} == {"DC": "1.0", "DM": "1.0", "IDM": "‡"}
     assert any("Seconds and memory shown for NVIDIA H100, fp32 only" in line for line in table.captions)
@@ -166,7 +174,7 @@ def test_sets_made_elsewhere_have_a_size_and_no_costs(make_condensed, make_evalu
 # --- published --------------------------------------------------------------------------------------------------------
 
 
-def test_measured_beside_published_with_a_mark_or_what_differs(make_cells):
+def test_measured_and_published_with_a_mark_or_what_differs(make_cells):
     means = {"dm": [0.489, 0.483, 0.495], "dc": [0.52, 0.521, 0.522], "random": [0.26, 0.25, 0.27], "mine": [0.9, 0.8]}
     frame = pd.concat([make_cells(means), make_cells({"dm": [0.2, 0.21]}, condensed={"ipc": 1})])
     (table,) = published_tables(frame)

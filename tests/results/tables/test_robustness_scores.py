@@ -1,4 +1,4 @@
-"""Scores of cells: with what a set is compared, spreads over seeds, and what is said where there is none."""
+"""Robustness scores of cells: what a set is compared with, spreads over seeds, and reasons for missing scores."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def make_scored(make_condensed, make_evaluated):
                 records.append(condensed)
                 for protocol, values in ((AUGMENTED, augmented), (PLAIN, plain)):
                     if values:
-                        found = make_evaluated(
+                        evaluated = make_evaluated(
                             condensed, values, protocol=protocol["name"], resolved={"protocol": protocol},
                             display={"factor": factor},
                         )  # fmt: skip
-                        records.append(found)
+                        records.append(evaluated)
         return records
 
     return make
@@ -50,10 +50,10 @@ RANDOM = {"random": [([0.2], [0.15]), ([0.3], [0.25]), ([0.25], [0.2])]}  # mean
 
 
 def score_of(frame, row, **columns):
-    found = frame[frame["display_name"] == row]
+    rows = frame[frame["display_name"] == row]
     for name, value in columns.items():
-        found = found[found[name] == value]
-    (line,) = found.to_dict("records")
+        rows = rows[rows[name] == value]
+    (line,) = rows.to_dict("records")
     return line
 
 
@@ -97,7 +97,7 @@ def test_one_set_has_its_spread_over_networks(make_scored, whole):
     assert dm["ars_sd_networks"] == pytest.approx(stdev(map(as_score, gains)))
 
 
-def test_ars_stands_on_the_sets_that_were_evaluated_both_ways(make_scored, whole):
+def test_ars_uses_the_sets_that_were_evaluated_both_ways(make_scored, whole):
     sets = [([0.5], [0.4]), ([0.6], []), ([0.55], [0.45])]
     table_cells = cells([whole, *make_scored(RANDOM | {"dm": sets})])
     dm = score_of(robustness_scores(table_cells), "dm")
@@ -119,13 +119,13 @@ def test_ars_stands_on_the_sets_that_were_evaluated_both_ways(make_scored, whole
         ("random plain", "", "no Random at ipc 10 under dsa@plain"),
     ],
 )
-def test_what_is_missing_is_said(make_scored, whole, left_out, display, augmentation):
+def test_a_missing_score_has_a_reason(make_scored, whole, left_out, display, augmentation):
     random = {"random": [(a, [] if left_out == "random plain" else p) for a, p in RANDOM["random"]]}
     rows = ({} if left_out == "random" else random) | {"dm": [([0.5], [] if left_out == "plain" else [0.4])] * 2}
     table_cells = cells([*make_scored(rows), *([] if left_out == "whole" else [whole])])
     dm = score_of(robustness_scores(table_cells), "dm")
-    for found, reason in ((dm["lrs_missing"], display), (dm["ars_missing"], augmentation)):
-        assert found.startswith(reason) and bool(found) == bool(reason)
+    for missing, reason in ((dm["lrs_missing"], display), (dm["ars_missing"], augmentation)):
+        assert missing.startswith(reason) and bool(missing) == bool(reason)
     tables = robustness_score_tables(table_cells)
     if display and augmentation:
         assert tables == []  # nothing to show
@@ -145,7 +145,7 @@ def test_a_protocol_that_augments_nothing_has_no_augmentation_to_be_robust_to(ma
     resolved = {"protocol": protocol}
     sets = [make_condensed(row, seed) for row in ("random", "dm") for seed in range(2)]
     records = [*sets, make_evaluated(None, [0.8], protocol="dc", resolved=resolved)]
-    records += [make_evaluated(made, [0.4], protocol="dc", resolved=resolved) for made in sets]
+    records += [make_evaluated(condensed, [0.4], protocol="dc", resolved=resolved) for condensed in sets]
     dm = score_of(robustness_scores(cells(records)), "dm")
     assert dm["lrs"] == pytest.approx(as_score(0.4 - 0.6)) and dm["ars_missing"].startswith(
         "dc neither augments nor mix"
@@ -179,7 +179,7 @@ def test_of_several_random_rows_the_one_with_as_many_networks_counts(make_scored
     assert score_of(frame, "dm")["random"] == pytest.approx(0.4)
 
 
-def test_tables_show_ranks_and_doubts_and_what_they_stand_on(make_scored, whole):
+def test_tables_show_ranks_doubts_and_captions(make_scored, whole):
     better = [([0.50 + d], [0.40 + d]) for d in (0.0, 0.01, 0.02)]
     worse = [([0.26 + d], [0.21 - d]) for d in (0.0, 0.1, -0.1)]
     (table,) = robustness_score_tables(cells([whole, *make_scored(RANDOM | {"dm": better, "dc": worse})]))

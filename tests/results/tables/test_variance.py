@@ -25,24 +25,24 @@ DYESTUFF2 = (
 
 
 def test_balanced_estimates_are_those_of_reml():
-    found = estimate_components(DYESTUFF)
-    assert (found.between, found.within) == pytest.approx((1764.05, 2451.25)) and not found.negative
-    assert found.share == pytest.approx(1764.05 / (1764.05 + 2451.25))
+    components = estimate_components(DYESTUFF)
+    assert (components.between, components.within) == pytest.approx((1764.05, 2451.25)) and not components.negative
+    assert components.share == pytest.approx(1764.05 / (1764.05 + 2451.25))
 
 
-def test_a_negative_estimate_stands_as_0_and_says_so():
-    found = estimate_components(DYESTUFF2)
-    assert (found.between, found.share, found.negative) == (0.0, 0.0, True)
-    assert found.between_interval[0] == 0 < found.between_interval[1]
+def test_a_negative_estimate_is_0_and_marked():
+    components = estimate_components(DYESTUFF2)
+    assert (components.between, components.share, components.negative) == (0.0, 0.0, True)
+    assert components.between_interval[0] == 0 < components.between_interval[1]
 
 
 def test_unequal_numbers_of_networks_take_their_harmonic_mean():
     sets = [[0.50, 0.54], [0.60, 0.62, 0.64, 0.66], [0.40]]
     within = (2 * 0.02**2 + 2 * 0.03**2 + 2 * 0.01**2) / 4
     means = np.var([0.52, 0.63, 0.40], ddof=1)
-    found = estimate_components(sets)
-    assert found.within == pytest.approx(within)
-    assert found.between == pytest.approx(means - within * fmean([1 / 2, 1 / 4, 1]))
+    components = estimate_components(sets)
+    assert components.within == pytest.approx(within)
+    assert components.between == pytest.approx(means - within * fmean([1 / 2, 1 / 4, 1]))
 
 
 def test_what_cannot_be_split():
@@ -60,7 +60,7 @@ def test_without_any_spread_within_or_at_all():
 
 @pytest.mark.parametrize("sizes", [(5,) * 5, (2,) * 3, (2, 5, 9, 3, 4)])
 @pytest.mark.parametrize("between", [0.003, 0.02])
-def test_intervals_hold_the_truth_as_often_as_they_say(sizes, between):
+def test_intervals_contain_the_truth_at_their_level(sizes, between):
     """1,500 simulated cells: a share of 0.95 has a standard error of 0.0056."""
     random, within, mean, repeats = np.random.default_rng(7), 0.01, 0.6, 1500
     share = between**2 / (between**2 + within**2)
@@ -68,11 +68,11 @@ def test_intervals_hold_the_truth_as_often_as_they_say(sizes, between):
     for _ in range(repeats):
         effects = random.normal(mean, between, len(sizes))
         sets = [random.normal(effect, within, size).tolist() for effect, size in zip(effects, sizes, strict=True)]
-        found = estimate_components(sets)
+        components = estimate_components(sets)
         intervals = (
-            found.between_interval,
-            found.within_interval,
-            found.share_interval,
+            components.between_interval,
+            components.within_interval,
+            components.share_interval,
             mean_interval([*map(fmean, sets)]),
         )
         truths = between**2, within**2, share, mean
@@ -112,23 +112,23 @@ def frame(make_condensed, make_evaluated):
     records = [make_evaluated(None, [0.80, 0.82, 0.84])]
     for row, sets in rows.items():
         for seed, values in enumerate(sets):
-            made = make_condensed(row, seed)
-            records += [made, make_evaluated(made, values)]
+            condensed = make_condensed(row, seed)
+            records += [condensed, make_evaluated(condensed, values)]
     return cells(records)
 
 
 def test_parts_of_cells(frame):
-    found = {row["display_name"]: row for row in variance_components(frame).to_dict("records")}
+    rows = {row["display_name"]: row for row in variance_components(frame).to_dict("records")}
     expected = estimate_components([[0.50, 0.54], [0.60, 0.62]])
-    assert (found["dm"]["between"], found["dm"]["within"]) == pytest.approx((expected.between, expected.within))
-    assert (found["dm"]["share_low"], found["dm"]["share_high"]) == pytest.approx(expected.share_interval)
-    assert (found["dm"]["accuracy_low"], found["dm"]["accuracy_high"]) == (0, 1)  # two sets: t is 12.7
-    assert found["dc"]["negative"] and found["dc"]["between"] == 0
-    assert found["whole"]["accuracy_low"] == pytest.approx(mean_interval([0.80, 0.82, 0.84])[0])
-    assert math.isnan(found["idm"]["accuracy_low"]) and math.isnan(found["kc"]["within"])
+    assert (rows["dm"]["between"], rows["dm"]["within"]) == pytest.approx((expected.between, expected.within))
+    assert (rows["dm"]["share_low"], rows["dm"]["share_high"]) == pytest.approx(expected.share_interval)
+    assert (rows["dm"]["accuracy_low"], rows["dm"]["accuracy_high"]) == (0, 1)  # two sets: t is 12.7
+    assert rows["dc"]["negative"] and rows["dc"]["between"] == 0
+    assert rows["whole"]["accuracy_low"] == pytest.approx(mean_interval([0.80, 0.82, 0.84])[0])
+    assert math.isnan(rows["idm"]["accuracy_low"]) and math.isnan(rows["kc"]["within"])
 
 
-def test_tables_say_what_cannot_be_split(frame):
+def test_notes_name_what_cannot_be_split(frame):
     (table,) = variance_tables(frame)
     lines = {row[1]: row for row in table.rows}
     assert table.title.startswith("Variance: cifar10, condensed with convnet3")
