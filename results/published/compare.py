@@ -5,9 +5,12 @@ How a row of the csv matches a cell of `aggregation.cells`:
     dataset, ipc  the cell's `published_as` and `ipc`; an empty ipc is the whole training set. The ImageNet subsets
                   (imagenette, …) are those of ILSVRC, which a cell's dataset may say: imagenette@ilsvrc
     architecture  both the condensing and the evaluation network; its name includes norm and width (convnet3: instance)
-    protocol      the cell's `recipe`: under protocol `native` the one that the method's card names
+    factor        of the sets (images across a stored image), empty if it is unknown: 1 for methods without
+                  multi-formation; IDC's README evaluates its small datasets at 2, DANCE's names 2 for one cell
+    protocol      the cell's `recipe`: under protocol `native` the one that the method's card names. A reprint of which
+                  nobody says how it was measured has the protocol unknown; one that the authors' own code does not
+                  follow in this cell has a name of its own (idc without CutMix)
     reported      how the accuracy was chosen: last, best_on_test or unknown; ours is always the last
-The csv does not name factors: see `published_factor`.
 
 Some cells are printed twice, by their authors and again by a later paper. A cell is compared with the authors' number,
 even if that has no deviation: a reprint may be rounded or use another protocol. `also` gives the others.
@@ -30,7 +33,6 @@ from results.errors import ResultsError
 from results.formatting import short
 from results.types import Cell
 
-_FACTOR_1 = {"random", "herding", "kcenter", "dc", "dsa", "dm", "idc_i", "whole"}  # without multi-formation
 _ILSVRC = {"imagenette", "imagewoof", "imagefruit", "imagemeow", "imagesquawk", "imageyellow"}
 _FACTOR_ONLY = re.compile(r"(factor=|@?f)\d+")  # overrides that the column `factor` shows as well
 
@@ -45,6 +47,7 @@ class Published:
     dataset: str
     ipc: int | None
     architecture: str
+    factor: int | None  # None if it is unknown
     protocol: str
     reported: str  # last, best_on_test or unknown
     accuracy: float
@@ -78,6 +81,7 @@ def load() -> tuple[Published, ...]:
 def _from_row(row: dict[str, Any]) -> Published:
     numbers = {
         "ipc": int(row["ipc"]) if row["ipc"] else None,
+        "factor": int(row["factor"]) if row["factor"] else None,
         "accuracy": float(row["accuracy"]),
         "std": float(row["std"]) if row["std"] else None,
     }
@@ -121,19 +125,6 @@ def of_cell(cell: Cell) -> Published | None:
     return lookup(str(cell["method"]).partition("@")[0], str(cell["published_as"]), ipc)
 
 
-def published_factor(entry: Published) -> int | None:
-    """The factor of a printed number (images across a stored image), None if it is unknown.
-
-    It is 1 for methods without multi-formation. IDC's README evaluates its small datasets at factor 2, and DANCE's
-    names it for one cell.
-    """
-    if entry.method in _FACTOR_1:
-        return 1
-    if entry.method == "idc":
-        return 2
-    return 2 if (entry.method, entry.dataset, entry.ipc) == ("dance", "cifar10", 50) else None
-
-
 def compare(cell: Cell, published: Published) -> Agreement:
     """Compare a measured cell with a printed number.
 
@@ -160,13 +151,12 @@ def _tolerance(cell: Cell, published: Published) -> float | None:
 
 def _mismatches(cell: Cell, entry: Published) -> list[str]:
     """Phrases that say why the two numbers are not comparable."""
-    factor = published_factor(entry)
     checks = [
         (_dataset(cell) != entry.dataset, f"dataset only similar to {entry.dataset}"),
         *_networks(cell, entry),
         (cell["recipe"] != entry.protocol, f"protocol {cell['recipe']}, published {entry.protocol}"),
-        (factor is None, "published factor unknown"),
-        (factor is not None and cell["factor"] != factor, f"factor {cell['factor']}, published {factor}"),
+        (entry.factor is None, "published factor unknown"),
+        (entry.factor not in (None, cell["factor"]), f"factor {cell['factor']}, published {entry.factor}"),
         (entry.reported != "last", f"published accuracy rule is {entry.reported.replace('_', ' ')}, ours last"),
         (cell["provenance"] == "ours", "some settings are ours"),
         (cell["iterations_fraction"] != 1, f"{short(100 * cell['iterations_fraction'])} % of the paper's iterations"),
