@@ -299,6 +299,8 @@ class TaskPlanner:
             factor=scored.display["factor"],
             architecture=architecture,
         )
+        if protocol.source.startswith("ours: "):
+            self.plan.note(f"protocol {name}: {protocol.source.removeprefix('ours: ')}")
         # A method's own protocol normalizes as its public code does, a shared one with the dataset's constants.
         constants = scored.constants if native else self.dataset.constants
         content = {

@@ -17,7 +17,8 @@ class Protocol:
     """A recipe in epochs, independent of the number of images.
 
     lr_milestones: epochs after which lr is multiplied by lr_gamma. steps_fixed: train for the optimizer steps of the
-    factor-1 set, whatever the factor.
+    factor-1 set, whatever the factor. source: where the values come from; it begins with "ours: " where no public code
+    has this recipe for this network or number of classes.
     """
 
     name: str
@@ -73,12 +74,15 @@ def from_resolved(values: Mapping[str, Any]) -> Protocol:
     return Protocol(**{**values, "lr_milestones": tuple(values["lr_milestones"]), "source": ""})
 
 
-def _vico(name: str, epochs: int, strategy: str) -> Protocol:
+_VICO = "VICO-UoE/DatasetCondensation@53f63a6, utils.py evaluate_synset"
+
+
+def _vico(name: str, epochs: int, strategy: str, source: str = _VICO) -> Protocol:
     """DC's family: epochs + 1 passes; after pass epochs // 2 + 1 the lr is a tenth, and the optimizer is reset."""
     return Protocol(
         name=name,
         version=1,
-        source="VICO-UoE/DatasetCondensation@53f63a6, utils.py evaluate_synset",
+        source=source,
         epochs=epochs + 1,
         batch=256,
         lr=0.01,
@@ -135,7 +139,10 @@ LARGE_RESOLUTION = 128  # pixels from which the epochs of IDC's family depend on
 
 
 def large_epochs(images_per_class: int, num_classes: int) -> int:
-    """IDC's epochs at 128 pixels and more; with 100 classes, two thirds, rounded down to hundreds [IDC@ceac95a]."""
+    """IDC's epochs at 128 pixels and more; with 100 classes, two thirds, rounded down to hundreds [IDC@ceac95a].
+
+    The public code knows 10 and 100 classes. Other numbers are ours: below 100 as with 10, above 100 as with 100.
+    """
     table = ((1, 3000), (10, 2000), (50, 1500), (200, 1000), (500, 500))
     epochs = next((epochs for most, epochs in table if images_per_class <= most), 300)
     return epochs if num_classes < 100 else epochs * 2 // 3 // 100 * 100
@@ -177,11 +184,13 @@ def get(
 def _dc(published_as: str, architecture: str) -> Protocol:
     """300 epochs without augmentation; 1,000 with one, for ConvNets with batch norm and, otherwise, on MNIST.
 
-    The reference names no other network with batch norm here [utils.py get_daparam].
+    The reference has the rule for one network with batch norm, its ConvNetBN (convnet3-bn) [utils.py get_daparam]. That
+    every other ConvNet with batch norm follows it is ours; other families of networks do not.
     """
     family, *options = architecture.split("-")
     if family.startswith("convnet") and "bn" in options:
-        return _vico("dc", 1000, "dc:crop_noise")
+        ours = f"ours: {architecture} as its ConvNetBN (convnet3-bn), the only network with this rule in {_VICO}"
+        return _vico("dc", 1000, "dc:crop_noise", _VICO if architecture == "convnet3-bn" else ours)
     return _vico("dc", 1000, "dc:crop_scale_rotate") if published_as == "mnist" else _vico("dc", 300, "none")
 
 
@@ -196,10 +205,13 @@ def _shared(
     if name == "dc":
         return _dc(published_as, architecture)
     epochs = {"idc": 1000, "dance": 1500}[name]
+    source = {"idc": "snu-mllab/Efficient-Dataset-Condensation@ceac95a", "dance": "Hansong-Zhang/DANCE@3f6b8b6"}[name]
+    source = f"{source}, train.py"
     if resolution >= LARGE_RESOLUTION and ipc is not None:
         epochs = large_epochs(ipc, num_classes)
-    source = {"idc": "snu-mllab/Efficient-Dataset-Condensation@ceac95a", "dance": "Hansong-Zhang/DANCE@3f6b8b6"}[name]
-    return _idc(name, epochs, f"{source}, train.py")
+        if num_classes not in (10, 100):
+            source = f"ours: {epochs:,} epochs with {num_classes} classes, where {source}, knows 10 and 100 classes"
+    return _idc(name, epochs, source)
 
 
 def check_name(name: str) -> None:

@@ -166,7 +166,21 @@ def test_dc_and_dsa(dataset: str, ipc: int) -> None:
         assert ours(found) == ({"lr_img"} if dataset in (*HIGH, "tinyimagenet") else set())
 
 
-@pytest.mark.parametrize(("dataset", "ipc"), CELLS)
+# At 128 pixels: the settings for 100 classes of ImageNet, of which these depend on the ipc (queue, accuracy_window).
+IDM_AT_128 = {"batch_real": 128, "batch_train": 128, "ce_weight": 3.0, "generate_interval": 50, "train_steps": 10}
+IDM_AT_128_BY_IPC = {1: (50, 200), 10: (50, 1000), 50: (100, 500)}
+
+
+@pytest.mark.parametrize("ipc", IDM_AT_128_BY_IPC)
+@pytest.mark.parametrize("dataset", HIGH)
+def test_idm_at_128_pixels_takes_the_nearest_published_cell(dataset: str, ipc: int) -> None:
+    queue, window = IDM_AT_128_BY_IPC[ipc]
+    found = resolved("idm", dataset, ipc)
+    assert asdict(found.config) == IDM | IDM_AT_128 | {"queue": queue, "accuracy_window": window}
+    assert ours(found) == {*IDM_AT_128, "queue", "accuracy_window"} - {"train_steps"}
+
+
+@pytest.mark.parametrize(("dataset", "ipc"), [cell for cell in CELLS if cell[0] not in HIGH])
 def test_idm(dataset: str, ipc: int) -> None:
     names = ("batch_real", "ce_weight", "generate_interval", "train_steps", "accuracy_window")
     published = (dataset, ipc) in TABLE

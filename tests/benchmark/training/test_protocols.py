@@ -63,6 +63,13 @@ def test_dc_takes_1001_passes_with_its_own_augmentation_on_mnist_and_for_batch_n
     assert whole.steps == 60 * 25 and whole.lr_milestones == (30 * 25,) and whole.augment == augmentation
 
 
+@pytest.mark.parametrize("architecture", ["convnet4-bn", "convnet3-bn-w64"])
+def test_batch_norm_that_the_public_code_of_dc_does_not_know_is_said_to_be_ours(architecture: str) -> None:
+    ours, public = protocol("dc", architecture=architecture), protocol("dc", architecture="convnet3-bn")
+    assert ours.source.startswith(f"ours: {architecture} as its ConvNetBN") and not public.source.startswith("ours")
+    assert (ours.epochs, ours.augment) == (public.epochs, public.augment)
+
+
 def test_only_dc_depends_on_the_norm() -> None:
     for name in ("dsa", "idc", "dance", "quick"):
         assert protocol(name, architecture="convnet3-bn") == protocol(name)
@@ -106,6 +113,14 @@ def test_idc_and_dance_follow_multisteplr(name: str, epochs: int, lr_milestones:
 )
 def test_large_images_take_their_epochs_from_idcs_table(images: int, classes: int, epochs: int) -> None:
     assert protocols.large_epochs(images, classes) == epochs
+
+
+@pytest.mark.parametrize("name", ["idc", "dance"])
+def test_epochs_that_the_public_code_does_not_name_are_said_to_be_ours(name: str) -> None:
+    sources = {classes: protocol(name, resolution=128, num_classes=classes).source for classes in (10, 20, 100, 200)}
+    assert [sources[classes].startswith("ours: ") for classes in sources] == [False, True, False, True]
+    assert "2,000 epochs with 20 classes" in sources[20]
+    assert not protocol(name, resolution=32, num_classes=20).source.startswith("ours")
 
 
 def test_epochs_depend_on_the_stored_ipc_and_native_on_the_decoded() -> None:
