@@ -20,7 +20,7 @@ def analyze(composed: DictConfig) -> int:
 
     config = parse_as(AnalyzeConfig, composed)
     analyses.check(config)
-    return plan_and_run(config, show_summaries, lambda plan: analyses.only(plan, config))
+    return plan_and_run(config, show_summaries, lambda plan: analyses.reduce_to_analyses(plan, config))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from results.store.store import Store
 from slurm import cluster
 
 if TYPE_CHECKING:
-    from benchmark.planning.plan import Task
+    from benchmark.execution.runtime import Task
 
 STEPS = {"cpu": 400, "cuda": 40_000}  # enough for the job to be interrupted while it is running
 MAX_DIFFERENCE = 1e-2  # of pixels in 0..1, where the two jobs ran on different hardware or on a GPU
@@ -31,7 +31,12 @@ MAX_DIFFERENCE = 1e-2  # of pixels in 0..1, where the two jobs ran on different 
 
 def drill(composed: DictConfig) -> int:
     """Interrupt one of two equal jobs and compare their sets; returns the exit status: 0 if nothing was lost."""
-    from benchmark.runners.interrupt import interrupt, job_of, queue_set, wait_until  # load torch, unlike --help
+    from benchmark.runners.interruption_drill import (
+        interrupt,
+        job_of,
+        queue_set,
+        wait_until,
+    )  # load torch, unlike --help
 
     config = parse_as(DrillConfig, composed)
     console = Console(soft_wrap=True)

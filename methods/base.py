@@ -57,7 +57,7 @@ class Transform(Protocol):
         ...
 
 
-class ByClass(Protocol):
+class ImagesByClass(Protocol):
     """Images (C, n, ch, H, W): a tensor, or real images that are loaded when a slice of the classes is read."""
 
     @property
@@ -190,7 +190,7 @@ class Problem(Protocol):
         """A fresh CPU generator for one purpose (see `Draw`), so that no random state goes into a checkpoint."""
         ...
 
-    def real_batch(self, n: int, generator: torch.Generator, augment: Transform) -> ByClass:
+    def real_batch(self, n: int, generator: torch.Generator, augment: Transform) -> ImagesByClass:
         """augment(normalize(real.sample(n, generator))), computed only when a slice of the classes is read.
 
         This saves memory. Every read computes the images again, so use it for one pass of `mean_embedding` or
@@ -198,7 +198,7 @@ class Problem(Protocol):
         """
         ...
 
-    def mean_embedding(self, network: Network, images: ByClass) -> Tensor:
+    def mean_embedding(self, network: Network, images: ImagesByClass) -> Tensor:
         """Mean embedding of each class: normalized (C, n, ch, H, W) to (C, D). No graph is kept for constant images."""
         ...
 
@@ -214,7 +214,7 @@ class Problem(Protocol):
         """`mean_embedding` and the mean cross-entropy against each class's label, (C,), from one forward pass."""
         ...
 
-    def class_gradients(self, network: Network, images: ByClass, labels: Tensor) -> list[Tensor]:
+    def class_gradients(self, network: Network, images: ImagesByClass, labels: Tensor) -> list[Tensor]:
         """Gradient of each class's mean cross-entropy: (C, n, ch, H, W) and labels (C,) to (C, *shape) a parameter.
 
         Images are normalized. If they require gradients, the result can be differentiated. The network must not depend
@@ -230,7 +230,7 @@ class Problem(Protocol):
         """Mean cross-entropy of a mini-batch, normalized (N, ch, H, W), (N,): its gradients, and the logits (N, C)."""
         ...
 
-    def by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
+    def losses_by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
         """losses(images, *constants), (C,), on a few classes at a time if memory requires it; differentiable once.
 
         images (C, n, ch, H, W) and constants (C, …): the c-th loss must depend on the c-th of each alone. `losses` may

@@ -153,7 +153,7 @@ class DANCE(LearnedImages):
 
         def losses(images: Tensor) -> Tensor:
             decoded = augment(problem.normalize(self._decoded(images, Draw.SUBSET_ALIGNMENT)))
-            return problem.by_class(network, gap, decoded, target)
+            return problem.losses_by_class(network, gap, decoded, target)
 
         return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).sum())
 

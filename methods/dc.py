@@ -166,7 +166,7 @@ class GradientMatching(NormalizedImages):
             return DISTANCES[config.distance](target, problem.class_gradients(network, images, labels))
 
         images = self.images.detach().requires_grad_()
-        loss = problem.by_class(network, gap, augment(self.decoded(images)), classes, *target).sum()
+        loss = problem.losses_by_class(network, gap, augment(self.decoded(images)), classes, *target).sum()
         (gradient,) = torch.autograd.grad(loss, images)
         joint_step(self.images, self.momentum, gradient, config.lr_img, config.momentum)
         return loss.item()

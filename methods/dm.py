@@ -74,7 +74,7 @@ class DistributionMatching(NormalizedImages):
             return embedding_gap(target, problem.mean_embedding(network, images))
 
         images = self.images.detach().requires_grad_()
-        loss = problem.by_class(network, gap, augment(self.decoded(images)), target).sum()
+        loss = problem.losses_by_class(network, gap, augment(self.decoded(images)), target).sum()
         (gradient,) = torch.autograd.grad(loss, images)
         joint_step(self.images, self.momentum, gradient, config.lr_img, config.momentum)
         self.done += 1

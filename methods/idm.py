@@ -133,7 +133,7 @@ class ImprovedDistributionMatching(NormalizedImages):
             return embedding_gap(target, embedding) + weight * entropy
 
         def losses(images: Tensor) -> Tensor:
-            return problem.by_class(network, loss, augment(self.decoded(images)), target, classes, weights)
+            return problem.losses_by_class(network, loss, augment(self.decoded(images)), target, classes, weights)
 
         return float(class_pass(self.images, self.momentum, losses, config.lr_img, config.momentum).sum())
 

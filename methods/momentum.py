@@ -27,22 +27,23 @@ def class_pass(
     images, momentum: (C, ipc, ch, H, W), changed in place. class_losses: those images to (C,) losses, of which
     the c-th depends on the c-th class alone. The public code steps one SGD over all classes with the gradient of one
     class at a time; the others then still move by their decaying momentum b. Since no loss depends on the images of
-    another class, a pass has a closed form: class c coasts for c steps, is stepped once, and coasts for C − 1 − c more.
+    another class, a pass has a closed form: class c takes c steps without
+    gradient, one with it, and C − 1 − c more without.
     """
     step = torch.arange(images.shape[0], device=images.device, dtype=images.dtype).view(-1, 1, 1, 1, 1)
     with torch.no_grad():
-        coast(images, momentum, step, lr, mu)
+        steps_without_gradient(images, momentum, step, lr, mu)
     leaf = images.detach().requires_grad_()
     losses = class_losses(leaf)
     (gradient,) = torch.autograd.grad(losses.sum(), leaf)
     with torch.no_grad():
         joint_step(images, momentum, gradient, lr, mu)
-        coast(images, momentum, images.shape[0] - 1 - step, lr, mu)
+        steps_without_gradient(images, momentum, images.shape[0] - 1 - step, lr, mu)
     return losses.detach()
 
 
 @torch.no_grad()
-def coast(images: Tensor, momentum: Tensor, steps: Tensor, lr: float, mu: float) -> None:
+def steps_without_gradient(images: Tensor, momentum: Tensor, steps: Tensor, lr: float, mu: float) -> None:
     """`steps` optimizer steps without gradient, in place: x ← x − lr·b·(μ + … + μ^steps); b ← μ^steps·b, 0 ≤ μ < 1."""
     with record_function(OPTIMIZER_STEP):
         decay = mu**steps

@@ -33,7 +33,7 @@ BUILT_IN = {
     "random": "methods.coreset:RandomSubset",
 }
 UNCONDENSED = {"whole": "methods.whole:WholeSet"}  # rows of the tables that have settings but condense nothing
-PRESETS = ("paper", "quick")
+SETTINGS_PRESETS = ("paper", "quick")
 PROVENANCES = ("paper", "code", "author", "third party", "ours")  # strongest first
 
 
@@ -123,14 +123,14 @@ class ResolvedSettings:
     """A method's settings for one dataset and ipc, the provenance of each, and notes for the user.
 
     changed: names of the settings to which the overrides give another value than the preset.
-    fraction: the part of the published iterations that runs, in (0, 1] unless overrides ask for more.
+    iterations_fraction: the part of the published iterations that runs, in (0, 1] unless overrides ask for more.
     """
 
     config: Settings
     changed: tuple[str, ...]
     provenance: Mapping[str, Provenance]
     notes: tuple[str, ...]
-    fraction: float
+    iterations_fraction: float
 
     @property
     def weakest_provenance(self) -> str:
@@ -213,7 +213,7 @@ def resolve(
     dataset: str,
     ipc: int | None,
     preset: str,
-    fraction: float = 1.0,
+    iterations_fraction: float = 1.0,
     overrides: Mapping[str, Any] | None = None,
 ) -> ResolvedSettings:
     """The settings of a method: defaults < preset < fraction of the iterations < overrides.
@@ -226,10 +226,10 @@ def resolve(
     values, provenance, notes = _preset(method, name, dataset, ipc, preset)
     config = _typed(method, values, name, where=f"settings of {name}")
     published = config.iterations
-    config = config.scaled(fraction)
-    if fraction < 1 and published is not None:
+    config = config.scaled(iterations_fraction)
+    if iterations_fraction < 1 and published is not None:
         notes.append(f"{name}: {config.iterations:,} of the paper's {published:,} iterations")
-        source = f"fraction {fraction:g} of {published}: {provenance['iterations'].source}"
+        source = f"fraction {iterations_fraction:g} of {published}: {provenance['iterations'].source}"
         provenance["iterations"] = Provenance(source, "ours")
     changed: tuple[str, ...] = ()
     if overrides:

@@ -21,7 +21,7 @@ from results.aggregation.cells import device
 from results.aggregation.links import Links, cell_spec, sorted_json
 from results.errors import ResultsError
 from results.store.read_all import read_all
-from results.store.schema import Status
+from results.store.schema import WHOLE_SET, Status
 from results.types import Json
 
 # fmt: off
@@ -112,7 +112,7 @@ def _of_set(record: Json, links: Links, texts: dict[str, str]) -> dict[str, Any]
 
 
 def _seconds(record: Json, condensed: Json | None, links: Links) -> dict[str, float]:
-    unknown = 0.0 if record["resolved"]["set"] == "whole" else math.nan
+    unknown = 0.0 if record["resolved"]["set"] == WHOLE_SET else math.nan
     return {
         "prepare_seconds": links.prepare_seconds(condensed, shared=False) if condensed else unknown,
         "prepare_shared": links.prepare_seconds(condensed, shared=True) if condensed else unknown,

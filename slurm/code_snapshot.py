@@ -13,7 +13,7 @@ from uuid import uuid4
 COMMIT_FILE = "snapshot.json"  # in a snapshot's folder: the commit that the packages are of
 
 
-def take(packages: Mapping[str, Path], target: Path, commit: Mapping[str, Any]) -> Path:
+def copy_code(packages: Mapping[str, Path], target: Path, commit: Mapping[str, Any]) -> Path:
     """Copy packages into a folder of `target` that is named by their content, unless it exists; returns the folder.
 
     packages: folders by the package's name. commit: JSON values for COMMIT_FILE. Raises OSError.

@@ -1,4 +1,4 @@
-"""Factories shared by all rooms' tests: small real problems, built with the same parts as real runs."""
+"""Factories shared by the tests of all packages: small real problems, built with the same parts as real runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from benchmark.condensation.problem import ConcreteProblem, DeviceImages, Traine
 from benchmark.datasets import Constants
 from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
+from helpers import CPU, make_images
 from methods import registry
-from parts import CPU, make_images
 
 
 @pytest.fixture(autouse=True)

@@ -12,12 +12,11 @@ from typing import Any
 
 import torch
 
-from benchmark.execution.runtime import Outcome, Runtime
-from benchmark.planning import grid
+from benchmark.execution.runtime import Outcome, Runtime, Task
 from benchmark.runners.local import run_tasks
 from benchmark.tasks.execute import execute
 from benchmark.utils.tensor_files import load_tensors
-from parts import CPU, planned
+from helpers import CPU, planned
 from results.store.store import Store
 
 WORDS = ("methods=[dance]", "ipcs=[1]", "baselines=[]", "architectures=[convnet2-w4]", "seeds=[0]",
@@ -27,7 +26,7 @@ STEPS = 23  # of 1,437 digits, 64 at a time
 
 
 @lru_cache
-def experts(*words: str) -> tuple[grid.Task, ...]:
+def experts(*words: str) -> tuple[Task, ...]:
     """The prepare tasks of four small experts on digits."""
     return tuple(planned(*WORDS, *words).of_kind("prepare"))
 
@@ -36,7 +35,7 @@ def runtime(out: Path, num_parallel: int, **more: Any) -> Runtime:
     return Runtime(out, replace(CPU, num_parallel=num_parallel), **more)
 
 
-def train(out: Path, num_parallel: int, tasks: tuple[grid.Task, ...] | None = None, **more: Any) -> dict[str, Outcome]:
+def train(out: Path, num_parallel: int, tasks: tuple[Task, ...] | None = None, **more: Any) -> dict[str, Outcome]:
     """Execute all tasks in this process; the outcome of each by its name, in the order of their ends."""
     ended: dict[str, Outcome] = {}
     on_end = lambda name, outcome: ended.update({name: outcome})  # noqa: E731
@@ -44,9 +43,7 @@ def train(out: Path, num_parallel: int, tasks: tuple[grid.Task, ...] | None = No
     return ended
 
 
-def train_together(
-    task: grid.Task, companions: Sequence[grid.Task], runtime: Runtime
-) -> tuple[Outcome, dict[str, Outcome]]:
+def train_together(task: Task, companions: Sequence[Task], runtime: Runtime) -> tuple[Outcome, dict[str, Outcome]]:
     """The outcome of a task, and those of the companions that were finished with it, by their slugs."""
     ends: list[tuple[str, Outcome]] = []
     outcome = execute(task, replace(runtime, on_companion_end=lambda *end: ends.append(end)), companions)
@@ -59,11 +56,11 @@ def records(out: Path) -> list[dict[str, Any]]:
     return [record for _, record in Store(out).recorded(experts())]
 
 
-def path_of(task: grid.Task, out: Path) -> Path:
+def path_of(task: Task, out: Path) -> Path:
     return Store(out).folder(task) / "experts.safetensors"
 
 
-def log(out: Path, task: grid.Task) -> str:
+def log(out: Path, task: Task) -> str:
     return (Store(out).folder(task) / "log.txt").read_text()
 
 

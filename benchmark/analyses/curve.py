@@ -19,11 +19,11 @@ from benchmark.execution.attempt import Attempt
 from benchmark.execution.run_steps import SnapshotSchedule
 from benchmark.execution.runtime import Outcome, Task
 from benchmark.training.evaluation import SequentialTrainings
-from benchmark.training.protocols import WHOLE, from_resolved
+from benchmark.training.protocols import from_resolved
 from benchmark.training.trainer import Training, accuracy
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.schedules import log_spaced
-from results.store.schema import Status
+from results.store.schema import WHOLE_SET, Status
 
 CurvePoint = dict[str, Any]  # step; seconds, charged up to it; accuracies, one per network
 
@@ -48,12 +48,12 @@ class CurveAnalysis(Analysis):
         """The content of its task, in place of an evaluation's `set`. points: along training on the whole set."""
         identity = evaluation["resolved"]["set"]
         content = {"analysis": self.name, "version": self.version, "sets": [identity], "experts": []}
-        return content | {"points": points} if identity == WHOLE else content
+        return content | {"points": points} if identity == WHOLE_SET else content
 
     def run(self, attempt: Attempt, sets: Sequence[CondensedSet]) -> Outcome:
         train, validation = attempt.splits()
         num_networks = attempt.resolved["num_eval"]
-        if attempt.resolved["sets"] == [WHOLE]:
+        if attempt.resolved["sets"] == [WHOLE_SET]:
             return self._run_whole(attempt, attempt.on_device(train), validation)
         (condensed,) = sets
         protocol, snapshots = from_resolved(attempt.resolved["protocol"]), condensed.snapshots

@@ -31,7 +31,7 @@ from benchmark.networks.base import BlockNetwork
 from benchmark.training import protocols
 from benchmark.utils.schedules import log_spaced
 from methods import registry
-from results.store.schema import Status
+from results.store.schema import WHOLE_SET, Status
 
 NUM_POINTS = 12  # steps of the training at which distances are measured, besides the first
 
@@ -48,11 +48,11 @@ class DiscrepancyAnalysis(GroupAnalysis):
 
     def content(self, group: SetGroup, config: AnalyzeConfig) -> dict[str, Any]:
         whole = registry.resolve(
-            protocols.WHOLE,
+            WHOLE_SET,
             dataset=group.outline.published_as,
             ipc=None,
             preset=config.preset,
-            overrides=config.method.get(protocols.WHOLE),
+            overrides=config.method.get(WHOLE_SET),
         )
         protocol = protocols.get(
             config.protocols[0],

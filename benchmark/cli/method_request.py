@@ -26,7 +26,7 @@ class MethodRequest:
     dataset: str | None = None
     ipc: int | None = None
     preset: str = "paper"
-    fraction: float = 1.0
+    iterations_fraction: float = 1.0
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def resolve(self, overrides: Mapping[str, Any]) -> registry.ResolvedSettings:
@@ -37,7 +37,7 @@ class MethodRequest:
             dataset=self.dataset,
             ipc=self.ipc,
             preset=self.preset,
-            fraction=self.fraction,
+            iterations_fraction=self.iterations_fraction,
             overrides=overrides,
         )
 
@@ -55,8 +55,8 @@ def parse(words: Sequence[str]) -> MethodRequest:
     if not cell:
         return MethodRequest(name)
     dataset, ipc = _cell(name, *cell)
-    preset, fraction, overrides = _options(name, options)
-    return MethodRequest(name, dataset, ipc, preset, fraction, overrides)
+    preset, iterations_fraction, overrides = _options(name, options)
+    return MethodRequest(name, dataset, ipc, preset, iterations_fraction, overrides)
 
 
 def _cell(name: str, dataset: str, *rest: str) -> tuple[str, int | None]:
@@ -88,10 +88,10 @@ def _options(name: str, words: Sequence[str]) -> tuple[str, float, dict[str, Any
         except (YAMLError, OmegaConfBaseException, ValueError) as error:
             raise BenchmarkError("the value is malformed", where=word, next="quote it for the shell") from error
         options[key] = parsed["value"]
-    preset, fraction = options.pop("preset"), options.pop("iterations_fraction")
-    if preset not in registry.PRESETS:
-        raise unknown("preset", str(preset), registry.PRESETS, where=f"preset={preset}")
-    if not (isinstance(fraction, int | float) and 0 < fraction <= 1):
-        what = f"iterations_fraction must be a number in (0, 1], got '{fraction}'"
-        raise BenchmarkError(what, where=f"iterations_fraction={fraction}")
-    return preset, fraction, options
+    preset, iterations_fraction = options.pop("preset"), options.pop("iterations_fraction")
+    if preset not in registry.SETTINGS_PRESETS:
+        raise unknown("preset", str(preset), registry.SETTINGS_PRESETS, where=f"preset={preset}")
+    if not (isinstance(iterations_fraction, int | float) and 0 < iterations_fraction <= 1):
+        what = f"iterations_fraction must be a number in (0, 1], got '{iterations_fraction}'"
+        raise BenchmarkError(what, where=f"iterations_fraction={iterations_fraction}")
+    return preset, iterations_fraction, options

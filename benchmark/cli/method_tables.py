@@ -184,7 +184,7 @@ def _hints(request: MethodRequest) -> Iterable[str]:
     near = difflib.get_close_matches(dataset, known, n=1)
     if near and dataset not in {*known, *registry.datasets(request.method)}:
         yield f"no settings name a dataset '{dataset}'; did you mean '{near[0]}'?"
-    if request.preset == "quick" and request.fraction == 1:
+    if request.preset == "quick" and request.iterations_fraction == 1:
         yield "a run with preset=quick also cuts the iterations; iterations_fraction=F shows by how much"
 
 

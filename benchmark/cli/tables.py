@@ -18,7 +18,7 @@ from results.aggregation.options import AS_RUN, Options
 from results.figures import write_figures
 from results.page import write_page
 from results.rendering.files import text_tables, write_tables
-from results.rendering.text import below, render_rich
+from results.rendering.text import lines_below, render_rich
 from results.store.atomic_files import writing
 from results.store.read_all import read_all
 from results.store.store import Store
@@ -108,7 +108,7 @@ def _show(shown: Sequence[Table], console: Console) -> None:
     plain = not console.is_terminal
     for table in shown:
         _print(console, render_rich(table, plain=plain))
-        console.print("\n".join(below(table, plain=plain)), markup=False, highlight=False, soft_wrap=True)
+        console.print("\n".join(lines_below(table, plain=plain)), markup=False, highlight=False, soft_wrap=True)
         console.print()
 
 

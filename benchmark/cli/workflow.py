@@ -27,18 +27,18 @@ Unfinished = list[tuple[str, Outcome]]  # names of tasks without a record, each 
 Finish = Callable[[Plan, PlanConfig, Unfinished, Console], int]  # prints the results; returns the exit status
 
 
-def plan_and_run(config: PlanConfig, finish: Finish, narrow: Callable[[Plan], Plan] = lambda plan: plan) -> int:
-    """Plan, and run the tasks here or queue them; `narrow` keeps the part of the plan that a command needs."""
+def plan_and_run(config: PlanConfig, finish: Finish, reduce_plan: Callable[[Plan], Plan] = lambda plan: plan) -> int:
+    """Plan, and run the tasks here or queue them; `reduce_plan` keeps the part of the plan that a command needs."""
     console = Console(soft_wrap=True)
     if config.launcher == "slurm":
-        return _queue(config, finish, narrow, console)
+        return _queue(config, finish, reduce_plan, console)
     compute, _ = _compute(config)
     with LoadingProgress(console) as reading:
         if config.budget_seconds is None:
             plan = grid.build(config, reading)
         else:
             plan = time_budget.plan_within(config, config.budget_seconds, compute, reading)
-        plan = narrow(plan)
+        plan = reduce_plan(plan)
     return run_here(plan, config, console, finish)
 
 
@@ -128,14 +128,14 @@ def _in_words(outcome: Outcome) -> str:
     return f"{status}: {outcome.message}" if outcome.message else status
 
 
-def _queue(config: PlanConfig, finish: Finish, narrow: Callable[[Plan], Plan], console: Console) -> int:
+def _queue(config: PlanConfig, finish: Finish, reduce_plan: Callable[[Plan], Plan], console: Console) -> int:
     """Queue what is to do on a cluster, and with `wait` block until all queued jobs have finished.
 
     Ctrl-C ends the waiting; the jobs continue.
     """
     cluster = slurm.check(config)
     with LoadingProgress(console) as reading:
-        plan = narrow(grid.build(config, reading))
+        plan = reduce_plan(grid.build(config, reading))
     for text in plan.notes:
         console.print(f"note: {text}", markup=False, highlight=False)
     if config.dry_run:

@@ -24,7 +24,7 @@ from benchmark.compute.allocator import keep_freed_memory
 from benchmark.compute.chunking import CHUNK_PIXELS, ChunkSizes, LossesInGroups, Result
 from benchmark.compute.compilation import COMPILER
 from benchmark.utils.errors import BenchmarkError, unknown
-from methods.base import ByClass, ClassLosses, Network
+from methods.base import ClassLosses, ImagesByClass, Network
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 WORTH_COMPILING = 10**8  # pixels that a task must forward in all before it is compiled: 100,000 images of 32×32
@@ -89,7 +89,7 @@ class Compute(ChunkSizes):
         """
         return self._forward(forward.logits, network, images, whole=whole)
 
-    def mean_embedding(self, network: Network, images: ByClass) -> Tensor:
+    def mean_embedding(self, network: Network, images: ImagesByClass) -> Tensor:
         """Normalized (C, n, ch, H, W) to class means (C, D); in groups of classes if the images need no graph."""
         if isinstance(images, Tensor) and forward.needs_graph(images):
             return self._mean_embedding(network, images)
@@ -111,7 +111,7 @@ class Compute(ChunkSizes):
             each = F.cross_entropy(logits, labels.repeat_interleave(images_per_class), reduction="none")
             return each.view(classes, images_per_class).mean(1)
 
-        return self.by_class(network, losses, images, torch.arange(len(images), device=images.device))
+        return self.losses_by_class(network, losses, images, torch.arange(len(images), device=images.device))
 
     def embedding_and_losses(self, network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Normalized (C, n, ch, H, W) and labels (C,) to mean embeddings (C, D) and mean cross-entropies (C,)."""
@@ -146,7 +146,7 @@ class Compute(ChunkSizes):
 
     # --- gradients of networks ----------------------------------------------------------------------------------------
 
-    def class_gradients(self, network: Network, images: ByClass, labels: Tensor) -> list[Tensor]:
+    def class_gradients(self, network: Network, images: ImagesByClass, labels: Tensor) -> list[Tensor]:
         """Normalized (C, n, ch, H, W) and labels (C,) to the gradient of each class's mean cross-entropy.
 
         Returns one tensor (C, *shape) per parameter. Images that require a gradient keep a graph, and all classes go
@@ -227,7 +227,7 @@ class Compute(ChunkSizes):
 
     # --- losses of synthetic images -----------------------------------------------------------------------------------
 
-    def by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
+    def losses_by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
         """losses(images, *constants) to (C,), a few classes at a time, so that they fit in memory (or a CPU's caches).
 
         images: (C, n, ch, H, W); constants: (C, …). The c-th loss must depend on the c-th entry of each alone. Whatever

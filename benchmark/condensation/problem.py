@@ -60,7 +60,7 @@ class DeviceImages:
 
 
 class RealBatch:
-    """methods.base.ByClass: real images at indices (C, n), normalized and augmented whenever classes are read."""
+    """methods.base.ImagesByClass: real images at indices (C, n), normalized and augmented whenever classes are read."""
 
     def __init__(self, real: DeviceImages, indices: Tensor, normalize: Normalizer, augment: Transform) -> None:
         self.real, self.indices, self.normalize, self.augment = real, indices, normalize, augment
@@ -111,7 +111,7 @@ class ConcreteProblem:
         self.device, self.architecture, self.flip = compute.device, architecture, flip
         self.seed, self.fingerprint = seed, fingerprint
         self.mean_embedding, self.class_losses = compute.mean_embedding, compute.class_losses
-        self.by_class, self.embed = compute.by_class, compute.embed
+        self.losses_by_class, self.embed = compute.losses_by_class, compute.embed
         self.embedding_and_losses, self.class_gradients = compute.embedding_and_losses, compute.class_gradients
         self.calibrate_batchnorm, self.training_gradients = compute.calibrate_batchnorm, compute.training_gradients
 

@@ -22,7 +22,7 @@ from benchmark.utils.errors import BenchmarkError, unknown
 
 Schema = TypeVar("Schema", bound=CommandConfig)
 
-PRESETS = ("quick", "paper")
+RUN_PRESETS = ("quick", "paper")
 _HELP = """\
 {about}
 
@@ -72,7 +72,7 @@ def options_of(name: str) -> str:
         return "\n".join(lines)
     if name != "evaluate":
         lines.append("method.NAME.SETTING=VALUE # any setting of a method; python -m benchmark.methods NAME lists them")
-    for preset in PRESETS:
+    for preset in RUN_PRESETS:
         values = _preset(preset)
         lines += ["", f"preset={preset}{' (the default)' * (preset == 'quick')}"]
         lines += [f"  {_line(key, values[key], spec)}" for key, spec in given.items()]

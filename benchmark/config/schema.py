@@ -10,12 +10,18 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmark.config import robustness
+from benchmark.config import plain_protocols
 from benchmark.utils.errors import BenchmarkError, unknown
 from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
 
 LAUNCHERS = ("local", "slurm")
-ANALYSES = ("discrepancy", "interpolation", "expert", "embedding", "curve")  # as benchmark.analyses, which loads torch
+ANALYSIS_NAMES = (
+    "discrepancy",
+    "interpolation",
+    "expert",
+    "embedding",
+    "curve",
+)  # as benchmark.analyses, which loads torch
 PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # of external sets
 INTERRUPTIONS = {
     "warning": "signalled that its time limit is near",
@@ -112,7 +118,7 @@ class EvaluationConfig(StoreConfig, ComputeConfig, PresetConfig):
     @property
     def set_protocols(self) -> list[str]:
         """The protocols under which sets are evaluated; the whole training set is evaluated under `protocols` alone."""
-        return robustness.with_plain(self.protocols) if self.robustness_scores else self.protocols
+        return plain_protocols.add_plain_protocols(self.protocols) if self.robustness_scores else self.protocols
 
 
 @dataclass(kw_only=True)
@@ -166,7 +172,7 @@ class PlanConfig(EvaluationConfig, GridConfig):
                 )
         _require_known("baselines", self.baselines, BASELINES)
         if self.robustness_scores:
-            robustness.check(self.protocols, self.baselines)
+            plain_protocols.check(self.protocols, self.baselines)
         _require_known("launcher", [self.launcher], LAUNCHERS)
         if self.launcher == "local" and (self.cluster is not None or self.wait):
             raise BenchmarkError(
@@ -197,15 +203,15 @@ class AnalyzeConfig(PlanConfig):
         "Analyze condensed sets and experts for the figures of the report; missing sets are condensed first."
     )
 
-    analyses: list[str] = option(list(ANALYSES[:4]), "analyses to make; curve needs snapshots=N")
+    analyses: list[str] = option(list(ANALYSIS_NAMES[:4]), "analyses to make; curve needs snapshots=N")
     layout: str = option("tsne", "projection of the analysis embedding: tsne, pca")
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
         super().check()
         if not self.analyses:
-            raise BenchmarkError("analyses is empty", where="analyses=[]", next=f"known: {', '.join(ANALYSES)}")
-        _require_known("analyses", self.analyses, ANALYSES)
+            raise BenchmarkError("analyses is empty", where="analyses=[]", next=f"known: {', '.join(ANALYSIS_NAMES)}")
+        _require_known("analyses", self.analyses, ANALYSIS_NAMES)
         _require_distinct(self, "analyses")
 
 

@@ -13,7 +13,7 @@ from benchmark.condensation.problem import ConcreteProblem, DeviceImages, Traine
 from benchmark.datasets import Constants, Outline, Split
 from benchmark.datasets.normalization import Normalizer
 from benchmark.datasets.splits import kept_counts
-from benchmark.planning.plan import Task
+from benchmark.execution.runtime import Task
 from benchmark.training.experts import copy_weights
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role

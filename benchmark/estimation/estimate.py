@@ -10,7 +10,8 @@ from typing import Any
 from benchmark.compute.engine import Compute
 from benchmark.datasets.base import Progress
 from benchmark.estimation.prober import Prober, TaskCost
-from benchmark.planning.plan import Plan, Task
+from benchmark.execution.runtime import Task
+from benchmark.planning.plan import Plan
 from results.store.schema import KINDS
 from results.store.store import Store
 

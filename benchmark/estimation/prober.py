@@ -29,8 +29,16 @@ from benchmark.condensation.problem import DeviceImages
 from benchmark.datasets import Outline
 from benchmark.datasets.splits import kept_counts
 from benchmark.estimation.dummy_problem import blank_split, compute_for, dummy_problem, normalizer_of
-from benchmark.estimation.step_timing import MOST_STEPS, Growth, memory_at, next_size, seconds_at, seconds_of_a_step
-from benchmark.planning.plan import Plan, Task, task_name
+from benchmark.estimation.step_timing import (
+    MOST_STEPS,
+    MemoryGrowth,
+    memory_at,
+    next_size,
+    seconds_at,
+    seconds_of_a_step,
+)
+from benchmark.execution.runtime import Task
+from benchmark.planning.plan import Plan, task_name
 from benchmark.training import protocols
 from benchmark.training.evaluation import Evaluation
 from benchmark.training.experts import expert_recipe
@@ -40,6 +48,7 @@ from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from benchmark.utils.timing import Stopwatch
 from methods import registry
+from results.store.schema import WHOLE_SET
 
 _COPIES = 4  # of the images of a class without a graph: drawn, normalized, augmented, their gradient
 _SCORING = Recipe(1, 64, 0.01, 0.9, 0.0, (), 1.0, False, "none", 0.0)  # for tasks that only score
@@ -167,7 +176,7 @@ class Prober:
         return TaskCost(0, math.nan, 0.0, memory, set_bytes + _RECORD_BYTES)
 
     def _evaluation_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
-        resolved, whole = task["resolved"], task["resolved"]["set"] == protocols.WHOLE
+        resolved, whole = task["resolved"], task["resolved"]["set"] == WHOLE_SET
         protocol = protocols.from_resolved(resolved["protocol"])
         if whole:
             images = sum(train_counts)
@@ -186,7 +195,7 @@ class Prober:
 
     def _analysis_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
         resolved = task["resolved"]
-        sets = [self.plan.by_identity[identity] for identity in resolved["sets"] if identity != protocols.WHOLE]
+        sets = [self.plan.by_identity[identity] for identity in resolved["sets"] if identity != WHOLE_SET]
         work = analyses.get(resolved["analysis"]).cost(task, outline, sum(train_counts), sets)
         recipe, images = work.training or (_SCORING, sum(train_counts))
         cost = self._training_cost(task, outline, recipe, images)
@@ -264,7 +273,7 @@ class Prober:
     ) -> CondensingProbe:
         resolved = task["resolved"]
         split = blank_split(outline, train_counts[:classes])
-        memory = Growth(compute)
+        memory = MemoryGrowth(compute)
         problem = dummy_problem(task, outline, _FewClasses(split, classes, compute.device), compute)
         watch = Stopwatch(compute.device)
         with watch.running():
@@ -297,7 +306,7 @@ class Prober:
         self, recipe: Recipe, resolved: Task, outline: Outline, compute: Compute, num_parallel: int
     ) -> TrainingCost:
         """The cost of one group of networks, or of a smaller one if memory runs out, as in the task itself."""
-        memory = Growth(compute)
+        memory = MemoryGrowth(compute)
         count = recipe.batch * MOST_STEPS
         images = torch.rand(count, *outline.image_shape, generator=seeding.generator(Role.PROBE)).to(compute.device)
         labels = (torch.arange(count) % outline.num_classes).to(compute.device)

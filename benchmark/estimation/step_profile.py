@@ -35,6 +35,7 @@ from benchmark.config.schema import ProfileConfig
 from benchmark.datasets import Outline
 from benchmark.datasets.base import Progress
 from benchmark.estimation.dummy_problem import compute_for, dummy_problem, noise_split
+from benchmark.execution.runtime import Task
 from benchmark.planning import grid
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.timing import Stopwatch, now
@@ -43,14 +44,15 @@ from methods.base import Condenser, Transform
 from methods.momentum import OPTIMIZER_STEP
 from results.formatting import size
 
-WARM = 2  # steps before any is timed: they compile and fill caches
+WARMUP_STEPS = 2  # steps before any is timed: they compile and fill caches
 STEP = "condensation step"
 DRAW, AUGMENT, NETWORK, TRAIN = "draw real images", "augment", "new network", "train networks"
 REAL, SYNTHETIC, OTHER = "real pass", "synthetic pass", "other"
 PHASES = (DRAW, AUGMENT, NETWORK, TRAIN, REAL, SYNTHETIC, OPTIMIZER_STEP, OTHER)
 BACKWARD = "autograd::engine::evaluate_function"  # how torch names each operation of a backward pass
-PASSES = ("mean_embedding", "embed", "embedding_and_losses", "class_losses", "class_gradients", "by_class")
-VERBS = dict.fromkeys(PASSES, "") | {
+PASSES = ("mean_embedding", "embed", "embedding_and_losses", "class_losses", "class_gradients", "losses_by_class")
+# The phase of each method of a problem; "" for passes, whose phase their images decide.
+PHASE_OF_METHOD = dict.fromkeys(PASSES, "") | {
     "augment": AUGMENT,
     "augment_batch": AUGMENT,
     "new_network": NETWORK,
@@ -58,10 +60,10 @@ VERBS = dict.fromkeys(PASSES, "") | {
     "training_gradients": TRAIN,
 }
 
-Thing = TypeVar("Thing")
+Instance = TypeVar("Instance")
 
 
-def profiled_tasks(config: ProfileConfig, progress: Progress) -> list[tuple[grid.Task, Outline]]:
+def profiled_tasks(config: ProfileConfig, progress: Progress) -> list[tuple[Task, Outline]]:
     """The condense tasks, each with its dataset. Raises BenchmarkError if one of them cannot be profiled."""
     for text in config.methods:
         name = grid.parse_row(text).method
@@ -110,21 +112,21 @@ class Profile:
 
 
 def profile_task(
-    task: grid.Task, outline: Outline, compute: Compute, steps: int, progress: Progress
+    task: Task, outline: Outline, compute: Compute, steps: int, progress: Progress
 ) -> tuple[Profile, list[str]]:
     """The profile of a task, and lines to print below it. Raises BenchmarkError for too few steps or no memory left."""
     warnings: list[str] = []
     COMPILER.begin_task(warnings.append)
-    resolved, recorder = task["resolved"], Recorder(compute.device)
+    resolved, recorder = task["resolved"], PhaseRecorder(compute.device)
     method = registry.get(resolved["method"])
     try:
         compute = compute_for(compute, task, outline)
         real = DeviceImages(noise_split(outline), outline.num_classes, compute.device)
         problem = recorder.problem(dummy_problem(task, outline, real, compute))
         work = method(problem, method.Config(**resolved["settings"]))
-        if work.total_steps < WARM + steps:
+        if work.total_steps < WARMUP_STEPS + steps:
             raise BenchmarkError(
-                f"{method.card.name} takes {work.total_steps} steps in all; {WARM} warm up and {steps} are profiled",
+                f"{method.card.name} takes {work.total_steps} steps in all; {WARMUP_STEPS} warm up, {steps} are timed",
                 where=f"steps={steps}, {task['slug']}",
                 next="a smaller number of steps, preset=paper, or more iterations",
             )
@@ -138,8 +140,10 @@ def profile_task(
     return found, [how + (f"; peak memory {size(found.memory)}" if found.memory else ""), *warnings]
 
 
-def profile_steps(work: Condenser, recorder: Recorder, steps: int, progress: Callable[[int, int], None]) -> Profile:
-    """Take WARM steps, then the next ones twice: without the profiler and, from the same state, under it."""
+def profile_steps(
+    work: Condenser, recorder: PhaseRecorder, steps: int, progress: Callable[[int, int], None]
+) -> Profile:
+    """Take WARMUP_STEPS steps, then the next ones twice: without the profiler and, from the same state, under it."""
     device, taken = recorder.device, itertools.count(1)
     peak = PeakMemory(device)
 
@@ -148,10 +152,10 @@ def profile_steps(work: Condenser, recorder: Recorder, steps: int, progress: Cal
         for _ in range(count):
             with record_function(STEP), watch.running():
                 work.step()
-            progress(next(taken), WARM + 2 * steps)
+            progress(next(taken), WARMUP_STEPS + 2 * steps)
         return watch.seconds / count
 
-    take(WARM)
+    take(WARMUP_STEPS)
     memory, state = peak.bytes(), copy.deepcopy(work.state_dict())  # steps change tensors in place
     seconds = take(steps)
     work.load_state_dict(state)
@@ -185,13 +189,13 @@ def phases(ranges: Iterable[tuple[float, float, str]], steps: int) -> dict[str, 
     return {phase: (times[phase] / sum(times.values()), calls[phase] / steps) for phase in PHASES if times[phase]}
 
 
-class Recorder:
+class PhaseRecorder:
     """Makes calls appear as phases. While `on`, each of them waits for the GPU, so that its range holds its work."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.on = device, False
 
-    def around(self, function: Callable[..., Any], phase: str = "") -> Callable[..., Any]:
+    def recorded(self, function: Callable[..., Any], phase: str = "") -> Callable[..., Any]:
         """The function, recorded as a phase: by default as the pass of images that need a gradient, or of real ones."""
 
         def recorded(*args: Any, **named: Any) -> Any:
@@ -206,18 +210,19 @@ class Recorder:
 
         return recorded
 
-    def copied(self, thing: Thing, phases: Mapping[str, str]) -> Thing:
-        """A shallow copy of the thing, of which the named methods are recorded."""
-        found = copy.copy(thing)
+    def recorded_copy(self, plain: Instance, phases: Mapping[str, str]) -> Instance:
+        """A shallow copy whose methods named in `phases` are recorded."""
+        found = copy.copy(plain)
         for name, phase in phases.items():
-            setattr(found, name, self.around(getattr(found, name), phase))
+            setattr(found, name, self.recorded(getattr(found, name), phase))
         return found
 
     def problem(self, plain: ConcreteProblem) -> ConcreteProblem:
-        """A problem that answers the same; its verbs, images, experts and transforms are recorded."""
-        found = self.copied(plain, VERBS)
-        found.real = self.copied(plain.real, dict.fromkeys(("draw", "take", "sample", "batch", "of_class"), DRAW))
-        found.experts = [self.copied(expert, {"interpolate": NETWORK}) for expert in plain.experts]
+        """A problem that answers the same; the calls of its methods, images, experts and transforms are recorded."""
+        drawing = dict.fromkeys(("draw", "take", "sample", "batch", "of_class"), DRAW)
+        found = self.recorded_copy(plain, PHASE_OF_METHOD)
+        found.real = self.recorded_copy(plain.real, drawing)
+        found.experts = [self.recorded_copy(expert, {"interpolate": NETWORK}) for expert in plain.experts]
         draw = found.augment
         vars(found)["augment"] = lambda *args, **named: RecordedTransform(draw(*args, **named), self)
         return found
@@ -228,10 +233,10 @@ class RecordedTransform:
     """methods.base.Transform, recorded."""
 
     plain: Transform
-    recorder: Recorder
+    recorder: PhaseRecorder
 
     def __call__(self, images: Tensor) -> Any:
-        return self.recorder.around(self.plain, AUGMENT)(images)
+        return self.recorder.recorded(self.plain, AUGMENT)(images)
 
     def of(self, classes: slice) -> RecordedTransform:
-        return RecordedTransform(self.recorder.around(self.plain.of, AUGMENT)(classes), self.recorder)
+        return RecordedTransform(self.recorder.recorded(self.plain.of, AUGMENT)(classes), self.recorder)

@@ -18,7 +18,7 @@ LONG_STEP = {
 LEAST_STEPS, MOST_STEPS = 2, 5  # timed after the first: steps differ by the augmentations they draw
 
 
-class Growth:
+class MemoryGrowth:
     """The growth of peak memory since this object was made."""
 
     def __init__(self, compute: Compute) -> None:

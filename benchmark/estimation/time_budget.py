@@ -22,8 +22,9 @@ from benchmark.compute.environment import device_name
 from benchmark.config.schema import PlanConfig
 from benchmark.datasets.base import Progress
 from benchmark.estimation.prober import Prober
+from benchmark.execution.runtime import Task
 from benchmark.planning import grid
-from benchmark.planning.plan import Plan, Task
+from benchmark.planning.plan import Plan
 from benchmark.utils.errors import BenchmarkError
 from results.errors import ResultsError
 from results.store.atomic_files import replace as write_atomic

@@ -22,10 +22,10 @@ from benchmark.condensation.synthetic_set import save_preview, save_set
 from benchmark.datasets import Constants, Dataset, Split
 from benchmark.datasets.normalization import Normalizer
 from benchmark.datasets.splits import hold_out
-from benchmark.execution.interruption import Interrupted
 from benchmark.execution.method_code import method_code
 from benchmark.execution.run_steps import Diverged, RunResult, SnapshotSchedule, run_steps
 from benchmark.execution.runtime import Outcome, ProgressFile, Runtime, Task, record_message
+from benchmark.execution.stop_signals import Interrupted
 from benchmark.execution.work import Work
 from benchmark.networks.base import BlockNetwork
 from benchmark.training.protocols import from_resolved
@@ -119,7 +119,7 @@ class Attempt:
         """The path of a file in another task's folder."""
         return self.store.folder({"kind": kind, "identity": identity}) / name
 
-    def skip_reason(self, kind: str, identity: str) -> Outcome | None:
+    def failed_input_outcome(self, kind: str, identity: str) -> Outcome | None:
         """None if the input task is ok. If it has no record, a blocked outcome; else its status becomes this task's."""
         record = self.store.record({"kind": kind, "identity": identity})
         if record is None:

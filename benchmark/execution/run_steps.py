@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
-from benchmark.execution.interruption import Interrupted, StopFlag
+from benchmark.execution.stop_signals import Interrupted, StopFlag
 from benchmark.execution.work import StepProgress, Work
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tree, save_tree

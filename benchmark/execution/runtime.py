@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.compute.engine import Compute
-from benchmark.execution.interruption import StopFlag
+from benchmark.execution.stop_signals import StopFlag
 from benchmark.execution.work import StepProgress
 from results.errors import ResultsError
 from results.store.atomic_files import write_json
 from results.store.schema import Status
 
-Task = Mapping[str, Any]  # a results.store.schema.Task with `requested`: dataset and data_root as a command names them
+Task = Mapping[
+    str, Any
+]  # a results.store.schema.StoredTask with `requested`: dataset and data_root as a command names them
 
 
 def _no_progress(done: int, total: int, losses: dict[str, float]) -> None:

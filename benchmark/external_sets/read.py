@@ -21,7 +21,7 @@ from benchmark.external_sets.validate import ImagesAndLabels, validate_set
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
 
-FORMATS = (
+READABLE_FILES = (
     "known: a .pt with 'data', a list of [images, labels] (DC, DSA, DM, DataDAM); a .pt with [images, labels] (IDC, "
     "DREAM, DANCE); two .pt files, 'set=[images.pt,labels.pt]' (MTT); class folders of images; parquet; "
     "synthetic.safetensors"
@@ -98,7 +98,7 @@ def _read_folder(folder: Path, dataset: Dataset) -> ExternalSet:
             next="name the file, or move away what does not belong",
         )
     what = f"holds {', '.join(path.name for path in children[:5])}, but no set" if children else "is empty"
-    raise BenchmarkError(f"folder {folder} {what}", where="set", next=FORMATS)
+    raise BenchmarkError(f"folder {folder} {what}", where="set", next=READABLE_FILES)
 
 
 def _choose_tensors(tensors: Sequence[Path], folder: Path) -> list[Path]:
@@ -138,7 +138,7 @@ def _from_parquet(files: Sequence[Path], dataset: Dataset) -> ExternalSet:
 
 def _read_files(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
     if folders := [path for path in paths if path.is_dir()]:
-        raise BenchmarkError(f"{folders[0]} is a folder among files", where="set", next=FORMATS)
+        raise BenchmarkError(f"{folders[0]} is a folder among files", where="set", next=READABLE_FILES)
     if len(paths) > 1:
         return _from_separate_files(paths)
     (path,) = paths
@@ -203,7 +203,7 @@ def _is_list_of_pairs(value: Any) -> bool:
 
 def _unknown_format(path: Path, value: Any) -> BenchmarkError:
     what = f"{path.name} has no known format: it holds {_describe(value)}"
-    return BenchmarkError(what, where=str(path), next=FORMATS)
+    return BenchmarkError(what, where=str(path), next=READABLE_FILES)
 
 
 def _describe(value: Any, depth: int = 0) -> str:

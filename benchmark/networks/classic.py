@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from benchmark.networks.base import BlockNetwork, ImageShape, extra_padding, norm_layer, require_side, sequence
-from benchmark.networks.naming import ArchitectureSpec, number, words
+from benchmark.networks.naming import ArchitectureSpec, number_option, word_option
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class LeNet(BlockNetwork):
 class AlexNetSpec(ArchitectureSpec):
     """A parsed AlexNet name. `width`: channels of the first convolution; the others scale with it."""
 
-    norm: str = words("none", "bn", "in")
-    width: int = number("w", 128)
+    norm: str = word_option("none", "bn", "in")
+    width: int = number_option("w", 128)
 
     HEADS = SHOWN = "alexnet"
     EXAMPLES = ("alexnet",)

@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmark.networks.base import BlockNetwork, ImageShape, extra_padding, norm_layer, sequence
 from benchmark.networks.fused_block import FusedBlock
-from benchmark.networks.naming import ArchitectureSpec, number, words
+from benchmark.networks.naming import ArchitectureSpec, number_option, word_option
 from benchmark.utils.errors import BenchmarkError
 
 GROUPS = 4  # of norm `gn`
@@ -21,10 +21,10 @@ GROUPS = 4  # of norm `gn`
 class ConvNetSpec(ArchitectureSpec):
     """A parsed ConvNet name. `width` counts channels, the same in every block."""
 
-    norm: str = words("in", "bn", "ln", "gn", "none")
-    width: int = number("w", 128)
-    pooling: str = words("avg", "max", "nopool")
-    activation: str = words("relu", "leaky", "swish", "sigmoid")
+    norm: str = word_option("in", "bn", "ln", "gn", "none")
+    width: int = number_option("w", 128)
+    pooling: str = word_option("avg", "max", "nopool")
+    activation: str = word_option("relu", "leaky", "swish", "sigmoid")
 
     HEADS = "convnet[1-9][0-9]?"
     SHOWN = "convnetDEPTH"

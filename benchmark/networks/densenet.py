@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.networks.base import BlockNetwork, ImageShape, require_side
-from benchmark.networks.naming import ArchitectureSpec, number, words
+from benchmark.networks.naming import ArchitectureSpec, number_option, word_option
 
 LAYERS = (6, 12, 24, 16)  # of each dense block
 
@@ -23,8 +23,8 @@ LAYERS = (6, 12, 24, 16)  # of each dense block
 class DenseNetSpec(ArchitectureSpec):
     """A parsed DenseNet name. `growth`: channels that each layer adds; the stem has twice as many."""
 
-    growth: int = number("g", 12, always_spelled=True)
-    norm: str = words("bn", always_spelled=True)
+    growth: int = number_option("g", 12, always_spelled=True)
+    norm: str = word_option("bn", always_spelled=True)
 
     HEADS = SHOWN = "densenet121"
     EXAMPLES = ("densenet121",)

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from benchmark.networks.base import BlockNetwork, ImageShape
 
 
-def words(*options: str, always_spelled: bool = False) -> Any:
+def word_option(*options: str, always_spelled: bool = False) -> Any:
     """An option that is one of a few words, the first by default. always_spelled: names include the default too."""
     return field(default=options[0], metadata={"words": options, "always_spelled": always_spelled})
 
 
-def number(letter: str, default: int | None, *, always_spelled: bool = False) -> Any:
+def number_option(letter: str, default: int | None, *, always_spelled: bool = False) -> Any:
     """An option that is a letter and a whole number from 1 on; without a default the image size decides."""
     return field(default=default, metadata={"letter": letter, "always_spelled": always_spelled})
 

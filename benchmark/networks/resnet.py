@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from benchmark.networks.base import BlockNetwork, FanOutConv2d, ImageShape, norm_layer, require_side, sequence
-from benchmark.networks.naming import ArchitectureSpec, number, words
+from benchmark.networks.naming import ArchitectureSpec, number_option, word_option
 
 BLOCKS_PER_STAGE = {"resnet10": 1, "resnet18": 2}
 DC_LARGEST = 32  # pixels of the shorter side, as below
@@ -29,9 +29,9 @@ Convolution = Callable[..., nn.Conv2d]
 class ResNetSpec(ArchitectureSpec):
     """A parsed ResNet name. `width`: channels of the first stage; None: the papers' for the image size."""
 
-    norm: str = words("in", "bn")
-    width: int | None = number("w", None)
-    downsampling: str = words("stride", "ap")
+    norm: str = word_option("in", "bn")
+    width: int | None = number_option("w", None)
+    downsampling: str = word_option("stride", "ap")
 
     HEADS, SHOWN = "resnet10|resnet18", "resnet10|resnet18"
     EXAMPLES = ("resnet10", "resnet18")

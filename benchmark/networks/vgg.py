@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from benchmark.networks.base import BlockNetwork, ImageShape, extra_padding, norm_layer, require_side, sequence
-from benchmark.networks.naming import ArchitectureSpec, number, words
+from benchmark.networks.naming import ArchitectureSpec, number_option, word_option
 
 BLOCKS = ((1,), (2,), (4, 4), (8, 8), (8, 8))  # channels of each block's convolutions, in multiples of the width
 
@@ -16,8 +16,8 @@ BLOCKS = ((1,), (2,), (4, 4), (8, 8), (8, 8))  # channels of each block's convol
 class VGGSpec(ArchitectureSpec):
     """A parsed VGG name. `width`: channels of the first convolution; the last have eight times as many."""
 
-    norm: str = words("in", "bn", "none")
-    width: int = number("w", 64)
+    norm: str = word_option("in", "bn", "none")
+    width: int = number_option("w", 64)
 
     HEADS = SHOWN = "vgg11"
     EXAMPLES = ("vgg11",)

@@ -10,7 +10,8 @@ from benchmark import analyses
 from benchmark.analyses.base import GroupAnalysis, SetGroup
 from benchmark.analyses.curve import CurveAnalysis
 from benchmark.config.schema import AnalyzeConfig
-from benchmark.planning.plan import Part, Plan, Task, dataset_content, dataset_display, inputs_of
+from benchmark.execution.runtime import Task
+from benchmark.planning.plan import Part, Plan, dataset_content, dataset_display, inputs_of
 from benchmark.utils.errors import BenchmarkError
 
 _DISPLAY = (
@@ -49,7 +50,7 @@ def add_curves(plan: Plan, points: int, protocol_names: Sequence[str]) -> None:
         plan.add_specified("analyze", f"curve-{task['slug']}", spec, resolved, display, task["requested"])
 
 
-def only(plan: Plan, config: AnalyzeConfig) -> Plan:
+def reduce_to_analyses(plan: Plan, config: AnalyzeConfig) -> Plan:
     """Reduce a run's plan to the requested analyses and the tasks that they need. Nothing is evaluated.
 
     Raises BenchmarkError if the plan has no sets, or no experts, for one of the analyses.

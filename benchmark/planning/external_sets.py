@@ -17,7 +17,7 @@ from benchmark.external_sets.convert import QUANTIZED, files_digest, resolve_pix
 from benchmark.external_sets.pixel_scale import WHITENED, PixelScale
 from benchmark.external_sets.read import PAIR, ExternalSet, read_external_set
 from benchmark.planning.grid import TaskPlanner
-from benchmark.planning.plan import WHOLE, Plan
+from benchmark.planning.plan import WHOLE_CARD, Plan
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError, unknown
 from benchmark.utils.tensor_files import load_tensors
@@ -152,7 +152,7 @@ def _set_indices(config: EvaluateConfig, external: ExternalSet) -> list[int]:
 def _row_name(config: EvaluateConfig) -> str:
     path = config.paths[0]
     name = config.name or (path.parent.name if path.name == "synthetic.safetensors" else path.stem)
-    if is_random(name) or name == WHOLE.name:
+    if is_random(name) or name == WHOLE_CARD.name:
         raise BenchmarkError(
             f"'{name}' is the name of a baseline", where="set, name", next="give the row another name: name=NAME"
         )

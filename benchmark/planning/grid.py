@@ -17,7 +17,7 @@ from benchmark.datasets.base import Progress
 from benchmark.datasets.splits import kept_counts
 from benchmark.planning import analyses
 from benchmark.planning.plan import (
-    WHOLE,
+    WHOLE_CARD,
     Part,
     ResolvedRow,
     Row,
@@ -25,7 +25,6 @@ from benchmark.planning.plan import (
     dataset_display,
 )
 from benchmark.planning.plan import Plan as Plan
-from benchmark.planning.plan import Task as Task
 from benchmark.planning.plan import parse_row as parse_row
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
@@ -63,7 +62,7 @@ def _rows(config: PlanConfig) -> list[Row]:
     requested = {row.method for row in rows}
     for name, settings in config.method.items():
         registry.load(name)
-        if name not in requested and name not in set(config.baselines) & {WHOLE.name}:
+        if name not in requested and name not in set(config.baselines) & {WHOLE_CARD.name}:
             raise BenchmarkError(
                 f"settings for '{name}', which is not run", where=f"method.{name}", next=f"add it: methods=[…,{name}]"
             )
@@ -120,8 +119,8 @@ class TaskPlanner:
             self.architecture
         ]
         self.smallest_class = min(kept_counts(dataset.train, config.val_fraction))
-        whole = self._settings(Row(WHOLE.name), None, config.iterations_fraction)
-        self.whole = ResolvedRow(Row(WHOLE.name, baseline=True), whole)
+        whole = self._settings(Row(WHOLE_CARD.name), None, config.iterations_fraction)
+        self.whole = ResolvedRow(Row(WHOLE_CARD.name, baseline=True), whole)
         # A folder becomes absolute, so that a task finds it from any working directory.
         dataset_entry = entry if datasets.key_of(entry) else str(Path(entry).expanduser().absolute())
         self.requested = {"dataset": dataset_entry, "data_root": str(Path(config.data_root).absolute())}
@@ -130,7 +129,7 @@ class TaskPlanner:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Add the rows and baselines at every ipc of the run."""
-        if WHOLE.name in self.config.baselines or any(row.method == WHOLE.name for row in rows):
+        if WHOLE_CARD.name in self.config.baselines or any(row.method == WHOLE_CARD.name for row in rows):
             self._evaluate_whole()  # first: it takes longest and waits for nothing
         for ipc in self.config.ipcs:
             if ipc > self.smallest_class:
@@ -138,7 +137,7 @@ class TaskPlanner:
                     f"ipc {ipc} is more than the smallest class of {self.dataset.name} holds: {self.smallest_class}",
                     where=f"ipcs={self.config.ipcs}",
                 )
-            resolved = self._resolve_all([row for row in rows if row.method != WHOLE.name], ipc)
+            resolved = self._resolve_all([row for row in rows if row.method != WHOLE_CARD.name], ipc)
             self._note_aliases(resolved, ipc)
             baselines = self._random_rows({row.settings.config.factor for row in resolved})
             for row in _merged([*resolved, *self._resolve_all(baselines, ipc)]):
@@ -146,7 +145,7 @@ class TaskPlanner:
 
     def add_baselines(self, ipc: int, factor: int) -> None:
         """Add the baselines for an imported set of this factor: random subsets, random mosaics, the whole set."""
-        if WHOLE.name in self.config.baselines:
+        if WHOLE_CARD.name in self.config.baselines:
             self._evaluate_whole()
         for row in self._resolve_all(self._random_rows({factor}), ipc):
             self._condense_and_evaluate(row, ipc)
@@ -205,13 +204,13 @@ class TaskPlanner:
             )
         return resolved
 
-    def _settings(self, row: Row, ipc: int | None, fraction: float) -> registry.ResolvedSettings:
+    def _settings(self, row: Row, ipc: int | None, iterations_fraction: float) -> registry.ResolvedSettings:
         return registry.resolve(
             row.method,
             dataset=self.dataset.published_as,
             ipc=ipc,
             preset=self.config.preset,
-            fraction=fraction,
+            iterations_fraction=iterations_fraction,
             overrides=row.overrides(self.config.method),
         )
 
@@ -278,17 +277,17 @@ class TaskPlanner:
     def _evaluate_whole(self) -> None:
         display, constants = self._display(self.whole, None), self.dataset.constants
         slug, seed = f"whole-{self.dataset.name}", self.config.seeds[0]
-        self._evaluate(ScoredSet(WHOLE.name, slug, display, seed, constants, WHOLE.native))
+        self._evaluate(ScoredSet(WHOLE_CARD.name, slug, display, seed, constants, WHOLE_CARD.native))
 
     def _evaluate(self, scored: ScoredSet) -> None:
         """Evaluate a set with every evaluation architecture under every protocol."""
-        names = self.config.protocols if scored.identity == WHOLE.name else self.config.set_protocols
+        names = self.config.protocols if scored.identity == WHOLE_CARD.name else self.config.set_protocols
         for architecture in self.eval_architectures:
             for name in names:
                 self._evaluate_under(name, architecture, scored)
 
     def _evaluate_under(self, name: str, architecture: str, scored: ScoredSet) -> None:
-        whole, native = scored.identity == WHOLE.name, name.startswith("native")
+        whole, native = scored.identity == WHOLE_CARD.name, name.startswith("native")
         protocol = protocols.get(
             name,
             native=scored.native,
@@ -345,7 +344,7 @@ class TaskPlanner:
             "ipc": ipc,
             "factor": resolved.settings.config.factor,
             "role": "baseline" if resolved.row.baseline else "method",
-            "iterations_fraction": resolved.settings.fraction,
+            "iterations_fraction": resolved.settings.iterations_fraction,
             "provenance": resolved.settings.weakest_provenance,
         }
 

@@ -8,13 +8,13 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from benchmark.datasets import Constants, Outline
+from benchmark.execution.runtime import Task
 from benchmark.utils.errors import BenchmarkError
 from methods import registry
 from methods.whole import WholeSet
 from results.store.store import canonical, identity
 
-WHOLE = WholeSet.card
-Task = dict[str, Any]  # JSON values: kind, identity, slug, spec, resolved, display, requested (results.store.schema)
+WHOLE_CARD = WholeSet.card
 # A specification leaves out what has these values, so that an option which is added later moves no identity.
 DEFAULTS: Mapping[str, Any] = {
     "val_fraction": 0.0,
@@ -178,7 +178,7 @@ def parse_row(text: str) -> Row:
     Raises MethodError for an unknown name, BenchmarkError for another suffix or a method without a setting `factor`.
     """
     name, at, suffix = text.partition("@")
-    if name == WHOLE.name and not at:
+    if name == WHOLE_CARD.name and not at:
         return Row(name)
     settings = registry.get(name).Config.names()
     if not at:

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.planning.plan import Task, inputs_of, task_name
+from benchmark.execution.runtime import Task
+from benchmark.planning.plan import inputs_of, task_name
 from benchmark.utils.errors import BenchmarkError
 
-KINDS = ("prepare", "condense", "evaluate", "analyze")  # import tasks run where their files are, never in a job
+JOB_KINDS = ("prepare", "condense", "evaluate", "analyze")  # import tasks run where their files are, never in a job
 JobTasks = tuple[Task, ...]  # the tasks of one job
 
 
@@ -47,11 +48,11 @@ def group_tasks(
 
     Raises BenchmarkError for a task of a kind that jobs do not run.
     """
-    if unfit := next((task for task in tasks if task["kind"] not in KINDS), None):
+    if unfit := next((task for task in tasks if task["kind"] not in JOB_KINDS), None):
         raise BenchmarkError(
             f"a job cannot run a task of kind '{unfit['kind']}'",
             where=task_name(unfit),
-            next=f"run it on this machine; jobs run: {', '.join(KINDS)}",
+            next=f"run it on this machine; jobs run: {', '.join(JOB_KINDS)}",
         )
     undone = {task["identity"] for task in tasks} - set(done)
     todo = [task for task in tasks if task["identity"] not in done and task["identity"] not in queued]

@@ -16,10 +16,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_messages
 from typing import Any
 
-from benchmark.execution.interruption import STOPS, Interrupted, StopFlag
-from benchmark.execution.runtime import Outcome, Runtime
-from benchmark.planning.plan import Task, inputs_of, pool_of, task_name
-from benchmark.tasks.execute import blocking_attempt, execute
+from benchmark.execution.runtime import Outcome, Runtime, Task
+from benchmark.execution.stop_signals import STOPS, Interrupted, StopFlag
+from benchmark.planning.plan import inputs_of, pool_of, task_name
+from benchmark.tasks.execute import execute, failure_not_retried
 from benchmark.tasks.prepare import identities_in_checkpoint
 from results.errors import ResultsError
 from results.store.schema import Status
@@ -96,7 +96,7 @@ class _PendingExperts:
 
 def _is_pending(store: Store, task: Task, runtime: Runtime) -> bool:
     try:
-        return store.record(task) is None and blocking_attempt(store, task, runtime) is None
+        return store.record(task) is None and failure_not_retried(store, task, runtime) is None
     except ResultsError:  # reported when the task itself runs
         return False
 

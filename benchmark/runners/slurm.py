@@ -16,8 +16,9 @@ from uuid import uuid4
 
 from benchmark.compute import environment
 from benchmark.config.schema import PlanConfig
-from benchmark.planning.plan import Task, inputs_of
-from benchmark.runners import job_groups, monitor, slurm_job
+from benchmark.execution.runtime import Task
+from benchmark.planning.plan import inputs_of
+from benchmark.runners import job_groups, monitor, queued_tasks
 from benchmark.runners.job_groups import JobGroup
 from benchmark.utils.errors import BenchmarkError
 from results.store.atomic_files import write_json, writing
@@ -122,7 +123,7 @@ def _launch(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster, lock: T
     run = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
     with writing(folder):
         packages = {name: Path(import_module(name).__path__[0]) for name in _PACKAGES}
-        code = code_snapshot.take(packages, (folder / "code").absolute(), environment.commit_of(Path(__file__)))
+        code = code_snapshot.copy_code(packages, (folder / "code").absolute(), environment.commit_of(Path(__file__)))
         write_request(folder / run, tasks, config, code)
         submitter = Submitter(folder.absolute(), run, cluster, code)
         max_array_size = min(cluster.max_array_size or 10**9, queue.max_array_size())
@@ -197,8 +198,8 @@ def _submit(
                 dependency = "afterok:" + ":".join(inputs)
             ids = submitter.submit(
                 group.kind,
-                slurm_job.FUNCTION,
-                [slurm_job.arguments(tasks, settings) for tasks in jobs],
+                queued_tasks.FUNCTION,
+                [queued_tasks.arguments(tasks, settings) for tasks in jobs],
                 [[task["identity"] for task in tasks] for tasks in jobs],
                 dependency,
             )
@@ -234,7 +235,9 @@ def preview(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster) -> str:
     groups = job_groups.group_tasks(tasks, done, (), cluster.tasks_per_job)
     max_array_size = cluster.max_array_size or queue.max_array_size()
     arrays = sum(-(-len(group.jobs) // max_array_size) for group in groups)
-    jobs = Counter({kind: sum(len(group.jobs) for group in groups if group.kind == kind) for kind in job_groups.KINDS})
+    jobs = Counter(
+        {kind: sum(len(group.jobs) for group in groups if group.kind == kind) for kind in job_groups.JOB_KINDS}
+    )
     counts = ", ".join(f"{number:,} {kind}" for kind, number in jobs.items() if number) or "no"
     return f"{len(tasks):,} tasks, {len(done):,} done; would queue {counts} jobs in {arrays:,} arrays"
 

@@ -20,8 +20,8 @@ def condense(attempt: Attempt) -> Outcome:
     if reason := method.unsupported(config, depends_on_batch=scratch.depends_on_batch):
         return attempt.commit(Status.UNSUPPORTED, {}, RunResult(0.0, {}), 0, reason)
     for expert in resolved["experts"]:
-        if skip_reason := attempt.skip_reason("prepare", expert):
-            return skip_reason
+        if outcome := attempt.failed_input_outcome("prepare", expert):
+            return outcome
     train, _ = attempt.splits()
     problem = ConcreteProblem(
         DeviceImages(train, data.num_classes, attempt.compute.device),

@@ -6,23 +6,23 @@ from benchmark.condensation.synthetic_set import load_set
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.runtime import Outcome
 from benchmark.training.evaluation import Evaluation
-from benchmark.training.protocols import WHOLE, from_resolved
+from benchmark.training.protocols import from_resolved
 from benchmark.training.trainer import Training
-from results.store.schema import Status
+from results.store.schema import WHOLE_SET, Status
 
 
 def evaluate(attempt: Attempt) -> Outcome:
     """Train fresh networks on a set, or on the whole training set, and score each once on the test split."""
     resolved, data = attempt.resolved, attempt.data()
     train, validation = attempt.splits()
-    if resolved["set"] == WHOLE:
+    if resolved["set"] == WHOLE_SET:
         train = attempt.on_device(train)
         images, labels = train.images, train.labels
         recipe = attempt.whole_recipe(len(labels))
     else:
         kind = "import" if resolved.get("imported") else "condense"
-        if skip_reason := attempt.skip_reason(kind, resolved["set"]):
-            return skip_reason
+        if outcome := attempt.failed_input_outcome(kind, resolved["set"]):
+            return outcome
         stored = load_set(attempt.artifact(kind, resolved["set"], "synthetic.safetensors"), attempt.compute.device)
         images, labels = stored.decode()
         recipe = from_resolved(resolved["protocol"]).recipe(len(stored.labels), len(labels))

@@ -1,6 +1,6 @@
 """Execute one task, given as plain values, in its folder of the store.
 
-A task with a failed input is blocked: see `Attempt.skip_reason`, which the kinds of tasks call before they start.
+A task with a failed input is blocked: the kinds of tasks call `Attempt.failed_input_outcome` before they start.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.environment import PeakMemory
 from benchmark.execution.attempt import Attempt, one_line
-from benchmark.execution.interruption import Interrupted
 from benchmark.execution.run_steps import CHECKPOINT, Diverged, compute_for_resume
 from benchmark.execution.runtime import Outcome, Runtime, Task, record_message
+from benchmark.execution.stop_signals import Interrupted
 from benchmark.tasks.analyze import analyze
 from benchmark.tasks.condense import condense
 from benchmark.tasks.evaluate import evaluate
@@ -28,7 +28,7 @@ from results.store.lock import TaskLock
 from results.store.schema import NEEDS_RETRY, Status
 from results.store.store import Store
 
-KINDS: Mapping[str, Callable[[Attempt], Outcome]] = {
+FUNCTION_OF_KIND: Mapping[str, Callable[[Attempt], Outcome]] = {
     "prepare": prepare,
     "condense": condense,
     "import": import_set,
@@ -49,7 +49,7 @@ def execute(task: Task, runtime: Runtime, companions: Sequence[Task] = ()) -> Ou
     try:
         if (record := store.record(task)) is not None:
             return Outcome(Status.DONE, record_message(record))
-        if last := blocking_attempt(store, task, runtime):
+        if last := failure_not_retried(store, task, runtime):
             return Outcome(Status.WAITING, f"{last['status'].replace('_', ' ')} before: {last['message']}")
         lock = TaskLock(store.begin(task))
         if not _acquire(lock):
@@ -80,7 +80,7 @@ def _acquire(lock: TaskLock) -> bool:
     return elsewhere and lock.acquire(wait=3 * lock.period + 2)
 
 
-def blocking_attempt(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | None:
+def failure_not_retried(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | None:
     """The last attempt, if it failed and failed tasks are not to be retried; else None."""
     last = store.last_attempt(task)
     blocks = last and last["status"] in NEEDS_RETRY and not runtime.retry_failed
@@ -93,7 +93,7 @@ def _claim(task: Task, runtime: Runtime, store: Store, claimed: ExitStack) -> At
     None if it is done, is not to be retried, runs elsewhere, or has a checkpoint of its own to resume from.
     """
     with suppress(ResultsError, OSError):  # reported when the task itself is executed
-        if store.record(task) is None and not blocking_attempt(store, task, runtime):
+        if store.record(task) is None and not failure_not_retried(store, task, runtime):
             attempt = Attempt(task, runtime, store, TaskLock(store.begin(task)))
             claimed.callback(attempt.release)
             if attempt.lock.acquire() and not (attempt.folder / CHECKPOINT).exists() and store.record(task) is None:
@@ -129,7 +129,7 @@ def _run(attempt: Attempt) -> Outcome:
     COMPILER.begin_task(attempt.log)
     attempt.peak_memory = PeakMemory(attempt.compute.device)
     try:
-        return KINDS[attempt.task["kind"]](attempt)
+        return FUNCTION_OF_KIND[attempt.task["kind"]](attempt)
     except Diverged as error:
         return attempt.commit(Status.DIVERGED, {}, error.run_result, error.steps, str(error))
 

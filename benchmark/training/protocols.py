@@ -9,8 +9,6 @@ from typing import Any
 from benchmark.training.trainer import Recipe, epochs_to_steps
 from benchmark.utils.errors import unknown
 
-WHOLE = "whole"  # in place of a set's identity: the whole training set
-
 
 @dataclass(frozen=True)
 class Protocol:
@@ -74,10 +72,10 @@ def from_resolved(values: Mapping[str, Any]) -> Protocol:
     return Protocol(**{**values, "lr_milestones": tuple(values["lr_milestones"]), "source": ""})
 
 
-_VICO = "VICO-UoE/DatasetCondensation@53f63a6, utils.py evaluate_synset"
+_DC_CODE = "VICO-UoE/DatasetCondensation@53f63a6, utils.py evaluate_synset"
 
 
-def _vico(name: str, epochs: int, strategy: str, source: str = _VICO) -> Protocol:
+def _dataset_condensation(name: str, epochs: int, strategy: str, source: str = _DC_CODE) -> Protocol:
     """DC's family: epochs + 1 passes; after pass epochs // 2 + 1 the lr is a tenth, and the optimizer is reset."""
     return Protocol(
         name=name,
@@ -189,9 +187,13 @@ def _dc(published_as: str, architecture: str) -> Protocol:
     """
     family, *options = architecture.split("-")
     if family.startswith("convnet") and "bn" in options:
-        ours = f"ours: {architecture} as its ConvNetBN (convnet3-bn), the only network with this rule in {_VICO}"
-        return _vico("dc", 1000, "dc:crop_noise", _VICO if architecture == "convnet3-bn" else ours)
-    return _vico("dc", 1000, "dc:crop_scale_rotate") if published_as == "mnist" else _vico("dc", 300, "none")
+        ours = f"ours: {architecture} as its ConvNetBN (convnet3-bn), the only network with this rule in {_DC_CODE}"
+        return _dataset_condensation("dc", 1000, "dc:crop_noise", _DC_CODE if architecture == "convnet3-bn" else ours)
+    return (
+        _dataset_condensation("dc", 1000, "dc:crop_scale_rotate")
+        if published_as == "mnist"
+        else _dataset_condensation("dc", 300, "none")
+    )
 
 
 def _shared(
@@ -201,7 +203,7 @@ def _shared(
     if name == "quick":
         return _quick(ipc)
     if name == "dsa":
-        return _vico("dsa", 1000, "dsa:color_crop_cutout_flip_scale_rotate")
+        return _dataset_condensation("dsa", 1000, "dsa:color_crop_cutout_flip_scale_rotate")
     if name == "dc":
         return _dc(published_as, architecture)
     epochs = {"idc": 1000, "dance": 1500}[name]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from results.aggregation.grouping import family_rank, is_native, is_random
 from results.aggregation.links import Links, cell_key, cell_spec, flat_spec, sorted_json
-from results.store.schema import RECORDED, Status
+from results.store.schema import RECORDED, WHOLE_SET, Status
 from results.types import Json
 
 # fmt: off
@@ -70,10 +70,10 @@ def _evaluated(evaluations: Sequence[Json], links: Links) -> dict[str, Any]:
     resolved, display = first["resolved"], first["display"]
     scored = _ok(evaluations)
     condense = list({record["identity"]: record for record in map(links.condensed, evaluations) if record}.values())
-    request = links.requests[links.request_of[condensed["identity"]]] if condensed else []
+    seed_group = links.seed_groups[links.seed_group_of[condensed["identity"]]] if condensed else []
     sets = {record["resolved"]["set"] for record in evaluations}
     imports = [links.imports[identity] for identity in sets if identity in links.imports]
-    bad = [record for record in [*evaluations, *request] if record["status"] != Status.OK]
+    bad = [record for record in [*evaluations, *seed_group] if record["status"] != Status.OK]
     scores = _scores(scored, links)
     return {
         **_labels(display),
@@ -88,9 +88,9 @@ def _evaluated(evaluations: Sequence[Json], links: Links) -> dict[str, Any]:
         "val_fraction": resolved["val_fraction"],
         **_outcome(bad, any_ok=bool(scored)),
         **scores,
-        **_missing(scores["sets"], len(request) or len(sets)),
+        **_missing(scores["sets"], len(seed_group) or len(sets)),
         **_sizes(scored, condense, imports, links),
-        **_costs(scored, condense, whole=resolved["set"] == "whole", links=links),
+        **_costs(scored, condense, whole=resolved["set"] == WHOLE_SET, links=links),
         **_hardware(evaluations, condense, links),
         "cell_spec": cell_spec(first, condensed),
     }
@@ -231,12 +231,12 @@ def _commit(environment: Json) -> str:
 
 def _unevaluated(rows: Sequence[Json], links: Links) -> Iterator[dict[str, Any]]:
     """Cells of condense tasks without a set, in each table in which their evaluations would have been."""
-    evaluated = {links.request_of.get(record["resolved"]["set"]) for record in links.evaluations}
-    for request, records in links.requests.items():
+    evaluated = {links.seed_group_of.get(record["resolved"]["set"]) for record in links.evaluations}
+    for seed_group, records in links.seed_groups.items():
         bad = [record for record in records if record["status"] != Status.OK]
-        if bad and request not in evaluated:
+        if bad and seed_group not in evaluated:
             native = bad[0]["display"]["card"].get("native", "")
-            for table in _tables(rows, request[0], request[1], native) or [("", "", "", 0)]:
+            for table in _tables(rows, seed_group[0], seed_group[1], native) or [("", "", "", 0)]:
                 yield _failed(bad, len(records), table, links)
 
 

@@ -1,7 +1,7 @@
 """Records joined by identities: an evaluation's `set` is a condense task, whose `experts` are prepare tasks.
 
 Tasks that differ in any other value of their specification (settings, precision, val_fraction, …) are different cells:
-`cell_spec` has these values, and `cell_key` and `request_key` have them as texts, which are faster to make.
+`cell_spec` has these values, and `cell_key` and `seed_group_key` have them as texts, which are faster to make.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results.store.schema import RECORDED
+from results.store.schema import RECORDED, WHOLE_SET
 from results.types import Json
 
 _NOT_IN_SPEC = {"kind", "seed", "experts", "ipc", "architecture", "set"}  # the sample, the inputs, or the key itself
@@ -24,8 +24,8 @@ class Links:
     """Records by kind and identity. Tasks without a record (`StoredResults.unfinished`) are among them.
 
     imports: sets made elsewhere, whose costs are unknown. users: by expert, the number of condense tasks with a record
-    that use it. requests: condense tasks that differ in the seed only, by their `request_key`. request_of: by condense
-    task, its `request_key`.
+    that use it. seed_groups: condense tasks that differ in the seed only, by their `seed_group_key`. seed_group_of: by
+    condense task, its `seed_group_key`.
     """
 
     evaluations: list[Json]
@@ -33,8 +33,8 @@ class Links:
     imports: dict[str, Json]
     prepare: dict[str, Json]
     users: Counter[str]
-    requests: dict[tuple[str, ...], list[Json]]
-    request_of: dict[str, tuple[str, ...]]
+    seed_groups: dict[tuple[str, ...], list[Json]]
+    seed_group_of: dict[str, tuple[str, ...]]
 
     @classmethod
     def of(cls, records: Sequence[Json]) -> Links:
@@ -42,14 +42,16 @@ class Links:
             return {record["identity"]: record for record in records if record["kind"] == kind}
 
         condense = by_identity("condense")
-        request_of = {identity: request_key(record) for identity, record in condense.items()}
-        requests: dict[tuple[str, ...], list[Json]] = defaultdict(list)
+        seed_group_of = {identity: seed_group_key(record) for identity, record in condense.items()}
+        seed_groups: dict[tuple[str, ...], list[Json]] = defaultdict(list)
         users: Counter[str] = Counter()
         for identity, record in condense.items():
-            requests[request_of[identity]].append(record)
+            seed_groups[seed_group_of[identity]].append(record)
             users.update(set(record["resolved"]["experts"]) if record["status"] in RECORDED else ())
         evaluations = list(by_identity("evaluate").values())
-        return cls(evaluations, condense, by_identity("import"), by_identity("prepare"), users, requests, request_of)
+        return cls(
+            evaluations, condense, by_identity("import"), by_identity("prepare"), users, seed_groups, seed_group_of
+        )
 
     def condensed(self, evaluation: Json) -> Json | None:
         """The condense record of an evaluation's set; None for the whole set and for one condensed elsewhere."""
@@ -63,7 +65,7 @@ class Links:
         return math.fsum(self.prepare[e]["seconds"] / (self.users[e] if shared else 1) for e in experts)
 
 
-def request_key(condensed: Json) -> tuple[str, ...]:
+def seed_group_key(condensed: Json) -> tuple[str, ...]:
     """Equal for condense tasks that differ in their seeds only."""
     resolved, display = condensed["resolved"], condensed["display"]
     row = (display["dataset"], resolved["architecture"], display["display_name"], str(resolved["ipc"]))
@@ -75,10 +77,10 @@ def cell_key(evaluation: Json, links: Links) -> tuple[str, ...]:
     resolved, display = evaluation["resolved"], evaluation["display"]
     table = (display["dataset"], display["condense_architecture"] or "", resolved["architecture"], display["protocol"])
     row = (display["display_name"], str(display["ipc"]), sorted_json(_compared(resolved)))
-    if request := links.request_of.get(resolved["set"]):
-        return *table, *row, "here", request[-1]
+    if seed_group := links.seed_group_of.get(resolved["set"]):
+        return *table, *row, "here", seed_group[-1]
     source = str(display.get("source", "")) if resolved.get("imported") else ""
-    return *table, *row, "whole" if resolved["set"] == "whole" else "elsewhere", source
+    return *table, *row, "whole" if resolved["set"] == WHOLE_SET else "elsewhere", source
 
 
 def cell_spec(evaluation: Json, condensed: Json | None) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def cell_spec(evaluation: Json, condensed: Json | None) -> dict[str, Any]:
     Flat, with "condensed" for where: {"condensed": "here", "settings.lr": 1.0, "evaluation.num_eval": 5, …}.
     """
     resolved = evaluation["resolved"]
-    spec: dict[str, Any] = {"condensed": "here" if condensed or resolved["set"] == "whole" else "elsewhere"}
+    spec: dict[str, Any] = {"condensed": "here" if condensed or resolved["set"] == WHOLE_SET else "elsewhere"}
     spec |= flat_spec(condensed["resolved"]) if condensed else {}
     if resolved.get("imported"):
         spec["source"] = evaluation["display"].get("source", "")  # sets of equal names from different files

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from results.figures.mean_lines import MeanLine, StepValues, bands, draw_line, mean_line
 from results.figures.sets import (
-    WHOLE,
     Scenario,
     StoredSet,
     analyses,
@@ -36,6 +35,7 @@ from results.figures.style import (
     styled,
 )
 from results.formatting import value_range
+from results.store.schema import WHOLE_SET
 from results.types import Json
 
 
@@ -60,7 +60,7 @@ class AnytimeCurves:
 
 @dataclass(frozen=True)
 class CurveRecord:
-    """A record of an analysis "curve" with its values. identity: of its set, or WHOLE."""
+    """A record of an analysis "curve" with its values. identity: of its set, or WHOLE_SET."""
 
     identity: str
     record: Json
@@ -75,7 +75,7 @@ def anytime_curves(records: Sequence[Json], sets: Mapping[str, StoredSet]) -> tu
     for record in curve_records:
         what = f"curve, analysis {record['identity'][:12]}"
         for curve in try_to_build(what, partial(_curve, record), missing):
-            if curve.identity == WHOLE:
+            if curve.identity == WHOLE_SET:
                 wholes.setdefault(analysis_key(record), curve)
             elif curve.identity in sets:
                 key = sets[curve.identity].scenario, analysis_key(record)

@@ -40,7 +40,7 @@ class EmbeddedPoints:
             raise ValueError(f"coordinates of shape {xy.shape} for {len(labels)} labels")
         return cls(xy, labels)
 
-    def only(self, classes: Sequence[int]) -> EmbeddedPoints:
+    def of_classes(self, classes: Sequence[int]) -> EmbeddedPoints:
         """The points of these classes."""
         selected = np.isin(self.labels, classes)
         return EmbeddedPoints(self.xy[selected], self.labels[selected])
@@ -114,8 +114,8 @@ def _panels(
         scenario,
         f"Real and synthetic features: {scenario.dataset_title}, ipc {scenario.ipc}",
         tuple(facts),
-        real.only(classes),
-        {name: points[stored.identity].only(classes) for name, stored in shown.items()},
+        real.of_classes(classes),
+        {name: points[stored.identity].of_classes(classes) for name, stored in shown.items()},
     )
 
 

@@ -16,7 +16,6 @@ from results.store.schema import Status
 from results.types import Json
 
 T = TypeVar("T")
-WHOLE = "whole"  # the whole training set among the sets of an analysis
 _NOT_IN_NAMES = {"kind", "seed", "experts", "ipc", "architecture", "dataset"}  # the seed, the inputs, the scenario
 
 

@@ -14,6 +14,7 @@ from results.page.cell_records import CellRecords
 from results.page.rerun_command import rerun_command
 from results.page.table import PageRow, facts
 from results.store.atomic_files import read_json
+from results.store.schema import WHOLE_SET
 from results.store.store import PREFIX, task_folders
 from results.types import Cell, Json
 
@@ -162,7 +163,7 @@ def anytime_curves(records: Iterable[Json]) -> dict[str, list[Json]]:
         is_curve = record["kind"] == "analyze" and resolved.get("analysis") == "curve"
         if is_curve and record["result"].get("points"):
             for identity in resolved["sets"]:
-                key = _whole_key(record) if identity == "whole" else identity
+                key = _whole_key(record) if identity == WHOLE_SET else identity
                 curves.setdefault(key, []).append(_curve(record))
     return curves
 
@@ -184,5 +185,5 @@ def _whole_key(record: Json) -> str:
 def _curve_keys(records: CellRecords) -> Sequence[str]:
     if records.sets:
         return [record["identity"] for record in records.sets]
-    wholes = [record for record in records.evaluations if record["resolved"]["set"] == "whole"]
+    wholes = [record for record in records.evaluations if record["resolved"]["set"] == WHOLE_SET]
     return list(dict.fromkeys(map(_whole_key, wholes)))

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from results.aggregation.grouping import circumstances, comparison_key, groups, ipc, is_whole, ratio
 from results.aggregation.naming import names
 from results.formatting import difference, percent, seconds, spread
-from results.published.compare import compare, of_cell
-from results.statistics.ranking import marked
+from results.published.compare import compare, published_number
+from results.statistics.ranking import ranks_and_remarks_by_row
 from results.tables.captions import RankedColumns, captions, describe_ipcs, main_device
 from results.tables.costs import OTHER_DEVICE
 from results.tables.entries import cells_by_column
 from results.tables.published import published_text
 from results.types import Cell
 
-_DOUBTS = {"n.s.": "not significantly better than random", "n.t.": "too few sets to test"}
+_REMARKS = {"n.s.": "not significantly better than random", "n.t.": "too few sets to test"}
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ def page_rows(cells: Sequence[Cell]) -> tuple[list[PageRow], list[RowGroup]]:
     for group in groups(cells, comparison_key):
         group = sorted(group, key=lambda row: math.inf if is_whole(row) else row["ipc"])  # stable
         columns = cells_by_column(group, ipc)
-        marks = marked(columns.values())
+        ranks_and_remarks = ranks_and_remarks_by_row(columns.values())
         device = main_device(group)
         for cell, name in zip(group, names(group), strict=True):
             same_device = device in (None, (cell["devices"], cell["precisions"]))
             index = indices[id(cell)]
-            rows.setdefault(index, _row(cell, name, marks.get(id(cell), ("", "")), same_device, index))
+            rows.setdefault(index, _row(cell, name, ranks_and_remarks.get(id(cell), ("", "")), same_device, index))
         title = ", ".join([group[0]["dataset_title"], *circumstances(group)])
         group_captions = captions(group, RankedColumns(columns, describe_ipcs))
         row_groups.append(RowGroup(title, [indices[id(cell)] for cell in group], group_captions))
@@ -76,7 +76,7 @@ def page_rows(cells: Sequence[Cell]) -> tuple[list[PageRow], list[RowGroup]]:
 
 
 def _row(cell: Cell, name: str, mark: tuple[str, str], same_device: bool, index: int) -> PageRow:
-    rank, doubt = mark
+    rank, remark = mark
     costs = {key: float(cell[f"{key}_seconds"]) for key in ("prepare", "condense", "evaluate")}
     costs["total"] = sum(costs.values())
     scored = cell["sets"] > 0
@@ -95,8 +95,8 @@ def _row(cell: Cell, name: str, mark: tuple[str, str], same_device: bool, index:
         "ratio": PageEntry(ratio(cell), 100.0 if is_whole(cell) else float(ratio(cell).replace(",", ""))),
         "network": PageEntry(filters["network"]),
         "protocol": PageEntry(filters["protocol"]),
-        "accuracy": PageEntry(accuracy_text(cell), accuracy, _DOUBTS.get(doubt, "")),
-        "rank": PageEntry(" ".join(filter(None, [rank, doubt])) if scored else ""),
+        "accuracy": PageEntry(accuracy_text(cell), accuracy, _REMARKS.get(remark, "")),
+        "rank": PageEntry(" ".join(filter(None, [rank, remark])) if scored else ""),
         "published": _published(cell),
         **{k: PageEntry(seconds(s), s) if same_device else PageEntry(OTHER_DEVICE) for k, s in costs.items()},
         "sample": PageEntry(f"{cell['sets']} × {cell['networks']}", int(cell["sets"])),
@@ -129,7 +129,7 @@ def accuracy_text(cell: Cell) -> str:
 
 def _published(cell: Cell) -> PageEntry:
     """The published number with its difference; the tooltip has the source and what keeps them from comparing."""
-    entry = of_cell(cell)
+    entry = published_number(cell)
     if entry is None:
         return PageEntry("–")
     text = published_text(entry)

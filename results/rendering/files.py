@@ -19,7 +19,7 @@ from results.rendering.grid import to_grid, to_sheet
 from results.rendering.text import to_markdown
 from results.store.atomic_files import replace, writing
 from results.tables.accuracy import Matrix, matrix_tables
-from results.tables.across import Cross, cross_table
+from results.tables.across import AcrossTable, across_as_text
 from results.tables.model import Table
 from results.tables.registry import AnyTable, tables_by_kind
 from results.types import Json
@@ -29,7 +29,7 @@ def text_tables(table: AnyTable) -> list[Table]:
     """A table as text: several if it is too wide."""
     if isinstance(table, Matrix):
         return matrix_tables(table)
-    return [cross_table(table) if isinstance(table, Cross) else table]
+    return [across_as_text(table) if isinstance(table, AcrossTable) else table]
 
 
 def write_tables(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from results.tables.accuracy import Matrix
-from results.tables.across import Cross
+from results.tables.across import AcrossTable
 from results.tables.entries import MethodRow, TableEntry
 from results.tables.model import Table
 from results.tables.registry import AnyTable
@@ -57,7 +57,7 @@ def to_grid(table: AnyTable) -> TableGrid:
     if isinstance(table, Matrix):
         grid = _of_matrix(table)
     else:
-        grid = _of_cross(table) if isinstance(table, Cross) else _of_table(table)
+        grid = _of_across(table) if isinstance(table, AcrossTable) else _of_table(table)
     grid.captions, grid.notes = table.captions, table.notes
     return grid
 
@@ -114,19 +114,19 @@ def _of_matrix(matrix: Matrix) -> TableGrid:
     return grid
 
 
-def _of_cross(cross: Cross) -> TableGrid:
-    grid = TableGrid(cross.title, cross.label, [[GridHead("Method"), *map(GridHead, cross.heads)]])
-    for group in cross.groups:
+def _of_across(across: AcrossTable) -> TableGrid:
+    grid = TableGrid(across.title, across.label, [[GridHead("Method"), *map(GridHead, across.heads)]])
+    for group in across.groups:
         rows = [_row(row) for _, block in group.blocks for row in block]
         grid.blocks.append((f"IPC {group.ipc} ({group.ratio} %)", rows))
-    if cross.whole:
-        grid.blocks.append(("", [_row(row) for row in cross.whole]))
+    if across.whole:
+        grid.blocks.append(("", [_row(row) for row in across.whole]))
     return grid
 
 
 def _row(row: MethodRow, spans: Sequence[int] = ()) -> list[GridCell]:
     widths = spans or [1] * len(row.entries)
-    cells = (GridCell(entry, entry.doubt, span=width) for entry, width in zip(row.entries, widths, strict=True))
+    cells = (GridCell(entry, entry.remark, span=width) for entry, width in zip(row.entries, widths, strict=True))
     return [GridCell(TableEntry(row.title), head=True), *cells]
 
 

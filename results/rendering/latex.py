@@ -11,7 +11,7 @@ from results.rendering.grid import GridCell, parse_number, plain_number, unique_
 from results.rendering.text import head_lines
 from results.statistics.ranking import BEST, SECOND
 from results.tables.accuracy import DatasetColumns, Matrix, panels
-from results.tables.across import Cross, IpcGroup
+from results.tables.across import AcrossTable, IpcGroup
 from results.tables.entries import MISSING, MethodRow, TableEntry
 from results.tables.model import Table
 from results.tables.registry import AnyTable
@@ -61,9 +61,11 @@ def to_latex(table: AnyTable, label: str) -> str:
     """A table environment as wide as a page; a larger table has several, with labels that end in -2, -3, …"""
     if isinstance(table, Matrix):
         return _floats(table, [_matrix_body(table, panel) for panel in panels(table.datasets, _MAX_COLUMNS)], label)
-    if isinstance(table, Cross):
+    if isinstance(table, AcrossTable):
         heads = _equal_parts(range(len(table.heads)), _MAX_HEADS)
-        return _floats(table, [_cross_body(part, p) for part in _cross_parts(table) for p in heads], label, table.title)
+        return _floats(
+            table, [_across_body(part, p) for part in _across_parts(table) for p in heads], label, table.title
+        )
     return _floats(table, [_table_body(table, rows) for rows in _table_parts(table)], label, table.title)
 
 
@@ -156,37 +158,37 @@ def _spanning(dataset: DatasetColumns, text: str) -> str:
 # --- networks or protocols across -------------------------------------------------------------------------------------
 
 
-def _cross_parts(cross: Cross) -> Iterator[Cross]:
+def _across_parts(across: AcrossTable) -> Iterator[AcrossTable]:
     """Parts with as many ipcs as fit on a page; the whole set is in the last."""
     groups: list[IpcGroup] = []
-    for group in cross.groups:
+    for group in across.groups:
         if groups and sum(1 + len(_group_rows(g)) for g in [*groups, group]) > _MAX_ROWS:
-            yield replace(cross, groups=groups, whole=[])
+            yield replace(across, groups=groups, whole=[])
             groups = []
         groups.append(group)
-    yield replace(cross, groups=groups)
+    yield replace(across, groups=groups)
 
 
 def _group_rows(group: IpcGroup) -> list[MethodRow]:
     return [row for _, block in group.blocks for row in block]
 
 
-def _cross_body(cross: Cross, panel: Sequence[int]) -> Body:
+def _across_body(across: AcrossTable, panel: Sequence[int]) -> Body:
     """The columns with the indices in `panel`: an ipc above its methods, and space between families."""
 
     def method_line(row: MethodRow) -> str:
         return _method_line(row, [_entry(row.entries[index]) for index in panel])
 
-    lines = [_line(["", *(rf"\shortstack{{{_network_head(cross.heads[index])}}}" for index in panel)])]
-    for group in cross.groups:
+    lines = [_line(["", *(rf"\shortstack{{{_network_head(across.heads[index])}}}" for index in panel)])]
+    for group in across.groups:
         head = rf"\textit{{IPC {group.ipc} ({escape(group.ratio)}~\%)}}"
         lines += [r"\midrule", _line([rf"\multicolumn{{{len(panel) + 1}}}{{l}}{{{head}}}"])]
         for index, (_, block) in enumerate(group.blocks):
             lines += [r"\addlinespace"] if index else []
             lines += map(method_line, block)
-    lines += [r"\midrule"] if cross.whole else []
-    lines += map(method_line, cross.whole)
-    rows = [*(row for group in cross.groups for row in _group_rows(group)), *cross.whole]
+    lines += [r"\midrule"] if across.whole else []
+    lines += map(method_line, across.whole)
+    rows = [*(row for group in across.groups for row in _group_rows(group)), *across.whole]
     return _tabular(f"l{'c' * len(panel)}", lines), _notes(row.entries[index] for row in rows for index in panel)
 
 
@@ -205,9 +207,9 @@ def _notes(entries: Iterable[TableEntry]) -> set[int]:
 
 
 def _entry(entry: TableEntry) -> str:
-    """The deviation as a subscript; †, the note's number and a doubt ("n.s.") as superscripts."""
-    doubt = rf"\mathrm{{{entry.doubt}}}" if entry.doubt else ""
-    marks = [r"\dagger" if entry.single else "", f"({entry.note})" if entry.note else "", doubt]
+    """The deviation as a subscript; †, the note's number and a remark ("n.s.") as superscripts."""
+    remark = rf"\mathrm{{{entry.remark}}}" if entry.remark else ""
+    marks = [r"\dagger" if entry.single else "", f"({entry.note})" if entry.note else "", remark]
     above = f"^{{{','.join(filter(None, marks))}}}" if any(marks) else ""
     if entry.mean == MISSING:
         return "--" + (f"${above}$" if above else "")

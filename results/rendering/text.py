@@ -21,7 +21,7 @@ _MARKUP = {BEST: ("**", "**"), SECOND: ("<ins>", "</ins>")}  # underlined on Git
 
 
 def render_rich(table: Table, *, plain: bool = False) -> RichTable:
-    """For a terminal, with a line between blocks. `below` gives the captions and notes to print below it.
+    """For a terminal, with a line between blocks. `lines_below` gives the captions and notes to print below it.
 
     plain: ranks as *best* and _second_, for a file or a pipe, which show no styles.
     """
@@ -63,7 +63,7 @@ def to_markdown(table: Table) -> str:
     bars = [":--" if name in table.text_columns else "--:" for name in table.columns]
     rows = [_marked(table, index, _MARKUP) for index in range(len(table.rows))]
     lines = [_markdown_row(row) for row in [table.columns, bars, *rows]]
-    return "\n".join([f"### {table.title}", "", *lines, "", *(f"- {line}" for line in below(table)), ""])
+    return "\n".join([f"### {table.title}", "", *lines, "", *(f"- {line}" for line in lines_below(table)), ""])
 
 
 def _marked(table: Table, index: int, signs: Mapping[str, tuple[str, str]]) -> list[str]:
@@ -81,7 +81,7 @@ def _markdown_row(row: Sequence[str]) -> str:
     return "| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in row) + " |"
 
 
-def below(table: Table, *, plain: bool = False) -> list[str]:
+def lines_below(table: Table, *, plain: bool = False) -> list[str]:
     """Captions, then numbered notes. plain: the sentence on ranks shows the signs of `render_rich`."""
     captions = [_LEGEND.sub(_plain_legend, text) if plain else text for text in table.captions]
     return [*captions, *(f"({number}) {text}" for number, text in enumerate(table.notes, 1))]

@@ -13,24 +13,28 @@ from results.errors import ResultsError
 WEIGHT = 0.5  # of IOR against HLR (w), and of the improvement with augmentation against the one without (γ)
 
 
-def recovery(whole: float, synthetic: float) -> float:
+def hard_label_recovery(whole: float, synthetic: float) -> float:
     """HLR, hard-label recovery: accuracy of the whole set minus that of the synthetic set. Lower is better."""
     return _fraction(whole) - _fraction(synthetic)
 
 
-def improvement(synthetic: float, random: float) -> float:
+def improvement_over_random(synthetic: float, random: float) -> float:
     """IOR, improvement over random: accuracy of the set minus that of as many random images. Higher is better."""
     return _fraction(synthetic) - _fraction(random)
 
 
 def label_position(whole: float, random: float, synthetic: float) -> float:
     """α = w·IOR − (1 − w)·HLR with w = 0.5, in [−1, 1]; it equals synthetic − (whole + random) / 2."""
-    return WEIGHT * improvement(synthetic, random) - (1 - WEIGHT) * recovery(whole, synthetic)
+    return WEIGHT * improvement_over_random(synthetic, random) - (1 - WEIGHT) * hard_label_recovery(whole, synthetic)
 
 
 def augmentation_position(random: float, random_plain: float, synthetic: float, synthetic_plain: float) -> float:
     """β = γ·IOR with augmentation + (1 − γ)·IOR without, γ = 0.5, in [−1, 1]."""
-    return WEIGHT * improvement(synthetic, random) + (1 - WEIGHT) * improvement(synthetic_plain, random_plain)
+    improvement, improvement_plain = (
+        improvement_over_random(synthetic, random),
+        improvement_over_random(synthetic_plain, random_plain),
+    )
+    return WEIGHT * improvement + (1 - WEIGHT) * improvement_plain
 
 
 def scaled(position: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from results.aggregation.grouping import is_demonstration, is_native, is_random, is_whole
 from results.aggregation.options import DEFAULT, Options
-from results.statistics.significance import ALPHA, better_than, holm
+from results.statistics.significance import ALPHA, holm, one_sided_p_value
 from results.types import Cell
 
 BEST, SECOND = "best", "second"
@@ -18,34 +18,40 @@ MIN_FRACTION = 0.05  # of a paper's iterations; fewer show which method starts f
 _DIGITS = 9  # decimals of means (fractions) that are compared: far finer than one test image, coarser than rounding
 
 
-def marks(column: Sequence[Cell], options: Options = DEFAULT) -> list[tuple[str, str]]:
-    """The rank and the doubt (`doubts`) of each row of one column; `options.highlight` chooses the rule of ranks."""
+def ranks_and_remarks(column: Sequence[Cell], options: Options = DEFAULT) -> list[tuple[str, str]]:
+    """The rank and the significance remark of each row of one column; `options.highlight` chooses the rule of ranks."""
     rule = {"significance": significance_ranks, "mean": mean_ranks}.get(options.highlight)
-    return list(zip(rule(column) if rule else [""] * len(column), doubts(column), strict=True))
+    return list(zip(rule(column) if rule else [""] * len(column), significance_remarks(column), strict=True))
 
 
-def marked(columns: Iterable[Sequence[Cell]], options: Options = DEFAULT) -> dict[int, tuple[str, str]]:
-    """`marks` of several columns by the id of the row."""
-    return {id(row): mark for column in columns for row, mark in zip(column, marks(column, options), strict=True)}
+def ranks_and_remarks_by_row(
+    columns: Iterable[Sequence[Cell]], options: Options = DEFAULT
+) -> dict[int, tuple[str, str]]:
+    """`ranks_and_remarks` of several columns by the id of the row."""
+    return {
+        id(row): rank_and_remark
+        for column in columns
+        for row, rank_and_remark in zip(column, ranks_and_remarks(column, options), strict=True)
+    }
 
 
-def doubts(column: Sequence[Cell]) -> list[str]:
+def significance_remarks(column: Sequence[Cell]) -> list[str]:
     """NOT_SIGNIFICANT, NOT_TESTED or "" for each row of one column of `cells.cells`.
 
-    A method must be significantly better (`significance.better_than`, Holm-corrected over the methods of the column)
+    A method must be significantly better (`significance.one_sided_p_value`, Holm-corrected over the column's methods)
     than every random baseline there: plain subsets and mosaics of every factor. It is compared only with baselines of
     the same fraction of withheld training images. Nothing is marked in a column without such a baseline, nor under
     `native`, where rows do not compare.
     """
-    column_doubts = [""] * len(column)
+    remarks = [""] * len(column)
     baselines = [row for row in column if row["sets"] and is_random(row["display_name"])]
     if not baselines or any(map(is_native, column)):
-        return column_doubts
+        return remarks
     methods = [index for index, row in enumerate(column) if row["sets"] and is_tested(row)]
-    p_values = holm([_against(column[index], baselines) for index in methods])
+    p_values = holm([_largest_p_value(column[index], baselines) for index in methods])
     for index, p in zip(methods, p_values, strict=True):
-        column_doubts[index] = NOT_TESTED if math.isnan(p) else "" if p < ALPHA else NOT_SIGNIFICANT
-    return column_doubts
+        remarks[index] = NOT_TESTED if math.isnan(p) else "" if p < ALPHA else NOT_SIGNIFICANT
+    return remarks
 
 
 def is_tested(row: Cell) -> bool:
@@ -53,10 +59,10 @@ def is_tested(row: Cell) -> bool:
     return bool(row["role"] == "method" and not is_random(row["display_name"]))
 
 
-def _against(row: Cell, baselines: Sequence[Cell]) -> float:
+def _largest_p_value(row: Cell, baselines: Sequence[Cell]) -> float:
     """The largest p-value against a baseline of the same training images, nan if none can be tested."""
     same = [baseline for baseline in baselines if baseline["val_fraction"] == row["val_fraction"]]
-    p_values = [better_than(row["sample"], baseline["sample"]) for baseline in same]
+    p_values = [one_sided_p_value(row["sample"], baseline["sample"]) for baseline in same]
     return max((p for p in p_values if not math.isnan(p)), default=math.nan)
 
 
@@ -65,7 +71,7 @@ def significance_ranks(column: Sequence[Cell]) -> list[str]:
 
     Candidates are the rows with two or more scored sets, baselines such as random included, but not the whole set; the
     ± of a single set is over networks. The row with the highest mean leads. Each other candidate is compared with it
-    by `significance.better_than`, one-sided: is the leader better? The p-values are Holm-corrected over these
+    by `significance.one_sided_p_value`: is the leader better? The p-values are Holm-corrected over these
     comparisons, and rows that are not beaten at ALPHA are BEST as well. The same rule among the beaten rows gives
     SECOND. There are no ranks with fewer than two candidates, nor in a column with a `no_rank_reason`. Rows with
     different fractions of withheld training images are ranked apart.
@@ -140,15 +146,16 @@ def _leaders(rows: Sequence[Cell]) -> list[bool]:
         return []
     first = min(range(len(rows)), key=lambda index: _order(rows[index]))
     others = [index for index in range(len(rows)) if index != first]
-    p_values = holm([_beats(rows[first], rows[index]) for index in others])
+    p_values = holm([_p_value_of_leader(rows[first], rows[index]) for index in others])
     beaten = {index for index, p in zip(others, p_values, strict=True) if p < ALPHA}
     return [index not in beaten for index in range(len(rows))]
 
 
-def _beats(leader: Cell, other: Cell) -> float:
+def _p_value_of_leader(leader: Cell, other: Cell) -> float:
+    """The p-value for "the leader's sets score higher than the other's"."""
     if _mean(leader) == _mean(other):
         return 1.0  # else a leader of the same mean could win on the seeds that they share
-    return better_than(leader["sample"], other["sample"])
+    return one_sided_p_value(leader["sample"], other["sample"])
 
 
 def _order(row: Cell) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ ALPHA = 0.05  # level of every test that tables show, after Holm's correction
 Sample = Mapping[Hashable, float]  # seed → mean accuracy of that seed's set
 
 
-def better_than(sample: Sample, control: Sample) -> float:
+def one_sided_p_value(sample: Sample, control: Sample) -> float:
     """One-sided p-value in [0, 1] for "the sample's sets score higher than the control's"; nan if there are too few.
 
     With two or more shared seeds it is a paired t-test on these; else with two or more sets each, Welch's t-test. Else

@@ -1,8 +1,8 @@
 """The contents of the store: tasks and their records, key by key with units; and the check of a record's keys.
 
-`Task` and `Record` say what every kind of task has. The specification, display and result of a kind have classes of
-their own: CondenseSpec, CondenseDisplay, CondenseResult and so on. All values are JSON values. Accuracies are fractions
-in [0, 1]. `problem` looks for the required keys of these classes, so the documentation cannot differ from the check.
+`StoredTask` and `Record` say what every kind of task has. The specification, display and result of a kind have classes
+of their own: CondenseSpec, CondenseDisplay, CondenseResult and so on. All values are JSON values. Accuracies are
+fractions in [0, 1]. `problem` looks for the required keys of these classes, so documentation and check agree.
 """
 
 # Annotations are evaluated here (no `from __future__`): otherwise NotRequired keys would count as required.
@@ -14,6 +14,7 @@ from results.types import Json
 
 SCHEMA = 2  # raised when a record of before can no longer be read
 KINDS = ("prepare", "condense", "import", "evaluate", "analyze")
+WHOLE_SET = "whole"  # in `resolved`, in place of a set's identity: the whole training set
 
 
 class Status(StrEnum):
@@ -54,7 +55,7 @@ ATTEMPTED = (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.INTER
 NEEDS_RETRY = (Status.FAILED, Status.OUT_OF_MEMORY)  # attempts after which only `retry=failed` tries again
 
 
-class Task(TypedDict):
+class StoredTask(TypedDict):
     """One unit of work: a network to train, a set to condense, … (task.json, written when the task is begun)."""
 
     kind: str  #: one of KINDS
@@ -280,7 +281,7 @@ class EvaluateResult(TypedDict):
 class AnalyzeSpec(NetworkSpec):
     """An analysis of sets or experts."""
 
-    analysis: str  #: one of ANALYSES
+    analysis: str  #: one of ANALYSIS_RESULTS
     version: int  #: of the analysis
     sets: list[str]  #: identities of condense tasks, or "whole"
     experts: list[str]  #: identities of prepare tasks
@@ -338,7 +339,7 @@ class EmbeddingResult(TypedDict):
     sets: Mapping[str, Json]  #: by identity: xy, labels
 
 
-ANALYSES: dict[str, Any] = {
+ANALYSIS_RESULTS: dict[str, Any] = {
     "curve": CurveResult,
     "discrepancy": DiscrepancyResult,
     "interpolation": InterpolationResult,
@@ -364,7 +365,7 @@ def problem(record: Json) -> str:
         return other
     if record.get("kind") not in KINDS or record.get("status") not in RECORDED:
         return f"its kind is {record.get('kind')!r} and its status {record.get('status')!r}"
-    if record["kind"] == "analyze" and (name := (record.get("resolved") or {}).get("analysis")) not in ANALYSES:
+    if record["kind"] == "analyze" and (name := (record.get("resolved") or {}).get("analysis")) not in ANALYSIS_RESULTS:
         return f"its analysis is {name!r}"
     parts = ("resolved", "display", "result") if record["status"] == Status.OK else ("resolved", "display")
     return _lacks([*Record.__required_keys__.difference(record), *_missing_keys(record, parts)])
@@ -387,7 +388,7 @@ def _lacks(keys: Sequence[str]) -> str:
 
 def _missing_keys(record: Json, parts: Sequence[str]) -> Iterator[str]:
     for part in parts:
-        shape = _PARTS[record["kind"]].get(part) or ANALYSES[record["resolved"]["analysis"]]
+        shape = _PARTS[record["kind"]].get(part) or ANALYSIS_RESULTS[record["resolved"]["analysis"]]
         content = record.get(part)
         present = content.keys() if isinstance(content, Mapping) else ()
         yield from (f"{part}.{key}" for key in shape.__required_keys__.difference(present))

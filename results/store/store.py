@@ -79,7 +79,7 @@ class StoreContents:
 class Store:
     """Tasks under `root/<kind>/<slug>-<first 12 digits of the identity>/`. Many processes may use it at once.
 
-    A task argument is a mapping as `schema.Task`; its kind and identity are enough where nothing is written.
+    A task argument is a mapping as `schema.StoredTask`; its kind and identity are enough where nothing is written.
     """
 
     def __init__(self, root: Path) -> None:

@@ -19,7 +19,7 @@ from results.aggregation.grouping import (
     rows_of,
 )
 from results.aggregation.options import DEFAULT, Options
-from results.statistics.ranking import marked
+from results.statistics.ranking import ranks_and_remarks_by_row
 from results.tables.captions import RankedColumns, matrix_captions
 from results.tables.entries import (
     EntryContext,
@@ -79,7 +79,7 @@ def matrix_of(rows: Sequence[Cell], options: Options) -> Matrix:
     title = ", ".join(["Test accuracy (%)", *circumstances(rows)])
     matrix = Matrix(title, _label(rows), _dataset_columns(rows, options))
     columns = cells_by_column(rows, _column_key)
-    context = EntryContext(marked(columns.values(), options), matrix.notes, options)
+    context = EntryContext(ranks_and_remarks_by_row(columns.values(), options), matrix.notes, options)
     for family, block in family_blocks(rows, _column_key, options):
         matrix.blocks.append((family, [method_row(row, matrix.columns, context) for row in block]))
     whole_columns = [(dataset.name, "all") for dataset in matrix.datasets]

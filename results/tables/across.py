@@ -20,7 +20,7 @@ from results.aggregation.grouping import (
     rows_of,
 )
 from results.aggregation.options import DEFAULT, Options
-from results.statistics.ranking import marked
+from results.statistics.ranking import ranks_and_remarks_by_row
 from results.tables.captions import RankedColumns, network_captions, protocol_captions
 from results.tables.entries import (
     ColumnKey,
@@ -46,7 +46,7 @@ class IpcGroup:
 
 
 @dataclass
-class Cross:
+class AcrossTable:
     """One table. All rows have their entries in the order of `heads`; notes are numbered from 1."""
 
     title: str
@@ -58,7 +58,7 @@ class Cross:
     notes: Notes = field(default_factory=Notes)
 
 
-def network_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Cross]:
+def network_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[AcrossTable]:
     """Evaluation networks across, the condensing one first: a table for each dataset, condensing network and protocol.
 
     Only where at least two networks were scored on condensed sets.
@@ -67,7 +67,7 @@ def network_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Cros
     return [table for rows in row_groups if (table := _by_network(rows, options)) is not None]
 
 
-def protocol_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Cross]:
+def protocol_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[AcrossTable]:
     """Protocols across, `native` last: a table for each dataset and pair of networks.
 
     Only where at least two protocols were scored on condensed sets.
@@ -76,7 +76,7 @@ def protocol_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Cro
     return [table for rows in row_groups if (table := _by_protocol(rows, options)) is not None]
 
 
-def _by_network(rows: Sequence[Cell], options: Options) -> Cross | None:
+def _by_network(rows: Sequence[Cell], options: Options) -> AcrossTable | None:
     rows = [row for row in rows if row["architecture"]]
     networks = _column_keys(rows, lambda row: row["architecture"])
     if len(networks) < 2:
@@ -86,11 +86,11 @@ def _by_network(rows: Sequence[Cell], options: Options) -> Cross | None:
         networks.sort(key=lambda name: name != network)
     words = [f"condensed with {network}", f"protocol {first['protocol']}"]
     label = f"cross-{first['dataset']}-{network}-{'-v'.join(map(str, protocol_of(first)[::2]))}"
-    table = Cross(", ".join([_dataset_title(first), "evaluation networks across", *words]), label, list(networks))
+    table = AcrossTable(", ".join([_dataset_title(first), "evaluation networks across", *words]), label, list(networks))
     return _AcrossColumns(networks, lambda row: row["architecture"], network_captions, options).fill(table, rows)
 
 
-def _by_protocol(rows: Sequence[Cell], options: Options) -> Cross | None:
+def _by_protocol(rows: Sequence[Cell], options: Options) -> AcrossTable | None:
     rows = [row for row in rows if row["protocol"]]
     protocols = _column_keys(rows, protocol_of)
     if len(protocols) < 2:
@@ -102,7 +102,9 @@ def _by_protocol(rows: Sequence[Cell], options: Options) -> Cross | None:
     first = rows[0]
     label = f"protocols-{first['dataset']}-{condense_architecture(rows)}-{first['architecture']}"
     title = ", ".join([_dataset_title(first), "protocols across", *circumstances(rows)[:2]])
-    return _AcrossColumns(protocols, protocol_of, protocol_captions, options).fill(Cross(title, label, heads), rows)
+    return _AcrossColumns(protocols, protocol_of, protocol_captions, options).fill(
+        AcrossTable(title, label, heads), rows
+    )
 
 
 def _dataset_title(row: Cell) -> str:
@@ -126,11 +128,11 @@ class _AcrossColumns:
     captions: Callable[[Sequence[Cell], RankedColumns], list[str]]
     options: Options
 
-    def fill(self, table: Cross, rows: Sequence[Cell]) -> Cross:
+    def fill(self, table: AcrossTable, rows: Sequence[Cell]) -> AcrossTable:
         """The table with its rows and captions. Cells of one ipc and one column are ranked together."""
         heads = dict(zip(self.keys, table.heads, strict=True))
         columns = cells_by_column(rows, lambda row: (ipc(row), self.column_key(row)))
-        context = EntryContext(marked(columns.values(), self.options), table.notes, self.options)
+        context = EntryContext(ranks_and_remarks_by_row(columns.values(), self.options), table.notes, self.options)
         for number in sorted({int(row["ipc"]) for row in rows if not is_whole(row)}, key=self.options.ipc_rank):
             of_ipc = [row for row in rows if ipc(row) == str(number)]
             blocks = [
@@ -155,11 +157,11 @@ def _in_words(columns: Set[Any], heads: Mapping[Hashable, str]) -> list[str]:
     return [f"{', '.join(same_ipcs)} at ipc {ipcs}" for ipcs, same_ipcs in heads_by_ipcs.items()]
 
 
-def cross_table(cross: Cross) -> Table:
+def across_as_text(across: AcrossTable) -> Table:
     """A table of networks or protocols as text."""
-    table = Table(cross.title, ["IPC", "Method", *cross.heads], notes=cross.notes, captions=cross.captions)
-    rows = [(group.ipc, row) for group in cross.groups for _, block in group.blocks for row in block]
-    for ipc_text, row in [*rows, *(("all", row) for row in cross.whole)]:
+    table = Table(across.title, ["IPC", "Method", *across.heads], notes=across.notes, captions=across.captions)
+    rows = [(group.ipc, row) for group in across.groups for _, block in group.blocks for row in block]
+    for ipc_text, row in [*rows, *(("all", row) for row in across.whole)]:
         table.ranks |= {(len(table.rows), 2 + index): e.rank for index, e in enumerate(row.entries) if e.rank}
         table.rows.append([ipc_text, row.title, *map(entry_text, row.entries)])
     return table

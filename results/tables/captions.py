@@ -74,7 +74,7 @@ def captions(rows: Sequence[Cell], columns: RankedColumns) -> list[str]:
 
 
 def matrix_captions(rows: Sequence[Cell], columns: RankedColumns) -> list[str]:
-    """Captions of a matrix of several datasets, whose entries are accuracies with ranks and doubts."""
+    """Captions of a matrix of several datasets, whose entries are accuracies with ranks and remarks."""
     return _accuracies(rows, columns, [_networks(rows), _protocol(rows)])
 
 

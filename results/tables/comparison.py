@@ -11,9 +11,9 @@ from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import count, difference, percent, seconds, spread
-from results.published.compare import also, compare, of_cell
-from results.statistics.ranking import marked
-from results.tables.across import cross_table, network_tables, protocol_tables
+from results.published.compare import compare, other_printed_numbers, published_number
+from results.statistics.ranking import ranks_and_remarks_by_row
+from results.tables.across import across_as_text, network_tables, protocol_tables
 from results.tables.captions import RankedColumns, captions, describe_ipcs, main_device
 from results.tables.costs import OTHER_DEVICE, condensing_tables
 from results.tables.entries import MISSING, cells_by_column
@@ -31,7 +31,7 @@ def all_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
     for dataset in dict.fromkeys(cells["dataset"]):
         of_dataset = cells[cells["dataset"] == dataset]
         tables += comparison_tables(of_dataset, options)
-        tables += map(cross_table, [*network_tables(of_dataset, options), *protocol_tables(of_dataset, options)])
+        tables += map(across_as_text, [*network_tables(of_dataset, options), *protocol_tables(of_dataset, options)])
         tables += condensing_tables(of_dataset)
     return tables
 
@@ -44,14 +44,14 @@ def comparison_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[T
 def _table(rows: Sequence[Cell], options: Options) -> Table:
     table = Table(", ".join([rows[0]["dataset"], *circumstances(rows)]), COLUMNS)
     columns = cells_by_column(rows, ipc)
-    marks = marked(columns.values(), options)
+    ranks_and_remarks = ranks_and_remarks_by_row(columns.values(), options)
     device = main_device(rows)
     withheld = any(row["val_fraction"] for row in rows)
     if withheld:
         table.columns = [*COLUMNS[: _ACCURACY + 1], "Withheld %", *COLUMNS[_ACCURACY + 1 :]]
     for row, name in zip(rows, names(rows), strict=True):
-        rank, doubt = marks.get(id(row), ("", ""))
-        texts = [ipc(row), ratio(row), name, _accuracy(row, doubt, table, options)]
+        rank, remark = ranks_and_remarks.get(id(row), ("", ""))
+        texts = [ipc(row), ratio(row), name, _accuracy(row, remark, table, options)]
         texts += [percent(row["validation_accuracy"])] if withheld else []
         sizes = [count(row["decoded_images"]), count(row["optimizer_steps"])]
         same_device = device in (None, (row["devices"], row["precisions"]))
@@ -65,7 +65,7 @@ def _table(rows: Sequence[Cell], options: Options) -> Table:
     return table
 
 
-def _accuracy(row: Cell, doubt: str, table: Table, options: Options) -> str:
+def _accuracy(row: Cell, remark: str, table: Table, options: Options) -> str:
     if not row["sets"]:
         if not options.explain_missing:
             return MISSING
@@ -75,7 +75,7 @@ def _accuracy(row: Cell, doubt: str, table: Table, options: Options) -> str:
         parts.append(f"[{row['sets']}/{row['expected']}]")
     if row["message"]:
         parts.append(f"({table.notes.number(row['message'])})")
-    return " ".join(filter(None, [*parts, doubt]))
+    return " ".join(filter(None, [*parts, remark]))
 
 
 def _published(row: Cell, table: Table) -> str:
@@ -83,11 +83,11 @@ def _published(row: Cell, table: Table) -> str:
 
     If the number is printed twice, a note names both sources.
     """
-    entry = of_cell(row)
+    entry = published_number(row)
     if entry is None:
         return MISSING
     text = published_text(entry)
-    if others := also(entry):
+    if others := other_printed_numbers(entry):
         reprints = "; ".join(f"{published_text(other)} in {other.cited}" for other in others)
         text += f" ({table.notes.number(f'from {entry.cited}; {reprints}')})"
     if not row["sets"]:

@@ -35,7 +35,7 @@ class TableEntry:
     single: bool = False  # the spread is over the networks of a single set, marked †
     rank: str = ""  # ranking.BEST, ranking.SECOND or none
     note: int | None = None  # the number of a note below the table
-    doubt: str = ""  # "n.s." or "n.t.": not shown to be better than random
+    remark: str = ""  # "n.s." or "n.t.": not shown to be better than random
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,9 @@ def _settings(ambiguous: Sequence[Sequence[Cell]], origin: str, only_common: boo
 
 @dataclass(frozen=True)
 class EntryContext:
-    """What all entries of a table need. marks: the id of a cell → its rank and doubt. notes: of the table."""
+    """What all entries of a table need. ranks_and_remarks: by the id of a cell. notes: of the table."""
 
-    marks: Mapping[int, tuple[str, str]]
+    ranks_and_remarks: Mapping[int, tuple[str, str]]
     notes: Notes
     options: Options = DEFAULT
 
@@ -164,11 +164,11 @@ def _entry(cell: Cell | None, context: EntryContext) -> TableEntry:
         reason = _reason(cell) if cell else NOT_RUN
         return TableEntry(note=context.notes.number(reason) if context.options.explain_missing else None)
     note = context.notes.number(_reason(cell))
-    rank, doubt = context.marks.get(id(cell), ("", ""))
+    rank, remark = context.ranks_and_remarks.get(id(cell), ("", ""))
     single = math.isnan(cell["sd"]) and not math.isnan(cell["sd_networks"])
     deviation = cell["sd_networks"] if single else cell["sd"]
     spread = "" if math.isnan(deviation) else percent(deviation)
-    return TableEntry(percent(cell["accuracy"]), spread, single, rank, note, doubt)
+    return TableEntry(percent(cell["accuracy"]), spread, single, rank, note, remark)
 
 
 def _reason(cell: Cell) -> str:
@@ -184,4 +184,4 @@ def entry_text(entry: TableEntry) -> str:
     """ "48.9 ± 0.4† (1) n.s." """
     number = entry.mean + (f" ± {entry.spread}" if entry.spread else "") + ("†" if entry.single else "")
     note = f"({entry.note})" if entry.note else ""
-    return " ".join(filter(None, [number, note, "" if entry.mean == MISSING else entry.doubt]))
+    return " ".join(filter(None, [number, note, "" if entry.mean == MISSING else entry.remark]))

@@ -12,7 +12,7 @@ from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import difference, spread
-from results.published.compare import Published, also, compare, of_cell
+from results.published.compare import Published, compare, other_printed_numbers, published_number
 from results.tables.accuracy import matrix_key
 from results.tables.captions import published_captions
 from results.tables.model import Table
@@ -27,7 +27,7 @@ def published_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Ta
 
     Mark: within, above or below (`published.compare`), or NOT_COMPARABLE with a note on all that differs.
     """
-    pairs = [(row, entry) for row in rows_of(cells) if row["sets"] and (entry := of_cell(row)) is not None]
+    pairs = [(row, entry) for row in rows_of(cells) if row["sets"] and (entry := published_number(row)) is not None]
     entries = {id(row): entry for row, entry in pairs}
     return [_table(rows, entries, options) for rows in groups([row for row, _ in pairs], matrix_key)]
 
@@ -45,7 +45,7 @@ def _table(rows: Sequence[Cell], entries: Mapping[int, Published], options: Opti
 def _compared(row: Cell, entry: Published, table: Table) -> list[str]:
     comparison = compare(row, entry)
     mark = comparison.mark or f"{NOT_COMPARABLE} ({table.notes.number('; '.join(comparison.mismatches))})"
-    reprints = "; ".join(f"{published_text(other)} in {other.cited}" for other in also(entry))
+    reprints = "; ".join(f"{published_text(other)} in {other.cited}" for other in other_printed_numbers(entry))
     source = entry.cited + (f" ({table.notes.number(reprints)})" if reprints else "")
     measured = spread(row["accuracy"], row["sd"], row["sd_networks"])
     return [measured, published_text(entry), difference(comparison.difference), mark, source]

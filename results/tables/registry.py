@@ -11,7 +11,7 @@ from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import select
 from results.tables.ablation import ablation_tables
 from results.tables.accuracy import Matrix, matrices
-from results.tables.across import Cross, network_tables, protocol_tables
+from results.tables.across import AcrossTable, network_tables, protocol_tables
 from results.tables.break_even import break_even_tables
 from results.tables.comparison import comparison_tables
 from results.tables.costs import memory_tables, time_tables
@@ -21,7 +21,7 @@ from results.tables.robustness_scores import robustness_score_tables
 from results.tables.variance import variance_tables
 from results.types import Json
 
-AnyTable = Table | Matrix | Cross
+AnyTable = Table | Matrix | AcrossTable
 TableBuilder = Callable[[pd.DataFrame, Options], Sequence[AnyTable]]
 
 

@@ -30,8 +30,14 @@ from results.aggregation.naming import names, title
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import difference, spread
-from results.statistics.dd_ranking import augmentation_position, improvement, label_position, recovery, scaled
-from results.statistics.ranking import marks
+from results.statistics.dd_ranking import (
+    augmentation_position,
+    hard_label_recovery,
+    improvement_over_random,
+    label_position,
+    scaled,
+)
+from results.statistics.ranking import ranks_and_remarks
 from results.tables.captions import RankedColumns, describe_ipcs, is_na, with_circumstances
 from results.tables.model import Table
 from results.types import Cell
@@ -101,17 +107,17 @@ class _ScoredCell:
         random, random_plain = self.random["accuracy"], self.random_plain["accuracy"]
         return _score([self.cell, self.plain], lambda *both: augmentation_position(random, random_plain, *both))
 
-    def hlr(self) -> float:
+    def hard_label_recovery(self) -> float:
         """Hard-label recovery as a fraction, or nan."""
         if not self.whole or not self.cell["sets"]:
             return math.nan
-        return recovery(self.whole["accuracy"], self.cell["accuracy"])
+        return hard_label_recovery(self.whole["accuracy"], self.cell["accuracy"])
 
-    def ior(self) -> float:
+    def improvement_over_random(self) -> float:
         """Improvement over random as a fraction, or nan."""
         if not self.random or not self.cell["sets"]:
             return math.nan
-        return improvement(self.cell["accuracy"], self.random["accuracy"])
+        return improvement_over_random(self.cell["accuracy"], self.random["accuracy"])
 
     def _failure(self) -> str:
         return str(self.cell["message"] or self.cell["status"])
@@ -224,7 +230,11 @@ def _frame_row(scored: _ScoredCell) -> dict[str, Any]:
     return (
         {name: scored.cell[name] for name in COLUMNS if name in scored.cell}
         | {name: _accuracy(cell) for name, cell in references.items()}
-        | {"accuracy_plain": _accuracy(scored.plain), "hlr": scored.hlr(), "ior": scored.ior()}
+        | {
+            "accuracy_plain": _accuracy(scored.plain),
+            "hlr": scored.hard_label_recovery(),
+            "ior": scored.improvement_over_random(),
+        }
         | _score_columns("lrs", scored.label_robust())
         | _score_columns("ars", scored.augmentation_robust())
     )
@@ -242,8 +252,8 @@ def _accuracy(cell: Cell | None) -> float:
 def robustness_score_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
     """A table of scores for each dataset, condensing network, evaluation network and shared protocol.
 
-    Only where a condensed set has a score. Ranks and n.s. are those of `ranking.marks` on the positions α and β, with
-    which the scores rise: for LRS they are those of the accuracy.
+    Only where a condensed set has a score. Ranks and n.s. are those of `statistics.ranking` on the positions α and β,
+    with which the scores rise: for LRS they are those of the accuracy.
     """
     tables = []
     for scored_cells in _scored_cells(cells):
@@ -262,20 +272,24 @@ def _table(
     rows = [scored.cell for scored in scored_cells]
     table = Table(", ".join([f"Robustness scores: {rows[0]['dataset']}", *circumstances(rows)]), HEADS)
     columns = _columns(rows, scores)
-    marks_by_entry = {
+    remarks_by_entry = {
         (cell["index"], column): mark
         for (_, column), cells in columns.items()
-        for cell, mark in zip(cells, marks(cells, options), strict=True)
+        for cell, mark in zip(cells, ranks_and_remarks(cells, options), strict=True)
     }
     for index, (scored, name, pair) in enumerate(zip(scored_cells, names(rows), scores, strict=True)):
         texts = [ipc(scored.cell), name, _percent(scored.cell)]
-        texts += ["–", "–"] if is_whole(scored.cell) else map(_points, (scored.hlr(), scored.ior()))
+        texts += (
+            ["–", "–"]
+            if is_whole(scored.cell)
+            else map(_points, (scored.hard_label_recovery(), scored.improvement_over_random()))
+        )
         robust = []
         for column, score in zip((_LRS, _ARS), pair, strict=True):
-            rank, doubt = marks_by_entry.get((index, column), ("", ""))
+            rank, remark = remarks_by_entry.get((index, column), ("", ""))
             if rank:
                 table.ranks[index, column] = rank
-            robust.append("–" if is_whole(scored.cell) else _score_text(score, scored.cell, doubt, table))
+            robust.append("–" if is_whole(scored.cell) else _score_text(score, scored.cell, remark, table))
         table.rows.append([*texts, robust[0], _percent(scored.plain), robust[1]])
     table.captions = with_circumstances(
         rows, _about(scored_cells), RankedColumns(columns, _describe_columns, options.highlight)
@@ -314,12 +328,12 @@ def _percent(cell: Cell | None) -> str:
     return spread(cell["accuracy"], cell["sd"], cell["sd_networks"]) if cell and cell["sets"] else "–"
 
 
-def _score_text(score: RobustnessScore, cell: Cell, doubt: str, table: Table) -> str:
+def _score_text(score: RobustnessScore, cell: Cell, remark: str, table: Table) -> str:
     if score.missing:
         return f"– ({table.notes.number(score.missing)})"
     sets = len(score.positions)
     missing_sets = f"[{sets}/{cell['expected']}]" if sets < cell["expected"] else ""
-    return " ".join(filter(None, [spread(score.value, score.sd, score.sd_networks), missing_sets, doubt]))
+    return " ".join(filter(None, [spread(score.value, score.sd, score.sd_networks), missing_sets, remark]))
 
 
 def _about(scored_cells: Sequence[_ScoredCell]) -> list[str]:

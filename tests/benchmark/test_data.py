@@ -17,7 +17,7 @@ from benchmark.cli import main
 from benchmark.datasets import doctor, load
 from benchmark.datasets.base import Finding
 from benchmark.datasets.builtin import BUILTIN, name_of
-from pictures import (
+from dataset_files import (
     WNIDS,
     class_folders,
     noise,

@@ -26,8 +26,8 @@ from benchmark.planning.plan import inputs_of
 from benchmark.tasks.execute import execute
 from benchmark.utils.errors import BenchmarkError
 from external_set_files import dc_file, digits, normalized, subset
+from helpers import CPU
 from methods.base import SyntheticSet
-from parts import CPU
 from results.aggregation.cells import cells
 from results.store.store import Store
 from results.tables.comparison import comparison_tables
@@ -176,14 +176,14 @@ def test_a_record_says_what_was_read_and_tables_show_it(tmp_path: Path) -> None:
 
 
 def test_only_a_method_that_is_named_brings_its_published_number(tmp_path: Path) -> None:
-    from results.published.compare import of_cell
+    from results.published.compare import published_number
 
     path = dc_file(tmp_path / "dm.pt", [subset(0, ipc=1)])
     for words, published in (([], False), (["method=dm"], True)):
         found = build(f"set={path}", "baselines=[]", *words)
         (label,) = [task["display"] for task in found.plan.of_kind("evaluate")]
         cell = {"method": label["card"]["name"], "published_as": "cifar10", "ipc": label["ipc"]}
-        assert (of_cell(cell) is not None) == published
+        assert (published_number(cell) is not None) == published
 
 
 def test_a_dry_run_estimates_and_writes_nothing(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def call(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """`python -m benchmark.methods WORDS` as a process, in a folder that holds folders with our rooms' names."""
+    """`python -m benchmark.methods WORDS` as a process, in a folder that holds folders with our packages' names."""
     for room in ("methods", "results"):
         (folder / room).mkdir(exist_ok=True)
     return subprocess.run(

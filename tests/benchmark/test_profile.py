@@ -24,8 +24,8 @@ from benchmark.config.schema import ProfileConfig
 from benchmark.estimation import step_profile
 from benchmark.planning import grid
 from benchmark.utils.errors import BenchmarkError
+from helpers import CPU
 from methods import registry
-from parts import CPU
 
 TINY = ("ipcs=[2]", "architectures=[convnet2-w4]", "steps=2", "threads=1", "method.dm.batch_real=4",
         "method.dance.experts=2", "method.dance.batch_real=4", "method.dsa.inner_loop=2", "method.dc.inner_loop=2",
@@ -111,10 +111,10 @@ def test_what_is_profiled_is_still_compiled() -> None:
 def test_profiling_leaves_the_synthetic_images_as_they_are(method: str, make_problem: Callable[..., ConcreteProblem]):
     found = registry.get(method)
     settings = replace(found.Config.tiny(), iterations=4)  # type: ignore[call-arg]  # all of these have iterations
-    recorder = step_profile.Recorder(torch.device("cpu"))
+    recorder = step_profile.PhaseRecorder(torch.device("cpu"))
     plain, seen = found(make_problem(), settings), found(recorder.problem(make_problem()), settings)
     step_profile.profile_steps(seen, recorder, 2, lambda *call: None)
-    for _ in range(step_profile.WARM + 2):
+    for _ in range(step_profile.WARMUP_STEPS + 2):
         plain.step()
     assert torch.equal(seen.synthetic().images, plain.synthetic().images)
     assert seen.state_dict()["done"] == plain.state_dict()["done"]
@@ -123,8 +123,8 @@ def test_profiling_leaves_the_synthetic_images_as_they_are(method: str, make_pro
 def test_a_recorded_call_waits_for_the_device_under_the_profiler_only(monkeypatch) -> None:
     waits: list[str] = []
     monkeypatch.setattr(step_profile, "now", lambda device: waits.append(device.type))
-    recorder = step_profile.Recorder(torch.device("cuda"))
-    double = recorder.around(lambda number: 2 * number, "new network")
+    recorder = step_profile.PhaseRecorder(torch.device("cuda"))
+    double = recorder.recorded(lambda number: 2 * number, "new network")
     assert double(2) == 4 and not waits
     recorder.on = True
     assert double(3) == 6 and waits == ["cuda", "cuda"]

@@ -17,8 +17,9 @@ from submitit.core.utils import DelayedSubmission
 
 from benchmark.config import compose as options
 from benchmark.config.schema import RunConfig
+from benchmark.execution.runtime import Task
 from benchmark.planning import grid
-from benchmark.runners import job_groups, monitor, slurm_job
+from benchmark.runners import job_groups, monitor, queued_tasks
 from results.store.atomic_files import to_json
 from results.store.schema import SCHEMA
 from results.store.store import Store
@@ -88,7 +89,9 @@ def test_preparing_a_submission(measured: Measure, in_full: bool, tmp_path: Path
         done = {identity for identity, state in task_states(tmp_path, planned).items() if state.status == "done"}
         found = job_groups.group_tasks(planned, done, (), 1)
         assert len(found) < 50, "arrays, not a submission for each task"
-        carried = [(slurm_job.FUNCTION, slurm_job.arguments(tasks, {})) for group in found for tasks in group.jobs]
+        carried = [
+            (queued_tasks.FUNCTION, queued_tasks.arguments(tasks, {})) for group in found for tasks in group.jobs
+        ]
         return [cloudpickle.dumps(DelayedSubmission(run_job, *words)) for words in carried]
 
     assert len(measured(prepare)) == len(planned)
@@ -102,12 +105,12 @@ ENVIRONMENT = {"device": "AMD EPYC", "threads": 1, "torch": "2.14.1", "python": 
 
 
 @pytest.fixture(scope="session")
-def tasks(in_full: bool) -> list[grid.Task]:
+def tasks(in_full: bool) -> list[Task]:
     return grid.build(deep(in_full)).tasks
 
 
 @pytest.fixture(scope="session")
-def finished(tasks: list[grid.Task], tmp_path_factory: pytest.TempPathFactory) -> Store:
+def finished(tasks: list[Task], tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Every task with a record, as `Store.commit` writes them but for waiting for the disk."""
     store = Store(tmp_path_factory.mktemp("store"))
     for task in tasks:
@@ -130,25 +133,25 @@ def finished(tasks: list[grid.Task], tmp_path_factory: pytest.TempPathFactory) -
     return store
 
 
-def test_states_of_a_finished_store(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
+def test_states_of_a_finished_store(measured: Measure, finished: Store, tasks: list[Task]) -> None:
     found = measured(lambda: task_states(finished.root))
     assert {state.status for state in found.values()} == {"done"} and len(found) == len(tasks)
 
 
-def test_states_of_a_finished_plan(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
+def test_states_of_a_finished_plan(measured: Measure, finished: Store, tasks: list[Task]) -> None:
     found = measured(lambda: task_states(finished.root, tasks))
     assert {state.status for state in found.values()} == {"done"} and len(found) == len(tasks)
 
 
-def test_the_status_of_a_finished_store(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
+def test_the_status_of_a_finished_store(measured: Measure, finished: Store, tasks: list[Task]) -> None:
     assert {one.state for one in measured(lambda: monitor.read_status(finished.root).tasks).values()} == {"done"}
 
 
-def test_reading_the_records_of_a_finished_plan(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
+def test_reading_the_records_of_a_finished_plan(measured: Measure, finished: Store, tasks: list[Task]) -> None:
     assert len(measured(lambda: list(finished.recorded(tasks)))) == len(tasks)
 
 
-def test_looking_for_the_records_of_a_new_plan(measured: Measure, finished: Store, tasks: list[grid.Task]) -> None:
+def test_looking_for_the_records_of_a_new_plan(measured: Measure, finished: Store, tasks: list[Task]) -> None:
     """Beside as many folders of other tasks."""
     others = [{**task, "identity": task["identity"][::-1]} for task in tasks]
     assert measured(lambda: list(finished.recorded(others))) == []

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark.condensation.problem import ConcreteProblem
+from helpers import CPU
 from methods import dc, registry
 from methods.dc import DCConfig, GradientMatching
 from methods.dsa import DSAConfig, SiameseGradientMatching
-from parts import CPU
 
 Make = Callable[..., ConcreteProblem]
 MEAN, STD = torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1), torch.tensor([0.2, 0.25, 0.3]).view(3, 1, 1)

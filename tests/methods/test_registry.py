@@ -186,13 +186,13 @@ def test_later_settings_override_earlier_ones() -> None:
     near = resolve(70)  # nearest in log scale is 50 (70/50 < 100/70)
     assert near.config.lr_img == 1.0 and "those of ipc 50 are used" in near.notes[0]  # type: ignore[attr-defined]
     assert resolve(80).config.lr_img == 10.0  # type: ignore[attr-defined]
-    quick = resolve(10, "quick", fraction=0.01, overrides={"batch_real": 8})
+    quick = resolve(10, "quick", iterations_fraction=0.01, overrides={"batch_real": 8})
     assert quick.config.iterations == 200 and quick.config.batch_real == 8  # type: ignore[attr-defined]
-    assert quick.fraction == 0.01 and quick.weakest_provenance == "ours"
+    assert quick.iterations_fraction == 0.01 and quick.weakest_provenance == "ours"
     assert quick.provenance["iterations"].source.startswith("fraction 0.01 of 20000: VICO-UoE")
-    assert resolve(10, fraction=0.01).provenance["iterations"].kind == "ours"  # no paper says 200
-    explicit = resolve(10, "quick", fraction=0.01, overrides={"iterations": 1000})
-    assert explicit.config.iterations == 1000 and explicit.fraction == 0.05  # type: ignore[attr-defined]
+    assert resolve(10, iterations_fraction=0.01).provenance["iterations"].kind == "ours"  # no paper says 200
+    explicit = resolve(10, "quick", iterations_fraction=0.01, overrides={"iterations": 1000})
+    assert explicit.config.iterations == 1000 and explicit.iterations_fraction == 0.05  # type: ignore[attr-defined]
     # 1 and 1.0 are the same request once typed.
     assert resolve(10, overrides={"lr_img": 1}).config == resolve(10, overrides={"lr_img": 1.0}).config
 

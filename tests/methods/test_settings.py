@@ -45,7 +45,7 @@ DM = {
 def resolved(name: str, dataset: str, ipc: int) -> registry.ResolvedSettings:
     """The cell, of which nothing is borrowed, and each value of which has a source and a provenance."""
     found = registry.resolve(name, dataset=dataset, ipc=ipc, preset="paper")
-    assert found.notes == () and found.fraction == 1.0
+    assert found.notes == () and found.iterations_fraction == 1.0
     assert found.provenance.keys() == asdict(found.config).keys()
     for origin in found.provenance.values():
         assert len(origin.source) > 10 and origin.kind in registry.PROVENANCES

@@ -19,8 +19,8 @@ from benchmark.datasets.normalization import Normalizer
 from benchmark.networks.base import BlockNetwork
 from benchmark.training.experts import copy_weights
 from benchmark.utils import schedules, seeding
-from parts import CPU, make_images
-from results.store.schema import ANALYSES as RECORDED
+from helpers import CPU, make_images
+from results.store.schema import ANALYSIS_RESULTS as RECORDED
 
 SHAPE, CLASSES = (3, 8, 8), 3
 CONSTANTS = Constants((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
@@ -49,7 +49,7 @@ def make_expert(name: str = "convnet2-w4", index: int = 0) -> TrainedExpert:
 
 
 def test_every_list_of_analyses_names_the_same_ones() -> None:
-    assert set(ANALYSES) == set(schema.ANALYSES) == set(RECORDED)
+    assert set(ANALYSES) == set(schema.ANALYSIS_NAMES) == set(RECORDED)
     assert all(issubclass(analysis, Analysis) and analysis.version >= 1 for analysis in ANALYSES.values())
 
 

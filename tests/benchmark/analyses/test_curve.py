@@ -22,13 +22,13 @@ from benchmark.config import compose as options
 from benchmark.config import schema
 from benchmark.datasets import Dataset
 from benchmark.execution import attempt
-from benchmark.execution.interruption import Interrupted, StopFlag
 from benchmark.execution.run_steps import SnapshotSchedule, run_steps
-from benchmark.execution.runtime import Runtime
+from benchmark.execution.runtime import Runtime, Task
+from benchmark.execution.stop_signals import Interrupted, StopFlag
 from benchmark.planning import analyses, grid
 from benchmark.tasks.execute import execute
 from benchmark.training import protocols
-from parts import CPU, make_images
+from helpers import CPU, make_images
 from results.store.store import Store
 
 TINY = ("methods=[dm,dance]", "baselines=[whole,random]", "method.dm.iterations=7", "method.dance.iterations=5",
@@ -56,7 +56,7 @@ def build(*words: str) -> grid.Plan:
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         if any(word.startswith("analyses=") for word in words):
             resolved = options.parse_as(schema.AnalyzeConfig, compose("analyze", overrides=[*TINY, *words]))
-            return analyses.only(grid.build(resolved), resolved)
+            return analyses.reduce_to_analyses(grid.build(resolved), resolved)
         return grid.build(options.parse(compose("run", overrides=[*TINY, *words])))
 
 
@@ -69,17 +69,17 @@ def do(planned: grid.Plan, out: Path) -> None:
     assert {outcome.status for outcome in ended.values()} == {"done"}, ended
 
 
-def record(task: grid.Task, out: Path) -> dict[str, Any]:
+def record(task: Task, out: Path) -> dict[str, Any]:
     stored = Store(out).record(task)
     assert stored and stored["status"] == "ok", stored
     return stored
 
 
-def of_row(planned: grid.Plan, row: str) -> grid.Task:
+def of_row(planned: grid.Plan, row: str) -> Task:
     return next(task for task in planned.of_kind("condense") if task["display"]["display_name"].split()[0] == row)
 
 
-def curves(planned: grid.Plan) -> dict[str, grid.Task]:
+def curves(planned: grid.Plan) -> dict[str, Task]:
     """The curves by the identities of their sets."""
     tasks = [task for task in planned.of_kind("analyze") if task["resolved"]["analysis"] == "curve"]
     return {task["resolved"]["sets"][0]: task for task in tasks}

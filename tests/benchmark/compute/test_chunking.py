@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from parts import CPU
+from helpers import CPU
 
 # In a process of its own, whose memory is limited to a little more than it has, so that the kernel refuses more.
 SCRIPT = """
@@ -86,5 +86,5 @@ def test_sizes_are_not_halved_below_one_class(monkeypatch: pytest.MonkeyPatch) -
 
     compute = replace(CPU, graph=4 * 2 * 64)
     with pytest.raises(torch.OutOfMemoryError):
-        compute.by_class(Network(), losses, torch.zeros(8, 2, 3, 8, 8, requires_grad=True))
+        compute.losses_by_class(Network(), losses, torch.zeros(8, 2, 3, 8, 8, requires_grad=True))
     assert sizes == [4, 2, 1] and (compute.graph, compute.stepped_down) == (2 * 64, 2)

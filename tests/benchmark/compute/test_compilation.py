@@ -25,13 +25,13 @@ from benchmark.compute.compilation import COMPILER, Compiler
 from benchmark.compute.engine import WORTH_COMPILING, Compute
 from benchmark.condensation.problem import ConcreteProblem
 from benchmark.config import compose as options
-from benchmark.execution.interruption import Interrupted
 from benchmark.execution.runtime import Runtime
+from benchmark.execution.stop_signals import Interrupted
 from benchmark.planning import grid
 from benchmark.tasks.execute import execute
 from benchmark.utils import seeding
+from helpers import CPU
 from methods import registry
-from parts import CPU
 from results.store.store import Store
 
 Make = Callable[..., ConcreteProblem]
@@ -152,7 +152,7 @@ def test_losses_may_call_functions_that_themselves_go_class_by_class(make_proble
     def gradient(compile: bool) -> Tensor:
         problem.compute.compile, problem.compute.graph = compile, 1  # one class at a time
         leaf = images.clone().requires_grad_()
-        return torch.autograd.grad(problem.by_class(network, losses, leaf, labels).sum(), leaf)[0]
+        return torch.autograd.grad(problem.losses_by_class(network, losses, leaf, labels).sum(), leaf)[0]
 
     assert gradient(False).abs().sum() > 0
     torch.testing.assert_close(gradient(True), gradient(False), rtol=1e-4, atol=1e-5)
@@ -175,7 +175,7 @@ def test_losses_that_cannot_be_compiled_have_the_same_gradients(make_problem, lo
     def image_gradient(compile: bool) -> Tensor:
         problem.compute.compile, problem.compute.graph = compile, 1
         leaf = images.clone().requires_grad_()
-        return torch.autograd.grad(problem.by_class(network, losses, leaf).sum(), leaf)[0]
+        return torch.autograd.grad(problem.losses_by_class(network, losses, leaf).sum(), leaf)[0]
 
     assert torch.equal(image_gradient(True), image_gradient(False))
     assert len(log_lines) == 1 and "uncompiled" in log_lines[0]
@@ -195,7 +195,7 @@ def test_losses_may_be_anything_that_can_be_called(make_problem: Make, log_lines
         gradients = []
         for problem.compute.compile in (True, False):
             leaf = images.clone().requires_grad_()
-            gradients += torch.autograd.grad(problem.by_class(network, losses, leaf).sum(), leaf)
+            gradients += torch.autograd.grad(problem.losses_by_class(network, losses, leaf).sum(), leaf)
         torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
 
 

@@ -13,10 +13,10 @@ from benchmark.compute import engine
 from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import ConcreteProblem
 from benchmark.utils import seeding
+from helpers import CPU
 from methods.base import Condenser
 from methods.dance import DANCE, DANCEConfig
 from methods.dm import DistributionMatching, DMConfig
-from parts import CPU
 
 Make = Callable[..., ConcreteProblem]
 PIXELS = 8 * 8
@@ -50,20 +50,20 @@ def test_losses_and_gradients_do_not_depend_on_the_groups(at_once, sizes, monkey
 
     monkeypatch.setattr(CPU, "graph", at_once * 3 * PIXELS)
     again = images.clone().requires_grad_()
-    losses = CPU.by_class(Plain(), counted, again * 1.0, targets)
+    losses = CPU.losses_by_class(Plain(), counted, again * 1.0, targets)
     (gradient,) = torch.autograd.grad((losses * upstream).sum(), again)
     assert seen == sizes
     torch.testing.assert_close(losses, expected, rtol=0, atol=1e-15)
     torch.testing.assert_close(gradient, wanted, rtol=0, atol=1e-15)
     with torch.no_grad():
-        torch.testing.assert_close(CPU.by_class(Plain(), squares, images, targets), expected, rtol=0, atol=1e-15)
+        torch.testing.assert_close(CPU.losses_by_class(Plain(), squares, images, targets), expected, rtol=0, atol=1e-15)
 
 
 def test_a_network_that_depends_on_the_batch_sees_all_classes(monkeypatch) -> None:
     monkeypatch.setattr(CPU, "graph", 1)
     seen: list[int] = []
     images = torch.randn(5, 3, 2, 8, 8, requires_grad=True)
-    CPU.by_class(Batched(), lambda part: (seen.append(len(part)), squares(part, torch.zeros(5)))[1], images)
+    CPU.losses_by_class(Batched(), lambda part: (seen.append(len(part)), squares(part, torch.zeros(5)))[1], images)
     assert seen == [5]
 
 
@@ -71,7 +71,7 @@ def test_second_derivatives_are_refused_not_wrong(monkeypatch) -> None:
     monkeypatch.setattr(CPU, "graph", 3 * PIXELS)
     images = torch.randn(2, 3, 2, 8, 8, requires_grad=True)
     (gradient,) = torch.autograd.grad(
-        CPU.by_class(Plain(), squares, images, torch.zeros(2)).sum(), images, create_graph=True
+        CPU.losses_by_class(Plain(), squares, images, torch.zeros(2)).sum(), images, create_graph=True
     )
     with pytest.raises(RuntimeError, match=r"once_differentiable|does not require grad"):
         torch.autograd.grad(gradient.sum(), images)

@@ -13,9 +13,9 @@ from benchmark.condensation.problem import ConcreteProblem, DeviceImages
 from benchmark.datasets import Constants
 from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
+from helpers import CPU, make_images
 from methods.dance import DANCE, DANCEConfig
 from methods.dm import DistributionMatching, DMConfig, embedding_gap
-from parts import CPU, make_images
 
 Make = Callable[..., ConcreteProblem]
 

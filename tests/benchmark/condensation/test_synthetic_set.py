@@ -16,8 +16,8 @@ import torch
 from benchmark.condensation.synthetic_set import load_set, save_set
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
+from helpers import same
 from methods.base import SyntheticSet
-from parts import same
 
 
 def make_set() -> SyntheticSet:

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from benchmark.config import compose as options
-from benchmark.config import robustness, schema
+from benchmark.config import plain_protocols, schema
 from benchmark.planning import external_sets, grid
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
@@ -83,8 +83,8 @@ def test_every_set_is_evaluated_under_the_plain_variant_of_every_shared_protocol
 
 
 def test_plain_variants_that_were_asked_for_are_not_doubled() -> None:
-    assert robustness.with_plain(["dsa", "dsa@plain", "native"]) == ["dsa", "dsa@plain", "native"]
-    assert robustness.with_plain(["quick@plain", "idc"]) == ["quick@plain", "idc", "idc@plain"]
+    assert plain_protocols.add_plain_protocols(["dsa", "dsa@plain", "native"]) == ["dsa", "dsa@plain", "native"]
+    assert plain_protocols.add_plain_protocols(["quick@plain", "idc"]) == ["quick@plain", "idc", "idc@plain"]
     asked = build("methods=[dm]", "protocols=[quick,quick@plain]", "robustness_scores=true")
     assert {p for row, p, _ in evaluated(asked) if row == "whole"} == {"quick", "quick@plain"}
 

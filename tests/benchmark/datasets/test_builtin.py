@@ -19,7 +19,7 @@ from benchmark.datasets import load, outline, prepare
 from benchmark.datasets.builtin import BUILTIN, name_of
 from benchmark.datasets.download import PublishedFile, download
 from benchmark.utils.errors import BenchmarkError
-from pictures import (
+from dataset_files import (
     Site,
     noise,
     refused,

@@ -21,7 +21,7 @@ from benchmark.datasets import BUILTIN, Constants, Split, constants_of, load
 from benchmark.datasets.base import channel_statistics
 from benchmark.datasets.splits import hold_out
 from benchmark.utils.errors import BenchmarkError
-from pictures import class_folders, noise, parquet_folder, png, refused, write_parquet
+from dataset_files import class_folders, noise, parquet_folder, png, refused, write_parquet
 
 REPOSITORY = Path(__file__).parents[3]
 CIFAR10_JPEG = REPOSITORY.parent / "shared/data/cifar10-jpeg"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmark.datasets import doctor, load, outline, prepare
 from benchmark.utils.errors import BenchmarkError
-from pictures import WNIDS, class_folders, noise, refused, small_card, tiny_folder
+from dataset_files import WNIDS, class_folders, noise, refused, small_card, tiny_folder
 
 
 def picture(path: Path, kind: str = "png") -> None:

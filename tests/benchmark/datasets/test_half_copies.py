@@ -17,7 +17,7 @@ from benchmark.datasets import doctor, load, prepare
 from benchmark.datasets.builtin import BUILTIN, ClassCounts, balanced
 from benchmark.datasets.readers import tiny_imagenet
 from benchmark.utils.errors import BenchmarkError
-from pictures import (
+from dataset_files import (
     SUBSET,
     WNIDS,
     ilsvrc_folder,

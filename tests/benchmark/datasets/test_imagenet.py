@@ -18,7 +18,7 @@ import torch
 from benchmark.datasets import load, prepare
 from benchmark.datasets.readers import tiny_imagenet
 from benchmark.utils.errors import BenchmarkError
-from pictures import (
+from dataset_files import (
     SUBSET,
     WNIDS,
     by_torchvision,

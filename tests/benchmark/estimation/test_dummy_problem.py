@@ -11,12 +11,11 @@ from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.estimation.dummy_problem import compute_for
 from benchmark.execution.attempt import Attempt
-from benchmark.execution.runtime import Runtime
-from benchmark.planning.plan import Task
+from benchmark.execution.runtime import Runtime, Task
 from benchmark.tasks.execute import execute
 from benchmark.training.experts import copy_weights
+from helpers import CPU, planned
 from methods import registry
-from parts import CPU, planned
 
 IPCS = (1, 10, 20)
 
@@ -30,7 +29,7 @@ def decided_by_the_run(task: Task, out: Path, monkeypatch: pytest.MonkeyPatch) -
         raise KeyboardInterrupt  # a task does not catch it; no step is done
 
     monkeypatch.setattr(Attempt, "run_steps", run_steps)
-    monkeypatch.setattr(Attempt, "skip_reason", lambda self, kind, identity: None)
+    monkeypatch.setattr(Attempt, "failed_input_outcome", lambda self, kind, identity: None)
     monkeypatch.setattr(
         Attempt,
         "expert",

@@ -23,7 +23,7 @@ from benchmark.estimation import prober, step_timing, summary
 from benchmark.estimation.estimate import EstimateRow, estimate
 from benchmark.estimation.step_timing import memory_at, next_size, seconds_at
 from benchmark.planning import grid
-from parts import CPU, make_images, planned
+from helpers import CPU, make_images, planned
 from results.store.schema import KINDS
 from results.store.store import Store
 

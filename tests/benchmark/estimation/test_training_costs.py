@@ -16,7 +16,7 @@ from benchmark.estimation import step_timing
 from benchmark.estimation.estimate import EstimateRow, estimate
 from benchmark.estimation.prober import Prober
 from benchmark.training import vectorized
-from parts import CPU, planned
+from helpers import CPU, planned
 from results.store.store import Store
 
 

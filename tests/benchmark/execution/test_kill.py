@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from parts import outcome
+from helpers import outcome
 
 REQUEST = [
     "methods=[dance]", "ipcs=[2]", "baselines=[]", "num_eval=2", "workers=1", "threads=1", "checkpoint_seconds=0.05",

@@ -60,7 +60,7 @@ def test_losses_of_images_are_differentiated_by_its_own_derivative(monkeypatch: 
 
     def gradient(losses, compute: Compute) -> Tensor:
         leaf = images.clone().requires_grad_()
-        found = compute.by_class(network, lambda images: losses(compute, images), leaf)
+        found = compute.losses_by_class(network, lambda images: losses(compute, images), leaf)
         return torch.autograd.grad(found.sum(), leaf)[0]
 
     for losses, factor in ((gap, 4), (of_gradients, 1)):  # two blocks, each of which doubles

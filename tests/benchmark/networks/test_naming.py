@@ -14,7 +14,7 @@ from benchmark.datasets.normalization import Normalizer
 from benchmark.training.trainer import Recipe, Training
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
-from parts import CPU
+from helpers import CPU
 
 # --- names ------------------------------------------------------------------------------------------------------------
 

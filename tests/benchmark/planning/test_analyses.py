@@ -13,11 +13,12 @@ from benchmark.compute.engine import Compute
 from benchmark.config import compose as options
 from benchmark.config import schema
 from benchmark.estimation.estimate import estimate
+from benchmark.execution.runtime import Task
 from benchmark.planning import analyses, grid
 from benchmark.planning.plan import inputs_of
 from benchmark.runners.job_groups import group_tasks
 from benchmark.utils.errors import BenchmarkError
-from parts import CPU
+from helpers import CPU
 from results.store.schema import KINDS
 from results.store.store import Store, identity
 
@@ -43,10 +44,10 @@ def looks(*words: str) -> grid.Plan:
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         resolved = options.parse_as(schema.AnalyzeConfig, compose("analyze", overrides=[*ONE_CELL, *words]))
     analyses.check(resolved)
-    return analyses.only(grid.build(resolved), resolved)
+    return analyses.reduce_to_analyses(grid.build(resolved), resolved)
 
 
-def of(planned: grid.Plan, analysis: str) -> list[grid.Task]:
+def of(planned: grid.Plan, analysis: str) -> list[Task]:
     return [task for task in planned.of_kind("analyze") if task["resolved"]["analysis"] == analysis]
 
 

@@ -19,14 +19,14 @@ from benchmark.compute.engine import Compute
 from benchmark.condensation.synthetic_set import load_set
 from benchmark.config import compose as options
 from benchmark.datasets import Dataset
-from benchmark.execution.runtime import Runtime
+from benchmark.execution.runtime import Runtime, Task
 from benchmark.planning import grid
 from benchmark.planning.plan import inputs_of
 from benchmark.tasks.execute import execute
 from benchmark.utils.errors import BenchmarkError
+from helpers import make_images
 from methods.dm import DistributionMatching
 from methods.errors import MethodError
-from parts import make_images
 from results.store.store import Store
 
 ONE_CELL = ("ipcs=[1]", "architectures=[convnet2-w4]")
@@ -48,7 +48,7 @@ def rows(planned: grid.Plan) -> list[tuple[str, int]]:
     return [(task["display"]["display_name"], task["resolved"]["seed"]) for task in planned.of_kind("condense")]
 
 
-def of_row(planned: grid.Plan, kind: str, row: str, seed: int = 0) -> grid.Task:
+def of_row(planned: grid.Plan, kind: str, row: str, seed: int = 0) -> Task:
     (found,) = (
         t for t in planned.of_kind(kind) if t["display"]["display_name"] == row and t["resolved"]["seed"] == seed
     )
@@ -374,7 +374,7 @@ def runtime(out: Path) -> Runtime:
     return Runtime(out, Compute(torch.device("cpu"), "fp32", threads=1))
 
 
-def done(task: grid.Task, out: Path) -> dict[str, Any]:
+def done(task: Task, out: Path) -> dict[str, Any]:
     assert execute(task, runtime(out)).status == "done"
     record = Store(out).record(task)
     assert record and record["status"] == "ok"

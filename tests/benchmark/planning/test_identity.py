@@ -11,11 +11,11 @@ import pytest
 from benchmark.planning import grid
 from benchmark.planning.plan import DEFAULTS, Part
 from benchmark.training import protocols
+from helpers import planned
 from methods import base, registry
 from methods.base import ExpertRecipe
 from methods.dance import DANCE, DANCEConfig
 from methods.dm import DistributionMatching, DMConfig
-from parts import planned
 from results.store.store import identity
 
 WORDS = ("methods=[dance,dm]", "ipcs=[1]", "baselines=[random,whole]", "architectures=[convnet2-w4]")

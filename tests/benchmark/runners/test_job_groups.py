@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmark.planning.plan import Task, inputs_of
+from benchmark.execution.runtime import Task
+from benchmark.planning.plan import inputs_of
 from benchmark.runners.job_groups import JobGroup, JobTasks, group_tasks, with_dependents
 from benchmark.utils.errors import BenchmarkError
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from parts import outcome
+from helpers import outcome
 
 REQUEST = [
     "methods=[dance]", "ipcs=[2]", "seeds=[0,1]", "baselines=[]", "num_eval=1", "threads=1", "checkpoint_seconds=0.05",

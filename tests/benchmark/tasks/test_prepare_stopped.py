@@ -22,9 +22,9 @@ from expert_parts import (
     train_together,
 )
 
-from benchmark.execution.interruption import Interrupted
 from benchmark.execution.run_steps import CHECKPOINT
 from benchmark.execution.runtime import Outcome
+from benchmark.execution.stop_signals import Interrupted
 from benchmark.runners.local import Stopped, run_tasks
 from benchmark.tasks.execute import execute
 from benchmark.utils import tensor_files

@@ -16,7 +16,7 @@ from benchmark.training.experts import ExpertTrainings
 from benchmark.training.trainer import Recipe, Training, accuracy
 from benchmark.utils import seeding
 from benchmark.utils.tensor_files import load_tree, save_tree
-from parts import CPU, make_images
+from helpers import CPU, make_images
 
 NORMALIZE = Normalizer(Constants((0.4,), (0.2,)), CPU.device)
 PLAIN = Recipe(steps=9, batch=5, lr=0.05, momentum=0.9, weight_decay=5e-4, lr_milestones=(4,), lr_gamma=0.1,

@@ -22,7 +22,7 @@ from benchmark.training.trainer import Recipe, Training
 from benchmark.training.vectorized import PARALLEL_PIXELS, VectorizedTraining, choose_num_parallel
 from benchmark.utils import seeding
 from benchmark.utils.tensor_files import load_tree, save_tree
-from parts import CPU, make_images
+from helpers import CPU, make_images
 
 SHAPE = (3, 16, 16)
 RECIPE = Recipe(steps=7, batch=5, lr=0.02, momentum=0.9, weight_decay=5e-4, lr_milestones=(4,), lr_gamma=0.1,

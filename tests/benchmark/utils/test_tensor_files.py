@@ -10,7 +10,7 @@ import torch
 
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tree, save_tree
-from parts import same
+from helpers import same
 
 
 @pytest.mark.parametrize(

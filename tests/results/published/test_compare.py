@@ -12,7 +12,7 @@ import pytest
 from results.aggregation.cells import cells
 from results.errors import ResultsError
 from results.published import compare as published
-from results.published.compare import also, by_cell, compare, load, lookup, of_cell
+from results.published.compare import by_cell, compare, load, lookup, other_printed_numbers, published_number
 from results.tables.comparison import comparison_tables
 
 COLUMNS = "method,title,family,dataset,ipc,architecture,factor,protocol,reported,accuracy,std,source,table,origin"
@@ -153,14 +153,18 @@ def twice(monkeypatch):
 
 
 def test_every_cell_has_one_number():
-    assert all(lookup(e.method, e.dataset, e.ipc) == e and also(e) == [] for e in load())
+    assert all(lookup(e.method, e.dataset, e.ipc) == e and other_printed_numbers(e) == [] for e in load())
 
 
 def test_the_authors_own_number_goes_before_a_reprint(twice):
     own, reprint = twice
     for order in (twice, twice[::-1]):
         assert list(by_cell(order).values()) == [[own, reprint]]
-    assert lookup("dm", "cifar10", 10) == own and also(own) == [reprint] and also(reprint) == [own]
+    assert (
+        lookup("dm", "cifar10", 10) == own
+        and other_printed_numbers(own) == [reprint]
+        and other_printed_numbers(reprint) == [own]
+    )
     for one in twice:
         with pytest.raises(ResultsError, match="dm on cifar10 at ipc 10 is printed twice"):
             by_cell([*twice, replace(one, accuracy=0.4)])
@@ -206,7 +210,7 @@ def make_cell(make_condensed, make_evaluated):
 )
 def test_marks(make_cell, means, mark):
     cell = make_cell(means)
-    found = compare(cell, of_cell(cell))
+    found = compare(cell, published_number(cell))
     assert (found.mark, found.mismatches) == (mark, [])
     assert found.difference == pytest.approx(sum(means) / len(means) - 0.489)
 
@@ -227,7 +231,7 @@ def test_marks(make_cell, means, mark):
 )
 def test_one_mismatch_costs_the_mark_and_is_named(make_cell, columns, said):
     cell = make_cell(**columns)
-    found = compare(cell, of_cell(cell))
+    found = compare(cell, published_number(cell))
     assert (found.mark, found.mismatches) == (None, [said])
     assert found.difference == pytest.approx(0.0)
 
@@ -239,35 +243,35 @@ def test_one_mismatch_costs_the_mark_and_is_named(make_cell, columns, said):
 def test_the_papers_imagenet_subsets_are_those_of_ilsvrc(make_cell, dataset, same):
     networks = {"architecture": "convnet5", "condense_architecture": "convnet5"}
     cell = make_cell(dataset=dataset, published_as="imagenette", **networks)
-    assert ("dataset only similar to imagenette" in compare(cell, of_cell(cell)).mismatches) != same
+    assert ("dataset only similar to imagenette" in compare(cell, published_number(cell)).mismatches) != same
     cell = make_cell(dataset="cifar10@ilsvrc")
-    assert compare(cell, of_cell(cell)).mismatches == ["dataset only similar to cifar10"]
+    assert compare(cell, published_number(cell)).mismatches == ["dataset only similar to cifar10"]
 
 
 def test_numbers_selected_on_the_test_split_never_get_a_mark(make_cell):
     cell = make_cell(row="dance", recipe="dance", ipc=50, factor=2, accuracy=0.761)
-    assert compare(cell, of_cell(cell)).mismatches == ["published accuracy rule is best on test, ours last"]
+    assert compare(cell, published_number(cell)).mismatches == ["published accuracy rule is best on test, ours last"]
     cell = make_cell(row="dance", recipe="dance")
-    assert "published factor unknown" in compare(cell, of_cell(cell)).mismatches
+    assert "published factor unknown" in compare(cell, published_number(cell)).mismatches
 
 
 def test_a_factor_is_one_mismatch_not_two(make_cell):
     cell = make_cell(row="dm@f2", variant="f2", factor=2)
-    assert compare(cell, of_cell(cell)).mismatches == ["factor 2, published 1"]
+    assert compare(cell, published_number(cell)).mismatches == ["factor 2, published 1"]
 
 
 def test_without_any_deviation_there_is_no_mark(make_cell, monkeypatch):
     printed = by_cell([replace(lookup("dm", "cifar10", 10), std=None)])
     monkeypatch.setattr(published, "_by_cell", lambda: printed)
     cell = make_cell(means=(0.489,))
-    assert compare(cell, of_cell(cell)).mismatches == ["no deviation known"]
+    assert compare(cell, published_number(cell)).mismatches == ["no deviation known"]
 
 
 def test_a_reprint_of_unknown_protocol_gets_no_mark(make_cell):
     networks = {"architecture": "convnet5", "condense_architecture": "convnet5"}
     for row, recipe in (("random", "dc"), ("dm", "dsa")):
         cell = make_cell(row=row, dataset="imagenette", published_as="imagenette", ipc=1, recipe=recipe, **networks)
-        found = compare(cell, of_cell(cell))
+        found = compare(cell, published_number(cell))
         assert found.mark is None
         assert found.mismatches == [
             f"protocol {recipe}, published unknown", "published accuracy rule is unknown, ours last",
@@ -275,4 +279,4 @@ def test_a_reprint_of_unknown_protocol_gets_no_mark(make_cell):
 
 
 def test_a_dataset_without_a_reference_has_no_published_number(make_cell):
-    assert of_cell(make_cell(published_as="")) is None
+    assert published_number(make_cell(published_as="")) is None

@@ -283,8 +283,8 @@ def test_crossings_compile_in_panels_of_at_most_eight(make_cells, make_pdf, netw
         make_cells(means, condensed={"ipc": ipc}, evaluated={"resolved": {"architecture": name}})
         for name in names for ipc in (1, 10)
     ])  # fmt: skip
-    (cross,) = network_tables(crossed)
-    text = document([cross])
+    (across,) = network_tables(crossed)
+    text = document([across])
     assert [len(columns) for columns in re.findall(r"\\begin{tabular}{l(c+)}", text)] == panels
     assert text.count(r"\textit{IPC 1 (0.02~\%)}") == len(panels) and r"^{\mathrm{n.s.}}" in text
     assert r"\shortstack{densenet121\\-g0-bn}" in text

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from results.errors import ResultsError
-from results.statistics.dd_ranking import augmentation_position, improvement, label_position, recovery, scaled
+from results.statistics.dd_ranking import (
+    augmentation_position,
+    hard_label_recovery,
+    improvement_over_random,
+    label_position,
+    scaled,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,12 +45,14 @@ def test_augmentation_robust_score(random, random_plain, synthetic, synthetic_pl
 
 
 def test_recovery_is_what_is_missing_and_improvement_what_is_gained():
-    assert recovery(0.8, 0.5) == pytest.approx(0.3) and improvement(0.5, 0.2) == pytest.approx(0.3)
+    assert hard_label_recovery(0.8, 0.5) == pytest.approx(0.3)
+    assert improvement_over_random(0.5, 0.2) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("wrong", [48.9, 1.001, -0.1, float("nan")])
 def test_percents_are_refused(wrong):
-    for call in (lambda: recovery(wrong, 0.5), lambda: improvement(0.5, wrong), lambda: label_position(0.8, 0.2, wrong),
+    for call in (lambda: hard_label_recovery(wrong, 0.5), lambda: improvement_over_random(0.5, wrong),
+                 lambda: label_position(0.8, 0.2, wrong),
                  lambda: augmentation_position(0.2, wrong, 0.5, 0.5)):  # fmt: skip
         with pytest.raises(ResultsError, match="must be a fraction"):
             call()

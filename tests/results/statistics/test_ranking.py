@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from results.statistics.ranking import doubts, no_rank_reason, significance_ranks
+from results.statistics.ranking import no_rank_reason, significance_ranks, significance_remarks
 
 LEADER = [0.60, 0.61, 0.62, 0.61, 0.60]
 SHAPES = ([-2, -1, 0, 1, 2], [1, 2, -2, 0, -1], [0, -2, 1, 2, -1])  # of five gaps: mean 0, deviation √2.5
@@ -197,14 +197,14 @@ def test_rows_with_different_fractions_withheld_are_never_compared():
 
 
 def doubtful(*rows):
-    return dict(zip((row["display_name"] for row in rows), doubts(rows), strict=True))
+    return dict(zip((row["display_name"] for row in rows), significance_remarks(rows), strict=True))
 
 
 def test_a_method_must_beat_every_control_that_is_there():
     random, mosaics = row("random", below(LEADER, 0.001)), row("random@f2", below(LEADER, 0.2))
     assert doubtful(random, row("dm", LEADER)) == {"random": "", "dm": ""}
     assert doubtful(random, mosaics, row("dm", LEADER)) == {"random": "", "random@f2": "", "dm": "n.s."}
-    assert doubtful(row("dm", LEADER)) == {"dm": ""}  # no control, no doubt
+    assert doubtful(row("dm", LEADER)) == {"dm": ""}  # no control, no remark
     assert doubtful(row("random", LEADER, role="method"), row("dm", LEADER))["random"] == ""  # asked for
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from many_records import task_of
 from results.aggregation.cells import cells
-from results.store.schema import ANALYSES, problem
+from results.store.schema import ANALYSIS_RESULTS, problem
 from results.store.store import Store, identity
 
 RESULTS: dict[str, Any] = {
@@ -51,7 +51,7 @@ def test_tables_do_not_change_for_analyses(stored: list[dict[str, Any]]) -> None
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_an_analysis_must_hold_what_its_figure_draws(name: str, stored: list[dict[str, Any]]) -> None:
-    assert set(RESULTS) == set(ANALYSES)
+    assert set(RESULTS) == set(ANALYSIS_RESULTS)
     record = analyzed(name, [], [], stored[1])
     assert problem(record) == ""
     key = next(iter(record["result"]))

@@ -290,7 +290,7 @@ def test_what_is_not_better_than_random_is_marked(make_cells):
     matrix = only(
         make_cells({"random": LOWER, "random@f2": LEADER, "dm": LEADER[::-1], "dc": [x + 0.1 for x in LEADER]})
     )
-    assert {title: entries[0].doubt for title, entries in lines(matrix).items()} == {
+    assert {title: entries[0].remark for title, entries in lines(matrix).items()} == {
         "RANDOM": "", "RANDOM@f2": "", "DM": "n.s.", "DC": ""}  # fmt: skip
     assert any(text.startswith("n.s.: ") for text in matrix.captions)
 

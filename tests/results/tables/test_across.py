@@ -8,7 +8,7 @@ import pytest
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
 from results.rendering.text import to_markdown
-from results.tables.across import cross_table, network_tables, protocol_tables
+from results.tables.across import across_as_text, network_tables, protocol_tables
 from results.tables.captions import norm_of
 
 HIGH = [0.60, 0.61, 0.62, 0.61, 0.60]
@@ -32,11 +32,11 @@ def make_crossed(make_cells, make_evaluated):
     return make
 
 
-def shown(cross):
-    """(ipc, title) → "mean rank doubt" of each column."""
+def shown(across):
+    """(ipc, title) → "mean rank remark" of each column."""
     return {
-        (group.ipc, line.title): [f"{e.mean} {e.rank}{e.doubt}".strip() for e in line.entries]
-        for group in cross.groups
+        (group.ipc, line.title): [f"{e.mean} {e.rank}{e.remark}".strip() for e in line.entries]
+        for group in across.groups
         for _, block in group.blocks
         for line in block
     }
@@ -63,7 +63,7 @@ def test_ipcs_are_groups_of_rows_with_the_whole_set_below(make_crossed, make_eva
     frame = pd.concat([make_crossed(both, 50), make_crossed(both, 1), cells(wholes)])
     (table,) = network_tables(frame)
     assert [(group.ipc, group.ratio) for group in table.groups] == [("1", "0.02"), ("50", "1")]
-    text = to_markdown(cross_table(table))
+    text = to_markdown(across_as_text(table))
     assert "| IPC | Method | convnet3 | densenet121-g12-bn |" in text
     assert "| all | WHOLE | 85.0 ± 7.1† | 85.0 ± 7.1† |" in text
     assert "| 1 | DM | 60.8 ± 0.8 | 60.8 ± 0.8 |" in text

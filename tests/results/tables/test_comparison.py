@@ -12,7 +12,7 @@ from results.aggregation.cells import cells
 from results.aggregation.options import AS_RUN, Options
 from results.errors import ResultsError
 from results.rendering.files import to_csv, write_tables
-from results.rendering.text import below, render_rich, to_markdown
+from results.rendering.text import lines_below, render_rich, to_markdown
 from results.tables.comparison import comparison_tables
 
 GOLDEN = """\
@@ -175,7 +175,7 @@ def test_the_best_is_bold_in_a_terminal_and_signed_in_a_pipe(make_cells):
     (table,) = comparison_tables(make_cells({"random": RANDOM, "dm": BETTER}))
     assert "\x1b[1m48.9 ± 0.4" in styles(table) and "\x1b[4m26.0 ± 0.8" in styles(table)
     assert "*48.9 ± 0.4*" in styles(table, plain=True) and "_26.0 ± 0.8_" in styles(table, plain=True)
-    assert any(line.startswith("*Best* and _second best_") for line in below(table, plain=True))
+    assert any(line.startswith("*Best* and _second best_") for line in lines_below(table, plain=True))
 
 
 @pytest.mark.parametrize("changes", [{"dataset": "digits"}, {"evaluated": {"protocol": "native"}},

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import pytest
 
 from results.aggregation.cells import cells
-from results.rendering.text import below
+from results.rendering.text import lines_below
 from results.tables.robustness_scores import HEADS, robustness_score_tables, robustness_scores
 
 AUGMENTED = {"name": "dsa", "version": 1, "augment": "dsa:flip", "cutmix": 0.0}
@@ -135,7 +135,7 @@ def test_a_missing_score_has_a_reason(make_scored, whole, left_out, display, aug
         bool(display),
         bool(augmentation),
     ]
-    assert any((display or augmentation) in text for text in below(tables[0]))
+    assert any((display or augmentation) in text for text in lines_below(tables[0]))
     known = {"HLR": left_out != "whole", "IOR": left_out != "random"}
     assert {name: line[HEADS.index(name)] != "–" for name in known} == known and "nan" not in " ".join(line)
 

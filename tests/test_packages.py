@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,16 +41,16 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def sources(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
 
 
-@pytest.mark.parametrize("room", BANNED)
-def test_rooms_keep_to_themselves(room: str) -> None:
-    assert sources(room)
-    for path in sources(room):
+@pytest.mark.parametrize("package", BANNED)
+def test_packages_keep_to_themselves(package: str) -> None:
+    assert sources(package)
+    for path in sources(package):
         for name in imports(path):
-            assert name.split(".")[0] not in BANNED[room], f"{path.relative_to(ROOT)} imports {name}"
+            assert name.split(".")[0] not in BANNED[package], f"{path.relative_to(ROOT)} imports {name}"
 
 
 def test_benchmark_imports_downwards() -> None:
@@ -61,9 +62,9 @@ def test_benchmark_imports_downwards() -> None:
         if not inside or place == "conf":
             continue
         for name in imports(path):
-            room, _, rest = name.partition(".")
+            top, _, rest = name.partition(".")
             other = rest.split(".")[0]
-            if room == "benchmark" and other and other != place:
+            if top == "benchmark" and other and other != place:
                 below = height.get(other, len(LAYERS))  # a command
                 assert below < height[place], f"{path.relative_to(ROOT)} imports {name}"
 
@@ -74,10 +75,10 @@ def test_only_commands_stand_at_the_top() -> None:
 
 
 def test_only_commands_print_or_exit() -> None:
-    for room in ("benchmark", "methods", "results", "slurm"):
-        for path in sources(room):
+    for package in ("benchmark", "methods", "results", "slurm"):
+        for path in sources(package):
             place = path.relative_to(ROOT)
-            if place.parent.name in ("benchmark", "cli") or place.stem in ("local", "slurm_job"):
+            if place.parent.name in ("benchmark", "cli") or place.stem in ("local", "queued_tasks"):
                 continue
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call):
@@ -85,9 +86,21 @@ def test_only_commands_print_or_exit() -> None:
                     assert called not in ("print", "exit", "quit", "sys.exit", "os._exit"), f"{path}: {called}"
 
 
+def test_no_class_or_type_has_two_homes() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in (path for package in ("benchmark", "methods", "results", "slurm") for path in sources(package)):
+        tree = ast.parse(path.read_text())
+        names = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        names += [name.id for node in tree.body if isinstance(node, ast.Assign) for name in node.targets
+                  if isinstance(name, ast.Name) and re.match("_?[A-Z]+[a-z]", name.id)]  # fmt: skip
+        for name in names:
+            homes.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert not {name: paths for name, paths in homes.items() if len(paths) > 1}
+
+
 def test_every_file_says_what_it_is_for() -> None:
-    for room in ("benchmark", "methods", "results", "slurm", "tests"):
-        for path in sources(room):
+    for package in ("benchmark", "methods", "results", "slurm", "tests"):
+        for path in sources(package):
             lines = path.read_text().splitlines()
             if lines:
                 assert lines[0].startswith(('"""', "# ")), f"{path.relative_to(ROOT)} does not say what it is for"

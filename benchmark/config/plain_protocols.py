@@ -9,7 +9,7 @@ from benchmark.utils.errors import BenchmarkError
 NEEDED = ("random", "whole")  # the baselines between which a score places a set
 
 
-def with_plain(protocols: Sequence[str]) -> list[str]:
+def add_plain_protocols(protocols: Sequence[str]) -> list[str]:
     """Each shared protocol followed by its plain variant, without augmentation and mixing: "dsa", "dsa@plain".
 
     A `native` protocol gets none, as rows under it have no protocol in common. The whole set is not evaluated under the

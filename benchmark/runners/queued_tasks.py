@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.compute.engine import choose_compute
-from benchmark.execution.interruption import STOPS, StopFlag
-from benchmark.execution.runtime import Outcome, Runtime
-from benchmark.planning.plan import Task, task_name
+from benchmark.execution.runtime import Outcome, Runtime, Task
+from benchmark.execution.stop_signals import STOPS, StopFlag
+from benchmark.planning.plan import task_name
 from benchmark.runners.local import Stopped, run_tasks
 from benchmark.utils.errors import BenchmarkError
 from results.store.schema import Status
 from slurm.job import JobResult, SignalRecorder, restarts
 
-FUNCTION = "benchmark.runners.slurm_job:run"  # as slurm.job.run_job calls it
+FUNCTION = "benchmark.runners.queued_tasks:run"  # as slurm.job.run_job calls it
 
 
 def arguments(tasks: Sequence[Task], settings: Mapping[str, Any]) -> dict[str, Any]:

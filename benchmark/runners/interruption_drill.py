@@ -1,4 +1,4 @@
-"""Interrupting the job of a queued task on purpose, for `benchmark.drill`. Signals are in execution.interruption."""
+"""Interrupting the job of a queued task on purpose, for `benchmark.drill`. Signals are in execution.stop_signals."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmark.config.schema import INTERRUPTIONS, PlanConfig
+from benchmark.execution.runtime import Task
 from benchmark.planning import grid
-from benchmark.planning.plan import Task
 from benchmark.runners import monitor, slurm
 from benchmark.runners.monitor import TaskStatus
 from benchmark.utils.errors import BenchmarkError

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmark.planning.plan import Task
-from benchmark.runners import slurm_job
+from benchmark.execution.runtime import Task
+from benchmark.runners import queued_tasks
 from benchmark.runners.monitor import read_status
 from benchmark.utils.errors import BenchmarkError
-from parts import planned
+from helpers import planned
 from results.store.schema import Status
 from results.store.store import Store
 from slurm import queue, submissions
@@ -34,7 +34,7 @@ def run(out: Path, tasks: list[Task], arrived: int = 0, **changes: Any) -> JobRe
                 "concurrent_tasks": 1, "checkpoint_seconds": 30.0, "retry": None}  # fmt: skip
     recorder = SignalRecorder()
     recorder.signal = arrived
-    return slurm_job.run(slurm_job.arguments(tasks, settings | changes), recorder)
+    return queued_tasks.run(queued_tasks.arguments(tasks, settings | changes), recorder)
 
 
 @pytest.fixture(autouse=True)
