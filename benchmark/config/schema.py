@@ -295,7 +295,7 @@ class ReportConfig(CommandConfig):
     protocols: list[str] = option([], "recipes by which these networks were trained")
     order: str = option("family", "order of rows: family, listed (as in methods), accuracy (best first), name")
     highlight: str = option(
-        "significance", "rule for best and second best: significance (tested), mean (highest means), none"
+        "significance", "rule for best and second best: significance (tested), mean (highest means, untested), none"
     )
     explain_missing: bool = option(False, "true: a note says why a cell is empty")
     figures: bool = option(True, "true: draw figures of everything stored, in STORE/report/figures")

@@ -24,7 +24,7 @@ class Options:
     datasets, ipcs, architectures (of condensing), eval_architectures, protocols: columns, in their order.
     order: of rows. family: in blocks of families, by year within one; listed: as `methods` lists them; accuracy: the
     best first, by the mean over the columns that all rows have; name: alphabetical. The whole set is always last.
-    highlight: significance (`ranking.significance_ranks`), mean (the two highest means of two or more sets), none.
+    highlight: significance (`ranking.significance_ranks`), mean (the two highest means, untested), none.
     explain_missing: whether notes say why a cell has no number; a cell with some of its sets always has such a note.
     """
 

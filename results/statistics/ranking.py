@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from results.aggregation.grouping import is_demonstration, is_native, is_random, is_whole
@@ -73,8 +73,9 @@ def significance_ranks(column: Sequence[Cell]) -> list[str]:
     ± of a single set is over networks. The row with the highest mean leads. Each other candidate is compared with it
     by `significance.one_sided_p_value`: is the leader better? The p-values are Holm-corrected over these
     comparisons, and rows that are not beaten at ALPHA are BEST as well. The same rule among the beaten rows gives
-    SECOND. There are no ranks with fewer than two candidates, nor in a column with a `no_rank_reason`. Rows with
-    different fractions of withheld training images are ranked apart.
+    SECOND. There are no ranks with fewer than two candidates, with candidates that all share the first place, nor in a
+    column with a `no_rank_reason`. Rows with different fractions of withheld training images are ranked apart.
+    `_proven` says what rows that are not better than random (`significance_remarks`) do to the ranks.
 
     What the rule does in special cases:
     - The test is paired over shared seeds; with fewer than two of them it is Welch's, on all sets of both. Rows that
@@ -90,40 +91,64 @@ def significance_ranks(column: Sequence[Cell]) -> list[str]:
     ranks = [""] * len(column)
     if no_rank_reason(column):
         return ranks
-    for candidates in _comparable(column):
-        for rank in (BEST, SECOND):
-            leads = _leaders([column[index] for index in candidates])
-            for index, leader in zip(candidates, leads, strict=True):
-                ranks[index] = rank if leader else ""
-            candidates = [index for index, leader in zip(candidates, leads, strict=True) if not leader]
+    remarks = significance_remarks(column)
+    for candidates in _comparable(column, _is_candidate):
+        best, beaten = _split(column, candidates)
+        if beaten:
+            places = dict.fromkeys(best, BEST) | dict.fromkeys(_split(column, beaten)[0], SECOND)
+            for index, rank in _proven(places, column, remarks).items():
+                ranks[index] = rank
     return ranks
+
+
+def _split(column: Sequence[Cell], candidates: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The candidates that lead and those that they beat."""
+    leads = _leaders([column[index] for index in candidates])
+    pairs = list(zip(candidates, leads, strict=True))
+    return [index for index, leads in pairs if leads], [index for index, leads in pairs if not leads]
+
+
+def _proven(places: Mapping[int, str], column: Sequence[Cell], remarks: Sequence[str]) -> dict[int, str]:
+    """The places without those of rows that are not significantly better than random.
+
+    A random baseline that shares such a row's place has none either: alone it would seem to be better than that row.
+    If nobody is left in the first place, the column has no ranks.
+    """
+    unproven = {rank for index, rank in places.items() if remarks[index] == NOT_SIGNIFICANT}
+    kept = {
+        index: rank
+        for index, rank in places.items()
+        if remarks[index] != NOT_SIGNIFICANT and not (rank in unproven and is_random(column[index]["display_name"]))
+    }
+    return kept if BEST in kept.values() else {}
 
 
 def mean_ranks(column: Sequence[Cell]) -> list[str]:
     """BEST for the rows of the highest mean of a column, SECOND for those of the next; "" for all others.
 
-    The candidates are those of `significance_ranks`. Nothing is tested, so the order may be due to chance.
+    The candidates are all scored rows but the whole set, whatever their `no_rank_reason` and remarks: this rule is
+    only used where it was asked for. Nothing is tested, so the order may be due to chance. There are no ranks where all
+    means are equal.
     """
     ranks = [""] * len(column)
-    if no_rank_reason(column):
-        return ranks
-    for candidates in _comparable(column):
+    for candidates in _comparable(column, lambda row: bool(row["sets"]) and not is_whole(row)):
         means = sorted({_mean(column[index]) for index in candidates}, reverse=True)
+        places = dict(zip(means, (BEST, SECOND), strict=False)) if len(means) > 1 else {}
         for index in candidates:
-            ranks[index] = dict(zip(means, (BEST, SECOND), strict=False)).get(_mean(column[index]), "")
+            ranks[index] = places.get(_mean(column[index]), "")
     return ranks
 
 
-def _comparable(column: Sequence[Cell]) -> Iterator[list[int]]:
+def _comparable(column: Sequence[Cell], is_candidate: Callable[[Cell], bool]) -> Iterator[list[int]]:
     """Indices of two or more candidates with the same fraction of withheld training images."""
     for fraction in dict.fromkeys(row["val_fraction"] for row in column):
-        same = [index for index, row in enumerate(column) if row["val_fraction"] == fraction and _is_candidate(row)]
+        same = [index for index, row in enumerate(column) if row["val_fraction"] == fraction and is_candidate(row)]
         if len(same) > 1:
             yield same
 
 
 def no_rank_reason(column: Sequence[Cell]) -> str:
-    """Why a column has no ranks whatever its numbers are, "" if it may have some.
+    """Why `significance_ranks` gives a column no ranks whatever its numbers are, "" if it may have some.
 
     native: each method is scored with its own protocol. demonstration: 8×8 digits. budget: a method among the
     candidates ran less than MIN_FRACTION of its paper's iterations.

@@ -12,7 +12,7 @@ import pandas as pd
 from results.aggregation.grouping import condense_architecture, is_demonstration, is_native, is_random, is_whole
 from results.aggregation.naming import title
 from results.formatting import grouped, percent, short, value_range
-from results.statistics.ranking import MIN_FRACTION, is_tested, no_rank_reason, significance_ranks
+from results.statistics.ranking import MIN_FRACTION, is_tested, mean_ranks, no_rank_reason, significance_ranks
 from results.statistics.significance import ALPHA, binomial_error
 from results.types import Cell
 
@@ -33,8 +33,8 @@ _MARKS = (
     "two deviations, else above or below; not comparable, if anything else differs, which a note names."
 )
 _HIGHEST = (
-    "Bold: highest, underlined: second highest mean {where}, among rows with at least two sets, baselines included. "
-    "The order is not tested and may be chance."
+    "Bold: highest, underlined: second highest mean {where}, because highlight=mean asks for it; baselines and single "
+    "sets are included. The order is not tested and may be chance."
 )
 
 
@@ -298,12 +298,12 @@ def _withheld(rows: Sequence[Cell]) -> str:
 
 def _competition(rows: Sequence[Cell], columns: RankedColumns, where: str) -> list[str]:
     """The terms on which rows are compared, and the meaning of their marks (`statistics.ranking`)."""
-    ranked = columns.highlight != "none"
-    marked = ranked and any(any(significance_ranks(cells)) for cells in columns.cells.values())
+    ranks = {"significance": significance_ranks, "mean": mean_ranks}.get(columns.highlight)
+    marked = ranks is not None and any(any(ranks(cells)) for cells in columns.cells.values())
     order = _HIGHEST.format(where=where) if columns.highlight == "mean" else _order(rows, where)
     return [
         *(_budgets(rows), _unequal(columns), _withheld(rows), _significance(columns)),
-        *(order if marked else "", _no_order(columns) if ranked else ""),
+        *(order if marked else "", _no_order(columns) if ranks else ""),
     ]
 
 
@@ -330,7 +330,8 @@ def _order(rows: Sequence[Cell], where: str) -> str:
     return (
         f"Bold: best, underlined: second best {where}, among rows with at least two sets, baselines included. "
         "Rows that the best row does not significantly beat share its place (one-sided t-test on set means, paired "
-        f"over shared seeds, Holm-corrected, α = {ALPHA:g})."
+        f"over shared seeds, Holm-corrected, α = {ALPHA:g}). Nothing is marked where all share "
+        "it, and no row that is n.s."
         + (" Rows with different withheld fractions are ranked separately." if several_fractions else "")
     )
 
@@ -339,7 +340,8 @@ def _no_order(columns: RankedColumns) -> str:
     where = columns.where(lambda cells: no_rank_reason(cells) == "budget")
     if where is None:
         return ""
-    return f"Not ranked{where}: a method ran less than {short(100 * MIN_FRACTION)} % of its paper's iterations."
+    verb = "Ranks nothing" if columns.highlight == "mean" else "Not ranked"
+    return f"{verb}{where}: a method ran less than {short(100 * MIN_FRACTION)} % of its paper's iterations."
 
 
 def _divisor(rows: Sequence[Cell]) -> str:

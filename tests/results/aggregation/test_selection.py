@@ -148,10 +148,15 @@ def test_what_is_highlighted(make_cells, highlight, ranks, caption):
     assert sorted(table.ranks.values()) == sorted(filter(None, ranks.values()))
 
 
-def test_no_highest_mean_where_no_order_may_be_drawn(make_cells):
+def test_the_highest_mean_is_marked_wherever_it_is_asked_for_with_its_caveat(make_cells):
     options = Options(highlight="mean")
     for changes in ({"dataset": "digits"}, {"evaluated": {"protocol": "native"}}):
         (matrix,) = matrices(make_cells({"random": LOW, "dm": HIGH}, **changes), options)
-        assert {line.entries[0].rank for _, block in matrix.blocks for line in block} == {""}
-    single = make_cells({"random": [0.2], "dm": [0.9]})
-    assert not comparison_tables(single, options)[0].ranks
+        ranks = {line.title: line.entries[0].rank for _, block in matrix.blocks for line in block}
+        assert ranks == {"DM": "best", "RANDOM": "second"}
+        assert "The order is not tested and may be chance." in " ".join(matrix.captions)
+    (table,) = comparison_tables(make_cells({"random": [0.2], "dm": [0.9]}), options)
+    assert sorted(table.ranks.values()) == ["best", "second"]
+    short = make_cells({"random": LOW, "dm": HIGH}, condensed={"display": {"iterations_fraction": 0.01}})
+    (table,) = comparison_tables(short, options)
+    assert table.ranks and "Ranks nothing: a method ran less than 5 %" in " ".join(table.captions)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from results.statistics.ranking import no_rank_reason, significance_ranks, significance_remarks
+from results.statistics.ranking import mean_ranks, no_rank_reason, significance_ranks, significance_remarks
 
 LEADER = [0.60, 0.61, 0.62, 0.61, 0.60]
 SHAPES = ([-2, -1, 0, 1, 2], [1, 2, -2, 0, -1], [0, -2, 1, 2, -1])  # of five gaps: mean 0, deviation √2.5
@@ -43,10 +43,19 @@ def marks(*rows):
     return dict(zip((row["display_name"] for row in rows), significance_ranks(rows), strict=True))
 
 
+LAST = row("last", [value - 0.3 for value in LEADER])  # is beaten by every row, so that not all share the first place
+
+
 def test_who_is_significantly_below_the_leader_does_not_share_its_place():
     assert marks(row("a", LEADER), row("b", below(LEADER, 0.049))) == {"a": "best", "b": "second"}
-    assert marks(row("a", LEADER), row("b", below(LEADER, 0.051))) == {"a": "best", "b": "best"}
+    assert marks(row("a", LEADER), row("b", below(LEADER, 0.051)), LAST) == {"a": "best", "b": "best", "last": "second"}
     # 0.049 would be 0.098 in a two-sided test
+
+
+def test_nothing_is_marked_where_all_rows_share_the_first_place():
+    whole = row("whole", [0.8, 0.81], ipc=pd.NA, role="baseline")
+    rows = [row("a", LEADER), row("b", below(LEADER, 0.051)), row("single", [0.2]), whole]
+    assert set(marks(*rows).values()) == {""}
 
 
 @pytest.mark.parametrize(
@@ -62,6 +71,9 @@ def test_comparisons_with_the_leader_are_corrected_after_holm(p_values, beaten):
     names = "bcd"
     others = [row(*pair) for pair in zip(names, map(below, [LEADER] * 3, p_values, SHAPES), strict=True)]
     found = marks(others[0], row("a", LEADER), *others[1:])
+    if not any(beaten):
+        assert set(found.values()) == {""}  # all share the first place
+        return
     assert found["a"] == "best" and [found[name] != "best" for name in names] == beaten
 
 
@@ -118,8 +130,31 @@ def test_the_whole_set_and_rows_without_a_number_are_no_candidates():
     assert list(marks(whole, failed, row("a", LEADER), worse).values()) == ["", "", "best", "second"]
 
 
-def test_random_can_be_best():
-    assert marks(row("dm", below(LEADER, 0.01)), row("random", LEADER)) == {"dm": "second", "random": "best"}
+def test_random_can_be_best_but_a_row_that_is_not_better_has_no_rank():
+    assert marks(row("dm", below(LEADER, 0.01)), row("random", LEADER)) == {"dm": "", "random": "best"}
+
+
+def test_a_row_that_is_not_significant_is_never_marked_nor_is_random_beside_it():
+    random, mosaics = row("random", below(LEADER, 0.001)), row("random@f2", below(LEADER, 0.2))
+    assert doubtful(random, mosaics, row("dm", LEADER))["dm"] == "n.s."
+    assert set(marks(random, mosaics, row("dm", LEADER)).values()) == {""}  # dm and the mosaics share the first place
+    better = row("dance", [value + 0.1 for value in LEADER])
+    assert marks(random, mosaics, row("dm", LEADER), better) == {
+        "random": "", "random@f2": "", "dm": "", "dance": "best",
+    }  # fmt: skip
+    assert marks(random, mosaics, better, row("idm", [value + 0.05 for value in LEADER]), row("dm", LEADER)) == {
+        "random": "", "random@f2": "", "dance": "best", "idm": "second", "dm": "",
+    }  # fmt: skip
+
+
+def test_the_rule_of_means_marks_whatever_it_is_asked_for():
+    random, single = row("random", LEADER), row("dm", [0.9])
+    assert mean_ranks([random, single]) == ["second", "best"]
+    for changes in ({"protocol": "native"}, {"dataset": "digits"}, {"iterations_fraction": 0.01}):
+        rows = [row("random", LEADER, **changes), row("dm", below(LEADER, 0.2), **changes)]
+        assert significance_remarks(rows)[1] in ("n.s.", "") and mean_ranks(rows) == ["best", "second"]
+    assert mean_ranks([row("a", LEADER), row("b", LEADER[::-1])]) == ["", ""]  # equal means share the first place
+    assert mean_ranks([single]) == [""]
 
 
 @pytest.mark.parametrize("shared", [[], [0]])
@@ -129,7 +164,7 @@ def test_fewer_than_two_shared_seeds_are_compared_by_welch(shared, gap, mark):
     p = stats.ttest_ind(LEADER, lower, equal_var=False, alternative="greater").pvalue
     assert (p >= 0.05) == (mark == "best")
     seeds = [*shared, *range(10, 15 - len(shared))]
-    assert marks(row("a", LEADER), row("b", lower, seeds=seeds)) == {"a": "best", "b": mark}
+    assert marks(row("a", LEADER), row("b", lower, seeds=seeds), LAST)["b"] == mark
 
 
 def test_only_shared_seeds_are_paired():
@@ -142,7 +177,7 @@ def test_without_variation_the_means_decide():
     constant = [value - 0.001 for value in LEADER]
     assert marks(row("a", LEADER), row("b", constant)) == {"a": "best", "b": "second"}
     assert marks(row("a", [0.6] * 5), row("b", [0.59] * 5)) == {"a": "best", "b": "second"}
-    assert marks(row("a", LEADER), row("b", LEADER)) == {"a": "best", "b": "best"}
+    assert marks(row("a", LEADER), row("b", LEADER), LAST) == {"a": "best", "b": "best", "last": "second"}
 
 
 def test_equal_means_are_never_beaten_and_the_order_of_rows_does_not_matter():
@@ -158,7 +193,7 @@ def test_equal_means_are_never_beaten_and_the_order_of_rows_does_not_matter():
     level = row("c", [0.5, 0.5, 0.7, 0.61], seeds=[0, 1, 20, 21])
     leader = row("d", [0.6, 0.6, 0.5, 0.61], seeds=[0, 1, 10, 11])
     assert round(level["accuracy"], 9) == round(leader["accuracy"], 9)
-    assert marks(level, leader) == {"c": "best", "d": "best"}
+    assert marks(level, leader, LAST) == {"c": "best", "d": "best", "last": "second"}
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ GOLDEN = """\
 - The test split has 10,000 images: the binomial standard error is 0.5 points at the best set's 48.9 %.
 - Budget: every method ran all iterations of its paper.
 - n.s.: not significantly better than every random baseline (subsets, mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, α = 0.05). n.t.: too few sets to test.
-- Bold: best, underlined: second best at an ipc, among rows with at least two sets, baselines included. Rows that the best row does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, α = 0.05).
+- Bold: best, underlined: second best at an ipc, among rows with at least two sets, baselines included. Rows that the best row does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, α = 0.05). Nothing is marked where all share it, and no row that is n.s.
 - Evaluate s: NVIDIA H100, fp32.
 - Code: commit 0123456789.
 - (1) protocol dsa, published dc
