@@ -21,16 +21,17 @@ from results.types import Json
 
 # fmt: off
 COLUMNS = (
-    "dataset", "dataset_title", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc",
-    "display_name", "role", "method", "title", "family", "year", "overrides", "published_as", "num_classes",
-    "train_images", "test_images", "status", "message", "accuracy", "sd", "sd_networks", "validation_accuracy", "sets",
-    "networks", "expected", "missing", "prepare_seconds", "prepare_shared", "prepare_divisor", "condense_seconds",
-    "evaluate_seconds", "stored_images", "decoded_images", "bytes", "experts", "optimizer_steps", "prepare_peak_bytes",
-    "condense_peak_bytes", "evaluate_peak_bytes", "factor", "iterations_fraction", "provenance", "val_fraction",
-    "devices", "precisions", "mixed", "commits", "sample", "accuracies", "cell_spec",
+    "dataset", "dataset_title", "condense_architecture", "architecture", "protocol", "recipe", "version", "epochs",
+    "constants", "ipc", "display_name", "role", "method", "title", "family", "year", "overrides", "published_as",
+    "num_classes", "train_images", "test_images", "status", "message", "accuracy", "sd", "sd_networks",
+    "validation_accuracy", "sets", "networks", "expected", "missing", "prepare_seconds", "prepare_shared",
+    "prepare_divisor", "condense_seconds", "evaluate_seconds", "stored_images", "decoded_images", "bytes", "experts",
+    "optimizer_steps", "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes", "factor",
+    "iterations_fraction", "provenance", "val_fraction", "devices", "precisions", "mixed", "commits", "sample",
+    "accuracies", "cell_spec",
 )
 _COUNTS = (
-    "ipc", "stored_images", "decoded_images", "bytes", "experts", "optimizer_steps", "prepare_peak_bytes",
+    "ipc", "epochs", "stored_images", "decoded_images", "bytes", "experts", "optimizer_steps", "prepare_peak_bytes",
     "condense_peak_bytes", "evaluate_peak_bytes", "factor", "test_images",
 )
 # fmt: on
@@ -39,7 +40,8 @@ _COUNTS = (
 def cells(records: Iterable[Json]) -> pd.DataFrame:
     """One row for each cell, sorted, with COLUMNS. Accuracies are fractions; an unknown value is nan or NA.
 
-    recipe, version: of the protocol; under `native` the recipe is the method's own.
+    recipe, version, epochs: of the protocol; under `native` the recipe is the method's own. constants: the mean and the
+    std, one a channel, with which evaluation networks see images; empty without an evaluation.
     status, message: "ok" if any set has an accuracy, and why others have none; else what became of the tasks. Tasks
     without a record (`StoredResults.unfinished`) may be among the records.
     accuracy, sd: mean and sample deviation (ddof 1) over sets, nan for the deviation of one set; sd_networks: over the
@@ -82,6 +84,8 @@ def _evaluated(evaluations: Sequence[Json], links: Links) -> dict[str, Any]:
         "protocol": display["protocol"],
         "recipe": resolved["protocol"]["name"].removeprefix("native:"),
         "version": resolved["protocol"]["version"],
+        "epochs": resolved["protocol"].get("epochs", math.nan),
+        "constants": tuple(tuple(resolved["dataset"].get(name, ())) for name in ("mean", "std")),
         "role": display["role"],
         "overrides": condensed["display"]["overrides"] if condensed else _overrides_of_name(display["display_name"]),
         "factor": display["factor"],
@@ -252,6 +256,8 @@ def _failed(bad: Sequence[Json], expected: int, table: tuple[Any, ...], links: L
     return {
         **_labels(display),
         **dict(zip(("architecture", "protocol", "recipe", "version"), table, strict=True)),
+        "epochs": math.nan,
+        "constants": ((), ()),
         "ipc": resolved["ipc"],
         "condense_architecture": resolved["architecture"],
         "role": "baseline" if is_random(display["display_name"]) else "method",

@@ -10,6 +10,8 @@ How a row of the csv matches a cell of `aggregation.cells`:
     protocol      the cell's `recipe`: under protocol `native` the one that the method's card names. A reprint of which
                   nobody says how it was measured has the protocol unknown; one that the authors' own code does not
                   follow in this cell has a name of its own (idc without CutMix)
+    epochs        passes over the set, one more than DC's family of codes names; of DANCE at 128 pixels for factor 2
+    constants     the cell's `constants`: the mean and std with which images were normalized, by a name in constants.csv
     reported      how the accuracy was chosen: last, best_on_test or unknown; ours is always the last
 
 Some cells are printed twice, by their authors and again by a later paper. A cell is compared with the authors' number,
@@ -47,6 +49,8 @@ class Published:
     architecture: str
     factor: int | None  # None if it is unknown
     protocol: str
+    epochs: int | None  # None if they are unknown
+    constants: str  # "" if they are unknown
     reported: str  # last, best_on_test or unknown
     accuracy: float
     std: float | None
@@ -72,14 +76,32 @@ class Agreement:
 @cache
 def load() -> tuple[Published, ...]:
     """All printed numbers, in the order of the file."""
-    with files("results.published").joinpath("published.csv").open(encoding="utf-8") as file:
-        return tuple(_from_row(row) for row in csv.DictReader(file))
+    return tuple(_from_row(row) for row in _rows("published.csv"))
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    with files("results.published").joinpath(name).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+Constants = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one a channel
+
+
+@cache
+def constants() -> dict[str, Constants]:
+    """The constants by which public codes normalize images, by name."""
+    return {row["name"]: (_numbers(row["mean"]), _numbers(row["std"])) for row in _rows("constants.csv")}
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(map(float, text.split()))
 
 
 def _from_row(row: dict[str, Any]) -> Published:
     numbers = {
         "ipc": int(row["ipc"]) if row["ipc"] else None,
         "factor": int(row["factor"]) if row["factor"] else None,
+        "epochs": int(row["epochs"]) if row["epochs"] else None,
         "accuracy": float(row["accuracy"]),
         "std": float(row["std"]) if row["std"] else None,
     }
@@ -152,7 +174,7 @@ def _mismatches(cell: Cell, entry: Published) -> list[str]:
     checks = [
         (_dataset(cell) != entry.dataset, f"dataset only similar to {entry.dataset}"),
         *_networks(cell, entry),
-        (cell["recipe"] != entry.protocol, f"protocol {cell['recipe']}, published {entry.protocol}"),
+        *_protocol(cell, entry),
         (entry.factor is None, "published factor unknown"),
         (entry.factor not in (None, cell["factor"]), f"factor {cell['factor']}, published {entry.factor}"),
         (entry.reported != "last", f"published accuracy rule is {entry.reported.replace('_', ' ')}, ours last"),
@@ -162,6 +184,20 @@ def _mismatches(cell: Cell, entry: Published) -> list[str]:
         (bool(cell["overrides"]), f"settings {cell['overrides']}"),
     ]
     return [sentence for differs, sentence in checks if differs]
+
+
+def _protocol(cell: Cell, entry: Published) -> list[tuple[bool, str]]:
+    """The protocol, and what its name does not say: for how long networks train, and how images are normalized."""
+    if cell["recipe"] != entry.protocol:
+        return [(True, f"protocol {cell['recipe']}, published {entry.protocol}")]
+    epochs: int | None = None if pd.isna(cell["epochs"]) else int(cell["epochs"])
+    return [
+        (epochs != entry.epochs, f"{epochs or 'unknown'} epochs, published {entry.epochs or 'unknown'}"),
+        (
+            cell["constants"] != constants().get(entry.constants),
+            f"images not normalized with the published constants ({entry.constants or 'unknown'})",
+        ),
+    ]
 
 
 def _dataset(cell: Cell) -> str:

@@ -13,6 +13,7 @@ from results.store.store import identity
 
 Record = dict[str, Any]
 FAMILIES = {"random": "coreset", "dc": "gradient matching"}
+CIFAR10_CONSTANTS = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.2010]}
 ENVIRONMENT = {"device": "NVIDIA H100", "threads": 8, "torch": "2.9", "commit": "0123456789abcdef", "dirty": False}
 
 
@@ -104,7 +105,8 @@ def make_evaluated() -> Callable[..., Record]:
         name = source["display_name"]
         values = {"set": condensed["identity"] if condensed else "whole", "architecture": "convnet3"}
         values |= {"seed": condensed["resolved"]["seed"] if condensed else 0, "num_eval": len(accuracies)}
-        values |= {"protocol": {"name": recipe or protocol, "version": 1}, "dataset": {"fingerprint": dataset}}
+        values |= {"protocol": {"name": recipe or protocol, "version": 1, "epochs": 1001}}
+        values |= {"dataset": {"fingerprint": dataset, **CIFAR10_CONSTANTS}}
         shown = _dataset(dataset) | {"display_name": name, "card": source["card"], "protocol": protocol, "factor": 1}
         shown["condense_architecture"] = "convnet3" if condensed else ""
         shown["ipc"] = condensed["resolved"]["ipc"] if condensed else None

@@ -27,6 +27,7 @@ from dataset_files import (
     small_card,
     write_idx,
 )
+from results.published.compare import constants
 
 
 def md5(data: bytes) -> str:
@@ -34,6 +35,12 @@ def md5(data: bytes) -> str:
 
 
 # --- the cards --------------------------------------------------------------------------------------------------------
+
+
+def test_the_constants_of_papers_are_those_of_the_cards() -> None:
+    for name, (mean, std) in constants().items():
+        card = BUILTIN["imagenette" if name == "imagenet" else name]
+        assert (card.constants.mean, card.constants.std) == (mean, std)
 
 
 def test_cards_hold_the_published_facts() -> None:

@@ -313,13 +313,24 @@ def test_a_setting_that_a_method_lacks_is_refused(setting: str) -> None:
         build("methods=[herding]", f"method.herding.{setting}")
 
 
-def test_paper_preset_compares_under_dsa_and_dance_with_five_sets_of_five_networks() -> None:
+def test_paper_preset_compares_under_dsa_and_dance_and_scores_each_row_under_its_own() -> None:
     planned = build("preset=paper", "methods=[dm]", "baselines=[]")
     assert {row for row, _ in rows(planned)} == {"dm", "dm@f2"}
     asked = [task["resolved"] for task in planned.of_kind("evaluate")]
     found = {(a["protocol"]["name"], a["seed"], a["num_eval"]) for a in asked}
-    assert found == {(protocol, seed, 5) for protocol in ("dsa", "dance") for seed in range(5)}
+    assert found == {(protocol, seed, 5) for protocol in ("dsa", "dance", "native:dsa") for seed in range(5)}
     assert of_row(planned, "condense", "dm")["resolved"]["settings"]["iterations"] == 20_000
+
+
+def test_paper_preset_also_scores_coresets_and_dc_as_their_papers_do() -> None:
+    planned = build("preset=paper", "methods=[dance,dc,herding]")
+    own: dict[str, set[str]] = {}
+    for task in planned.of_kind("evaluate"):
+        own.setdefault(task["display"]["display_name"], set()).add(task["resolved"]["protocol"]["name"])
+    shared = {"dsa", "dance"}
+    assert own.pop("dance") == own.pop("dance@f1", {*shared, "native:dance"}) == {*shared, "native:dance"}
+    assert own.pop("whole") == {*shared, "native:dsa"}
+    assert own and all(names == {*shared, "native:dc"} for names in own.values())
 
 
 def test_every_task_comes_after_its_inputs_and_the_whole_set_first() -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.datasets.builtin import BUILTIN
 from benchmark.planning.plan import Part
 from benchmark.training import protocols
 from benchmark.training.trainer import Recipe
 from benchmark.utils.errors import BenchmarkError
+from results.published import compare as published
 
 
 def protocol(name: str, **cell: object) -> protocols.Protocol:
@@ -151,3 +153,20 @@ def test_the_whole_set_takes_60_epochs_with_milestones_in_proportion(name: str) 
 def test_an_unknown_protocol_is_named_with_the_nearest_one() -> None:
     with pytest.raises(BenchmarkError, match="Did you mean 'dance'"):
         protocol("dannce")
+
+
+def test_every_published_number_has_the_epochs_of_its_own_protocol_here() -> None:
+    known = [entry for entry in published.load() if entry.protocol in protocols.NAMES]
+    assert len(known) > 150
+    for entry in known:
+        card = BUILTIN[entry.dataset]
+        own = protocol(
+            "native",
+            native=entry.protocol,
+            published_as=entry.dataset,
+            resolution=card.image_shape[1],
+            num_classes=card.num_classes,
+            ipc=entry.ipc,
+            factor=entry.factor or 2,
+        )
+        assert own.epochs == entry.epochs

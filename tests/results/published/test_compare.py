@@ -7,15 +7,27 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from results.aggregation.cells import cells
 from results.errors import ResultsError
 from results.published import compare as published
-from results.published.compare import by_cell, compare, load, lookup, other_printed_numbers, published_number
+from results.published.compare import (
+    by_cell,
+    compare,
+    constants,
+    load,
+    lookup,
+    other_printed_numbers,
+    published_number,
+)
 from results.tables.comparison import comparison_tables
 
-COLUMNS = "method,title,family,dataset,ipc,architecture,factor,protocol,reported,accuracy,std,source,table,origin"
+COLUMNS = (
+    "method,title,family,dataset,ipc,architecture,factor,protocol,epochs,constants,reported,accuracy,std,source,table,"
+    "origin"
+)
 
 # --- the file ---------------------------------------------------------------------------------------------------------
 
@@ -222,6 +234,9 @@ def test_marks(make_cell, means, mark):
         ({"architecture": "convnet3-bn"}, "evaluated with convnet3-bn, published convnet3"),
         ({"condense_architecture": "convnet3-w64"}, "condensed with convnet3-w64, published convnet3"),
         ({"recipe": "dsa@steps"}, "protocol dsa@steps, published dsa"),
+        ({"epochs": 301}, "301 epochs, published 1001"),
+        ({"epochs": pd.NA}, "unknown epochs, published 1001"),
+        ({"constants": ((0.5,) * 3, (0.2,) * 3)}, "images not normalized with the published constants (cifar10)"),
         ({"factor": 2}, "factor 2, published 1"),
         ({"provenance": "ours"}, "some settings are ours"),
         ({"iterations_fraction": 0.01}, "1 % of the paper's iterations"),
@@ -249,10 +264,37 @@ def test_the_papers_imagenet_subsets_are_those_of_ilsvrc(make_cell, dataset, sam
 
 
 def test_numbers_selected_on_the_test_split_never_get_a_mark(make_cell):
-    cell = make_cell(row="dance", recipe="dance", ipc=50, factor=2, accuracy=0.761)
+    cell = make_cell(row="dance", recipe="dance", epochs=1500, ipc=50, factor=2, accuracy=0.761)
     assert compare(cell, published_number(cell)).mismatches == ["published accuracy rule is best on test, ours last"]
     cell = make_cell(row="dance", recipe="dance")
     assert "published factor unknown" in compare(cell, published_number(cell)).mismatches
+
+
+@pytest.mark.parametrize(("ipc", "shared", "native"), [(1, 3000, 2000), (10, 2000, 1500)])
+def test_dance_at_128_pixels_has_its_papers_epochs_under_native_only(make_cell, ipc, shared, native):
+    networks = {"architecture": "convnet5", "condense_architecture": "convnet5"}
+    imagenette = {"dataset": "imagenette", "published_as": "imagenette", "constants": constants()["imagenet"]}
+    usual = {"row": "dance", "recipe": "dance", "factor": 2, "ipc": ipc, **networks, **imagenette}
+    for epochs, says in ((shared, [f"{shared} epochs, published {native}"]), (native, [])):
+        cell = make_cell(epochs=epochs, **usual)
+        assert [text for text in compare(cell, published_number(cell)).mismatches if "epochs" in text] == says
+
+
+def test_the_constants_of_other_codes_are_told_apart_on_cifar100(make_cell):
+    usual = {"row": "cafe_dsa", "dataset": "cifar100", "published_as": "cifar100", "accuracy": 0.315}
+    cell = make_cell(constants=constants()["cifar10"], **usual)
+    assert compare(cell, published_number(cell)).mark == "within"
+    cell = make_cell(constants=constants()["cifar100"], **usual)
+    assert compare(cell, published_number(cell)).mismatches == [
+        "images not normalized with the published constants (cifar10)"
+    ]
+
+
+def test_every_protocol_has_epochs_and_known_constants_unless_it_is_unknown():
+    for entry in load():
+        assert (entry.epochs is None) == (entry.protocol == "unknown")
+        assert (entry.constants == "") == (entry.protocol in ("unknown", "mtt"))
+        assert entry.constants in ("", *constants())
 
 
 def test_a_factor_is_one_mismatch_not_two(make_cell):
