@@ -5,14 +5,15 @@ python -m benchmark.analyze 'analyses=[discrepancy,expert]' 'methods=[dance,dm]'
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
+from collections.abc import Mapping
+from typing import Any
 
 from benchmark.cli import main
 from benchmark.config.compose import parse_as
 from benchmark.config.schema import AnalyzeConfig
 
 
-def analyze(composed: DictConfig) -> int:
+def analyze(composed: Mapping[str, Any]) -> int:
     """Carry out one composed configuration; returns the exit status."""
     from benchmark.cli.analysis_summaries import show_summaries  # these load torch, which --help does without
     from benchmark.cli.workflow import plan_and_run

@@ -5,9 +5,10 @@ python -m benchmark.cancel store=outputs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
 from rich.console import Console
 
 from benchmark.cli import main
@@ -18,7 +19,7 @@ from results.store.lock import TaskLock
 from slurm import queue, submissions
 
 
-def cancel(composed: DictConfig) -> int:
+def cancel(composed: Mapping[str, Any]) -> int:
     """Cancel the jobs of a store, or of one of its runs; returns the exit status."""
     config = parse_as(CancelConfig, composed)
     folder = Path(config.store) / "slurm"

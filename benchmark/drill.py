@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
 from rich.console import Console
-from safetensors.numpy import load_file
 
 from benchmark.cli import main
 from benchmark.config.compose import parse_as
@@ -29,14 +27,9 @@ STEPS = {"cpu": 400, "cuda": 40_000}  # enough for the job to be interrupted whi
 MAX_DIFFERENCE = 1e-2  # of pixels in 0..1, where the two jobs ran on different hardware or on a GPU
 
 
-def drill(composed: DictConfig) -> int:
+def drill(composed: Mapping[str, Any]) -> int:
     """Interrupt one of two equal jobs and compare their sets; returns the exit status: 0 if nothing was lost."""
-    from benchmark.runners.interruption_drill import (
-        interrupt,
-        job_of,
-        queue_set,
-        wait_until,
-    )  # load torch, unlike --help
+    from benchmark.runners.interruption_drill import interrupt, job_of, queue_set, wait_until  # loads torch
 
     config = parse_as(DrillConfig, composed)
     console = Console(soft_wrap=True)
@@ -86,6 +79,8 @@ def compare(runs: Mapping[str, RunConfig], tasks: Mapping[str, Task], say: Calla
         attempts = len(list((folder / "attempts").glob("*.json")))
         say(f"the interrupted job made the same bytes ({attempts} interrupted attempts recorded): nothing was lost")
         return main.DONE
+    from safetensors.numpy import load_file  # loads numpy
+
     undisturbed, interrupted = (load_file(path)["images"] for path in files.values())
     difference = float(abs(undisturbed - interrupted).max())
     say(f"the images differ by up to {difference:.2g}, as rounding on other processors, or on a GPU, may differ")

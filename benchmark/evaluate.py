@@ -5,7 +5,9 @@ python -m benchmark.evaluate set=res_DSA_CIFAR10_ConvNet_10ipc.pt dataset=cifar1
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 
 from benchmark.cli import main
@@ -13,7 +15,7 @@ from benchmark.config.compose import parse_as
 from benchmark.config.schema import EvaluateConfig
 
 
-def evaluate(composed: DictConfig) -> int:
+def evaluate(composed: Mapping[str, Any]) -> int:
     """Carry out one composed configuration; returns the exit status."""
     from benchmark.cli import workflow  # these load torch, which --help does without
     from benchmark.cli.progress import LoadingProgress

@@ -6,9 +6,9 @@ python -m benchmark.profile 'methods=[dance]' 'datasets=[cifar10]' trace=dance.j
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +27,7 @@ real pass, synthetic pass: forward and backward. optimizer step: of images and o
 other: decoding images, reading losses, Python."""
 
 
-def profile(composed: DictConfig) -> int:
+def profile(composed: Mapping[str, Any]) -> int:
     """Carry out one composed configuration; returns the exit status."""
     from benchmark.compute.engine import choose_compute  # these load torch, which --help does without
     from benchmark.estimation.step_profile import profile_task, profiled_tasks, trace_files

@@ -5,14 +5,15 @@ python -m benchmark.report store=outputs
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
+from collections.abc import Mapping
+from typing import Any
 
 from benchmark.cli import main
 from benchmark.config.compose import parse_as
 from benchmark.config.schema import ReportConfig
 
 
-def report(composed: DictConfig) -> int:
+def report(composed: Mapping[str, Any]) -> int:
     """Aggregate a store; returns the exit status (1 if some records could not be read)."""
     from benchmark.cli.tables import write_report  # loads pandas and matplotlib, which --help does without
 

@@ -5,13 +5,14 @@ python -m benchmark.run 'methods=[dance,dm]'
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
+from collections.abc import Mapping
+from typing import Any
 
 from benchmark.cli import main
 from benchmark.config.compose import parse
 
 
-def run(composed: DictConfig) -> int:
+def run(composed: Mapping[str, Any]) -> int:
     """Carry out one composed configuration; returns the exit status."""
     from benchmark.cli.workflow import plan_and_run, show_comparison  # loads torch, which --help does without
 

@@ -5,9 +5,10 @@ python -m benchmark.status store=outputs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
 from rich.console import Console
 
 from benchmark.cli import main
@@ -19,7 +20,7 @@ from benchmark.utils.errors import BenchmarkError
 from results.store.schema import Status
 
 
-def status(composed: DictConfig) -> int:
+def status(composed: Mapping[str, Any]) -> int:
     """Print the progress of a store; returns the exit status (1 if a task failed)."""
     config = parse_as(StatusConfig, composed)
     folder, console = Path(config.store), Console(soft_wrap=True)

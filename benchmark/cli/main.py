@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import difflib
 import io
-import os
 import re
 import sys
-from collections.abc import Callable
-from typing import NoReturn
-
-import hydra
-from omegaconf import DictConfig
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 from benchmark.config import compose
 from benchmark.config.schema import SCHEMAS
@@ -25,18 +21,21 @@ _OPTIONS = sorted({name for schema in SCHEMAS.values() for name in schema.__data
 OURS = (BenchmarkError, MethodError, ResultsError, SlurmError)
 
 
-def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
+def launch(command: Callable[[Mapping[str, Any]], int], name: str) -> NoReturn:
     """Compose configuration `name`, run the command (once, or for each job of a `-m` sweep), exit with a status.
 
-    0 done; 1 some tasks failed, and were named; 2 the request was wrong; 130 stopped by a signal.
+    0 done; 1 some tasks failed, and were named; 2 the request was wrong; 130 stopped by a signal. `--help` and simple
+    commands do without Hydra, which takes longer to load than they take to run.
     """
     print_any_name()
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on instead of printing them
-    compose.register()
+    words = sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        print(compose.help_of(name))  # noqa: T201 -- a command speaks
+        raise SystemExit(DONE)
     statuses: list[int] = []
     composing = True  # any error that Hydra raises until then is about the command line
 
-    def guarded(composed: DictConfig) -> None:
+    def guarded(composed: Mapping[str, Any]) -> None:
         nonlocal composing
         composing = False
         try:
@@ -47,7 +46,10 @@ def launch(command: Callable[[DictConfig], int], name: str) -> NoReturn:
         composing = True
 
     try:
-        hydra.main(version_base="1.3", config_path="pkg://benchmark.conf", config_name=name)(guarded)()
+        if (options := compose.plain_options(name, words)) is not None:
+            guarded(options)
+        else:
+            compose.with_hydra(name, guarded)
     except Exception as error:
         if not composing:
             raise

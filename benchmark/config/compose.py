@@ -1,20 +1,22 @@
-"""Composition: Hydra fills the dataclasses of the schema from presets and the command line."""
+"""Composition: Hydra fills the dataclasses of the schema from presets and the command line.
+
+Hydra and OmegaConf are imported where they are used, as they take longer to load than `--help` takes to print.
+"""
 
 from __future__ import annotations
 
 import atexit
+import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.config import schema
 from benchmark.config.schema import SCHEMAS, CommandConfig, ProfileConfig, RunConfig
@@ -23,19 +25,34 @@ from benchmark.utils.errors import BenchmarkError, unknown
 Schema = TypeVar("Schema", bound=CommandConfig)
 
 RUN_PRESETS = ("quick", "paper")
+# NAME=VALUE with a value that Hydra, too, reads as text, unless it is one of _NO_TEXT.
+_PLAIN_OPTION = re.compile(r"(\w+)=([A-Za-z/][\w./-]*)")
+_NO_TEXT = ("null", "nan", "inf")
 _HELP = """\
 {about}
 
   python -m benchmark.{name} [NAME=VALUE ...]      quote brackets: 'NAME=[a,b]'
 
-${{options_of:{name}}}
+{options}
 
 -m runs every combination of NAME=a,b; --cfg job prints the composed options; --hydra-help has the rest.
 """
 
 
+def with_hydra(name: str, command: Callable[[Mapping[str, Any]], None]) -> None:
+    """Compose configuration `name` from the command line and call the command with it, for each job of a sweep."""
+    import hydra
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on instead of printing them
+    register()
+    hydra.main(version_base="1.3", config_path="pkg://benchmark.conf", config_name=name)(command)()
+
+
 def register() -> None:
     """Give Hydra a configuration of every command, made of its dataclass. No folder or log of Hydra's appears."""
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
+
     store = ConfigStore.instance()
     open_node = OmegaConf.create(
         {}, flags={"struct": False}
@@ -44,7 +61,7 @@ def register() -> None:
     for name in SCHEMAS:
         store.store(name=name, node=_node(name))
     OmegaConf.register_new_resolver("scratch", _scratch, replace=True, use_cache=True)
-    OmegaConf.register_new_resolver("options_of", options_of, replace=True)
+    OmegaConf.register_new_resolver("help_of", help_of, replace=True)
 
 
 def _node(name: str) -> dict[str, Any]:
@@ -55,7 +72,7 @@ def _node(name: str) -> dict[str, Any]:
     presets: list[Any] = [{"preset": "quick"}] if "preset" in names else []
     quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     hydra = {
-        "help": {"app_name": f"benchmark.{name}", "template": _HELP.format(about=of.about, name=name)},
+        "help": {"template": f"${{help_of:{name}}}"},
         "output_subdir": None,
         "run": {"dir": "."},
         "sweep": {"dir": "${scratch:}", "subdir": "."},
@@ -63,8 +80,26 @@ def _node(name: str) -> dict[str, Any]:
     return {"defaults": ["_self_", *composed, *presets, *quiet], **values, "hydra": hydra}
 
 
+def plain_options(name: str, words: Sequence[str]) -> dict[str, str] | None:
+    """The options on a command line that Hydra is not needed for, None if it is.
+
+    These are lines of plain NAME=VALUE words for a command without presets, such as looking at a store: loading Hydra
+    takes longer than all else that it does.
+    """
+    listed = {spec.name for spec in fields(SCHEMAS[name])}
+    matches = [_PLAIN_OPTION.fullmatch(word) for word in words]
+    options = {match[1]: match[2] for match in matches if match and match[2].lower() not in _NO_TEXT}
+    plain = all(matches) and len(options) == len(words) and options.keys() <= listed
+    return options if plain and "preset" not in listed else None
+
+
+def help_of(name: str) -> str:
+    """What `--help` prints."""
+    return _HELP.format(about=SCHEMAS[name].about, name=name, options=options_of(name))
+
+
 def options_of(name: str) -> str:
-    """What `--help` prints: each option with its default and meaning, then what each preset sets."""
+    """Each option with its default and meaning, then what each preset sets."""
     of = SCHEMAS[name]
     lines = [_line(spec.name, _default(spec), spec) for spec in _listed(of) if not _is_preset(spec)]
     given = {spec.name: spec for spec in _listed(of) if _is_preset(spec)}
@@ -111,22 +146,24 @@ def _scratch() -> str:
     return folder
 
 
-def parse(config: DictConfig) -> RunConfig:
+def parse(config: Mapping[str, Any]) -> RunConfig:
     """A run's composed configuration as checked plain values. Raises BenchmarkError for a value of the wrong type."""
     return parse_as(RunConfig, config)
 
 
-def parse_profile(config: DictConfig) -> ProfileConfig:
+def parse_profile(config: Mapping[str, Any]) -> ProfileConfig:
     """`parse` for a profile, which takes only some of what a preset gives; the rest is left out, unless it was set."""
-    preset = _preset(config.preset)
+    preset = _preset(config["preset"])
     taken = {spec.name for spec in fields(ProfileConfig)}
-    names = [str(name) for name in config]
-    kept = [name for name in names if name in taken or config[name] != preset.get(name)]
-    return parse_as(ProfileConfig, OmegaConf.masked_copy(config, kept))
+    kept = {name: value for name, value in config.items() if name in taken or value != preset.get(name)}
+    return parse_as(ProfileConfig, kept)
 
 
-def parse_as(of: type[Schema], config: DictConfig) -> Schema:
+def parse_as(of: type[Schema], config: Mapping[str, Any]) -> Schema:
     """`parse` for any command's schema."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
     types = {spec.name: spec.type for spec in fields(of)}
     values = {name: config[name] for name in types if name in config}
     for name in config:

@@ -15,13 +15,8 @@ from benchmark.utils.errors import BenchmarkError, unknown
 from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
 
 LAUNCHERS = ("local", "slurm")
-ANALYSIS_NAMES = (
-    "discrepancy",
-    "interpolation",
-    "expert",
-    "embedding",
-    "curve",
-)  # as benchmark.analyses, which loads torch
+# The names of benchmark.analyses.ANALYSES, which loads torch.
+ANALYSIS_NAMES = ("discrepancy", "interpolation", "expert", "embedding", "curve")
 PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # of external sets
 INTERRUPTIONS = {
     "warning": "signalled that its time limit is near",

@@ -9,12 +9,14 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
 
 from benchmark.__main__ import COMMANDS
 from benchmark.config import compose
 from benchmark.config.schema import SCHEMAS
 
-HEAVY = ("torch", "torchvision", "matplotlib", "pandas", "scipy", "sklearn", "plotly", "submitit")
+HEAVY = ("hydra", "torch", "torchvision", "matplotlib", "pandas", "scipy", "sklearn", "plotly", "submitit")
 LOADED = """
 import json, runpy, sys
 sys.argv = [sys.argv[1], *sys.argv[3:]]
@@ -49,6 +51,28 @@ def test_looking_at_a_store_loads_nothing_heavy(command: str, tmp_path: Path) ->
     (tmp_path / "outputs").mkdir()
     _, names, _ = loaded(tmp_path, command)
     assert not names & set(HEAVY)
+
+
+@pytest.mark.parametrize(("command", "words"), [
+    ("status", []), ("status", ["store=some/where.d"]), ("status", ["tables=true", "store=/a/b-c_d"]),
+    ("status", ["tables=YES"]), ("cancel", ["run=r1", "store=x"]), ("report", ["order=name", "page=false"]),
+])  # fmt: skip
+def test_plain_options_mean_what_they_mean_to_hydra(command: str, words: list[str]) -> None:
+    compose.register()
+    with initialize_config_module("benchmark.conf", version_base="1.3"):
+        composed = hydra_compose(command, words)
+    plain = compose.plain_options(command, words)
+    assert plain is not None
+    assert compose.parse_as(SCHEMAS[command], plain) == compose.parse_as(SCHEMAS[command], composed)
+
+
+@pytest.mark.parametrize(("command", "words"), [
+    ("status", ["-m"]), ("status", ["--cfg", "job"]), ("status", ["store=a,b"]), ("status", ["stor=a"]),
+    ("status", ["store=7"]), ("status", ["+store=a"]), ("status", ["store=a", "store=b"]), ("status", ["store=[a]"]),
+    ("status", ["store=${oc.env:HOME}"]), ("status", ["store="]), ("cancel", ["run=null"]), ("run", []),
+])  # fmt: skip
+def test_all_else_is_left_to_hydra(command: str, words: list[str]) -> None:
+    assert compose.plain_options(command, words) is None
 
 
 def test_help_prints_every_option() -> None:
