@@ -84,11 +84,11 @@ def _rows(name: str) -> list[dict[str, Any]]:
         return list(csv.DictReader(file))
 
 
-Constants = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one a channel
+MeanAndStd = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, one a channel
 
 
 @cache
-def constants() -> dict[str, Constants]:
+def constants() -> dict[str, MeanAndStd]:
     """The constants by which public codes normalize images, by name."""
     return {row["name"]: (_numbers(row["mean"]), _numbers(row["std"])) for row in _rows("constants.csv")}
 
