@@ -13,6 +13,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from results.aggregation.row_styles import RowStyles
 from results.figures.mean_lines import MeanLine, StepValues, bands, draw_line, mean_line
 from results.figures.sets import (
     Scenario,
@@ -26,7 +27,6 @@ from results.figures.sets import (
 from results.figures.style import (
     COLUMN,
     PAGE,
-    MethodStyles,
     legend_above,
     legend_beside,
     legend_height,
@@ -143,7 +143,7 @@ def _sizes(curves: Mapping[str, CurveRecord], rows: Mapping[str, Sequence[Stored
     return f"{value_range([len(row) for row in rows.values()])} × {value_range(networks)}"
 
 
-def anytime_figure(anytime: AnytimeCurves, styles: MethodStyles) -> Figure:
+def anytime_figure(anytime: AnytimeCurves, styles: RowStyles) -> Figure:
     """Against the seconds of condensing; if there are experts, a second panel adds the seconds of preparing."""
     lines = [*anytime.lines, *([anytime.whole] if anytime.whole else [])]
     names = [line.name for line in lines]
@@ -177,7 +177,7 @@ def _first_seconds(lines: Sequence[MeanLine]) -> float:
     return min([x for line in lines for x in line.x[1:] if x > 0] or seconds, default=1.0)
 
 
-def _panel(axes: Axes, lines: Sequence[MeanLine], least: float, styles: MethodStyles, label: str) -> None:
+def _panel(axes: Axes, lines: Sequence[MeanLine], least: float, styles: RowStyles, label: str) -> None:
     log_from_zero(axes, [x for line in lines for x in line.x], least, label)
     for line in lines:
         draw_line(axes, line, styles[line.name], 100)

@@ -10,17 +10,13 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from results.aggregation.row_styles import LINES, MARKERS, PALETTE, RowStyle, RowStyles
 from results.figures.mean_lines import MeanLine, StepValues, bands, draw_line, mean_line
 from results.figures.sets import Scenario, StoredSet, analyses, analysis_key, machine_text, try_to_build
 from results.figures.style import (
     COLUMN,
     FAINT,
-    LINES,
-    MARKERS,
     PAGE,
-    PALETTE,
-    MethodStyle,
-    MethodStyles,
     legend_above,
     legend_beside,
     legend_height,
@@ -117,7 +113,7 @@ def _condensed(scenario: Scenario) -> list[str]:
     return [f"condensed with {scenario.condense_architecture}"] if scenario.condense_architecture else []
 
 
-def discrepancy_figure(discrepancy: Discrepancy, styles: MethodStyles) -> Figure:
+def discrepancy_figure(discrepancy: Discrepancy, styles: RowStyles) -> Figure:
     """One panel for each kind of distance, with logarithmic values."""
     all_lines = [line for lines in discrepancy.lines.values() for line in lines]
     names, single = list(dict.fromkeys(line.name for line in all_lines)), len(discrepancy.lines) == 1
@@ -181,7 +177,7 @@ def interpolation_figure(interpolation: Interpolation) -> Figure:
     with styled():
         figure = new_figure(COLUMN, 2.2, interpolation.title, facts)
         axes = figure.add_subplot()
-        draw_line(axes, interpolation.line, MethodStyle(PALETTE[0], MARKERS[0], LINES[0]), 100)
+        draw_line(axes, interpolation.line, RowStyle(PALETTE[0], MARKERS[0], LINES[0]), 100)
         axes.set_xlabel("λ (0: the expert, 1: its initial weights)")
         axes.set_ylabel(f"{interpolation.split.capitalize()} accuracy (%)")
         axes.set_ylim(bottom=0)
@@ -224,7 +220,7 @@ def _expert_accuracy(
     )
 
 
-def expert_figure(expert: ExpertAccuracy, styles: MethodStyles) -> Figure:
+def expert_figure(expert: ExpertAccuracy, styles: RowStyles) -> Figure:
     """A set of which only the last step is known is a single marker."""
     names = [*(line.name for line in expert.lines), *map(_real_label, expert.real)]
     height = 2.1 + legend_height(names, COLUMN)

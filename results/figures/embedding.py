@@ -17,8 +17,9 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import IdentityTransform
 from numpy.typing import NDArray
 
+from results.aggregation.row_styles import PALETTE
 from results.figures.sets import Scenario, StoredSet, analyses, analysis_key, machine_text, try_to_build
-from results.figures.style import COLUMN, PAGE, PALETTE, new_figure, styled
+from results.figures.style import COLUMN, PAGE, new_figure, styled
 from results.types import Json
 
 METHODS = {"tsne": "t-SNE", "pca": "PCA"}

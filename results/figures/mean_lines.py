@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from results.figures.style import MethodStyle
+from results.aggregation.row_styles import RowStyle
 from results.formatting import value_range
 
 
@@ -74,7 +74,7 @@ def mean_line(name: str, sets: Sequence[StepValues], members: str = "networks") 
     return MeanLine(name, tuple(x), tuple(y), tuple(sd), count, over)
 
 
-def draw_line(axes: Axes, line: MeanLine, style: MethodStyle, scale: float = 1.0) -> None:
+def draw_line(axes: Axes, line: MeanLine, style: RowStyle, scale: float = 1.0) -> None:
     """A line with its band and at most eight markers. A single point is drawn as a marker with an error bar."""
     y = [scale * value for value in line.y]
     options: Mapping[str, Any] = style.plot()

@@ -22,12 +22,11 @@ from results.aggregation.grouping import (
     rows_of,
 )
 from results.aggregation.naming import names
+from results.aggregation.row_styles import RowStyle, RowStyles
 from results.figures.style import (
     COLUMN,
     FAINT,
     INK,
-    MethodStyle,
-    MethodStyles,
     legend_above,
     legend_height,
     log_seconds,
@@ -179,7 +178,7 @@ def pareto(points: Sequence[CostPoint]) -> list[CostPoint]:
     return front
 
 
-def trade_off_figure(trade_off: TradeOff, styles: MethodStyles) -> Figure:
+def trade_off_figure(trade_off: TradeOff, styles: RowStyles) -> Figure:
     """Error bars: ± sd over sets. A thin line to the left ends at the seconds with shared experts."""
     points = [*trade_off.points, *trade_off.wholes]
     names = [*(point.name for point in points), FRONT]
@@ -206,7 +205,7 @@ def _draw_front(axes: Axes, front: Sequence[CostPoint]) -> None:
     axes.plot(x, y, drawstyle="steps-post", color=FAINT, linewidth=0.9, linestyle=(0, (4, 2)), label=FRONT, zorder=1.5)
 
 
-def _draw_point(axes: Axes, point: CostPoint, style: MethodStyle) -> None:
+def _draw_point(axes: Axes, point: CostPoint, style: RowStyle) -> None:
     y, shared = 100 * point.accuracy, _shared_seconds(point)
     if shared < point.seconds:
         axes.plot([shared, point.seconds], [y, y], color=style.color, linewidth=0.7, marker="|", markevery=[0])

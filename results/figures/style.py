@@ -1,4 +1,4 @@
-"""The style of all figures: sizes, fonts, a palette for gray prints and for the color-blind, axes, legends and files.
+"""The style of all figures: sizes, fonts, axes, legends and files (`aggregation.row_styles` has that of rows).
 
 Nothing here uses pyplot or keeps state. A figure is drawn and saved under `styled`, on top of matplotlib's own
 defaults, so that a user's matplotlibrc changes nothing.
@@ -9,9 +9,8 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -33,13 +32,6 @@ LEGEND_ROW = 0.145  # height in inches
 _NAME_WIDTH = 19  # characters of a name on one line of a legend
 DPI = 300  # of a PNG
 INK, FAINT = "#1a1a1a", "#595959"
-
-# Seven colors at steps of 9.5 in CIE lightness (8 to 65), so that they differ in gray prints. They come from a search
-# for the largest minimal distance (CIE 1976: 30) over normal vision, full protanopia, deuteranopia and tritanopia.
-PALETTE = ("#162859", "#f57c2f", "#840fc6", "#538ab9", "#7c1c03", "#6d6d6d", "#370112")
-# The three lengths share no factor, so that rows of equal color differ in marker and line.
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
-LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs on every machine
@@ -81,42 +73,6 @@ _SETTINGS: dict[str, Any] = {
 def styled() -> AbstractContextManager[None]:
     """A context with the settings for making and saving a figure; on exit the earlier ones are restored."""
     return matplotlib.style.context(["default", _SETTINGS])
-
-
-@dataclass(frozen=True)
-class MethodStyle:
-    """How one row is drawn in all figures of a report."""
-
-    color: str
-    marker: str
-    line: Any  # matplotlib's linestyle
-    hollow: bool = False  # whether the marker is an outline
-
-    def plot(self, size: float = 4) -> dict[str, Any]:
-        """Options of `Axes.plot` and `errorbar`."""
-        star = self.marker == "*"  # which is drawn smaller than the others
-        edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.0 if star else 0.4}
-        if self.hollow:
-            edge = {"markerfacecolor": "white", "markeredgecolor": self.color, "markeredgewidth": 0.9}
-        style = {"color": self.color, "marker": self.marker, "linestyle": self.line}
-        return {**style, "markersize": size * (1.6 if star else 1), **edge}
-
-
-MethodStyles = Mapping[str, MethodStyle]  # by the name of a row
-
-_WHOLE_SET = MethodStyle("#000000", "*", LINES[3])
-
-
-def method_styles(names: Iterable[str], wholes: Iterable[str] = ()) -> dict[str, MethodStyle]:
-    """A style for each name, in their order; no two of the first 22 have the same marker, filled or hollow.
-
-    `wholes` are names of the whole training set, which always has the same style.
-    """
-    styles = dict.fromkeys(wholes, _WHOLE_SET)
-    for index, name in enumerate(name for name in dict.fromkeys(names) if name not in styles):
-        color, marker, line = (cycle[index % len(cycle)] for cycle in (PALETTE, MARKERS, LINES))
-        styles[name] = MethodStyle(color, marker, line, hollow=index // len(MARKERS) % 2 == 1)
-    return styles
 
 
 # --- parts of a figure ------------------------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from results.aggregation.row_styles import RowStyles, styles_of_cells
 from results.errors import ResultsError
 from results.figures import anytime, dance_figure3, embedding, image_grids, pareto
 from results.figures.sets import Scenario, StoredSet, stored_sets
-from results.figures.style import MethodStyles, method_styles, title_and_facts, to_pdf, to_png
+from results.figures.style import title_and_facts, to_pdf, to_png
 from results.formatting import grouped
 from results.store.atomic_files import replace, writing
 from results.store.store import Store
@@ -110,7 +111,7 @@ def plan_figures(records: Sequence[Json], store: Store, cells: pd.DataFrame) -> 
     trade_offs, plan.missing = pareto.trade_offs(cells)
     curves, missing = anytime.anytime_curves(records, sets)
     plan.missing += missing
-    styles = _styles(trade_offs, curves, sets)
+    styles = _styles(cells, trade_offs, curves, sets)
     parts: tuple[str, ...]
     for trade_off in trade_offs:
         networks = trade_off.condense_architecture, trade_off.architecture
@@ -130,7 +131,7 @@ def plan_figures(records: Sequence[Json], store: Store, cells: pd.DataFrame) -> 
 
 
 def _plan_analyses(
-    plan: _FigurePlan, records: Sequence[Json], sets: Mapping[str, StoredSet], styles: MethodStyles
+    plan: _FigurePlan, records: Sequence[Json], sets: Mapping[str, StoredSet], styles: RowStyles
 ) -> None:
     discrepancies, missing = dance_figure3.discrepancies(records, sets)
     plan.missing += missing
@@ -163,11 +164,12 @@ def _grid_figure(selection: image_grids.GridSelection, store: Store) -> Figure:
 
 
 def _styles(
+    cells: pd.DataFrame,
     trade_offs: Sequence[pareto.TradeOff],
     curves: Sequence[anytime.AnytimeCurves],
     sets: Mapping[str, StoredSet],
-) -> MethodStyles:
-    """One style for each name in all figures. Trade-offs give the first names, as the first styles differ the most."""
+) -> RowStyles:
+    """One style for each name in all figures: of rows, and of sets that were not evaluated."""
     names = [*(point.name for t in trade_offs for point in t.points), *(stored.name for stored in sets.values())]
     wholes = [point.name for t in trade_offs for point in t.wholes] + [c.whole.name for c in curves if c.whole]
-    return method_styles(names, wholes)
+    return styles_of_cells(cells, names, wholes)

@@ -6,7 +6,6 @@ const root = document.documentElement;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const BATCH = 24; // sets that the gallery adds at once
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star", "pentagon", "hexagram"];
-const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"];
 
 // --- compressed data in the page ------------------------------------------------------------------------------------
 
@@ -82,17 +81,24 @@ function layout(x, y, xOptions = {}) {
 const BUTTONS = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"];
 const plotOptions = { responsive: true, displaylogo: false, modeBarButtons: [BUTTONS] };
 
-function traces(rows, indices) {
-  const methods = [...new Set(rows.map((row) => row.filters.method))]; // of all rows, so that filters change no symbol
-  return methods.map((name, at) => {
-    const points = indices.filter((index) => rows[index].filters.method === name && rows[index].total !== null);
+// A color of the figures, which are printed on white; on a dark page it is mixed with white.
+function onPage(color) {
+  if (!root.classList.contains("dark")) return color;
+  const parts = [1, 3, 5].map((at) => Math.round(0.55 * parseInt(color.slice(at, at + 2), 16) + 0.45 * 255));
+  return `rgb(${parts.join(",")})`;
+}
+
+// One trace for each row of the table, whose points are its ipcs; its look is that of the figures.
+function traces(rows, styles, indices) {
+  return [...new Set(indices.map((index) => rows[index].name))].map((name) => {
+    const points = indices.filter((index) => rows[index].name === name && rows[index].total !== null);
     const of = (value) => points.map((index) => value(rows[index]));
     return { name, type: "scatter", mode: indices.length > 60 ? "markers" : "markers+text", x: of((row) => row.total),
       y: of((row) => row.accuracy), text: of((row) => row.filters.ipc), textposition: "middle right", customdata: points,
       hovertext: of((row) => `${row.label}: ${row.summary}`.replace(/[<&]/g, (sign) => (sign === "<" ? "&lt;" : "&amp;"))),
       hoverinfo: "text", error_y: { type: "data", array: of((row) => row.deviation), thickness: 1 },
-      marker: { size: 10, line: { width: 1, color: getComputedStyle(root).getPropertyValue("--ink") }, color: COLORS[at % COLORS.length],
-        symbol: SYMBOLS[at % SYMBOLS.length] + (rows[points[0]]?.baseline ? "-open" : "") } };
+      marker: { size: 10, line: { width: 1, color: getComputedStyle(root).getPropertyValue("--ink") },
+        color: onPage(styles[name].color), symbol: styles[name].symbol } };
   }).filter((trace) => trace.x.length);
 }
 
@@ -222,7 +228,7 @@ async function start() {
     if (!near) return;
     const Plotly = await loadPlotly();
     const rows = data.groups[get("group").value]?.rows.filter((index) => shown.has(index)) ?? [];
-    const points = traces(data.rows, rows);
+    const points = traces(data.rows, data.styles, rows);
     await Plotly.react("plot", points, layout("Total seconds", "Accuracy %", { type: "log" }), plotOptions);
     get("plot").removeAllListeners("plotly_click");
     get("plot").on("plotly_click", (event) => openRun(data, event.points[0].customdata));

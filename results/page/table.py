@@ -84,7 +84,7 @@ def _row(cell: Cell, name: str, mark: tuple[str, str], same_device: bool, index:
     deviation = cell["sd_networks"] if math.isnan(cell["sd"]) else cell["sd"]
     filters = {
         "dataset": str(cell["dataset_title"]),
-        "method": str(cell["title"]),
+        "method": name,
         "ipc": ipc(cell),
         "protocol": str(cell["protocol"] or "none"),
         "network": _networks(cell),

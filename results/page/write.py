@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from results.aggregation.grouping import rows_of
+from results.aggregation.row_styles import RowStyle, styles_of_cells
 from results.formatting import grouped
 from results.page.assets import libraries, packed_json, script_hash
 from results.page.cell_records import CellRecords, records_of_cells
@@ -65,6 +66,7 @@ def render(records: Sequence[Json], store: Store, cells: pd.DataFrame) -> str:
     """The page's HTML."""
     all_cells = rows_of(cells)
     rows, groups = page_rows(all_cells)
+    styles = styles_of_cells(cells, (row.name for row in rows))
     cell_records = records_of_cells(records, all_cells)
     store_folders = TaskFolders(store.root)
     curves = anytime_curves(records)
@@ -75,6 +77,7 @@ def render(records: Sequence[Json], store: Store, cells: pd.DataFrame) -> str:
     matched = list(zip(rows, all_cells, cell_records, strict=True))
     data = {
         "rows": [_row_data(row, cell, of_cell) for row, cell, of_cell in matched],
+        "styles": {name: _style_data(style) for name, style in styles.items()},
         "groups": [{"title": group.title, "rows": group.rows} for group in groups],
         "runs": [run_details(cell, row, of_cell, curves, store_folders) for row, cell, of_cell in matched],
         "sets": {
@@ -133,13 +136,23 @@ def _row_data(row: PageRow, cell: Cell, records: CellRecords) -> dict[str, Any]:
         "name": row.name,
         "label": f"{row.name}, ipc {row.filters['ipc']}",
         "filters": row.filters,
-        "baseline": cell["role"] == "baseline",
         "accuracy": row.accuracy,
         "deviation": row.deviation,
         "total": row.total_seconds,
         "summary": f"{row.entries['accuracy'].text} %, {row.entries['total'].text} s",
         "sets": [record["identity"] for record in records.sets],
     }
+
+
+# Plotly's names of matplotlib's markers.
+_SYMBOLS = {
+    "o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross", "X": "x",
+    "<": "triangle-left", ">": "triangle-right", "p": "pentagon", "h": "hexagon", "*": "star",
+}  # fmt: skip
+
+
+def _style_data(style: RowStyle) -> dict[str, str]:
+    return {"color": style.color, "symbol": _SYMBOLS[style.marker] + ("-open" if style.hollow else "")}
 
 
 def _preview_data(preview: Preview, urls: Mapping[str, int]) -> dict[str, Any]:

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 from figure_records import analysis_record, curve_record, drawn_points
+from results.aggregation.row_styles import row_styles
 from results.figures import anytime as curves
 from results.figures import dance_figure3, embedding
 from results.figures.mean_lines import StepValues, mean_line
 from results.figures.sets import stored_sets
-from results.figures.style import method_styles, title_and_facts
+from results.figures.style import title_and_facts
 
 PER_CENT = pytest.approx
 
 
 def styles(records):
-    return method_styles([condensed.name for condensed in stored_sets(records).values()], ["Whole set"])
+    return row_styles([condensed.name for condensed in stored_sets(records).values()], ["Whole set"])
 
 
 def facts(figure):

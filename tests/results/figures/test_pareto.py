@@ -9,13 +9,14 @@ import pytest
 
 from figure_records import drawn_points
 from results.aggregation.cells import cells
+from results.aggregation.row_styles import row_styles
 from results.figures.pareto import FRONT, CostPoint, pareto, trade_off_figure, trade_offs
-from results.figures.style import method_styles, title_and_facts
+from results.figures.style import title_and_facts
 
 
 def figure_of(trade_off):
     return trade_off_figure(
-        trade_off, method_styles([p.name for p in trade_off.points], [p.name for p in trade_off.wholes])
+        trade_off, row_styles([p.name for p in trade_off.points], [p.name for p in trade_off.wholes])
     )
 
 

@@ -1,76 +1,25 @@
-"""The style of all figures: distinct in gray and for the color-blind, fonts and dates in files, no global state."""
+"""The style of all figures: fonts and dates in files, no global state, titles, axes and legends."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from itertools import combinations
 
 import matplotlib
-import numpy as np
 import pytest
 
 from results.figures.style import (
     COLUMN,
-    MARKERS,
-    PALETTE,
     legend_height,
     log_from_zero,
     log_seconds,
-    method_styles,
     new_figure,
     styled,
     title_and_facts,
     to_pdf,
     to_png,
 )
-
-# Full dichromacy, on linear RGB: Machado, Oliveira and Fernandes, IEEE TVCG 15(6), 2009.
-VISIONS = {
-    "normal": np.eye(3),
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
-}
-TO_XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
-)
-
-
-def linear(color: str) -> np.ndarray:
-    value = np.array([int(color[k : k + 2], 16) for k in (1, 3, 5)]) / 255
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-
-
-def lab(rgb: np.ndarray) -> np.ndarray:
-    xyz = TO_XYZ @ rgb.clip(0, 1) / TO_XYZ.sum(axis=1)
-    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
-    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
-
-
-def test_in_gray_the_colors_differ_from_each_other_and_from_paper():
-    lightness = sorted(lab(linear(color))[0] for color in PALETTE)
-    assert min(np.diff(lightness)) > 9
-    assert all((1.05 / (TO_XYZ[1] @ linear(color) + 0.05)) > 2.6 for color in PALETTE)
-
-
-@pytest.mark.parametrize("vision", VISIONS)
-def test_the_color_blind_can_distinguish_any_two_colors(vision):
-    colors = [lab(np.asarray(VISIONS[vision]) @ linear(color)) for color in PALETTE]
-    assert min(np.linalg.norm(one - other) for one, other in combinations(colors, 2)) > 25
-
-
-def test_methods_differ_in_marker_as_well_as_in_color():
-    styles = method_styles([f"m{k}" for k in range(40)], ["whole"])
-    first = [styles[f"m{k}"] for k in range(len(PALETTE))]
-    for key in ("color", "marker"):
-        assert len({getattr(style, key) for style in first}) == len(first)
-    assert len({(style.color, style.marker) for style in styles.values()}) == 41
-    assert styles["whole"].marker not in MARKERS and "whole" not in method_styles(["m0"])
-    assert len({(styles[f"m{k}"].marker, styles[f"m{k}"].hollow) for k in range(22)}) == 22
-    assert styles["m12"].plot()["markerfacecolor"] == "white" != styles["m12"].plot()["markeredgecolor"]
-    assert method_styles(["b", "a", "b"]) == method_styles(["b", "a"])
 
 
 def figure(title="A title", facts=("one fact", "another")):

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -320,3 +321,26 @@ def test_the_page_asks_for_nothing_from_elsewhere(opened: Page) -> None:
     assert all(name.startswith(("data:", "blob:")) for name in loaded)
     opened.js("const image = new Image(); image.src = 'http://127.0.0.1:9/x'; document.body.append(image)")
     opened.until(lambda: any("Content Security Policy" in line for line in opened.errors()))
+
+
+def test_every_row_is_one_trace_with_a_look_of_its_own(
+    chromium: Any, make_condensed: Any, make_evaluated: Any, tmp_path: Path
+) -> None:
+    names = ["random", "random@f2", *(f"dance (alignment={how})" for how in ("random", "expert", "off")), "dance"]
+    for name, ipc in product(names, (1, 10)):
+        condensed = make_condensed(name, ipc=ipc)
+        for record in (condensed, make_evaluated(condensed, [0.5, 0.6])):
+            write_task(tmp_path, record)
+    page = Page(chromium, write_report_page(tmp_path))
+    page.plotted()
+    traces = page.js(
+        "return document.getElementById('plot').data.map("
+        "trace => [trace.name, trace.x.length, trace.marker.color + trace.marker.symbol])"
+    )
+    titles = [
+        name.replace("random", "RANDOM", 1) if name[0] == "r" else name.replace("dance", "DANCE") for name in names
+    ]
+    assert sorted((name, points) for name, points, _ in traces) == sorted((title, 2) for title in titles)
+    assert len({look for *_, look in traces}) == len(names)
+    options = page.js("return [...document.querySelector('#filters [name=method]').options].map(one => one.value)")
+    assert set(options) - {""} == set(titles) and page.errors() == []
