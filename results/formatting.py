@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pandas as pd
-
 
 def grouped(value: float) -> str:
     """12345 → "12,345"."""
@@ -44,7 +42,7 @@ def difference(fraction: float) -> str:
 
 def count(value: Any) -> str:
     """A count with commas, "–" when it is NA."""
-    return "–" if pd.isna(value) else grouped(value)
+    return "–" if _is_na(value) else grouped(value)
 
 
 def seconds(value: float) -> str:
@@ -69,9 +67,17 @@ def duration(value: float) -> str:
 
 def size(value: Any) -> str:
     """Bytes in units of 1024: "840 B", "12.5 KiB", "1.25 GiB"; "–" when NA."""
-    if pd.isna(value):
+    if _is_na(value):
         return "–"
     number, units = float(value), ["B", "KiB", "MiB", "GiB", "TiB"]
     while number >= 999.5 and len(units) > 1:
         number, units = number / 1024, units[1:]
     return f"{number:.3g} {units[0]}"
+
+
+def _is_na(value: Any) -> bool:
+    if isinstance(value, int | float):
+        return math.isnan(value)
+    import pandas as pd  # commands that print nothing of a frame do without it
+
+    return bool(pd.isna(value))

@@ -12,8 +12,7 @@ from benchmark.datasets import registry
 from benchmark.datasets.base import Dataset
 from benchmark.datasets.builtin import BUILTIN, name_of
 from benchmark.utils.errors import BenchmarkError
-
-_MIB = 2**20
+from results.formatting import size
 
 
 def builtin_table(root: Path) -> tuple[Table, list[str]]:
@@ -45,7 +44,7 @@ def _state(key: str, root: Path) -> tuple[str, str]:
         return "see below", f"cannot be read: {error}"
     if files is not None:
         return "not decoded yet", ""
-    return f"no; {f'download {card.download / _MIB:,.0f} MiB' if card.download else 'request it at image-net.org'}", ""
+    return f"no; {f'download {size(card.download)}' if card.download else 'request it at image-net.org'}", ""
 
 
 def describe(dataset: Dataset, root: Path) -> str:

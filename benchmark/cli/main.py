@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import re
 import sys
@@ -11,7 +10,7 @@ from typing import Any, NoReturn
 
 from benchmark.config import compose
 from benchmark.config.schema import SCHEMAS
-from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.errors import BenchmarkError, did_you_mean
 from methods.errors import MethodError
 from results.errors import ResultsError
 from slurm.errors import SlurmError
@@ -85,9 +84,8 @@ def _composition(error: Exception) -> BenchmarkError:
     text = str(error)
     missing = re.search(r"Could not override '([^']+)'", text)
     if missing:
-        near = difflib.get_close_matches(missing[1].split(".")[0], _OPTIONS, n=1)
-        meant = " It belongs to another command." if near == [missing[1]] else ""
-        hint = meant or (f" Did you mean '{near[0]}'?" if near else "")
+        elsewhere = missing[1] in _OPTIONS
+        hint = " It belongs to another command." if elsewhere else did_you_mean(missing[1].split(".")[0], _OPTIONS)
         return BenchmarkError(f"there is no option '{missing[1]}'.{hint}", where="command line", next="see --help")
     preset = re.search(r"Could not find 'preset/([^']+)'", text)
     if preset:

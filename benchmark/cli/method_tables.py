@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import sys
@@ -19,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.cli.method_request import COMMAND, MethodRequest
-from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.errors import BenchmarkError, did_you_mean
 from methods import registry
 from methods.base import Condenser, Method
 from methods.errors import MethodError
@@ -181,9 +180,9 @@ def cell_page(request: MethodRequest) -> list[RenderableType]:
 
 def _hints(request: MethodRequest) -> Iterable[str]:
     known, dataset = registry.datasets(), str(request.dataset)
-    near = difflib.get_close_matches(dataset, known, n=1)
-    if near and dataset not in {*known, *registry.datasets(request.method)}:
-        yield f"no settings name a dataset '{dataset}'; did you mean '{near[0]}'?"
+    hint = did_you_mean(dataset, known)
+    if hint and dataset not in {*known, *registry.datasets(request.method)}:
+        yield f"no settings name a dataset '{dataset}'.{hint}"
     if request.preset == "quick" and request.iterations_fraction == 1:
         yield "a run with preset=quick also cuts the iterations; iterations_fraction=F shows by how much"
 

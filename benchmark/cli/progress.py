@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from results.formatting import duration
+
 LINE_SECONDS = 15.0  # between plain lines of one task
 DRAW_SECONDS = 0.1  # between two updates of one bar, however fast the steps are
 
@@ -117,7 +119,7 @@ class TaskProgress:
         self.bars.update(task_bar.bar, completed=done, total=total, speed=rate, losses=values)
         if not self.console.is_terminal and now - task_bar.last_line >= LINE_SECONDS and done < total:
             task_bar.last_line = now
-            self.say(f"{name}: {done}/{total}, {rate}, {(total - done) / max(speed, 1e-9):.0f} s left, {values}")
+            self.say(f"{name}: {done}/{total}, {rate}, {duration((total - done) / max(speed, 1e-9))} left, {values}")
 
     def end(self, name: str, text: str) -> None:
         """Remove the bar of a task that has ended, and print how it ended."""

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from rich.table import Table
 from benchmark.cli.progress import LINE_SECONDS, print_uncut
 from benchmark.runners.monitor import STATES, StoreStatus, read_status
 from benchmark.runners.monitor import TaskStatus as TaskStatus
+from results.formatting import duration
 from results.store.schema import KINDS, Status
 
 _MOST_NAMED = 20  # tasks of one state
@@ -69,7 +69,7 @@ def _speed(task: TaskStatus) -> str:
         return "begun"
     text = f"{task.progress['done']:,} of {task.progress['total']:,} steps, {task.progress['rate']:.3g} steps/s"
     left = task.seconds_left
-    return text if left is None else f"{text}, {timedelta(seconds=round(left))} left"
+    return text if left is None else f"{text}, {duration(left)} left"
 
 
 def _ending(task: TaskStatus) -> str:

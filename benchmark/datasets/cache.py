@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from benchmark.datasets.base import DecodedSplits, Split, fingerprint
 from benchmark.utils.errors import BenchmarkError
+from results import formatting
 
 VERSION = 1  # raised when the same files would be decoded to other pixels
 
@@ -141,9 +142,9 @@ def _write(path: Path, decoded: DecodedSplits, digest: str, owner: str) -> None:
             if not path.exists():  # another process may have been faster, and others may have mapped its file
                 temporary.replace(path)
     except (OSError, SafetensorError) as error:
-        gib = sum(tensor.nbytes for tensor in tensors.values()) / 2**30
+        needed = formatting.size(sum(tensor.nbytes for tensor in tensors.values()))
         raise BenchmarkError(
-            f"cannot write the decoded images ({gib:.2f} GiB) to {path}: {error}",
+            f"cannot write the decoded images ({needed}) to {path}: {error}",
             where=f"data_root, {path.parent.parent}",
             next="free space there, or set data_root=PATH to a folder with space that you may write to",
         ) from error

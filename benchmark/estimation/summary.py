@@ -77,10 +77,10 @@ def _memory_lines(rows: Sequence[EstimateRow], compute: Compute, workers: int) -
     if not known:
         return []
     largest = max(known, key=lambda row: row.cost.memory)
-    lines = [f"peak memory of a task: up to {largest.cost.memory / GIB:.2f} GiB ({_row_name(largest)})"]
+    lines = [f"peak memory of a task: up to {size(largest.cost.memory)} ({_row_name(largest)})"]
     per_task = available_memory(compute) / (workers if compute.device.type == "cpu" else 1)  # one worker for each GPU
     if too_large := [row for row in known if row.cost.memory > per_task]:
-        available = f"{per_task / GIB:.1f} GiB" + (f" for each of {workers} workers" if workers > 1 else "")
+        available = size(per_task) + (f" for each of {workers} workers" if workers > 1 else "")
         names = "; ".join(map(_row_name, too_large[:3]))
         more = f" and {len(too_large) - 3} more" if len(too_large) > 3 else ""
         lines.append(f"warning: more than this machine has ({available}): {names}{more}")

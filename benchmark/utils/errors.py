@@ -21,6 +21,12 @@ class BenchmarkError(Exception):
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> BenchmarkError:
     """The error for a name that does not exist: it suggests the nearest known name and lists all of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    return BenchmarkError(f"no {kind} '{name}'.{hint}", where=where, next=f"known: {', '.join(names)}")
+    return BenchmarkError(
+        f"no {kind} '{name}'.{did_you_mean(name, names)}", where=where, next=f"known: {', '.join(names)}"
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the nearest known name, with a space before it; "" if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""

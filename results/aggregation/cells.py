@@ -28,7 +28,7 @@ COLUMNS = (
     "prepare_divisor", "condense_seconds", "evaluate_seconds", "stored_images", "decoded_images", "bytes", "experts",
     "optimizer_steps", "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes", "factor",
     "iterations_fraction", "provenance", "val_fraction", "devices", "precisions", "mixed", "commits", "sample",
-    "accuracies", "cell_spec",
+    "accuracies", "cell_spec", "evaluation_ids", "set_ids",
 )
 _COUNTS = (
     "ipc", "epochs", "stored_images", "decoded_images", "bytes", "experts", "optimizer_steps", "prepare_peak_bytes",
@@ -52,7 +52,8 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     are means over sets; of a set condensed elsewhere they are unknown, of the whole set 0.
     experts: prepare tasks of one set. *_peak_bytes: the most memory of any task of that kind.
     mixed: whether devices or precisions differ, so that seconds do not compare.
-    cell_spec: {name: value} of the specifications, see `links.cell_spec`.
+    cell_spec: {name: value} of the specifications, see `links.cell_spec`. evaluation_ids, set_ids: identities of the
+    evaluations, and of the sets with those that condensing or importing failed to make.
     """
     links = Links.of(list(records))
     evaluations: dict[tuple[str, ...], list[Json]] = defaultdict(list)
@@ -97,6 +98,8 @@ def _evaluated(evaluations: Sequence[Json], links: Links) -> dict[str, Any]:
         **_costs(scored, condense, whole=resolved["set"] == WHOLE_SET, links=links),
         **_hardware(evaluations, condense, links),
         "cell_spec": cell_spec(first, condensed),
+        "evaluation_ids": sorted(record["identity"] for record in evaluations),
+        "set_ids": sorted(record["identity"] for record in [*seed_group, *imports]),
     }
 
 
@@ -241,7 +244,8 @@ def _unevaluated(rows: Sequence[Json], links: Links) -> Iterator[dict[str, Any]]
         if bad and seed_group not in evaluated:
             native = bad[0]["display"]["card"].get("native", "")
             for table in _tables(rows, seed_group[0], seed_group[1], native) or [("", "", "", 0)]:
-                yield _failed(bad, len(records), table, links)
+                set_ids = sorted(record["identity"] for record in records)
+                yield _failed(bad, len(records), table, links) | {"evaluation_ids": [], "set_ids": set_ids}
 
 
 def _tables(rows: Sequence[Json], dataset: str, network: str, native: str) -> list[tuple[Any, ...]]:

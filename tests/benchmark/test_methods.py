@@ -198,14 +198,14 @@ def test_notes_of_a_cell(say: Say, plug_in: PlugIn) -> None:
     assert "note: dm: no published settings for cifar10 at ipc 70, those of ipc 50 are used" in page
     assert cell(page)["lr_img"][1] == "ours"
     page = say("random", "cifra10", "1")
-    assert "note: no settings name a dataset 'cifra10'; did you mean 'cifar10'?" in page
+    assert "note: no settings name a dataset 'cifra10'. Did you mean 'cifar10'?" in page
     page = say("dm", "my-own-pictures", "1")
-    assert "did you mean" not in page and "note: dm: no published settings for my-own-pictures, the generic" in page
+    assert "Did you mean" not in page and "note: dm: no published settings for my-own-pictures, the generic" in page
     assert "weakest provenance: ours (dataset)" in page
     plug_in(
         "mine = other_method:Mine", GOOD, "paper: [{source: x, provenance: paper, datasets: [cifar11], settings: {}}]"
     )
-    assert "note:" not in say("mine", "cifar11", "1") and "did you mean 'cifar10'" in say("dm", "cifar11", "1")
+    assert "note:" not in say("mine", "cifar11", "1") and "Did you mean 'cifar10'" in say("dm", "cifar11", "1")
     assert say("dance", "imagenette@ilsvrc", "1") == say("dance", "imagenette", "1")
 
 

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from benchmark.datasets.base import DecodedSplits, Progress, one_line, to_split
 from benchmark.utils.errors import BenchmarkError
+from results import formatting
 
 _BATCH = 1024  # encoded images in memory at a time
 _CHUNK = 64  # images a thread takes at a time: handing out small ones one by one would cost as much as decoding them
@@ -149,9 +150,9 @@ def _allocate(total: int, size: tuple[int, ...], where: str) -> np.ndarray:
     try:
         return np.empty((total, 3, height, width), dtype=np.uint8)
     except MemoryError as error:
-        gib = total * 3 * height * width / 2**30
+        needed = formatting.size(total * 3 * height * width)
         raise BenchmarkError(
-            f"{total} images of {width}x{height} pixels need {gib:.1f} GiB of memory, which is not available",
+            f"{total} images of {width}x{height} pixels need {needed} of memory, which is not available",
             where=where,
             next="make the images smaller: condensation works at 8 to 256 pixels",
         ) from error

@@ -111,6 +111,14 @@ def test_equal_pictures_are_in_the_page_once(make_condensed: Any, make_evaluated
 # --- records behind a cell --------------------------------------------------------------------------------------------
 
 
+def test_a_task_without_a_record_is_not_behind_a_cell(make_condensed: Any, make_evaluated: Any) -> None:
+    made, begun = (make_condensed("dm", seed) for seed in range(2))
+    records = [made, make_evaluated(made, [0.5])]
+    (cell,) = rows_of(cells([*records, begun | {"status": "interrupted"}]))
+    (of_cell,) = records_of_cells(records, [cell])
+    assert cell["missing"] == 1 and (of_cell.sets, of_cell.evaluations) == ([made], [records[1]])
+
+
 def test_every_cell_finds_its_own_records(make_condensed: Any, make_evaluated: Any, make_expert: Any) -> None:
     expert = make_expert(0)
     sets = [make_condensed("dm", seed, resolved={"experts": [expert["identity"]]}) for seed in range(2)]
