@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from record_parts import changed, make_record, task_of
 from safetensors.numpy import save_file
 
-from results.store.schema import SCHEMA
-from results.store.store import Store, identity
+from results.store.atomic_files import write_json
+from results.store.store import Store
 
 Record = dict[str, Any]
 FINAL = "synthetic.safetensors"
@@ -26,10 +28,9 @@ def analysis_record(
     usual |= {"dataset": {"fingerprint": "cifar10"}, "precision": "fp32", "val_fraction": 0.1}
     resolved = usual | {"protocol": {"name": "dsa", "version": 1}} | resolved
     display = {"dataset": "cifar10", "num_classes": 10, "train_images": 50_000, "condense_architecture": "convnet3"}
-    outcome = {"status": status, "message": "" if status == "ok" else "the loss is not finite", "result": result}
-    facts = {"seconds": 1.0, "steps": 1, "peak_memory_bytes": None, "finished": "", "artifacts": {}, "code": None}
-    head = {"schema": SCHEMA, "kind": "analyze", "identity": identity(resolved), "spec": resolved}
-    return {**head, "resolved": resolved, "display": display, **outcome, **facts, "environment": {"device": device}}
+    message = "" if status == "ok" else "the loss is not finite"
+    facts = {"status": status, "message": message, "steps": 1, "environment": {"device": device}}
+    return make_record("analyze", resolved, display, result, **facts)
 
 
 def curve_record(set_identity: str, seconds: list[float], accuracies: list[list[float]], **more: Any) -> Record:
@@ -41,13 +42,15 @@ def curve_record(set_identity: str, seconds: list[float], accuracies: list[list[
 
 def store_set(store: Store, record: Record, images: np.ndarray, labels: list[int], name: str = FINAL) -> Path:
     """Store a set's record with a file of its images (N, ch, H, W), as the benchmark writes both."""
-    folder = store.begin({**record, "slug": record["display"]["display_name"]})
-    store.commit(record, record)
+    folder = store.begin(task_of(record, record["display"]["display_name"]))
     path = folder / name
     path.parent.mkdir(exist_ok=True)
     card = {"ipc": record["resolved"]["ipc"], "factor": record["result"]["factor"], "training": {}, "made by": {}}
     tensors = {"images": images.astype(np.float32), "labels": np.asarray(labels, np.int64)}
     save_file(tensors, path, metadata={"card": json.dumps(card)})
+    stored = store.record(record) or record
+    artifacts = {**stored["artifacts"], name: sha256(path.read_bytes()).hexdigest()}
+    write_json(folder / "record.json", changed(record, artifacts=artifacts))
     return path
 
 

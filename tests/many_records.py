@@ -8,9 +8,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from record_parts import make_record, scores, task_of
+
 from results.store.atomic_files import to_json
-from results.store.schema import SCHEMA
-from results.store.store import identity
+from results.store.identity import identity
 
 Record = dict[str, Any]
 
@@ -48,11 +49,6 @@ def many_records(
             yield condensed
             for network, protocol in product(networks, protocols):
                 yield _evaluated(condensed, network, protocol)
-
-
-def task_of(record: Record, slug: str) -> Record:
-    """The task of a record, as task.json has it."""
-    return {key: record[key] for key in ("kind", "identity", "spec", "resolved", "display")} | {"slug": slug}
 
 
 def write_store(root: Path, records: Iterable[Record]) -> Path:
@@ -103,9 +99,8 @@ def _evaluated(condensed: Record, network: str, protocol: str) -> Record:
     del shown["overrides"]
     spread = int(condensed["identity"][:4], 16) / 0xFFFF / 50
     mean = 0.2 + 0.1 * len(values["method"]) + spread
-    result = {"accuracies": [mean + 0.001 * step for step in range(5)], "validation_accuracies": []}
-    result |= {"optimizer_steps": 1000, "test_images": 10_000, "decoded_images": 100}
-    result |= {"right_per_class": [[900] * 10] * 5, "test_images_per_class": [1000] * 10}
+    result = scores([mean + 0.001 * step for step in range(5)])
+    result |= {"optimizer_steps": 1000, "decoded_images": 100, "validation_accuracies": []}
     return _record("evaluate", resolved, shown, result, 300.0)
 
 
@@ -120,11 +115,6 @@ def _display(dataset: str, name: str) -> Record:
 
 
 def _record(kind: str, resolved: Record, display: Record, result: Record, seconds: float) -> Record:
-    resolved = {"kind": kind, "val_fraction": 0.0, "precision": "fp32", **resolved}
-    record = {
-        **{"schema": SCHEMA, "kind": kind, "identity": identity(resolved), "status": "ok", "message": ""},
-        **{"spec": resolved, "resolved": resolved, "display": display, "result": result},
-        **{"artifacts": {}, "code": None, "seconds": seconds, "steps": 10_000, "peak_memory_bytes": 10**9},
-        **{"environment": ENVIRONMENT, "finished": "2026-01-01T00:00:00+00:00"},
-    }
+    facts = {"seconds": seconds, "steps": 10_000, "peak_memory_bytes": 10**9, "environment": ENVIRONMENT}
+    record = make_record(kind, resolved, display, result, **facts)
     return json.loads(json.dumps(record))  # records share no objects, as if each had been read from its file

@@ -6,16 +6,19 @@ import io
 import json
 from collections.abc import Iterator
 from functools import lru_cache
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from record_parts import changed, task_of
 
 from results.aggregation.cells import cells
 from results.page import write_page
-from results.store.store import PREFIX, Store
+from results.store.identity import PREFIX
+from results.store.store import Store
 
 Record = dict[str, Any]
 
@@ -55,10 +58,10 @@ def write_task(
     """A task's folder as a run leaves it. Empty arguments leave out the log, the preview or task.json."""
     folder = root / record["kind"] / f"task-{record['identity'][:PREFIX]}"
     folder.mkdir(parents=True)
-    (folder / "record.json").write_text(json.dumps(record))
+    artifacts = {"preview.png": sha256(preview).hexdigest()} if preview else {}
+    (folder / "record.json").write_text(json.dumps(changed(record, artifacts=artifacts)))
     if requested is not None:
-        task = {key: record[key] for key in ("kind", "identity", "resolved", "display")}
-        (folder / "task.json").write_text(json.dumps(task | {"slug": "task", "requested": requested}))
+        (folder / "task.json").write_text(json.dumps(task_of(record, "task") | {"requested": requested}))
     if log:
         (folder / "log.txt").write_text(log)
     if preview:

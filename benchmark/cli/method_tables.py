@@ -25,8 +25,9 @@ from methods.errors import MethodError
 from results.errors import ResultsError
 from results.formatting import grouped, short
 from results.store.atomic_files import read_json
-from results.store.schema import Status, problem_of_task
+from results.store.schema import Status
 from results.store.store import read_record, task_folders
+from results.store.validation import problem_of_task
 
 NONE = "–"
 
@@ -264,10 +265,6 @@ def _condense_task(path: Path) -> dict[str, Any]:
     """The condense task of a task.json. Raises BenchmarkError or ResultsError for anything else."""
     task = read_json(path, _PATHS) or {}
     problem = f"its kind is {task.get('kind')!r}" if task.get("kind") != "condense" else problem_of_task(task)
-    if not problem:
-        ipc, settings = task["resolved"]["ipc"], task["resolved"]["settings"]
-        well_formed = isinstance(settings, dict) and isinstance(ipc, int) and ipc >= 1
-        problem = "" if well_formed else "its settings or its ipc are malformed"
     if problem:
         raise BenchmarkError(f"this is no condense task: {problem}", where=str(path), next=_PATHS)
     return task
@@ -293,9 +290,7 @@ def _compare(path: Path) -> Comparison:
     if full and isinstance(run, int):
         part = "" if run == full else f", a fraction of {short(display['iterations_fraction'])}"
         remarks.append(f"{grouped(run)} of {grouped(full)} iterations{part}")
-    record = read_record(path.parent)
-    if record is None or record.get("status") != Status.OK:
-        remarks.append(f"its record says {record.get('status')}" if record else "it has no record: it is not finished")
+    remarks += _remark_on_record(path.parent)
     like = "" if known == str(dataset).partition("@")[0] or known == dataset else f", like {known},"
     return Comparison(
         task=path.parent.name,
@@ -304,6 +299,17 @@ def _compare(path: Path) -> Comparison:
         remarks=(*remarks, *(f"note: {note}" for note in published.notes)),
         differs=bool(differences) or other_version,
     )
+
+
+def _remark_on_record(folder: Path) -> list[str]:
+    """A remark if the task's record is not one of a finished set."""
+    try:
+        record = read_record(folder)
+    except ResultsError as error:
+        return [error.what]
+    if record is None:
+        return ["it has no record: it is not finished"]
+    return [] if record["status"] == Status.OK else [f"its record says {record['status']}"]
 
 
 def _differences(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -15,15 +15,22 @@ from benchmark.compute.engine import Compute, choose_compute
 from benchmark.config.schema import PlanConfig
 from benchmark.estimation import summary, time_budget
 from benchmark.estimation.estimate import estimate
+from benchmark.execution.again import made_by_other_code
+from benchmark.execution.attempt import one_line
+from benchmark.execution.method_code import method_code
 from benchmark.execution.runtime import Outcome, Runtime
 from benchmark.planning import grid
 from benchmark.planning.plan import Plan
 from benchmark.runners import slurm
 from benchmark.runners.local import run_tasks
+from benchmark.utils.errors import unknown
+from results.errors import ResultsError
 from results.store.schema import Status
 from results.store.store import Store
+from results.types import Json
 
 Unfinished = list[tuple[str, Outcome]]  # names of tasks without a record, each with the reason
+Recorded = Sequence[tuple[Json, Json]]  # tasks with their records
 Finish = Callable[[Plan, PlanConfig, Unfinished, Console], int]  # prints the results; returns the exit status
 
 
@@ -46,6 +53,7 @@ def run_here(plan: Plan, config: PlanConfig, console: Console, finish: Finish) -
     """Describe the plan and run it on this machine, or print an estimate of it; returns the exit status."""
     compute, workers = _compute(config)
     store = Store(Path(config.store))
+    _check_again(plan, config)
     console.print(describe(plan, store, config, compute, workers), markup=False, highlight=False)
     if config.dry_run:
         show_estimate(plan, store, compute, workers, console)
@@ -87,15 +95,49 @@ def show_estimate(plan: Plan, store: Store, compute: Compute, workers: int, cons
 
 def describe(plan: Plan, store: Store, config: PlanConfig, compute: Compute, workers: int) -> str:
     """The plan in a few lines: tasks of each kind, how many are done, and notes on them."""
-    total = Counter(task["kind"] for task in plan.tasks)
-    done = Counter(task["kind"] for task, _ in store.recorded(plan.tasks))
+    total, problems = Counter(task["kind"] for task in plan.tasks), list[ResultsError]()
+    recorded = list(store.recorded(plan.tasks, problems.append))
+    notes = [*plan.notes, *_made_by_other_code(recorded, config)]
+    if config.dry_run:  # a run names them when it comes to their tasks
+        notes += [one_line(problem) for problem in problems]
+    done = Counter(task["kind"] for task, record in recorded if not made_by_other_code(record, config.again))
     counts = ", ".join(f"{total[kind]} {kind} ({done[kind]} done)" for kind in total)
     lines = [
         f"plan: {counts}",
         f"{workers} at a time on {compute.device}, {compute.threads} threads each, {compute.precision}; "
         f"store: {config.store}",
     ]
-    return "\n".join(lines + [f"note: {text}" for text in plan.notes])
+    return "\n".join(lines + [f"note: {text}" for text in notes])
+
+
+def _check_again(plan: Plan, config: PlanConfig) -> None:
+    """Raise BenchmarkError for a method of `again` that condenses nothing in the plan."""
+    methods = {task["resolved"]["method"]: None for task in plan.of_kind("condense")}
+    for name in config.again:
+        if name not in methods:
+            raise unknown("method of this run", name, methods, where=f"again=[{','.join(config.again)}]")
+
+
+def _made_by_other_code(recorded: Recorded, config: PlanConfig) -> Iterator[str]:
+    """A sentence for each method of which sets are stored that code other than today's made."""
+    sets: dict[str, list[Json]] = {}
+    for task, record in recorded:
+        if task["kind"] == "condense" and record["code"]:
+            sets.setdefault(task["resolved"]["method"], []).append(record["code"])
+    for method, codes in sets.items():
+        now = method_code(method)["sha256"]
+        others = [code for code in codes if code["sha256"] != now]
+        if others and method not in config.again:
+            versions = {_version_text(code): None for code in others}
+            yield (
+                f"{len(others)} of {len(codes)} stored sets of {method} were made by other code of it than today's "
+                f"({', '.join(versions)}): their numbers are of that code; again={method} makes them again"
+            )
+
+
+def _version_text(code: Json) -> str:
+    commit = f", commit {code['commit'][:10]}" if code["commit"] else ""
+    return f"{code['distribution'] or 'a checkout'} {code['version'] or ''}".strip() + commit
 
 
 def _compute(config: PlanConfig) -> tuple[Compute, int]:
@@ -110,6 +152,7 @@ def _run_tasks(plan: Plan, config: PlanConfig, compute: Compute, workers: int, c
         compute,
         checkpoint_seconds=config.checkpoint_seconds,
         retry_failed=config.retry == "failed",
+        again=frozenset(config.again),
         shared=workers > compute.num_devices,
     )
     with TaskProgress(console, len(plan.tasks)) as screen:

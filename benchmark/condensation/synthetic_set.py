@@ -18,7 +18,7 @@ from methods.base import SyntheticSet
 def save_set(path: Path, synthetic: SyntheticSet) -> str:
     """Write a set; equal sets give equal bytes. Returns the file's SHA-256, 64 hexadecimal digits.
 
-    Raises BenchmarkError if the file cannot be written.
+    Raises ResultsError if the file cannot be written.
     """
     card = {
         "ipc": synthetic.ipc,
@@ -44,7 +44,7 @@ def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
 def save_preview(path: Path, synthetic: SyntheticSet, columns: int = 10) -> str:
     """Write a PNG grid with a row per class: its first stored images, clamped to [0, 1], small ones enlarged.
 
-    Returns the file's SHA-256. Raises BenchmarkError if it cannot be written.
+    Returns the file's SHA-256. Raises ResultsError if it cannot be written.
     """
     classes = len(synthetic.images) // synthetic.ipc
     columns = min(columns, synthetic.ipc)

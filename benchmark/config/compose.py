@@ -146,6 +146,11 @@ def _scratch() -> str:
     return folder
 
 
+def _as_list(value: Any, wanted: Any) -> Any:
+    """A list of the value where a list is wanted and one value was given: ipcs=10 means ipcs=[10]."""
+    return [value] if str(wanted).startswith("list[") and isinstance(value, str | int | float) else value
+
+
 def parse(config: Mapping[str, Any]) -> RunConfig:
     """A run's composed configuration as checked plain values. Raises BenchmarkError for a value of the wrong type."""
     return parse_as(RunConfig, config)
@@ -165,7 +170,7 @@ def parse_as(of: type[Schema], config: Mapping[str, Any]) -> Schema:
     from omegaconf.errors import OmegaConfBaseException
 
     types = {spec.name: spec.type for spec in fields(of)}
-    values = {name: config[name] for name in types if name in config}
+    values = {name: _as_list(config[name], types[name]) for name in types if name in config}
     for name in config:
         if name not in values:
             raise unknown("option", str(name), values, where="command line")

@@ -107,6 +107,7 @@ class EvaluationConfig(StoreConfig, ComputeConfig, PresetConfig):
         0.0, "fraction of the training images that is withheld; networks are scored on it and on the test split"
     )
     retry: str | None = option(None, "failed: also run tasks that failed or ran out of memory before")
+    again: list[str] = option([], "methods whose sets are condensed again if another version of their code made them")
     dry_run: bool = option(False, "true: only print the plan and its cost, which a few probed steps give")
     checkpoint_seconds: float = option(30.0, "seconds between checkpoints of a task; a killed task loses at most these")
 

@@ -29,7 +29,7 @@ from benchmark.utils.errors import BenchmarkError
 from results.errors import ResultsError
 from results.store.atomic_files import replace as write_atomic
 from results.store.atomic_files import to_json, writing
-from results.store.store import identity
+from results.store.identity import identity
 
 FILE = "seconds.json"  # in the store: fractions by what they were probed for, where and how
 PROBE_VERSION = 2  # raised when probing changes in a way that changes seconds, so that old fractions are not used

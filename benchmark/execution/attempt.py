@@ -38,9 +38,11 @@ from benchmark.utils.tensor_files import load_tensors
 from methods.base import Condenser, SyntheticSet
 from methods.errors import MethodError
 from results.errors import ResultsError
-from results.store.atomic_files import writing
+from results.store.artifacts import checked_artifact
+from results.store.atomic_files import sync_folder, writing
+from results.store.inputs import RECORD, input_key
 from results.store.lock import TaskLock
-from results.store.schema import SCHEMA, Status
+from results.store.schema import Status
 from results.store.store import Store
 
 TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{32}")  # of a file that is being written
@@ -60,6 +62,8 @@ class Attempt:
         self.resolved, self.folder = task["resolved"], store.folder(task)
         self.compute = runtime.compute
         self.checksums: dict[str, str] = {}  # SHA-256 of the files that this task keeps, by their path in its folder
+        self.inputs: dict[str, str] = {}  # SHA-256 of the files of other tasks that it used, as a record has them
+        self.notes: list[str] = []  # for the user, at the end of the attempt
         self.companions: Sequence[Task] = ()
         self.claim: Callable[[Task], Attempt | None] = lambda task: None
 
@@ -116,8 +120,17 @@ class Attempt:
         return self.network(seeding.generator(Role.SCRATCH)).requires_grad_(False)
 
     def artifact(self, kind: str, identity: str, name: str) -> Path:
-        """The path of a file in another task's folder."""
-        return self.store.folder({"kind": kind, "identity": identity}) / name
+        """The path of a file that another task made, which the record of this task will name with its checksum.
+
+        Raises ResultsError if the file is missing or is not the one that the other task's record names.
+        """
+        record = self.store.record({"kind": kind, "identity": identity})
+        folder = self.store.folder({"kind": kind, "identity": identity})
+        if record is None:
+            raise ResultsError("an input has no record", where=str(folder), next="run the same command again")
+        path = checked_artifact(folder, record, name)
+        self.inputs[input_key(kind, identity, name)] = record["artifacts"][name]
+        return path
 
     def failed_input_outcome(self, kind: str, identity: str) -> Outcome | None:
         """None if the input task is ok. If it has no record, a blocked outcome; else its status becomes this task's."""
@@ -125,6 +138,7 @@ class Attempt:
         if record is None:
             return Outcome(Status.BLOCKED, f"an input has no record: {kind} {identity[:12]}")
         if record["status"] != Status.OK:
+            self.inputs[input_key(kind, identity, RECORD)] = record["checksum"]
             return self.commit(record["status"], {}, RunResult(0.0, {}), 0, record["message"])
         return None
 
@@ -168,6 +182,7 @@ class Attempt:
                 work,
                 self.folder,
                 self.compute,
+                owner=self.checkpoint_owner(),
                 seconds=seconds,
                 progress=progress,
                 stop=self.runtime.stop,
@@ -179,6 +194,12 @@ class Attempt:
         finally:
             progress.remove()
 
+    def checkpoint_owner(self) -> dict[str, str]:
+        """What a checkpoint belongs to: the task, and of a condense task the hash of the method's code."""
+        is_condense = self.task["kind"] == "condense"
+        code = method_code(self.resolved["method"])["sha256"] if is_condense else ""
+        return {"task": self.task["identity"], "code": code}
+
     # --- outputs ------------------------------------------------------------------------------------------------------
 
     def snapshot_schedule(self, work: Condenser) -> SnapshotSchedule:
@@ -189,6 +210,7 @@ class Attempt:
         folder = self.folder / "snapshots"
         with writing(folder):
             folder.mkdir(exist_ok=True)
+            sync_folder(self.folder)
 
         def save_snapshot(step: int, seconds: float) -> dict[str, Any]:
             return {"sha256": save_set(folder / f"{step}.safetensors", self._with_card(work.synthetic()))}
@@ -206,7 +228,7 @@ class Attempt:
     ) -> Outcome:
         """Save a set with its preview and commit the record; `facts` are added to its result.
 
-        Raises Diverged if an image is not finite, and BenchmarkError if a file cannot be written.
+        Raises Diverged if an image is not finite, and ResultsError if a file cannot be written.
         """
         synthetic = self._with_card(synthetic)
         if not bool(synthetic.images.isfinite().all()):
@@ -228,7 +250,6 @@ class Attempt:
     ) -> Outcome:
         """Write the task's record, after which the task is done. Raises ResultsError if it cannot be written."""
         record = {
-            "schema": SCHEMA,
             "kind": self.task["kind"],
             "identity": self.task["identity"],
             "status": status,
@@ -238,6 +259,7 @@ class Attempt:
             "display": self.task["display"],
             "result": result,
             "artifacts": self.checksums,
+            "inputs": self.inputs,
             "code": method_code(self.resolved["method"]) if self.task["kind"] == "condense" else None,
             "seconds": run_result.seconds,
             "steps": steps,
@@ -288,6 +310,11 @@ class Attempt:
         for path in [*self.folder.glob(".*"), *self.folder.glob("snapshots/.*")]:
             if TEMPORARY_NAME.fullmatch(path.name) and not path.name.startswith(".lock"):
                 path.unlink(missing_ok=True)
+
+    def note(self, text: str) -> None:
+        """Log a sentence that the user should read, too."""
+        self.notes.append(text)
+        self.log(text)
 
     def log(self, text: str) -> None:
         """Append a line to log.txt, or nothing if the disk is full: what must be written reports that."""

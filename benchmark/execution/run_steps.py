@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from benchmark.compute.allocator import out_of_memory
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.execution.stop_signals import Interrupted, StopFlag
@@ -63,6 +64,7 @@ def run_steps(
     folder: Path,
     compute: Compute,
     *,
+    owner: Mapping[str, str],
     seconds: float,
     progress: StepProgress,
     stop: StopFlag,
@@ -73,8 +75,9 @@ def run_steps(
 ) -> RunResult:
     """Do all remaining steps of `work`, from the checkpoint in `folder` if there is one.
 
-    A checkpoint is written every `checkpoint_seconds`, after each snapshot, and when a signal sets `stop`. seconds:
-    charged already, for making the work. Raises Interrupted after a signal, Diverged at a loss that is not finite, and
+    A checkpoint is written every `checkpoint_seconds`, after each snapshot, and when a signal sets `stop`. owner: what
+    the checkpoint belongs to (`Attempt.checkpoint_owner`). seconds: charged already, for making the work. Raises
+    Interrupted after a signal, Diverged at a loss that is not finite, and
     BenchmarkError if another process has taken the task over or a checkpoint cannot be written.
     """
     path, schedule = folder / CHECKPOINT, schedule or SnapshotSchedule()
@@ -100,7 +103,7 @@ def run_steps(
                 raise BenchmarkError("another process has taken this task over", where=str(folder), transient=True)
             schedule.take_if_due(done, watch.seconds)
             if done < work.total_steps or stop.signal:
-                save_tree(path, _state(work, compute, done, watch.seconds, losses, schedule))
+                save_tree(path, {"owner": owner, **_state(work, compute, done, watch.seconds, losses, schedule)})
             if stop.signal:
                 raise Interrupted(f"after step {done} of {work.total_steps}", done)
     finally:
@@ -139,29 +142,51 @@ def _restore(
     if not path.exists():
         return 0, seconds, {}
     state = load_tree(path, compute.device)
-    work.load_state_dict(state["work"])
+    try:
+        work.load_state_dict(state["work"])
+    except (KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
+        path.unlink()
+        raise BenchmarkError(
+            f"the checkpoint does not fit the task and was removed: {error}",
+            where=str(path),
+            next="run the same command again: the task starts from its beginning",
+            transient=True,
+        ) from error
     schedule.taken = list(state["snapshots"])
     COMPILER.restore(state["uncompiled"])
     log(f"resuming from step {state['done']} of {work.total_steps}")
     return int(state["done"]), float(state["seconds"]), dict(state["losses"])
 
 
-def compute_for_resume(folder: Path, compute: Compute, log: Callable[[str], None]) -> Compute:
+def compute_for_resume(
+    folder: Path, compute: Compute, owner: Mapping[str, str], note: Callable[[str], None]
+) -> Compute:
     """A copy of `compute` with the values of the folder's checkpoint, if any: others would change the last bits.
 
     On another type of device, only the number of parallel networks is taken over, as the checkpoint holds their
-    weights. An unreadable checkpoint is removed, and the task starts from its beginning.
+    weights. A checkpoint that is damaged or has another owner is removed, after which the task starts from its
+    beginning.
     """
     path = folder / CHECKPOINT
     if not path.exists():
         return replace(compute)
     try:
         state = load_tree(path)  # all of it: a damaged tensor shows here, before anything is built
+        reason = "" if state.get("owner") == owner else _other_owner(state.get("owner"), owner)
     except BenchmarkError as error:
-        log(f"the checkpoint cannot be read, the task starts from its beginning: {error.what}")
+        reason = error.what
+    if reason:
+        note(f"its checkpoint was dropped, the task starts from its beginning: {reason}")
         path.unlink()
         return replace(compute)
     names = ["num_parallel", "stepped_down"]
     if state["device"] == compute.device.type:
         names += ["threads", "chunk", "graph", "compile"]
     return replace(compute, **{name: state[name] for name in names})
+
+
+def _other_owner(theirs: Any, ours: Mapping[str, str]) -> str:
+    is_own = isinstance(theirs, Mapping) and theirs.get("task") == ours["task"]
+    return "the method's code was changed since" if is_own else "it is that of another task"

@@ -34,6 +34,7 @@ class Runtime:
     """How tasks are run; nothing here is part of a task's identity.
 
     shared: whether other tasks run on the device at the same time, which makes timings incomparable with others.
+    again: methods whose sets are condensed again if other code made them.
     on_companion_end: called with the identity and the outcome of each companion that `execute` finished with its task.
     """
 
@@ -41,6 +42,7 @@ class Runtime:
     compute: Compute
     checkpoint_seconds: float = 30.0
     retry_failed: bool = False
+    again: frozenset[str] = frozenset()
     shared: bool = False
     progress: StepProgress = _no_progress
     on_companion_end: Callable[[str, Outcome], None] = _no_companions

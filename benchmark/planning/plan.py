@@ -12,7 +12,7 @@ from benchmark.execution.runtime import Task
 from benchmark.utils.errors import BenchmarkError
 from methods import registry
 from methods.whole import WholeSet
-from results.store.store import canonical, identity
+from results.store.identity import canonical, identity
 
 WHOLE_CARD = WholeSet.card
 # A specification leaves out what has these values, so that an option which is added later moves no identity.

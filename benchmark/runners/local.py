@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_messages
 from typing import Any
 
-from benchmark.execution.runtime import Outcome, Runtime, Task
+from benchmark.execution.again import made_by_other_code
+from benchmark.execution.runtime import Outcome, Runtime, Task, record_message
 from benchmark.execution.stop_signals import STOPS, Interrupted, StopFlag
 from benchmark.planning.plan import inputs_of, pool_of, task_name
 from benchmark.tasks.execute import execute, failure_not_retried
@@ -47,10 +48,24 @@ def run_tasks(tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: On
 
     tasks: in the plan's order. workers: the number of processes; with 1, tasks run in this one.
     """
+    to_do = _without_done(tasks, runtime, on_end)
     if workers == 1:
-        _run_in_this_process(tasks, runtime, on_step, on_end)
+        _run_in_this_process(to_do, runtime, on_step, on_end)
     else:
-        _WorkerPool(tasks, runtime, workers, on_step, on_end).run()
+        _WorkerPool(to_do, runtime, workers, on_step, on_end).run()
+
+
+def _without_done(tasks: Sequence[Task], runtime: Runtime, on_end: OnEnd) -> list[Task]:
+    """The tasks that are not done, or have an input that is not: then it may be made again with another content."""
+    recorded = {task["identity"]: record for task, record in Store(runtime.store_root).recorded(tasks)}
+    to_do: dict[str, Task] = {}
+    for task in tasks:
+        record = recorded.get(task["identity"])
+        if record and not to_do.keys() & inputs_of(task) and not made_by_other_code(record, runtime.again):
+            on_end(task_name(task), Outcome(Status.DONE, record_message(record)))
+        else:
+            to_do[task["identity"]] = task
+    return list(to_do.values())
 
 
 def _run_in_this_process(tasks: Sequence[Task], runtime: Runtime, on_step: OnStep, on_end: OnEnd) -> None:

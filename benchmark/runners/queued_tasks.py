@@ -49,6 +49,7 @@ def run(job: Mapping[str, Any], recorder: SignalRecorder) -> JobResult:
         compute,
         checkpoint_seconds=job["checkpoint_seconds"],
         retry_failed=job["retry"] == "failed" and not restarts(),  # else a requeued job would retry its own failures
+        again=frozenset(job["again"]),
         shared=workers > compute.num_devices,
         stop=stop,
     )

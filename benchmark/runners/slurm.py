@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from benchmark.compute import environment
 from benchmark.config.schema import PlanConfig
+from benchmark.execution.again import made_by_other_code
 from benchmark.execution.runtime import Task
 from benchmark.planning.plan import inputs_of
 from benchmark.runners import job_groups, monitor, queued_tasks
@@ -24,7 +25,7 @@ from benchmark.utils.errors import BenchmarkError
 from results.store.atomic_files import write_json, writing
 from results.store.lock import TaskLock
 from results.store.schema import NEEDS_RETRY, Status
-from results.store.task_states import task_states
+from results.store.task_states import TaskState, task_states
 from slurm import cluster as clusters
 from slurm import code_snapshot, queue, submissions
 from slurm.cluster import Cluster
@@ -106,7 +107,9 @@ def _launch(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster, lock: T
     folder = store / "slurm"
     queued = _queued_tasks(folder)  # first: a task may end before the next line
     states = task_states(store, tasks)
+    redo = [key for key, state in states.items() if _is_redone(state, config.again)]
     done = {identity for identity, state in states.items() if state.status == Status.DONE}
+    done -= job_groups.with_dependents(tasks, redo)  # whether these scored other bytes is known when their jobs run
     idle = {identity: state for identity, state in states.items() if identity not in queued}
     broken = (Status.UNREADABLE, *(() if config.retry == "failed" else NEEDS_RETRY))
     failed = job_groups.with_dependents(tasks, [key for key, state in idle.items() if state.status in broken])
@@ -132,6 +135,13 @@ def _launch(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster, lock: T
     return replace(result, run=run, jobs=jobs, tasks=kinds)
 
 
+def _is_redone(state: TaskState, again: Sequence[str]) -> bool:
+    """Whether a task with a record is done again: an input changed, or `again` asks for it."""
+    if state.status == Status.OUTDATED:
+        return True
+    return state.status == Status.DONE and bool(made_by_other_code({**state.task, **(state.record or {})}, again))
+
+
 def job_settings(config: PlanConfig, cluster: Cluster) -> dict[str, Any]:
     """How jobs run their tasks, as plain values."""
     return {
@@ -144,6 +154,7 @@ def job_settings(config: PlanConfig, cluster: Cluster) -> dict[str, Any]:
         "concurrent_tasks": cluster.concurrent_tasks,
         "checkpoint_seconds": config.checkpoint_seconds,
         "retry": config.retry,
+        "again": config.again,
     }
 
 

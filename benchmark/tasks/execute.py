@@ -10,10 +10,12 @@ import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.environment import PeakMemory
+from benchmark.execution.again import why_again
 from benchmark.execution.attempt import Attempt, one_line
 from benchmark.execution.run_steps import CHECKPOINT, Diverged, compute_for_resume
 from benchmark.execution.runtime import Outcome, Runtime, Task, record_message
@@ -47,7 +49,8 @@ def execute(task: Task, runtime: Runtime, companions: Sequence[Task] = ()) -> Ou
     """
     store = Store(runtime.store_root)
     try:
-        if (record := store.record(task)) is not None:
+        record = store.record(task)
+        if record is not None and not why_again(record, store, runtime.again):
             return Outcome(Status.DONE, record_message(record))
         if last := failure_not_retried(store, task, runtime):
             return Outcome(Status.WAITING, f"{last['status'].replace('_', ' ')} before: {last['message']}")
@@ -59,10 +62,14 @@ def execute(task: Task, runtime: Runtime, companions: Sequence[Task] = ()) -> Ou
                 f"process {holder.get('pid')} on {holder.get('host')} runs it ({lock.path}); run again later",
             )
         try:
-            if (record := store.record(task)) is not None:
+            record = store.record(task)
+            reason = why_again(record, store, runtime.again) if record else ""
+            if record is not None and not reason:
                 return Outcome(Status.DONE, record_message(record))
             with ExitStack() as claimed:
                 attempt = Attempt(task, runtime, store, lock)
+                if kept := store.set_aside(task):
+                    attempt.note(f"done again, as {reason}; the old record is in {kept.relative_to(store.root)}")
                 attempt.companions = companions
                 attempt.claim = lambda companion: _claim(companion, runtime, store, claimed)
                 return _run_or_record_stop(attempt)
@@ -107,7 +114,8 @@ def _run_or_record_stop(attempt: Attempt) -> Outcome:
     """Run the task. After a signal to stop, record an attempt and raise again, unless time limits get it nowhere."""
     task, runtime, store = attempt.task, attempt.runtime, attempt.store
     try:
-        return attempt.catch_errors(lambda: _run(attempt))
+        outcome = attempt.catch_errors(lambda: _run(attempt))
+        return replace(outcome, message="; ".join(filter(None, [outcome.message, *attempt.notes])))
     except (Interrupted, KeyboardInterrupt) as error:
         done = error.done if isinstance(error, Interrupted) else 0
         timed_out = runtime.stop.signal == signal.SIGUSR2
@@ -121,7 +129,9 @@ def _run_or_record_stop(attempt: Attempt) -> Outcome:
 
 def _run(attempt: Attempt) -> Outcome:
     attempt.clean_up()
-    attempt.compute = compute_for_resume(attempt.folder, attempt.runtime.compute, attempt.log)
+    attempt.compute = compute_for_resume(
+        attempt.folder, attempt.runtime.compute, attempt.checkpoint_owner(), attempt.note
+    )
     slurm_job = os.environ.get("SLURM_JOB_ID")
     where = f"{socket.gethostname()}, SLURM job {slurm_job}" if slurm_job else socket.gethostname()
     attempt.log(f"started on {attempt.compute.device}, {attempt.compute.threads} threads, {where}")

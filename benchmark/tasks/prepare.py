@@ -129,6 +129,7 @@ def _restrict_checkpoint(attempt: Attempt, group: Mapping[str, Attempt], target:
     if target is not attempt or experts.keys() != group.keys():
         state["work"]["experts"] = {identity: experts[identity] for identity in group}
         state["seconds"] *= len(group) / len(experts)
+        state["owner"] = target.checkpoint_owner()
         save_tree(target.folder / CHECKPOINT, state)
 
 

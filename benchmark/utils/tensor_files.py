@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import safetensors
 import safetensors.torch
@@ -18,29 +15,15 @@ from torch import Tensor
 
 from benchmark.utils.errors import BenchmarkError
 from methods.base import Tree
+from results.store.artifacts import MAKE_AGAIN
+from results.store.atomic_files import replace
+
+_SHA256 = "sha256"  # key, among a tree's values, of the SHA-256 of its tensors and other values
 
 
 def write_bytes(path: Path, content: bytes) -> str:
-    """Write the file atomically: a temporary file in the same folder, fsync, rename.
-
-    Returns the content's SHA-256, 64 hexadecimal digits. Raises BenchmarkError if the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror)
-        raise BenchmarkError(
-            f"{path.name} could not be written: {reason}",
-            where=str(path.parent),
-            next="make room or choose another folder (store=PATH), then run the same command again",
-            transient=True,
-        ) from error
+    """Write the file atomically. Returns the content's SHA-256, 64 hexadecimal digits. Raises ResultsError."""
+    replace(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -48,7 +31,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """Write tensors by name, and metadata as sorted JSON under one key.
 
     safetensors orders several metadata keys differently in each process; one key keeps equal content equal bytes.
-    Returns the file's SHA-256, 64 hexadecimal digits. Raises BenchmarkError if the file cannot be written.
+    Returns the file's SHA-256, 64 hexadecimal digits. Raises ResultsError if the file cannot be written.
     """
     card = json.dumps(metadata, sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -62,26 +45,39 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[s
             card = json.loads((file.metadata() or {}).get("card", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 -- not a dict
     except FileNotFoundError as error:
-        raise BenchmarkError(f"there is no file {path.name}", where=str(path.parent)) from error
+        raise BenchmarkError(f"there is no file {path.name}", where=str(path.parent), transient=True) from error
     except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
         raise BenchmarkError(
             f"{path.name} is damaged or not a safetensors file: {error}",
             where=str(path.parent),
-            next="move its folder away and run the same command again with retry=failed",
+            next=MAKE_AGAIN,
+            transient=True,
         ) from error
 
 
 def save_tree(path: Path, tree: Tree) -> None:
-    """Write a nested dict of tensors and JSON values. Raises BenchmarkError if the file cannot be written."""
+    """Write a nested dict of tensors and JSON values. Raises ResultsError if the file cannot be written."""
     tensors: dict[str, Tensor] = {}
     values = _move_tensors(tree, "", tensors)
-    save_tensors(path, tensors, values)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_tensors(path, tensors, {**values, _SHA256: _digest(tensors, values)})
 
 
 def load_tree(path: Path, device: torch.device | str = "cpu") -> Tree:
-    """The dict that `save_tree` wrote. Raises BenchmarkError if the file is missing, foreign or damaged."""
-    tensors, values = load_tensors(path, device)
-    return _insert_tensors(values, "", tensors)
+    """The dict that `save_tree` wrote. Raises BenchmarkError if the file is missing, foreign, damaged or changed."""
+    tensors, values = load_tensors(path)
+    if values.pop(_SHA256, None) != _digest(tensors, values):
+        raise BenchmarkError(f"{path.name} was changed after it was written", where=str(path.parent))
+    return _insert_tensors(values, "", {name: tensor.to(device) for name, tensor in tensors.items()})
+
+
+def _digest(tensors: Mapping[str, Tensor], values: Tree) -> str:
+    """SHA-256 of the tensors, which are contiguous and on the CPU, and of the values."""
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _move_tensors(tree: Mapping[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Tree:

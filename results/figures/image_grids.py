@@ -17,6 +17,7 @@ from results.errors import ResultsError
 from results.figures.sets import Scenario, StoredSet
 from results.figures.style import COLUMN, PAGE, new_figure, styled
 from results.formatting import short
+from results.store.artifacts import checked_artifact
 from results.store.store import Store
 
 FloatPixels = NDArray[np.float32]
@@ -24,6 +25,7 @@ FloatPixels = NDArray[np.float32]
 _MAX_SETS, _MAX_COLUMNS, _MAX_CLASSES = 4, 30, 10  # sets side by side, images in a row, classes down
 _MAX_SIDE = 0.42  # inches of an image
 _MIN_PIXELS = 48  # of a side, to which small images are enlarged
+_FIRST = "snapshots/0.safetensors"  # the set before its first step
 _GAP = 0.06  # between images, as a fraction of their side
 
 
@@ -128,10 +130,13 @@ def read_grid(selection: GridSelection, store: Store) -> ImageGrid:
 
 
 def _before_and_after(stored: StoredSet, store: Store) -> tuple[SetImages | None, SetImages]:
-    folder = store.folder({"kind": stored.kind, "identity": stored.identity})
-    first = folder / "snapshots" / "0.safetensors"
-    before = read_set(first) if first.exists() and not stored.selected else None
-    return before, read_set(folder / "synthetic.safetensors")
+    task = {"kind": stored.kind, "identity": stored.identity}
+    folder, record = store.folder(task), store.record(task)
+    if record is None:
+        raise ResultsError("its record is gone", where=str(folder))
+    has_first = _FIRST in record["artifacts"] and not stored.selected
+    before = read_set(checked_artifact(folder, record, _FIRST)) if has_first else None
+    return before, read_set(checked_artifact(folder, record, "synthetic.safetensors"))
 
 
 def _images_per_class(images: SetImages) -> int:

@@ -14,8 +14,9 @@ from results.page.cell_records import CellRecords
 from results.page.rerun_command import rerun_command
 from results.page.table import PageRow, facts
 from results.store.atomic_files import read_json
+from results.store.identity import PREFIX
 from results.store.schema import WHOLE_SET
-from results.store.store import PREFIX, task_folders
+from results.store.store import task_folders
 from results.types import Cell, Json
 
 LOG_LINES = 12  # shown of the end of a log

@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from results.errors import ResultsError
+from results.store.artifacts import checked_artifact
 from results.types import Json
 
 Pixels = NDArray[np.uint8]
 
 BUDGET = 12_000_000  # bytes of all previews of a page, as files; a third more as text
 CLASSES = 10  # shown of a set, at most
+_FILE = "preview.png"
 _IMAGES = 10  # shown of a class, at most: the columns of preview.png
 _LOSSLESS = 8_000  # bytes up to which a preview is stored without loss
 _PADDING = 2  # pixels between the images of preview.png
@@ -47,7 +50,7 @@ def previews(sets: Iterable[tuple[Json, Path | None]], budget: int = BUDGET) -> 
     by_identity: dict[str, Preview] = {}
     counted: set[str] = set()
     for record, folder in sets:
-        preview = _preview(folder / "preview.png" if folder else None, int(record["resolved"]["ipc"]))
+        preview = _preview(record, folder)
         if preview.url and preview.url not in counted:
             if preview.size > budget:
                 preview = Preview(missing=f"left out: the pictures of a page take {BUDGET // 10**6} MB at most")
@@ -58,15 +61,17 @@ def previews(sets: Iterable[tuple[Json, Path | None]], budget: int = BUDGET) -> 
     return by_identity
 
 
-def _preview(path: Path | None, ipc: int) -> Preview:
-    if path is None or not path.is_file():
+def _preview(record: Json, folder: Path | None) -> Preview:
+    if folder is None or not (folder / _FILE).is_file():
         return Preview(missing="there is no preview.png")
     try:
-        with Image.open(path) as image:
+        with Image.open(checked_artifact(folder, record, _FILE)) as image:
             pixels = np.asarray(image.convert("RGB"))
+    except ResultsError:
+        return Preview(missing="its preview.png was changed or damaged")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return Preview(missing="its preview.png cannot be read")
-    columns = min(_IMAGES, ipc)
+    columns = min(_IMAGES, int(record["resolved"]["ipc"]))
     tiles = _tiles(pixels, columns)
     if tiles is None:
         return _encoded_preview(pixels)

@@ -113,9 +113,9 @@ def read_json(path: Path, cure: str = "") -> dict[str, Any] | None:
     """The JSON object in a file, None if there is no such file. Raises ResultsError with `cure` if it is unreadable."""
     try:
         content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except OSError as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) and not path.is_symlink():
+            return None
         raise unreadable(path, error, cure) from error
     return parse_json(content, path, cure)
 
@@ -123,17 +123,22 @@ def read_json(path: Path, cure: str = "") -> dict[str, Any] | None:
 def parse_json(content: bytes, path: Path, cure: str = "") -> dict[str, Any]:
     """The JSON object in the content of `path`. Raises ResultsError with `cure` if there is none."""
     try:
-        value = json.loads(content)
-    except ValueError as error:
+        value = json.loads(content, parse_constant=_not_finite)
+    except (ValueError, RecursionError) as error:
         raise ResultsError(f"{path.name} is not JSON: {error}", where=str(path), next=cure or _MOVE) from error
     if not isinstance(value, dict):
         raise ResultsError(f"{path.name} does not hold a JSON object", where=str(path), next=cure or _MOVE)
     return value
 
 
+def _not_finite(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def unreadable(path: Path, error: OSError, cure: str = "") -> ResultsError:
     """The error for a file that exists and cannot be read."""
-    return ResultsError(f"cannot read {path.name}: {error.strerror}", where=str(path), next=cure or _MOVE)
+    reason = "it is a link to a file that is not there" if isinstance(error, FileNotFoundError) else error.strerror
+    return ResultsError(f"cannot read {path.name}: {reason}", where=str(path), next=cure or _MOVE)
 
 
 def read_many(paths: Sequence[Path]) -> Iterator[bytes | OSError]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from results.errors import ResultsError
-from results.store.schema import Status, problem_of_task
+from results.store.schema import Status
 from results.store.store import Store
 from results.store.task_states import TaskState, task_state
+from results.store.validation import problem_of_task
 from results.types import Json
 
 _FILES = {"prepare": "experts.safetensors", "condense": "synthetic.safetensors", "import": "synthetic.safetensors"}

@@ -1,18 +1,20 @@
-"""The contents of the store: tasks and their records, key by key with units; and the check of a record's keys.
+"""The contents of the store: tasks and their records, key by key with units and ranges.
 
 `StoredTask` and `Record` say what every kind of task has. The specification, display and result of a kind have classes
-of their own: CondenseSpec, CondenseDisplay, CondenseResult and so on. All values are JSON values. Accuracies are
-fractions in [0, 1]. `problem` looks for the required keys of these classes, so documentation and check agree.
+of their own: CondenseSpec, CondenseDisplay, CondenseResult and so on. All values are JSON values. `validation` checks
+records against these classes, so the documentation cannot differ from the check.
 """
 
 # Annotations are evaluated here (no `from __future__`): otherwise NotRequired keys would count as required.
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from msgspec import Meta
 
 from results.types import Json
 
-SCHEMA = 2  # raised when a record of before can no longer be read
+SCHEMA = 3  # raised when the shape of a record changes
 KINDS = ("prepare", "condense", "import", "evaluate", "analyze")
 WHOLE_SET = "whole"  # in `resolved`, in place of a set's identity: the whole training set
 
@@ -35,6 +37,7 @@ class Status(StrEnum):
     NEW = "new"  #: it has no folder
     BEGUN = "begun"  #: it has a folder, without a record and without an attempt
     DONE = "done"  #: it has a record
+    OUTDATED = "outdated"  #: it has a record, and an input was made again since; the same command does it again
     UNREADABLE = "unreadable"  #: a file of its folder cannot be read
 
     # What a run does about a task, and where it is in a queue.
@@ -55,37 +58,11 @@ ATTEMPTED = (Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.INTER
 NEEDS_RETRY = (Status.FAILED, Status.OUT_OF_MEMORY)  # attempts after which only `retry=failed` tries again
 
 
-class StoredTask(TypedDict):
-    """One unit of work: a network to train, a set to condense, … (task.json, written when the task is begun)."""
-
-    kind: str  #: one of KINDS
-    identity: str  #: SHA-256 of `spec` as 64 hexadecimal digits: equal specifications are one task
-    slug: str  #: short readable text; it only names the folder
-    spec: Json  #: all that can change the result, without values at their defaults: a changed default raises a version
-    resolved: Json  #: the same with every value
-    display: Json  #: what tables and figures show, which cannot change the result
-    requested: Json  #: where to find the data: dataset and data_root, as given; of an import also its source
-
-
-class Record(TypedDict):
-    """The outcome of a task that is ok, diverged or unsupported (record.json; there is never a second one)."""
-
-    schema: int  #: SCHEMA of the version that wrote it; a record of another schema is ignored
-    kind: str
-    identity: str
-    status: str  #: one of RECORDED
-    message: str  #: a sentence on why it is not ok, "" when it is
-    spec: Json
-    resolved: Json
-    display: Json
-    result: Json  #: {} unless ok
-    artifacts: Mapping[str, str]  #: SHA-256 of each file that the task keeps, by its path in the folder
-    code: Json | None  #: of a condense task: see Code
-    seconds: float  #: of the device on this task, with warm-up and compilation, without checkpoints and snapshots
-    steps: int  #: optimization steps of the task in all
-    peak_memory_bytes: int | None  #: most at one time: GPU allocations, or the process's resident set; None: unknown
-    environment: Json  #: see Environment
-    finished: str  #: ISO 8601 with offset
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]  # 64 hexadecimal digits
+Fraction = Annotated[float, Meta(ge=0, le=1)]  # accuracies, among others
+Seconds = Annotated[float, Meta(ge=0, lt=1e12)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
 
 
 class Code(TypedDict):
@@ -95,7 +72,7 @@ class Code(TypedDict):
     version: str | None  #: of the distribution
     commit: str | None  #: of the checkout
     dirty: bool | None  #: whether files of the checkout differ from the commit
-    sha256: str  #: of the syntax trees, without docstrings, of the method's modules
+    sha256: Sha256  #: of the syntax trees, without docstrings, of the method's modules
 
 
 class Environment(TypedDict):
@@ -126,15 +103,84 @@ class Environment(TypedDict):
     dirty: NotRequired[bool | None]  #: whether files of the checkout differ from the commit
 
 
+class StoredTask(TypedDict):
+    """One unit of work: a network to train, a set to condense, … (task.json, written when the task is begun)."""
+
+    kind: str  #: one of KINDS
+    identity: Sha256  #: of `spec`: equal specifications are one task
+    slug: str  #: short readable text; it only names the folder
+    spec: Json  #: all that can change the result, without values at their defaults: a changed default raises a version
+    resolved: Json  #: the same with every value
+    display: Json  #: what tables and figures show, which cannot change the result
+    requested: Json  #: where to find the data: dataset and data_root, as given; of an import also its source
+
+
+class Record(TypedDict):
+    """The outcome of a task that is ok, diverged or unsupported (record.json; there is never a second one)."""
+
+    schema: int  #: SCHEMA of the version that wrote it; a record of another schema is ignored
+    checksum: Sha256  #: of the record without this key (`identity.checksum`)
+    kind: str
+    identity: Sha256
+    status: str  #: one of RECORDED
+    message: str  #: a sentence on why it is not ok, "" when it is
+    spec: Json
+    resolved: Json
+    display: Json
+    result: Json  #: {} unless ok
+    artifacts: Mapping[str, Sha256]  #: of each file that the task keeps, by its path in the folder
+    inputs: Mapping[str, Sha256]  #: of each file of other tasks that it used, by KIND/IDENTITY/PATH
+    code: Code | None  #: of a condense task
+    seconds: Seconds  #: of the device on this task, with warm-up and compilation, without checkpoints and snapshots
+    steps: Count  #: optimization steps of the task in all
+    peak_memory_bytes: Count | None  #: most at one time: GPU allocations, or the process's resident set; None: unknown
+    environment: Environment
+    finished: str  #: ISO 8601 with offset
+
+
+class AttemptFile(TypedDict):
+    """An attempt without a result (attempts/NNN.json)."""
+
+    status: str  #: one of ATTEMPTED
+    message: str
+    steps: NotRequired[Count]  #: done so far
+    finished: NotRequired[str]  #: ISO 8601 with offset
+
+
+class StepProgressFile(TypedDict):
+    """How far a running task is (progress.json, replaced every few seconds)."""
+
+    done: Count  #: steps
+    total: Count
+    rate: Annotated[float, Meta(ge=0, lt=1e12)]  #: steps per second
+    losses: Mapping[str, float | None]
+
+
 # --- what several kinds of task have ----------------------------------------------------------------------------------
+
+
+class DatasetSpec(TypedDict):
+    """The images of a task, and how networks see them."""
+
+    fingerprint: str
+    mean: NotRequired[list[float]]  #: of the normalization, one a channel
+    std: NotRequired[list[float]]
+    flip: NotRequired[bool]  #: whether augmentation may mirror the images
+
+
+class ProtocolSpec(TypedDict):
+    """How networks are trained on a set; `resolved` has all fields of `benchmark.training.protocols.Protocol`."""
+
+    name: str
+    version: int
 
 
 class NetworkSpec(TypedDict):
     """The values of every task that trains or uses networks."""
 
     architecture: str
-    dataset: Json  #: fingerprint of the images; mean and std of the normalization, one a channel; flip
-    val_fraction: float  #: of the training images, withheld
+    dataset: DatasetSpec
+    val_fraction: Fraction  #: of the training images, withheld
     precision: str
 
 
@@ -159,21 +205,21 @@ class MethodDisplay(DatasetDisplay):
     """What tables show of a set."""
 
     published_as: str | None  #: the dataset in papers whose numbers are shown; if not `dataset`, it is only similar
-    num_classes: int
-    train_images: int  #: in the whole training set
+    num_classes: Positive
+    train_images: Positive  #: in the whole training set
     display_name: str  #: "dm", "dm@f2", "dance (alignment=random)"
     card: MethodCard
     provenance: str  #: of the setting with the weakest source: paper, code, author, third party, ours
-    iterations_fraction: float  #: of the paper's iterations
+    iterations_fraction: Fraction  #: of the paper's iterations
 
 
 class SetResult(TypedDict):
     """The sizes of a synthetic set."""
 
-    stored_images: int
-    decoded_images: int  #: images that networks are trained on: stored_images · factor²
-    factor: int  #: a stored image is a grid of factor × factor images
-    bytes: int  #: of synthetic.safetensors
+    stored_images: Positive
+    decoded_images: Positive  #: images that networks are trained on: stored_images · factor²
+    factor: Positive  #: a stored image is a grid of factor × factor images
+    bytes: Positive  #: of synthetic.safetensors
 
 
 # --- prepare: one expert ----------------------------------------------------------------------------------------------
@@ -183,12 +229,12 @@ class PrepareSpec(NetworkSpec):
     """A network to train on the real training images."""
 
     recipe: Json  #: how it is trained: the fields of `methods.base.ExpertRecipe` without count and per_seed
-    index: int  #: of the expert in its pool
+    index: Count  #: of the expert in its pool
     expert_seed: int  #: of the pool
 
 
 class PrepareResult(TypedDict):
-    train_accuracy: NotRequired[float]
+    train_accuracy: NotRequired[Fraction]
 
 
 # --- condense: one synthetic set --------------------------------------------------------------------------------------
@@ -200,10 +246,10 @@ class CondenseSpec(NetworkSpec):
     method: str
     version: int  #: of the method
     settings: Json  #: fields of the method's Config
-    ipc: int  #: images per class
+    ipc: Positive  #: images per class
     seed: int
-    experts: list[str]  #: identities of prepare tasks
-    snapshots: NotRequired[int | None]  #: sets to keep besides the first one, at equal numbers of steps
+    experts: list[Sha256]  #: identities of prepare tasks
+    snapshots: NotRequired[Count | None]  #: sets to keep besides the first one, at equal numbers of steps
 
 
 class CondenseDisplay(MethodDisplay):
@@ -211,7 +257,7 @@ class CondenseDisplay(MethodDisplay):
 
 
 class CondenseResult(SetResult):
-    losses: NotRequired[Mapping[str, float]]  #: of the last step, by name
+    losses: NotRequired[Mapping[str, float | None]]  #: of the last step, by name
     snapshots: NotRequired[list[Json]]  #: step, and seconds up to it; the set is in snapshots/STEP.safetensors
 
 
@@ -221,16 +267,16 @@ class CondenseResult(SetResult):
 class ImportSpec(TypedDict):
     """A set that was condensed elsewhere."""
 
-    digest: str  #: SHA-256 of its pixels and labels (of its whitened values if it is whitened)
-    ipc: int
-    factor: int
-    dataset: Json  #: fingerprint
+    digest: Sha256  #: of its pixels and labels (of its whitened values if it is whitened)
+    ipc: Positive
+    factor: Positive
+    dataset: DatasetSpec
     whitening: NotRequired[Json]  #: how it is undone
     quantize: NotRequired[str]  #: "8bit": pixels are clamped to 0..1 and rounded to 256 levels
 
 
 class ImportDisplay(DatasetDisplay):
-    num_classes: int
+    num_classes: Positive
     display_name: str
     card: MethodCard
     source: str  #: short hash of its files
@@ -238,7 +284,7 @@ class ImportDisplay(DatasetDisplay):
 
 class ImportResult(SetResult):
     source: Json  #: files with their SHA-256, form, set_index, pixel_scale, pixel_scale_reason, constants
-    clamped: NotRequired[float]  #: fraction of the pixels that quantizing clamped
+    clamped: NotRequired[Fraction]  #: fraction of the pixels that quantizing clamped
 
 
 # --- evaluate: several networks trained on one set --------------------------------------------------------------------
@@ -250,29 +296,29 @@ class EvaluateSpec(NetworkSpec):
     set: str  #: identity of a condense or import task, or "whole" for the training set
     imported: NotRequired[bool]  #: whether `set` is an import task
     seed: int
-    protocol: Json  #: its name, version and fields
-    num_eval: int  #: networks
+    protocol: ProtocolSpec
+    num_eval: Positive  #: networks
 
 
 class EvaluateDisplay(MethodDisplay):
-    ipc: int | None  #: None for the whole training set
+    ipc: Positive | None  #: None for the whole training set
     condense_architecture: str | None  #: "" or None if none was used: the row is in the tables of every architecture
     protocol: str  #: its name in the command: of a shared protocol, or "native"
     role: str  #: "method" or "baseline"
-    factor: int
+    factor: Positive
     source: NotRequired[str]  #: of an imported set
 
 
 class EvaluateResult(TypedDict):
-    accuracies: list[float]  #: of each network on the test split after its last epoch
-    right_per_class: list[list[int]]  #: of each network: the test images of each class that it classifies correctly
-    test_images_per_class: list[int]
-    optimizer_steps: int  #: of one network
-    test_images: int
-    decoded_images: int
-    validation_accuracies: NotRequired[list[float]]  #: of each network on the withheld images, [] without any
-    validation_right_per_class: NotRequired[list[list[int]]]
-    validation_images_per_class: NotRequired[list[int]]  #: [] if none are withheld
+    accuracies: list[Fraction]  #: of each network on the test split after its last epoch
+    right_per_class: list[list[Count]]  #: of each network: the test images of each class that it classifies correctly
+    test_images_per_class: list[Count]
+    optimizer_steps: Positive  #: of one network
+    test_images: Positive
+    decoded_images: Positive
+    validation_accuracies: NotRequired[list[Fraction]]  #: of each network on the withheld images, [] without any
+    validation_right_per_class: NotRequired[list[list[Count]]]
+    validation_images_per_class: NotRequired[list[Count]]  #: [] if none are withheld
 
 
 # --- analyze: properties of sets and experts other than the accuracy --------------------------------------------------
@@ -284,33 +330,41 @@ class AnalyzeSpec(NetworkSpec):
     analysis: str  #: one of ANALYSIS_RESULTS
     version: int  #: of the analysis
     sets: list[str]  #: identities of condense tasks, or "whole"
-    experts: list[str]  #: identities of prepare tasks
+    experts: list[Sha256]  #: identities of prepare tasks
     seed: NotRequired[int]
-    protocol: NotRequired[Json]  #: of the networks that are trained
-    num_eval: NotRequired[int]
+    protocol: NotRequired[ProtocolSpec]  #: of the networks that are trained
+    num_eval: NotRequired[Positive]
     method: NotRequired[str]  #: of an embedding: tsne, pca
 
 
 class AnalyzeDisplay(DatasetDisplay):
     published_as: NotRequired[str | None]
-    num_classes: int
-    train_images: int
+    num_classes: Positive
+    train_images: Positive
     condense_architecture: str  #: "" for the whole training set
-    ipc: NotRequired[int | None]  #: of all its sets; None if they differ, without sets, and for the whole training set
+    ipc: NotRequired[Positive | None]  #: of all its sets; None if they differ, without sets, and for the whole set
     protocol: NotRequired[str]  #: its name in the command
+
+
+class SnapshotAccuracy(TypedDict):
+    """A set along condensing."""
+
+    step: Count  #: the first is 0
+    seconds: Seconds  #: up to the step
+    accuracies: list[Fraction]  #: one a network
 
 
 class CurveResult(TypedDict):
     """Accuracy along condensing, or along training on the whole set."""
 
     split: str  #: "validation"
-    points: list[Json]  #: step (the first is 0), seconds up to it, accuracies (one a network)
+    points: list[SnapshotAccuracy]
 
 
 class DiscrepancyResult(TypedDict):
     """Distances of the features of sets and real images along a network's training on the real images."""
 
-    steps: list[int]  #: of the training
+    steps: list[Count]  #: of the training
     sets: Mapping[str, Mapping[str, list[float | None]]]  #: by identity: mean_distance, relative_distance, one a step
 
 
@@ -319,15 +373,15 @@ class InterpolationResult(TypedDict):
 
     lambdas: list[float]  #: weight of the first weights: 0 is the expert
     split: str  #: "validation" or "train"
-    images: NotRequired[int]  #: number of images scored: all of the split, or a sample
-    accuracies: list[list[float]]  #: for each λ, one an expert
+    images: NotRequired[Positive]  #: number of images scored: all of the split, or a sample
+    accuracies: list[list[Fraction]]  #: for each λ, one an expert
 
 
 class ExpertResult(TypedDict):
     """Accuracy of experts on real images and on sets."""
 
-    real: Mapping[str, float | None]  #: "train" and "validation": means over the experts
-    images: NotRequired[int]  #: number of training images scored for "train"
+    real: Mapping[str, Fraction | None]  #: "train" and "validation": means over the experts
+    images: NotRequired[Positive]  #: number of training images scored for "train"
     sets: Mapping[str, Json]  #: by identity: steps, and for each of them accuracies, one an expert
 
 
@@ -347,48 +401,10 @@ ANALYSIS_RESULTS: dict[str, Any] = {
     "embedding": EmbeddingResult,
 }
 
-_PARTS: dict[str, dict[str, Any]] = {  # by kind: the shapes of a record's parts
+PARTS: dict[str, dict[str, Any]] = {  # by kind: the shapes of a record's parts
     "prepare": {"resolved": PrepareSpec, "display": DatasetDisplay, "result": PrepareResult},
     "condense": {"resolved": CondenseSpec, "display": CondenseDisplay, "result": CondenseResult},
     "import": {"resolved": ImportSpec, "display": ImportDisplay, "result": ImportResult},
     "evaluate": {"resolved": EvaluateSpec, "display": EvaluateDisplay, "result": EvaluateResult},
     "analyze": {"resolved": AnalyzeSpec, "display": AnalyzeDisplay},  # the result's shape is that of its analysis
 }
-
-
-# --- the check --------------------------------------------------------------------------------------------------------
-
-
-def problem(record: Json) -> str:
-    """A sentence on why this record cannot be used, "" when it can."""
-    if other := other_schema(record):
-        return other
-    if record.get("kind") not in KINDS or record.get("status") not in RECORDED:
-        return f"its kind is {record.get('kind')!r} and its status {record.get('status')!r}"
-    if record["kind"] == "analyze" and (name := (record.get("resolved") or {}).get("analysis")) not in ANALYSIS_RESULTS:
-        return f"its analysis is {name!r}"
-    parts = ("resolved", "display", "result") if record["status"] == Status.OK else ("resolved", "display")
-    return _lacks([*Record.__required_keys__.difference(record), *_missing_keys(record, parts)])
-
-
-def other_schema(record: Json) -> str:
-    """A sentence naming the schema of a record that another version of this project wrote, else ""."""
-    schema = record.get("schema")
-    return "" if schema == SCHEMA else f"its schema is {schema!r}, this version reads {SCHEMA}"
-
-
-def problem_of_task(task: Json) -> str:
-    """As `problem` for a task without a record: whether it has all that a table's cell needs."""
-    return _lacks([*_missing_keys(task, ("resolved", "display"))])
-
-
-def _lacks(keys: Sequence[str]) -> str:
-    return f"it lacks {', '.join(sorted(keys))}" if keys else ""
-
-
-def _missing_keys(record: Json, parts: Sequence[str]) -> Iterator[str]:
-    for part in parts:
-        shape = _PARTS[record["kind"]].get(part) or ANALYSIS_RESULTS[record["resolved"]["analysis"]]
-        content = record.get(part)
-        present = content.keys() if isinstance(content, Mapping) else ()
-        yield from (f"{part}.{key}" for key in shape.__required_keys__.difference(present))

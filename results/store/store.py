@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,32 +24,18 @@ from results.store.atomic_files import (
     unreadable,
     writing,
 )
-from results.store.schema import ATTEMPTED, KINDS, RECORDED, Status, other_schema, problem
+from results.store.identity import PREFIX, canonical, sealed
+from results.store.inputs import changed_input
+from results.store.schema import ATTEMPTED, KINDS, RECORDED, SCHEMA, Status
+from results.store.validation import problem, problem_of_attempt, problem_of_stored_task
 from results.types import Json
 
-PREFIX = 12  # hexadecimal digits of the identity in a folder's name
 RERUN = "move the file away and run the same command again: only this task is repeated"
+CONTINUE = "move the file away and run the same command again: the task continues from its checkpoint"
 REMOVE_FOLDER = "move the folder away and run the same command again: only this task is repeated"
+REPLACED = "replaced"  # folder, in a task's own, of records that were made again, each with the files it names
 OTHER_STORE = "use the version that wrote it, or another store: store=PATH"
 _NAME = re.compile(rf".*-([0-9a-f]{{{PREFIX}}})")  # of a task's folder
-
-
-def canonical(spec: Json) -> str:
-    """The text of a specification that is hashed: sorted keys, floats as repr, no NaN.
-
-    1 and 1.0 give different texts, so values need the types of their dataclass. Raises ResultsError for values that
-    JSON does not have.
-    """
-    try:
-        return json.dumps(spec, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
-        cure = "use only finite numbers, strings, booleans, null, lists and objects"
-        raise ResultsError(f"a task cannot be identified: {error}", next=cure) from error
-
-
-def identity(spec: Json) -> str:
-    """SHA-256 of the canonical text of a specification, 64 hexadecimal digits."""
-    return hashlib.sha256(canonical(spec).encode()).hexdigest()
 
 
 def task_folders(root: Path, kinds: Iterable[str] = KINDS) -> dict[tuple[str, str], list[Path]]:
@@ -88,10 +73,10 @@ class Store:
     def find(self, task: Json) -> Path | None:
         """The task's folder, whatever its slug, or None. Raises ResultsError if the folder is another task's."""
         folders = self._candidates(task)
-        for folder in folders:  # a process that was killed in `begin` left one without task.json
-            if (stored := read_json(folder / "task.json", REMOVE_FOLDER)) is not None:
-                check_identity(folder, stored, task)
-        done = [folder for folder in folders if (folder / "record.json").exists()]
+        done = [folder for folder in folders if os.path.lexists(folder / "record.json")]
+        for folder in folders:
+            if folder not in done:  # a record has all that task.json has
+                _check_stored_task(folder, task)
         return next(iter(done or folders), None)
 
     def folder(self, task: Json) -> Path:
@@ -106,50 +91,74 @@ class Store:
         folder = self.folder(task)
         path = folder / "task.json"
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        stored = read_json(path, REMOVE_FOLDER)
+            _make_folder(folder, self.root)
+        stored = read_json(path, CONTINUE)
         if stored is None and create(path, to_json(dict(task))):
             return folder
-        stored = stored or read_json(path, REMOVE_FOLDER) or {}
-        if canonical(stored.get("spec", {})) != canonical(task["spec"]):
+        stored = stored or read_json(path, CONTINUE) or {}
+        if reason := problem_of_stored_task(stored):
+            raise ResultsError(f"task.json cannot be used: {reason}", where=str(path), next=CONTINUE)
+        if canonical(stored["spec"]) != canonical(task["spec"]):
             raise ResultsError("the stored task has another specification", where=str(path), next=REMOVE_FOLDER)
         return folder
 
     def record(self, task: Json) -> dict[str, Any] | None:
-        """The task's record, None when it has none. Raises ResultsError if it is unreadable or of another schema."""
-        folder = self.find(task)
-        return read_record(folder) if folder else None
+        """The task's record, None when it has none.
 
-    def recorded(self, tasks: Iterable[Json]) -> Iterator[tuple[Json, dict[str, Any]]]:
-        """Those of the tasks that have a record, each with its record. Folders are listed at most once for all of them.
-
-        Raises ResultsError, as `record` does, at the first record that is unreadable or of another task.
+        Raises ResultsError if it cannot be used, or if two folders have different ones.
         """
-        folders: dict[tuple[str, str], list[Path]] | None = None
+        return _record_of(task, self._candidates(task))
+
+    def recorded(
+        self, tasks: Iterable[Json], on_problem: Callable[[ResultsError], None] = lambda error: None
+    ) -> Iterator[tuple[Json, dict[str, Any]]]:
+        """Those of the tasks that are done, each with its record. Each kind's folders are listed once for all of them.
+
+        Left out are a task whose record cannot be used, after `on_problem` was called with the reason; and a task with
+        an input that was made again since, as `outdated` says.
+        """
+        folders = task_folders(self.root)
+        read: dict[tuple[str, str], dict[str, Any] | None] = {}
+
+        def record_of(kind: str, identity: str) -> dict[str, Any] | None:
+            key = (kind, identity[:PREFIX])
+            if key not in read:
+                try:
+                    read[key] = _record_of({"kind": kind, "identity": identity}, folders.get(key, []))
+                except ResultsError as error:
+                    read[key] = None
+                    on_problem(error)
+            return read[key]
+
         for task in tasks:
             _check_address(task)
-            folder = self._default_folder(task)
-            record = read_record(folder)  # most often it is there, and nothing has to be listed
-            if record is None:
-                folders = task_folders(self.root) if folders is None else folders
-                for folder in folders.get((task["kind"], task["identity"][:PREFIX]), []):
-                    if (record := read_record(folder)) is not None:
-                        break
-            if record is not None:
-                check_identity(folder, record, task)
+            record = record_of(task["kind"], task["identity"])
+            if record is not None and not changed_input(record, record_of):
                 yield task, record
+
+    def outdated(self, record: Json) -> str:
+        """A sentence on an input that was made again with other bytes since the record was written, "" without one."""
+
+        def record_of(kind: str, identity: str) -> Json | None:
+            try:
+                return self.record({"kind": kind, "identity": identity})
+            except ResultsError:  # reported where the input itself is read
+                return None
+
+        return changed_input(record, record_of)
 
     def commit(self, task: Json, record: Json) -> bool:
         """Write record.json, which makes the task done, and delete its checkpoints. Its files must be on disk before.
 
-        Returns False when there is a record already, which is kept.
+        The record gets its schema and checksum here. Returns False when there is a record already, which is kept.
         """
         if record.get("status") not in RECORDED:
             raise ResultsError(f"a record cannot have status '{record.get('status')}'", next=_one_of(RECORDED))
         if (record.get("kind"), record.get("identity")) != (task["kind"], task["identity"]):
             raise ResultsError("the record is of another task", where=str(task["identity"]))
         folder = self.begin(task)
-        if not create(folder / "record.json", to_json(dict(record))):
+        plain = json.loads(to_json({**record, "schema": SCHEMA}))  # as it will be read: without NaN, keys as text
+        if not create(folder / "record.json", to_json(sealed(plain))):
             return False
         with writing(folder):
             for checkpoint in folder.glob("checkpoint.*"):
@@ -157,13 +166,36 @@ class Store:
             sync_folder(folder)
         return True
 
+    def set_aside(self, task: Json) -> Path | None:
+        """Move the task's record and the files that it names to replaced/NNN in its folder, so that it is not done.
+
+        The caller holds the task's lock. Returns that folder, None without a record. Raises ResultsError.
+        """
+        folder, record = self.find(task), self.record(task)
+        if folder is None or record is None:
+            return None
+        number = 1 + len(_names(folder / REPLACED))
+        kept = folder / REPLACED / f"{number:03d}"
+        files = [Path(name) for name in record["artifacts"] if (folder / name).is_file()]
+        with writing(kept):
+            for name in files:
+                (kept / name).parent.mkdir(parents=True, exist_ok=True)
+                (kept / name).hardlink_to(folder / name)
+            _make_folder(kept, folder)
+            (folder / "record.json").rename(kept / "record.json")  # last: what is kept is whole at every moment
+            for name in files:
+                (folder / name).unlink()
+            sync_folder(kept)
+            sync_folder(folder)
+        return kept
+
     def attempt(self, task: Json, status: str, message: str, **facts: Any) -> Path:
         """Add attempts/NNN.json for an attempt without a result. `status` is one of schema.ATTEMPTED."""
         if status not in ATTEMPTED:
             raise ResultsError(f"an attempt cannot have status '{status}'", next=_one_of(ATTEMPTED))
         folder = self.begin(task) / "attempts"
         with writing(folder):
-            folder.mkdir(exist_ok=True)
+            _make_folder(folder, folder.parent)
         text = to_json({**facts, "status": status, "message": message, "finished": datetime.now(UTC).isoformat()})
         number = len(attempt_files(folder)) + 1
         while not create(folder / f"{number:03d}.json", text):  # another process took the number
@@ -174,7 +206,7 @@ class Store:
         """The latest attempt, or None when there was none."""
         folder = self.find(task)
         paths = attempt_files(folder / "attempts") if folder else []
-        return read_json(paths[-1]) if paths else None
+        return read_attempt(paths[-1]) if paths else None
 
     def records(self) -> tuple[list[dict[str, Any]], list[ResultsError]]:
         """All usable records, in the order of their folders, and why the others are unusable."""
@@ -195,6 +227,8 @@ class Store:
                         contents.unrecorded.append(path.parent)
                 except ResultsError as error:
                     contents.problems.append(error)
+            _drop_copies(contents)
+            _drop_outdated(contents)
         return contents
 
     def _default_folder(self, task: Json) -> Path:
@@ -203,18 +237,70 @@ class Store:
 
     def _candidates(self, task: Json) -> list[Path]:
         _check_address(task)
-        folder = self._default_folder(task)
-        if (folder / "record.json").exists():  # saves listing thousands of folders
-            return [folder]
-        return sorted(folder.parent.glob(f"*-{task['identity'][:PREFIX]}"))
+        return sorted((self.root / str(task["kind"])).glob(f"*-{task['identity'][:PREFIX]}"))
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """A folder's record, None without one. Raises ResultsError if it is unreadable or of another schema."""
-    record = read_json(folder / "record.json", RERUN)
-    if record is not None and "schema" in record and (reason := other_schema(record)):
-        raise _unusable(folder / "record.json", reason, OTHER_STORE)
-    return record
+    """A folder's record, None without one. Raises ResultsError if it cannot be used."""
+    path = folder / "record.json"
+    record = read_json(path, RERUN)
+    return None if record is None else _checked(path, record)
+
+
+def _check_stored_task(folder: Path, task: Json) -> None:
+    stored = read_json(folder / "task.json", CONTINUE)
+    if stored is not None:  # a process that was killed in `begin` left none
+        check_identity(folder, stored, task)
+
+
+def _record_of(task: Json, folders: Sequence[Path]) -> dict[str, Any] | None:
+    """The record of a task from its folders, of which there is seldom more than one."""
+    records = {folder: record for folder in folders if (record := read_record(folder)) is not None}
+    for folder, record in records.items():
+        check_identity(folder, record, task)
+    if not same_numbers(list(records.values())):
+        raise different_records(list(records))
+    return next(iter(records.values()), None)
+
+
+def same_numbers(records: Sequence[Json]) -> bool:
+    """Whether records of one task agree in their outcome, results and files."""
+    keys = ("status", "result", "artifacts")
+    return len(records) < 2 or len({canonical({key: record[key] for key in keys}) for record in records}) == 1
+
+
+def different_records(folders: Sequence[Path]) -> ResultsError:
+    """The error for folders that have different records of one task."""
+    return ResultsError(
+        "these folders have different records of one task, none of which is used",
+        where=", ".join(map(str, folders)),
+        next="move all but one of them to another store",
+    )
+
+
+def _drop_copies(contents: StoreContents) -> None:
+    """Keep one of equal records of a task; of different ones none, and name their folders."""
+    same_task: dict[tuple[str, str], list[Path]] = {}
+    for folder, record in contents.records.items():
+        same_task.setdefault((record["kind"], record["identity"]), []).append(folder)
+    for folders in same_task.values():
+        if len(folders) > 1:
+            equal = same_numbers([contents.records[folder] for folder in folders])
+            if not equal:
+                contents.problems.append(different_records(folders))
+            for folder in folders[1 if equal else 0 :]:
+                del contents.records[folder]
+
+
+def _drop_outdated(contents: StoreContents) -> None:
+    """Leave out records of inputs that were made again since, and say so."""
+    by_task = {(record["kind"], record["identity"]): record for record in contents.records.values()}
+    for folder, record in list(contents.records.items()):
+        if changed_input(record, lambda kind, identity: by_task.get((kind, identity))):
+            what = "a record is not shown: one of its inputs was made again since, with another content"
+            cure = "run the same command again: it does this task again and keeps the old record aside"
+            contents.problems.append(ResultsError(what, where=str(folder / "record.json"), next=cure))
+            del contents.records[folder]
 
 
 def check_identity(folder: Path, stored: Json, task: Json) -> None:
@@ -233,22 +319,43 @@ def _check_address(task: Json) -> None:
 
 def attempt_files(folder: Path) -> list[Path]:
     """The files of an `attempts` folder, the latest last; [] without such a folder."""
-    return sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem))
+    return sorted(
+        (folder / name for name in _names(folder) if re.fullmatch(r"[0-9]+\.json", name)),
+        key=lambda path: int(path.stem),
+    )
+
+
+def read_attempt(path: Path) -> dict[str, Any] | None:
+    """An attempt's file, None if there is none. Raises ResultsError if it cannot be used."""
+    attempt = read_json(path)
+    if attempt is not None and (reason := problem_of_attempt(attempt)):
+        raise ResultsError(f"an attempt cannot be used: {reason}", where=str(path), next="move the file away")
+    return attempt
 
 
 def _usable(path: Path, content: bytes | OSError) -> dict[str, Any]:
-    if isinstance(content, FileNotFoundError | NotADirectoryError):
-        raise content
     if isinstance(content, OSError):
+        if isinstance(content, FileNotFoundError | NotADirectoryError) and not path.is_symlink():
+            raise content
         raise unreadable(path, content, RERUN) from content
-    record = parse_json(content, path, RERUN)
-    if reason := problem(record):
-        raise _unusable(path, reason, OTHER_STORE if other_schema(record) else RERUN)
+    return _checked(path, parse_json(content, path, RERUN))
+
+
+def _checked(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    if reason := problem(record, path.parent):
+        cure = RERUN if record.get("schema") == SCHEMA else OTHER_STORE
+        raise ResultsError(f"a record cannot be used: {reason}", where=str(path), next=cure)
     return record
 
 
-def _unusable(path: Path, reason: str, cure: str) -> ResultsError:
-    return ResultsError(f"a record cannot be used: {reason}", where=str(path), next=cure)
+def _make_folder(folder: Path, root: Path) -> None:
+    """Make a folder inside `root` whose name, as that of each folder above it, survives a power cut. Raises OSError."""
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    while folder != root and folder != folder.parent:
+        folder = folder.parent
+        sync_folder(folder)
 
 
 def _one_of(statuses: Iterable[Status]) -> str:

@@ -6,22 +6,26 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from results.errors import ResultsError
 from results.store.atomic_files import read_json
-from results.store.schema import ATTEMPTED, KINDS, RECORDED, Status
+from results.store.identity import PREFIX
+from results.store.inputs import RecordOf, changed_input
+from results.store.schema import KINDS, Status
 from results.store.store import (
-    PREFIX,
-    REMOVE_FOLDER,
-    RERUN,
+    CONTINUE,
     attempt_files,
     check_identity,
+    different_records,
+    read_attempt,
     read_record,
+    same_numbers,
     task_folders,
 )
+from results.store.validation import is_progress, problem_of_stored_task
 from results.types import Json
 
 
@@ -30,11 +34,12 @@ class TaskState:
     """How far a task is.
 
     task: as planned, or as its task.json; of a done task of the store, what its record and its folder's name tell.
-    status: NEW, BEGUN, DONE, UNREADABLE, or that of the last attempt (one of schema.ATTEMPTED).
+    status: NEW, BEGUN, DONE, OUTDATED, UNREADABLE, or that of the last attempt (one of schema.ATTEMPTED).
     message: of the record ("" when it is ok) or of the last attempt; the text of `error` if there is one.
+    record: of a done task, its status, result, artifacts, inputs and code.
     error: why an unreadable task is unreadable.
     owner: the content of lock.json ({} when it is damaged), None without one. It is not read for a done task.
-    progress: the content of progress.json, None without one. Neither file makes a task unreadable.
+    progress: the content of progress.json, None without one or if it is damaged. Neither file makes a task unreadable.
     modified: when the newer of these two was written, in seconds by the file system's clock, None without either.
     """
 
@@ -42,6 +47,7 @@ class TaskState:
     folder: Path | None
     status: Status
     message: str = ""
+    record: Json | None = None
     owner: Json | None = None
     progress: Json | None = None
     modified: float | None = None
@@ -55,12 +61,30 @@ def task_states(root: Path, tasks: Iterable[Json] | None = None) -> dict[str, Ta
     is written. Raises ResultsError only if the folders cannot be listed.
     """
     folders = task_folders(Path(root))
+    states: dict[tuple[str, str], TaskState] = {}  # by kind and the first digits of the identity
+
+    def state_of(kind: str, identity: str, task: Json | None = None) -> TaskState:
+        key = (kind, identity[:PREFIX])
+        if key not in states:
+            states[key] = _furthest(folders.get(key, []), task or {"kind": kind, "identity": identity})
+        return states[key]
+
     if tasks is None:
-        states = (_furthest(same_task, None) for same_task in folders.values())
-        return {state.task["identity"]: state for state in states}
-    return {
-        task["identity"]: _furthest(folders.get((task["kind"], task["identity"][:PREFIX]), []), task) for task in tasks
-    }
+        wanted = [_furthest(same_task, None) for same_task in folders.values()]
+        states = dict(zip(folders, wanted, strict=True))
+    else:
+        wanted = [state_of(task["kind"], task["identity"], task) for task in tasks]
+
+    def record_of(kind: str, identity: str) -> Json | None:
+        return state_of(kind, identity).record
+
+    return {state.task["identity"]: _checked_inputs(state, record_of) for state in wanted}
+
+
+def _checked_inputs(state: TaskState, record_of: RecordOf) -> TaskState:
+    """The state, OUTDATED where an input of a done task was made again since."""
+    reason = changed_input(state.record, record_of) if state.record else ""
+    return replace(state, status=Status.OUTDATED, message=reason) if reason else state
 
 
 def _furthest(folders: list[Path], task: Json | None) -> TaskState:
@@ -69,7 +93,9 @@ def _furthest(folders: list[Path], task: Json | None) -> TaskState:
         assert task is not None
         return TaskState(task, None, Status.NEW)
     states = [task_state(folder, task) for folder in folders]
-    return next((state for state in states if state.status == Status.DONE), states[0])
+    if not same_numbers([state.record for state in states if state.record]):
+        return _unreadable(folders[0], task, different_records(folders))
+    return next((state for state in states if state.status in (Status.DONE, Status.UNREADABLE)), states[0])
 
 
 def task_state(folder: Path, task: Json | None = None) -> TaskState:
@@ -83,25 +109,25 @@ def task_state(folder: Path, task: Json | None = None) -> TaskState:
         return _unreadable(folder, task, ResultsError(f"cannot be read: {error.strerror}", where=str(folder)))
 
 
+_KEPT = ("checksum", "status", "result", "artifacts", "inputs", "code")  # of a record, in a state
+
+
 def _done(folder: Path, task: Json | None, record: Json) -> TaskState:
-    if record.get("status") not in RECORDED or not isinstance(record.get("identity"), str):
-        path = folder / "record.json"
-        raise ResultsError(f"its status is {record.get('status')!r}", where=str(path), next=RERUN)
     if task is None:
-        stored = {key: record[key] for key in ("identity", "spec", "resolved", "display") if key in record}
-        task = _task_of_name(folder) | stored
+        task = _task_of_name(folder) | {key: record[key] for key in ("identity", "spec", "resolved", "display")}
     check_identity(folder, record, task)
-    return TaskState(task, folder, Status.DONE, str(record.get("message") or ""))
+    kept = {key: record[key] for key in _KEPT}
+    return TaskState(task, folder, Status.DONE, str(record["message"]), kept)
 
 
 def _without_record(folder: Path, task: Json | None) -> TaskState:
     with os.scandir(folder) as entries:
         files = {entry.name: entry for entry in entries}
-    stored = read_json(folder / "task.json", REMOVE_FOLDER) if "task.json" in files else None
+    stored = read_json(folder / "task.json", CONTINUE) if "task.json" in files else None
     if stored is not None:
+        if reason := problem_of_stored_task(stored):
+            raise ResultsError(f"task.json cannot be used: {reason}", where=str(folder / "task.json"), next=CONTINUE)
         task = task or stored
-        if not isinstance(stored.get("identity"), str):
-            raise ResultsError("task.json has no identity", where=str(folder), next=REMOVE_FOLDER)
         check_identity(folder, stored, task)
     status, message = _last_attempt(folder / "attempts") if "attempts" in files else (Status.BEGUN, "")
     return TaskState(
@@ -110,7 +136,7 @@ def _without_record(folder: Path, task: Json | None) -> TaskState:
         status,
         message,
         owner=_read_changing(folder / "lock.json", {}) if "lock.json" in files else None,
-        progress=_read_changing(folder / "progress.json", None) if "progress.json" in files else None,
+        progress=_progress(folder / "progress.json") if "progress.json" in files else None,
         modified=max(_modification_times(files), default=None),
     )
 
@@ -118,11 +144,13 @@ def _without_record(folder: Path, task: Json | None) -> TaskState:
 def _last_attempt(folder: Path) -> tuple[Status, str]:
     """Status and message of the latest attempt; BEGUN if there is none."""
     paths = attempt_files(folder)
-    if not paths or (attempt := read_json(paths[-1])) is None:
-        return Status.BEGUN, ""
-    if attempt.get("status") not in ATTEMPTED:
-        raise ResultsError(f"its status is {attempt.get('status')!r}", where=str(paths[-1]), next="move the file away")
-    return Status(attempt["status"]), str(attempt.get("message") or "")
+    attempt = read_attempt(paths[-1]) if paths else None
+    return (Status(attempt["status"]), attempt["message"]) if attempt else (Status.BEGUN, "")
+
+
+def _progress(path: Path) -> dict[str, Any] | None:
+    content = _read_changing(path, None)
+    return content if content is not None and is_progress(content) else None
 
 
 def _read_changing(path: Path, damaged: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -148,8 +176,8 @@ def _unreadable(folder: Path, task: Json | None, error: ResultsError) -> TaskSta
     if task is None:
         with suppress(ResultsError):
             task = read_json(folder / "task.json")
-    if task is None or not isinstance(task.get("identity"), str):
-        task = _task_of_name(folder)
+        if task is None or problem_of_stored_task(task):
+            task = _task_of_name(folder)
     return TaskState(task, folder, Status.UNREADABLE, message, error=error)
 
 

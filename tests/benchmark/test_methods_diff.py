@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from record_parts import make_record
 
 from benchmark.methods import main
 from methods import registry
-from results.store.schema import SCHEMA
+from results.store.identity import identity
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -47,15 +48,16 @@ def make_task(
     stored = {key: value for key, value in asdict(published.config).items() if key != without} | (settings or {})
     card = registry.load(method).card
     resolved = {"kind": "condense", "method": method, "version": words.pop("version", card.version),
-                "settings": stored, "ipc": ipc, "seed": seed, "architecture": "convnet3", "dataset": {},
-                "experts": [], "val_fraction": 0.0, "precision": "fp32"}  # fmt: skip
+                "settings": stored, "ipc": ipc, "seed": seed, "architecture": "convnet3", "experts": [],
+                "dataset": {"fingerprint": dataset}, "val_fraction": 0.0, "precision": "fp32"}  # fmt: skip
     display = {"dataset": dataset, "published_as": dataset, "display_name": method, "card": asdict(card), "ipc": ipc,
                "iterations_fraction": stored.get("iterations", 1) / (published.config.iterations or 1),
                "num_classes": 10, "train_images": 100, "overrides": "", "provenance": "code"}  # fmt: skip
     return {
         "kind": "condense",
-        "identity": "0" * 64,
+        "identity": identity(resolved),
         "slug": f"{method}-{dataset}-ipc{ipc}-convnet3-seed{seed}",
+        "spec": resolved,
         "resolved": resolved,
         "display": display | words,
         "requested": {},
@@ -64,11 +66,13 @@ def make_task(
 
 def store(folder: Path, task: dict[str, Any], status: str | None = "ok") -> Path:
     """The task in its folder of a store, with a record unless it is unfinished."""
-    place = folder / task["kind"] / f"{task['slug']}-{len(list(folder.glob('*/*'))):012d}"
+    place = folder / task["kind"] / f"{task['slug']}-{task['identity'][:12]}"
     place.mkdir(parents=True)
     (place / "task.json").write_text(json.dumps(task))
     if status:
-        (place / "record.json").write_text(json.dumps({**task, "schema": SCHEMA, "status": status}))
+        sizes = {"stored_images": 10, "decoded_images": 10, "factor": 1, "bytes": 1000}
+        record = make_record(task["kind"], task["resolved"], task["display"], sizes, status=status)
+        (place / "record.json").write_text(json.dumps(record))
     return place
 
 
@@ -154,17 +158,17 @@ def other(kind: str) -> dict[str, Any]:
         (json.dumps(other("evaluate")), "this is no condense task: its kind is 'evaluate'"),
         (json.dumps(other("analyze")), "this is no condense task: its kind is 'analyze'"),
         (json.dumps(other("horoscope")), "this is no condense task: its kind is 'horoscope'"),
-        (json.dumps({"kind": "condense"}), "this is no condense task: it lacks display.card"),
+        (json.dumps({"kind": "condense"}), "this is no condense task: it lacks resolved"),
         (json.dumps([1]), "other.json does not hold a JSON object"),
         ("not JSON", "other.json is not JSON"),
         (b"\xff\xfe\x00", "other.json is not JSON"),
         (
             json.dumps(make_task() | {"resolved": {"method": "dm", "ipc": 1, "version": 1}}),
-            "it lacks resolved.architecture",
+            "it lacks resolved.",
         ),
         (
             json.dumps(make_task() | {"resolved": make_task()["resolved"] | {"ipc": 0}}),
-            "its settings or its ipc are malformed",
+            "resolved.ipc is wrong: expected `int` >= 1",
         ),
         (
             json.dumps(make_task() | {"resolved": make_task()["resolved"] | {"method": "dmm"}}),

@@ -6,38 +6,28 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from record_parts import make_record, scores
 
 from results.aggregation.cells import cells
-from results.store.schema import SCHEMA, Status
-from results.store.store import identity
+from results.store.identity import identity
 
 Record = dict[str, Any]
 FAMILIES = {"random": "coreset", "dc": "gradient matching"}
 CIFAR10_CONSTANTS = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.2010]}
-ENVIRONMENT = {"device": "NVIDIA H100", "threads": 8, "torch": "2.9", "commit": "0123456789abcdef", "dirty": False}
 
 
 @pytest.fixture
 def make_task() -> Callable[..., Record]:
     def make(kind: str = "condense", slug: str = "dm-digits", **resolved: Any) -> Record:
-        resolved = {"kind": kind, "seed": 0, **resolved}
-        head = {"kind": kind, "identity": identity(resolved), "slug": slug}
-        return head | {"spec": resolved, "resolved": resolved, "display": {"display_name": "dm"}}
+        usual = {"kind": kind, "method": "dm", "version": 1, "settings": {}, "ipc": 1, "seed": 0, "experts": []}
+        usual |= {"architecture": "convnet3", "dataset": {"fingerprint": "digits"}, "val_fraction": 0.0}
+        resolved = {**usual, "precision": "fp32", **resolved}
+        head = {"kind": kind, "identity": identity(resolved), "slug": slug, "spec": resolved, "resolved": resolved}
+        shown = _dataset("digits") | {"display_name": "dm", "card": _card("dm"), "overrides": ""}
+        shown |= {"provenance": "paper", "iterations_fraction": 1.0}
+        return head | {"display": shown, "requested": {"dataset": "digits", "data_root": "data"}}
 
     return make
-
-
-def _record(kind: str, resolved: Record, display: Record, result: Record, **changes: Any) -> Record:
-    resolved = {"kind": kind, "val_fraction": 0.0, "precision": "fp32", **resolved}
-    status = changes.get("status", Status.OK.value)
-    return {
-        **{"schema": SCHEMA, "kind": kind, "identity": identity(resolved), "status": status, "message": ""},
-        **{"spec": resolved, "resolved": resolved, "display": display},
-        **{"result": result if status == Status.OK else {}, "artifacts": {}, "code": None},
-        **{"seconds": 1.0, "steps": 10, "peak_memory_bytes": None, "environment": ENVIRONMENT},
-        "finished": "2026-01-01T00:00:00+00:00",
-        **changes,
-    }
 
 
 def _card(name: str) -> Record:
@@ -55,7 +45,7 @@ def make_expert() -> Callable[..., Record]:
     def make(index: int, *, dataset: str = "cifar10", **changes: Any) -> Record:
         resolved = {"dataset": {"fingerprint": dataset}, "architecture": "convnet3", "recipe": {"epochs": 60}}
         resolved |= {"index": index, "expert_seed": 0}
-        return _record("prepare", resolved, {"dataset": dataset}, {}, **changes)
+        return make_record("prepare", resolved, {"dataset": dataset}, {}, **changes)
 
     return make
 
@@ -80,7 +70,7 @@ def make_condensed() -> Callable[..., Record]:
         shown = _dataset(dataset) | {"display_name": row, "card": _card(method), "overrides": ""}
         shown |= {"provenance": "paper", "iterations_fraction": 1.0}
         result = {"stored_images": 10 * ipc, "decoded_images": 10 * ipc, "factor": 1, "bytes": 1000}
-        return _record("condense", values | (resolved or {}), shown | (display or {}), result, **changes)
+        return make_record("condense", values | (resolved or {}), shown | (display or {}), result, **changes)
 
     return make
 
@@ -113,10 +103,8 @@ def make_evaluated() -> Callable[..., Record]:
         shown["role"] = "baseline" if name == "whole" or name.startswith("random") else "method"
         shown["iterations_fraction"] = source["iterations_fraction"]
         shown["provenance"] = source.get("provenance", "paper")
-        result = {"accuracies": accuracies, "validation_accuracies": [], "optimizer_steps": 1000}
-        result |= {"test_images": 10_000, "decoded_images": 100, "test_images_per_class": [1000] * 10}
-        result["right_per_class"] = [[round(1000 * value)] * 10 for value in accuracies]
-        return _record("evaluate", values | (resolved or {}), shown | (display or {}), result, **changes)
+        result = scores(accuracies) | {"validation_accuracies": [], "optimizer_steps": 1000, "decoded_images": 100}
+        return make_record("evaluate", values | (resolved or {}), shown | (display or {}), result, **changes)
 
     return make
 

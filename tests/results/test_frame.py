@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from record_parts import task_of, validation_scores
 
-from many_records import task_of
 from results.errors import ResultsError
 from results.frame import COLUMNS, frame, load
 from results.store.store import Store
@@ -23,7 +23,7 @@ def records(make_expert, make_condensed, make_evaluated):
     used = {"experts": [expert["identity"]], "settings": {"lr": 2.0, "alignment": "mid"}}
     sets = [make_condensed("dance", seed, resolved=used, seconds=10.0 + seed) for seed in (0, 1)]
     scores = [make_evaluated(made, [0.4, 0.5], seconds=7.0) for made in sets]
-    scores[0]["result"]["validation_accuracies"] = [0.6, 0.7]
+    scores[0]["result"] |= validation_scores([0.6, 0.7])
     lost = make_evaluated(sets[0], [0.1], protocol="dc", status="diverged", message="nan")
     foreign = make_condensed("dm", 5)
     return [expert, *sets, *scores, lost, make_evaluated(foreign, [0.3]), make_evaluated(None, [0.8, 0.9, 0.85])]

@@ -159,8 +159,9 @@ def test_snapshots_are_neither_charged_nor_repeated(
             stop.signal = 15 if done == stop_after else stop.signal
 
         schedule = SnapshotSchedule(frozenset({0, 2, 5, 7}), take)
-        run_result = run_steps(work, tmp_path, CPU, seconds=0.5, progress=progress, stop=stop, checkpoint_seconds=1e9,
-                               owns_task=lambda: True, log=lambda text: None, schedule=schedule)  # fmt: skip
+        run_result = run_steps(work, tmp_path, CPU, owner={}, seconds=0.5, progress=progress, stop=stop,
+                               checkpoint_seconds=1e9, owns_task=lambda: True, log=lambda text: None,
+                               schedule=schedule)  # fmt: skip
         return run_result.seconds, schedule.taken
 
     if stop_after:

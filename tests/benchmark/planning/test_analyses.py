@@ -19,8 +19,9 @@ from benchmark.planning.plan import inputs_of
 from benchmark.runners.job_groups import group_tasks
 from benchmark.utils.errors import BenchmarkError
 from helpers import CPU
+from results.store.identity import identity
 from results.store.schema import KINDS
-from results.store.store import Store, identity
+from results.store.store import Store
 
 GOLD = [  # kind and first digits of identities
     ("condense", "80d1bc68630724e3"),

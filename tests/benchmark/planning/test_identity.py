@@ -16,7 +16,7 @@ from methods import base, registry
 from methods.base import ExpertRecipe
 from methods.dance import DANCE, DANCEConfig
 from methods.dm import DistributionMatching, DMConfig
-from results.store.store import identity
+from results.store.identity import identity
 
 WORDS = ("methods=[dance,dm]", "ipcs=[1]", "baselines=[random,whole]", "architectures=[convnet2-w4]")
 

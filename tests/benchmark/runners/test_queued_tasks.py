@@ -31,7 +31,7 @@ def tasks(tmp_path: Path) -> list[Task]:
 def run(out: Path, tasks: list[Task], arrived: int = 0, **changes: Any) -> JobResult:
     """Run a job; `arrived` is a signal that came before."""
     settings = {"store": str(out), "device": "cpu", "gpus": 0, "precision": "fp32", "threads": 1, "compile": None,
-                "concurrent_tasks": 1, "checkpoint_seconds": 30.0, "retry": None}  # fmt: skip
+                "concurrent_tasks": 1, "checkpoint_seconds": 30.0, "retry": None, "again": []}  # fmt: skip
     recorder = SignalRecorder()
     recorder.signal = arrived
     return queued_tasks.run(queued_tasks.arguments(tasks, settings | changes), recorder)

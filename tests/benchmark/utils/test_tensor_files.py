@@ -11,6 +11,7 @@ import torch
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tree, save_tree
 from helpers import same
+from results.errors import ResultsError
 
 
 @pytest.mark.parametrize(
@@ -32,10 +33,23 @@ def test_a_tree_is_loaded_as_it_was_saved(tree: dict[str, Any], tmp_path: Path) 
 
 
 def test_a_file_that_cannot_be_written_says_so_and_leaves_the_old_one(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match="could not be written"):
+    with pytest.raises(ResultsError, match=r"cannot write tree\.safetensors"):
         save_tree(tmp_path / "absent" / "tree.safetensors", {"a": 1})
     path = tmp_path / "tree.safetensors"
     save_tree(path, {"a": 1})
     with pytest.raises(TypeError):
         save_tree(path, {"a": object()})
     assert load_tree(path) == {"a": 1} and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_changed_bit_of_a_tensor_or_a_value_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "tree.safetensors"
+    save_tree(path, {"weights": torch.ones(4), "done": 12345})
+    for old, new in ((b"12345", b"12346"), (torch.ones(1).numpy().tobytes(), b"\x00\x00\x80\x3e")):
+        sound = path.read_bytes()
+        assert old in sound
+        path.write_bytes(sound.replace(old, new, 1))
+        with pytest.raises(BenchmarkError, match="was changed after it was written"):
+            load_tree(path)
+        path.write_bytes(sound)
+    assert load_tree(path)["done"] == 12345

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from results.aggregation.cells import COLUMNS, cells
-from results.store.schema import problem
+from results.store.validation import problem
 
 
 def only(frame: pd.DataFrame) -> pd.Series:

@@ -303,7 +303,7 @@ def test_of_many_classes_the_first_ten_are_shown_and_one_layout_of_several_seeds
     assert "the first 10 of 12 classes" in panels.facts
 
 
-@pytest.mark.parametrize("harm", [{"xy": [[0.0]]}, {"labels": [0]}, {"xy": None}, {"xy": [[0.0, math.inf]] * 3}])
+@pytest.mark.parametrize("harm", [{"xy": [[0.0]]}, {"labels": [0]}, {"xy": None}, {"xy": [[0.0, None]] * 3}])
 def test_a_line_names_a_damaged_embedding(make_condensed, harm):
     condensed = make_condensed("dm")
     result = {"method": "pca", "real": cloud(3, 2), "sets": {condensed["identity"]: cloud(3, 1) | harm}}

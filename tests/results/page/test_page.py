@@ -43,7 +43,13 @@ def pixels(picture: Preview) -> np.ndarray:
 
 def seen(make_condensed: Any, folder: Path, preview: bytes, ipc: int = 10, **more: Any) -> Preview:
     condensed = make_condensed("dm", ipc=ipc)
-    return previews([(condensed, write_task(folder, condensed, preview=preview))], **more)[condensed["identity"]]
+    write_task(folder, condensed, preview=preview)
+    return previews(stored_sets(folder), **more)[condensed["identity"]]
+
+
+def stored_sets(root: Path) -> list[tuple[Any, Path]]:
+    """The records of a store's sets, with their folders."""
+    return [(record, folder) for folder, record in Store(root).read().records.items()]
 
 
 def test_an_enlarged_preview_is_kept_at_its_own_size_without_loss(make_condensed: Any, tmp_path: Path) -> None:
@@ -91,7 +97,10 @@ def test_a_picture_that_is_no_grid_is_shown_as_it_is(make_condensed: Any, tmp_pa
 def test_pictures_beyond_the_budget_are_left_out_and_equal_ones_count_once(make_condensed: Any, tmp_path: Path) -> None:
     condensed = [make_condensed("dm", seed) for seed in range(4)]
     files = [preview_png(enlarged_images(seed, 10)) for seed in (0, 0, 1, 0)]
-    sets = [(one, write_task(tmp_path, one, preview=preview)) for one, preview in zip(condensed, files, strict=True)]
+    for one, preview in zip(condensed, files, strict=True):
+        write_task(tmp_path, one, preview=preview)
+    order = [one["identity"] for one in condensed]
+    sets = sorted(stored_sets(tmp_path), key=lambda stored: order.index(stored[0]["identity"]))
     size = previews(sets[:1])[condensed[0]["identity"]].size
     by_set = [previews(sets, budget=size + 10)[one["identity"]] for one in condensed]
     assert [bool(picture.url) for picture in by_set] == [True, True, False, True]

@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from record_parts import changed, task_of
 
-from many_records import task_of
 from results.aggregation.cells import cells
-from results.store.schema import ANALYSIS_RESULTS, problem
-from results.store.store import Store, identity
+from results.store.identity import identity
+from results.store.schema import ANALYSIS_RESULTS
+from results.store.store import Store
+from results.store.validation import problem
 
 RESULTS: dict[str, Any] = {
     "curve": {"split": "validation", "points": [{"step": 0, "seconds": 0.0, "accuracies": [0.1]}]},
@@ -29,7 +31,7 @@ def analyzed(name: str, sets: list[str], experts: list[str], like: dict[str, Any
     display = {"dataset": "cifar10", "published_as": "cifar10", "num_classes": 10, "train_images": 50_000}
     display["condense_architecture"] = "convnet3"
     head = {"kind": "analyze", "identity": identity(resolved), "spec": resolved, "resolved": resolved}
-    return like | head | {"display": display, "result": RESULTS[name]}
+    return changed(like | head, display=display, result=RESULTS[name])
 
 
 @pytest.fixture
@@ -57,11 +59,10 @@ def test_an_analysis_must_hold_what_its_figure_draws(name: str, stored: list[dic
     key = next(iter(record["result"]))
     lacking = record | {"result": {k: v for k, v in record["result"].items() if k != key}}
     assert problem(lacking) == f"it lacks result.{key}"
-    assert problem(record | {"status": "diverged", "result": {}}) == ""
-    assert (
-        problem(record | {"resolved": record["resolved"] | {"analysis": "horoscope"}}) == "its analysis is 'horoscope'"
-    )
-    assert "analysis" in problem({key: value for key, value in record.items() if key != "resolved"})
+    assert problem(changed(record, status="diverged", result={})) == ""
+    other = changed(record, resolved=record["resolved"] | {"analysis": "horoscope"})
+    assert problem(other) == "its analysis is 'horoscope'"
+    assert problem({key: value for key, value in record.items() if key != "resolved"}) == "it lacks resolved"
 
 
 def test_the_store_keeps_and_finds_analyses(tmp_path, stored: list[dict[str, Any]]) -> None:

@@ -12,15 +12,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from record_parts import make_record, task_of
 
 from results.errors import ResultsError
 from results.store.atomic_files import write_json
+from results.store.identity import identity
 from results.store.schema import SCHEMA
-from results.store.store import Store, identity
+from results.store.store import Store
 
 
 def done(task, **more):
-    return {"kind": task["kind"], "identity": task["identity"], "status": "ok", **more}
+    """The record of a condense task."""
+    sizes = {"stored_images": 10, "decoded_images": 10, "factor": 1, "bytes": 1000}
+    result = sizes | more.pop("result", {})
+    return make_record("condense", task["resolved"], task["display"], result, **more)
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -55,16 +60,19 @@ def test_begin_refuses_another_specification_of_the_same_identity(tmp_path, make
     store, task = Store(tmp_path), make_task()
     store.begin(task)
     with pytest.raises(ResultsError, match="has another specification"):
-        store.begin({**task, "spec": {**task["spec"], "seed": 0.0}})
+        store.begin({**task, "spec": {**task["spec"], "seed": 1}})
 
 
 def test_colliding_prefixes_are_an_error(tmp_path, make_task):
     store, task = Store(tmp_path), make_task()
     store.begin(task)
     other = {**task, "identity": task["identity"][:12] + "0" * 52}
-    for act in (store.begin, store.record, store.folder):
+    for act in (store.begin, store.folder):
         with pytest.raises(ResultsError, match="share the first 12 digits"):
             act(other)
+    store.commit(task, done(task))
+    with pytest.raises(ResultsError, match="share the first 12 digits"):
+        store.record(other)
 
 
 def test_commit_never_overwrites_and_drops_checkpoints(tmp_path, make_task):
@@ -90,8 +98,12 @@ def test_commit_takes_final_outcomes_of_this_task_only(tmp_path, make_task):
 
 def test_not_finite_losses_do_not_keep_a_record_from_being_written(tmp_path, make_task):
     store, task = Store(tmp_path), make_task()
-    assert store.commit(task, done(task, result={"losses": {"match": float("nan"), "other": [float("inf"), 1.0]}}))
-    assert store.record(task)["result"] == {"losses": {"match": None, "other": [None, 1.0]}}
+    assert store.commit(task, done(task, result={"losses": {"match": None}}) | {"seconds": 2.0})
+    lossy = done(task)
+    lossy["result"]["losses"] = {"match": float("nan"), "other": float("inf")}
+    other = make_task(seed=1)
+    assert store.commit(other, {**lossy, **{key: other[key] for key in ("identity", "spec", "resolved")}})
+    assert store.record(other)["result"]["losses"] == {"match": None, "other": None}
 
 
 def commit_many(root, task, results):
@@ -169,7 +181,8 @@ def test_attempts_are_numbered_and_the_last_is_found(tmp_path, make_task):
     store, task = Store(tmp_path), make_task()
     assert store.last_attempt(task) is None
     store.attempt(task, "failed", "a shape is wrong")
-    (store.folder(task) / "attempts" / "002.json").write_text('{"status": "interrupted"}')
+    (store.folder(task) / "attempts" / "002.json").write_text('{"status": "interrupted", "message": ""}')
+    (store.folder(task) / "attempts" / "001 (copy).json").write_text("{")
     path = store.attempt(task, "out_of_memory", "80 GiB were not enough", chunk=16)
     assert path.name == "003.json"
     assert store.last_attempt(task)["message"] == "80 GiB were not enough" and store.last_attempt(task)["chunk"] == 16
@@ -180,7 +193,7 @@ def test_attempts_are_numbered_and_the_last_is_found(tmp_path, make_task):
 def test_damaged_records_are_named_and_the_others_read(tmp_path, make_condensed):
     store, records = Store(tmp_path), [make_condensed(seed=seed) for seed in range(4)]
     for record in records:
-        assert store.commit({**record, "slug": "dm"}, record)
+        assert store.commit(task_of(record, "dm"), record)
     paths = [store.folder(record) / "record.json" for record in records]
     paths[0].write_text("{")
     paths[1].write_text(json.dumps({**records[1], "schema": 99}))
@@ -192,18 +205,19 @@ def test_damaged_records_are_named_and_the_others_read(tmp_path, make_condensed)
     assert [record["identity"] for record in usable] == [records[3]["identity"]]
     assert {problem.where for problem in problems} == set(map(str, paths[:3]))
     assert any("schema is 99" in problem.what for problem in problems)
-    assert any("display.card" in problem.what for problem in problems)
+    assert any("it lacks display." in problem.what for problem in problems)
 
 
 def test_a_record_of_another_schema_is_an_error_with_a_cure(tmp_path, make_task):
     store, task = Store(tmp_path), make_task()
-    assert store.commit(task, done(task, schema=SCHEMA - 1))
-    for read in (store.record, lambda task: list(store.recorded([task]))):
-        with pytest.raises(ResultsError, match=f"its schema is {SCHEMA - 1}, this version reads {SCHEMA}") as caught:
-            read(task)
-        assert caught.value.where == str(store.folder(task) / "record.json") and "store=PATH" in caught.value.next
-    (problem,) = store.records()[1]
-    assert problem.what == caught.value.what and problem.next == caught.value.next
+    assert store.commit(task, done(task))
+    write_json(store.folder(task) / "record.json", done(task) | {"schema": SCHEMA - 1})
+    with pytest.raises(ResultsError, match=f"its schema is {SCHEMA - 1}, this version reads {SCHEMA}") as caught:
+        store.record(task)
+    assert caught.value.where == str(store.folder(task) / "record.json") and "store=PATH" in caught.value.next
+    problems = [*store.records()[1]]
+    assert list(store.recorded([task], problems.append)) == []
+    assert [(problem.what, problem.next) for problem in problems] == [(caught.value.what, caught.value.next)] * 2
 
 
 def test_records_of_many_tasks_are_those_of_each(tmp_path, make_task):
@@ -216,11 +230,10 @@ def test_records_of_many_tasks_are_those_of_each(tmp_path, make_task):
     for resolved in (tasks, renamed):
         assert list(store.recorded(resolved)) == [(task, store.record(task)) for task in resolved[:3]]
     rival = {**tasks[0], "identity": tasks[0]["identity"][:12] + "0" * 52}
-    with pytest.raises(ResultsError, match="share the first 12 digits"):
-        list(store.recorded([rival]))
     (store.folder(tasks[1]) / "record.json").write_text("{")
-    with pytest.raises(ResultsError, match="not JSON"):
-        list(store.recorded(tasks))
+    problems: list[ResultsError] = []
+    assert [task for task, _ in store.recorded([rival, *tasks[1:]], problems.append)] == [tasks[2]]
+    assert "share the first 12 digits" in problems[0].what and "not JSON" in problems[1].what
 
 
 def test_an_address_must_be_one(tmp_path):

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from record_parts import make_record
 
 from results.store.lock import TaskLock
 from results.store.schema import KINDS
@@ -16,8 +17,9 @@ from results.store.task_states import TaskState, task_states
 
 
 def commit(store: Store, task, status: str = "ok", message: str = "") -> Path:
-    record = {key: task[key] for key in ("kind", "identity", "spec", "resolved", "display")}
-    assert store.commit(task, {**record, "status": status, "message": message})
+    sizes = {"stored_images": 10, "decoded_images": 10, "factor": 1, "bytes": 1000}
+    record = make_record(task["kind"], task["resolved"], task["display"], sizes, status=status, message=message)
+    assert store.commit(task, record)
     return store.folder(task)
 
 
@@ -46,7 +48,7 @@ def test_a_record_makes_a_task_done_whatever_was_tried_before(tmp_path, make_tas
     state = both(tmp_path, task)
     assert (state.status, state.message, state.folder) == ("done", message, folder)
     known = task_states(tmp_path)[task["identity"]].task
-    assert known == {**task, "slug": "dm-cifar10-ipc=1"}  # as its folder is called
+    assert known | {"requested": {}} == {**task, "slug": "dm-cifar10-ipc=1", "requested": {}}  # as its folder is called
 
 
 @pytest.mark.parametrize("status", ["failed", "out_of_memory", "timed_out", "interrupted"])
@@ -91,13 +93,14 @@ def test_a_damaged_lock_or_progress_file_is_ignored(tmp_path, make_task):
     [
         ("record.json", '{"status": "ok", "ident', "not JSON"),
         ("record.json", "[]", "not hold a JSON object"),
-        ("record.json", '{"status": "failed"}', "status is 'failed'"),
-        ("record.json", '{"status": "ok"}', "status is 'ok'"),
+        ("record.json", '{"status": "ok"}', "its schema is None"),
         ("record.json", '{"status": "ok", "schema": 1}', "its schema is 1, this version reads"),
         ("task.json", "{", "not JSON"),
-        ("task.json", "{}", "no identity"),
+        ("task.json", "{}", "its kind is None"),
+        ("task.json", '{"kind": "condense", "identity": "x"}', "identity is wrong"),
         ("attempts/002.json", "", "not JSON"),
-        ("attempts/002.json", '{"status": "ok"}', "status is 'ok'"),
+        ("attempts/002.json", '{"status": "ok", "message": ""}', "status is 'ok'"),
+        ("attempts/002.json", '{"status": 1, "message": ""}', "status is wrong"),
     ],
 )
 def test_a_damaged_file_is_named_and_spares_the_others(tmp_path, make_task, name, text, what):
@@ -107,9 +110,10 @@ def test_a_damaged_file_is_named_and_spares_the_others(tmp_path, make_task, name
     folder = store.folder(task)
     (folder / name).write_text(text)
     of_store, given = task_states(tmp_path), task_states(tmp_path, [task, other])
-    assert len(of_store) == 2 and list(given) == [task["identity"], other["identity"]]
-    key = task["identity"][: 12 if name == "task.json" else None]  # only the folder's name is left to tell
-    for state in (of_store[key], given[task["identity"]]):
+    assert len(of_store) == len(given) == 2
+    (state_of_folder,) = [state for state in of_store.values() if state.folder == folder]
+    (state_of_task,) = [state for state in given.values() if state.folder == folder]
+    for state in (state_of_folder, state_of_task):
         assert state.status == "unreadable" and what in state.message and str(folder) in state.message
     assert of_store[other["identity"]].status == given[other["identity"]].status == "done"
 

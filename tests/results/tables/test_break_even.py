@@ -7,7 +7,7 @@ import math
 import pytest
 
 from results.aggregation.cells import cells
-from results.store.store import identity
+from results.store.identity import identity
 from results.tables.break_even import HEADS, break_even, break_even_tables, seconds_to_reach, trainings_until_paid
 
 WITHHELD = {"val_fraction": 0.2}
