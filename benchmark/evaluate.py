@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmark.cli import main
+from benchmark.cli import main, sweep
 from benchmark.config.compose import parse_as
 from benchmark.config.schema import EvaluateConfig
 
@@ -34,4 +34,4 @@ def evaluate(composed: Mapping[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    main.launch(evaluate, "evaluate")
+    main.launch(evaluate, "evaluate", sweep.show)

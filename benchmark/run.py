@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.cli import main
+from benchmark.cli import main, sweep
 from benchmark.config.compose import parse
 
 
@@ -20,4 +20,4 @@ def run(composed: Mapping[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    main.launch(run, "run")
+    main.launch(run, "run", sweep.show)

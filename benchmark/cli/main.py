@@ -20,8 +20,12 @@ _OPTIONS = sorted({name for schema in SCHEMAS.values() for name in schema.__data
 OURS = (BenchmarkError, MethodError, ResultsError, SlurmError)
 
 
-def launch(command: Callable[[Mapping[str, Any]], int], name: str) -> NoReturn:
+def launch(
+    command: Callable[[Mapping[str, Any]], int], name: str, at_end: Callable[[], None] = lambda: None
+) -> NoReturn:
     """Compose configuration `name`, run the command (once, or for each job of a `-m` sweep), exit with a status.
+
+    at_end: what is done after the last job, unless a signal has stopped them.
 
     0 done; 1 some tasks failed, and were named; 2 the request was wrong; 130 stopped by a signal. `--help` and simple
     commands do without Hydra, which takes longer to load than they take to run.
@@ -49,6 +53,7 @@ def launch(command: Callable[[Mapping[str, Any]], int], name: str) -> NoReturn:
             guarded(options)
         else:
             compose.with_hydra(name, guarded)
+        at_end()
     except Exception as error:
         if not composing:
             raise

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmark.cli import main, status_view
+from benchmark.cli import main, status_view, sweep
 from benchmark.cli.progress import LoadingProgress, TaskProgress, print_uncut
 from benchmark.cli.tables import show_tables
 from benchmark.compute.engine import Compute, choose_compute
@@ -62,11 +62,14 @@ def run_here(plan: Plan, config: PlanConfig, console: Console, finish: Finish) -
 
 
 def show_comparison(plan: Plan, config: PlanConfig, unfinished: Unfinished, console: Console) -> int:
-    """Print the tables of what is planned, then what failed; returns the exit status."""
+    """Print the tables of what is planned, in a sweep at its end, then what failed; returns the exit status."""
     # A record holds the display names of the run that made it; these tables use those of this run.
     recorded = Store(Path(config.store)).recorded(plan.tasks)
     records = [record | {"display": task["display"]} for task, record in recorded]
-    show_tables(records, Path(config.store), console)
+    if sweep.is_sweep():
+        sweep.keep(records, Path(config.store))
+    else:
+        show_tables(records, Path(config.store), console)
     show_failures(unfinished, console)
     return main.SOME_FAILED if unfinished else main.DONE
 

@@ -55,7 +55,9 @@ class CommandConfig(ABC):
 class GridConfig(CommandConfig):
     """Which sets are condensed."""
 
-    methods: list[str] = option(["dance", "dm"], "NAME, or NAME@fN for multi-formation factor N")
+    methods: list[str] = option(
+        ["dance", "dm"], "NAME; NAME@fN for multi-formation factor N; NAME@SETTING:VALUE for a variant"
+    )
     datasets: list[str] = option(["digits"], "a known name, or a folder of parquet files or class folders")
     ipcs: list[int] = option([1, 10], "synthetic images per class")
     architectures: list[str] = option(["auto"], "networks to condense with; auto: ConvNet, deeper for larger images")

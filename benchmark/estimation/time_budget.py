@@ -58,7 +58,7 @@ def plan_within(config: PlanConfig, seconds: float, compute: Compute, progress: 
             fraction_by_key[key] = _fraction(task, full, seconds, prober)
         progress("probing how much of its iterations a method runs in the time given", index, len(first_of_cell))
         if (fraction := fraction_by_key[key]) is not None:
-            fractions[(row.partition(" (")[0], *cell)] = fraction
+            fractions[(row, *cell)] = fraction
     if fraction_by_key != stored and not config.dry_run:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)

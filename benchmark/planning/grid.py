@@ -31,7 +31,7 @@ from benchmark.utils.errors import BenchmarkError
 from methods import registry
 from methods.base import ExpertRecipe
 
-# A fraction of the published iterations for each (row, dataset, ipc, condensing architecture).
+# A fraction of the published iterations for each (display name, dataset, ipc, condensing architecture).
 Shares = Mapping[tuple[str, str, int, str], float]
 
 RANDOM_SUBSETS = 5  # at least: the accuracy of random subsets varies more than that of networks
@@ -67,15 +67,25 @@ def _rows(config: PlanConfig) -> list[Row]:
                 f"settings for '{name}', which is not run", where=f"method.{name}", next=f"add it: methods=[…,{name}]"
             )
         for row in rows:
-            if row.method == name and row.factor is not None and settings.get("factor", row.factor) != row.factor:
-                factor = settings["factor"]
-                raise BenchmarkError(
-                    f"{row.name} and method.{name}.factor={factor} ask for different factors of one row",
-                    where=f"methods=[{row.name}] method.{name}.factor={factor}",
-                    next=f"leave method.{name}.factor away and name every row: methods=[{row.name},{name}@f{factor}]",
-                )
+            if row.method == name:
+                _refuse_conflicts(row, settings)
     variants = [replace(parse_row(text), variant=True) for text in config.variants]
     return rows + [row for row in variants if row.method in requested]
+
+
+def _refuse_conflicts(row: Row, options: Mapping[str, Any]) -> None:
+    """Raise BenchmarkError if a row's own setting has another value among the options for all rows of its method."""
+    for setting, value in row.overrides({}).items():
+        if setting in options and str(options[setting]).lower() != str(value).lower():
+            option = f"method.{row.method}.{setting}={options[setting]}"
+            factor = setting == "factor"
+            other = f"f{options[setting]}" if factor else f"{setting}:{options[setting]}"
+            what = "different factors of one row" if factor else f"different values of {setting}"
+            raise BenchmarkError(
+                f"{row.name} and {option} ask for {what}",
+                where=f"methods=[{row.name}] {option}",
+                next=f"leave {option} away and name every row: methods=[{row.name},{row.method}@{other}]",
+            )
 
 
 def _outline(entry: str, config: PlanConfig, plan: Plan, progress: Progress | None) -> Outline:
@@ -187,8 +197,9 @@ class TaskPlanner:
         return resolved
 
     def _resolve(self, row: Row, ipc: int) -> ResolvedRow:
-        resolved = ResolvedRow(row, self._settings(row, ipc, self.config.iterations_fraction))
-        share = self.shares.get((resolved.name, self.dataset.name, ipc, self.architecture))
+        fraction = 1.0 if self.shares else self.config.iterations_fraction  # shares are of names with all iterations
+        resolved = ResolvedRow(row, self._settings(row, ipc, fraction))
+        share = self.shares.get((resolved.display_name, self.dataset.name, ipc, self.architecture))
         if share is not None:
             resolved = ResolvedRow(row, self._settings(row, ipc, share))
         settings = resolved.settings.config
@@ -216,7 +227,15 @@ class TaskPlanner:
 
     def _note_aliases(self, rows: Sequence[ResolvedRow], ipc: int) -> None:
         """Note which rows have another name in the tables: `dance@f2` is `dance` where its settings have factor 2."""
-        requested = [resolved.row.name for resolved in rows if not resolved.row.variant]
+        rows = [resolved for resolved in rows if not resolved.row.variant]
+        first_of: dict[str, str] = {}
+        for resolved in rows:
+            name = first_of.setdefault(resolved.display_name, resolved.row.name)
+            if resolved.row.settings and name != resolved.row.name:
+                place = f"on {self.dataset.name} at ipc {ipc}"
+                self.plan.note(f"{resolved.row.name} {place} is {name}: its settings are the same")
+        rows = [resolved for resolved in rows if not resolved.row.settings]
+        requested = [resolved.row.name for resolved in rows]
         for resolved in rows:
             name, factor = resolved.row.name, resolved.settings.config.factor
             renamed = resolved.name != name and (resolved.row.factor is not None or resolved.name in requested)
@@ -256,7 +275,7 @@ class TaskPlanner:
         display = self._display(resolved, ipc)
         for seed in self._seeds(resolved.row):
             experts = [self._prepare(recipe, constants, index) for index in _indices(recipe, seed)] if recipe else []
-            slug = f"{resolved.name}-{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
+            slug = f"{resolved.slug}-{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
             content = shared | {"seed": seed, "experts": experts}
             condensed = self.plan.add("condense", slug, content, display, self.requested)
             self._evaluate(ScoredSet(condensed, slug, display, seed, constants, method.card.native))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
@@ -151,44 +151,68 @@ def dataset_display(dataset: Outline) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Row:
-    """A method in a request: `NAME` with the factor of its settings, or `NAME@fN` with factor N.
+    """A method in a request: `NAME`, with `@fN` for factor N and `@SETTING:VALUE` for any other setting.
 
-    baseline: it runs beside the requested methods, and options for its method do not change it.
+    factor: None for that of the method's settings. settings: names and values; a text is converted to the setting's
+    type. baseline: it runs beside the requested methods, and options for its method do not change it.
     variant: a preset adds it beside its method. A baseline or variant that is impossible at an ipc is left out.
     """
 
     method: str
     factor: int | None = None
+    settings: tuple[tuple[str, Any], ...] = ()
     baseline: bool = False
     variant: bool = False
 
     @property
     def name(self) -> str:
-        return self.method if self.factor is None else f"{self.method}@f{self.factor}"
+        """As in a request."""
+        return row_text(self.method if self.factor is None else f"{self.method}@f{self.factor}", self.settings)
 
     def overrides(self, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """The settings that replace those of the preset. options: those of `method.NAME.SETTING=VALUE`, by method."""
         overrides = {} if self.baseline else dict(options.get(self.method, {}))
-        return overrides | ({} if self.factor is None else {"factor": self.factor})
+        return overrides | dict(self.settings) | ({} if self.factor is None else {"factor": self.factor})
+
+
+def row_text(name: str, settings: Iterable[tuple[str, Any]]) -> str:
+    """ "dance@f1@alignment:random": a row in the grammar of a request, which neither Hydra nor shells change."""
+    return "@".join([name, *(f"{setting}:{value}" for setting, value in settings)])
 
 
 def parse_row(text: str) -> Row:
-    """`NAME` or `NAME@fN`.
+    """A row from its text in a request, such as `dance@f1@alignment:random@calibration:false`.
 
-    Raises MethodError for an unknown name, BenchmarkError for another suffix or a method without a setting `factor`.
+    Raises MethodError for an unknown name or setting, BenchmarkError for another suffix or a setting that is given
+    twice.
     """
-    name, at, suffix = text.partition("@")
-    if name == WHOLE_CARD.name and not at:
-        return Row(name)
-    settings = registry.get(name).Config.names()
-    if not at:
-        return Row(name)
+    name, *suffixes = text.split("@")
     where = f"methods=[{text}]"
-    if not re.fullmatch(r"f[1-9]\d*", suffix):
-        raise BenchmarkError(f"'{text}' is no method", where=where, next=f"{name}, or {name}@f2 for factor 2")
-    if "factor" not in settings:
-        raise BenchmarkError(f"{name} has no setting 'factor'", where=where, next=f"methods=[{name}]")
-    return Row(name, int(suffix[1:]))
+    if name == WHOLE_CARD.name and not suffixes:
+        return Row(name)
+    if re.search("[:=]", name):
+        raise BenchmarkError(f"'{text}' is no method", where=where, next="NAME@SETTING:VALUE, such as dance@factor:1")
+    known = registry.get(name).Config.names()
+    settings: dict[str, Any] = {}
+    for suffix in suffixes:
+        setting, colon, value = ("factor", ":", suffix[1:]) if _FACTOR.fullmatch(suffix) else suffix.partition(":")
+        if not (setting and colon and value):
+            known_as = f"{name}, {name}@f2 for factor 2, or {name}@SETTING:VALUE"
+            raise BenchmarkError(f"'{text}' is no method", where=where, next=known_as)
+        if setting == "factor" and setting not in known:
+            raise BenchmarkError(f"{name} has no setting 'factor'", where=where, next=f"methods=[{name}]")
+        if setting not in known:
+            raise registry.unknown("setting", setting, known, where=where)
+        if setting in settings:
+            raise BenchmarkError(f"'{text}' sets {setting} twice", where=where)
+        settings[setting] = None if value == "null" else value
+    factor = settings.pop("factor", None)
+    if factor is not None and not _FACTOR.fullmatch(f"f{factor}"):
+        raise BenchmarkError(f"factor must be a whole number from 1, got {factor}", where=where)
+    return Row(name, None if factor is None else int(factor), tuple(settings.items()))
+
+
+_FACTOR = re.compile(r"f[1-9]\d*")
 
 
 @dataclass(frozen=True)
@@ -207,9 +231,17 @@ class ResolvedRow:
     @property
     def overrides(self) -> str:
         """The other settings that differ from the preset's, as `lr_img=2.0, init=noise`."""
-        changed = [key for key in self.settings.changed if key != "factor"]
-        return ", ".join(f"{key}={getattr(self.settings.config, key)}" for key in changed)
+        return ", ".join(f"{key}={getattr(self.settings.config, key)}" for key in self._changed)
+
+    @property
+    def _changed(self) -> list[str]:
+        return [key for key in self.settings.changed if key != "factor"]
 
     @property
     def display_name(self) -> str:
         return f"{self.name} ({self.overrides})" if self.overrides else self.name
+
+    @property
+    def slug(self) -> str:
+        """The name with the settings that differ, as in a request: it tells the variants of a method apart."""
+        return row_text(self.name, [(key, getattr(self.settings.config, key)) for key in self._changed])

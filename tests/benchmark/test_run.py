@@ -165,6 +165,44 @@ def test_a_sweep_runs_every_combination_and_shares_the_expert(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 
+def test_a_sweep_ends_in_one_table_of_all_its_runs(tmp_path: Path) -> None:
+    done = call(
+        tmp_path,
+        "-m",
+        *TINY,
+        "methods=[dm]",
+        "baselines=[random]",
+        "method.dm.iterations=2",
+        "method.dm.init=random,noise",
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
+    assert done.stdout.count("IPC") == 2  # one comparison and one table of the costs
+    last = done.stdout.rpartition("] evaluate")[2]
+    assert all(row in last for row in ("DM (iterations=2)", "DM (init=noise, iterations=2)", "Random"))
+    lines = [line for line in done.stdout.splitlines() if re.match(r"\[\d+/\d+\] condense dm", line)]
+    assert len(lines) == 2 and "dm@init:noise@iterations:2-digits" in lines[1] and "@init" not in lines[0]
+    written = (tmp_path / "outputs/tables.md").read_text()
+    assert "| DM (init=noise, iterations=2) |" in written and "| DM (iterations=2) |" in written
+
+
+@pytest.mark.parametrize("quote", ["'", ""])
+def test_a_shell_lets_variants_through(quote: str, tmp_path: Path) -> None:
+    words = [
+        *TINY,
+        "baselines=[]",
+        "iterations_fraction=0.00005",
+        f"{quote}methods=[dm,dm@lr_img:2,dm@f2@init:noise]{quote}",
+    ]
+    command = f"{sys.executable} -m benchmark.run {' '.join(words)}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
+    assert all(row in done.stdout for row in ("DM (lr_img=2.0)", "DM@f2 (init=noise)"))
+    found = [(s["lr_img"], s["init"], s["factor"]) for s in settings_done(tmp_path / "outputs")]
+    assert sorted(found) == [(1.0, "noise", 2), (1.0, "random", 1), (2.0, "random", 1)]
+
+
 @pytest.mark.parametrize("wrong", ["method.dm.init=nose,noise", "ipcs=[0],[1]"])
 def test_a_wrong_job_of_a_sweep_stops_no_right_one(wrong: str, tmp_path: Path) -> None:
     words = [word for word in TINY if word.split("=")[0] != wrong.split("=")[0]]

@@ -227,6 +227,57 @@ def test_a_factor_has_one_name_however_it_is_requested(words: list[str]) -> None
     assert task["slug"].startswith("dm@f2-digits") and task["display"]["overrides"] == ""
 
 
+def test_variants_of_one_method_are_rows_of_their_own() -> None:
+    planned = build(
+        "methods=[dance,dance@alignment:random,dance@f2@calibration:off,dm@lr_img:2@augment:dsa:color_crop]",
+        "baselines=[]",
+    )
+    settings = {row: of_row(planned, "condense", row)["resolved"]["settings"] for row, _ in rows(planned)}
+    assert list(settings) == [
+        "dance", "dance (alignment=random)", "dance@f2 (calibration=False)", "dm (augment=dsa:color_crop, lr_img=2.0)",
+    ]  # fmt: skip
+    changed = {"alignment": "random"}
+    assert settings["dance (alignment=random)"] == settings["dance"] | changed
+    assert settings["dance@f2 (calibration=False)"] == settings["dance"] | {"calibration": False, "factor": 2}
+    names = [task["slug"].partition("-digits")[0] for task in planned.of_kind("evaluate")]
+    assert names == ["dance", "dance@alignment:random", "dance@f2@calibration:False",
+                     "dm@augment:dsa:color_crop@lr_img:2.0"]  # fmt: skip
+
+
+def test_a_variant_that_changes_nothing_is_the_row_itself_and_says_so() -> None:
+    planned = build("methods=[dance,dance@alignment:mid]", "baselines=[]")
+    assert rows(planned) == [("dance", 0)]
+    assert "dance@alignment:mid on digits at ipc 1 is dance: its settings are the same" in planned.notes
+    assert rows(build("methods=[dance@factor:2]", "baselines=[]")) == [("dance@f2", 0)]
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ("dance@aligment:mid", "no setting 'aligment'. Did you mean 'alignment'?"),
+        ("dance@alignment", "'dance@alignment' is no method"),
+        ("dance@alignment:", "'dance@alignment:' is no method"),
+        ("dance@f1@f2", "'dance@f1@f2' sets factor twice"),
+        ("dance@factor:0", "factor must be a whole number from 1, got 0"),
+        ('"dance:alignment=mid"', "'dance:alignment=mid' is no method"),
+        ("dance@alignment:middle", "alignment"),
+        ("whole@epochs:3", "'whole' condenses nothing"),
+    ],
+)
+def test_a_variant_that_makes_no_sense_is_refused(row: str, what: str) -> None:
+    with pytest.raises((BenchmarkError, MethodError), match=re.escape(what)):
+        build(f"methods=[{row}]")
+
+
+def test_a_variant_and_an_option_for_its_method_must_agree() -> None:
+    with pytest.raises(BenchmarkError) as refused:
+        build("methods=[dance@alignment:mid]", "method.dance.alignment=off")
+    assert (
+        refused.value.what == "dance@alignment:mid and method.dance.alignment=off ask for different values of alignment"
+    )
+    assert rows(build("methods=[dance@calibration:false]", "method.dance.calibration=false", "baselines=[]"))
+
+
 def test_other_overrides_are_printed_after_the_factor() -> None:
     planned = build("methods=[dm,dm@f3]", "baselines=[]", "method.dm.lr_img=2")
     assert names_and_notes(planned) == ({"dm (lr_img=2.0)", "dm@f3 (lr_img=2.0)"}, [])

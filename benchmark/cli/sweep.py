@@ -1,0 +1,34 @@
+"""A `-m` sweep, which runs every combination of NAME=a,b: one comparison of all its jobs at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from results.types import Json
+
+_records: dict[Path, dict[str, Json]] = {}  # by store and identity, of the jobs that have ended
+
+
+def is_sweep() -> bool:
+    """Whether the command line asks for a sweep."""
+    return bool({"-m", "--multirun"} & set(sys.argv[1:]))
+
+
+def keep(records: Iterable[Json], store: Path) -> None:
+    """Keep the records of a job for the table at the end; of equal tasks the first job's display names count."""
+    of_store = _records.setdefault(store, {})
+    for record in records:
+        of_store.setdefault(str(record["identity"]), record)
+
+
+def show() -> None:
+    """Print the comparison of all jobs, and write it into each store that they used."""
+    from rich.console import Console
+
+    from benchmark.cli.tables import show_tables  # loads pandas, which --help does without
+
+    for store, records in _records.items():
+        show_tables(list(records.values()), store, Console(soft_wrap=True))
+    _records.clear()
