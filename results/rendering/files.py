@@ -64,8 +64,9 @@ def write_tables(
 
 
 def to_csv(cells: pd.DataFrame) -> str:
-    """All cells with raw numbers (fractions, seconds, bytes); `sample`, `accuracies` and `cell_spec` are JSON."""
-    plain = cells.assign(**{name: cells[name].map(_json) for name in ("sample", "accuracies", "cell_spec")})
+    """All cells with raw numbers (fractions, seconds, bytes); columns of several values are JSON."""
+    nested = ("sample", "accuracies", "cell_spec", "evaluation_ids", "set_ids")
+    plain = cells.assign(**{name: cells[name].map(_json) for name in nested})
     text = io.StringIO()
     plain.to_csv(text, index=False, lineterminator="\n")
     return text.getvalue()

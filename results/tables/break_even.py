@@ -39,12 +39,6 @@ HEADS = (
     *("IPC", "Method", "To reach %", "Set s", "One network s", "Total s"),
     *("Whole set s", "Total / whole", "Pays after"),
 )
-COLUMNS = (
-    *("dataset", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc", "display_name"),
-    *("val_fraction", "devices", "precisions", "sets", "networks", "accuracy", "validation_accuracy", "to_reach"),
-    *("set_seconds", "network_seconds", "total_seconds", "whole_seconds", "whole_from", "ratio", "trainings"),
-    *("missing", "cell_spec"),
-)
 
 
 # --- formulas ---------------------------------------------------------------------------------------------------------
@@ -145,11 +139,11 @@ def _whole_curves(records: Iterable[Json]) -> list[Json]:
     return [r for r in done if r["resolved"].get("analysis") == CURVE and r["resolved"].get("sets") == ["whole"]]
 
 
-# --- frame and tables -------------------------------------------------------------------------------------------------
+# --- rows and tables --------------------------------------------------------------------------------------------------
 
 
-def break_even(cells: pd.DataFrame, records: Iterable[Json]) -> pd.DataFrame:
-    """One row for each scored set under a shared protocol, with the columns COLUMNS.
+def break_even_rows(cells: pd.DataFrame, records: Iterable[Json]) -> list[list[dict[str, Any]]]:
+    """For each table a row for each scored set under a shared protocol: the cell with more values.
 
     cells: of `aggregation.cells`. records: of the store, for their curves.
 
@@ -159,11 +153,6 @@ def break_even(cells: pd.DataFrame, records: Iterable[Json]) -> pd.DataFrame:
     upper bound. ratio: total_seconds / whole_seconds. trainings: `trainings_until_paid`, not rounded; for "complete" a
     lower bound. missing: why any of these is nan, else "".
     """
-    return pd.DataFrame([row for rows in _compared(cells, records) for row in rows], columns=list(COLUMNS))
-
-
-def _compared(cells: pd.DataFrame, records: Iterable[Json]) -> list[list[dict[str, Any]]]:
-    """The rows of each table."""
     curves = _whole_curves(records)
     tables = []
     for group in groups([row for row in rows_of(cells) if row["sets"] and not is_native(row)], comparison_key):
@@ -199,7 +188,7 @@ def break_even_tables(cells: pd.DataFrame, options: Options = DEFAULT, records: 
     """A table for each dataset, pair of networks and shared protocol where the whole set's seconds are known."""
     return [
         _table(sorted_rows(rows, options))
-        for rows in _compared(cells, records)
+        for rows in break_even_rows(cells, records)
         if any(not math.isnan(row["whole_seconds"]) for row in rows)
     ]
 

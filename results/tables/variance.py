@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean
-from typing import Any
 
 import pandas as pd
 from scipy import stats
@@ -31,12 +30,6 @@ LEVEL = 0.95  # of every interval
 HEADS = ("IPC", "Method", "Mean %", "Sets × networks", "± sets", "± networks", "Share of sets %")
 _UNKNOWN = (math.nan, math.nan)
 _ROUNDING = 1e-12  # variances below it are rounding: accuracies differ by 1 / test images
-COLUMNS = (
-    *("dataset", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc", "display_name"),
-    *("val_fraction", "sets", "networks", "accuracy", "accuracy_low", "accuracy_high"),
-    *("between", "between_low", "between_high", "negative", "within", "within_low", "within_high"),
-    *("share", "share_low", "share_high", "cell_spec"),
-)
 
 
 @dataclass(frozen=True)
@@ -151,26 +144,7 @@ def _t_quantile(freedom: int, level: float) -> float:
     return float(stats.t.isf((1 - level) / 2, freedom))
 
 
-# --- frame and tables -------------------------------------------------------------------------------------------------
-
-
-def variance_components(cells: pd.DataFrame) -> pd.DataFrame:
-    """One row for each scored cell of `aggregation.cells`, with the columns COLUMNS; fractions or their squares.
-
-    between, within: variances (`estimate_components`). *_low, *_high: the ends of 95 % intervals. accuracy_low,
-    accuracy_high: of the mean over sets; for the whole set over networks.
-    """
-    rows = [_frame_row(row, estimate_components(_accuracies(row))) for row in rows_of(cells) if row["sets"]]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _frame_row(row: Cell, components: VarianceComponents) -> dict[str, Any]:
-    values = {name: getattr(components, name) for name in ("between", "within", "share", "negative")}
-    ends = {name: getattr(components, f"{name}_interval") for name in ("between", "within", "share")}
-    ends["accuracy"] = _accuracy_interval(row)
-    lows = {f"{name}_low": low for name, (low, _) in ends.items()}
-    highs = {f"{name}_high": high for name, (_, high) in ends.items()}
-    return {name: row[name] for name in COLUMNS if name in row} | values | lows | highs
+# --- tables -----------------------------------------------------------------------------------------------------------
 
 
 def _accuracies(row: Cell) -> list[list[float]]:

@@ -71,8 +71,8 @@ def test_table_1_is_estimated_without_its_datasets(tmp_path: Path, monkeypatch) 
     ]
     rows = estimate(built, Store(tmp_path / "outputs"), CPU, lambda *call: None)
     tasks = {kind: sum(row.tasks for row in rows if row.kind == kind) for kind in ("prepare", "condense", "evaluate")}
-    # 5 experts a dataset; dance, dance@f1, dm, dm@f2, random, random@f2 × 12 cells × 5 seeds; × 2 protocols, and whole
-    assert tasks == {"prepare": 20, "condense": 360, "evaluate": 728}
+    # 5 experts a dataset; dance, dance@f1, dm, dm@f2, random, random@f2 × 12 cells × 5 seeds; × 3 protocols, and whole
+    assert tasks == {"prepare": 20, "condense": 360, "evaluate": 1092}
     condense = [row for row in rows if row.kind == "condense"]
     assert {(row.dataset, row.ipc) for row in condense} == {(name, ipc) for name in names for ipc in (1, 10, 50)}
     for row in condense:

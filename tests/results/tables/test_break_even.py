@@ -8,7 +8,7 @@ import pytest
 
 from results.aggregation.cells import cells
 from results.store.identity import identity
-from results.tables.break_even import HEADS, break_even, break_even_tables, seconds_to_reach, trainings_until_paid
+from results.tables.break_even import HEADS, break_even_rows, break_even_tables, seconds_to_reach, trainings_until_paid
 
 WITHHELD = {"val_fraction": 0.2}
 SLOW = {"environment": {"device": "cpu EPYC", "device_type": "cpu", "threads": 2}}
@@ -69,8 +69,8 @@ def make_whole(make_evaluated):
 
 
 def only(records, row="dm"):
-    frame = break_even(cells(records), records)
-    (line,) = frame[frame["display_name"] == row].to_dict("records")
+    tables = break_even_rows(cells(records), records)
+    (line,) = [line for lines in tables for line in lines if line["display_name"] == row]
     return line
 
 
@@ -213,4 +213,4 @@ def test_native_protocols_have_no_common_time(make_condensed, make_evaluated):
     condensed = make_condensed("dm")
     records = [condensed, make_evaluated(condensed, [0.4], protocol="native", recipe="native:dsa")]
     records.append(make_evaluated(None, [0.8], protocol="native", recipe="native:dsa"))
-    assert break_even(cells(records), records).empty and break_even_tables(cells(records), records=records) == []
+    assert break_even_rows(cells(records), records) == [] and break_even_tables(cells(records), records=records) == []

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from results.aggregation.cells import cells
-from results.tables.variance import estimate_components, mean_interval, variance_components, variance_tables
+from results.tables.variance import estimate_components, mean_interval, variance_tables
 
 # Davies, Statistical Methods in Research and Production (1947): 5 samples of each of 6 batches, and a second set whose
 # batches differ less than chance would have them. REML estimates of the first: 1764.05 and 2451.25 (lme4's Dyestuff).
@@ -117,17 +117,6 @@ def frame(make_condensed, make_evaluated):
     return cells(records)
 
 
-def test_parts_of_cells(frame):
-    rows = {row["display_name"]: row for row in variance_components(frame).to_dict("records")}
-    expected = estimate_components([[0.50, 0.54], [0.60, 0.62]])
-    assert (rows["dm"]["between"], rows["dm"]["within"]) == pytest.approx((expected.between, expected.within))
-    assert (rows["dm"]["share_low"], rows["dm"]["share_high"]) == pytest.approx(expected.share_interval)
-    assert (rows["dm"]["accuracy_low"], rows["dm"]["accuracy_high"]) == (0, 1)  # two sets: t is 12.7
-    assert rows["dc"]["negative"] and rows["dc"]["between"] == 0
-    assert rows["whole"]["accuracy_low"] == pytest.approx(mean_interval([0.80, 0.82, 0.84])[0])
-    assert math.isnan(rows["idm"]["accuracy_low"]) and math.isnan(rows["kc"]["within"])
-
-
 def test_notes_name_what_cannot_be_split(frame):
     (table,) = variance_tables(frame)
     lines = {row[1]: row for row in table.rows}
@@ -145,4 +134,4 @@ def test_notes_name_what_cannot_be_split(frame):
 
 def test_no_table_where_nothing_can_be_split(make_cells):
     assert variance_tables(make_cells({"dm": [0.5, 0.6], "random": [0.4, 0.5]})) == []
-    assert variance_components(cells([])).empty
+    assert variance_tables(cells([])) == []
