@@ -13,6 +13,7 @@ from typing import Any
 import cloudpickle
 import pytest
 from hydra import compose, initialize_config_module
+from record_parts import changed, make_record, scores, validation_scores
 from submitit.core.utils import DelayedSubmission
 
 from benchmark.config import compose as options
@@ -21,7 +22,6 @@ from benchmark.execution.runtime import Task
 from benchmark.planning import grid
 from benchmark.runners import job_groups, monitor, queued_tasks
 from results.store.atomic_files import to_json
-from results.store.schema import SCHEMA
 from results.store.store import Store
 from results.store.task_states import task_states
 from slurm.job import run_job
@@ -99,9 +99,11 @@ def test_preparing_a_submission(measured: Measure, in_full: bool, tmp_path: Path
 
 # --- a finished store -------------------------------------------------------------------------------------------------
 
-RESULT = {"accuracies": [0.5] * 5, "validation_accuracies": [], "optimizer_steps": 1000, "test_images": 359,
-          "decoded_images": 100, "right_per_class": [[18] * 10] * 5, "test_images_per_class": [36] * 10}  # fmt: skip
-ENVIRONMENT = {"device": "AMD EPYC", "threads": 1, "torch": "2.14.1", "python": "3.11.7", "commit": "0" * 40}
+RESULTS = {
+    "prepare": {"train_accuracy": 0.93},
+    "condense": {"stored_images": 10, "decoded_images": 10, "factor": 1, "bytes": 122_880, "losses": {}},
+    "evaluate": {**scores([0.5] * 2), **validation_scores([]), "optimizer_steps": 1000, "decoded_images": 100},
+}
 
 
 @pytest.fixture(scope="session")
@@ -117,18 +119,8 @@ def finished(tasks: list[Task], tmp_path_factory: pytest.TempPathFactory) -> Sto
         folder = store.root / task["kind"] / f"{task['slug']}-{task['identity'][:12]}"
         folder.mkdir(parents=True)
         (folder / "task.json").write_text(to_json(task))
-        record = {
-            "schema": SCHEMA,
-            "artifacts": {},
-            "code": None,
-            "status": "ok",
-            "message": "",
-            "result": RESULT,
-            "seconds": 1.0,
-            "steps": 2000,
-        }
-        record |= {"peak_memory_bytes": 10**9, "environment": ENVIRONMENT, "finished": "2026-01-01T00:00:00+00:00"}
-        record |= {key: task[key] for key in ("kind", "identity", "spec", "resolved", "display")}
+        record = make_record(task["kind"], task["resolved"], task["display"], RESULTS[task["kind"]])
+        record = changed(record, identity=task["identity"], spec=task["spec"], resolved=task["resolved"])
         (folder / "record.json").write_text(to_json(record))
     return store
 
