@@ -80,7 +80,7 @@ class CondensedSet:
 
 
 class Analysis(ABC):
-    """One analysis. It never uses a test image.
+    """One analysis. Only best_on_test uses test images.
 
     version: part of the identity of its tasks; raise it with a change that alters results. figure: what the report's
     figure of it shows.

@@ -16,7 +16,7 @@ from benchmark.analyses.base import Analysis, AnalysisCost, CondensedSet, decode
 from benchmark.config.schema import AnalyzeConfig
 from benchmark.datasets import Outline, Split
 from benchmark.execution.attempt import Attempt
-from benchmark.execution.run_steps import SnapshotSchedule
+from benchmark.execution.run_steps import RunResult, SnapshotSchedule
 from benchmark.execution.runtime import Outcome, Task
 from benchmark.training.evaluation import SequentialTrainings
 from benchmark.training.protocols import from_resolved
@@ -43,6 +43,12 @@ class CurveAnalysis(Analysis):
                 where="analyses=[curve]",
                 next="choose it: snapshots=10 val_fraction=0.1",
             )
+        if self.name in config.analyses and config.val_fraction == 0:
+            raise BenchmarkError(
+                "a curve is scored on withheld training images, and none are withheld",
+                where="analyses=[curve], val_fraction=0",
+                next="choose the fraction to withhold: val_fraction=0.1",
+            )
 
     def content(self, evaluation: Task, points: int) -> dict[str, Any]:
         """The content of its task, in place of an evaluation's `set`. points: along training on the whole set."""
@@ -52,25 +58,11 @@ class CurveAnalysis(Analysis):
 
     def run(self, attempt: Attempt, sets: Sequence[CondensedSet]) -> Outcome:
         train, validation = attempt.splits()
-        num_networks = attempt.resolved["num_eval"]
         if attempt.resolved["sets"] == [WHOLE_SET]:
             return self._run_whole(attempt, attempt.on_device(train), validation)
         (condensed,) = sets
-        protocol, snapshots = from_resolved(attempt.resolved["protocol"]), condensed.snapshots
-
-        def new_training(index: int) -> Training:
-            images, labels, stored = condensed.decode(snapshots[index // num_networks]["step"])
-            recipe = protocol.recipe(stored, len(labels))
-            return attempt.evaluation_training(images, labels, recipe, index % num_networks)
-
-        work = SequentialTrainings(new_training, num_networks * len(snapshots))
-        ends = range(work.steps_per_network, work.total_steps + 1, work.steps_per_network)
-        schedule = SnapshotSchedule(
-            frozenset(ends), lambda step, seconds: {"accuracy": _accuracy(attempt, work.training, validation)}
-        )
-        run_result = attempt.run_steps(work, schedule=schedule)
-        points = points_of_snapshots(snapshots, [taken["accuracy"] for taken in schedule.taken], num_networks)
-        return attempt.commit(Status.OK, {"split": "validation", "points": points}, run_result, work.total_steps)
+        points, run_result, steps = score_snapshots(attempt, condensed, condensed.snapshots, validation)
+        return attempt.commit(Status.OK, {"split": "validation", "points": points}, run_result, steps)
 
     def _run_whole(self, attempt: Attempt, train: Split, validation: Split) -> Outcome:
         num_networks, recipe = attempt.resolved["num_eval"], attempt.whole_recipe(len(train))
@@ -102,10 +94,7 @@ class CurveAnalysis(Analysis):
                 num_networks * recipe.steps, num_networks * points * num_validation, (recipe, num_train)
             )
         (condense,) = sets
-        images = decoded_images(condense, outline.num_classes)
-        recipe = protocol.recipe(condense["resolved"]["ipc"] * outline.num_classes, images)
-        num_trainings = num_networks * len(snapshot_steps(condense))
-        return AnalysisCost(num_trainings * recipe.steps, num_trainings * num_validation, (recipe, images))
+        return scoring_cost(task, condense, outline, len(snapshot_steps(condense)), num_validation)
 
     def summary(self, record: Mapping[str, Any], set_names: Mapping[str, str]) -> Iterator[str]:
         points = record["result"]["points"]
@@ -113,6 +102,40 @@ class CurveAnalysis(Analysis):
         name, protocol = set_names.get(identity, identity), record["display"]["protocol"]
         accuracies = " → ".join(f"{100 * fmean(point['accuracies']):.1f}" for point in points)
         yield f"{name}, {protocol}: {accuracies} % in {points[-1]['seconds']:.1f} s"
+
+
+def score_snapshots(
+    attempt: Attempt, condensed: CondensedSet, snapshots: Sequence[Mapping[str, Any]], split: Split
+) -> tuple[list[CurvePoint], RunResult, int]:
+    """Train the evaluation networks on each of these snapshots, and score them on the split after their last epoch.
+
+    Returns a point for each snapshot, the result of running the steps, and their number. Raises as `run_steps` does.
+    """
+    protocol, num_networks = from_resolved(attempt.resolved["protocol"]), attempt.resolved["num_eval"]
+
+    def new_training(index: int) -> Training:
+        images, labels, stored = condensed.decode(snapshots[index // num_networks]["step"])
+        recipe = protocol.recipe(stored, len(labels))
+        return attempt.evaluation_training(images, labels, recipe, index % num_networks)
+
+    work = SequentialTrainings(new_training, num_networks * len(snapshots))
+    ends = range(work.steps_per_network, work.total_steps + 1, work.steps_per_network)
+    schedule = SnapshotSchedule(
+        frozenset(ends), lambda step, seconds: {"accuracy": _accuracy(attempt, work.training, split)}
+    )
+    run_result = attempt.run_steps(work, schedule=schedule)
+    points = points_of_snapshots(snapshots, [taken["accuracy"] for taken in schedule.taken], num_networks)
+    return points, run_result, work.total_steps
+
+
+def scoring_cost(task: Task, condense: Task, outline: Outline, snapshots: int, num_scored: int) -> AnalysisCost:
+    """The cost of `score_snapshots`. snapshots: their number. num_scored: images of the split."""
+    resolved = task["resolved"]
+    images = decoded_images(condense, outline.num_classes)
+    protocol = from_resolved(resolved["protocol"])
+    recipe = protocol.recipe(condense["resolved"]["ipc"] * outline.num_classes, images)
+    num_trainings = resolved["num_eval"] * snapshots
+    return AnalysisCost(num_trainings * recipe.steps, num_trainings * num_scored, (recipe, images))
 
 
 def _accuracy(attempt: Attempt, training: Training, split: Split) -> float:

@@ -53,7 +53,11 @@ def launch(
             guarded(options)
         else:
             compose.with_hydra(name, guarded)
+        composing = False
         at_end()
+    except OURS as error:
+        print_error(error)
+        statuses.append(WRONG_REQUEST)
     except Exception as error:
         if not composing:
             raise

@@ -15,7 +15,7 @@ from benchmark.utils.errors import BenchmarkError, unknown
 from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
 
 LAUNCHERS = ("local", "slurm")
-# The names of benchmark.analyses.ANALYSES, which loads torch.
+# The names of benchmark.analyses.ANALYSES, which loads torch, without best_on_test, an option of a run.
 ANALYSIS_NAMES = ("discrepancy", "interpolation", "expert", "embedding", "curve")
 PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # of external sets
 INTERRUPTIONS = {
@@ -123,10 +123,14 @@ class EvaluationConfig(StoreConfig, ComputeConfig, PresetConfig):
 class PlanConfig(EvaluationConfig, GridConfig):
     """What a plan is made of: condensing, evaluating, and where its tasks run."""
 
+    best_on_test: ClassVar[bool] = False
+
     budget_seconds: float | None = option(
         None, "seconds for each set with its experts, converted to iterations; replaces iterations_fraction"
     )
-    snapshots: int | None = option(None, "N: store N + 1 snapshots of each set while it is condensed, and score them")
+    snapshots: int | None = option(
+        None, "N: store N + 1 snapshots of each set while it is condensed; val_fraction=F scores them"
+    )
     expert_seed: int = option(0, "the seed of the pool of experts")
     launcher: str = option("local", "local: on this machine; slurm: as jobs of a cluster")
     cluster: str | None = option(None, "the cluster: a name in slurm/clusters, or the path of your own YAML file")
@@ -155,11 +159,11 @@ class PlanConfig(EvaluationConfig, GridConfig):
         for name in ("snapshots", "num_eval"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise _out_of_range(self, name, "at least 1")
-        if self.snapshots is not None and self.val_fraction == 0:
+        if self.best_on_test and self.snapshots is None:
             raise BenchmarkError(
-                "snapshots are scored on withheld training images, and none are withheld",
-                where=f"snapshots={self.snapshots}, val_fraction=0",
-                next="choose the fraction to withhold: val_fraction=0.1",
+                "best_on_test scores snapshots, and their number was not given",
+                where="best_on_test=true",
+                next="choose it: snapshots=20",
             )
         for name, settings in self.method.items():
             if not isinstance(settings, dict):
@@ -190,6 +194,9 @@ class RunConfig(PlanConfig):
 
     robustness_scores: bool = option(  # type: ignore[misc] # an option here, fixed for other commands
         False, "true: also evaluate without augmentation, for the label- and augmentation-robust scores"
+    )
+    best_on_test: bool = option(  # type: ignore[misc] # an option here, fixed for other commands
+        False, "true: after the run score snapshots on the test split; the best is shown beside, and is optimistic"
     )
 
 

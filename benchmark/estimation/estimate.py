@@ -73,7 +73,8 @@ def _cost_key(task: Task, sets: Mapping[str, Task]) -> tuple[Any, ...]:
 
 
 def _analysis_title(task: Task, sets: Mapping[str, Task]) -> str:
-    """The analysis; for a curve, which costs what its set costs, also the set's row."""
+    """The analysis; for one that scores snapshots, which costs what its set costs, also the set's row."""
     resolved = task["resolved"]
-    condense = sets.get(resolved["sets"][0]) if resolved.get("analysis") == "curve" else None
-    return f"curve of {condense['display']['display_name']}" if condense else str(resolved.get("analysis"))
+    name = str(resolved.get("analysis"))
+    condense = sets.get(resolved["sets"][0]) if name in ("curve", "best_on_test") else None
+    return f"{name} of {condense['display']['display_name']}" if condense else name

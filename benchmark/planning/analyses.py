@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmark import analyses
 from benchmark.analyses.base import GroupAnalysis, SetGroup
+from benchmark.analyses.best_on_test import BestOnTestAnalysis
 from benchmark.analyses.curve import CurveAnalysis
 from benchmark.config.schema import AnalyzeConfig
 from benchmark.execution.runtime import Task
@@ -35,19 +36,40 @@ def check(config: AnalyzeConfig) -> None:
 def add_curves(plan: Plan, points: int, protocol_names: Sequence[str]) -> None:
     """Add a curve for each evaluation under these protocols, along a set's snapshots or training on the whole set.
 
-    points: the number of points along training on the whole set, besides the first.
+    protocol_names: without those that robustness_scores adds. points: their number along training on the whole set,
+    besides the first.
     """
     curve = CurveAnalysis()
-    for task in plan.of_kind("evaluate"):
-        if task["resolved"].get("imported") or task["display"]["protocol"] not in protocol_names:
-            continue  # an imported set has no snapshots; protocols that robustness_scores adds get no curve
-        content = curve.content(task, points)
-        spec, resolved = (
-            {key: value for key, value in task[part].items() if key not in ("kind", "set")} | content
-            for part in ("spec", "resolved")
-        )
-        display = {key: task["display"][key] for key in _DISPLAY}
-        plan.add_specified("analyze", f"curve-{task['slug']}", spec, resolved, display, task["requested"])
+    for task in _evaluations(plan, protocol_names):
+        _add_scoring(plan, task, f"curve-{task['slug']}", curve.content(task, points))
+
+
+def add_best_on_test(plan: Plan, protocol_names: Sequence[str]) -> None:
+    """Add the scoring of the snapshots of each evaluation's set on the test split."""
+    best_on_test = BestOnTestAnalysis()
+    for task in _evaluations(plan, protocol_names):
+        condense = plan.by_identity.get(task["resolved"]["set"])
+        if condense and condense["resolved"].get("snapshots"):
+            _add_scoring(plan, task, f"best-on-test-{task['slug']}", best_on_test.content(task))
+
+
+def _evaluations(plan: Plan, protocol_names: Sequence[str]) -> list[Task]:
+    """The evaluations under these protocols, without imported sets, which have no snapshots."""
+    return [
+        task
+        for task in plan.of_kind("evaluate")
+        if not task["resolved"].get("imported") and task["display"]["protocol"] in protocol_names
+    ]
+
+
+def _add_scoring(plan: Plan, evaluation: Task, slug: str, content: dict[str, Any]) -> None:
+    """Add an analysis that trains the networks of an evaluation, but on what `content` says in place of its set."""
+    spec, resolved = (
+        {key: value for key, value in evaluation[part].items() if key not in ("kind", "set")} | content
+        for part in ("spec", "resolved")
+    )
+    display = {key: evaluation["display"][key] for key in _DISPLAY}
+    plan.add_specified("analyze", slug, spec, resolved, display, evaluation["requested"])
 
 
 def reduce_to_analyses(plan: Plan, config: AnalyzeConfig) -> Plan:

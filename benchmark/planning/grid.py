@@ -51,8 +51,11 @@ def build(config: PlanConfig, progress: Progress | None = None, shares: Shares |
         outline = _outline(entry, config, plan, progress)
         for architecture in config.architectures:
             TaskPlanner(config, plan, outline, entry, architecture, shares or {}).add(rows)
-    if config.snapshots is not None:
+    if config.snapshots is not None and config.val_fraction:
         analyses.add_curves(plan, config.snapshots, config.protocols)
+    if config.best_on_test:
+        analyses.add_best_on_test(plan, config.protocols)
+        plan.note("best_on_test: the test split chooses among snapshots, so the best of them is optimistic")
     return plan
 
 

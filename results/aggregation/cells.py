@@ -24,9 +24,10 @@ COLUMNS = (
     "dataset", "dataset_title", "condense_architecture", "architecture", "protocol", "recipe", "version", "epochs",
     "constants", "ipc", "display_name", "role", "method", "title", "family", "year", "overrides", "published_as",
     "num_classes", "train_images", "test_images", "status", "message", "accuracy", "sd", "sd_networks",
-    "validation_accuracy", "sets", "networks", "expected", "missing", "prepare_seconds", "prepare_shared",
-    "prepare_divisor", "condense_seconds", "evaluate_seconds", "stored_images", "decoded_images", "bytes", "experts",
-    "optimizer_steps", "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes", "factor",
+    "validation_accuracy", "optimistic_best_on_test", "optimistic_best_on_test_sd",
+    "optimistic_best_on_test_sd_networks", "sets", "networks", "expected", "missing", "prepare_seconds",
+    "prepare_shared", "prepare_divisor", "condense_seconds", "evaluate_seconds", "stored_images", "decoded_images",
+    "bytes", "experts", "optimizer_steps", "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes", "factor",
     "iterations_fraction", "provenance", "val_fraction", "devices", "precisions", "mixed", "commits", "sample",
     "accuracies", "cell_spec", "evaluation_ids", "set_ids",
 )
@@ -46,6 +47,8 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     without a record (`StoredResults.unfinished`) may be among the records.
     accuracy, sd: mean and sample deviation (ddof 1) over sets, nan for the deviation of one set; sd_networks: over the
     networks of the only set, else nan. sample: {seed: mean of its set}. accuracies: {seed: [one for each network]}.
+    optimistic_best_on_test, …: as accuracy, sd and sd_networks, but of the snapshot of each set that is the best on the
+    test split; nan unless every scored set has such an analysis.
     sets: with an accuracy; expected: condense tasks of the cell, whatever became of them; missing: those without one.
     prepare_seconds: of the experts that a set used; prepare_shared: each expert's seconds divided by the number of
     condense tasks among the records that use it; prepare_divisor: these numbers as text ("5" or "5–15"). All seconds
@@ -93,6 +96,7 @@ def _evaluated(evaluations: Sequence[Json], links: Links) -> dict[str, Any]:
         "val_fraction": resolved["val_fraction"],
         **_outcome(bad, any_ok=bool(scored)),
         **scores,
+        **_best_on_test(scored, links),
         **_missing(scores["sets"], len(seed_group) or len(sets)),
         **_sizes(scored, condense, imports, links),
         **_costs(scored, condense, whole=resolved["set"] == WHOLE_SET, links=links),
@@ -158,6 +162,19 @@ def _scores(scored: Sequence[Json], links: Links) -> dict[str, Any]:
         "networks": min(map(len, networks.values()), default=0),
         "sample": sample,
         "accuracies": accuracies,
+    }
+
+
+def _best_on_test(scored: Sequence[Json], links: Links) -> dict[str, float]:
+    analyses = [links.best_on_test_of(record) for record in scored]
+    found = [analysis for analysis in analyses if analysis is not None]
+    best = [max((p["accuracies"] for p in a["result"]["points"]), key=fmean) for a in found]  # of its networks
+    complete = bool(found) and len(found) == len(analyses)
+    means = [fmean(accuracies) for accuracies in best] if complete else []
+    return {
+        "optimistic_best_on_test": _mean(means),
+        "optimistic_best_on_test_sd": deviation(means),
+        "optimistic_best_on_test_sd_networks": deviation(best[0]) if len(means) == 1 else math.nan,
     }
 
 
@@ -270,6 +287,7 @@ def _failed(bad: Sequence[Json], expected: int, table: tuple[Any, ...], links: L
         "val_fraction": resolved["val_fraction"],
         **_outcome(bad, any_ok=False),
         **_scores([], links),
+        **_best_on_test([], links),
         **_missing(0, expected),
         **_sizes([], bad, [], links),
         **_costs([], [], whole=False, links=links),

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results.store.schema import RECORDED, WHOLE_SET
+from results.store.schema import RECORDED, WHOLE_SET, Status
 from results.types import Json
 
 _NOT_IN_SPEC = {"kind", "seed", "experts", "ipc", "architecture", "set"}  # the sample, the inputs, or the key itself
@@ -25,7 +25,8 @@ class Links:
 
     imports: sets made elsewhere, whose costs are unknown. users: by expert, the number of condense tasks with a record
     that use it. seed_groups: condense tasks that differ in the seed only, by their `seed_group_key`. seed_group_of: by
-    condense task, its `seed_group_key`.
+    condense task, its `seed_group_key`. best_on_test: the analyses of this name, by the `evaluated_key` that they share
+    with an evaluation.
     """
 
     evaluations: list[Json]
@@ -35,6 +36,7 @@ class Links:
     users: Counter[str]
     seed_groups: dict[tuple[str, ...], list[Json]]
     seed_group_of: dict[str, tuple[str, ...]]
+    best_on_test: dict[str, Json]
 
     @classmethod
     def of(cls, records: Sequence[Json]) -> Links:
@@ -49,9 +51,25 @@ class Links:
             seed_groups[seed_group_of[identity]].append(record)
             users.update(set(record["resolved"]["experts"]) if record["status"] in RECORDED else ())
         evaluations = list(by_identity("evaluate").values())
+        best_on_test = {
+            evaluated_key(record): record
+            for record in by_identity("analyze").values()
+            if record["resolved"].get("analysis") == "best_on_test" and record["status"] == Status.OK
+        }
         return cls(
-            evaluations, condense, by_identity("import"), by_identity("prepare"), users, seed_groups, seed_group_of
+            evaluations,
+            condense,
+            by_identity("import"),
+            by_identity("prepare"),
+            users,
+            seed_groups,
+            seed_group_of,
+            best_on_test,
         )
+
+    def best_on_test_of(self, evaluation: Json) -> Json | None:
+        """The analysis best_on_test of an evaluation's set under the same protocol, with the same networks."""
+        return self.best_on_test.get(evaluated_key(evaluation)) if self.best_on_test else None
 
     def condensed(self, evaluation: Json) -> Json | None:
         """The condense record of an evaluation's set; None for the whole set and for one condensed elsewhere."""
@@ -63,6 +81,16 @@ class Links:
         if not experts <= self.prepare.keys():
             return math.nan
         return math.fsum(self.prepare[e]["seconds"] / (self.users[e] if shared else 1) for e in experts)
+
+
+_NOT_EVALUATED = {"kind", "set", "sets", "experts", "analysis", "version"}
+
+
+def evaluated_key(record: Json) -> str:
+    """Equal for an evaluation and for an analysis that trains the same networks in the same way on the same set."""
+    resolved = record["resolved"]
+    sets = resolved.get("sets") or [resolved.get("set")]
+    return sorted_json([sets, {key: value for key, value in resolved.items() if key not in _NOT_EVALUATED}])
 
 
 def seed_group_key(condensed: Json) -> tuple[str, ...]:

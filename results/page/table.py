@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from results.aggregation.grouping import circumstances, comparison_key, groups, ipc, is_whole, ratio
 from results.aggregation.naming import names
 from results.formatting import difference, percent, seconds, spread
-from results.published.compare import compare, published_number
+from results.published.compare import BEST_ON_TEST, accuracy_by_rule, compare, published_number
 from results.statistics.ranking import ranks_and_remarks_by_row
 from results.tables.captions import RankedColumns, captions, describe_ipcs, main_device
 from results.tables.costs import OTHER_DEVICE
 from results.tables.entries import cells_by_column
-from results.tables.published import published_text
+from results.tables.published import OPTIMISTIC, published_text
 from results.types import Cell
 
 _REMARKS = {"n.s.": "not significantly better than random", "n.t.": "too few sets to test"}
@@ -96,6 +96,7 @@ def _row(cell: Cell, name: str, mark: tuple[str, str], same_device: bool, index:
         "network": PageEntry(filters["network"]),
         "protocol": PageEntry(filters["protocol"]),
         "accuracy": PageEntry(accuracy_text(cell), accuracy, _REMARKS.get(remark, "")),
+        "best_on_test": _best_on_test(cell),
         "rank": PageEntry(" ".join(filter(None, [rank, remark])) if scored else ""),
         "published": _published(cell),
         **{k: PageEntry(seconds(s), s) if same_device else PageEntry(OTHER_DEVICE) for k, s in costs.items()},
@@ -127,6 +128,13 @@ def accuracy_text(cell: Cell) -> str:
     return f"{text} [{cell['sets']}/{cell['expected']}]" if cell["missing"] else text
 
 
+def _best_on_test(cell: Cell) -> PageEntry:
+    accuracy, deviations = accuracy_by_rule(cell, BEST_ON_TEST)
+    if math.isnan(accuracy):
+        return PageEntry("–")
+    return PageEntry(spread(accuracy, *deviations), 100 * accuracy, "optimistic: the test split chose the snapshot")
+
+
 def _published(cell: Cell) -> PageEntry:
     """The published number with its difference; the tooltip has the source and what keeps them from comparing."""
     entry = published_number(cell)
@@ -136,8 +144,14 @@ def _published(cell: Cell) -> PageEntry:
     if not cell["sets"]:
         return PageEntry(text, 100 * entry.accuracy, entry.cited)
     comparison = compare(cell, entry)
-    text = f"{text} ({difference(comparison.difference)} {comparison.mark or '≠'})"
+    rule = f", {OPTIMISTIC}" if comparison.rule == BEST_ON_TEST else ""
+    text = f"{text} ({difference(comparison.difference)} {comparison.mark or '≠'}{rule})"
     return PageEntry(text, 100 * entry.accuracy, "; ".join([entry.cited, *comparison.mismatches]))
+
+
+def _best_on_test_fact(row: PageRow) -> str:
+    entry = row.entries["best_on_test"]
+    return f"{entry.text} %" if entry.order is not None else ""
 
 
 def facts(cell: Cell, row: PageRow) -> list[tuple[str, str]]:
@@ -148,6 +162,7 @@ def facts(cell: Cell, row: PageRow) -> list[tuple[str, str]]:
     pairs = [
         ("Accuracy", f"{accuracy_text(cell)} %" if cell["sets"] else accuracy_text(cell)),
         ("Rank", "; ".join(filter(None, [row.entries["rank"].text, row.entries["accuracy"].tooltip]))),
+        ("Best on test (optimistic)", _best_on_test_fact(row)),
         ("Missing", cell["message"]),
         ("Withheld images", "" if math.isnan(validation) else f"{percent(validation)} %"),
         ("Published", f"{published.text}: {published.tooltip}" if published.tooltip else ""),

@@ -34,6 +34,7 @@ COLUMNS = (
     ("network", "Network", False),
     ("protocol", "Protocol", False),
     ("accuracy", "Accuracy %", True),
+    ("best_on_test", "Best on test % (optimistic)", True),
     ("rank", "Rank", False),
     ("published", "Published", True),
     ("prepare", "Prepare s", True),
@@ -85,13 +86,14 @@ def render(records: Sequence[Json], store: Store, cells: pd.DataFrame) -> str:
             for identity, record in sets.items()
         },
     }
-    any_published = any(row.entries["published"].text != "–" for row in rows)
+    optional = ("published", "best_on_test")
+    empty = {key for key in optional if all(row.entries[key].text == "–" for row in rows)}
     script = _file("page.js")
     environment = Environment(
         loader=PackageLoader("results.page", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     text = environment.get_template("page.html").render(
-        columns=[column for column in COLUMNS if column[0] != "published" or any_published],
+        columns=[column for column in COLUMNS if column[0] not in empty],
         filters={key: (heading, _choices(rows, key)) for key, heading in FILTERS.items()},
         rows=rows,
         groups=groups,

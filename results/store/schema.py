@@ -361,6 +361,13 @@ class CurveResult(TypedDict):
     points: list[SnapshotAccuracy]
 
 
+class BestOnTestResult(TypedDict):
+    """Accuracy of a set's snapshots on the test split. The best is optimistic: the test split chooses it."""
+
+    points: list[SnapshotAccuracy]  #: of those after the first step
+    test_images: Count
+
+
 class DiscrepancyResult(TypedDict):
     """Distances of the features of sets and real images along a network's training on the real images."""
 
@@ -395,6 +402,7 @@ class EmbeddingResult(TypedDict):
 
 ANALYSIS_RESULTS: dict[str, Any] = {
     "curve": CurveResult,
+    "best_on_test": BestOnTestResult,
     "discrepancy": DiscrepancyResult,
     "interpolation": InterpolationResult,
     "expert": ExpertResult,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -11,17 +12,18 @@ from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import count, difference, percent, seconds, spread
-from results.published.compare import compare, other_printed_numbers, published_number
+from results.published.compare import BEST_ON_TEST, accuracy_by_rule, compare, other_printed_numbers, published_number
 from results.statistics.ranking import ranks_and_remarks_by_row
 from results.tables.across import across_as_text, network_tables, protocol_tables
 from results.tables.captions import RankedColumns, captions, describe_ipcs, main_device
 from results.tables.costs import OTHER_DEVICE, condensing_tables
 from results.tables.entries import MISSING, cells_by_column
 from results.tables.model import Table
-from results.tables.published import published_text
+from results.tables.published import OPTIMISTIC, published_text
 from results.types import Cell
 
 COLUMNS = ("IPC", "Ratio %", "Method", "Accuracy %", "Published", "Decoded", "Steps", "Evaluate s")
+BEST_ON_TEST_COLUMN = "Best on test % (optimistic)"
 _ACCURACY = COLUMNS.index("Accuracy %")
 
 
@@ -47,12 +49,14 @@ def _table(rows: Sequence[Cell], options: Options) -> Table:
     ranks_and_remarks = ranks_and_remarks_by_row(columns.values(), options)
     device = main_device(rows)
     withheld = any(row["val_fraction"] for row in rows)
-    if withheld:
-        table.columns = [*COLUMNS[: _ACCURACY + 1], "Withheld %", *COLUMNS[_ACCURACY + 1 :]]
+    optimistic = any(not math.isnan(row["optimistic_best_on_test"]) for row in rows)
+    more = [*(["Withheld %"] if withheld else []), *([BEST_ON_TEST_COLUMN] if optimistic else [])]
+    table.columns = [*COLUMNS[: _ACCURACY + 1], *more, *COLUMNS[_ACCURACY + 1 :]]
     for row, name in zip(rows, names(rows), strict=True):
         rank, remark = ranks_and_remarks.get(id(row), ("", ""))
         texts = [ipc(row), ratio(row), name, _accuracy(row, remark, table, options)]
         texts += [percent(row["validation_accuracy"])] if withheld else []
+        texts += [_best_on_test(row)] if optimistic else []
         sizes = [count(row["decoded_images"]), count(row["optimizer_steps"])]
         same_device = device in (None, (row["devices"], row["precisions"]))
         duration = seconds(row["evaluate_seconds"]) if same_device else OTHER_DEVICE
@@ -78,6 +82,11 @@ def _accuracy(row: Cell, remark: str, table: Table, options: Options) -> str:
     return " ".join(filter(None, [*parts, remark]))
 
 
+def _best_on_test(row: Cell) -> str:
+    accuracy, deviations = accuracy_by_rule(row, BEST_ON_TEST)
+    return MISSING if math.isnan(accuracy) else spread(accuracy, *deviations)
+
+
 def _published(row: Cell, table: Table) -> str:
     """The published number with its difference: "48.9 ± 0.6 (−0.4 within)", or ≠ and a note on what differs.
 
@@ -94,4 +103,5 @@ def _published(row: Cell, table: Table) -> str:
         return text
     comparison = compare(row, entry)
     verdict = comparison.mark or f"≠{table.notes.number('; '.join(comparison.mismatches))}"
+    verdict += f", {OPTIMISTIC}" if comparison.rule == BEST_ON_TEST else ""
     return f"{text} ({difference(comparison.difference)} {verdict})"

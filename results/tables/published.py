@@ -12,7 +12,14 @@ from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
 from results.formatting import difference, spread
-from results.published.compare import Published, compare, other_printed_numbers, published_number
+from results.published.compare import (
+    BEST_ON_TEST,
+    Published,
+    accuracy_by_rule,
+    compare,
+    other_printed_numbers,
+    published_number,
+)
 from results.tables.accuracy import matrix_key
 from results.tables.captions import published_captions
 from results.tables.model import Table
@@ -20,6 +27,7 @@ from results.types import Cell
 
 COLUMNS = ("Dataset", "IPC", "Method", "Measured %", "Published %", "Difference", "Mark", "Printed in")
 NOT_COMPARABLE = "not comparable"
+OPTIMISTIC = "best on test, optimistic"
 
 
 def published_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
@@ -47,7 +55,8 @@ def _compared(row: Cell, entry: Published, table: Table) -> list[str]:
     mark = comparison.mark or f"{NOT_COMPARABLE} ({table.notes.number('; '.join(comparison.mismatches))})"
     reprints = "; ".join(f"{published_text(other)} in {other.cited}" for other in other_printed_numbers(entry))
     source = entry.cited + (f" ({table.notes.number(reprints)})" if reprints else "")
-    measured = spread(row["accuracy"], row["sd"], row["sd_networks"])
+    accuracy, deviations = accuracy_by_rule(row, comparison.rule)
+    measured = spread(accuracy, *deviations) + (f" ({OPTIMISTIC})" if comparison.rule == BEST_ON_TEST else "")
     return [measured, published_text(entry), difference(comparison.difference), mark, source]
 
 

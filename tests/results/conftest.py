@@ -109,6 +109,26 @@ def make_evaluated() -> Callable[..., Record]:
     return make
 
 
+@pytest.fixture(scope="session")
+def make_best_on_test() -> Callable[..., Record]:
+    """The analysis best_on_test of an evaluation. accuracies: of the networks on each snapshot."""
+
+    def make(evaluated: Record, *accuracies: list[float]) -> Record:
+        kept = {key: value for key, value in evaluated["resolved"].items() if key not in ("kind", "set")}
+        values = kept | {
+            "analysis": "best_on_test",
+            "version": 1,
+            "sets": [evaluated["resolved"]["set"]],
+            "experts": [],
+        }
+        points = [{"step": s, "seconds": 1.0, "accuracies": each} for s, each in enumerate(accuracies, start=1)]
+        display = {key: evaluated["display"][key] for key in ("dataset", "num_classes", "train_images")}
+        display |= {"condense_architecture": "convnet3", "ipc": 10, "protocol": evaluated["display"]["protocol"]}
+        return make_record("analyze", values, display, {"points": points, "test_images": 10_000})
+
+    return make
+
+
 @pytest.fixture
 def make_cells(make_condensed, make_evaluated):
     """Cells of rows given as {row: set means}, one network a set."""

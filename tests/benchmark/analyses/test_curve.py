@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_module
@@ -29,6 +30,7 @@ from benchmark.planning import analyses, grid
 from benchmark.tasks.execute import execute
 from benchmark.training import protocols
 from helpers import CPU, make_images
+from results.aggregation.cells import cells
 from results.store.store import Store
 
 TINY = ("methods=[dm,dance]", "baselines=[whole,random]", "method.dm.iterations=7", "method.dance.iterations=5",
@@ -296,6 +298,22 @@ def test_records_of_analyses_are_complete(tmp_path: Path) -> None:
     assert result["method"] == "pca" and len(result["real"]["xy"]) == len(result["real"]["labels"]) == 36
     assert {rows[name]: len(each["xy"]) for name, each in result["sets"].items()} == {"dm": 3, "dance": 3, "random": 3}
     assert all(each["labels"] == [0, 1, 2] for each in result["sets"].values())
+
+
+def test_the_best_on_test_scores_the_snapshots_with_the_networks_of_the_evaluation(tmp_path: Path) -> None:
+    planned = build("snapshots=3", "best_on_test=true", "baselines=[whole]", "val_fraction=0", "seeds=[0,1]")
+    do(planned, tmp_path)
+    assert {task["resolved"]["analysis"] for task in planned.of_kind("analyze")} == {"best_on_test"}
+    evaluations = {task["resolved"]["set"]: task for task in planned.of_kind("evaluate")}
+    best = []
+    for task in planned.of_kind("analyze"):
+        points = record(task, tmp_path)["result"]["points"]
+        accuracies = record(evaluations[task["resolved"]["sets"][0]], tmp_path)["result"]["accuracies"]
+        assert points[0]["step"] > 0 and len(points) == 3 and points[-1]["accuracies"] == accuracies
+        best.append(max(np.mean(point["accuracies"]) for point in points))
+    found = cells(Store(tmp_path).records()[0]).query("role == 'method'")
+    assert list(found["sets"]) == [2, 2] and found["optimistic_best_on_test"].mean() == pytest.approx(np.mean(best))
+    assert (found["optimistic_best_on_test"] >= found["accuracy"]).all()
 
 
 class Untouchable:

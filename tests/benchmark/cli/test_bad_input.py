@@ -80,7 +80,7 @@ WRONG = {
     "fraction": (["iterations_fraction=0"], ["fraction"]),
     "validation": (["val_fraction=1"], ["val_fraction"]),
     "validation too small": (["val_fraction=0.001"], ["val_fraction", "none"]),
-    "curve of what is not withheld": (["snapshots=5"], ["withheld", "val_fraction=0.1"]),
+    "best of no snapshots": (["best_on_test=true"], ["best_on_test scores snapshots", "snapshots=20"]),
     "no points": (["snapshots=0", "val_fraction=0.1"], ["snapshots", "at least 1"]),
     "precision": (["precision=fp8"], ["fp8", "bf16"]),
     "retry": (["retry=fail"], ["Did you mean 'failed'?"]),

@@ -84,6 +84,25 @@ def test_a_curve_changes_nothing_but_the_sets_that_keep_snapshots_and_what_score
     assert {task["display"]["card"]["name"] for task in unchanged} == {"random", "herding"}
 
 
+def test_snapshots_are_stored_without_withheld_images_and_scored_with_them() -> None:
+    stored = run("methods=[dm]", "snapshots=3", "baselines=[]")
+    assert stored.of_kind("analyze") == [] and stored.of_kind("condense")[0]["resolved"]["snapshots"] == 3
+    assert of(run("methods=[dm]", "snapshots=3", "baselines=[]", "val_fraction=0.1"), "curve")
+
+
+def test_the_best_on_test_is_of_each_evaluation_of_a_set_with_snapshots() -> None:
+    words = ("methods=[dm,herding]", "protocols=[quick,dsa]", "snapshots=3", "seeds=[0,1]")
+    plain, best = run(*words), run(*words, "best_on_test=true")
+    assert best.tasks[: len(plain.tasks)] == plain.tasks  # nothing else changes
+    added = best.tasks[len(plain.tasks) :]
+    assert {task["resolved"]["analysis"] for task in added} == {"best_on_test"}
+    learned = {task["identity"] for task in plain.of_kind("condense") if task["resolved"]["method"] == "dm"}
+    assert {(task["resolved"]["sets"][0], task["display"]["protocol"]) for task in added} == {
+        (identity, protocol) for identity in learned for protocol in ("quick", "dsa")
+    }
+    assert any("the best of them is optimistic" in note for note in best.notes)
+
+
 def test_curves_stand_for_every_network_and_protocol_and_know_their_tables() -> None:
     words = ("protocols=[quick,dsa]", "eval_architectures=[convnet2-w4,mlp]", "methods=[dm]", "baselines=[whole]")
     found = of(run(*words, "snapshots=3", "val_fraction=0.1"), "curve")
@@ -171,7 +190,10 @@ def test_settings_of_a_run_mean_the_same_here() -> None:
         for config in (schema.RunConfig, schema.AnalyzeConfig)
     )
     assert analyze.keys() - run.keys() == {"analyses", "layout"}
-    assert run.keys() - analyze.keys() == {"robustness_scores"}  # of evaluations, and there are none here
+    assert run.keys() - analyze.keys() == {
+        "robustness_scores",
+        "best_on_test",
+    }  # of evaluations, and there are none here
     assert all(analyze[name] == run[name] for name in run if name in analyze)
 
 
