@@ -8,7 +8,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -118,6 +118,9 @@ class Provenance:
     kind: str
 
 
+_COMMAND_LINE = Provenance("command line", "ours")
+
+
 @dataclass(frozen=True)
 class ResolvedSettings:
     """A method's settings for one dataset and ipc, the provenance of each, and notes for the user.
@@ -139,11 +142,15 @@ class ResolvedSettings:
 
 @dataclass(frozen=True)
 class Block:
-    """Published values with one source, and where they apply: to all datasets, or all ipcs, if none is listed."""
+    """Published values with one source, and where they apply: to all datasets, or all ipcs, if none is listed.
+
+    public: values of the public code from which `settings` depart. Asked for by an option, they are not ours.
+    """
 
     settings: Mapping[str, Any]
     source: str
     provenance: str
+    public: Mapping[str, Any] = field(default_factory=dict)
     datasets: tuple[str, ...] = ()
     ipcs: tuple[int, ...] = ()
 
@@ -170,7 +177,12 @@ def _block(values: Any, path: Path) -> Block:
     try:
         plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         block = Block(**plain)
-        if not isinstance(block.settings, Mapping) or isinstance(block.datasets, str) or isinstance(block.ipcs, int):
+        if (
+            not isinstance(block.settings, Mapping)
+            or not isinstance(block.public, Mapping)
+            or isinstance(block.datasets, str)
+            or isinstance(block.ipcs, int)
+        ):
             raise TypeError
     except (AttributeError, TypeError) as error:
         raise MethodError(
@@ -223,7 +235,7 @@ def resolve(
     Raises MethodError for a setting that does not exist or has a value of the wrong type.
     """
     method = load(name)
-    values, provenance, notes = _preset(method, name, dataset, ipc, preset)
+    values, provenance, notes, public = _preset(method, name, dataset, ipc, preset)
     config = _typed(method, values, name, where=f"settings of {name}")
     published = config.iterations
     config = config.scaled(iterations_fraction)
@@ -236,15 +248,17 @@ def resolve(
         base = {spec.name: getattr(config, spec.name) for spec in fields(config)}
         config = _typed(method, base | dict(overrides), name, where=f"method.{name}")
         changed = tuple(key for key in sorted(overrides) if getattr(config, key) != base[key])
-        provenance |= dict.fromkeys(changed, Provenance("command line", "ours"))
+        for key in changed:
+            is_public = key in public and getattr(config, key) == public[key]
+            provenance[key] = Provenance("command line: the public code's", "code") if is_public else _COMMAND_LINE
     run = config.iterations / published if published and config.iterations else 1.0
     return ResolvedSettings(config, changed, provenance, tuple(notes), run)
 
 
 def _preset(
     method: type[Method], name: str, dataset: str, ipc: int | None, preset: str
-) -> tuple[dict[str, Any], dict[str, Provenance], list[str]]:
-    """The values of a preset for (dataset, ipc), the provenance of all settings, and notes."""
+) -> tuple[dict[str, Any], dict[str, Provenance], list[str], dict[str, Any]]:
+    """The values of a preset for (dataset, ipc), the provenance of all settings, notes, and `Block.public`."""
     preset_blocks = blocks(name, preset)
     known_datasets = {d for block in preset_blocks for d in block.datasets}
     values: dict[str, Any] = {}
@@ -253,6 +267,7 @@ def _preset(
         for spec in fields(method.Config)
     }
     notes: list[str] = []
+    public: dict[str, Any] = {}
     for block in preset_blocks:
         if block.datasets and dataset not in block.datasets:
             continue
@@ -265,6 +280,7 @@ def _preset(
             note = f"{name}: no published settings for {dataset} at ipc {ipc}, those of ipc {nearest} are used"
             notes += [note] if note not in notes else []
         values |= block.settings
+        public |= block.public
         provenance |= dict.fromkeys(block.settings, origin)
     by_ipc = method.Config.by_ipc(ipc) if ipc is not None else {}
     for key, (value, source, kind) in by_ipc.items():
@@ -275,7 +291,7 @@ def _preset(
     if known_datasets and dataset not in known_datasets:
         notes.append(f"{name}: no published settings for {dataset}, the generic ones are used")
         provenance["dataset"] = Provenance("generic settings on another dataset", "ours")
-    return values, provenance, notes
+    return values, provenance, notes, public
 
 
 def _nearest(ipc: int | None, same_datasets: Sequence[Block]) -> int | None:

@@ -217,6 +217,7 @@ def test_every_preset_value_has_a_source_and_a_field(path: Path) -> None:
     for preset, blocks in OmegaConf.to_container(OmegaConf.load(path)).items():  # type: ignore[union-attr]
         assert preset in ("paper", "quick")
         for block in blocks:
-            assert set(block) <= {"datasets", "ipcs", "source", "provenance", "settings"}
+            assert set(block) <= {"datasets", "ipcs", "source", "provenance", "settings", "public"}
+            assert set(block.get("public", {})) <= set(block["settings"])
             assert block["source"] and block["provenance"] in registry.PROVENANCES
             assert block["settings"] and set(block["settings"]) <= set(known)

@@ -98,6 +98,14 @@ def test_random_and_whole(dataset: str, ipc: int) -> None:
     assert registry.resolve("whole", dataset=dataset, ipc=None, preset="quick") == whole
 
 
+def test_the_first_images_of_dances_public_code_can_be_asked_for() -> None:
+    usual = {"dataset": "cifar10", "ipc": 50, "preset": "paper"}
+    found = registry.resolve("dance", **usual, overrides={"init": "first"})  # type: ignore[arg-type]
+    assert found.changed == ("init",) and found.weakest_provenance == "code"
+    noise = registry.resolve("dance", **usual, overrides={"init": "noise"})  # type: ignore[arg-type]
+    assert noise.provenance["init"].kind == "ours"
+
+
 def test_digits_store_whole_images() -> None:
     found = registry.resolve("dance", dataset="digits", ipc=10, preset="paper")
     assert asdict(found.config) == DANCE | {"factor": 1} and found.notes == ()
