@@ -52,9 +52,9 @@ def write_report(config: ReportConfig) -> bool:
 
 def show_stored_tables(folder: Path, console: Console) -> None:
     """Print the comparison of all that is finished in a store, and name the records that cannot be read."""
-    records, problems = Store(folder).records()
-    show_tables(records, None, console)
-    for problem in problems:
+    stored = read_all(folder)
+    show_tables(stored.records, None, console)
+    for problem in stored.problems:
         print_error(problem)
 
 

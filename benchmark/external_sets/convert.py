@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.datasets import Constants, Dataset
 from benchmark.external_sets import zca
 from benchmark.external_sets.pixel_scale import NORMALIZED, WHITENED, PixelScale, infer_pixel_scale
-from benchmark.external_sets.read import PAIR, ExternalSet, read_external_set
+from benchmark.external_sets.read import EXPERIMENTS, ExternalSet, read_external_set
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
 
@@ -30,11 +30,11 @@ def resolve_pixel_scale(
     """
     name = requested or external.pixel_scale
     if name is None:
-        # Whitened sets come as separate files (MTT); DC's family saves normalized ones, IDC's raw ones.
+        # DC's family saves its experiments normalized. Whitened sets come as separate files (MTT, DATM) or in one list.
         scale = infer_pixel_scale(
             [images for images, _ in external.sets],
             constants or dataset.constants,
-            may_be_whitened=external.format == PAIR,
+            may_be_whitened=external.format != EXPERIMENTS,
             where=", ".join(map(str, external.files[:2])),
         )
     else:

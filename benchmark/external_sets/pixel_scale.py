@@ -23,9 +23,10 @@ _FAR = 0.1  # beyond 0..1: pixels learned without clamping leave it, but few by 
 _MAX_FAR = 0.25  # share of raw pixels that may lie so far outside
 # Share of the variance that means over blocks keep, at most, in whitened images. On CIFAR-10: 0.66 in real images, 0.18
 # with twice as much noise as image added, 0.11 in whitened ones, 0 in noise. Normalized noise (DC's start) differs from
-# whitened images in its deviation alone, which is 1 and not 0.3; in between it is ambiguous. Images of so small a
-# deviation are not normalized ones, and may keep a larger share.
+# whitened images in its deviation alone, which is at least 1: sets that RFAD and DATM whitened have 0.59 to 0.77, real
+# images 0.3. Images of so small a deviation are not normalized ones, and may keep a larger share.
 _MAX_STRUCTURE, _MAX_STRUCTURE_IF_NARROW = 0.14, 0.35
+_MIN_STD_IF_FLAT = 0.9  # of normalized values without structure
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ class _PixelStatistics:
         shift = float(self.channel_mean.abs().max())
         narrow, wide = float(self.channel_std.min()), float(self.channel_std.max())
         similar = shift <= _MAX_SHIFT and narrow >= _MIN_RATIO and wide <= _MAX_RATIO
-        return similar and beyond and self.outside > _MAX_FAR
+        not_whitened = self.structure > _MAX_STRUCTURE or self.std >= _MIN_STD_IF_FLAT
+        return similar and beyond and not_whitened and self.outside > _MAX_FAR
 
     def may_be_whitened(self) -> bool:
         """Images without their correlations have mean 0, and no channel or block that stands out."""

@@ -26,6 +26,7 @@ from benchmark.planning.plan import (
 )
 from benchmark.planning.plan import Plan as Plan
 from benchmark.planning.plan import parse_row as parse_row
+from benchmark.planning.plan_datasets import add_datasets
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
 from methods import registry
@@ -47,8 +48,7 @@ def build(config: PlanConfig, progress: Progress | None = None, shares: Shares |
     for name in config.protocols:
         protocols.check_name(name)
     plan = Plan()
-    for entry in config.datasets:
-        outline = _outline(entry, config, plan, progress)
+    for entry, outline in add_datasets(plan, config, progress).items():
         for architecture in config.architectures:
             TaskPlanner(config, plan, outline, entry, architecture, shares or {}).add(rows)
     if config.snapshots is not None and config.val_fraction:
@@ -91,18 +91,6 @@ def _refuse_conflicts(row: Row, options: Mapping[str, Any]) -> None:
             )
 
 
-def _outline(entry: str, config: PlanConfig, plan: Plan, progress: Progress | None) -> Outline:
-    """The dataset, downloaded and decoded if necessary; a dry run takes what is there, or the dataset's card."""
-    root = Path(config.data_root)
-    outline = (
-        datasets.outline(entry, root, progress) if config.dry_run else datasets.load(entry, root, progress).outline
-    )
-    if not outline.seen:
-        plan.note(f"{outline.name} is not decoded yet: planned from its card, as if nothing of it were done")
-    plan.outlines[outline.name] = outline
-    return outline
-
-
 @dataclass(frozen=True)
 class ScoredSet:
     """A set to evaluate. identity: of the task that makes it, or `whole`; native: the protocol of its own paper.
@@ -135,9 +123,9 @@ class TaskPlanner:
         whole = self._settings(Row(WHOLE_CARD.name), None, config.iterations_fraction)
         self.whole = ResolvedRow(Row(WHOLE_CARD.name, baseline=True), whole)
         # A folder becomes absolute, so that a task finds it from any working directory.
-        dataset_entry = entry if datasets.key_of(entry) else str(Path(entry).expanduser().absolute())
-        self.requested = {"dataset": dataset_entry, "data_root": str(Path(config.data_root).absolute())}
-        self.dataset_display = dataset_display(dataset)
+        folder = None if datasets.key_of(entry) else Path(entry).expanduser().absolute()
+        self.requested = {"dataset": str(folder or entry), "data_root": str(Path(config.data_root).absolute())}
+        self.dataset_display = dataset_display(dataset, folder)
         self.common = {"val_fraction": config.val_fraction, "precision": config.precision}
 
     def add(self, rows: Sequence[Row]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from benchmark.datasets import Constants, Outline
@@ -135,10 +136,11 @@ def dataset_content(dataset: Outline, constants: Constants) -> dict[str, Any]:
     }
 
 
-def dataset_display(dataset: Outline) -> dict[str, Any]:
-    """What tables show of a dataset."""
+def dataset_display(dataset: Outline, folder: Path | None = None) -> dict[str, Any]:
+    """What tables show of a dataset. folder: of a dataset that is not built in."""
     return {
         "dataset": dataset.name,
+        **({"dataset_parent": folder.parent.name} if folder else {}),
         "dataset_title": dataset.title,
         "published_as": dataset.published_as,
         "num_classes": dataset.num_classes,

@@ -45,8 +45,49 @@ def read_all(root: Path) -> StoredResults:
     states = [state for state in states if not state.error]
     unfinished = [_as_record(state) for state in states if _has_cell(state)]
     records = list(contents.records.values())
-    notes = [*_without_record(states), *_missing_files(contents.records), *_versions(records)]
-    return StoredResults(records, list(_merged(problems)), unfinished, notes)
+    names = _distinct_dataset_names([*records, *unfinished])
+    notes = [*_without_record(states), *_missing_files(contents.records), *_versions(records), *_shared_names(names)]
+    return StoredResults(
+        [_renamed(record, names) for record in records],
+        list(_merged(problems)),
+        [_renamed(record, names) for record in unfinished],
+        notes,
+    )
+
+
+# --- datasets ---------------------------------------------------------------------------------------------------------
+
+
+def _distinct_dataset_names(records: Sequence[Json]) -> dict[tuple[str, str], str]:
+    """New names for datasets that share theirs, by the shared name and the images' fingerprint."""
+    parents: dict[str, dict[str, str]] = {}
+    for record in records:
+        display = record["display"]
+        same_name = parents.setdefault(display["dataset"], {})
+        same_name[_fingerprint(record)] = display.get("dataset_parent", "")
+    names: dict[tuple[str, str], str] = {}
+    for name, by_fingerprint in parents.items():
+        distinct = "" not in by_fingerprint.values() and len(set(by_fingerprint.values())) == len(by_fingerprint)
+        for fingerprint, parent in by_fingerprint.items() if len(by_fingerprint) > 1 else ():
+            names[name, fingerprint] = f"{parent}/{name}" if distinct else f"{name} [{fingerprint[:6]}]"
+    return names
+
+
+def _fingerprint(record: Json) -> str:
+    return str(record["resolved"]["dataset"]["fingerprint"])
+
+
+def _renamed(record: dict[str, Any], names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    name = names.get((record["display"]["dataset"], _fingerprint(record)))
+    return {**record, "display": {**record["display"], "dataset": name, "dataset_title": name}} if name else record
+
+
+def _shared_names(names: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    shared: dict[str, list[str]] = {}
+    for (name, _), new in names.items():
+        shared.setdefault(name, []).append(new)
+    for name, distinct in shared.items():
+        yield f"different images are called {name}; they are shown as {', '.join(sorted(distinct))}"
 
 
 # --- tasks without a record -------------------------------------------------------------------------------------------

@@ -186,6 +186,7 @@ class NetworkSpec(TypedDict):
 
 class DatasetDisplay(TypedDict):
     dataset: str
+    dataset_parent: NotRequired[str]  #: name of the folder above that of a dataset which is not built in
     dataset_title: NotRequired[str]  #: as papers print it, "CIFAR-10"; tables print `dataset` without it
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +14,9 @@ from torch import Tensor
 from benchmark.datasets import Constants, Split
 from benchmark.datasets.base import channel_statistics
 from benchmark.external_sets import zca
+from benchmark.external_sets.convert import resolve_pixel_scale
 from benchmark.external_sets.pixel_scale import PixelScale, infer_pixel_scale
+from benchmark.external_sets.read import read_external_set
 from benchmark.utils.errors import BenchmarkError
 from external_set_files import digits
 
@@ -80,13 +84,18 @@ def test_noise_is_normalized_unless_it_may_be_whitened_and_then_ambiguous(streng
         infer(values, constants, whitened=True)
 
 
-def test_whitened_photographs_are_recognized_and_undone() -> None:
-    split, constants = photographs()
-    pixels, _ = real("photographs", 5)
+def whiten(pixels: Tensor, split: Split) -> Tensor:
+    """ZCA fitted on the split, by another way than `zca`."""
     flat = split.images.flatten(1).double() / 255
     values, vectors = torch.linalg.eigh(flat.T.cov())
     matrix = vectors @ torch.diag((values + 0.1).rsqrt()) @ vectors.T
-    white = ((pixels.flatten(1).double() - flat.mean(0)) @ matrix).float().view_as(pixels)
+    return ((pixels.flatten(1).double() - flat.mean(0)) @ matrix).float().view_as(pixels)
+
+
+def test_whitened_photographs_are_recognized_and_undone() -> None:
+    split, constants = photographs()
+    pixels, _ = real("photographs", 5)
+    white = whiten(pixels, split)
     assert torch.allclose(zca.unwhiten(white, split), pixels, atol=1e-4)
     assert infer(white, constants, whitened=True).name == "whitened"
     with pytest.raises(BenchmarkError):
@@ -106,3 +115,20 @@ def test_images_too_large_to_unwhiten_are_refused() -> None:
     zca.check_size((3, 32, 32))
     with pytest.raises(BenchmarkError, match="3x64x64"):
         zca.check_size((3, 64, 64))
+
+
+@pytest.mark.parametrize("deviation", [0.59, 0.75, 0.77])
+def test_a_learned_whitened_set_is_whitened_as_one_file_and_as_two(deviation: float, tmp_path: Path) -> None:
+    """The deviations are those of three published sets: RFAD's at ipc 1 and 10, and DATM's."""
+    split, constants = photographs()
+    data = replace(digits(), train=split, constants=constants)
+    pixels, labels = real("photographs", 5)[0], torch.arange(10).repeat(10)
+    values = whiten(pixels, split)
+    values = values / values.std() + 1.5 * noise(values)  # learned: 3 to 10 % of the variance in coarse blocks
+    values = values * deviation / values.std()
+    torch.save([values, labels], tmp_path / "list.pt")
+    torch.save(values, tmp_path / "images.pt")
+    torch.save(labels, tmp_path / "labels.pt")
+    ways = ([tmp_path / "list.pt"], [tmp_path / "images.pt", tmp_path / "labels.pt"])
+    for paths in ways:
+        assert resolve_pixel_scale(read_external_set(paths, data), data, None, None).name == "whitened"

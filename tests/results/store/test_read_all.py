@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from record_parts import task_of
+from record_parts import changed, task_of
 
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
@@ -190,3 +190,19 @@ def test_thousands_of_files_are_read_in_their_order(tmp_path):
     found = list(read_many(paths))
     assert [held.decode() for held in found[::2]] == [path.name for path in paths[::2]]
     assert all(isinstance(held, FileNotFoundError) for held in found[1::2]) and list(read_many([])) == []
+
+
+@pytest.mark.parametrize(
+    ("parents", "names"),
+    [(("easy", "hard"), {"easy/data", "hard/data"}), (("", ""), {"data [00aaaa]", "data [11bbbb]"})],
+)
+def test_different_images_of_one_name_are_shown_apart(store, make_condensed, make_evaluated, parents, names):
+    for parent, fingerprint in zip(parents, ("00aaaabb", "11bbbbcc"), strict=True):
+        made = make_condensed(dataset="data", resolved={"dataset": {"fingerprint": fingerprint}})
+        scored = make_evaluated(made, [0.5], dataset="data", resolved={"dataset": {"fingerprint": fingerprint}})
+        for record in (made, scored):
+            shown = record["display"] | ({"dataset_parent": parent} if parent else {})
+            store.commit(task_of(record, "dm"), changed(record, display=shown))
+    stored = read_all(store.root)
+    assert {record["display"]["dataset"] for record in stored.records} == names
+    assert any("different images are called data" in note for note in stored.notes)
