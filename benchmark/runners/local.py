@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_messages
 from typing import Any
@@ -134,6 +135,7 @@ class _Worker:
         self.index = index
         self.pipe, far_end = context.Pipe()
         self.process = context.Process(target=_worker_main, args=(far_end, runtime), daemon=True)
+        resource_tracker.ensure_running()  # the first worker would start it, which unblocks signals
         # The child inherits the blocked signals, and unblocks them when its handlers are installed.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         self.process.start()
@@ -146,6 +148,10 @@ class _Worker:
         self.task, self.companions = task, {other["identity"]: other for other in companions}
         with suppress(OSError):  # the process is dead, which is noticed when its pipe is read
             self.pipe.send((task, companions))
+
+    def signal(self, number: int) -> None:
+        if self.process.pid and self.process.is_alive():
+            os.kill(self.process.pid, number)
 
     def close(self, grace: float) -> None:
         """Close the pipe, which ends the process; kill it if it is still there after `grace` seconds."""
@@ -163,6 +169,7 @@ class _WorkerPool:
         self.runtime, self.on_step, self.on_end = replace(runtime, stop=StopFlag()), on_step, on_end
         self.max_workers, self.workers = workers, list[_Worker]()
         self.stop_signal = runtime.stop.signal  # 0 until one arrives
+        self.passed_on = 0  # the signal that workers get for it
         self.escalates = runtime.stop.escalates
         self.interrupted = False  # whether a running task was
         # Spawned, not forked: a forked child of a process that has used torch's threads can hang.
@@ -197,7 +204,10 @@ class _WorkerPool:
                 return
             if identity in self.waiting and not unfinished & inputs_of(task):
                 del self.waiting[identity]
-                self._idle_worker().start(task, self._take_companions(task))
+                worker = self._idle_worker()
+                worker.start(task, self._take_companions(task))
+                if self.stop_signal:  # it arrived before the worker was listed or had its task
+                    worker.signal(self.passed_on)
 
     def _take_companions(self, task: Task) -> list[Task]:
         """Remove a task's companions from those that wait: the ones in its checkpoint, else an idle worker's share."""
@@ -252,10 +262,9 @@ class _WorkerPool:
             again = self.escalates and self.stop_signal not in (0, signal.SIGUSR2)
             # A worker has to know a time limit from other reasons to stop, which are all the same to it.
             passed_on = number if number == signal.SIGUSR2 else signal.SIGTERM
+            self.stop_signal, self.passed_on = number, signal.SIGKILL if again else passed_on
             for worker in self.workers:
-                if worker.process.pid and worker.process.is_alive():
-                    os.kill(worker.process.pid, signal.SIGKILL if again else passed_on)
-            self.stop_signal = number
+                worker.signal(self.passed_on)
 
         handlers = {number: signal.signal(number, stop) for number in STOPS}
         try:
