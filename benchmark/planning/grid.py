@@ -308,8 +308,9 @@ class TaskPlanner:
             factor=scored.display["factor"],
             architecture=architecture,
         )
-        if protocol.source.startswith("ours: "):
-            self.plan.note(f"protocol {name}: {protocol.source.removeprefix('ours: ')}")
+        note = protocol.source.removeprefix("ours: ") if protocol.source.startswith("ours: ") else ""
+        if note:
+            self.plan.note(f"protocol {name}: {note}")
         # A method's own protocol normalizes as its public code does, a shared one with the dataset's constants.
         constants = scored.constants if native else self.dataset.constants
         content = {
@@ -331,6 +332,8 @@ class TaskPlanner:
             "condense_architecture": "" if whole or scored.imported else self.architecture,
             "protocol": name if native else protocol.name,  # `dc@plain` is named `dc` where that augments nothing
         }
+        if note:
+            display["protocol_note"] = note
         self.plan.add("evaluate", f"{scored.slug}-{name}-{architecture}", content, display, self.requested)
 
     # --- parts of tasks -----------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ from results.types import Json
 # fmt: off
 COLUMNS = (
     "dataset", "dataset_title", "condense_architecture", "architecture", "protocol", "recipe", "version", "epochs",
-    "constants", "ipc", "display_name", "role", "method", "title", "family", "year", "overrides", "published_as",
-    "num_classes", "train_images", "test_images", "status", "message", "accuracy", "sd", "sd_networks",
+    "protocol_note", "constants", "ipc", "display_name", "role", "method", "title", "family", "year", "overrides",
+    "published_as", "num_classes", "train_images", "test_images", "status", "message", "accuracy", "sd", "sd_networks",
     "validation_accuracy", "optimistic_best_on_test", "optimistic_best_on_test_sd",
     "optimistic_best_on_test_sd_networks", "sets", "networks", "expected", "missing", "prepare_seconds",
     "prepare_shared", "prepare_divisor", "condense_seconds", "evaluate_seconds", "stored_images", "decoded_images",
@@ -42,7 +42,8 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     """One row for each cell, sorted, with COLUMNS. Accuracies are fractions; an unknown value is nan or NA.
 
     recipe, version, epochs: of the protocol; under `native` the recipe is the method's own. constants: the mean and the
-    std, one a channel, with which evaluation networks see images; empty without an evaluation.
+    std, one a channel, with which evaluation networks see images; empty without an evaluation. protocol_note: what of
+    the protocol is in no public code.
     status, message: "ok" if any set has an accuracy, and why others have none; else what became of the tasks. Tasks
     without a record (`StoredResults.unfinished`) may be among the records.
     accuracy, sd: mean and sample deviation (ddof 1) over sets, nan for the deviation of one set; sd_networks: over the
@@ -89,6 +90,7 @@ def _evaluated(evaluations: Sequence[Json], links: Links) -> dict[str, Any]:
         "recipe": resolved["protocol"]["name"].removeprefix("native:"),
         "version": resolved["protocol"]["version"],
         "epochs": resolved["protocol"].get("epochs", math.nan),
+        "protocol_note": display.get("protocol_note", ""),
         "constants": tuple(tuple(resolved["dataset"].get(name, ())) for name in ("mean", "std")),
         "role": display["role"],
         "overrides": condensed["display"]["overrides"] if condensed else _overrides_of_name(display["display_name"]),
@@ -278,6 +280,7 @@ def _failed(bad: Sequence[Json], expected: int, table: tuple[Any, ...], links: L
         **_labels(display),
         **dict(zip(("architecture", "protocol", "recipe", "version"), table, strict=True)),
         "epochs": math.nan,
+        "protocol_note": "",
         "constants": ((), ()),
         "ipc": resolved["ipc"],
         "condense_architecture": resolved["architecture"],

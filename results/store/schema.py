@@ -305,6 +305,7 @@ class EvaluateDisplay(MethodDisplay):
     ipc: Positive | None  #: None for the whole training set
     condense_architecture: str | None  #: "" or None if none was used: the row is in the tables of every architecture
     protocol: str  #: its name in the command: of a shared protocol, or "native"
+    protocol_note: NotRequired[str]  #: what of it is in no public code, and so ours
     role: str  #: "method" or "baseline"
     factor: Positive
     source: NotRequired[str]  #: of an imported set

@@ -218,10 +218,13 @@ def _protocol(rows: Sequence[Cell]) -> str:
     if not rows:
         return ""
     first = rows[0]
+    ours = "".join(f" Ours: {note}." for note in dict.fromkeys(row["protocol_note"] for row in rows) if note)
     if not is_native(first):
-        return f"Protocol {first['recipe']}, version {first['version']}." if first["recipe"] else ""
+        return f"Protocol {first['recipe']}, version {first['version']}.{ours}" if first["recipe"] else ""
     used = sorted({f"{row['display_name']} {row['recipe']} v{row['version']}" for row in _scored(rows)})
-    return f"Protocol {first['protocol']}: each method uses its own ({', '.join(used)}), so rows are not comparable."
+    return (
+        f"Protocol {first['protocol']}: each method uses its own ({', '.join(used)}), so rows are not comparable.{ours}"
+    )
 
 
 def _networks(rows: Sequence[Cell]) -> str:

@@ -244,6 +244,26 @@ def test_variants_of_one_method_are_rows_of_their_own() -> None:
                      "dm@augment:dsa:color_crop@lr_img:2.0"]  # fmt: skip
 
 
+def test_variants_of_one_method_have_shares_of_their_own() -> None:
+    cell = "digits", 1, "convnet2-w4"
+    shares = {("dm", *cell): 0.01, ("dm (init=noise)", *cell): 0.02}
+    planned = build("methods=[dm,dm@init:noise]", "baselines=[]", shares=shares)
+    iterations = {
+        row: of_row(planned, "condense", row)["resolved"]["settings"]["iterations"] for row, _ in rows(planned)
+    }
+    assert iterations == {"dm": 200, "dm (init=noise)": 400}
+
+
+def test_what_is_ours_in_a_protocol_is_noted_and_goes_with_its_evaluations() -> None:
+    words = ("methods=[dm]", "baselines=[]", "protocols=[dc]")
+    ours = build(*words, "eval_architectures=[convnet2-bn-w4]")
+    (task,) = ours.of_kind("evaluate")
+    assert "the only network with this rule" in task["display"]["protocol_note"]
+    assert f"protocol dc: {task['display']['protocol_note']}" in ours.notes
+    (public,) = build(*words, "eval_architectures=[convnet3-bn]").of_kind("evaluate")
+    assert "protocol_note" not in public["display"]
+
+
 def test_a_variant_that_changes_nothing_is_the_row_itself_and_says_so() -> None:
     planned = build("methods=[dance,dance@alignment:mid]", "baselines=[]")
     assert rows(planned) == [("dance", 0)]

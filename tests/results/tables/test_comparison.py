@@ -48,6 +48,12 @@ def column(table, name):
     return {row[2]: row[list(table.columns).index(name)] for row in table.rows}
 
 
+def test_the_caption_says_what_of_the_protocol_is_ours(make_cells):
+    frame = make_cells({"dm": RANDOM}, evaluated={"display": {"protocol_note": "1,300 epochs with 50 classes"}})
+    (table,) = comparison_tables(frame)
+    assert "Protocol dsa, version 1. Ours: 1,300 epochs with 50 classes." in table.captions
+
+
 def test_golden(make_expert, make_condensed, make_evaluated):
     expert = make_expert(0, seconds=120.0)
     randoms = [make_condensed("random", seed, seconds=0.01) for seed in range(5)]
