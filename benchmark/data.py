@@ -19,8 +19,8 @@ from rich.console import Console
 from benchmark import datasets
 from benchmark.cli import main as cli
 from benchmark.cli.progress import LoadingProgress, print_uncut
-from benchmark.datasets.base import expand_user
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.paths import expand_user
 
 # Actions import the modules that read datasets: `--help` is printed without loading torch.
 

@@ -6,7 +6,6 @@ pixel units (0..1 nominal) unless a name or docstring says `normalized`.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -281,6 +280,9 @@ def choice(default: str, options: Sequence[str], meaning: str, source: str) -> A
     return field(default=default, metadata={"meaning": meaning, "source": source, "options": tuple(options)})
 
 
+LARGEST = 10**7  # of any setting: larger ones overflow float32 or the integers of a record, or never end
+
+
 @dataclass(frozen=True)
 class Settings:
     """Base of every method's frozen `Config`, the only place of its defaults.
@@ -299,8 +301,10 @@ class Settings:
     def __post_init__(self) -> None:
         for spec in fields(self):
             options, value = spec.metadata.get("options"), getattr(self, spec.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise MethodError(f"{spec.name} must be a finite number, got {value}", where=spec.name)
+            if isinstance(value, int | float) and not abs(value) <= LARGEST:  # nan is not, either
+                raise MethodError(
+                    f"{spec.name} must be a finite number of at most {LARGEST:,}, got {value}", where=spec.name
+                )
             if options and value not in options:
                 raise MethodError(f"{spec.name} must be one of {', '.join(options)}, got {value!r}", where=spec.name)
 

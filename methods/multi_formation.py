@@ -14,6 +14,15 @@ def tile_sizes(side: int, factor: int) -> list[int]:
     return [side // factor + (1 if i < side % factor else 0) for i in range(factor)]
 
 
+def fitting_factors(height: int, width: int) -> list[int]:
+    """The factors with which each small image has a pixel in each direction, from 1 to the shorter side.
+
+    As tiles have equal sides, rounded up, others would leave the last ones with padding alone.
+    """
+    side = min(height, width)
+    return [factor for factor in range(1, side + 1) if (factor - 1) * math.ceil(side / factor) < side]
+
+
 def mosaic(images: Tensor, factor: int, downsample: str) -> Tensor:
     """(C, ipc·factor², ch, H, W) real images, shrunk into (C, ipc, ch, H, W) mosaics.
 

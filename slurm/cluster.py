@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
@@ -19,6 +21,23 @@ from slurm.errors import SlurmError
 RESERVED_OPTIONS = {
     *("array", "dependency", "error", "job-name", "kill-on-invalid-dep", "no-requeue", "open-mode", "output"),
     *("parsable", "requeue", "signal", "test-only", "wait", "wrap"),
+}
+
+
+_LINE = re.compile(r"[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*")  # printable, and not blank
+
+# Of each number its least and most. SLURM reads a time and a memory of 0 as no limit, and holds the seconds of a
+# signal in 16 bits.
+LIMITS: dict[str, tuple[float, float]] = {
+    "gpus": (0, 1024),
+    "cpus": (1, 65_535),
+    "memory": (0.1, 1_000_000),
+    "timeout_min": (1, 525_600),
+    "signal_seconds": (1, 65_535),
+    "array_parallelism": (1, 1_000_000),
+    "max_array_size": (1, 4_000_001),
+    "tasks_per_job": (1, 1_000_000),
+    "concurrent_tasks": (1, 1024),
 }
 
 
@@ -45,18 +64,16 @@ class Cluster:
 
     def check(self, where: str) -> None:
         """Raise SlurmError for the first invalid value; `where` names the file."""
-        for name in ("cpus", "timeout_min", "array_parallelism", "tasks_per_job", "concurrent_tasks", "max_array_size"):
+        for name, (least, most) in LIMITS.items():
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise SlurmError(f"{name} must be at least 1, got {value}", where=where)
-        if self.gpus < 0:
-            raise SlurmError(f"gpus cannot be negative, got {self.gpus}", where=where)
-        if self.memory is not None and self.memory <= 0:
-            raise SlurmError(f"memory must be a positive number of GB, got {self.memory}", where=where)
+            if value is not None and not least <= value <= most:  # nan is not, either
+                unit = " GB" if name == "memory" else ""
+                raise SlurmError(f"{name} must be from {least:,} to {most:,}{unit}, got {value}", where=where)
+        self._check_texts(where)
         # SLURM may send the signal a minute early, and the task must get somewhere before it.
-        if not 0 < self.signal_seconds <= 30 * self.timeout_min:
+        if self.signal_seconds > 30 * self.timeout_min:
             raise SlurmError(
-                f"signal_seconds must be positive and at most half of the time limit of {self.timeout_min} minutes; "
+                f"signal_seconds must be at most half of the time limit of {self.timeout_min} minutes; "
                 f"got {self.signal_seconds}",
                 where=where,
             )
@@ -69,6 +86,14 @@ class Cluster:
                 )
         if reserved := sorted(RESERVED_OPTIONS & {str(key).replace("_", "-") for key in self.extra}):
             raise SlurmError(f"extra cannot set {', '.join(reserved)}: every submission sets them itself", where=where)
+
+    def _check_texts(self, where: str) -> None:
+        """Raise SlurmError for a text of several lines or none, and for an option that has no single value."""
+        texts = {name: getattr(self, name) for name in ("partition", "account", "qos", "constraint", "python")}
+        for name, value in (texts | {f"extra.{name}": value for name, value in self.extra.items()}).items():
+            odd_number = isinstance(value, float) and not math.isfinite(value)
+            if odd_number or isinstance(value, list | dict) or (isinstance(value, str) and not _LINE.fullmatch(value)):
+                raise SlurmError(f"{name} must be one line of text or a number, got {value!r}", where=where)
 
     @property
     def extra_options(self) -> dict[str, Any]:
@@ -125,7 +150,10 @@ def load(name: str) -> Cluster:
 
 
 def _path(name: str) -> Path:
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError as error:
+        raise SlurmError(f"'{name}' is not a path: {error}", where=f"cluster={name}") from error
     if path.suffix in (".yaml", ".yml"):
         return path
     folder = files("slurm") / "clusters"

@@ -28,6 +28,7 @@ from methods.base import ClassLosses, ImagesByClass, Network
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 WORTH_COMPILING = 10**8  # pixels that a task must forward in all before it is compiled: 100,000 images of 32×32
+MOST_THREADS, MOST_WORKERS = 256, 1024  # torch ends in a segmentation fault with very many threads
 MAX_DEFAULT_WORKERS = 8  # each worker process holds its own copy of torch and of the dataset
 
 
@@ -278,8 +279,8 @@ def choose_compute(
 ) -> tuple[Compute, int]:
     """How each task computes, and how many tasks run at once, from a command's options.
 
-    Raises BenchmarkError for an unknown precision or device, a device that is not there, or fewer than one thread or
-    worker.
+    Raises BenchmarkError for an unknown precision or device, a device that is not there, and a number of threads or
+    workers that is below 1 or too large.
     """
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS, where=f"precision={precision}")
@@ -299,12 +300,17 @@ def choose_compute(
         raise BenchmarkError(
             f"there is no device {device}; torch sees {torch.cuda.device_count()}", where=f"device={device}"
         )
-    for name, value in (("threads", threads), ("workers", workers)):
-        if value is not None and value < 1:
-            raise BenchmarkError(f"{name} must be at least 1, got {value}", where=f"{name}={value}")
+    for name, value, most in (("threads", threads, most_threads()), ("workers", workers, MOST_WORKERS)):
+        if value is not None and not 1 <= value <= most:
+            raise BenchmarkError(f"{name} must be from 1 to {most:,} here, got {value}", where=f"{name}={value}")
     compute = Compute(chosen, precision, 1, compile=compile)
     threads, workers = _share_cores(compute, threads, workers)
     return replace(compute, threads=threads), workers
+
+
+def most_threads() -> int:
+    """The most threads of a task: more than the cores, to repeat on a small machine what a larger one computed."""
+    return max(MOST_THREADS, os.cpu_count() or 1)
 
 
 def _share_cores(compute: Compute, threads: int | None, workers: int | None) -> tuple[int, int]:

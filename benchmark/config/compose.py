@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
@@ -21,6 +20,7 @@ import yaml
 from benchmark.config import schema
 from benchmark.config.schema import SCHEMAS, CommandConfig, ProfileConfig, RunConfig
 from benchmark.utils.errors import BenchmarkError, unknown
+from benchmark.utils.paths import expand_user
 
 Schema = TypeVar("Schema", bound=CommandConfig)
 
@@ -185,5 +185,5 @@ def parse_as(of: type[Schema], config: Mapping[str, Any]) -> Schema:
     assert isinstance(parsed, of)
     parsed.check()
     for name in {"store", "data_root"} & types.keys():
-        setattr(parsed, name, str(Path(getattr(parsed, name)).expanduser()))
+        setattr(parsed, name, str(expand_user(getattr(parsed, name), where=name)))
     return parsed

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, ClassVar
 
 from benchmark.config import plain_protocols
 from benchmark.utils.errors import BenchmarkError, unknown
+from benchmark.utils.paths import expand_user
 from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
 
 LAUNCHERS = ("local", "slurm")
@@ -25,30 +25,76 @@ INTERRUPTIONS = {
 }
 
 
-def option(default: Any, meaning: str) -> Any:
-    """A field that the command line sets. Its meaning is what `--help` prints beside its default."""
+@dataclass(frozen=True)
+class Range:
+    """The numbers that make sense for an option, from `least` to `most`. Neither nan nor an infinite number is one.
+
+    open_below, open_above: whether the end itself is left out.
+    """
+
+    least: float
+    most: float
+    open_below: bool = False
+    open_above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.least if self.open_below else value >= self.least
+        below = value < self.most if self.open_above else value <= self.most
+        return math.isfinite(value) and above and below
+
+    def __str__(self) -> str:
+        ends = [f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in (self.least, self.most)]
+        if self.open_below or self.open_above:
+            return f"in {'(' if self.open_below else '['}{ends[0]}, {ends[1]}{')' if self.open_above else ']'}"
+        return f"from {ends[0]} to {ends[1]}"
+
+
+SEEDS = Range(0, 2**32 - 1)  # those of NumPy; a seed times a number of experts stays within 64 bits
+SECONDS = Range(0.0, 1e9, open_below=True)
+FRACTION = Range(0, 1, open_below=True)
+IPCS = Range(1, 1_000_000)
+FACTORS = Range(1, 1024)  # every tile must hold a pixel, which is checked where the images' size is known
+
+
+def option(default: Any, meaning: str, numbers: Range | None = None) -> Any:
+    """A field that the command line sets. Its meaning is what `--help` prints beside its default.
+
+    numbers: those that it can be, or each of its values in a list.
+    """
+    metadata = {"meaning": meaning, "numbers": numbers}
     if isinstance(default, list | dict):
-        return field(default_factory=lambda: copy(default), metadata={"meaning": meaning})
-    return field(default=default, metadata={"meaning": meaning})
+        return field(default_factory=lambda: copy(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
-def from_preset(meaning: str) -> Any:
+def from_preset(meaning: str, numbers: Range | None = None) -> Any:
     """A field whose value each preset gives (conf/preset/NAME.yaml), unless the command line sets it."""
-    return field(metadata={"meaning": meaning})
+    return field(metadata={"meaning": meaning, "numbers": numbers})
 
 
 # --- options that several commands have -------------------------------------------------------------------------------
 
 
 @dataclass(kw_only=True)
-class CommandConfig(ABC):
+class CommandConfig:
     """What a command is asked to do. `about`: what the command does, as `--help` begins."""
 
     about: ClassVar[str]
 
-    @abstractmethod
     def check(self) -> None:
-        """Raise BenchmarkError for the first value that makes no sense."""
+        """Raise BenchmarkError for the first value that makes no sense, here a number out of range or an empty name."""
+        for spec in fields(self):
+            numbers: Range | None = spec.metadata.get("numbers")
+            for value in _values(self, spec.name):
+                if value == "" or isinstance(value, list | dict):
+                    wanted = "a name" if value == "" else "one value"
+                    raise BenchmarkError(
+                        f"{spec.name} must be {wanted}, got {value!r}",
+                        where=f"{spec.name}={value!r}",
+                        next="see --help",
+                    )
+                if numbers is not None and value not in numbers:
+                    raise BenchmarkError(f"{spec.name} must be {numbers}, got {value}", where=f"{spec.name}={value}")
 
 
 @dataclass(kw_only=True)
@@ -59,7 +105,7 @@ class GridConfig(CommandConfig):
         ["dance", "dm"], "NAME; NAME@fN for multi-formation factor N; NAME@SETTING:VALUE for a variant"
     )
     datasets: list[str] = option(["digits"], "a known name, or a folder of parquet files or class folders")
-    ipcs: list[int] = option([1, 10], "synthetic images per class")
+    ipcs: list[int] = option([1, 10], "synthetic images per class", IPCS)
     architectures: list[str] = option(["auto"], "networks to condense with; auto: ConvNet, deeper for larger images")
     method: dict[str, Any] = field(default_factory=dict)  # not listed by --help: method.NAME.SETTING=VALUE is
 
@@ -70,9 +116,9 @@ class PresetConfig(CommandConfig):
 
     preset: str = "quick"
     protocols: list[str] = from_preset("recipes by which evaluation networks train on a set")
-    seeds: list[int] = from_preset("condensation seeds: of initial images, real batches, augmentation, networks")
-    num_eval: int = from_preset("evaluation networks trained on each set")
-    iterations_fraction: float = from_preset("fraction of its paper's iterations that each method runs")
+    seeds: list[int] = from_preset("condensation seeds: of initial images, real batches, augmentation, networks", SEEDS)
+    num_eval: int = from_preset("evaluation networks trained on each set", Range(1, 10_000))
+    iterations_fraction: float = from_preset("fraction of its paper's iterations that each method runs", FRACTION)
     variants: list[str] = from_preset("rows that are added when their method is in methods")
 
 
@@ -106,12 +152,16 @@ class EvaluationConfig(StoreConfig, ComputeConfig, PresetConfig):
         ["random", "whole"], "rows to compare with; random includes mosaics for each factor in use; []: none"
     )
     val_fraction: float = option(
-        0.0, "fraction of the training images that is withheld; networks are scored on it and on the test split"
+        0.0,
+        "fraction of the training images that is withheld; networks are scored on it and on the test split",
+        Range(0, 1, open_above=True),
     )
     retry: str | None = option(None, "failed: also run tasks that failed or ran out of memory before")
     again: list[str] = option([], "methods whose sets are condensed again if another version of their code made them")
     dry_run: bool = option(False, "true: only print the plan and its cost, which a few probed steps give")
-    checkpoint_seconds: float = option(30.0, "seconds between checkpoints of a task; a killed task loses at most these")
+    checkpoint_seconds: float = option(
+        30.0, "seconds between checkpoints of a task; a killed task loses at most these", SECONDS
+    )
 
     @property
     def set_protocols(self) -> list[str]:
@@ -126,12 +176,12 @@ class PlanConfig(EvaluationConfig, GridConfig):
     best_on_test: ClassVar[bool] = False
 
     budget_seconds: float | None = option(
-        None, "seconds for each set with its experts, converted to iterations; replaces iterations_fraction"
+        None, "seconds for each set with its experts, converted to iterations; replaces iterations_fraction", SECONDS
     )
     snapshots: int | None = option(
-        None, "N: store N + 1 snapshots of each set while it is condensed; val_fraction=F scores them"
+        None, "N: store N + 1 snapshots of each set while it is condensed; val_fraction=F scores them", Range(1, 10_000)
     )
-    expert_seed: int = option(0, "the seed of the pool of experts")
+    expert_seed: int = option(0, "the seed of the pool of experts", SEEDS)
     launcher: str = option("local", "local: on this machine; slurm: as jobs of a cluster")
     cluster: str | None = option(None, "the cluster: a name in slurm/clusters, or the path of your own YAML file")
     wait: bool = option(
@@ -140,25 +190,12 @@ class PlanConfig(EvaluationConfig, GridConfig):
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
         for name in ("datasets", "ipcs", "architectures", "protocols", "seeds"):
             _require_some(self, name)
             _require_distinct(self, name)
         if not self.methods and not self.baselines:
             raise BenchmarkError("there is nothing to run", where="methods=[] baselines=[]")
-        for ipc in self.ipcs:
-            if ipc < 1:
-                raise BenchmarkError(f"ipc must be at least 1, got {ipc}", where=f"ipcs={self.ipcs}")
-        if not 0 < self.iterations_fraction <= 1:
-            raise _out_of_range(self, "iterations_fraction", "in (0, 1]")
-        if not 0 <= self.val_fraction < 1:
-            raise _out_of_range(self, "val_fraction", "in [0, 1)")
-        for name in ("budget_seconds", "checkpoint_seconds"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise _out_of_range(self, name, "a positive number")
-        for name in ("snapshots", "num_eval"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise _out_of_range(self, name, "at least 1")
         if self.best_on_test and self.snapshots is None:
             raise BenchmarkError(
                 "best_on_test scores snapshots, and their number was not given",
@@ -231,13 +268,17 @@ class EvaluateConfig(EvaluationConfig):
     name: str | None = option(None, "the name of its row in the tables; null: the file's name")
     method: str | None = option(None, "the method whose published numbers to print beside it: dsa, mtt, …")
     factor: int | None = option(
-        None, "each stored image holds factor x factor small ones; null: as the set's card says, else 1"
+        None, "each stored image holds factor x factor small ones; null: as the set's card says, else 1", FACTORS
     )
     pixel_scale: str | None = option(
         None, "raw (0..1), normalized, bytes (0..255), whitened (ZCA); null: inferred from the pixels' statistics"
     )
-    mean: list[float] | None = option(None, "channel means by which the set was normalized; null: the dataset's")
-    std: list[float] | None = option(None, "channel standard deviations, likewise; null: the dataset's")
+    mean: list[float] | None = option(
+        None, "channel means by which the set was normalized; null: the dataset's", Range(-1000.0, 1000.0)
+    )
+    std: list[float] | None = option(
+        None, "channel standard deviations, likewise; null: the dataset's", Range(0.001, 1000.0)
+    )
     set_index: list[int] | None = option(
         None, "indices, from 0, of the sets to use from a file with several; null: all, as one sample"
     )
@@ -249,9 +290,12 @@ class EvaluateConfig(EvaluationConfig):
     @property
     def paths(self) -> list[Path]:
         """The files of the set, absolute."""
-        return [Path(path).expanduser().absolute() for path in ([self.set] if isinstance(self.set, str) else self.set)]
+        return [
+            expand_user(path, where="set").absolute()
+            for path in ([self.set] if isinstance(self.set, str) else self.set)
+        ]
 
-    def run_config(self, dataset: str = "", ipc: int = 1, sets: int = 1) -> RunConfig:
+    def run_config(self, dataset: str, ipc: int = 1, sets: int = 1) -> RunConfig:
         """The run of the baselines beside `sets` sets of `ipc` images per class."""
         shared = {spec.name: getattr(self, spec.name) for spec in fields(EvaluationConfig)}
         seeds = list(dict.fromkeys([*range(sets), *self.seeds]))
@@ -264,6 +308,7 @@ class EvaluateConfig(EvaluationConfig):
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
         if not self.set or not isinstance(self.set, str | list) or not all(isinstance(p, str) for p in self.set):
             raise BenchmarkError(
                 "no set is named", where=f"set={self.set}", next="name the set's file or folder: set=PATH"
@@ -273,11 +318,7 @@ class EvaluateConfig(EvaluationConfig):
             _require_known(name, [] if value is None else [value], known)
         if (self.mean is None) != (self.std is None):
             raise BenchmarkError("mean and std go together", where="mean, std", next="give both, a value a channel")
-        if self.std is not None and min(self.std, default=0.0) <= 0:
-            raise BenchmarkError("std must be positive, a value a channel", where=f"std={self.std}")
-        if self.factor is not None and self.factor < 1:
-            raise _out_of_range(self, "factor", "at least 1")
-        self.run_config().check()
+        self.run_config(self.dataset or "of its card").check()
 
 
 @dataclass(kw_only=True)
@@ -294,7 +335,7 @@ class ReportConfig(CommandConfig):
     methods: list[str] = option([], "rows to show, by name; NAME*: all whose names start with NAME; empty: all")
     baselines: list[str] = option(list(BASELINES), "baselines to show beside the methods")
     datasets: list[str] = option([], "columns to show, in this order; empty: all; likewise the next four options")
-    ipcs: list[int] = option([], "synthetic images per class")
+    ipcs: list[int] = option([], "synthetic images per class", IPCS)
     architectures: list[str] = option([], "networks that condensed the sets")
     eval_architectures: list[str] = option([], "networks that were trained on the sets")
     protocols: list[str] = option([], "recipes by which these networks were trained")
@@ -316,6 +357,7 @@ class ReportConfig(CommandConfig):
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
         for spec in fields(self):
             if isinstance(getattr(self, spec.name), list):
                 _require_distinct(self, spec.name)
@@ -338,9 +380,6 @@ class StatusConfig(CommandConfig):
     store: str = option("outputs", "the folder with all results")
     tables: bool = option(False, "true: also print the tables of what is finished")
 
-    def check(self) -> None:
-        """Any value makes sense."""
-
 
 @dataclass(kw_only=True)
 class CancelConfig(CommandConfig):
@@ -350,9 +389,6 @@ class CancelConfig(CommandConfig):
 
     store: str = option("outputs", "the folder with all results")
     run: str | None = option(None, "the run to cancel, by its folder in STORE/slurm; null: all runs")
-
-    def check(self) -> None:
-        """Any value makes sense."""
 
 
 @dataclass(kw_only=True)
@@ -366,13 +402,16 @@ class DrillConfig(CommandConfig):
         "requeue",
         "how: warning (as near the time limit), requeue (as after pre-emption), cancel (then queued again)",
     )
-    steps: int | None = option(None, "iterations of each of the two jobs; null: 400 on a CPU, 40,000 on a GPU")
+    steps: int | None = option(
+        None, "iterations of each of the two jobs; null: 400 on a CPU, 40,000 on a GPU", Range(1, 1_000_000_000)
+    )
     device: str = option("auto", "auto: a GPU if the cluster file requests one; cpu: never a GPU")
     data_root: str = option("data", "where datasets are kept; the drill uses the digits that come with scikit-learn")
     store: str = option("outputs", "the drill makes two small stores in STORE/drill")
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
         _require_known("mode", [self.mode], INTERRUPTIONS)
         if self.cluster is None:
             raise BenchmarkError("a drill needs a cluster file", where="cluster=null", next="cluster=PATH.yaml")
@@ -385,9 +424,9 @@ class ProfileConfig(GridConfig):
     about: ClassVar[str] = "Show where the time of a condensation step goes; nothing is stored."
 
     preset: str = "quick"
-    iterations_fraction: float = from_preset("fraction of its paper's iterations that each method runs")
-    ipcs: list[int] = option([10], "synthetic images per class")
-    steps: int = option(3, "steps to measure, after two warm-up steps")
+    iterations_fraction: float = from_preset("fraction of its paper's iterations that each method runs", FRACTION)
+    ipcs: list[int] = option([10], "synthetic images per class", IPCS)
+    steps: int = option(3, "steps to measure, after two warm-up steps", Range(1, 1_000_000))
     trace: str | None = option(None, "file to write a trace to, for Perfetto (ui.perfetto.dev) or chrome://tracing")
     precision: str = option("fp32", "fp32 (never TF32), tf32, bf16")
     compile: bool | None = option(None, "true, false; null: as a run with this preset, which compiles long tasks")
@@ -398,14 +437,11 @@ class ProfileConfig(GridConfig):
     def run_config(self) -> RunConfig:
         """The run whose steps are profiled. Its dry run needs no dataset to be there."""
         shared = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name not in ("steps", "trace")}
-        return RunConfig(
-            **shared, dry_run=True, seeds=[0], protocols=["quick"], baselines=[], variants=[], num_eval=1, store=""
-        )
+        return RunConfig(**shared, dry_run=True, seeds=[0], protocols=["quick"], baselines=[], variants=[], num_eval=1)
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
-        if self.steps < 1:
-            raise _out_of_range(self, "steps", "at least 1")
+        super().check()
         _require_some(self, "methods")
         self.run_config().check()
 
@@ -426,6 +462,15 @@ SCHEMAS: dict[str, type[CommandConfig]] = {
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 
+def _values(config: CommandConfig, name: str) -> Iterator[Any]:
+    """The value of an option, or those of a list; nothing for null. Settings of methods are checked by the methods."""
+    value = getattr(config, name)
+    if isinstance(value, list):
+        yield from value
+    elif value is not None and not isinstance(value, dict):
+        yield value
+
+
 def _require_some(config: CommandConfig, name: str) -> None:
     if not getattr(config, name):
         raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"name at least one: {name}=[…]")
@@ -443,8 +488,3 @@ def _require_known(name: str, values: Sequence[str], known: Collection[str]) -> 
         if value not in known:
             kind = "analysis" if name == "analyses" else name.removesuffix("s")
             raise unknown(kind, value, known, where=f"{name}=[{value}]" if name.endswith("s") else f"{name}={value}")
-
-
-def _out_of_range(config: CommandConfig, name: str, allowed: str) -> BenchmarkError:
-    value = getattr(config, name)
-    return BenchmarkError(f"{name} must be {allowed}, got {value}", where=f"{name}={value}")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.datasets.base import Constants, Dataset, Outline, Progress, Split, expand_user
+from benchmark.datasets.base import Constants, Dataset, Outline, Progress, Split
 from benchmark.datasets.builtin import BUILTIN, constants_of, key_of
+from benchmark.utils.paths import expand_user
 
 __all__ = [
     "BUILTIN",

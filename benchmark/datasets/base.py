@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
@@ -171,14 +170,6 @@ def error_context(what: str, *, where: str, next: str = "") -> Iterator[None]:
 def one_line(error: BaseException) -> str:
     """The message of an error on one line, or the name of its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def expand_user(path: str | Path, *, where: str = "data_root") -> Path:
-    """A path with its ~ replaced. Raises BenchmarkError if there is no user of that name."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise BenchmarkError(f"'{path}' is not a path: {error}", where=where) from error
 
 
 def fingerprint(decoded: DecodedSplits) -> str:

@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.datasets.base import Dataset, DecodedSplits, Progress, channel_statistics, error_context, expand_user
+from benchmark.datasets.base import Dataset, DecodedSplits, Progress, channel_statistics, error_context
 from benchmark.datasets.builtin import BUILTIN
 from benchmark.datasets.cache import cache_file, file_states, load_or_decode
 from benchmark.datasets.dataset_yaml import FILE, read_description
 from benchmark.datasets.readers import image_folder
 from benchmark.datasets.readers.image_folder import ClassFolders
 from benchmark.utils.errors import BenchmarkError, unknown
+from benchmark.utils.paths import expand_user
 
 if TYPE_CHECKING:
     from benchmark.datasets.readers.parquet import ParquetFiles

@@ -13,7 +13,6 @@ from benchmark.datasets.base import (
     Progress,
     Split,
     error_context,
-    expand_user,
     fingerprint,
 )
 from benchmark.datasets.builtin import BUILTIN, key_of, name_of
@@ -24,6 +23,7 @@ from benchmark.datasets.readers.decoding import find_undecodable
 from benchmark.datasets.readers.image_folder import ClassFolders
 from benchmark.datasets.registry import cache_path, completeness, differences, reader_of
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.paths import expand_user
 
 _MOST_NAMED = 20  # files named one by one
 _FEW = 20  # test images of a class, below which its accuracy is uncertain

@@ -56,11 +56,11 @@ class ExternalSet:
 
 def read_external_set(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
     """The sets in these files, or in this folder. Raises BenchmarkError for files that hold no set for the dataset."""
-    for path in paths:
-        if not path.exists():
-            nearest = next((parent for parent in path.parents if parent.is_dir()), path)
-            raise BenchmarkError(f"there is no file {path}", where="set", next=f"check the path: {nearest} exists")
     try:
+        for path in paths:
+            if not path.exists():
+                nearest = next((parent for parent in path.parents if parent.is_dir()), path)
+                raise BenchmarkError(f"there is no file {path}", where="set", next=f"check the path: {nearest} exists")
         is_folder = len(paths) == 1 and paths[0].is_dir()
         external = _read_folder(paths[0], dataset) if is_folder else _read_files(paths, dataset)
     except OSError as error:

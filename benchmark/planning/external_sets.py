@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from benchmark import datasets
 from benchmark.config.schema import EvaluateConfig, PlanConfig
 from benchmark.datasets import BUILTIN, Constants, Dataset
@@ -17,7 +19,7 @@ from benchmark.external_sets.convert import QUANTIZED, files_digest, resolve_pix
 from benchmark.external_sets.pixel_scale import WHITENED, PixelScale
 from benchmark.external_sets.read import PAIR, ExternalSet, read_external_set
 from benchmark.planning.grid import TaskPlanner
-from benchmark.planning.plan import WHOLE_CARD, Plan
+from benchmark.planning.plan import WHOLE_CARD, Plan, check_factor
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError, unknown
 from benchmark.utils.tensor_files import load_tensors
@@ -26,6 +28,7 @@ from results.aggregation.grouping import is_random
 from results.published import compare
 
 FAMILY = "released"
+MOST_PIXEL = 1e6  # of a set; learned images leave 0..1, by little
 
 
 @dataclass
@@ -49,6 +52,7 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
     external = read_external_set(config.paths, dataset)
     scale = resolve_pixel_scale(external, dataset, config.pixel_scale, _constants(config, dataset))
     factor = _factor(config, external)
+    check_factor(factor, dataset.outline, where=f"factor={factor}" if config.factor else f"set={config.paths[0]}")
     indices = _set_indices(config, external)
     ipc = external.ipc(indices[0], dataset.num_classes)
     if other := [index for index in indices if external.ipc(index, dataset.num_classes) != ipc]:
@@ -68,7 +72,9 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
     files = files_digest(list(external.digests.values()))
     for seed, index in enumerate(indices):
         images, labels = external.sets[index]
-        content: dict[str, Any] = {"digest": set_digest(scale.to_pixels(images), labels), "ipc": ipc, "factor": factor}
+        pixels = scale.to_pixels(images)
+        _check_pixels(pixels, scale, config)
+        content: dict[str, Any] = {"digest": set_digest(pixels, labels), "ipc": ipc, "factor": factor}
         if scale.name == WHITENED:
             content["whitening"] = {"kind": "zca", "eps": zca.EPS}
         source = {
@@ -136,6 +142,16 @@ def _factor(config: EvaluateConfig, external: ExternalSet) -> int:
     if own is not None and config.factor not in (None, own):
         raise BenchmarkError(f"the set has factor {own}", where=f"factor={config.factor}", next="leave factor away")
     return own or config.factor or 1
+
+
+def _check_pixels(pixels: Tensor, scale: PixelScale, config: EvaluateConfig) -> None:
+    """Raise BenchmarkError for pixels so far from 0..1 that no network could be trained on them."""
+    if not bool((pixels.abs() < MOST_PIXEL).all()):
+        raise BenchmarkError(
+            f"as {scale.name} values its pixels go from {float(pixels.min()):g} to {float(pixels.max()):g}, not 0 to 1",
+            where=f"set={config.set}",
+            next="check pixel_scale, mean and std, and whether the file is damaged",
+        )
 
 
 def _set_indices(config: EvaluateConfig, external: ExternalSet) -> list[int]:

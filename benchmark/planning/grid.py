@@ -21,6 +21,7 @@ from benchmark.planning.plan import (
     Part,
     ResolvedRow,
     Row,
+    check_factor,
     dataset_content,
     dataset_display,
 )
@@ -196,6 +197,7 @@ class TaskPlanner:
         settings = resolved.settings.config
         if settings.augment:
             strategies.parse_for_condensing(settings.augment)
+        check_factor(settings.factor, self.dataset, where=f"methods=[{row.name}]")
         needed = ipc * settings.factor**2
         if needed > self.smallest_class and settings.init != "noise":
             raise BenchmarkError(

@@ -12,6 +12,7 @@ from benchmark.datasets import Constants, Outline
 from benchmark.execution.runtime import Task
 from benchmark.utils.errors import BenchmarkError
 from methods import registry
+from methods.multi_formation import fitting_factors
 from methods.whole import WholeSet
 from results.store.identity import canonical, identity
 
@@ -149,6 +150,18 @@ def dataset_display(dataset: Outline, folder: Path | None = None) -> dict[str, A
 
 
 # --- rows of the tables -----------------------------------------------------------------------------------------------
+
+
+def check_factor(factor: int, dataset: Outline, where: str) -> None:
+    """Raise BenchmarkError if images of the dataset cannot hold factor × factor small ones with a pixel each."""
+    height, width = dataset.image_shape[1:]
+    fitting = fitting_factors(height, width)
+    if factor not in fitting:
+        raise BenchmarkError(
+            f"factor {factor} does not fit {dataset.name}: some small images in one of {height}×{width} would be empty",
+            where=where,
+            next=f"factors that fit: {', '.join(map(str, fitting[:8]))}{', …' if len(fitting) > 8 else ''}",
+        )
 
 
 @dataclass(frozen=True)

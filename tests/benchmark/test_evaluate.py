@@ -120,12 +120,24 @@ def test_the_same_pixels_are_the_same_task_in_whatever_file(tmp_path: Path) -> N
         (["mean=[0.5]"], "mean and std go together"),
         (["mean=[0.5,0.5]", "std=[1,1]"], "need 1 values"),
         (["mean=[0.5]", "std=[1]"], "but its pixels are raw"),
-        (["factor=0"], "factor must be at least 1"),
+        (["mean=[nan]", "std=[1]"], "mean must be from -1000 to 1000, got nan"),
+        (["mean=[1e300]", "std=[1]"], "mean must be from -1000 to 1000, got 1e+300"),
+        (["mean=[0.5]", "std=[inf]"], "std must be from 0.001 to 1000, got inf"),
+        (["mean=[0.5]", "std=[0]"], "std must be from 0.001 to 1000, got 0.0"),
+        (["mean=[]", "std=[]"], "need 1 values"),
+        (["factor=0"], "factor must be from 1 to 1,024"),
+        (["factor=5"], "factor 5 does not fit digits: some small images in one of 8×8 would be empty"),
+        (["factor=9"], "factor 9 does not fit digits"),
+        (["factor=100"], "factor 100 does not fit digits"),
+        (["factor=10000000000000000000000"], "factor must be from 1 to 1,024"),
+        (["name=''"], "name must be a name"),
+        ([f"set={'s' * 5000}"], "File name too long"),
+        (["set='~nobody-of-this-name/set.pt'"], "is not a path"),
         (["set_index=[1]"], "the file holds 1 set"),
         (["name=random"], "'random' is the name of a baseline"),
         (["method=dsaa"], "Did you mean 'dsa'?"),
         (["protocols=[native]"], "which protocol is the set's own?"),
-        (["num_eval=0"], "num_eval must be at least 1"),
+        (["num_eval=0"], "num_eval must be from 1 to 10,000"),
     ],
 )
 def test_requests_that_make_no_sense(words: list[str], said: str, tmp_path: Path) -> None:
@@ -133,6 +145,22 @@ def test_requests_that_make_no_sense(words: list[str], said: str, tmp_path: Path
     with pytest.raises(BenchmarkError) as caught:
         build(f"set={tmp_path / 'data.pt'}", *words)
     assert said in caught.value.what
+
+
+def test_values_that_no_network_can_train_on_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    images, labels = subset()
+    images[0, 0, 0, 0] = 1e38
+    torch.save([images, labels], tmp_path / "data.pt")
+    with pytest.raises(BenchmarkError, match=r"its pixels go from .* to 1e\+38, not 0 to 1"):
+        build(f"set={tmp_path / 'data.pt'}", "pixel_scale=raw")
+
+
+def test_a_factor_of_a_set_of_ours_that_does_not_fit_names_the_set(tmp_path: Path) -> None:
+    images, labels = subset()
+    save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, len(labels) // 10, factor=100))
+    with pytest.raises(BenchmarkError, match="factor 100 does not fit digits") as caught:
+        build(f"set={tmp_path / 'synthetic.safetensors'}")
+    assert "synthetic.safetensors" in caught.value.where
 
 
 # --- what comes out ---------------------------------------------------------------------------------------------------
