@@ -320,11 +320,14 @@ class Settings:
         if below is not None and not value < below:
             raise MethodError(f"{name} must be less than {below:g}, got {value!r}", where=name)
 
-    def scaled(self, fraction: float) -> Self:
-        """The same settings with a fraction of the iterations, at least one; unchanged if the method has none."""
+    def scaled(self, fraction: float, floor: int = 1) -> Self:
+        """The same settings with a fraction of the iterations; unchanged if the method has none.
+
+        At least `floor` iterations are left, or all of them where there are fewer.
+        """
         if self.iterations is None:
             return self
-        changes: dict[str, Any] = {"iterations": max(1, round(fraction * self.iterations))}
+        changes: dict[str, Any] = {"iterations": max(min(floor, self.iterations), round(fraction * self.iterations))}
         return replace(self, **changes)
 
     @classmethod

@@ -35,6 +35,7 @@ BUILT_IN = {
 UNCONDENSED = {"whole": "methods.whole:WholeSet"}  # rows of the tables that have settings but condense nothing
 SETTINGS_PRESETS = ("paper", "quick")
 PROVENANCES = ("paper", "code", "author", "third party", "ours")  # strongest first
+MIN_STEPS = 50  # that a fraction of the iterations leaves: sets of fewer steps are hardly more than their first images
 
 
 def locations() -> dict[str, str]:
@@ -126,7 +127,8 @@ class ResolvedSettings:
     """A method's settings for one dataset and ipc, the provenance of each, and notes for the user.
 
     changed: names of the settings to which the overrides give another value than the preset.
-    iterations_fraction: the part of the published iterations that runs, in (0, 1] unless overrides ask for more.
+    iterations_fraction: the part of the full iterations that runs, in (0, 1] unless overrides ask for more.
+    raised: whether the fraction asked for came to fewer than MIN_STEPS, which run instead.
     """
 
     config: Settings
@@ -134,6 +136,7 @@ class ResolvedSettings:
     provenance: Mapping[str, Provenance]
     notes: tuple[str, ...]
     iterations_fraction: float
+    raised: bool = False
 
     @property
     def weakest_provenance(self) -> str:
@@ -237,11 +240,13 @@ def resolve(
     method = load(name)
     values, provenance, notes, public = _preset(method, name, dataset, ipc, preset)
     config = _typed(method, values, name, where=f"settings of {name}")
-    published = config.iterations
-    config = config.scaled(iterations_fraction)
-    if iterations_fraction < 1 and published is not None:
-        notes.append(f"{name}: {config.iterations:,} of the paper's {published:,} iterations")
-        source = f"fraction {iterations_fraction:g} of {published}: {provenance['iterations'].source}"
+    full = config.iterations
+    config = config.scaled(iterations_fraction, MIN_STEPS)
+    raised = False
+    if iterations_fraction < 1 and full is not None and config.iterations is not None:
+        raised = config.iterations > round(iterations_fraction * full)
+        notes.append(_budget_note(method.card, config.iterations, full, iterations_fraction, raised))
+        source = f"fraction {config.iterations / full:g} of {full}: {provenance['iterations'].source}"
         provenance["iterations"] = Provenance(source, "ours")
     changed: tuple[str, ...] = ()
     if overrides:
@@ -251,8 +256,14 @@ def resolve(
         for key in changed:
             is_public = key in public and getattr(config, key) == public[key]
             provenance[key] = Provenance("command line: the public code's", "code") if is_public else _COMMAND_LINE
-    run = config.iterations / published if published and config.iterations else 1.0
-    return ResolvedSettings(config, changed, provenance, tuple(notes), run)
+    run = config.iterations / full if full and config.iterations else 1.0
+    return ResolvedSettings(config, changed, provenance, tuple(notes), run, raised and "iterations" not in changed)
+
+
+def _budget_note(card: Card, run: int, full: int, fraction: float, raised: bool) -> str:
+    whose = "the paper's" if card.paper else "its"
+    floor = f", {run / full:.2g} of them: fewer than {MIN_STEPS} steps show nothing ({fraction:g} was asked for)"
+    return f"{card.name}: {run:,} of {whose} {full:,} iterations{floor if raised else ''}"
 
 
 def _preset(

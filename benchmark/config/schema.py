@@ -118,7 +118,9 @@ class PresetConfig(CommandConfig):
     protocols: list[str] = from_preset("recipes by which evaluation networks train on a set")
     seeds: list[int] = from_preset("condensation seeds: of initial images, real batches, augmentation, networks", SEEDS)
     num_eval: int = from_preset("evaluation networks trained on each set", Range(1, 10_000))
-    iterations_fraction: float = from_preset("fraction of its paper's iterations that each method runs", FRACTION)
+    iterations_fraction: float = from_preset(
+        "fraction of its paper's iterations that each method runs; at least 50", FRACTION
+    )
     variants: list[str] = from_preset("rows that are added when their method is in methods")
 
 
@@ -424,7 +426,9 @@ class ProfileConfig(GridConfig):
     about: ClassVar[str] = "Show where the time of a condensation step goes; nothing is stored."
 
     preset: str = "quick"
-    iterations_fraction: float = from_preset("fraction of its paper's iterations that each method runs", FRACTION)
+    iterations_fraction: float = from_preset(
+        "fraction of its paper's iterations that each method runs; at least 50", FRACTION
+    )
     ipcs: list[int] = option([10], "synthetic images per class", IPCS)
     steps: int = option(3, "steps to measure, after two warm-up steps", Range(1, 1_000_000))
     trace: str | None = option(None, "file to write a trace to, for Perfetto (ui.perfetto.dev) or chrome://tracing")

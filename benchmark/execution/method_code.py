@@ -14,8 +14,8 @@ from typing import Any
 
 from benchmark.compute.environment import commit_of
 from methods import registry
+from results.store.schema import OWN_PACKAGE
 
-OWN = "condensation-benchmark"
 # Not hashed: a change of the contract, the registry or their errors that alters results raises versions.
 CONTRACT = ("methods", "methods.base", "methods.errors", "methods.registry")
 
@@ -44,7 +44,7 @@ def _distribution(name: str) -> Distribution | None:
     """The installed distribution that provides a method, None if there is none."""
     if name in registry.BUILT_IN:
         try:
-            return distribution(OWN)
+            return distribution(OWN_PACKAGE)
         except PackageNotFoundError:  # a checkout that is not installed
             return None
     return next((point.dist for point in entry_points(group=registry.GROUP) if point.name == name), None)

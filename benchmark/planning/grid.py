@@ -189,7 +189,9 @@ class TaskPlanner:
         return resolved
 
     def _resolve(self, row: Row, ipc: int) -> ResolvedRow:
-        fraction = 1.0 if self.shares else self.config.iterations_fraction  # shares are of names with all iterations
+        # Shares are of names with all iterations. A method without a paper has no budget that is known to be too long.
+        full = self.shares or not registry.load(row.method).card.paper
+        fraction = 1.0 if full else self.config.iterations_fraction
         resolved = ResolvedRow(row, self._settings(row, ipc, fraction))
         share = self.shares.get((resolved.display_name, self.dataset.name, ipc, self.architecture))
         if share is not None:
@@ -360,6 +362,7 @@ class TaskPlanner:
             "factor": resolved.settings.config.factor,
             "role": "baseline" if resolved.row.baseline else "method",
             "iterations_fraction": resolved.settings.iterations_fraction,
+            **({"raised_to_floor": True} if resolved.settings.raised else {}),
             "provenance": resolved.settings.weakest_provenance,
         }
 

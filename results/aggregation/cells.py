@@ -16,7 +16,7 @@ import pandas as pd
 
 from results.aggregation.grouping import family_rank, is_native, is_random
 from results.aggregation.links import Links, cell_key, cell_spec, flat_spec, sorted_json
-from results.store.schema import RECORDED, WHOLE_SET, Status
+from results.store.schema import OWN_PACKAGE, RECORDED, WHOLE_SET, Status
 from results.types import Json
 
 # fmt: off
@@ -28,7 +28,8 @@ COLUMNS = (
     "optimistic_best_on_test_sd_networks", "sets", "networks", "expected", "missing", "prepare_seconds",
     "prepare_shared", "prepare_divisor", "condense_seconds", "evaluate_seconds", "stored_images", "decoded_images",
     "bytes", "experts", "optimizer_steps", "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes", "factor",
-    "iterations_fraction", "provenance", "val_fraction", "devices", "precisions", "mixed", "commits", "sample",
+    "iterations_fraction", "raised_to_floor", "provenance", "val_fraction", "devices", "precisions", "mixed",
+    "commits", "package", "sample",
     "accuracies", "cell_spec", "evaluation_ids", "set_ids",
 )
 _COUNTS = (
@@ -55,6 +56,7 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     condense tasks among the records that use it; prepare_divisor: these numbers as text ("5" or "5–15"). All seconds
     are means over sets; of a set condensed elsewhere they are unknown, of the whole set 0.
     experts: prepare tasks of one set. *_peak_bytes: the most memory of any task of that kind.
+    package: that a plug-in method comes from, with its version; "" for the methods of this project.
     mixed: whether devices or precisions differ, so that seconds do not compare.
     cell_spec: {name: value} of the specifications, see `links.cell_spec`. evaluation_ids, set_ids: identities of the
     evaluations, and of the sets with those that condensing or importing failed to make.
@@ -124,6 +126,7 @@ def _labels(display: Json) -> dict[str, Any]:
     return {
         **{name: display[name] for name in same},
         "dataset_title": display.get("dataset_title") or display["dataset"],
+        "raised_to_floor": display.get("raised_to_floor", False),
         "published_as": display["published_as"] or "",
         "ipc": display.get("ipc"),
         "method": card["name"],
@@ -235,7 +238,15 @@ def _hardware(evaluations: Sequence[Json], condense: Sequence[Json], links: Link
         "precisions": ", ".join(precisions),
         "mixed": len(devices) > 1 or len(precisions) > 1,
         "commits": ", ".join(sorted({_commit(record["environment"]) for record in recorded} - {""})),
+        "package": ", ".join(sorted({_package(record) for record in condense} - {""})),
     }
+
+
+def _package(condensed: Json) -> str:
+    """The package of a set's method with its version, "" for the methods of this project."""
+    code = condensed.get("code") or {}
+    name = code.get("distribution")
+    return "" if name in (None, OWN_PACKAGE) else f"{name} {code.get('version') or ''}".strip()
 
 
 def device(environment: Json) -> str:

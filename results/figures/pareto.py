@@ -165,7 +165,7 @@ def _budget(rows: Sequence[Cell]) -> list[str]:
     fractions = [row["iterations_fraction"] for row in rows if iterates(row)]
     if not fractions or set(fractions) == {1.0}:
         return []
-    return [f"{value_range([100 * fraction for fraction in fractions])} % of the papers' iterations"]
+    return [f"{value_range([100 * fraction for fraction in fractions])} % of the methods' iterations"]
 
 
 def pareto(points: Sequence[CostPoint]) -> list[CostPoint]:

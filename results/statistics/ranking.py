@@ -14,7 +14,7 @@ from results.types import Cell
 
 BEST, SECOND = "best", "second"
 NOT_SIGNIFICANT, NOT_TESTED = "n.s.", "n.t."
-MIN_FRACTION = 0.05  # of a paper's iterations; fewer show which method starts fast, not which ends well
+MIN_FRACTION = 0.05  # of the full iterations; fewer show which method starts fast, not which ends well
 _DIGITS = 9  # decimals of means (fractions) that are compared: far finer than one test image, coarser than rounding
 
 
@@ -151,14 +151,15 @@ def no_rank_reason(column: Sequence[Cell]) -> str:
     """Why `significance_ranks` gives a column no ranks whatever its numbers are, "" if it may have some.
 
     native: each method is scored with its own protocol. demonstration: 8×8 digits. budget: a method among the
-    candidates ran less than MIN_FRACTION of its paper's iterations.
+    candidates ran less than MIN_FRACTION of its iterations, or more than its fraction to reach a least number of steps.
     """
     if any(map(is_native, column)):
         return "native"
     if any(map(is_demonstration, column)):
         return "demonstration"
     methods = [row for row in column if _is_candidate(row) and row["role"] == "method"]
-    return "budget" if any(row["iterations_fraction"] < MIN_FRACTION for row in methods) else ""
+    too_few = any(row["iterations_fraction"] < MIN_FRACTION or row["raised_to_floor"] for row in methods)
+    return "budget" if too_few else ""
 
 
 def _is_candidate(row: Cell) -> bool:

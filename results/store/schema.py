@@ -16,6 +16,7 @@ from results.types import Json
 
 SCHEMA = 3  # raised when the shape of a record changes
 KINDS = ("prepare", "condense", "import", "evaluate", "analyze")
+OWN_PACKAGE = "condensation-benchmark"  # the distribution of this project, in a record's code
 WHOLE_SET = "whole"  # in `resolved`, in place of a set's identity: the whole training set
 
 
@@ -61,6 +62,7 @@ NEEDS_RETRY = (Status.FAILED, Status.OUT_OF_MEMORY)  # attempts after which only
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]  # 64 hexadecimal digits
 Fraction = Annotated[float, Meta(ge=0, le=1)]  # accuracies, among others
 Seconds = Annotated[float, Meta(ge=0, lt=1e12)]
+Share = Annotated[float, Meta(gt=0, lt=1e12)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -211,7 +213,8 @@ class MethodDisplay(DatasetDisplay):
     display_name: str  #: "dm", "dm@f2", "dance (alignment=random)"
     card: MethodCard
     provenance: str  #: of the setting with the weakest source: paper, code, author, third party, ours
-    iterations_fraction: Fraction  #: of the paper's iterations
+    iterations_fraction: Share  #: of the full iterations, the paper's if there is one; more than 1 if asked for
+    raised_to_floor: NotRequired[bool]  #: whether the fraction asked for was less, and registry.MIN_STEPS ran
 
 
 class SetResult(TypedDict):

@@ -282,19 +282,19 @@ def _budgets(rows: Sequence[Cell]) -> str:
     if not methods:
         return ""
     if all(row["iterations_fraction"] == 1 for row in methods):
-        return "Budget: every method ran all iterations of its paper."
+        return "Budget: every method ran all its iterations."
     names_by_share = _names_by_text(_ranges(methods, "iterations_fraction", lambda fraction: short(100 * fraction)))
     if len(names_by_share) == 1:
-        return f"Reduced budget: every method ran {next(iter(names_by_share))} % of its paper's iterations."
+        return f"Reduced budget: every method ran {next(iter(names_by_share))} % of its iterations."
     shares = [f"{share} % for {_joined(names)}" for share, names in names_by_share.items()]
-    return f"Reduced budget, as part of each paper's iterations: {', '.join(shares)}."
+    return f"Reduced budget, as part of each method's iterations: {', '.join(shares)}."
 
 
 def _unequal(columns: RankedColumns) -> str:
     where = columns.where(_has_unequal_budgets)
     if where is None:
         return ""
-    return f"Warning: unequal budgets{where}. The methods ran different fractions of their papers' iterations."
+    return f"Warning: unequal budgets{where}. The methods ran different fractions of their iterations."
 
 
 def _has_unequal_budgets(cells: Sequence[Cell]) -> bool:
@@ -354,7 +354,9 @@ def _no_order(columns: RankedColumns) -> str:
     if where is None:
         return ""
     verb = "Ranks nothing" if columns.highlight == "mean" else "Not ranked"
-    return f"{verb}{where}: a method ran less than {short(100 * MIN_FRACTION)} % of its paper's iterations."
+    too_few = f"a method ran less than {short(100 * MIN_FRACTION)} % of its iterations"
+    raised = any(row["raised_to_floor"] for cells in columns.cells.values() for row in cells)
+    return f"{verb}{where}: {too_few}{', or was raised to the least number of steps' if raised else ''}."
 
 
 def _divisor(rows: Sequence[Cell]) -> str:
@@ -388,7 +390,10 @@ def _device(devices: str, precisions: str) -> str:
 
 def _commits(rows: Sequence[Cell]) -> str:
     commits = sorted({commit for row in rows for commit in row["commits"].split(", ") if commit})
-    return f"Code: commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}." if commits else ""
+    names = _names_by_text({row["title"]: row["package"] for row in rows if row["package"]})
+    code = [f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"] if commits else []
+    code += [f"{_joined(of_package)} from {package}" for package, of_package in names.items()]
+    return f"Code: {'; '.join(code)}." if code else ""
 
 
 def _ranges(rows: Sequence[Cell], column: str, form: Callable[[float], str]) -> dict[str, str]:

@@ -211,13 +211,13 @@ def test_a_real_run_is_compared(tmp_path: Path) -> None:
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     words = ("methods=[dm]", "ipcs=[1]", "baselines=[]", "architectures=[convnet2-w4]", "num_eval=1", "workers=1",
-             "threads=1", "iterations_fraction=0.0001", "method.dm.lr_img=2")  # fmt: skip
+             "threads=1", "method.dm.iterations=2", "method.dm.lr_img=2")  # fmt: skip
     done = call("benchmark.run", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     done = call("benchmark.methods", "diff", "outputs")
     assert (done.returncode, done.stderr) == (1, ""), done.stderr
     assert [row[:3] for row in table(done.stdout)] == [["iterations", "2", "20000"], ["lr_img", "2.0", "1.0"]]
-    assert "dm (lr_img=2.0) on digits at ipc 1\n" in done.stdout and "record" not in done.stdout
+    assert "dm (iterations=2, lr_img=2.0) on digits at ipc 1\n" in done.stdout and "record" not in done.stdout
     assert "2 of 20,000 iterations, a fraction of 0.0001" in done.stdout
     (scored,) = (tmp_path / "outputs/evaluate").iterdir()
     done = call("benchmark.methods", "diff", str(scored))

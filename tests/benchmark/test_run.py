@@ -190,7 +190,7 @@ def test_a_shell_lets_variants_through(quote: str, tmp_path: Path) -> None:
     words = [
         *TINY,
         "baselines=[]",
-        "iterations_fraction=0.00005",
+        "method.dm.iterations=1",
         f"{quote}methods=[dm,dm@lr_img:2,dm@f2@init:noise]{quote}",
     ]
     command = f"{sys.executable} -m benchmark.run {' '.join(words)}"
@@ -198,7 +198,7 @@ def test_a_shell_lets_variants_through(quote: str, tmp_path: Path) -> None:
         ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False
     )
     assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
-    assert all(row in done.stdout for row in ("DM (lr_img=2.0)", "DM@f2 (init=noise)"))
+    assert all(row in done.stdout for row in ("DM (iterations=1,", "lr_img=2.0)", "DM@f2 (init=noise,"))
     found = [(s["lr_img"], s["init"], s["factor"]) for s in settings_done(tmp_path / "outputs")]
     assert sorted(found) == [(1.0, "noise", 2), (1.0, "random", 1), (2.0, "random", 1)]
 

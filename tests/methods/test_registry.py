@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -191,6 +192,13 @@ def test_later_settings_override_earlier_ones() -> None:
     assert quick.iterations_fraction == 0.01 and quick.weakest_provenance == "ours"
     assert quick.provenance["iterations"].source.startswith("fraction 0.01 of 20000: VICO-UoE")
     assert resolve(10, iterations_fraction=0.01).provenance["iterations"].kind == "ours"  # no paper says 200
+    least = resolve(10, iterations_fraction=0.001)  # 20 steps would show nothing
+    assert least.config.iterations == 50 and least.iterations_fraction == 0.0025 and least.raised and not quick.raised
+    assert least.notes == (
+        "dm: 50 of the paper's 20,000 iterations, 0.0025 of them: fewer than 50 steps show nothing "
+        "(0.001 was asked for)",
+    )
+    assert not resolve(10, iterations_fraction=0.001, overrides={"iterations": 20}).raised
     explicit = resolve(10, "quick", iterations_fraction=0.01, overrides={"iterations": 1000})
     assert explicit.config.iterations == 1000 and explicit.iterations_fraction == 0.05  # type: ignore[attr-defined]
     # 1 and 1.0 are the same request once typed.
@@ -204,6 +212,7 @@ def test_settings_that_a_method_lacks_have_neutral_values() -> None:
     assert dc.augment is None and "augment" not in dc.names() and (dc.iterations, dc.init) == (1000, "noise")
     assert dm.augment == "dsa:color_crop_cutout_flip_scale_rotate" and {"factor", "augment"} < set(dm.names())
     assert herding.scaled(0.1) is herding and dc.scaled(0.1).iterations == 100
+    assert dc.scaled(0.01, 50).iterations == 50 and replace(dc, iterations=20).scaled(0.1, 50).iterations == 20
 
 
 def test_settings_for_another_dataset_are_marked_ours() -> None:

@@ -66,7 +66,7 @@ def test_the_facts_name_a_reduced_budget_and_the_digits(make_condensed, make_eva
     condensed = make_condensed("dm", dataset="digits", display={"iterations_fraction": 0.02})
     (trade_off,), _ = trade_offs(cells([condensed, make_evaluated(condensed, [0.5], dataset="digits")]))
     assert "Demonstration on 8×8 digits: does not rank methods" in trade_off.facts
-    assert "2 % of the papers' iterations" in trade_off.facts
+    assert "2 % of the methods' iterations" in trade_off.facts
 
 
 def test_each_dataset_ipc_protocol_and_share_withheld_has_its_own_figure(make_condensed, make_evaluated):

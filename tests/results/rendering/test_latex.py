@@ -32,7 +32,7 @@ Test accuracy (\%) of convnet3 trained on sets condensed with convnet3.
 Protocol dsa, version 1.
 Accuracy is measured on the test split once, after the last epoch. $\pm$ is the sample standard deviation of the set means over condensation seeds, with $\dagger$ over the networks of a single set.
 Seeds~$\times$~networks: 5~$\times$~1, 1~$\times$~2 for DC, 1~$\times$~1--2 for WHOLE.
-Budget: every method ran all iterations of its paper.
+Budget: every method ran all its iterations.
 n.s.: not significantly better than every random baseline (subsets, mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, $\alpha$ = 0.05). n.t.: too few sets to test. A single set is compared with the spread of the baseline's sets.
 Bold: best, underlined: second best of a column, among rows with at least two sets, baselines included. Rows that the best row does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, $\alpha$ = 0.05). Nothing is marked where all share it, and no row that is n.s.
 Hardware: NVIDIA H100, fp32.

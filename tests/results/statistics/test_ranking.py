@@ -26,6 +26,7 @@ def row(name, means, *, seeds=None, **columns):
         "protocol": "dsa",
         "val_fraction": 0.0,
         "iterations_fraction": 1.0,
+        "raised_to_floor": False,
     }
     usual |= {"role": "baseline" if name.startswith("random") else "method", "cell_spec": {"settings.name": name}}
     return {**usual, "sample": sample, "sets": len(sample), "accuracy": fmean(means), "sd": deviation, **columns}
@@ -204,6 +205,7 @@ def test_equal_means_are_never_beaten_and_the_order_of_rows_does_not_matter():
         ({"protocol": "native@steps"}, "native"),
         ({"dataset": "digits"}, "demonstration"),
         ({"iterations_fraction": 0.0499}, "budget"),
+        ({"raised_to_floor": True}, "budget"),
         ({"iterations_fraction": 0.05}, ""),
     ],
 )

@@ -237,7 +237,7 @@ def test_captions_name_the_circumstances(make_cells, make_evaluated, make_conden
         "Accuracy is measured on the test split once, after the last epoch. ± is the sample standard deviation of the "
         "set means over condensation seeds, with † over the networks of a single set. "
         "Seeds × networks: 1 × 2, 5 × 1 for RANDOM, 3–5 × 1 for DM. "
-        "Budget: every method ran all iterations of its paper. "
+        "Budget: every method ran all its iterations. "
         "n.s.: not significantly better than every random baseline (subsets, mosaics) at the same ipc (one-sided "
         "t-test on set means, Holm-corrected over the methods there, α = 0.05). n.t.: too few sets to test. "
         "A single set is compared with the spread of the baseline's sets. "
@@ -260,10 +260,10 @@ def test_captions_say_where_no_order_is_drawn(make_cells):
     some = pd.concat([column(1, 0.01), column(10, 0.01), column(50, 1.0), column(1, 0.02, dataset="svhn")])
     text = caption(some)
     assert "Not ranked for cifar10 at ipc 1, 10; svhn at ipc 1: a method ran less than 5 % of its" in text
-    assert "Reduced budget: every method ran 1–100 % of its paper's iterations." in text and "Bold: " in text
+    assert "Reduced budget: every method ran 1–100 % of its iterations." in text and "Bold: " in text
     assert [entry.rank for entry in lines(only(some))["DM"]] == ["", "", "best", ""]
     text = caption(column(1, 0.01))
-    assert "Not ranked: a method ran less than 5 % of its paper's iterations." in text and "Bold" not in text
+    assert "Not ranked: a method ran less than 5 % of its iterations" in text and "Bold" not in text
     assert "unequal" not in text
     assert "Not ranked" not in caption(column(1, 1.0)) and "Reduced" not in caption(column(1, 1.0))
 
@@ -272,7 +272,7 @@ def test_budgets_that_differ_between_methods_are_named(make_cells):
     budgets = [("dm", 0.5, 1), ("dm", 1.0, 10), ("dc", 0.1, 1), ("idm", 0.1, 1)]
     frames = [make_cells({name: LEADER}, condensed={"display": {"iterations_fraction": fraction}, "ipc": ipc})
               for name, fraction, ipc in budgets]  # fmt: skip
-    assert "Reduced budget, as part of each paper's iterations: 50–100 % for DM, 10 % for DC, IDM." in caption(
+    assert "Reduced budget, as part of each method's iterations: 50–100 % for DM, 10 % for DC, IDM." in caption(
         pd.concat(frames)
     )
     assert "Warning: unequal budgets for cifar10 at ipc 1. The methods" in caption(pd.concat(frames))

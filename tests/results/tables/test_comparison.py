@@ -29,7 +29,7 @@ GOLDEN = """\
 - Accuracy is measured on the test split once, after the last epoch. ± is the sample standard deviation of the set means over condensation seeds, with † over the networks of a single set.
 - Seeds × networks: 5 × 5, 1 × 2 for whole.
 - The test split has 10,000 images: the binomial standard error is 0.5 points at the best set's 48.9 %.
-- Budget: every method ran all iterations of its paper.
+- Budget: every method ran all its iterations.
 - n.s.: not significantly better than every random baseline (subsets, mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, α = 0.05). n.t.: too few sets to test.
 - Bold: best, underlined: second best at an ipc, among rows with at least two sets, baselines included. Rows that the best row does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, α = 0.05). Nothing is marked where all share it, and no row that is n.s.
 - Evaluate s: NVIDIA H100, fp32.
@@ -136,7 +136,7 @@ def test_seconds_of_two_devices_do_not_share_a_table(make_cells, make_condensed,
         ({"dataset": "digits"}, "Demonstration on"),
         (
             {"condensed": {"display": {"iterations_fraction": 0.01}}},
-            "Reduced budget: every method ran 1 % of its paper's iterations.",
+            "Reduced budget: every method ran 1 % of its iterations.",
         ),
         ({"evaluated": {"resolved": {"val_fraction": 0.1}}}, "Withheld for validation: 10 % of the training images."),
     ],
