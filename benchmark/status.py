@@ -29,7 +29,7 @@ def status(composed: Mapping[str, Any]) -> int:
             f"there is no store at {folder}", where=f"store={folder}", next="name the folder that a run writes to"
         )
     progress = read_status(folder)
-    if not progress.tasks:
+    if not progress.tasks and not progress.problems:
         console.print("no task was begun or queued yet", highlight=False)
         return main.DONE
     show(progress, console)
@@ -37,7 +37,7 @@ def status(composed: Mapping[str, Any]) -> int:
         from benchmark.cli.tables import show_stored_tables  # loads pandas and scipy, which the progress does without
 
         show_stored_tables(folder, console)
-    return main.SOME_FAILED if progress.in_state(Status.FAILED) else main.DONE
+    return main.SOME_FAILED if progress.in_state(Status.FAILED) or progress.problems else main.DONE
 
 
 if __name__ == "__main__":

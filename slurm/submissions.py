@@ -7,15 +7,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from slurm.errors import SlurmError
 from slurm.queue import QueuedJob
 
 FILE = "queued.jsonl"
+_ARRAY = re.compile(r"[0-9]+")  # an id of SLURM's
+
+
+class _Line(msgspec.Struct):
+    """One line of the file: `jobs` before sbatch, `array` after it."""
+
+    name: str
+    jobs: tuple[tuple[str, ...], ...] | None = None
+    array: str | None = None
+
+    @property
+    def problem(self) -> str:
+        if (self.jobs is None) == (self.array is None):
+            return "it has neither jobs nor an array, or both"
+        return "" if self.array is None or _ARRAY.fullmatch(self.array) else f"its array is {self.array!r}"
 
 
 @dataclass(frozen=True)
@@ -45,16 +62,24 @@ def record_id(folder: Path, run: str, name: str, array: str) -> None:
     _append(folder / run, {"name": name, "array": array})
 
 
-def read(folder: Path, run: str | None = None) -> list[Submission]:
-    """The arrays of all runs, or of one, oldest first. A half-written line (after a power cut) is skipped."""
+def _fail(error: SlurmError) -> None:
+    raise error
+
+
+def read(folder: Path, run: str | None = None, on_problem: Callable[[SlurmError], None] = _fail) -> list[Submission]:
+    """The arrays of all runs, or of one, oldest first. A half-written line (after a power cut) is skipped.
+
+    on_problem: called with an error for a file that cannot be read and for a line that is none of ours; it raises the
+    error, since jobs that are not known of would be submitted twice, or not be cancelled.
+    """
     submissions: dict[tuple[str, str], Submission] = {}
     for path in sorted(folder.glob(f"{run or '*'}/{FILE}")):
-        for line in _lines(path):
-            key = (path.parent.name, str(line.get("name")))
-            if "jobs" in line:
-                submissions[key] = Submission(*key, tuple(tuple(job) for job in line["jobs"]))
+        for line in _lines(path, on_problem):
+            key = (path.parent.name, line.name)
+            if line.jobs is not None:
+                submissions[key] = Submission(*key, line.jobs)
             elif key in submissions:
-                submissions[key] = replace(submissions[key], array=str(line["array"]))
+                submissions[key] = replace(submissions[key], array=line.array)
     return list(submissions.values())
 
 
@@ -87,13 +112,27 @@ def _append(folder: Path, line: Mapping[str, object]) -> None:
         os.fsync(file.fileno())
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path, on_problem: Callable[[SlurmError], None]) -> Iterator[_Line]:
     try:
-        text = path.read_text(encoding="utf-8")
+        lines = path.read_bytes().splitlines()
     except OSError as error:
-        raise SlurmError(f"cannot read the submissions: {error.strerror}", where=str(path)) from error
-    for line in text.splitlines():
+        on_problem(SlurmError(f"cannot read the submissions: {error.strerror}", where=str(path)))
+        return
+    for number, text in enumerate(lines, start=1):
         try:
-            yield json.loads(line)
-        except ValueError:
+            line = msgspec.json.decode(text, type=_Line)
+            problem = line.problem
+        except msgspec.ValidationError as error:
+            problem = str(error)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
+        if not problem:
+            yield line
+            continue
+        on_problem(
+            SlurmError(
+                f"a line on what was submitted is wrong: {problem}",
+                where=f"{path}, line {number}",
+                next="cancel its jobs with scancel if there are any (squeue --me lists them), then remove the line",
+            )
+        )

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from benchmark.cli.main import print_error
 from benchmark.cli.progress import LINE_SECONDS, print_uncut
 from benchmark.runners.monitor import STATES, StoreStatus, read_status
 from benchmark.runners.monitor import TaskStatus as TaskStatus
@@ -41,6 +42,8 @@ def show(progress: StoreStatus, console: Console) -> None:
         if len(tasks) > _MOST_NAMED:
             say(f"  … and {len(tasks) - _MOST_NAMED:,} more")
 
+    for problem in progress.problems:
+        print_error(problem)
     if progress.queue_problem:
         say(progress.queue_problem)
     name(Status.RUNNING, "running", _speed)

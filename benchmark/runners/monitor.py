@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from results.errors import ResultsError
 from results.store.atomic_files import read_json
 from results.store.lock import abandoned
 from results.store.schema import NEEDS_RETRY, Status
 from results.store.task_states import TaskState, task_states
+from results.store.validation import problem_of_request
 from slurm import queue, submissions
 from slurm.errors import SlurmError
 from slurm.submissions import Submission
@@ -20,6 +22,7 @@ from slurm.submissions import Submission
 STATES = (Status.DONE, Status.RUNNING, Status.QUEUED, Status.STOPPED, Status.FAILED, Status.BLOCKED, Status.TO_DO)
 _ALIVE_SECONDS = 60.0  # a lock or progress file that is older does not show that a task is running
 _LOG_LINES = 3
+_NO_REQUEST = "its tasks that were not begun are not counted; remove the file to ignore it"
 _PENDING_REASONS = {  # SLURM's words
     "Dependency": "waits for its inputs",
     "BeginTime": "requeued, starts again shortly",
@@ -61,10 +64,14 @@ class TaskStatus:
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """All tasks of a store by identity. queue_problem: why the queue could not be read, "" if it could."""
+    """All tasks of a store by identity.
+
+    queue_problem: why the queue could not be read, "" if it could. problems: of files on queued runs.
+    """
 
     tasks: Mapping[str, TaskStatus]
     queue_problem: str = ""
+    problems: Sequence[SlurmError | ResultsError] = ()
 
     def in_state(self, state: Status) -> list[TaskStatus]:
         return [task for task in self.tasks.values() if task.state == state]
@@ -88,12 +95,12 @@ class _LastJob:
 def read_status(store: Path) -> StoreStatus:
     """The status of a store's tasks and of all tasks that were queued for it.
 
-    Raises ResultsError and SlurmError for files that cannot be read.
+    Raises ResultsError and SlurmError if folders cannot be listed. A damaged file costs what it alone says.
     """
-    folder = store / "slurm"
-    submitted = submissions.read(folder)
+    folder, problems = store / "slurm", list[SlurmError | ResultsError]()
+    submitted = submissions.read(folder, on_problem=problems.append)
     queued, queue_problem = _read_queue() if submitted else ({}, "")  # first: a task may end before the next line
-    stored, planned = task_states(store), _planned(folder)
+    stored, planned = task_states(store), _planned(folder, problems)
     undone = [identity for identity, state in stored.items() if state.status != Status.DONE]
     undone += [identity for identity in planned if identity not in stored]
     jobs = _last_jobs(folder, submitted, queued, undone, ask_slurm=not queue_problem)
@@ -109,7 +116,7 @@ def read_status(store: Path) -> StoreStatus:
             tasks[identity] = TaskStatus(
                 status.name, status.kind, Status.BLOCKED, "an input failed", folder=status.folder
             )
-    return StoreStatus(tasks, queue_problem)
+    return StoreStatus(tasks, queue_problem, problems)
 
 
 def _read_queue() -> tuple[dict[str, queue.QueuedJob], str]:
@@ -122,11 +129,22 @@ def _read_queue() -> tuple[dict[str, queue.QueuedJob], str]:
         return {}, f"the queue cannot be read: {error.what}"
 
 
-def _planned(folder: Path) -> dict[str, dict[str, Any]]:
-    """The tasks of all queued runs by identity: kind, slug and inputs."""
+def _planned(folder: Path, problems: list[SlurmError | ResultsError]) -> dict[str, dict[str, Any]]:
+    """The tasks of all queued runs by identity: kind, slug and inputs. Errors of files are added to `problems`."""
     tasks: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*/request.json")):
-        for task in (read_json(path) or {}).get("tasks", []):
+        try:
+            request = read_json(path, _NO_REQUEST)
+            if request is None:  # removed meanwhile
+                continue
+            if reason := problem_of_request(request):
+                raise ResultsError(
+                    f"the request of a queued run is damaged: {reason}", where=str(path), next=_NO_REQUEST
+                )
+        except ResultsError as error:
+            problems.append(error)
+            continue
+        for task in request["tasks"]:
             tasks.setdefault(task["identity"], task)
     return tasks
 

@@ -149,6 +149,21 @@ class AttemptFile(TypedDict):
     finished: NotRequired[str]  #: ISO 8601 with offset
 
 
+class PlannedTask(TypedDict):
+    """A task of a run that was queued."""
+
+    identity: Sha256
+    kind: str  #: one of KINDS
+    slug: str
+    inputs: list[str]  #: identities of the tasks whose results it reads
+
+
+class RequestFile(TypedDict):
+    """A run that was queued (slurm/RUN/request.json)."""
+
+    tasks: list[PlannedTask]
+
+
 class StepProgressFile(TypedDict):
     """How far a running task is (progress.json, replaced every few seconds)."""
 

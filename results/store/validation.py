@@ -20,6 +20,7 @@ from results.store.schema import (
     SCHEMA,
     AttemptFile,
     Record,
+    RequestFile,
     Status,
     StepProgressFile,
     StoredTask,
@@ -61,6 +62,13 @@ def problem_of_attempt(attempt: Json) -> str:
     """A sentence on why the content of an attempt's file cannot be used, "" if it can."""
     reason = _mismatch(attempt, AttemptFile, "")
     return reason or ("" if attempt["status"] in ATTEMPTED else f"its status is {attempt['status']!r}")
+
+
+def problem_of_request(request: Json) -> str:
+    """A sentence on why the content of a queued run's request.json cannot be used, "" if it can."""
+    reason = _mismatch(request, RequestFile, "")
+    kinds = [] if reason else [task["kind"] for task in request["tasks"] if task["kind"] not in KINDS]
+    return f"the kind of a task is {kinds[0]!r}" if kinds else reason
 
 
 def is_progress(content: Json) -> bool:
