@@ -20,6 +20,10 @@ from benchmark.external_sets.pixel_scale import BYTES, RAW
 from benchmark.external_sets.validate import ImagesAndLabels, validate_set
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
+from results.errors import ResultsError
+from results.store.artifacts import checked_artifact
+from results.store.atomic_files import read_json
+from results.store.validation import problem
 
 READABLE_FILES = (
     "known: a .pt with 'data', a list of [images, labels] (DC, DSA, DM, DataDAM); a .pt with [images, labels] (IDC, "
@@ -147,9 +151,30 @@ def _read_files(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
     if head[:4] == b"PAR1":
         return _from_parquet([path], dataset)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:  # safetensors
+        _check_against_record(path)
         own = load_set(path)
         return ExternalSet(OWN, (path,), ((own.images, own.labels),), (), RAW, own)
     return _from_loaded(path, safe_load.load(path))
+
+
+def _check_against_record(path: Path) -> None:
+    """Raise BenchmarkError if the record of the task that made a set lies beside it and does not name this content."""
+    folder = path.parent.parent if path.parent.name == "snapshots" else path.parent
+    try:
+        record = read_json(folder / "record.json")
+        if record is None:
+            return
+        reason = problem(record)
+        if not reason:
+            checked_artifact(folder, record, path.relative_to(folder).as_posix())
+    except ResultsError as error:
+        reason = error.what
+    if reason:
+        raise BenchmarkError(
+            f"the set is not the one that the record beside it describes: {reason}",
+            where=str(path),
+            next="take a sound copy of the folder; or move the file away from the record to evaluate it as it is",
+        )
 
 
 def _from_loaded(path: Path, value: Any) -> ExternalSet:
