@@ -81,6 +81,8 @@ def show_failures(unfinished: Unfinished, console: Console) -> None:
     states = {outcome.status for _, outcome in unfinished}
     if states & {Status.FAILED, Status.WAITING}:
         console.print("retry=failed tries failed tasks again", highlight=False)
+    if Status.HELD in states:
+        console.print("the same command goes on when the other run has finished them", highlight=False)
     if states & {Status.STOPPED, Status.TO_DO}:  # of jobs that were killed or cancelled
         console.print("the same command continues stopped tasks and begins the others", highlight=False)
 
@@ -154,6 +156,7 @@ def _run_tasks(plan: Plan, config: PlanConfig, compute: Compute, workers: int, c
         Path(config.store),
         compute,
         checkpoint_seconds=config.checkpoint_seconds,
+        max_wait_seconds=config.max_wait_seconds,
         retry_failed=config.retry == "failed",
         again=frozenset(config.again),
         shared=workers > compute.num_devices,
@@ -165,7 +168,7 @@ def _run_tasks(plan: Plan, config: PlanConfig, compute: Compute, workers: int, c
             if outcome.status != Status.DONE:
                 unfinished.append((name, outcome))
 
-        run_tasks(plan.tasks, runtime, workers, screen.step, end)
+        run_tasks(plan.tasks, runtime, workers, screen.step, end, screen.say)
     return unfinished
 
 

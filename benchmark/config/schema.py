@@ -164,6 +164,9 @@ class EvaluationConfig(StoreConfig, ComputeConfig, PresetConfig):
     checkpoint_seconds: float = option(
         30.0, "seconds between checkpoints of a task; a killed task loses at most these", SECONDS
     )
+    max_wait_seconds: float = option(
+        3600.0, "seconds to wait for tasks that another run is working on; 0: do not wait", Range(0, 1e9)
+    )
 
     @property
     def set_protocols(self) -> list[str]:

@@ -34,6 +34,7 @@ class Runtime:
     """How tasks are run; nothing here is part of a task's identity.
 
     shared: whether other tasks run on the device at the same time, which makes timings incomparable with others.
+    max_wait_seconds: for tasks that another run has locked, once nothing else is left to do.
     again: methods whose sets are condensed again if other code made them.
     on_companion_end: called with the identity and the outcome of each companion that `execute` finished with its task.
     """
@@ -41,6 +42,7 @@ class Runtime:
     store_root: Path
     compute: Compute
     checkpoint_seconds: float = 30.0
+    max_wait_seconds: float = 3600.0
     retry_failed: bool = False
     again: frozenset[str] = frozenset()
     shared: bool = False
@@ -54,7 +56,8 @@ class Outcome:
     """How a call of `execute` ended.
 
     status: done (the task has a record; `new` if this call wrote it), failed, waiting (it failed before and is not
-    retried), held (another process runs it), blocked (an input is missing), or stopped.
+    retried), held (another process runs it; from a runner: still after the wait), blocked (an input is missing), or
+    stopped.
     """
 
     status: Status

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +21,7 @@ from benchmark.execution.again import made_by_other_code
 from benchmark.execution.runtime import Outcome, Runtime, Task, record_message
 from benchmark.execution.stop_signals import STOPS, Interrupted, StopFlag
 from benchmark.planning.plan import inputs_of, pool_of, task_name
+from benchmark.runners.held_tasks import HeldTasks
 from benchmark.tasks.execute import execute, failure_not_retried
 from benchmark.tasks.prepare import identities_in_checkpoint
 from results.errors import ResultsError
@@ -29,6 +30,7 @@ from results.store.store import Store
 
 OnStep = Callable[[str, int, int, dict[str, float]], None]  # task's name, steps done, all steps, losses
 OnEnd = Callable[[str, Outcome], None]  # task's name, how it ended
+Say = Callable[[str], None]  # a sentence for the user
 
 _STOPPED = Outcome(Status.STOPPED)  # only sent by a worker to the process that stopped it
 _POLL_SECONDS = 0.2
@@ -44,16 +46,24 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
-def run_tasks(tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: OnStep, on_end: OnEnd) -> None:
+def run_tasks(
+    tasks: Sequence[Task],
+    runtime: Runtime,
+    workers: int,
+    on_step: OnStep,
+    on_end: OnEnd,
+    say: Say = lambda text: None,
+) -> None:
     """Run all tasks, inputs first; call back after steps and at the end of each task. Raises Stopped after a signal.
 
+    A task that another process has locked is waited for, with the tasks that need it, while the others go on.
     tasks: in the plan's order. workers: the number of processes; with 1, tasks run in this one.
     """
     to_do = _without_done(tasks, runtime, on_end)
     if workers == 1:
-        _run_in_this_process(to_do, runtime, on_step, on_end)
+        _run_in_this_process(to_do, runtime, on_step, on_end, say)
     else:
-        _WorkerPool(to_do, runtime, workers, on_step, on_end).run()
+        _WorkerPool(to_do, runtime, workers, on_step, on_end, say).run()
 
 
 def _without_done(tasks: Sequence[Task], runtime: Runtime, on_end: OnEnd) -> list[Task]:
@@ -69,25 +79,43 @@ def _without_done(tasks: Sequence[Task], runtime: Runtime, on_end: OnEnd) -> lis
     return list(to_do.values())
 
 
-def _run_in_this_process(tasks: Sequence[Task], runtime: Runtime, on_step: OnStep, on_end: OnEnd) -> None:
-    with runtime.stop.installed():
-        waiting = {task["identity"]: task for task in tasks}
-        experts = _PendingExperts(tasks, runtime)
+def _run_in_this_process(tasks: Sequence[Task], runtime: Runtime, on_step: OnStep, on_end: OnEnd, say: Say) -> None:
+    waiting, held = {task["identity"]: task for task in tasks}, HeldTasks(runtime, say)
+    experts = _PendingExperts(tasks, runtime)
 
-        def companion_ended(identity: str, outcome: Outcome) -> None:
-            on_end(task_name(waiting.pop(identity)), outcome)
+    def companion_ended(identity: str, outcome: Outcome) -> None:
+        on_end(task_name(waiting.pop(identity)), outcome)
 
-        while waiting:
-            if runtime.stop.signal:  # it arrived between two tasks
-                raise Stopped(runtime.stop.signal)
-            task = waiting.pop(next(iter(waiting)))
-            name = task_name(task)
-            task_runtime = replace(runtime, progress=partial(on_step, name), on_companion_end=companion_ended)
-            try:
-                outcome = execute(task, task_runtime, experts.companions(task, waiting))
-            except (Interrupted, KeyboardInterrupt) as error:
-                raise Stopped(runtime.stop.signal, f"{name} {error}") from error
+    def run(task: Task) -> None:
+        name = task_name(task)
+        task_runtime = replace(runtime, progress=partial(on_step, name), on_companion_end=companion_ended)
+        outcome = execute(task, task_runtime, experts.companions(task, waiting))
+        if outcome.status == Status.HELD:
+            held.add(task)
+        else:
             on_end(name, outcome)
+
+    with runtime.stop.installed():
+        try:
+            while waiting or held.identities():
+                if runtime.stop.signal:  # it arrived between two tasks
+                    raise Stopped(runtime.stop.signal)
+                waiting = held.take_free() | waiting  # inputs come first
+                task = _first_ready(waiting, held.identities())
+                for expired, outcome in held.take_expired(idle=task is None):
+                    on_end(task_name(expired), outcome)
+                if task is not None:
+                    run(waiting.pop(task["identity"]))
+                elif held.identities():
+                    time.sleep(_POLL_SECONDS)
+        except (Interrupted, KeyboardInterrupt) as error:
+            raise Stopped(runtime.stop.signal, str(error)) from error
+
+
+def _first_ready(waiting: Mapping[str, Task], unfinished: Set[str]) -> Task | None:
+    """The first waiting task of which no input waits or is unfinished."""
+    unfinished = unfinished | waiting.keys()
+    return next((task for task in waiting.values() if not unfinished & inputs_of(task)), None)
 
 
 class _PendingExperts:
@@ -164,7 +192,10 @@ class _Worker:
 class _WorkerPool:
     """Workers, and the tasks that wait for one; a task starts when all its inputs of this plan have ended."""
 
-    def __init__(self, tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: OnStep, on_end: OnEnd) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: OnStep, on_end: OnEnd, say: Say
+    ) -> None:
+        self.held = HeldTasks(runtime, say)
         self.waiting, self.experts = {task["identity"]: task for task in tasks}, _PendingExperts(tasks, runtime)
         self.runtime, self.on_step, self.on_end = replace(runtime, stop=StopFlag()), on_step, on_end
         self.max_workers, self.workers = workers, list[_Worker]()
@@ -178,8 +209,11 @@ class _WorkerPool:
     def run(self) -> None:
         try:
             with self._listening():
-                while self._busy() or (self.waiting and not self.stop_signal):
+                while self._busy() or (self._unfinished() and not self.stop_signal):
+                    self.waiting = self.held.take_free() | self.waiting  # inputs come first
                     self._start_tasks()
+                    for task, outcome in self.held.take_expired(idle=not self._busy()):
+                        self.on_end(task_name(task), outcome)
                     for pipe in wait_for_messages([worker.pipe for worker in self._busy()], timeout=_POLL_SECONDS):
                         self._receive(next(worker for worker in self.workers if worker.pipe is pipe))
         except BaseException:
@@ -189,8 +223,12 @@ class _WorkerPool:
         finally:
             for worker in self.workers:
                 worker.close(_GRACE_SECONDS)
-        if self.stop_signal and (self.waiting or self.interrupted):
+        if self.stop_signal and (self._unfinished() or self.interrupted):
             raise Stopped(self.stop_signal)
+
+    def _unfinished(self) -> Set[str]:
+        """The identities of tasks that wait for a worker or for another process."""
+        return self.waiting.keys() | self.held.identities()
 
     def _busy(self) -> list[_Worker]:
         return [worker for worker in self.workers if worker.task is not None]
@@ -198,7 +236,7 @@ class _WorkerPool:
     def _start_tasks(self) -> None:
         """Give each idle worker a task whose inputs have ended."""
         running = [task for worker in self._busy() for task in (worker.task, *worker.companions.values()) if task]
-        unfinished = self.waiting.keys() | {task["identity"] for task in running}
+        unfinished = self._unfinished() | {task["identity"] for task in running}
         for identity, task in list(self.waiting.items()):
             if self.stop_signal or len(self._busy()) == self.max_workers:
                 return
@@ -245,9 +283,11 @@ class _WorkerPool:
             )
         if isinstance(message, Outcome):
             self.waiting |= worker.companions  # those that were not trained
-            worker.task, worker.companions = None, {}
+            task, worker.task, worker.companions = worker.task, None, {}
             self.interrupted |= message == _STOPPED
-            if message != _STOPPED:
+            if message.status == Status.HELD:
+                self.held.add(task)
+            elif message != _STOPPED:
                 self.on_end(name, message)
         elif isinstance(message, _CompanionOutcome):
             self.on_end(task_name(worker.companions.pop(message.identity)), message.outcome)

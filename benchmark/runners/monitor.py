@@ -20,7 +20,9 @@ from slurm.submissions import Submission
 
 # Of a task, in the order of the status table's columns.
 STATES = (Status.DONE, Status.RUNNING, Status.QUEUED, Status.STOPPED, Status.FAILED, Status.BLOCKED, Status.TO_DO)
-_ALIVE_SECONDS = 60.0  # a lock or progress file that is older does not show that a task is running
+# A lock or progress file that is older does not show that a task is running; nor does one whose time lies further in
+# the future, which no clock error of the file system explains.
+_ALIVE_SECONDS = 60.0
 _LOG_LINES = 3
 _NO_REQUEST = "its tasks that were not begun are not counted; remove the file to ignore it"
 _PENDING_REASONS = {  # SLURM's words
@@ -172,7 +174,7 @@ def _last_jobs(
 
 def at_work(state: TaskState) -> bool:
     """Whether a process is running a task: the task's lock is recent, and its owner is not known to be dead."""
-    recent = state.modified is not None and datetime.now(UTC).timestamp() - state.modified < _ALIVE_SECONDS
+    recent = state.modified is not None and abs(datetime.now(UTC).timestamp() - state.modified) < _ALIVE_SECONDS
     return bool(state.owner) and recent and not abandoned(dict(state.owner or {}))
 
 

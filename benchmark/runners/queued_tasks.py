@@ -48,6 +48,7 @@ def run(job: Mapping[str, Any], recorder: SignalRecorder) -> JobResult:
         Path(job["store"]),
         compute,
         checkpoint_seconds=job["checkpoint_seconds"],
+        max_wait_seconds=job["max_wait_seconds"],
         retry_failed=job["retry"] == "failed" and not restarts(),  # else a requeued job would retry its own failures
         again=frozenset(job["again"]),
         shared=workers > compute.num_devices,
@@ -59,16 +60,19 @@ def run(job: Mapping[str, Any], recorder: SignalRecorder) -> JobResult:
         result.progressed = True
 
     def on_end(name: str, outcome: Outcome) -> None:
-        print(f"{name}: {outcome.status} {outcome.message}".rstrip(), flush=True)  # noqa: T201 -- the job's own output
+        say(f"{name}: {outcome.status} {outcome.message}".rstrip())
         if outcome.status == Status.DONE:
             result.finished += 1
         else:
             result.failures.append(f"{name}: {outcome.message}")
 
+    def say(text: str) -> None:
+        print(text, flush=True)  # noqa: T201
+
     names = ", ".join(map(task_name, tasks))
-    print(f"{len(tasks)} tasks, {workers} at a time on {compute.device}: {names}", flush=True)  # noqa: T201
+    say(f"{len(tasks)} tasks, {workers} at a time on {compute.device}: {names}")
     try:
-        run_tasks(tasks, runtime, workers, on_step, on_end)
+        run_tasks(tasks, runtime, workers, on_step, on_end, say)
     except Stopped as error:
         result.stop_signal = error.number
     return result

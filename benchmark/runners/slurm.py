@@ -23,7 +23,7 @@ from benchmark.runners import job_groups, monitor, queued_tasks
 from benchmark.runners.job_groups import JobGroup
 from benchmark.utils.errors import BenchmarkError
 from results.store.atomic_files import write_json, writing
-from results.store.lock import TaskLock
+from results.store.lock import TaskLock, owner_name
 from results.store.schema import NEEDS_RETRY, Status
 from results.store.task_states import TaskState, task_states
 from slurm import cluster as clusters
@@ -90,9 +90,8 @@ def launch(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster) -> Launc
     """
     lock = TaskLock(Path(config.store) / "slurm")
     if not lock.acquire(wait=_LOCK_SECONDS):
-        holder = lock.holder or {}
         raise BenchmarkError(
-            f"process {holder.get('pid')} on {holder.get('host')} is submitting to this store",
+            f"{owner_name(lock.holder)} is submitting to this store",
             where=str(lock.path),
             next="wait until it has finished",
         )
@@ -153,6 +152,7 @@ def job_settings(config: PlanConfig, cluster: Cluster) -> dict[str, Any]:
         "threads": config.threads or max(1, cluster.cpus // cluster.concurrent_tasks),
         "concurrent_tasks": cluster.concurrent_tasks,
         "checkpoint_seconds": config.checkpoint_seconds,
+        "max_wait_seconds": config.max_wait_seconds,
         "retry": config.retry,
         "again": config.again,
     }

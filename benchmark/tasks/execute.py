@@ -26,7 +26,7 @@ from benchmark.tasks.evaluate import evaluate
 from benchmark.tasks.import_set import import_set
 from benchmark.tasks.prepare import prepare
 from results.errors import ResultsError
-from results.store.lock import TaskLock
+from results.store.lock import TaskLock, owner_name
 from results.store.schema import NEEDS_RETRY, Status
 from results.store.store import Store
 
@@ -37,7 +37,6 @@ FUNCTION_OF_KIND: Mapping[str, Callable[[Attempt], Outcome]] = {
     "evaluate": evaluate,
     "analyze": analyze,
 }
-LOCK_SECONDS = 5.0  # to wait for another process of this host, which may be stopping, to release a task's lock
 
 
 def execute(task: Task, runtime: Runtime, companions: Sequence[Task] = ()) -> Outcome:
@@ -55,12 +54,8 @@ def execute(task: Task, runtime: Runtime, companions: Sequence[Task] = ()) -> Ou
         if last := failure_not_retried(store, task, runtime):
             return Outcome(Status.WAITING, f"{last['status'].replace('_', ' ')} before: {last['message']}")
         lock = TaskLock(store.begin(task))
-        if not _acquire(lock):
-            holder = lock.holder or {}
-            return Outcome(
-                Status.HELD,
-                f"process {holder.get('pid')} on {holder.get('host')} runs it ({lock.path}); run again later",
-            )
+        if not lock.acquire():
+            return Outcome(Status.HELD, f"{owner_name(lock.holder)} runs it ({lock.path})")
         try:
             record = store.record(task)
             reason = why_again(record, store, runtime.again) if record else ""
@@ -77,14 +72,6 @@ def execute(task: Task, runtime: Runtime, companions: Sequence[Task] = ()) -> Ou
             lock.release()
     except ResultsError as error:  # the store itself cannot be read or written
         return Outcome(Status.FAILED, one_line(error))
-
-
-def _acquire(lock: TaskLock) -> bool:
-    """Acquire the task's lock; an owner on another host is watched until it is known to be dead or alive."""
-    if lock.acquire(wait=LOCK_SECONDS):
-        return True
-    elsewhere = (lock.holder or {}).get("host") != socket.gethostname()
-    return elsewhere and lock.acquire(wait=3 * lock.period + 2)
 
 
 def failure_not_retried(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | None:

@@ -17,6 +17,8 @@ from uuid import uuid4
 from results.errors import ResultsError
 from results.store.atomic_files import create, to_json, write_aside, writing
 
+_PERIOD = 10.0  # seconds between two heartbeats
+_MAX_PERIOD = 60.0  # seconds; a longer period in a lock file is not believed
 _STALE_PERIODS = 3  # without a change, after which the owner is presumed dead
 _ABSENT_BEATS = 2  # heartbeats in a row that find no lock file, after which the lock is lost
 
@@ -28,7 +30,7 @@ class TaskLock:
     `lost` before it publishes. As the store's commit never overwrites, two owners cost time, not correctness.
     """
 
-    def __init__(self, folder: Path, period: float = 10.0) -> None:
+    def __init__(self, folder: Path, period: float = _PERIOD) -> None:
         self.path = Path(folder) / "lock.json"
         self.period = period
         self.holder: dict[str, Any] | None = None  # content of another owner's lock.json, after a refusal
@@ -85,9 +87,8 @@ class TaskLock:
 
     def __enter__(self) -> Self:
         if not self.acquire():
-            holder = self.holder or {}
-            who = f"process {holder.get('pid', '?')} on {holder.get('host', 'an unknown host')}"
-            raise ResultsError(f"{who} works on the task", where=str(self.path), next="wait for it to finish")
+            what = f"{owner_name(self.holder)} works on the task"
+            raise ResultsError(what, where=str(self.path), next="wait for it to finish")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -143,22 +144,69 @@ class _Watch:
         now = time.monotonic()
         if raw != self.raw:
             self.raw, self.since = raw, now
-        theirs = owner.get("period")  # an owner with a longer period than this process is not dead
-        period = max(self.period, theirs) if isinstance(theirs, int | float) else self.period
-        return now - self.since >= _STALE_PERIODS * period
+        return now - self.since >= _STALE_PERIODS * max(self.period, _period_of(owner))
+
+
+class LockWatch:
+    """Tells, in one short look at a time, when the lock of another process on a folder is free."""
+
+    def __init__(self, folder: Path, period: float = _PERIOD) -> None:
+        self.path = Path(folder) / "lock.json"
+        self.owner: dict[str, Any] = {}  # content of lock.json at the last look
+        self._watch = _Watch(period)
+
+    def is_free(self) -> bool:
+        """Whether no live process has the lock: none ever, or its owner is dead, whose lock is removed.
+
+        An owner on another host is dead if its lock did not change during three periods, between the first of these
+        looks and the last. Raises ResultsError when the lock cannot be read or removed.
+        """
+        with writing(self.path):
+            raw = _read(self.path)
+            if raw is None:
+                return True
+            self.owner = _parse(raw)
+            if abandoned(self.owner) or self._watch.unchanged(raw, self.owner):
+                _remove(self.path, raw.__eq__)
+                return True
+        return False
+
+
+def owner_name(owner: dict[str, Any] | None) -> str:
+    """The owner of a lock in words, from the content of its lock.json."""
+    owner = owner or {}
+    return f"process {owner.get('pid', '?')} on {owner.get('host', 'an unknown host')}"
+
+
+def _period_of(owner: dict[str, Any]) -> float:
+    """Seconds between two heartbeats of an owner, by its lock file: capped, and 0 where that tells nothing sensible."""
+    period = owner.get("period")
+    if isinstance(period, bool) or not isinstance(period, int | float):
+        return 0.0
+    return min(period, _MAX_PERIOD) if period > 0 else 0.0  # 0 for NaN, too
 
 
 def _read(path: Path) -> bytes | None:
+    """The content of a lock file, None without one. Raises ResultsError for what is no file, and OSError."""
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except IsADirectoryError as error:
+        raise _no_file(path, "a folder") from error
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise _no_file(path, "a link to a file that is not there") from error
         return None
+
+
+def _no_file(path: Path, what: str) -> ResultsError:
+    cure = "remove it, then run the same command again"
+    return ResultsError(f"{path.name} is {what}, so nobody can lock the folder", where=str(path), next=cure)
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
     try:
         owner = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return owner if isinstance(owner, dict) else {}
 
@@ -219,8 +267,8 @@ def abandoned(owner: dict[str, Any]) -> bool:
             return True  # the host was rebooted
         if owner.get("namespace") == here["namespace"]:
             return not _alive(owner["pid"], owner.get("started"))  # another process of the same job keeps its lock
-    job = _slurm_job()
-    return bool(job) and owner.get("job") == job["job"] and int(owner.get("restarts", 0)) < job["restarts"]
+    job, restarts = _slurm_job(), owner.get("restarts", 0)
+    return bool(job) and owner.get("job") == job["job"] and isinstance(restarts, int) and restarts < job["restarts"]
 
 
 def _alive(pid: int, started: int | None) -> bool:

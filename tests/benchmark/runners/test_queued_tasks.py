@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ import pytest
 
 from benchmark.execution.runtime import Task
 from benchmark.runners import queued_tasks
-from benchmark.runners.monitor import read_status
+from benchmark.runners.monitor import at_work, read_status
 from benchmark.utils.errors import BenchmarkError
 from helpers import planned
+from results.store.lock import TaskLock
 from results.store.schema import Status
 from results.store.store import Store
+from results.store.task_states import task_states
 from slurm import queue, submissions
 from slurm.job import JobResult, SignalRecorder
 
@@ -31,7 +35,8 @@ def tasks(tmp_path: Path) -> list[Task]:
 def run(out: Path, tasks: list[Task], arrived: int = 0, **changes: Any) -> JobResult:
     """Run a job; `arrived` is a signal that came before."""
     settings = {"store": str(out), "device": "cpu", "gpus": 0, "precision": "fp32", "threads": 1, "compile": None,
-                "concurrent_tasks": 1, "checkpoint_seconds": 30.0, "retry": None, "again": []}  # fmt: skip
+                "concurrent_tasks": 1, "checkpoint_seconds": 30.0, "max_wait_seconds": 1.0,
+                "retry": None, "again": []}  # fmt: skip
     recorder = SignalRecorder()
     recorder.signal = arrived
     return queued_tasks.run(queued_tasks.arguments(tasks, settings | changes), recorder)
@@ -102,3 +107,37 @@ def test_the_status_of_tasks_whose_jobs_ended_has_the_output_of_their_jobs(
         expected = f"job 17_{index} ended as FAILED; after step 1 of 2"
         assert (status.state, status.reason) == (Status.STOPPED, expected)
         assert status.log == tmp_path / f"slurm/run/jobs/17_{index}_0_log.err"
+
+
+@pytest.mark.parametrize(("ahead", "running"), [(0, True), (30, True), (-3600, False), (3600, False), (1e9, False)])
+def test_a_lock_shows_a_running_task_only_near_the_present(
+    tmp_path: Path, tasks: list[Task], ahead: float, running: bool
+) -> None:
+    """`ahead`: seconds by which the file system's clock, or a damaged time, is ahead of ours."""
+    with TaskLock(Store(tmp_path).begin(tasks[0])) as lock:
+        when = time.time() + ahead  # noqa: TID251 -- as files have it
+        os.utime(lock.path, (when, when))
+        state = task_states(tmp_path, tasks)[tasks[0]["identity"]]
+        assert at_work(state) == running
+        assert (read_status(tmp_path).tasks[tasks[0]["identity"]].state == Status.RUNNING) == running
+
+
+def test_a_job_waits_for_a_task_that_another_process_runs(
+    tmp_path: Path, tasks: list[Task], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with TaskLock(Store(tmp_path).begin(tasks[0])):
+        result = run(tmp_path, tasks)
+    assert result.finished == 2 and len(result.failures) == 2
+    assert capsys.readouterr().out.count(f"waits for process {os.getpid()} on") == 1
+
+
+@pytest.mark.parametrize(("restarts", "tried_again"), [("0", True), ("1", False)])
+def test_a_requeued_job_does_not_try_again_what_failed(
+    restarts: str, tried_again: bool, tmp_path: Path, tasks: list[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have failed in this very job, before it was requeued."""
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    Store(tmp_path).attempt(tasks[0], "failed", "a shape is wrong")
+    result = run(tmp_path, tasks[:1], retry="failed")
+    assert (result.finished == 1) == tried_again
+    assert any("a shape is wrong" in failure for failure in result.failures) != tried_again

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from results.errors import ResultsError
-from results.store.lock import TaskLock
+from results.store.lock import LockWatch, TaskLock
 
 PERIOD = 0.05
 HOLD = """
@@ -121,6 +121,56 @@ def test_another_hosts_lock_is_taken_after_three_periods_and_not_before(tmp_path
 def test_an_owner_with_a_longer_period_has_three_of_its_own(tmp_path):
     foreign(tmp_path, period=10.0)
     assert not TaskLock(tmp_path, PERIOD).acquire(wait=8 * PERIOD)
+
+
+def test_a_period_of_another_owner_is_believed_up_to_a_cap(tmp_path, monkeypatch):
+    monkeypatch.setattr("results.store.lock._MAX_PERIOD", 2 * PERIOD)
+    foreign(tmp_path, period=1e9)
+    start = time.monotonic()
+    assert TaskLock(tmp_path, PERIOD).acquire(wait=100 * PERIOD)
+    assert time.monotonic() - start >= 6 * PERIOD
+
+
+@pytest.mark.parametrize("period", ["long", True, None, [1], float("nan"), -5, 10**400, float("inf")])
+def test_a_period_that_is_none_stops_nobody(tmp_path, period, monkeypatch):
+    monkeypatch.setattr("results.store.lock._MAX_PERIOD", PERIOD)
+    foreign(tmp_path, period=period)
+    assert TaskLock(tmp_path, PERIOD).acquire(wait=100 * PERIOD)
+
+
+@pytest.mark.parametrize("restarts", ["1", None, [0]])
+def test_other_odd_values_of_a_lock_stop_nobody(tmp_path, restarts, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    foreign(tmp_path, job=":42", restarts=restarts)
+    assert TaskLock(tmp_path, PERIOD).acquire(wait=100 * PERIOD)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_lock_file_is_named_with_its_cure(tmp_path, make):
+    make(tmp_path / "lock.json")
+    for look in (TaskLock(tmp_path, PERIOD).acquire, LockWatch(tmp_path, PERIOD).is_free):
+        with pytest.raises(ResultsError) as caught:
+            look()
+        assert caught.value.where == str(tmp_path / "lock.json") and "remove it" in caught.value.next
+
+
+def test_a_watch_sees_a_live_a_dead_and_a_silent_owner(tmp_path):
+    watch = LockWatch(tmp_path, PERIOD)
+    assert watch.is_free()
+    with holder(tmp_path) as process:
+        for _ in range(10):
+            assert not watch.is_free() and watch.owner["pid"] == process.pid
+            time.sleep(PERIOD)
+        process.kill()
+        process.wait()
+        assert watch.is_free()
+    foreign(tmp_path)
+    start = time.monotonic()
+    while not watch.is_free():
+        assert time.monotonic() - start < 50 * PERIOD
+        time.sleep(PERIOD / 5)
+    assert time.monotonic() - start >= 3 * PERIOD and not (tmp_path / "lock.json").exists()
 
 
 def test_a_new_process_with_the_owners_id_is_not_the_owner(tmp_path):
