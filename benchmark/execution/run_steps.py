@@ -87,9 +87,11 @@ def run_steps(
     try:
         schedule.take_if_due(done, watch.seconds)
         while done < work.total_steps:
-            start, until = time.monotonic(), schedule.next_step(done, work.total_steps)
+            first, start, until = done, time.monotonic(), schedule.next_step(done, work.total_steps)
             with watch.running():  # around many steps: reading the clock waits for the device
-                while done < until and not stop.signal and time.monotonic() - start < checkpoint_seconds:
+                while done < until and not stop.signal:
+                    if done > first and time.monotonic() - start >= checkpoint_seconds:
+                        break
                     losses = work.step()
                     done += 1
                     progress(done, work.total_steps, losses)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class Store:
         folder = self.folder(task)
         path = folder / "task.json"
         with writing(folder):
-            _make_folder(folder, self.root)
+            _make_folder(folder)
         stored = read_json(path, CONTINUE)
         if stored is None and create(path, to_json(dict(task))):
             return folder
@@ -178,10 +179,11 @@ class Store:
         kept = folder / REPLACED / f"{number:03d}"
         files = [Path(name) for name in record["artifacts"] if (folder / name).is_file()]
         with writing(kept):
+            for parent in dict.fromkeys([kept, *((kept / name).parent for name in files)]):
+                _make_folder(parent)
             for name in files:
-                (kept / name).parent.mkdir(parents=True, exist_ok=True)
                 (kept / name).hardlink_to(folder / name)
-            _make_folder(kept, folder)
+                sync_folder((kept / name).parent)
             (folder / "record.json").rename(kept / "record.json")  # last: what is kept is whole at every moment
             for name in files:
                 (folder / name).unlink()
@@ -195,7 +197,7 @@ class Store:
             raise ResultsError(f"an attempt cannot have status '{status}'", next=_one_of(ATTEMPTED))
         folder = self.begin(task) / "attempts"
         with writing(folder):
-            _make_folder(folder, folder.parent)
+            _make_folder(folder)
         text = to_json({**facts, "status": status, "message": message, "finished": datetime.now(UTC).isoformat()})
         number = len(attempt_files(folder)) + 1
         while not create(folder / f"{number:03d}.json", text):  # another process took the number
@@ -348,14 +350,12 @@ def _checked(path: Path, record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _make_folder(folder: Path, root: Path) -> None:
-    """Make a folder inside `root` whose name, as that of each folder above it, survives a power cut. Raises OSError."""
-    if folder.is_dir():
-        return
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that their names survive a power cut. Raises OSError."""
+    missing = list(takewhile(lambda path: not path.is_dir(), (folder, *folder.parents)))
     folder.mkdir(parents=True, exist_ok=True)
-    while folder != root and folder != folder.parent:
-        folder = folder.parent
-        sync_folder(folder)
+    for path in missing:
+        sync_folder(path.parent)
 
 
 def _one_of(statuses: Iterable[Status]) -> str:
