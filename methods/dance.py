@@ -68,11 +68,11 @@ class DANCEConfig(Settings):
             "batch_real",
             "batch_syn_max",
             "factor",
-            "experts",
             "pretrain_epochs",
             "pretrain_batch",
         ):
             self.require(name, least=1)
+        self.require("experts", least=1, below=1001)  # each is a task, and a plan lists all of them
         for name in ("lr_img_per_ipc", "pretrain_lr"):
             self.require(name, above=0)
         self.require("momentum", least=0, below=1)

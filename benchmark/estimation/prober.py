@@ -31,11 +31,13 @@ from benchmark.datasets.splits import kept_counts
 from benchmark.estimation.dummy_problem import blank_split, compute_for, dummy_problem, normalizer_of
 from benchmark.estimation.step_timing import (
     MOST_STEPS,
+    SETTLE_STEPS,
     MemoryGrowth,
+    StepSeconds,
     memory_at,
     next_size,
     seconds_at,
-    seconds_of_a_step,
+    time_steps,
 )
 from benchmark.execution.runtime import Task
 from benchmark.planning.plan import Plan, task_name
@@ -61,6 +63,7 @@ class TaskCost:
 
     step_seconds: nan if there are no steps. fixed_seconds: what is not proportional to steps, as scoring. memory: peak
     bytes. disk: bytes. If memory ran out on the first try, steps is None, and seconds and memory are nan.
+    uncertainty: of step_seconds, as a part of it. settled: whether probing more steps would hardly change it.
     """
 
     steps: int | None
@@ -69,6 +72,8 @@ class TaskCost:
     memory: float
     disk: int
     note: str = ""
+    uncertainty: float = 0.0
+    settled: bool = True
 
     @property
     def seconds(self) -> float:
@@ -85,11 +90,11 @@ class TaskCost:
 class TrainingCost:
     """The cost of training `num_parallel` networks together.
 
-    step_seconds: of a step of all of them. scoring_seconds: of one image and one network. memory: peak bytes without
-    the training images.
+    step: of a step of all of them. scoring_seconds: of one image and one network. memory: peak bytes without the
+    training images.
     """
 
-    step_seconds: float
+    step: StepSeconds
     scoring_seconds: float
     memory: float
     num_parallel: int
@@ -101,7 +106,7 @@ class CondensingProbe:
 
     classes: int
     steps: int
-    step_seconds: float
+    step: StepSeconds
     fixed_seconds: float
     memory: float
 
@@ -109,11 +114,12 @@ class CondensingProbe:
 class Prober:
     """Measures the cost of tasks. Training steps that several kinds of task share are measured once.
 
-    What the compiler reports meanwhile is noted in the plan.
+    What the compiler reports meanwhile is noted in the plan. settle: whether steps are probed until their median has
+    settled, which takes longer.
     """
 
-    def __init__(self, plan: Plan, compute: Compute) -> None:
-        self.plan, self.compute = plan, compute
+    def __init__(self, plan: Plan, compute: Compute, *, settle: bool = False) -> None:
+        self.plan, self.compute, self.settle = plan, compute, settle
         self.process_memory = float(PeakMemory(compute.device).bytes() or 0)  # bytes, before anything is probed
         self.training_costs: dict[Any, TrainingCost] = {}
 
@@ -167,7 +173,15 @@ class Prober:
         memory = self._peak_memory(outline, cost.memory, images * math.prod(outline.image_shape))
         disk = 8 * _parameters(task, outline) + _RECORD_BYTES  # first and last weights, float32
         share = 1 / cost.num_parallel
-        return TaskCost(recipe.steps, cost.step_seconds * share, cost.scoring_seconds * images, memory, disk)
+        return TaskCost(
+            recipe.steps,
+            cost.step.median * share,
+            cost.scoring_seconds * images,
+            memory,
+            disk,
+            uncertainty=cost.step.uncertainty,
+            settled=cost.step.settled,
+        )
 
     def _import_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
         """The file was read when the plan was made, so the time is negligible."""
@@ -191,7 +205,7 @@ class Prober:
         pixel_bytes = 1 if whole else 4  # uint8 or float32
         memory = self._peak_memory(outline, cost.memory, images * math.prod(outline.image_shape) * pixel_bytes)
         scoring_seconds = cost.scoring_seconds * scored
-        return TaskCost(groups * recipe.steps, cost.step_seconds, scoring_seconds, memory, _RECORD_BYTES)
+        return TaskCost(groups * recipe.steps, cost.step.median, scoring_seconds, memory, _RECORD_BYTES)
 
     def _analysis_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
         resolved = task["resolved"]
@@ -204,7 +218,7 @@ class Prober:
             step_seconds = work.scored * cost.scoring_seconds / work.steps
             return TaskCost(work.steps, step_seconds, 0.0, memory, _RECORD_BYTES, work.note)
         scoring_seconds = cost.scoring_seconds * work.scored
-        return TaskCost(work.steps, cost.step_seconds, scoring_seconds, memory, _RECORD_BYTES, work.note)
+        return TaskCost(work.steps, cost.step.median, scoring_seconds, memory, _RECORD_BYTES, work.note)
 
     def _condensation_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
         resolved, num_classes = task["resolved"], outline.num_classes
@@ -227,11 +241,13 @@ class Prober:
         sets = 1 + (len(snapshot_steps(task)) if resolved.get("snapshots") else 0)
         return TaskCost(
             last.steps,
-            seconds_at([(probe.classes, probe.step_seconds) for probe in probes], num_classes),
+            seconds_at([(probe.classes, probe.step.median) for probe in probes], num_classes),
             last.fixed_seconds * (num_classes / last.classes),
             self._peak_memory(outline, memory, 0),
             sets * _set_bytes(resolved["ipc"] * num_classes, outline) + _RECORD_BYTES,
             note,
+            uncertainty=last.step.uncertainty,
+            settled=last.step.settled,
         )
 
     def _peak_memory(self, outline: Outline, added: float, on_device: int) -> float:
@@ -263,7 +279,7 @@ class Prober:
                     raise
                 return probes, f"out of memory with {classes} of {outline.num_classes} classes"
             if not compute.compiled:
-                classes = next_size(classes, probes[-1].step_seconds, outline.num_classes)
+                classes = next_size(classes, probes[-1].step.median, outline.num_classes)
             else:
                 classes = 2 * classes if len(probes) == 1 and 2 * classes <= outline.num_classes else 0
         return probes, ""
@@ -279,8 +295,8 @@ class Prober:
         with watch.running():
             method = registry.get(resolved["method"])
             work = method(problem, method.Config(**resolved["settings"]))
-        step_seconds = seconds_of_a_step(work, compute) if work.total_steps else 0.0
-        return CondensingProbe(classes, work.total_steps, step_seconds, watch.seconds, memory.bytes())
+        step = time_steps(work, compute, settle=self.settle) if work.total_steps else StepSeconds(0.0, 0.0, 0.0, True)
+        return CondensingProbe(classes, work.total_steps, step, watch.seconds, memory.bytes())
 
     def _training_cost(
         self, task: Task, outline: Outline, recipe: Recipe, images: int, num_networks: int = 1
@@ -298,7 +314,8 @@ class Prober:
                compute.compile, num_parallel)  # fmt: skip
         if key not in self.training_costs:
             # Longer than is timed, so that no network is scored.
-            short = replace(recipe, steps=MOST_STEPS + 2, batch=batch, lr_milestones=())
+            steps = (SETTLE_STEPS if self.settle else MOST_STEPS) + 2
+            short = replace(recipe, steps=steps, batch=batch, lr_milestones=())
             self.training_costs[key] = self._measure_training(short, resolved, outline, compute, num_parallel)
         return self.training_costs[key]
 
@@ -323,13 +340,13 @@ class Prober:
 
         scored = blank_split(outline, (min(compute.images_at_once(outline.image_shape), sum(outline.test)),))
         work = Evaluation(new_training, num_parallel, scored, scored, compute, normalizer)
-        step_seconds = seconds_of_a_step(work, compute)
+        step = time_steps(work, compute, settle=self.settle)
         watch, network = Stopwatch(compute.device), work.training.networks[0]
         accuracy(network, scored, compute, normalizer)  # compiles, which is not timed
         with watch.running():
             accuracy(network, scored, compute, normalizer)
         parallel = min(compute.num_parallel, num_parallel)  # fewer now if memory ran out
-        return TrainingCost(step_seconds, watch.seconds / len(scored), memory.bytes(), parallel)
+        return TrainingCost(step, watch.seconds / len(scored), memory.bytes(), parallel)
 
 
 class _FewClasses(DeviceImages):

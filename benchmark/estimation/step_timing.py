@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
 
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import PeakMemory
@@ -16,6 +19,8 @@ LONG_STEP = {
     "cuda": 2.0,
 }  # seconds: a first step that takes longer is the only one, its warm-up being small
 LEAST_STEPS, MOST_STEPS = 2, 5  # timed after the first: steps differ by the augmentations they draw
+# Where the seconds of a step decide what is run, they are probed until their median is known to within SETTLED of it.
+SETTLED, SETTLE_LEAST, SETTLE_STEPS, SETTLE_SECONDS = 0.1, 6, 50, 10.0
 
 
 class MemoryGrowth:
@@ -31,21 +36,65 @@ class MemoryGrowth:
         return math.nan if now is None or self.before is None else float(max(0, now - self.before))
 
 
-def seconds_of_a_step(work: Work, compute: Compute) -> float:
-    """The mean of a few steps after a first one, which warms up; the first one itself if steps are long."""
-    first = Stopwatch(compute.device)
-    with first.running():
-        work.step()
-    is_long = first.seconds >= LONG_STEP[compute.device.type] and not compute.compiled  # compiling is not part of it
-    if is_long or work.total_steps < 2:
-        return first.seconds
-    watch, steps = Stopwatch(compute.device), 0
-    for steps in range(1, min(MOST_STEPS, work.total_steps - 1) + 1):
-        with watch.running():
-            work.step()
-        if steps >= LEAST_STEPS and watch.seconds >= PATIENCE:
+@dataclass(frozen=True)
+class StepSeconds:
+    """Seconds of a step: the median of the timed ones, and an interval that holds the median of all with about 95 %.
+
+    settled: whether the interval is within SETTLED of the median, or all steps were timed.
+    """
+
+    median: float
+    low: float
+    high: float
+    settled: bool
+
+    @property
+    def uncertainty(self) -> float:
+        """How far the interval reaches from the median, as a part of it."""
+        return max(self.high - self.median, self.median - self.low) / self.median if self.median else 0.0
+
+
+def time_steps(work: Work, compute: Compute, *, settle: bool = False) -> StepSeconds:
+    """Seconds of a step, from a few of them after a first one, which warms up; from that one itself if steps are long.
+
+    settle: time more of them, until their median has settled, or for SETTLE_STEPS steps or SETTLE_SECONDS.
+    """
+    start = time.monotonic()
+    first = _charged(work, compute)
+    is_long = first >= LONG_STEP[compute.device.type] and not compute.compiled  # compiling is not part of it
+    remaining = work.total_steps - 1
+    if remaining < 1 or (is_long and not settle):
+        return StepSeconds(first, first, first, settled=remaining < 1)
+    timed: list[float] = []
+    for _ in range(min(SETTLE_STEPS if settle else MOST_STEPS, remaining)):
+        timed.append(_charged(work, compute))
+        if not settle and len(timed) >= LEAST_STEPS and sum(timed) >= PATIENCE:
             break
-    return watch.seconds / steps
+        if settle and (_median_interval(timed).settled or time.monotonic() - start >= SETTLE_SECONDS):
+            break
+    seconds = _median_interval(timed)
+    return replace(seconds, settled=seconds.settled or len(timed) == remaining)
+
+
+def _charged(work: Work, compute: Compute) -> float:
+    """Seconds that a step is charged: by the clock, on a CPU without the time in which the process had to wait.
+
+    Several threads add up more seconds of the CPU than the clock shows; then the clock counts.
+    """
+    watch, before = Stopwatch(compute.device), time.process_time()
+    with watch.running():
+        work.step()
+    used = time.process_time() - before
+    return min(watch.seconds, used) if compute.device.type == "cpu" else watch.seconds
+
+
+def _median_interval(timed: Sequence[float]) -> StepSeconds:
+    """The median and its interval between two order statistics, those of n/2 ± √n; of few steps, between the ends."""
+    ordered, count = sorted(timed), len(timed)
+    middle = median(ordered)
+    outside = max(0, math.floor(count / 2 - math.sqrt(count)))
+    seconds = StepSeconds(middle, ordered[outside], ordered[count - 1 - outside], settled=False)
+    return replace(seconds, settled=count >= SETTLE_LEAST and seconds.uncertainty <= SETTLED)
 
 
 def next_size(classes: int, seconds: float, num_classes: int) -> int:

@@ -7,14 +7,15 @@ tasks again.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import msgspec
 import torch
+from msgspec import Meta
 
 from benchmark.compute.allocator import out_of_memory
 from benchmark.compute.engine import Compute
@@ -31,8 +32,29 @@ from results.store.atomic_files import replace as write_atomic
 from results.store.atomic_files import to_json, writing
 from results.store.identity import identity
 
-FILE = "seconds.json"  # in the store: fractions by what they were probed for, where and how
-PROBE_VERSION = 2  # raised when probing changes in a way that changes seconds, so that old fractions are not used
+FILE = "seconds.json"  # in the store: shares by what they were probed for, where and how
+PROBE_VERSION = 3  # raised when probing changes in a way that changes seconds, so that old shares are not used
+
+PartOfIterations = Annotated[float, Meta(gt=0, le=1)]
+
+
+class ProbedShare(msgspec.Struct, frozen=True):
+    """The share of its paper's iterations that a row runs, and between what it lies as far as probed steps tell.
+
+    settled: whether more probed steps would hardly have changed it.
+    """
+
+    share: PartOfIterations
+    low: PartOfIterations
+    high: PartOfIterations
+    settled: bool
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.share <= self.high:
+            raise ValueError(f"a share of {self.share} is not between {self.low} and {self.high}")
+
+
+StoredShares = dict[str, ProbedShare | None]  # None: a method without iterations
 
 
 def plan_within(config: PlanConfig, seconds: float, compute: Compute, progress: Progress) -> Plan:
@@ -46,7 +68,7 @@ def plan_within(config: PlanConfig, seconds: float, compute: Compute, progress: 
     path, notes_before = Path(config.store) / FILE, len(full.notes)
     stored = _read(path)
     compute.activate()
-    prober, fractions, fraction_by_key = Prober(full, compute), {}, dict(stored)
+    prober, shares, share_by_key = Prober(full, compute, settle=True), {}, dict(stored)
     first_of_cell = {
         (task["display"]["display_name"], _cell(task)): task
         for task in full.of_kind("condense")
@@ -54,18 +76,35 @@ def plan_within(config: PlanConfig, seconds: float, compute: Compute, progress: 
     }
     for index, ((row, cell), task) in enumerate(first_of_cell.items(), start=1):
         key = _key(task, full, seconds, prober)
-        if key not in fraction_by_key:
-            fraction_by_key[key] = _fraction(task, full, seconds, prober)
+        if key not in share_by_key:
+            share_by_key[key] = _share(task, full, seconds, prober)
         progress("probing how much of its iterations a method runs in the time given", index, len(first_of_cell))
-        if (fraction := fraction_by_key[key]) is not None:
-            fractions[(row, *cell)] = fraction
-    if fraction_by_key != stored and not config.dry_run:
+        if (share := share_by_key[key]) is not None:
+            shares[(row, *cell)] = share
+    if share_by_key != stored and not config.dry_run:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, to_json(fraction_by_key))
-    plan = grid.build(config, progress, fractions)
-    plan.note(*full.notes[notes_before:])
+        write_atomic(path, to_json(msgspec.to_builtins(share_by_key)))
+    plan = grid.build(config, progress, {cell: share.share for cell, share in shares.items()})
+    plan.note(*full.notes[notes_before:], *_spread(shares, seconds, path))
     return plan
+
+
+def _spread(shares: Mapping[tuple[str, str, int, str], ProbedShare], seconds: float, path: Path) -> Iterator[str]:
+    """Sentences on how well the shares are known: one on all of them, and one on each that did not settle."""
+    if shares:
+        worst = max(max(share.high / share.share, share.share / share.low) - 1 for share in shares.values())
+        yield (
+            f"budget_seconds={seconds:g}: iterations follow from the median of probed steps; the share of each method "
+            f"is known to within {100 * worst:.2g} %"
+        )
+    for (row, dataset, ipc, _), share in shares.items():
+        if not share.settled:
+            yield (
+                f"the seconds of a step of {row} on {dataset} at ipc {ipc} did not settle: its share of the iterations "
+                f"is {100 * share.share:.3g} %, from {100 * share.low:.3g} to {100 * share.high:.3g} %. Other work on "
+                f"this machine disturbs probing; removing {path} probes again"
+            )
 
 
 def _cell(task: Task) -> tuple[str, int, str]:
@@ -73,7 +112,7 @@ def _cell(task: Task) -> tuple[str, int, str]:
 
 
 def _key(task: Task, full: Plan, seconds: float, prober: Prober) -> str:
-    """What a fraction is stored under: the cell with its settings and precision, and what else its seconds depend on.
+    """What a share is stored under: the cell with its settings and precision, and what else its seconds depend on.
 
     All experts of a cell cost the same, and all or none are compiled.
     """
@@ -100,8 +139,8 @@ def _compiled(prober: Prober, task: Task) -> str:
     return "compiled" if prober.is_compiled(task) else "uncompiled"
 
 
-def _fraction(task: Task, full: Plan, seconds: float, prober: Prober) -> float | None:
-    """The fraction of the iterations that fits in `seconds`, in (0, 1]; None for a method without iterations."""
+def _share(task: Task, full: Plan, seconds: float, prober: Prober) -> ProbedShare | None:
+    """The share of the iterations that fits in `seconds`; None for a method without iterations."""
     cost = prober.task_cost(task)
     if not cost.fits:
         raise _too_large(task, seconds)
@@ -121,7 +160,13 @@ def _fraction(task: Task, full: Plan, seconds: float, prober: Prober) -> float |
             next="give more seconds, or train fewer or shorter experts: "
             f"method.{task['resolved']['method']}.pretrain_epochs=N",
         )
-    return min(1.0, remaining / (cost.steps * cost.step_seconds))
+    share = min(1.0, remaining / (cost.steps * cost.step_seconds))
+    off = sum(expert.uncertainty * expert.steps * expert.step_seconds for expert in experts if expert.steps)
+    least = max(0.0, 1 - off / remaining) / (1 + cost.uncertainty)  # as a part of the share
+    most = (1 + off / remaining) / max(1 - cost.uncertainty, 0.01)
+    # Experts that take less than a tenth of the time hardly change what is left.
+    settled = cost.settled and (expert_seconds < 0.1 * remaining or all(expert.settled for expert in experts))
+    return ProbedShare(share, max(share * least, 1e-9), min(1.0, share * most), settled)
 
 
 def _too_large(task: Task, seconds: float, whose: str = "") -> BenchmarkError:
@@ -134,17 +179,15 @@ def _too_large(task: Task, seconds: float, whose: str = "") -> BenchmarkError:
     )
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path) -> StoredShares:
+    """The shares that were probed before. Raises ResultsError, naming the file, for one that is not in (0, 1]."""
     if not path.exists():
         return {}
     try:
-        fractions = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(fractions, dict):
-            raise ValueError
-    except (OSError, ValueError) as error:
+        return msgspec.json.decode(path.read_bytes(), type=StoredShares)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:  # also of another type or out of range
         raise ResultsError(
-            "the fractions that were probed before cannot be read",
+            f"the shares of iterations that were probed before cannot be used: {error}",
             where=str(path),
-            next="remove the file to probe again",
+            next="remove the file to probe again; other iterations then make other sets",
         ) from error
-    return fractions

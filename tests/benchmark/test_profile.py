@@ -182,7 +182,7 @@ def test_help_lists_the_settings(tmp_path: Path) -> None:
         (["methods=[dm]", "method.dm.batch=2"], "batch"),
         (["methods=[dm]", "trace=folder"], "is a folder"),
         (["methods=[dm,dance]", "trace=folder"], "is a folder"),
-        (["methods=[dm]", "trace="], "is a folder"),
+        (["methods=[dm]", "trace="], "trace must be a name"),
         (["methods=[dm]", "trace=nowhere/t.json"], "no file can be written there"),
         (["methods=[dm,dance]", "trace=file/t.json"], "no file can be written there"),
     ],

@@ -87,11 +87,11 @@ def test_the_same_command_plans_the_same_tasks_whatever_steps_cost_now(
 ) -> None:
     first = planned(tmp_path, "methods=[dm]")
     probed.clear()
-    monkeypatch.setitem(COSTS, "dm", 5.0)
+    monkeypatch.setitem(COSTS, "dm", 0.5)
     again = planned(tmp_path, "methods=[dm]", "seeds=[0,1,2]")
     assert not probed and iterations(again) == iterations(first)
     assert first.by_identity.keys() <= again.by_identity.keys()
-    assert iterations(planned(tmp_path, "methods=[dm]", seconds=30)) == {"dm": 6}
+    assert iterations(planned(tmp_path, "methods=[dm]", seconds=30)) == {"dm": 60}
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, probed: list[str]) -> None:
@@ -105,17 +105,50 @@ def test_experts_that_take_all_the_time_are_refused(tmp_path: Path, probed: list
     assert not list(tmp_path.iterdir())
 
 
-def test_a_damaged_file_of_fractions_is_named(tmp_path: Path, probed: list[str]) -> None:
-    (tmp_path / time_budget.FILE).write_text("[")
-    with pytest.raises(ResultsError) as caught:
+SHARE = {"share": 0.5, "low": 0.4, "high": 0.6, "settled": True}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[", "", "3", "[]", "\x00", '{"key": 0.5}', '{"key": NaN}', '{"key": []}',
+     *(json.dumps({"key": SHARE | {"share": value}}) for value in (0, -0.5, 1.5, None, "0.5", True, 0.7)),
+     '{"key": {"share": NaN, "low": 0.4, "high": 0.6, "settled": true}}',
+     '{"key": {"share": 0.5, "low": 0.4, "settled": true}}'],
+)  # fmt: skip
+def test_a_damaged_file_of_shares_is_named(content: str, tmp_path: Path, probed: list[str]) -> None:
+    path = tmp_path / time_budget.FILE
+    path.write_text(content)
+    with pytest.raises(ResultsError, match="cannot be used") as caught:
         planned(tmp_path, "methods=[dm]")
-    assert time_budget.FILE in caught.value.where
+    assert caught.value.where == str(path) and "remove the file" in caught.value.next and path.read_text() == content
+
+
+def test_the_spread_of_shares_is_said_also_when_they_are_stored(tmp_path: Path, probed: list[str], monkeypatch) -> None:
+    cost = Prober.task_cost
+
+    def uncertain(*args: object) -> TaskCost:
+        return replace(cost(*args), uncertainty=0.25, settled=False)
+
+    monkeypatch.setattr(Prober, "task_cost", uncertain)
+    first = planned(tmp_path, "methods=[dm]", "baselines=[]")
+    probed.clear()
+    again = planned(tmp_path, "methods=[dm]", "baselines=[]")
+    for plan in (first, again):
+        (overall,) = [note for note in plan.notes if note.startswith("budget_seconds=60")]
+        assert overall.endswith("the share of each method is known to within 33 %")  # 1 / (1 - 0.25)
+        (note,) = [note for note in plan.notes if "did not settle" in note]
+        assert "dm on digits at ipc 1" in note and "3 %, from 2.4 to 4 %" in note and time_budget.FILE in note
+    assert not probed
+
+
+def test_shares_of_settled_steps_have_no_note_of_their_own(tmp_path: Path, probed: list[str]) -> None:
+    assert not [note for note in planned(tmp_path, "methods=[dm]").notes if "did not settle" in note]
 
 
 def test_stored_fractions_are_readable(tmp_path: Path, probed: list[str]) -> None:
     planned(tmp_path, "methods=[dm]")
-    ((key, fraction),) = json.loads((tmp_path / time_budget.FILE).read_text()).items()
-    assert "in 60 s on" in key and ", 1 threads, uncompiled, " in key and fraction == pytest.approx(0.03)
+    ((key, share),) = json.loads((tmp_path / time_budget.FILE).read_text()).items()
+    assert "in 60 s on" in key and ", 1 threads, uncompiled, " in key and share["share"] == pytest.approx(0.03)
 
 
 def count_and_clear(slugs: list[str]) -> int:
