@@ -99,7 +99,7 @@ def _row(cell: Cell, name: str, mark: tuple[str, str], same_device: bool, index:
         "best_on_test": _best_on_test(cell),
         "rank": PageEntry(" ".join(filter(None, [rank, remark])) if scored else ""),
         "published": _published(cell),
-        **{k: PageEntry(seconds(s), s) if same_device else PageEntry(OTHER_DEVICE) for k, s in costs.items()},
+        **{key: _seconds_entry(value, same_device) for key, value in costs.items()},
         "sample": PageEntry(f"{cell['sets']} × {cell['networks']}", int(cell["sets"])),
     }
     comparable_time = scored and same_device and not math.isnan(costs["total"])
@@ -112,6 +112,12 @@ def _row(cell: Cell, name: str, mark: tuple[str, str], same_device: bool, index:
         accuracy,
         100 * float(deviation) if scored and not math.isnan(deviation) else None,
     )
+
+
+def _seconds_entry(value: float, same_device: bool) -> PageEntry:
+    if not same_device:
+        return PageEntry(OTHER_DEVICE)
+    return PageEntry(seconds(value), None if math.isnan(value) else value)
 
 
 def _networks(cell: Cell) -> str:

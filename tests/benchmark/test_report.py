@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +151,27 @@ def test_a_store_with_every_fault_shows_the_rest(out: Path, command: Report) -> 
         len(problems) == 2 and f"2 times: a record cannot be used: its schema is 7, this version reads {SCHEMA}" in err
     )
     assert "Test accuracy (%)" in text and "Wall-clock: svhn" in text and (out / "report" / "tables.md").exists()
+
+
+@pytest.mark.parametrize("kind", ["evaluate", "condense", "prepare"])
+def test_a_cell_without_a_number_is_a_dash_in_every_form(kind: str, out: Path, command: Report) -> None:
+    """Its sets diverged, or were condensed elsewhere, so that their accuracies or their seconds are unknown."""
+    for path in out.glob(f"{kind}/*/record.json"):
+        record = json.loads(path.read_text())
+        if kind == "evaluate" and record["display"]["display_name"] == "m1":
+            path.write_text(
+                json.dumps(sealed(record | {"status": "diverged", "message": "loss too large", "result": {}}))
+            )
+        elif kind != "evaluate":
+            path.unlink()
+    status, text, err = command("store=out", "figures=false")
+    assert status == 0, err
+    written = [path for path in (out / "report").rglob("*") if path.suffix in (".md", ".tex", ".html", ".csv")]
+    texts = {path.name: re.sub(r"<script.*?</script>", "", path.read_text(), flags=re.DOTALL) for path in written}
+    assert len(texts) > 5
+    for name, content in {"terminal": text, **texts}.items():
+        assert "–" in content or name.endswith(".csv") or name.endswith(".tex"), name
+        assert not re.search(r"\b(nan|inf|None|NA)\b", content), name
 
 
 def test_records_of_several_versions_are_told_and_stand_apart(out: Path, command: Report) -> None:
