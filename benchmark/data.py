@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -32,7 +31,8 @@ doctor NAME…    read every file anew; check counts, sizes, checksums and class
 
 NAME is a built-in dataset (imagenette or imagenette@ilsvrc) or the path of a folder. data_root is where downloads and
 decoded images are kept (default: data).
-Exit status: 0 success; 1 something is wrong with a dataset; 2 the request was wrong."""
+Exit status: 0 success; 1 something is wrong with a dataset; 2 the request was wrong; 130 stopped by Ctrl-C, 143 by
+SIGTERM."""
 
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
@@ -40,17 +40,15 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     cli.print_any_name()
     arguments = _parse(words)
     console = Console(soft_wrap=True)
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: temporary files are deleted
-    try:
-        status = _ACTIONS[arguments.action](arguments.names, expand_user(arguments.data_root), console)
-    except BenchmarkError as error:
-        cli.print_error(error)
-        status = cli.WRONG_REQUEST
-    except KeyboardInterrupt:
-        status = cli.STOPPED
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-    raise SystemExit(status)
+
+    def run() -> int:
+        try:
+            return _ACTIONS[arguments.action](arguments.names, expand_user(arguments.data_root), console)
+        except BenchmarkError as error:
+            cli.print_error(error)
+            return cli.WRONG_REQUEST
+
+    cli.end_with(run)
 
 
 def _parse(words: Sequence[str] | None) -> argparse.Namespace:

@@ -73,11 +73,12 @@ def show(parts: Sequence[RenderableType]) -> None:
 
 if __name__ == "__main__":
     cli.print_any_name()
-    try:
-        status = main(sys.argv[1:])
-    except BrokenPipeError:  # as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or flushing at exit would fail again
-        status = cli.DONE
-    except KeyboardInterrupt:
-        status = cli.STOPPED
-    raise SystemExit(status)
+
+    def run() -> int:
+        try:
+            return main(sys.argv[1:])
+        except BrokenPipeError:  # as with `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or flushing at exit would fail again
+            return cli.DONE
+
+    cli.end_with(run)

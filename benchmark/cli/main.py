@@ -10,12 +10,13 @@ from typing import Any, NoReturn
 
 from benchmark.config import compose
 from benchmark.config.schema import SCHEMAS
+from benchmark.utils import stopping
 from benchmark.utils.errors import BenchmarkError, did_you_mean
 from methods.errors import MethodError
 from results.errors import ResultsError
 from slurm.errors import SlurmError
 
-DONE, SOME_FAILED, WRONG_REQUEST, STOPPED = 0, 1, 2, 130
+DONE, SOME_FAILED, WRONG_REQUEST = 0, 1, 2  # and 128 + the number of a signal that stopped the command
 _OPTIONS = sorted({name for schema in SCHEMAS.values() for name in schema.__dataclass_fields__})
 OURS = (BenchmarkError, MethodError, ResultsError, SlurmError)
 
@@ -27,8 +28,8 @@ def launch(
 
     at_end: what is done after the last job, unless a signal has stopped them.
 
-    0 done; 1 some tasks failed, and were named; 2 the request was wrong; 130 stopped by a signal. `--help` and simple
-    commands do without Hydra, which takes longer to load than they take to run.
+    0 done; 1 some tasks failed, and were named; 2 the request was wrong; 130 stopped by Ctrl-C, 143 by SIGTERM.
+    `--help` and simple commands do without Hydra, which takes longer to load than they take to run.
     """
     print_any_name()
     words = sys.argv[1:]
@@ -48,25 +49,45 @@ def launch(
             statuses.append(WRONG_REQUEST)
         composing = True
 
-    try:
-        if (options := compose.plain_options(name, words)) is not None:
-            guarded(options)
-        else:
-            compose.with_hydra(name, guarded)
-        composing = False
-        at_end()
-    except OURS as error:
-        print_error(error)
-        statuses.append(WRONG_REQUEST)
-    except Exception as error:
-        if not composing:
-            raise
-        print_error(_composition(error))
-        statuses.append(WRONG_REQUEST)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command continues from here", file=sys.stderr)  # noqa: T201 -- a command speaks
-        statuses.append(STOPPED)
-    raise SystemExit(max(statuses, default=DONE))
+    def run() -> int:
+        nonlocal composing
+        try:
+            if (options := compose.plain_options(name, words)) is not None:
+                guarded(options)
+            else:
+                compose.with_hydra(name, guarded)
+            composing = False
+            at_end()
+        except OURS as error:
+            print_error(error)
+            statuses.append(WRONG_REQUEST)
+        except Exception as error:
+            if not composing or stopping.was_received():
+                raise
+            print_error(_composition(error))
+            statuses.append(WRONG_REQUEST)
+        return max(statuses, default=DONE)
+
+    end_with(run)
+
+
+def end_with(run: Callable[[], int]) -> NoReturn:
+    """Run a command and exit with the status that it returns, or with that of a signal that stopped it."""
+    with stopping.handled():
+        try:
+            status = run()
+        except KeyboardInterrupt as error:
+            status = _stopped(error)
+        except Exception as error:
+            if not stopping.was_received():  # else it replaced Stopped
+                raise
+            status = _stopped(stopping.Stopped(stopping.was_received(), str(error)))
+    raise SystemExit(status)
+
+
+def _stopped(error: KeyboardInterrupt) -> int:
+    print("\nstopped; the same command continues from here", file=sys.stderr)  # noqa: T201 -- a command speaks
+    return stopping.exit_status(error)
 
 
 def print_any_name() -> None:

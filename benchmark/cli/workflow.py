@@ -23,6 +23,7 @@ from benchmark.planning import grid
 from benchmark.planning.plan import Plan
 from benchmark.runners import slurm
 from benchmark.runners.local import run_tasks
+from benchmark.utils import stopping
 from benchmark.utils.errors import unknown
 from results.errors import ResultsError
 from results.store.schema import Status
@@ -196,10 +197,10 @@ def _queue(config: PlanConfig, finish: Finish, reduce_plan: Callable[[Plan], Pla
         return main.DONE
     try:
         status_view.wait_and_show(plan.tasks, Path(config.store), console)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         text = f"no longer waiting; the jobs continue: {slurm.next_steps(config.store)}"
         console.print(f"\n{text}", markup=False, highlight=False)
-        return main.STOPPED
+        return stopping.exit_status(error)
     return finish(plan, config, _unfinished(plan, config), console)
 
 

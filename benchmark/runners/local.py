@@ -19,11 +19,12 @@ from typing import Any
 
 from benchmark.execution.again import made_by_other_code
 from benchmark.execution.runtime import Outcome, Runtime, Task, record_message
-from benchmark.execution.stop_signals import STOPS, Interrupted, StopFlag
+from benchmark.execution.stop_signals import Interrupted, StopFlag, announce_stop
 from benchmark.planning.plan import inputs_of, pool_of, task_name
 from benchmark.runners.held_tasks import HeldTasks
 from benchmark.tasks.execute import execute, failure_not_retried
 from benchmark.tasks.prepare import identities_in_checkpoint
+from benchmark.utils.stopping import STOPS, Stopped
 from results.errors import ResultsError
 from results.store.schema import Status
 from results.store.store import Store
@@ -36,14 +37,6 @@ _STOPPED = Outcome(Status.STOPPED)  # only sent by a worker to the process that 
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 0.1  # the least time between two progress messages of a worker
 _GRACE_SECONDS = 20.0  # for workers to write their checkpoints when this process fails
-
-
-class Stopped(KeyboardInterrupt):
-    """The signal `number` stopped the tasks; the steps that each had done are in its checkpoint."""
-
-    def __init__(self, number: int, message: str = "") -> None:
-        super().__init__(message)
-        self.number = number
 
 
 def run_tasks(
@@ -59,7 +52,7 @@ def run_tasks(
     A task that another process has locked is waited for, with the tasks that need it, while the others go on.
     tasks: in the plan's order. workers: the number of processes; with 1, tasks run in this one.
     """
-    to_do = _without_done(tasks, runtime, on_end)
+    to_do, runtime.stop.say = _without_done(tasks, runtime, on_end), say
     if workers == 1:
         _run_in_this_process(to_do, runtime, on_step, on_end, say)
     else:
@@ -195,7 +188,7 @@ class _WorkerPool:
     def __init__(
         self, tasks: Sequence[Task], runtime: Runtime, workers: int, on_step: OnStep, on_end: OnEnd, say: Say
     ) -> None:
-        self.held = HeldTasks(runtime, say)
+        self.held, self.say = HeldTasks(runtime, say), say
         self.waiting, self.experts = {task["identity"]: task for task in tasks}, _PendingExperts(tasks, runtime)
         self.runtime, self.on_step, self.on_end = replace(runtime, stop=StopFlag()), on_step, on_end
         self.max_workers, self.workers = workers, list[_Worker]()
@@ -299,6 +292,8 @@ class _WorkerPool:
         """Pass stop signals on to the workers, which write checkpoints; a second Ctrl-C or SIGTERM kills them."""
 
         def stop(number: int, frame: object) -> None:
+            if not self.stop_signal:
+                announce_stop(self.say)
             again = self.escalates and self.stop_signal not in (0, signal.SIGUSR2)
             # A worker has to know a time limit from other reasons to stop, which are all the same to it.
             passed_on = number if number == signal.SIGUSR2 else signal.SIGTERM

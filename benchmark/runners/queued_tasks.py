@@ -9,10 +9,11 @@ from typing import Any
 
 from benchmark.compute.engine import choose_compute
 from benchmark.execution.runtime import Outcome, Runtime, Task
-from benchmark.execution.stop_signals import STOPS, StopFlag
+from benchmark.execution.stop_signals import StopFlag
 from benchmark.planning.plan import task_name
-from benchmark.runners.local import Stopped, run_tasks
+from benchmark.runners.local import run_tasks
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.stopping import STOPS, Stopped
 from results.store.schema import Status
 from slurm.job import JobResult, SignalRecorder, restarts
 

@@ -301,7 +301,7 @@ def test_a_compiled_task_resumes_compiled_to_the_same_bytes(tmp_path: Path) -> N
         assert stopped.poll() is None
         time.sleep(0.01)
     stopped.terminate()
-    assert stopped.wait(60) == 130
+    assert stopped.wait(60) == 143
     again = run(tmp_path / "out", "compile=false", *long)
     assert "resuming from step" in again["log"] and again["environment"]["compiled"] is True
     assert again["artifacts"]["synthetic.safetensors"] == whole["artifacts"]["synthetic.safetensors"]

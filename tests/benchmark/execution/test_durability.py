@@ -15,7 +15,8 @@ from benchmark.execution.run_steps import CHECKPOINT, run_steps
 from benchmark.execution.runtime import Runtime
 from benchmark.execution.stop_signals import Interrupted, StopFlag
 from benchmark.execution.work import IndependentSteps
-from benchmark.runners.local import Stopped, run_tasks
+from benchmark.runners.local import run_tasks
+from benchmark.utils.stopping import Stopped
 from helpers import CPU, planned
 from results.store.store import Store
 
@@ -114,7 +115,7 @@ def test_files_are_synced_before_their_names_and_folders_after(tmp_path: Path, m
 
 
 def test_two_workers_note_a_time_limit(tmp_path: Path) -> None:
-    words = (*SMALL, "method.dm.iterations=100000000", f"store={tmp_path}", f"data_root={tmp_path / 'data'}")
+    words = (*SMALL, "method.dm.iterations=10000000", f"store={tmp_path}", f"data_root={tmp_path / 'data'}")
     tasks, seen = planned(*words).of_kind("condense"), set[str]()
 
     def on_step(name: str, *step: Any) -> None:

@@ -13,12 +13,13 @@ import pytest
 
 from benchmark.execution.runtime import Runtime
 from benchmark.runners import local
-from benchmark.runners.local import Stopped, run_tasks
+from benchmark.runners.local import run_tasks
+from benchmark.utils.stopping import Stopped
 from helpers import CPU, planned
 from results.store.store import Store
 
 LONG = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=1", "baselines=[]", "seeds=[0,1]",
-        "method.dm.iterations=100000000")  # fmt: skip
+        "method.dm.iterations=10000000")  # fmt: skip
 
 
 def with_signal(function: Callable[..., Any], number: int, call: int) -> Callable[..., Any]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.execution.runtime import Outcome, Runtime, Task
-from benchmark.runners.local import Stopped, run_tasks
+from benchmark.runners.local import run_tasks
+from benchmark.utils.stopping import Stopped
 from helpers import CPU, planned
 from results.store.schema import Status
 from results.store.store import Store

@@ -25,10 +25,11 @@ from expert_parts import (
 from benchmark.execution.run_steps import CHECKPOINT
 from benchmark.execution.runtime import Outcome
 from benchmark.execution.stop_signals import Interrupted
-from benchmark.runners.local import Stopped, run_tasks
+from benchmark.runners.local import run_tasks
 from benchmark.tasks.execute import execute
 from benchmark.utils import tensor_files
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.stopping import Stopped
 from benchmark.utils.tensor_files import load_tree, save_tree
 from results.errors import ResultsError
 from results.store.lock import TaskLock
