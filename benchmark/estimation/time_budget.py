@@ -53,6 +53,11 @@ class ProbedShare(msgspec.Struct, frozen=True):
         if not self.low <= self.share <= self.high:
             raise ValueError(f"a share of {self.share} is not between {self.low} and {self.high}")
 
+    @property
+    def spread(self) -> float:
+        """By which fraction of itself the share may be wrong."""
+        return max(self.high / self.share, self.share / self.low) - 1
+
 
 StoredShares = dict[str, ProbedShare | None]  # None: a method without iterations
 
@@ -87,13 +92,25 @@ def plan_within(config: PlanConfig, seconds: float, compute: Compute, progress: 
         write_atomic(path, to_json(msgspec.to_builtins(share_by_key)))
     plan = grid.build(config, progress, {cell: share.share for cell, share in shares.items()})
     plan.note(*full.notes[notes_before:], *_spread(shares, seconds, path))
+    _show_budgets(plan, shares, seconds)
     return plan
+
+
+def _show_budgets(plan: Plan, shares: Mapping[tuple[str, str, int, str], ProbedShare], seconds: float) -> None:
+    """Let the tables say which seconds each row was given, and how well its share is known."""
+    for task in plan.tasks:
+        display = task["display"]
+        architecture = display.get("condense_architecture", task["resolved"].get("architecture"))
+        ipc = display.get("ipc", task["resolved"].get("ipc"))
+        share = shares.get((display.get("display_name", ""), display["dataset"], ipc, architecture))
+        if share is not None:
+            display["budget"] = {"seconds": seconds, "spread": share.spread}
 
 
 def _spread(shares: Mapping[tuple[str, str, int, str], ProbedShare], seconds: float, path: Path) -> Iterator[str]:
     """Sentences on how well the shares are known: one on all of them, and one on each that did not settle."""
     if shares:
-        worst = max(max(share.high / share.share, share.share / share.low) - 1 for share in shares.values())
+        worst = max(share.spread for share in shares.values())
         yield (
             f"budget_seconds={seconds:g}: iterations follow from the median of probed steps; the share of each method "
             f"is known to within {100 * worst:.2g} %"

@@ -29,7 +29,7 @@ COLUMNS = (
     "prepare_shared", "prepare_divisor", "condense_seconds", "evaluate_seconds", "stored_images", "decoded_images",
     "bytes", "experts", "optimizer_steps", "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes", "factor",
     "iterations_fraction", "raised_to_floor", "provenance", "val_fraction", "devices", "precisions", "mixed",
-    "commits", "package", "sample",
+    "commits", "package", "budget_seconds", "budget_spread", "sample",
     "accuracies", "cell_spec", "evaluation_ids", "set_ids",
 )
 _COUNTS = (
@@ -57,6 +57,8 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     are means over sets; of a set condensed elsewhere they are unknown, of the whole set 0.
     experts: prepare tasks of one set. *_peak_bytes: the most memory of any task of that kind.
     package: that a plug-in method comes from, with its version; "" for the methods of this project.
+    budget_seconds, budget_spread: that a set with its experts was given, and by which fraction of itself its share of
+    the iterations may be wrong; nan without a budget in seconds.
     mixed: whether devices or precisions differ, so that seconds do not compare.
     cell_spec: {name: value} of the specifications, see `links.cell_spec`. evaluation_ids, set_ids: identities of the
     evaluations, and of the sets with those that condensing or importing failed to make.
@@ -126,6 +128,8 @@ def _labels(display: Json) -> dict[str, Any]:
     return {
         **{name: display[name] for name in same},
         "dataset_title": display.get("dataset_title") or display["dataset"],
+        "budget_seconds": display.get("budget", {}).get("seconds", math.nan),
+        "budget_spread": display.get("budget", {}).get("spread", math.nan),
         "raised_to_floor": display.get("raised_to_floor", False),
         "published_as": display["published_as"] or "",
         "ipc": display.get("ipc"),

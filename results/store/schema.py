@@ -219,6 +219,13 @@ class MethodCard(TypedDict):
     native: NotRequired[str]  #: name of the protocol of the method's own paper
 
 
+class Budget(TypedDict):
+    """The seconds that a set and its experts were given (budget_seconds)."""
+
+    seconds: Seconds
+    spread: Annotated[float, Meta(ge=0)]  #: by which fraction of itself the share of the iterations may be wrong
+
+
 class MethodDisplay(DatasetDisplay):
     """What tables show of a set."""
 
@@ -229,6 +236,7 @@ class MethodDisplay(DatasetDisplay):
     card: MethodCard
     provenance: str  #: of the setting with the weakest source: paper, code, author, third party, ours
     iterations_fraction: Share  #: of the full iterations, the paper's if there is one; more than 1 if asked for
+    budget: NotRequired[Budget]
     raised_to_floor: NotRequired[bool]  #: whether the fraction asked for was less, and registry.MIN_STEPS ran
 
 

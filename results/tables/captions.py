@@ -290,6 +290,18 @@ def _budgets(rows: Sequence[Cell]) -> str:
     return f"Reduced budget, as part of each method's iterations: {', '.join(shares)}."
 
 
+def _equal_seconds(rows: Sequence[Cell]) -> str:
+    """What rows were given with `budget_seconds`, and what they took."""
+    given = [row for row in rows if not math.isnan(row["budget_seconds"])]
+    if not given:
+        return ""
+    seconds = value_range([row["budget_seconds"] for row in given])
+    spread = short(100 * max(row["budget_spread"] for row in given))
+    text = f"Equal seconds: a set and its experts were given {seconds} s, which gives its iterations to ± {spread} %."
+    taken = [row["prepare_seconds"] + row["condense_seconds"] for row in given if row["sets"]]
+    return f"{text} Charged: {value_range(taken)} s." if taken else text
+
+
 def _unequal(columns: RankedColumns) -> str:
     where = columns.where(_has_unequal_budgets)
     if where is None:
@@ -315,7 +327,7 @@ def _competition(rows: Sequence[Cell], columns: RankedColumns, where: str) -> li
     marked = ranks is not None and any(any(ranks(cells)) for cells in columns.cells.values())
     order = _HIGHEST.format(where=where) if columns.highlight == "mean" else _order(rows, where)
     return [
-        *(_budgets(rows), _unequal(columns), _withheld(rows), _significance(columns)),
+        *(_budgets(rows), _equal_seconds(rows), _unequal(columns), _withheld(rows), _significance(columns)),
         *(order if marked else "", _no_order(columns) if ranks else ""),
     ]
 

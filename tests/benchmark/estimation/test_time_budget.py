@@ -68,6 +68,7 @@ def test_each_method_runs_what_fits_its_experts_included(tmp_path: Path, probed:
     assert tasks["idm"]["resolved"]["settings"]["iterations"] == 120
     assert tasks["dance (experts=2)"]["resolved"]["settings"]["iterations"] == 230
     assert tasks["dm"]["display"]["iterations_fraction"] == pytest.approx(600 / 20_000)
+    assert tasks["dm"]["display"]["budget"]["seconds"] == 60 and "budget" not in tasks["random"]["display"]
     assert "random" in tasks and tasks["herding"]["display"]["iterations_fraction"] == 1.0
 
 

@@ -147,13 +147,14 @@ def test_a_task_resumes_with_as_many_at_once_as_it_began_with(tmp_path: Path) ->
         assert total == 14
         stop.signal = done == 4
 
-    keywords = {"seconds": 0.0, "progress": progress, "stop": stop, "checkpoint_seconds": 60.0,
+    owner = {"task": "mine"}
+    keywords = {"owner": owner, "seconds": 0.0, "progress": progress, "stop": stop, "checkpoint_seconds": 60.0,
                 "owns_task": lambda: True, "log": lambda text: None}  # fmt: skip
     with pytest.raises(Exception, match="after step 4 of 14"):
         run_steps(work, tmp_path, compute, **keywords)  # type: ignore[arg-type]
-    resumed = compute_for_resume(tmp_path, CPU, print)
+    resumed = compute_for_resume(tmp_path, CPU, owner, print)
     assert resumed.num_parallel == 3 and resumed.stepped_down == 1
-    elsewhere = compute_for_resume(tmp_path, Compute(torch.device("cuda"), "fp32", 1), print)
+    elsewhere = compute_for_resume(tmp_path, Compute(torch.device("cuda"), "fp32", 1), owner, print)
     assert elsewhere.num_parallel == 3, "the checkpoint holds three networks, wherever it is resumed"
 
 

@@ -249,6 +249,20 @@ def test_captions_name_the_circumstances(make_cells, make_evaluated, make_conden
     )
 
 
+def test_captions_say_what_equal_seconds_came_to(make_cells):
+    def row(name, spread, seconds):
+        display = {"budget": {"seconds": 60.0, "spread": spread}}
+        return make_cells(
+            {name: LEADER}, condensed={"display": display, "seconds": seconds}, evaluated={"display": display}
+        )
+
+    text = caption(pd.concat([row("dm", 0.02, 58.0), row("dc", 0.11, 71.0)]))
+    assert (
+        "Equal seconds: a set and its experts were given 60 s, which gives its iterations to ± 11 %. Charged: 58–71 s."
+    ) in text
+    assert "Equal seconds" not in caption(make_cells({"dm": LEADER}))
+
+
 def test_captions_say_where_no_order_is_drawn(make_cells):
     def column(ipc, fraction, **more):
         return make_cells(
