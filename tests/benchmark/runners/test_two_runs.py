@@ -97,14 +97,21 @@ def test_other_tasks_go_on_and_a_killed_holder_is_replaced(workers: int, spawn: 
     ended: dict[str, Outcome] = {}
     said: list[str] = []
 
-    def end(name: str, outcome: Outcome) -> None:
-        ended[name] = outcome
-        if len(ended) == 2:  # the other seed's set and its evaluation
+    def kill_holder() -> None:
+        if len(ended) == 2 and said:  # the other seed's set and its evaluation are done, and this run waits
             assert Store(tmp_path).record(held) is None
             holder.kill()
             holder.wait()
 
-    run_tasks([held, *others], Runtime(tmp_path, CPU), workers, lambda *step: None, end, said.append)
+    def end(name: str, outcome: Outcome) -> None:
+        ended[name] = outcome
+        kill_holder()
+
+    def say(text: str) -> None:
+        said.append(text)
+        kill_holder()
+
+    run_tasks([held, *others], Runtime(tmp_path, CPU), workers, lambda *step: None, end, say)
     assert [outcome.status for outcome in ended.values()] == [Status.DONE] * 4
     assert len(said) == 1 and f"waits for process {holder.pid} on" in said[0] and held["slug"] in said[0]
 
