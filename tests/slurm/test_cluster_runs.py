@@ -232,9 +232,9 @@ def test_a_failure_stops_only_tasks_that_need_it(
     process = call(tmp_path, "run", *command, PYTHONPATH=path)
     assert process.returncode == 1 and "queued 4 jobs" in process.stdout and "DM" in process.stdout, process.stderr
     for text in (
-        "failed: condense faulty-",
+        "failed: condense faulty@iterations:3-",
         "broken (see ",
-        "blocked: evaluate faulty-",
+        "blocked: evaluate faulty@iterations:3-",
         "retry=failed tries failed tasks again",
     ):
         assert text in process.stdout
