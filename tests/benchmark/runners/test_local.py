@@ -111,6 +111,7 @@ def test_two_workers_make_the_same_bytes_as_one(
     assert len(records) == 6 and all(record["environment"]["shared"] for record in records)
 
 
+@pytest.mark.timeout(600)  # four runs with two workers each, which import torch
 def test_stopped_and_killed_runs_resume_to_the_same_bytes(
     start: Callable[..., Run], sequential_results: dict[str, object], tmp_path: Path
 ) -> None:
@@ -153,7 +154,7 @@ def test_a_killed_worker_is_reported_and_the_same_command_completes(
     workers = run.workers()
     os.kill(workers[0], KILL)
     assert run.wait() == 1, run.text
-    assert "its process died" in run.text.partition("failed: condense dance-digits")[2], run.text
+    assert "its process died" in run.text.partition("failed: condense dance")[2], run.text
     assert len(list(out.glob("evaluate/*/record.json"))) == 1, "the other worker completes its tasks"
     assert not any(map(alive, workers)) and not attempts(out)
     run = start(out)
