@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from expert_parts import train
 
 from benchmark import networks
 from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert
 from benchmark.datasets import Constants
 from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
+from expert_parts import train
 from helpers import CPU, make_images
 from methods import registry
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from record_parts import changed, make_record, task_of
 from safetensors.numpy import save_file
 
+from record_parts import changed, make_record, task_of
 from results.store.atomic_files import write_json
 from results.store.store import Store
 

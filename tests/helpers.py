@@ -37,11 +37,11 @@ def outcome(out: Path) -> dict[str, object]:
     return made
 
 
-def planned(*words: str) -> grid.Plan:
+def planned(*words: str, shares: grid.Shares | None = None) -> grid.Plan:
     """What these words of a command ask for."""
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
-        return grid.build(options.parse(compose("run", overrides=[*words])))
+        return grid.build(options.parse(compose("run", overrides=[*words])), shares=shares)
 
 
 def same(left: Any, right: Any) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from record_parts import make_record, scores, task_of
-
 from results.store.atomic_files import to_json
 from results.store.identity import identity
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from record_parts import changed, task_of
 
+from record_parts import changed, task_of
 from results.aggregation.cells import cells
 from results.page import write_page
 from results.store.identity import PREFIX

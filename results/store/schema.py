@@ -60,6 +60,7 @@ NEEDS_RETRY = (Status.FAILED, Status.OUT_OF_MEMORY)  # attempts after which only
 
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]  # 64 hexadecimal digits
+InFolder = Annotated[str, Meta(pattern=r"^[^/.][^/]*(/[^/.][^/]*)*$")]  # path of a file in the task's folder
 Fraction = Annotated[float, Meta(ge=0, le=1)]  # accuracies, among others
 Seconds = Annotated[float, Meta(ge=0, lt=1e12)]
 Share = Annotated[float, Meta(gt=0, lt=1e12)]
@@ -130,7 +131,7 @@ class Record(TypedDict):
     resolved: Json
     display: Json
     result: Json  #: {} unless ok
-    artifacts: Mapping[str, Sha256]  #: of each file that the task keeps, by its path in the folder
+    artifacts: Mapping[InFolder, Sha256]  #: of each file that the task keeps, by its path in the folder
     inputs: Mapping[str, Sha256]  #: of each file of other tasks that it used, by KIND/IDENTITY/PATH
     code: Code | None  #: of a condense task
     seconds: Seconds  #: of the device on this task, with warm-up and compilation, without checkpoints and snapshots

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_parts import make_record
 
 from benchmark.methods import main
 from methods import registry
+from record_parts import make_record
 from results.store.identity import identity
 
 Run = Callable[..., tuple[int, str, str]]

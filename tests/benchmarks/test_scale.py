@@ -13,7 +13,6 @@ from typing import Any
 import cloudpickle
 import pytest
 from hydra import compose, initialize_config_module
-from record_parts import changed, make_record, scores, validation_scores
 from submitit.core.utils import DelayedSubmission
 
 from benchmark.config import compose as options
@@ -21,6 +20,7 @@ from benchmark.config.schema import RunConfig
 from benchmark.execution.runtime import Task
 from benchmark.planning import grid
 from benchmark.runners import job_groups, monitor, queued_tasks
+from record_parts import changed, make_record, scores, validation_scores
 from results.store.atomic_files import to_json
 from results.store.store import Store
 from results.store.task_states import task_states

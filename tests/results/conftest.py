@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from record_parts import make_record, scores
 
+from record_parts import make_record, scores
 from results.aggregation.cells import cells
 from results.store.identity import identity
 

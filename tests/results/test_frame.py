@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from record_parts import task_of, validation_scores
 
+from record_parts import task_of, validation_scores
 from results.errors import ResultsError
 from results.frame import COLUMNS, frame, load
 from results.store.store import Store

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from record_parts import make_record
 
 from benchmark.compute import engine, forward
 from benchmark.compute.compilation import COMPILER
@@ -18,6 +17,7 @@ from benchmark.estimation.estimate import EstimateRow, estimate
 from benchmark.estimation.prober import Prober
 from benchmark.training import vectorized
 from helpers import CPU, planned
+from record_parts import make_record
 from results.store.store import Store
 
 

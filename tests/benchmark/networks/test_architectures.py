@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision.models
-from network_parts import CIFAR, EVERY_OPTION, MNIST, NARROW, make, seeded, some_images
 from torch import Tensor, nn
 
 from benchmark.networks.base import FanOutConv2d
+from network_parts import CIFAR, EVERY_OPTION, MNIST, NARROW, make, seeded, some_images
 
 # --- sizes: METHODS.md 3.2 and 3.3, METHODS-2.md 8 --------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from network_parts import DIGITS, NARROW, make, some_images
 
 from benchmark import networks
 from benchmark.datasets import Constants
@@ -15,6 +14,7 @@ from benchmark.training.trainer import Recipe, Training
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
 from helpers import CPU
+from network_parts import DIGITS, NARROW, make, some_images
 
 # --- names ------------------------------------------------------------------------------------------------------------
 

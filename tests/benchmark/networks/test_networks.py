@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from network_parts import CIFAR, make, seeded, some_images
 from torch import Tensor, nn
 
 from benchmark import networks
 from benchmark.networks.base import initialize
 from benchmark.utils.errors import BenchmarkError
+from network_parts import CIFAR, make, seeded, some_images
 
 # --- sizes: METHODS.md 3.1 --------------------------------------------------------------------------------------------
 

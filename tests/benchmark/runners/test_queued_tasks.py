@@ -76,11 +76,15 @@ def test_a_gpu_that_was_requested_must_be_there(tmp_path: Path, tasks: list[Task
         run(tmp_path, tasks, gpus=1, device="auto")
 
 
+def submit_as_array_17(store: Path, tasks: list[Task]) -> None:
+    submissions.record_intent(store / "slurm", "run", "run-1", [[task["identity"]] for task in tasks])
+    submissions.record_id(store / "slurm", "run", "run-1", "17")
+
+
 def test_tasks_count_as_queued_where_the_queue_cannot_be_read(
     tmp_path: Path, tasks: list[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submissions.record_intent(tmp_path / "slurm", "run", "run-1", [[task["identity"]] for task in tasks])
-    submissions.record_id(tmp_path / "slurm", "run", "run-1", "17")
+    submit_as_array_17(tmp_path, tasks)
     for task in tasks:
         Store(tmp_path).begin(task)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -94,8 +98,7 @@ def test_tasks_count_as_queued_where_the_queue_cannot_be_read(
 def test_the_status_of_tasks_whose_jobs_ended_has_the_output_of_their_jobs(
     tmp_path: Path, tasks: list[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submissions.record_intent(tmp_path / "slurm", "run", "run-1", [[task["identity"]] for task in tasks])
-    submissions.record_id(tmp_path / "slurm", "run", "run-1", "17")
+    submit_as_array_17(tmp_path, tasks)
     for task in tasks:
         Store(tmp_path).attempt(task, "interrupted", "after step 1 of 2")
     monkeypatch.setattr(queue, "available", lambda: True)

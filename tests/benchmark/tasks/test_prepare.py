@@ -12,6 +12,17 @@ from typing import Any
 
 import pytest
 import torch
+
+from benchmark.compute.engine import Compute
+from benchmark.execution.run_steps import CHECKPOINT
+from benchmark.execution.runtime import Outcome
+from benchmark.planning.plan import pool_of
+from benchmark.runners.local import run_tasks
+from benchmark.tasks import prepare as preparing
+from benchmark.tasks.execute import execute
+from benchmark.training import trainer, vectorized
+from benchmark.utils.stopping import Stopped
+from benchmark.utils.tensor_files import load_tensors
 from expert_parts import (
     SLOW,
     STEPS,
@@ -25,17 +36,6 @@ from expert_parts import (
     train,
     train_together,
 )
-
-from benchmark.compute.engine import Compute
-from benchmark.execution.run_steps import CHECKPOINT
-from benchmark.execution.runtime import Outcome
-from benchmark.planning.plan import pool_of
-from benchmark.runners.local import run_tasks
-from benchmark.tasks import prepare as preparing
-from benchmark.tasks.execute import execute
-from benchmark.training import trainer, vectorized
-from benchmark.utils.stopping import Stopped
-from benchmark.utils.tensor_files import load_tensors
 from results.store.lock import TaskLock
 from results.store.store import Store
 

@@ -7,6 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmark.execution.run_steps import CHECKPOINT
+from benchmark.execution.runtime import Outcome
+from benchmark.execution.stop_signals import Interrupted
+from benchmark.runners.local import run_tasks
+from benchmark.tasks.execute import execute
+from benchmark.utils import tensor_files
+from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.stopping import Stopped
+from benchmark.utils.tensor_files import load_tree, save_tree
 from expert_parts import (
     STEPS,
     assert_close,
@@ -21,16 +31,6 @@ from expert_parts import (
     train,
     train_together,
 )
-
-from benchmark.execution.run_steps import CHECKPOINT
-from benchmark.execution.runtime import Outcome
-from benchmark.execution.stop_signals import Interrupted
-from benchmark.runners.local import run_tasks
-from benchmark.tasks.execute import execute
-from benchmark.utils import tensor_files
-from benchmark.utils.errors import BenchmarkError
-from benchmark.utils.stopping import Stopped
-from benchmark.utils.tensor_files import load_tree, save_tree
 from results.errors import ResultsError
 from results.store.lock import TaskLock
 from results.store.store import Store

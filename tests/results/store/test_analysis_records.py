@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from record_parts import changed, task_of
 
+from record_parts import changed, task_of
 from results.aggregation.cells import cells
 from results.store.identity import identity
 from results.store.schema import ANALYSIS_RESULTS

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from record_parts import changed, task_of
 
+from record_parts import changed, task_of
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
 from results.errors import ResultsError

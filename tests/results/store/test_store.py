@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from record_parts import make_record, task_of
 
+from record_parts import make_record, task_of
 from results.errors import ResultsError
 from results.store.atomic_files import write_json
 from results.store.identity import identity

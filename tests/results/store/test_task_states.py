@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from record_parts import make_record
 
+from record_parts import make_record
 from results.store.lock import TaskLock
 from results.store.schema import KINDS
 from results.store.store import Store
