@@ -5,9 +5,18 @@ import sys
 
 from benchmark.utils import stopping
 
-# Only a command has these as its first argument, `-m` while Python looks for its module: nothing of ours runs earlier.
-if os.path.basename(next(iter(sys.argv), "")) in ("-m", "condensation-benchmark"):  # noqa: PTH119 -- pathlib is slow
-    stopping.install()
+
+def _is_command() -> bool:
+    """Whether the process is one of our commands. Another program that imports this package handles its own signals."""
+    first = next(iter(sys.argv), "")
+    if first == "-m":  # Python is still looking for the module, whose name comes next on the command line
+        module = sys.orig_argv[sys.orig_argv.index("-m") + 1] if "-m" in sys.orig_argv else ""
+        return module.partition(".")[0] == "benchmark"
+    return os.path.basename(first) == "condensation-benchmark"  # noqa: PTH119 -- pathlib is slow
+
+
+if _is_command():
+    stopping.install()  # nothing of ours runs earlier
 
 # Idle OpenMP threads must sleep, not spin: spinning threads make a shared machine many times slower.
 # Read once, when torch loads its thread pool, so it stands before any import of torch.

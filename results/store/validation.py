@@ -28,7 +28,7 @@ from results.store.schema import (
 from results.types import Json
 
 _MISSING = re.compile(r"Object missing required field `(\w+)`(?: - at `\$\.?(.*)`)?")
-_WRONG = re.compile(r"(.*?)(?: - at `\$\.?(.*)`)?")
+_WRONG = re.compile(r"(.*?)(?: - at (`key` in )?`\$\.?(.*)`)?")
 
 
 def problem(record: Json, folder: Path | None = None) -> str:
@@ -120,8 +120,9 @@ def _mismatch(value: Any, shape: Any, part: str) -> str:
         if missing := _MISSING.fullmatch(str(error)):
             return f"it lacks {'.'.join(filter(None, (part, missing[2], missing[1])))}"
         wrong = _WRONG.fullmatch(str(error))
-        what, where = (wrong[1], wrong[2]) if wrong else (str(error), "")
-        return f"{'.'.join(filter(None, (part, where))) or 'it'} is wrong: {what[:1].lower()}{what[1:]}"
+        what, of_key, where = wrong.groups() if wrong else (str(error), None, None)
+        place = ("a key of " if of_key else "") + (".".join(filter(None, (part, where))) or "it")
+        return f"{place} is wrong: {what[:1].lower()}{what[1:]}"
     return ""
 
 

@@ -71,3 +71,13 @@ def test_a_run_says_at_once_that_it_saves(workers: int, number: int, tmp_path: P
     assert time.monotonic() - began < 3
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number and "Traceback" not in text and "continues from here" in text, text
+
+
+def test_another_program_that_imports_the_package_keeps_its_own_handlers(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "__init__.py").write_text("import benchmark\n")
+    main = "import signal\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    (tmp_path / "other" / "__main__.py").write_text(main)
+    for words in (["-m", "other"], ["-m", "other", "-m", "benchmark.run"]):
+        done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
