@@ -77,12 +77,15 @@ def run_steps(
 
     A checkpoint is written every `checkpoint_seconds`, after each snapshot, and when a signal sets `stop`. owner: what
     the checkpoint belongs to (`Attempt.checkpoint_owner`). seconds: charged already, for making the work. Raises
-    Interrupted after a signal, Diverged at a loss that is not finite, and
-    BenchmarkError if another process has taken the task over or a checkpoint cannot be written.
+    Interrupted after a signal, Diverged at a loss that is not finite, BenchmarkError if another process has taken the
+    task over, and ResultsError if a checkpoint cannot be written.
+
+    A signal may reach and kill the C++ compiler too. A step in which something could not be compiled while a signal
+    arrived is therefore dropped with all steps since the last checkpoint: uncompiled, it would have other last bits.
     """
     path, schedule = folder / CHECKPOINT, schedule or SnapshotSchedule()
     done, seconds, losses = _restore(work, path, compute, seconds, schedule, log)
-    watch = Stopwatch(compute.device, seconds)
+    watch, saved = Stopwatch(compute.device, seconds), done
     stop.running = True
     try:
         schedule.take_if_due(done, watch.seconds)
@@ -92,7 +95,10 @@ def run_steps(
                 while done < until and not stop.signal:
                     if done > first and time.monotonic() - start >= checkpoint_seconds:
                         break
+                    num_uncompiled = len(COMPILER.uncompiled)
                     losses = work.step()
+                    if stop.signal and len(COMPILER.uncompiled) > num_uncompiled:
+                        raise Interrupted(f"after step {saved} of {work.total_steps}, while compiling", saved)
                     done += 1
                     progress(done, work.total_steps, losses)
                     if not _finite(losses):
@@ -106,6 +112,7 @@ def run_steps(
             schedule.take_if_due(done, watch.seconds)
             if done < work.total_steps or stop.signal:
                 save_tree(path, {"owner": owner, **_state(work, compute, done, watch.seconds, losses, schedule)})
+                saved = done
             if stop.signal:
                 raise Interrupted(f"after step {done} of {work.total_steps}", done)
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmark.compute.compilation import COMPILER
 from benchmark.execution.run_steps import CHECKPOINT, run_steps
 from benchmark.execution.runtime import Runtime
 from benchmark.execution.stop_signals import Interrupted, StopFlag
@@ -43,6 +44,37 @@ def test_a_stopped_job_does_only_the_steps_that_are_left(tmp_path: Path) -> None
     assert done == [0, 1, 2]
     run(stop_at=None)
     assert done == [*range(10)], "exactly seven more"
+
+
+def test_a_step_whose_compiler_a_signal_may_have_killed_is_dropped(tmp_path: Path, monkeypatch: Any) -> None:
+    """Uncompiled it has other last bits, and a resumed task would compile the rest."""
+    monkeypatch.setattr(COMPILER, "uncompiled", [])
+
+    def run(stop_in: int | None, interrupted_compiler: bool) -> list[str]:
+        stop, made = StopFlag(escalates=False), list[str]()
+
+        def step(index: int) -> None:
+            if index == stop_in:
+                stop.signal = signal.SIGUSR2
+                if interrupted_compiler:
+                    COMPILER.uncompiled.append("the C++ compiler (g++ or clang++) fails")
+            made.append(str(index))
+
+        work = IndependentSteps([lambda index=index: step(index) for index in range(6)])  # type: ignore[misc]
+        run_steps(
+            work, tmp_path, CPU, owner={}, seconds=0.0, progress=lambda *call: None, stop=stop,
+            checkpoint_seconds=3600.0, owns_task=lambda: True, log=lambda text: None,
+        )  # fmt: skip
+        return made
+
+    with pytest.raises(Interrupted, match="after step 2 of 6"):
+        run(stop_in=1, interrupted_compiler=False)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(Interrupted, match="after step 2 of 6, while compiling") as stopped:
+        run(stop_in=4, interrupted_compiler=True)
+    assert stopped.value.done == 2 and (tmp_path / CHECKPOINT).read_bytes() == before
+    COMPILER.uncompiled.clear()
+    assert run(stop_in=None, interrupted_compiler=False) == ["2", "3", "4", "5"]
 
 
 class Spy:
