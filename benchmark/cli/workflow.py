@@ -80,8 +80,10 @@ def show_failures(unfinished: Unfinished, console: Console) -> None:
     for name, outcome in unfinished:
         console.print(f"{outcome.status}: {name}\n  {outcome.message}", markup=False, highlight=False)
     states = {outcome.status for _, outcome in unfinished}
-    if states & {Status.FAILED, Status.WAITING}:
+    if any(outcome.needs_retry for _, outcome in unfinished):
         console.print("retry=failed tries failed tasks again", highlight=False)
+    elif Status.FAILED in states:  # what failed has passed, or the message says what to do
+        console.print("the same command tries failed tasks again", highlight=False)
     if Status.HELD in states:
         console.print("the same command goes on when the other run has finished them", highlight=False)
     if states & {Status.STOPPED, Status.TO_DO}:  # of jobs that were killed or cancelled
@@ -186,7 +188,9 @@ def _queue(config: PlanConfig, finish: Finish, reduce_plan: Callable[[Plan], Pla
     cluster = slurm.check(config)
     with LoadingProgress(console) as reading:
         plan = reduce_plan(grid.build(config, reading))
-    for text in plan.notes:
+    _check_again(plan, config)
+    recorded = list(Store(Path(config.store)).recorded(plan.tasks))  # `launch` names damaged records
+    for text in (*plan.notes, *_made_by_other_code(recorded, config)):
         console.print(f"note: {text}", markup=False, highlight=False)
     if config.dry_run:
         console.print(slurm.preview(plan.tasks, config, cluster), markup=False, highlight=False)
@@ -206,4 +210,5 @@ def _queue(config: PlanConfig, finish: Finish, reduce_plan: Callable[[Plan], Pla
 
 def _unfinished(plan: Plan, config: PlanConfig) -> Unfinished:
     left: Sequence[status_view.TaskStatus] = status_view.unfinished(plan.tasks, Path(config.store))
-    return [(task.name, Outcome(task.state, task.reason)) for task in left]
+    failed = Status.FAILED
+    return [(task.name, Outcome(task.state, task.reason, needs_retry=task.state == failed)) for task in left]

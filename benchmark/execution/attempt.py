@@ -42,7 +42,7 @@ from results.store.artifacts import checked_artifact
 from results.store.atomic_files import sync_folder, writing
 from results.store.inputs import RECORD, input_key
 from results.store.lock import TaskLock
-from results.store.schema import Status
+from results.store.schema import NEEDS_RETRY, Status
 from results.store.store import Store
 
 TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{32}")  # of a file that is being written
@@ -298,7 +298,7 @@ class Attempt:
             self.store.attempt(self.task, status, message)
         except ResultsError as error:
             message += f" (nor could the attempt be recorded: {error.what})"
-        return Outcome(Status.FAILED, message)
+        return Outcome(Status.FAILED, message, needs_retry=status in NEEDS_RETRY)
 
     def release(self) -> None:
         """Release the lock. If it cannot be removed, the task's next attempt reports the error."""

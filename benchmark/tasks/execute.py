@@ -52,7 +52,8 @@ def execute(task: Task, runtime: Runtime, companions: Sequence[Task] = ()) -> Ou
         if record is not None and not why_again(record, store, runtime.again):
             return Outcome(Status.DONE, record_message(record))
         if last := failure_not_retried(store, task, runtime):
-            return Outcome(Status.WAITING, f"{last['status'].replace('_', ' ')} before: {last['message']}")
+            message = f"{last['status'].replace('_', ' ')} before: {last['message']}"
+            return Outcome(Status.WAITING, message, needs_retry=True)
         lock = TaskLock(store.begin(task))
         if not lock.acquire():
             return Outcome(Status.HELD, f"{owner_name(lock.holder)} runs it ({lock.path})")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from loopback import LoopbackCluster
+from results.store.identity import sealed
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 SMALL = (
@@ -26,13 +26,13 @@ def test_analyses_run_after_their_sets_and_experts(
     monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
     (tmp_path / "mine.yaml").write_text("partition: gpu\ntimeout_min: 30\ntasks_per_job: 2\n")
     command = [sys.executable, "-m", "benchmark.analyze", *SMALL, "launcher=slurm", "cluster=mine.yaml"]
-    preview = subprocess.run(
-        [*command, "dry_run=true"], cwd=tmp_path, capture_output=True, text=True, timeout=200, env=dict(os.environ)
-    )
+
+    def call(word: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, word], cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False)
+
+    preview = call("dry_run=true")
     assert preview.returncode == 0 and "analyze jobs" in preview.stdout, preview.stdout + preview.stderr
-    done = subprocess.run(
-        [*command, "wait=true"], cwd=tmp_path, capture_output=True, text=True, timeout=800, env=dict(os.environ)
-    )
+    done = call("wait=true")
     assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
     records = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/*/*/record.json")]
     finished = {record["identity"]: record["finished"] for record in records}
@@ -43,3 +43,12 @@ def test_analyses_run_after_their_sets_and_experts(
             assert finished[needed] <= record["finished"]
     lines = [line for line in done.stdout.splitlines() if ", digits, " in line]
     assert sorted(line.split(",")[0] for line in lines) == ["curve", "curve", "expert", "interpolation"]
+    made_by_other_code(next(tmp_path.glob("outputs/condense/dm*/record.json")))
+    preview = call("dry_run=true")
+    assert "1 of 1 stored sets of dm were made by other code of it than today's" in preview.stdout, preview.stderr
+
+
+def made_by_other_code(path: Path) -> None:
+    record = json.loads(path.read_text())
+    record["code"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(sealed(record)))
