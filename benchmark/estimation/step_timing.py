@@ -77,15 +77,11 @@ def time_steps(work: Work, compute: Compute, *, settle: bool = False) -> StepSec
 
 
 def _charged(work: Work, compute: Compute) -> float:
-    """Seconds that a step is charged: by the clock, on a CPU without the time in which the process had to wait.
-
-    Several threads add up more seconds of the CPU than the clock shows; then the clock counts.
-    """
-    watch, before = Stopwatch(compute.device), time.process_time()
+    """Seconds that a step is charged, as in a run."""
+    watch = Stopwatch(compute.device)
     with watch.running():
         work.step()
-    used = time.process_time() - before
-    return min(watch.seconds, used) if compute.device.type == "cpu" else watch.seconds
+    return watch.seconds
 
 
 def _median_interval(timed: Sequence[float]) -> StepSeconds:

@@ -1,4 +1,4 @@
-"""Charged seconds: a stopwatch that waits for the device before it reads the clock."""
+"""Charged seconds: a stopwatch that waits for the device, and leaves out the time in which a CPU did other work."""
 
 from __future__ import annotations
 
@@ -17,15 +17,22 @@ def now(device: torch.device) -> float:
 
 
 class Stopwatch:
-    """Adds up the wall-clock seconds spent in `with watch.running()` blocks, to those of an earlier run if given."""
+    """Adds up the charged seconds of `with watch.running()` blocks, to those of an earlier run if given.
+
+    On a GPU these are seconds of the clock. On a CPU they are the seconds of the CPU that the process used, all its
+    threads together, where these are fewer than those of the clock: the process then waited, for other work on the
+    machine or for the compiler.
+    """
 
     def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
         self.device, self.seconds = device, seconds
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        start = now(self.device)
+        start, cpu_start = now(self.device), time.process_time()
         try:
             yield
         finally:
-            self.seconds += now(self.device) - start
+            seconds = now(self.device) - start
+            used = time.process_time() - cpu_start
+            self.seconds += min(seconds, used) if self.device.type == "cpu" else seconds

@@ -134,7 +134,7 @@ class Record(TypedDict):
     artifacts: Mapping[InFolder, Sha256]  #: of each file that the task keeps, by its path in the folder
     inputs: Mapping[str, Sha256]  #: of each file of other tasks that it used, by KIND/IDENTITY/PATH
     code: Code | None  #: of a condense task
-    seconds: Seconds  #: of the device on this task, with warm-up and compilation, without checkpoints and snapshots
+    seconds: Seconds  #: charged (benchmark.utils.timing): with warm-up; no checkpoints, snapshots, waiting for a CPU
     steps: Count  #: optimization steps of the task in all
     peak_memory_bytes: Count | None  #: most at one time: GPU allocations, or the process's resident set; None: unknown
     environment: Environment

@@ -120,7 +120,7 @@ def time_captions(rows: Sequence[Cell]) -> list[str]:
     """Captions of a table of seconds under one protocol."""
     return _present([
         *(_demonstration(rows), _protocol(rows), _sample(_scored(rows))),
-        "Seconds are of one set, as means over condensation seeds. Evaluate is of all its networks; total is the sum.",
+        "Seconds are of one set, as means over seeds, without waiting for a CPU. Evaluate is of all its networks.",
         "Prepare, full: all experts that a set used, even if other sets used them too." * uses_experts(rows),
         *(_divisor(rows), _timings(rows, "Seconds"), _commits(rows)),
     ])  # fmt: skip

@@ -143,7 +143,8 @@ def test_snapshots_are_neither_charged_nor_repeated(
     stop_after: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    for clock in ("perf_counter", "process_time"):
+        monkeypatch.setattr(time, clock, lambda: now[0])
 
     def pass_time(seconds: float) -> None:
         now[0] += seconds
