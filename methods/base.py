@@ -214,7 +214,7 @@ class Problem(Protocol):
         ...
 
     def class_gradients(self, network: Network, images: ImagesByClass, labels: Tensor) -> list[Tensor]:
-        """Gradient of each class's mean cross-entropy: (C, n, ch, H, W) and labels (C,) to (C, *shape) a parameter.
+        """Gradient of each class's mean cross-entropy: (C, n, ch, H, W), labels (C,) to `(C, *shape)` a parameter.
 
         Images are normalized. If they require gradients, the result can be differentiated. The network must not depend
         on the batch: see `calibrate_batchnorm`.
@@ -230,7 +230,7 @@ class Problem(Protocol):
         ...
 
     def losses_by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:
-        """losses(images, *constants), (C,), on a few classes at a time if memory requires it; differentiable once.
+        """`losses(images, *constants)`, (C,), on a few classes at a time if memory requires it; differentiable once.
 
         images (C, n, ch, H, W) and constants (C, …): the c-th loss must depend on the c-th of each alone. `losses` may
         be compiled, so numbers that change from step to step must come in `constants`: others become constants of the

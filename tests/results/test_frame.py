@@ -1,4 +1,4 @@
-"""The tidy frame of a store, one row per network, and the README's example of it."""
+"""The tidy frame of a store, one row per network, and the documentation's example of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from results.errors import ResultsError
 from results.frame import COLUMNS, frame, load
 from results.store.store import Store
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/dataframe.md").read_text()
 
 
 @pytest.fixture
@@ -82,10 +82,10 @@ def test_a_damaged_record_is_warned_of_and_the_rest_loaded(outputs):
         load(outputs / "nowhere")
 
 
-def test_the_readmes_example_runs(outputs, monkeypatch):
+def test_the_example_of_the_documentation_runs(outputs, monkeypatch):
     monkeypatch.chdir(outputs.parent)
-    code = re.search(r"```python\n(from results\.frame import load\n.*?)```", README, re.S)
-    assert code, "the README shows no frame"
+    code = re.search(r"```python\n(from results\.frame import load\n.*?)```", PAGE, re.S)
+    assert code, "the page shows no frame"
     names: dict[str, object] = {}
     exec(code[1], names)
     assert isinstance(names["runs"], pd.DataFrame) and len(names["runs"]) == 8

@@ -1,0 +1,167 @@
+"""Write the pages that are generated from the code: commands.md from `--help`, methods.md from the registry.
+
+python docs/make_reference.py
+
+A test compares the pages with the code.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from benchmark.__main__ import COMMANDS
+from benchmark.cli import method_tables
+from benchmark.config.compose import options_of
+from benchmark.config.schema import SCHEMAS
+from methods import registry
+
+DOCS = Path(__file__).parent
+
+COMMANDS_INTRO = """\
+# Commands and their options
+
+<!-- written by docs/make_reference.py -->
+
+A command is started as `python -m benchmark.COMMAND` or `condensation-benchmark COMMAND`. Its options have the form
+`NAME=VALUE`, and `--help` prints them. Quote brackets, since some shells expand them: `'ipcs=[1,10]'`. One value is
+accepted in place of a list: `ipcs=10`. `-m` runs every combination of `NAME=a,b`. Options are composed by
+[Hydra](https://hydra.cc): `--cfg job` prints the composed options, `--hydra-help` explains the rest.
+"""
+
+METHODS_INTRO = """\
+# Methods
+
+<!-- written by docs/make_reference.py -->
+
+This page lists the methods of the suite with every setting and its source. The command `methods` prints the same, and
+also what applies to one cell of a table:
+
+    python -m benchmark.methods                    # every method: paper, family, experts, where it has settings
+    python -m benchmark.methods dance              # each setting: default, unit, source
+    python -m benchmark.methods dance cifar10 10   # each value of one cell, with its source and provenance
+    python -m benchmark.methods diff outputs       # stored runs compared with the settings published for their cells
+
+## How a setting gets its value
+
+The default of a setting is in the method's file. Settings for a dataset and an ipc, as they were published, are in
+`methods/settings/NAME.yaml` and replace the default. The option `method.NAME.SETTING=VALUE` replaces both. For an ipc
+without published settings, those of the nearest ipc on a log scale are used, and a note says so.
+
+Every published value has a source and a *provenance*: `paper`, `code` (the authors' public code), `author` (for example
+an answer to a question), `third party`, or `ours` where nothing was published. A row with a setting of ours is never
+marked as agreeing or disagreeing with a published number. There are settings of DANCE, DM, random subsets and the whole
+set for every cell of Tables 1 and 2 of the DANCE paper.
+
+## Variants of a method in one run
+
+`NAME@fN` in `methods` is the method with multi-formation factor N: a stored image holds N × N small images, which are
+enlarged for training. `NAME@SETTING:VALUE` is the method with another setting. Several may be joined:
+`dance@f1@calibration:off`. Each variant has a row of its own. If the variant is what the method does anyway, the row is
+the method itself, and a note says so.
+
+## All methods
+"""
+
+
+def commands_page() -> str:
+    """A section for each command, with a table of its options."""
+    parts = [COMMANDS_INTRO]
+    for name, about in COMMANDS.items():
+        parts += [f"## {name}\n", f"{about}\n"]
+        parts.append(_options(name) if name in SCHEMAS else _help_block(name))
+    return "\n".join(parts)
+
+
+def _options(name: str) -> str:
+    """The tables of a command's options; presets have one of their own each."""
+    tables = []
+    for block in options_of(name).split("\n\n"):
+        lines = block.splitlines()
+        if block.startswith("preset="):
+            title = lines.pop(0).strip()
+            tables.append(f"`{title.split()[0]}`{' (the default)' if 'default' in title else ''} sets\n")
+        tables.append(markdown_table(("Option", "Default", "Meaning"), map(_option_row, lines)))
+    return "\n".join(tables)
+
+
+def _option_row(line: str) -> tuple[str, str, str]:
+    option, _, meaning = line.strip().partition(" # ")
+    name, _, default = option.partition(": ")
+    return f"`{name}`", f"`{default}`" if default else "", meaning
+
+
+def _help_block(name: str) -> str:
+    command = [sys.executable, "-m", f"benchmark.{name}", "--help"]
+    text = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True, check=True).stdout.strip()
+    return f"```text\n{text}\n```\n"
+
+
+def methods_page() -> str:
+    """The overview of the built-in methods, and a section for each with its settings."""
+    names = sorted({*registry.BUILT_IN, *registry.UNCONDENSED})
+    overview = next(part for part in method_tables.overview() if isinstance(part, Table))
+    parts = [METHODS_INTRO, _markdown(overview, names)]
+    for name in names:
+        title, description, facts, *rest = method_tables.method_page(name)
+        assert isinstance(title, Text) and isinstance(description, Text) and isinstance(facts, Table)
+        parts += [
+            f"## {title.plain.partition(': ')[2]} (`{name}`)\n",
+            f"{_code_in(description.plain)}\n",
+            _facts(facts),
+        ]
+        for part in rest:
+            if isinstance(part, Table):
+                subject = {"Setting": "Settings", "Datasets": "Published settings"}[str(part.columns[0].header)]
+                parts += [f"### {subject} of {name}\n", _markdown(part)]
+            elif isinstance(part, Text):
+                parts.append(f"{part.plain[0].upper()}{part.plain[1:]}.\n")
+    return "\n".join(parts)
+
+
+def _facts(table: Table) -> str:
+    """A table of two columns as a list."""
+    names, values = ([str(column.header), *map(str, column.cells)] for column in table.columns)
+    return "".join(f"- {name}: {_code_in(value)}\n" for name, value in zip(names, values, strict=True))
+
+
+def _markdown(table: Table, names: Sequence[str] = ()) -> str:
+    """A table of the terminal in Markdown; with `names`, only the rows that begin with one of them."""
+    columns = [[str(cell) for cell in column.cells] for column in table.columns]
+    headers = [str(column.header) for column in table.columns]
+    rows = [row for row in zip(*columns, strict=True) if not names or row[0] in names]
+    return markdown_table(headers, (_cells(headers, row) for row in rows))
+
+
+def _cells(headers: Sequence[str], row: Sequence[str]) -> Iterator[str]:
+    for header, cell in zip(headers, row, strict=True):
+        if header == "Settings":
+            yield ", ".join(f"`{pair}`" for pair in re.split(r", (?=\w+=)", cell))
+        elif header in ("Setting", "Default", "Method"):
+            yield f"`{cell}`"
+        else:
+            yield _code_in(cell)
+
+
+def _code_in(text: str) -> str:
+    """Text with names of options and settings as code, and with links to arXiv."""
+    text = re.sub(r"--[\w-]+|[\w./:@-]*\w_\w[\w./:-]*\w", lambda found: f"`{found[0]}`", text)
+    return re.sub(r"(?:arXiv:)?\b(\d{4}\.\d{5})\b", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
+
+
+def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [list(headers), [":--"] * len(headers), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+PAGES = {"commands.md": commands_page, "methods.md": methods_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page())
