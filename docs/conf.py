@@ -13,15 +13,15 @@ project_copyright = author
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 nitpicky = False
-highlight_language = "bash"  # indented blocks are commands
 default_role = "code"  # docstrings write `name` for code
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
-autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": False}
+autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+add_module_names = False
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 
@@ -30,7 +30,7 @@ html_title = project
 html_show_sourcelink = False
 html_copy_source = False
 html_static_path = ["_static"]
-html_css_files = ["wide-tables.css"]
+html_css_files = ["pages.css"]
 html_sidebars = {"getting-started": []}  # a page without pages below it
 html_theme_options = {
     "show_prev_next": True,

@@ -17,14 +17,14 @@ from selenium import webdriver
 
 COLORS = 64  # of a picture's palette, which keeps the files small
 PAGE_SIZE = (1150, 1280)  # pixels of the browser's window
-WIDTH = 1000  # pixels of the pictures
+WIDTHS = {"accuracy-time": 700, "report-page": 1000}  # pixels of the pictures
 
 
-def save(image: Image.Image, path: Path) -> None:
-    """Save a picture, not wider than WIDTH, with a palette of COLORS."""
-    if image.width > WIDTH:
-        image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
-    image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
+def save(image: Image.Image, folder: Path, name: str) -> None:
+    """Save a picture with its width of WIDTHS and a palette of COLORS."""
+    size = WIDTHS[name], round(image.height * WIDTHS[name] / image.width)
+    small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    small.quantize(COLORS, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
 
 
 def photograph(page: Path) -> Image.Image:
@@ -50,8 +50,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     figure = min((arguments.report / "figures").glob("trade-*-ipc1.png"))
-    save(Image.open(figure), arguments.folder / "accuracy-time.png")
-    save(photograph(arguments.report / "report.html"), arguments.folder / "report-page.png")
+    save(Image.open(figure), arguments.folder, "accuracy-time")
+    save(photograph(arguments.report / "report.html"), arguments.folder, "report-page")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Write the pages that are generated from the code: commands.md from `--help`, methods.md from the registry.
+"""Write the pages that are generated from the code.
+
+commands.md is made from `--help`, methods.md from the registry, and api/record.md from the schema's source.
 
 python docs/make_reference.py
 
@@ -7,6 +9,8 @@ A test compares the pages with the code.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -21,6 +25,7 @@ from benchmark.cli import method_tables
 from benchmark.config.compose import options_of
 from benchmark.config.schema import SCHEMAS
 from methods import registry
+from results.store import schema
 
 DOCS = Path(__file__).parent
 
@@ -43,10 +48,12 @@ METHODS_INTRO = """\
 This page lists the methods of the suite with every setting and its source. The command `methods` prints the same, and
 also what applies to one cell of a table:
 
-    python -m benchmark.methods                    # every method: paper, family, experts, where it has settings
-    python -m benchmark.methods dance              # each setting: default, unit, source
-    python -m benchmark.methods dance cifar10 10   # each value of one cell, with its source and provenance
-    python -m benchmark.methods diff outputs       # stored runs compared with the settings published for their cells
+```bash
+python -m benchmark.methods                    # every method: paper, family, experts, where it has settings
+python -m benchmark.methods dance              # each setting: default, unit, source
+python -m benchmark.methods dance cifar10 10   # each value of one cell, with its source and provenance
+python -m benchmark.methods diff outputs       # stored runs compared with the settings published for their cells
+```
 
 ## How a setting gets its value
 
@@ -67,6 +74,25 @@ enlarged for training. `NAME@SETTING:VALUE` is the method with another setting. 
 the method itself, and a note says so.
 
 ## All methods
+"""
+
+RECORD_INTRO = """\
+# The record schema
+
+<!-- written by docs/make_reference.py -->
+
+Every task writes a `task.json` and a `record.json` ([what is stored](../storage.md)). This page lists their keys, as
+`results/store/schema.py` declares them. Every record is checked against these classes when it is read. An optional key
+may be missing.
+
+What all kinds of task have is in [StoredTask](#storedtask) and [Record](#record). Three keys of a record differ by the
+kind of task. For `condense` they are [CondenseSpec](#condensespec) (key `resolved`; `spec` is the same without values
+at their defaults), [CondenseDisplay](#condensedisplay) (`display`) and [CondenseResult](#condenseresult) (`result`);
+likewise for the other kinds.
+
+## Types
+
+`Json` is an object of any JSON values. Other named types are
 """
 
 
@@ -155,12 +181,61 @@ def _code_in(text: str) -> str:
     return re.sub(r"(?:arXiv:)?\b(\d{4}\.\d{5})\b", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
 
 
+def record_page() -> str:
+    """The named types of the schema, and a table of the keys of each of its classes."""
+    source = inspect.getsource(schema)
+    lines, parts, types = source.splitlines(), [], []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("Annotated["):
+            types.append(_named_type(node))
+        elif isinstance(node, ast.ClassDef):
+            parts.append(_class_section(node, lines))
+    return "\n".join([RECORD_INTRO, markdown_table(("Name", "Type", "Values"), types), *parts])
+
+
+def _named_type(node: ast.Assign) -> tuple[str, str, str]:
+    """Name, type and range of an annotated type, from its declaration `NAME = Annotated[TYPE, Meta(ge=0)]`."""
+    name = ast.unparse(node.targets[0])
+    base, _, limits = ast.unparse(node.value).removeprefix("Annotated[").removesuffix(")]").partition(", Meta(")
+    for word, sign in {"ge=": "≥ ", "gt=": "> ", "le=": "≤ ", "lt=": "< ", "pattern=": "matches "}.items():
+        limits = limits.replace(word, sign)
+    return f"`{name}`", f"`{base}`", f"`{limits.replace('1000000000000.0', '1e12')}`"
+
+
+def _class_section(node: ast.ClassDef, lines: Sequence[str]) -> str:
+    bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id not in ("TypedDict", "StrEnum")]
+    text = " ".join((ast.get_docstring(node) or "").split())
+    inherited = "".join(f"It also has the keys of [{base}](#{base.lower()}). " for base in bases)
+    rows = [
+        (f"`{name}`", type_, _code_in(lines[line - 1].partition("#: ")[2])) for name, type_, line in _keys(node.body)
+    ]
+    headers = ("Name", "Value", "Meaning") if any(isinstance(each, ast.Assign) for each in node.body) else _KEYS
+    return "\n".join(
+        [f"## {node.name}\n", *([f"{_code_in(text)} {inherited}".strip() + "\n"]), markdown_table(headers, rows)]
+    )
+
+
+_KEYS = ("Key", "Type", "Meaning")
+
+
+def _keys(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str, int]]:
+    """Name, type or value, and line of each key of a class."""
+    for node in body:
+        if isinstance(node, ast.AnnAssign):
+            type_ = ast.unparse(node.annotation)
+            optional = type_.startswith("NotRequired[")
+            type_ = type_.removeprefix("NotRequired[").removesuffix("]" * optional)
+            yield ast.unparse(node.target), f"`{type_}`{', optional' * optional}", node.lineno
+        elif isinstance(node, ast.Assign):
+            yield ast.unparse(node.targets[0]), f"`{ast.unparse(node.value)}`", node.lineno
+
+
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [list(headers), [":--"] * len(headers), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
-PAGES = {"commands.md": commands_page, "methods.md": methods_page}
+PAGES = {"commands.md": commands_page, "methods.md": methods_page, "api/record.md": record_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -26,15 +26,15 @@ class Draw(StrEnum):
     """
 
     INITIAL_IMAGES = "initial images"
-    REAL_BATCH = "real batch"  # index: iteration; the same images for every method at one condensation seed
-    AUGMENTATION = "augmentation"  # index: iteration
-    CALIBRATION_AUGMENTATION = "augmentation of calibration"  # DANCE; index: iteration
-    ENCODER = "encoder"  # DANCE: which expert and which mid encoder; index: iteration
-    SUBSET_ALIGNMENT = "subset for alignment"  # DANCE, if a class has more images than batch_syn_max; index: iteration
-    SUBSET_CALIBRATION = "subset for calibration"  # the same
-    QUEUE = "queue of networks"  # IDM; index: iteration
-    NORM_IMAGES = "images for batch norm"  # DC and DSA; index: outer step
-    INNER_LOOP = "inner loop"  # DC and DSA; index: epoch
+    REAL_BATCH = "real batch"  #: index: iteration; the same images for every method at one condensation seed
+    AUGMENTATION = "augmentation"  #: index: iteration
+    CALIBRATION_AUGMENTATION = "augmentation of calibration"  #: DANCE; index: iteration
+    ENCODER = "encoder"  #: DANCE: which expert and which mid encoder; index: iteration
+    SUBSET_ALIGNMENT = "subset for alignment"  #: DANCE, if a class has more images than batch_syn_max; index: iteration
+    SUBSET_CALIBRATION = "subset for calibration"  #: the same
+    QUEUE = "queue of networks"  #: IDM; index: iteration
+    NORM_IMAGES = "images for batch norm"  #: DC and DSA; index: outer step
+    INNER_LOOP = "inner loop"  #: DC and DSA; index: epoch
 
 
 Tree = dict[str, Any]  # what a checkpoint can hold: tensors, JSON values, and dicts of them
@@ -76,7 +76,7 @@ class ImagesByClass(Protocol):
 class Network(Protocol):
     """A network as methods see it. Its parameters do not require gradients unless the method says so."""
 
-    depends_on_batch: bool  # has batch norm: its batches are never chunked or split by class
+    depends_on_batch: bool  #: has batch norm: its batches are never chunked or split by class
 
     def __call__(self, images: Tensor, /) -> Tensor:
         """Normalized images (N, ch, H, W) to logits (N, C)."""
@@ -292,11 +292,11 @@ class Settings:
     annotation because dataclasses would make fields of them.
     """
 
-    iterations = cast("int | None", None)  # the full run; the options iterations_fraction and budget_seconds cut it
-    factor = 1  # multi-formation: a stored image holds factor × factor decoded ones
-    init = "random"  # where images start; anything but "noise" takes factor² · ipc real images of each class
-    augment = cast("str | None", None)  # the strategy for both batches in matching, if there is one
-    batch_real = 0  # real images a class and step, for estimates of memory and time
+    iterations = cast("int | None", None)  #: the full run; the options iterations_fraction and budget_seconds cut it
+    factor = 1  #: multi-formation: a stored image holds factor × factor decoded ones
+    init = "random"  #: where images start; anything but "noise" takes factor² · ipc real images of each class
+    augment = cast("str | None", None)  #: the strategy for both batches in matching, if there is one
+    batch_real = 0  #: real images a class and step, for estimates of memory and time
 
     def __post_init__(self) -> None:
         for spec in fields(self):
@@ -356,11 +356,11 @@ class ExpertRecipe:
     lr: float
     momentum: float
     weight_decay: float
-    lr_milestones: tuple[float, ...]  # fractions of the epochs after which lr is multiplied by gamma
+    lr_milestones: tuple[float, ...]  #: fractions of the epochs after which lr is multiplied by gamma
     lr_gamma: float
-    augment: str  # strategy, parameters drawn for each sample
-    cutmix: float  # probability for each batch
-    per_seed: bool = False  # train `count` experts for each condensation seed, instead of one pool for all seeds
+    augment: str  #: strategy, parameters drawn for each sample
+    cutmix: float  #: probability for each batch
+    per_seed: bool = False  #: train `count` experts for each condensation seed, instead of one pool for all seeds
 
 
 @dataclass(frozen=True)
@@ -369,13 +369,13 @@ class Card:
 
     name: str
     title: str
-    family: str  # coreset, gradient matching, trajectory matching, distribution matching, whole
-    paper: str  # arXiv id, or "" for a baseline
+    family: str  #: coreset, gradient matching, trajectory matching, distribution matching, whole
+    paper: str  #: arXiv id, or "" for a baseline
     venue: str = ""
     year: int = 0
     version: int = 1
     labels: str = "hard"
-    native: str = "dsa"  # the protocol its own paper scores it with
+    native: str = "dsa"  #: the protocol its own paper scores it with
 
 
 class Method:

@@ -1,10 +1,4 @@
-"""The evaluations of a store as one tidy pandas frame, for questions that no table here answers.
-
-from results.frame import load
-
-runs = load("outputs")
-means = runs.groupby(["dataset", "ipc", "display_name", "seed"])["accuracy"].mean()
-"""
+"""The evaluations of a store as one tidy pandas frame, for questions that no table answers."""
 
 from __future__ import annotations
 
@@ -40,17 +34,22 @@ _OF_SETS = {name: dtype for name, dtype in COLUMNS.items() if name not in _OF_NE
 
 
 def load(store: str | Path) -> pd.DataFrame:
-    """One row per network: its accuracy on the test split, in the order of the records. Unscored sets have no row.
+    """One row per network, in the order of the records. Sets without a score have no row.
 
-    display_name: the method as tables name it. ipc: NA for the whole training set. seed: of condensing. network: its
-    index among those of a set. protocol: its name in the command; recipe, version: the protocol that was used.
-    condense_architecture ("" for the whole set), architecture: of condensing and of the evaluation.
-    accuracy, validation_accuracy: fractions; the latter is nan without a validation split.
-    prepare_seconds: of all experts of the set; prepare_shared: each expert's divided by the sets of the store that use
-    it; condense_seconds; evaluate_seconds: of all networks of the set. They are unknown (nan) for imported sets.
-    settings: of the method, as JSON with sorted keys; resolved: other values in which rows may differ, as JSON.
-    set, evaluation: identities of the tasks; set is "whole" for the whole training set.
-    Other columns are as in `aggregation.cells.cells`.
+    - `dataset`, `method`, `title`, `family`: of the row; `display_name`: the method as tables name it.
+    - `ipc`: images per class, NA for the whole training set; `factor`: of multi-formation.
+    - `seed`: of condensing; `network`: index of the network among those of its set.
+    - `protocol`: its name in the command; `recipe`, `version`: the protocol that was used.
+    - `condense_architecture`: the network that condensed the set, "" for the whole training set; `architecture`: the
+      network that was trained on it.
+    - `accuracy`: on the test split; `validation_accuracy`: on the withheld images, nan without any. Both are fractions.
+    - `prepare_seconds`: of all experts of the set; `prepare_shared`: each expert's divided by the number of sets in the
+      store that use it; `condense_seconds`; `evaluate_seconds`: of all networks of the set. The first three are nan for
+      sets that were made elsewhere.
+    - `iterations_fraction`: of the full iterations; `provenance`: of the setting with the weakest source.
+    - `val_fraction`: of the training images, withheld; `device`, `precision`, `commit`, `finished`: of the evaluation.
+    - `settings`: of the method; `resolved`: other values in which rows may differ. Both are JSON with sorted keys.
+    - `set`, `evaluation`: identities of the tasks; `set` is "whole" for the whole training set.
 
     Warns of each problem of the store. Raises ResultsError if there is no store.
     """

@@ -15,7 +15,6 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """The lines of a page's indented blocks, without comments; a line `a && b` is two commands."""
-    unfenced = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
-    lines = re.findall(r"^    (\S.*)$", unfenced, re.M)
+    """The lines of a page's blocks of commands, without comments; a line `a && b` is two commands."""
+    lines = "".join(blocks(page.read_text(), "bash")).splitlines()
     return [part.strip() for line in lines for part in re.split(r"\s{2,}#", line)[0].split("&&")]

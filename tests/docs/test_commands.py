@@ -27,6 +27,7 @@ ADDED = {"mean"}  # the method that docs/extend/method.md adds
 
 def test_pages_have_commands() -> None:
     assert sum(command.startswith("python -m benchmark.run") for command in COMMANDS) >= 15
+    assert not [page for page in PAGES if re.search(r"^    python", page.read_text(), re.M)], "a block is not fenced"
     assert {match[1] for command in COMMANDS if (match := OURS.match(command))} == {*schema.SCHEMAS, "data", "methods"}
 
 
