@@ -17,4 +17,4 @@ def blocks(text: str, language: str) -> list[str]:
 def commands(page: Path) -> list[str]:
     """The lines of a page's blocks of commands, without comments; a line `a && b` is two commands."""
     lines = "".join(blocks(page.read_text(), "bash")).splitlines()
-    return [part.strip() for line in lines for part in re.split(r"\s{2,}#", line)[0].split("&&")]
+    return [part.strip() for line in lines if line for part in re.split(r"\s{2,}#", line)[0].split("&&")]
