@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import math
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +15,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from methods import errors
 from methods.base import Card, Condenser, Method, Settings
 from methods.errors import MethodError
+from methods.plug_ins import PlugInGroup, stamp
 
-GROUP = "condensation_benchmark.methods"  # entry points by which other packages join
 BUILT_IN = {
     "dance": "methods.dance:DANCE",
     "dc": "methods.dc:GradientMatching",
@@ -33,6 +31,7 @@ BUILT_IN = {
     "random": "methods.coreset:RandomSubset",
 }
 UNCONDENSED = {"whole": "methods.whole:WholeSet"}  # rows of the tables that have settings but condense nothing
+PLUG_INS = PlugInGroup("methods", BUILT_IN.keys() | UNCONDENSED.keys())
 SETTINGS_PRESETS = ("paper", "quick")
 PROVENANCES = ("paper", "code", "author", "third party", "ours")  # strongest first
 MIN_STEPS = 50  # that a fraction of the iterations leaves: sets of fewer steps are hardly more than their first images
@@ -40,34 +39,7 @@ MIN_STEPS = 50  # that a fraction of the iterations leaves: sets of fewer steps 
 
 def locations() -> dict[str, str]:
     """Names to "module:Class", of this package and of others. Raises MethodError if two methods have one name."""
-    modules = BUILT_IN | UNCONDENSED
-    for name, value in _plug_ins(entry_points, tuple((path, _stamp(Path(path))) for path in sys.path)):
-        if modules.setdefault(name, value) != value:
-            raise MethodError(
-                f"two methods are called '{name}': {modules[name]} and {value}",
-                where=f"entry-point group {GROUP}",
-                next="rename one, or uninstall its package",
-            )
-    return modules
-
-
-@lru_cache(maxsize=1)
-def _plug_ins(find: Callable[..., Any], search_path: tuple[tuple[str, object], ...]) -> tuple[tuple[str, str], ...]:
-    """Names and values of other packages' entry points, as `find` returns them.
-
-    Cached, since `find` reads the metadata of every installed package and a large plan calls this thousands of times.
-    A package that is installed or removed changes a folder of `search_path`, and with it the key of the cache.
-    """
-    return tuple((point.name, point.value) for point in find(group=GROUP))
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Changes when a file is written, or a folder gains or loses an entry; None if there is no such path."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size
+    return BUILT_IN | UNCONDENSED | {name: point.value for name, point in PLUG_INS.points().items()}
 
 
 def names() -> list[str]:
@@ -88,24 +60,21 @@ def get(name: str) -> type[Condenser]:
 
 def load(name: str) -> type[Method]:
     """`get` that also returns rows which condense nothing, such as `whole`."""
-    modules = locations()
-    if name not in modules:
-        raise unknown("method", name, modules)
-    module, _, attribute = modules[name].partition(":")
-    try:
-        method = getattr(importlib.import_module(module), attribute)
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise MethodError(f"method '{name}' does not import: {reason}", where=modules[name]) from error
-    base = Method if name in UNCONDENSED else Condenser
-    if not (isinstance(method, type) and issubclass(method, base)):
-        raise MethodError(f"method '{name}' is not a methods.base.{base.__name__}", where=modules[name])
-    if not isinstance(getattr(method, "card", None), Card):
-        raise MethodError(f"method '{name}' has no card", where=modules[name])
-    config = getattr(method, "Config", None)
+    if own := (BUILT_IN | UNCONDENSED).get(name):
+        module, _, attribute = own.partition(":")
+        method: type[Method] = getattr(importlib.import_module(module), attribute)
+        return method
+    if name not in PLUG_INS.points():
+        raise unknown("method", name, locations())
+    plug_in = PLUG_INS.load(name)
+    if not (isinstance(plug_in, type) and issubclass(plug_in, Condenser)):
+        raise PLUG_INS.wrong(name, "is not a methods.base.Condenser")
+    if not isinstance(getattr(plug_in, "card", None), Card):
+        raise PLUG_INS.wrong(name, "has no card")
+    config = getattr(plug_in, "Config", None)
     if not (isinstance(config, type) and issubclass(config, Settings) and is_dataclass(config)):
-        raise MethodError(f"method '{name}' has no Config that is a methods.base.Settings", where=modules[name])
-    return method
+        raise PLUG_INS.wrong(name, "has no Config that is a methods.base.Settings")
+    return plug_in
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
@@ -164,11 +133,11 @@ def blocks(name: str, preset: str) -> tuple[Block, ...]:
     A preset other than `paper` adds its blocks to those of `paper`. Raises MethodError for a malformed file.
     """
     path = _settings_path(name)
-    return _read_blocks(path, preset, _stamp(path))
+    return _read_blocks(path, preset, stamp(path))
 
 
 @lru_cache(maxsize=256)
-def _read_blocks(path: Path, preset: str, stamp: object) -> tuple[Block, ...]:
+def _read_blocks(path: Path, preset: str, state: object) -> tuple[Block, ...]:
     """`blocks` of a file. Cached, since parsing YAML would take most of the time of planning."""
     document = _document(path)
     listed = [*document.get("paper", []), *(document.get(preset, []) if preset != "paper" else [])]
@@ -343,8 +312,5 @@ def _typed(method: type[Method], values: Mapping[str, Any], name: str, *, where:
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> MethodError:
-    """`benchmark.utils.errors.unknown` as a MethodError, since methods cannot import benchmark."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    return MethodError(f"no {kind} '{name}'.{hint}", where=where, next=f"known: {', '.join(names)}")
+    """The error for a name that does not exist: it suggests the nearest known name and lists all of them."""
+    return errors.unknown(kind, name, known, MethodError, where)

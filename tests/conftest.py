@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -16,7 +17,6 @@ from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
 from expert_parts import train
 from helpers import CPU, make_images
-from methods import registry
 
 
 @pytest.fixture(autouse=True)
@@ -74,21 +74,37 @@ def make_problem() -> Callable[..., ConcreteProblem]:
 
 
 @pytest.fixture
-def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Install a distribution: metadata with entry points, a module, and settings if any; returns its folder."""
+def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Install a distribution: metadata with entry points, a module, and settings if any; returns its folder.
 
-    def install(points: str, source: str, settings: str = "") -> Path:
-        folder = tmp_path / "other"
-        meta = folder / "other-1.0.dist-info"
+    points: of methods, or those of each group by its name. files: further files, by their names.
+    """
+
+    def install(
+        points: str | Mapping[str, str],
+        source: str,
+        settings: str = "",
+        *,
+        files: Mapping[str, str] = MappingProxyType({}),
+        name: str = "other",
+        requires: str = "condensation-benchmark",
+    ) -> Path:
+        folder = tmp_path / name
+        meta = folder / f"{name}-1.0.dist-info"
         meta.mkdir(parents=True)
-        (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-        (meta / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{points}\n")
-        (folder / "other_method.py").write_text(source)
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: {requires}\n"
+        (meta / "METADATA").write_text(metadata)
+        groups = {"methods": points} if isinstance(points, str) else points
+        sections = [f"[condensation_benchmark.{group}]\n{lines}\n" for group, lines in groups.items()]
+        (meta / "entry_points.txt").write_text("\n".join(sections))
+        (folder / f"{name}_method.py").write_text(source)
         if settings:
             (folder / "settings").mkdir()
             (folder / "settings" / "mine.yaml").write_text(settings)
+        for path, text in files.items():
+            (folder / path).write_text(text)
         monkeypatch.syspath_prepend(str(folder))
-        monkeypatch.delitem(sys.modules, "other_method", raising=False)
+        monkeypatch.delitem(sys.modules, f"{name}_method", raising=False)
         return folder
 
     return install

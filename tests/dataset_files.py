@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from benchmark.datasets import load
-from benchmark.datasets.builtin import BUILTIN, balanced
+from benchmark.datasets.base import balanced
+from benchmark.datasets.builtin import BUILTIN
 from benchmark.datasets.readers import imagenet_labels
 from benchmark.utils.errors import BenchmarkError
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from benchmark.datasets import registry
 from benchmark.datasets.base import Dataset
-from benchmark.datasets.builtin import BUILTIN, name_of
+from benchmark.datasets.builtin import card_of, name_of, names
 from benchmark.utils.errors import BenchmarkError
 from results.formatting import size
 
@@ -21,7 +21,12 @@ def builtin_table(root: Path) -> tuple[Table, list[str]]:
     for column in ("Name", "Classes", "Train", "Test", "Image", "Constants", "State"):
         table.add_column(column, justify="right" if column in ("Classes", "Train", "Test") else "left", no_wrap=True)
     problems: list[str] = []
-    for key, card in BUILTIN.items():
+    for key in names():
+        try:
+            card = card_of(key)
+        except BenchmarkError as error:
+            problems.append(f"{key}: {error.what}")
+            continue
         state, problem = _state(key, root)
         problems += [f"{name_of(key)}: {problem}"] if problem else []
         counts = (str(card.num_classes), str(card.train), str(card.test))
@@ -31,7 +36,7 @@ def builtin_table(root: Path) -> tuple[Table, list[str]]:
 
 def _state(key: str, root: Path) -> tuple[str, str]:
     """Whether a built-in dataset is there, in a few words, and what is wrong with its files, "" if nothing is."""
-    card = BUILTIN[key]
+    card = card_of(key)
     if card.embedded:
         return "comes with a library", ""
     try:
@@ -49,7 +54,7 @@ def _state(key: str, root: Path) -> tuple[str, str]:
 
 def describe(dataset: Dataset, root: Path) -> str:
     """A dataset that is ready: its counts, constants, fingerprint and source."""
-    card = BUILTIN.get(dataset.published_as)
+    card = card_of(dataset.published_as) if dataset.published_as in names() else None
     constants = "; ".join(
         f"{name} {' '.join(f'{value:.4f}' for value in values)}"
         for name, values in (("mean", dataset.constants.mean), ("std", dataset.constants.std))

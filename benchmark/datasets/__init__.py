@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.datasets.base import Constants, Dataset, Outline, Progress, Split
-from benchmark.datasets.builtin import BUILTIN, constants_of, key_of
+from benchmark.datasets.builtin import BUILTIN, card_of, constants_of, key_of
 from benchmark.utils.paths import expand_user
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Dataset",
     "Outline",
     "Split",
+    "card_of",
     "constants_of",
     "key_of",
     "load",

@@ -1,5 +1,7 @@
 """What a dataset is: two splits of uint8 images, class names, normalization constants, and a fingerprint of them all.
 
+A package that adds one needs nothing but this module: `DatasetCard` says how.
+
 Importing this module loads no torch: commands read the cards of datasets before they need one.
 """
 
@@ -11,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
@@ -88,6 +91,88 @@ class Finding:
     ok: bool
     what: str
     next: str = ""
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Images of each class: exactly `most`, or anything from `least` to `most` if the number is not known."""
+
+    least: tuple[int, ...]
+    most: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """Images of all classes; the most there can be if the number is not known."""
+        return sum(self.most)
+
+    @property
+    def exact(self) -> bool:
+        return self.least == self.most
+
+    def __str__(self) -> str:
+        return f"{'' if self.exact else 'up to '}{self.total:,}"
+
+
+def exactly(*counts: int) -> ClassCounts:
+    return ClassCounts(counts, counts)
+
+
+def balanced(count: int, classes: int) -> ClassCounts:
+    """The same number of images in each class."""
+    return exactly(*repeat(count, classes))
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What is known of a dataset with a name before it is read.
+
+    title: as papers print it. constants_source: which family of methods has these constants in its public code (DC's:
+    DC, DSA, DM, IDM, DataDAM; IDC's: IDC, DREAM, MTT, CAFE, DANCE). image_shape: (ch, H, W). classes: in the order of
+    the labels. reader: a module with `find`, and if need be `fetch` and `examine` (see `registry.Reader`). fingerprint:
+    of the images that this project has read (`base.fingerprint`), None if it has not read them. split: which release,
+    if there are several. download: size of the published files in bytes; 0 if nothing can be downloaded.
+
+    Another package adds a dataset by an entry point `NAME = "MODULE:CARD"` in the group
+    `condensation_benchmark.datasets`; its reader can be the same module:
+
+        CARD = DatasetCard(title="Moons", …, train=balanced(100, 2), …, reader=__name__, embedded=True)
+
+        class Moons:
+            kind = "drawn by their_package"
+
+            def read(self, progress):
+                train, test = to_split(images, labels), to_split(test_images, test_labels)
+                return DecodedSplits(train, test, CARD.classes, self.kind)
+
+        def find(name, data_root):
+            return Moons()
+    """
+
+    title: str
+    constants: Constants
+    constants_source: str
+    image_shape: tuple[int, int, int]
+    flip: bool
+    train: ClassCounts
+    test: ClassCounts
+    classes: tuple[str, ...]
+    reader: str
+    source: str
+    fingerprint: str | None = None
+    split: str = ""
+    download: int = 0
+    embedded: bool = False  # part of a library: there are no files to fetch, and nothing to cache
+    lossy: bool = False  # JPEG: decoders may differ in last bits, so another fingerprint is reported, not refused
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Size of both splits as uint8, in memory and in the cache."""
+        channels, height, width = self.image_shape
+        return (self.train.total + self.test.total) * channels * height * width
 
 
 @dataclass(frozen=True)

@@ -1,81 +1,11 @@
-"""The built-in datasets, each with its card: shape, counts, classes, constants and their source, fingerprint."""
+"""The cards of the datasets with names: those of this project, and those that other packages add."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import repeat
-
-from benchmark.datasets.base import Constants
+from benchmark.datasets.base import ClassCounts, Constants, DatasetCard, balanced, exactly
 from benchmark.datasets.imagenet_classes import SUBSETS, TINY_IMAGENET
 from benchmark.utils.errors import BenchmarkError, unknown
-
-
-@dataclass(frozen=True)
-class ClassCounts:
-    """Images of each class: exactly `most`, or anything from `least` to `most` if the number is not known."""
-
-    least: tuple[int, ...]
-    most: tuple[int, ...]
-
-    @property
-    def total(self) -> int:
-        """Images of all classes; the most there can be if the number is not known."""
-        return sum(self.most)
-
-    @property
-    def exact(self) -> bool:
-        return self.least == self.most
-
-    def __str__(self) -> str:
-        return f"{'' if self.exact else 'up to '}{self.total:,}"
-
-
-def exactly(*counts: int) -> ClassCounts:
-    return ClassCounts(counts, counts)
-
-
-def balanced(count: int, classes: int) -> ClassCounts:
-    """The same number of images in each class."""
-    return exactly(*repeat(count, classes))
-
-
-@dataclass(frozen=True)
-class DatasetCard:
-    """What is known of a built-in dataset before it is read.
-
-    title: as papers print it. constants_source: which family of methods has these constants in its public code (DC's:
-    DC, DSA, DM, IDM, DataDAM; IDC's: IDC, DREAM, MTT, CAFE, DANCE). image_shape: (ch, H, W). classes: in the order of
-    the labels. reader: a module with `find`, `fetch` and `examine` (see `registry.Reader`). fingerprint: of the images
-    that this project has read (`base.fingerprint`), None if it has not read them. split: which release, if there are
-    several. download: size of the published files in bytes; 0 if nothing can be downloaded.
-    """
-
-    title: str
-    constants: Constants
-    constants_source: str
-    image_shape: tuple[int, int, int]
-    flip: bool
-    train: ClassCounts
-    test: ClassCounts
-    classes: tuple[str, ...]
-    reader: str
-    source: str
-    fingerprint: str | None = None
-    split: str = ""
-    download: int = 0
-    embedded: bool = False  # part of a library: there are no files to fetch, and nothing to cache
-    lossy: bool = False  # JPEG: decoders may differ in last bits, so another fingerprint is reported, not refused
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.classes)
-
-    @property
-    def decoded_bytes(self) -> int:
-        """Size of both splits as uint8, in memory and in the cache."""
-        channels, height, width = self.image_shape
-        return (self.train.total + self.test.total) * channels * height * width
-
+from methods.plug_ins import PlugInGroup
 
 # Constants from METHODS.md, section 2: VICO-UoE/DatasetCondensation@53f63a6, utils.py, and IDC@ceac95a, data.py.
 _DC_AND_IDC = "DC's and IDC's"
@@ -219,22 +149,41 @@ BUILTIN: dict[str, DatasetCard] = {
 }
 
 
+PLUG_INS = PlugInGroup("datasets", BUILTIN, BenchmarkError)
+
+
+def names() -> list[str]:
+    """The keys of all datasets that have a name, those of this project first. Raises BenchmarkError as `PLUG_INS`."""
+    return [*BUILTIN, *PLUG_INS.points()]
+
+
+def card_of(key: str) -> DatasetCard:
+    """The card of a dataset. Raises BenchmarkError for an unknown name, and for a plug-in that gives no card."""
+    if key in BUILTIN:
+        return BUILTIN[key]
+    if key not in PLUG_INS.points():
+        raise unknown("dataset", key, names())
+    card = PLUG_INS.load(key)
+    if not isinstance(card, DatasetCard):
+        raise PLUG_INS.wrong(key, "is not a benchmark.datasets.base.DatasetCard")
+    return card
+
+
 def name_of(key: str) -> str:
-    """The name of a built-in dataset in tables: with its split where there are several."""
-    split = BUILTIN[key].split
+    """The name of a dataset in tables: with its split where there are several."""
+    split = card_of(key).split
     return f"{key}@{split}" if split else key
 
 
 def key_of(entry: str) -> str | None:
-    """The key in BUILTIN for an entry such as `cifar10`, `imagenette` or `imagenette@ilsvrc`, or None.
+    """The key of an entry such as `cifar10`, `imagenette` or `imagenette@ilsvrc`, or None.
 
-    Raises BenchmarkError for a built-in name with an unknown split.
+    Raises BenchmarkError for a known name with an unknown split.
     """
     name, at, split = entry.partition("@")
-    if name not in BUILTIN:
+    if name not in names():
         return None
-    own = BUILTIN[name].split
-    if at and split != own:
+    if at and split != (own := card_of(name).split):
         known = f"only {name_of(name)}, the papers' split, is known" if own else f"{name} has one split only"
         raise BenchmarkError(
             f"there is no split '{split}' of {name}: {known}",
@@ -245,7 +194,5 @@ def key_of(entry: str) -> str | None:
 
 
 def constants_of(name: str) -> Constants:
-    """The normalization constants of a built-in dataset. Raises BenchmarkError for an unknown name."""
-    if name not in BUILTIN:
-        raise unknown("dataset", name, BUILTIN)
-    return BUILTIN[name].constants
+    """The normalization constants of a dataset. Raises BenchmarkError for an unknown name."""
+    return card_of(name).constants

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.datasets.base import Dataset, DecodedSplits, Progress, channel_statistics, error_context
-from benchmark.datasets.builtin import BUILTIN
+from benchmark.datasets.builtin import card_of, constants_of, names
 from benchmark.datasets.cache import cache_file, file_states, load_or_decode
 from benchmark.datasets.dataset_yaml import FILE, read_description
 from benchmark.datasets.readers import image_folder
@@ -38,7 +38,7 @@ def _load(folder: Path, data_root: Path, progress: Progress | None) -> Dataset:
     like = description.like
     if like:
         _require_alike(decoded, like, folder)
-        constants = BUILTIN[like].constants
+        constants = constants_of(like)
     else:
         constants = channel_statistics(decoded.train.images, where=str(folder))
     return Dataset(
@@ -66,7 +66,7 @@ def find_folder(entry: str) -> Path:
 def _find_folder(entry: str, where: str) -> Path:
     separated = os.sep in entry or bool(os.altsep and os.altsep in entry)
     if not (separated or entry.startswith((".", "~")) or (entry != "" and Path(entry).is_dir())):
-        error = unknown("dataset", entry, BUILTIN, where="datasets")
+        error = unknown("dataset", entry, names(), where="datasets")
         raise BenchmarkError(error.what, where=error.where, next=f"{error.next}; or the path of a folder, as ./{entry}")
     folder = expand_user(entry, where=where).resolve()
     if folder.is_dir():
@@ -127,7 +127,7 @@ def _no_dataset(folder: Path) -> BenchmarkError:
 
 def _require_alike(decoded: DecodedSplits, like: str, folder: Path) -> None:
     """Raise BenchmarkError unless class count and image shape are those of the dataset named by `like`."""
-    card = BUILTIN[like]
+    card = card_of(like)
     if len(decoded.classes) == card.num_classes and decoded.image_shape == card.image_shape:
         return
     have, want = (

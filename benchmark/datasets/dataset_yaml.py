@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from benchmark.datasets.base import one_line
-from benchmark.datasets.builtin import BUILTIN, name_of
+from benchmark.datasets.builtin import card_of, key_of, names
 from benchmark.utils.errors import BenchmarkError, unknown
 
 FILE = "dataset.yaml"
@@ -43,7 +43,7 @@ def read_description(folder: Path) -> Description:
         if key not in _KEYS:
             raise unknown(f"key of {FILE}", str(key), _KEYS, where=str(path))
     like = _like(values.get("like"), path)
-    flip = values.get("flip", BUILTIN[like].flip if like else True)
+    flip = values.get("flip", card_of(like).flip if like else True)
     if not isinstance(flip, bool):
         raise BenchmarkError(f"flip must be true or false, got {flip!r}", where=f"{path}, flip")
     size = values.get("size")
@@ -52,7 +52,7 @@ def read_description(folder: Path) -> Description:
     if "name" in values:
         return Description(_check_name(values["name"], f"{path}, name"), like, flip, size)
     name = folder.name or "dataset"
-    name = f"{name}-folder" if name in BUILTIN else name
+    name = f"{name}-folder" if name in names() else name
     return Description(_check_name(name, f"{folder}; `name` in its {FILE} takes precedence"), like, flip, size)
 
 
@@ -69,12 +69,11 @@ def _read(path: Path) -> dict[Any, Any]:
 
 
 def _like(value: object, path: Path) -> str | None:
-    """The key of a built-in dataset; its name in tables, as imagenette@ilsvrc, is accepted too."""
-    by_name = {name_of(key): key for key in BUILTIN}
-    like = by_name.get(value, value) if isinstance(value, str) else value
-    if like is None or (isinstance(like, str) and like in BUILTIN):
-        return like
-    raise unknown("dataset", str(like), BUILTIN, where=f"{path}, like")
+    """The key of a dataset with a card; its name in tables, as imagenette@ilsvrc, is accepted too."""
+    like = key_of(value) if isinstance(value, str) else None
+    if value is not None and like is None:
+        raise unknown("dataset", str(value), names(), where=f"{path}, like")
+    return like
 
 
 def _check_name(name: object, where: str) -> str:
@@ -82,7 +81,7 @@ def _check_name(name: object, where: str) -> str:
     if not isinstance(name, str) or not name.strip():
         raise BenchmarkError(f"name must be text, got {name!r}", where=where, next="write it in quotes")
     builtin = name.partition("@")[0]
-    if builtin in BUILTIN:
+    if builtin in names():
         raise BenchmarkError(
             f"the name '{name}' belongs to a built-in dataset, whose published numbers would then apply to your images",
             where=where,

@@ -15,7 +15,7 @@ from benchmark.datasets.base import (
     error_context,
     fingerprint,
 )
-from benchmark.datasets.builtin import BUILTIN, key_of, name_of
+from benchmark.datasets.builtin import card_of, key_of, name_of
 from benchmark.datasets.cache import read_cache
 from benchmark.datasets.custom import find_files, find_folder
 from benchmark.datasets.dataset_yaml import FILE, read_description
@@ -46,7 +46,8 @@ def examine(entry: str, data_root: Path, progress: Progress | None = None) -> It
 
 def _builtin(key: str, root: Path, progress: Progress | None) -> Iterator[Finding]:
     reader = reader_of(key)
-    yield from reader.examine(key, root)
+    if examine_files := getattr(reader, "examine", None):
+        yield from examine_files(key, root)
     cache = cache_path(key, root)
     cached = read_cache(cache, "") if cache.exists() else None
     if cache.exists():
@@ -77,7 +78,7 @@ def _builtin(key: str, root: Path, progress: Progress | None) -> Iterator[Findin
 
 
 def _compare_with_card(key: str, root: Path, decoded: DecodedSplits, digest: str) -> Iterator[Finding]:
-    card = BUILTIN[key]
+    card = card_of(key)
     wrong = list(differences(card, decoded, digest))
     cure = f"python -m benchmark.data prepare {key} fetches the published files"
     yield from (Finding(False, text, cure) for text in wrong)

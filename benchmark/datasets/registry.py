@@ -1,4 +1,4 @@
-"""Built-in datasets: found under data_root or fetched, checked against their card, and cached."""
+"""Datasets with a card: found under data_root or fetched, checked against their card, and cached."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from benchmark.datasets.base import (
+    ClassCounts,
     Dataset,
+    DatasetCard,
     DatasetFiles,
     DecodedSplits,
     Finding,
@@ -18,14 +20,18 @@ from benchmark.datasets.base import (
     error_context,
     fingerprint,
 )
-from benchmark.datasets.builtin import BUILTIN, ClassCounts, DatasetCard, name_of
+from benchmark.datasets.builtin import PLUG_INS, card_of, name_of
 from benchmark.datasets.cache import builtin_cache_file, cache_file, caches_of, file_states, load_or_decode, read_cache
 from benchmark.datasets.readers.image_folder import ClassFiles
 from benchmark.utils.errors import BenchmarkError
+from methods.plug_ins import package_of
 
 
 class Reader(Protocol):
-    """What a module in `readers` offers for the built-in datasets that it reads."""
+    """What a module offers for the datasets that it reads, by their names.
+
+    One that has no files to download needs no `fetch`, and one whose files decoding examines fully no `examine`.
+    """
 
     def find(self, name: str, data_root: Path) -> DatasetFiles | None:
         """The dataset's files, or None if there are none. Raises BenchmarkError for an incomplete copy."""
@@ -41,8 +47,19 @@ class Reader(Protocol):
 
 
 def reader_of(key: str) -> Reader:
-    """The module that reads a built-in dataset, imported on demand."""
-    return cast(Reader, importlib.import_module(BUILTIN[key].reader))
+    """The module that reads a dataset, imported on demand. Raises BenchmarkError if that of a plug-in fails."""
+    try:
+        return cast(Reader, importlib.import_module(card_of(key).reader))
+    except ImportError as error:
+        if key in PLUG_INS.points():
+            raise PLUG_INS.wrong(key, f"has a reader that does not import: {error}") from error
+        raise
+
+
+def fetch(key: str, data_root: Path, progress: Progress | None = None) -> None:
+    """`Reader.fetch`, if the reader has it. Raises BenchmarkError."""
+    if fetch := getattr(reader_of(key), "fetch", None):
+        fetch(key, data_root, progress)
 
 
 def load(key: str, data_root: Path, progress: Progress | None = None) -> Dataset:
@@ -60,7 +77,7 @@ def _error_context(key: str, data_root: Path) -> AbstractContextManager[None]:
 
 
 def _load(key: str, data_root: Path, progress: Progress | None) -> Dataset:
-    card = BUILTIN[key]
+    card = card_of(key)
     if card.embedded:
         decoded = decode(key, data_root, progress)
         return _dataset(key, decoded, fingerprint(decoded))
@@ -80,7 +97,7 @@ def cache_path(key: str, data_root: Path) -> Path:
     If its card does not give the number of images, an incomplete copy looks like a complete one: the path then depends
     on the files, so that a copy that has grown is decoded again. Once they are gone, it is the latest cache.
     """
-    path, owner = builtin_cache_file(data_root, key), _cache_owner(key, data_root)
+    path, owner = builtin_cache_file(data_root, _cache_name(key)), _cache_owner(key, data_root)
     if not owner:
         return path
     if files := _class_files(key, data_root):
@@ -88,8 +105,14 @@ def cache_path(key: str, data_root: Path) -> Path:
     return next(iter(caches_of(owner, path.parent)), path)
 
 
+def _cache_name(key: str) -> str:
+    """The key; of a plug-in with its package and version, which may have other images."""
+    point = PLUG_INS.points().get(key)
+    return f"{key}-{package_of(point).replace(' ', '-')}" if point else key
+
+
 def _cache_owner(key: str, data_root: Path) -> str:
-    return "" if BUILTIN[key].train.exact else builtin_cache_file(data_root, key).stem
+    return "" if card_of(key).train.exact else builtin_cache_file(data_root, _cache_name(key)).stem
 
 
 def decode(key: str, data_root: Path, progress: Progress | None = None) -> DecodedSplits:
@@ -98,7 +121,7 @@ def decode(key: str, data_root: Path, progress: Progress | None = None) -> Decod
     The files are fetched first if necessary.
     """
     decoded = _find_or_fetch(key, data_root, progress).read(progress)
-    if different := list(differences(BUILTIN[key], decoded, fingerprint(decoded))):
+    if different := list(differences(card_of(key), decoded, fingerprint(decoded))):
         raise BenchmarkError(
             f"the images of {name_of(key)} are not the published ones: {'; '.join(different)}",
             where=decoded.source,
@@ -111,30 +134,34 @@ def _find_or_fetch(key: str, data_root: Path, progress: Progress | None) -> Data
     reader = reader_of(key)
     files = reader.find(key, data_root)
     if files is None:
-        reader.fetch(key, data_root, progress)
+        fetch(key, data_root, progress)
         files = reader.find(key, data_root)
     if files is None:
-        raise BenchmarkError(f"{name_of(key)} was fetched, but is not there", where=f"data_root, {data_root}")
+        raise BenchmarkError(
+            f"{name_of(key)} is not there, even after fetching it",
+            where=f"data_root, {data_root}",
+            next=f"get its files: {card_of(key).source}",
+        )
     return files
 
 
 def prepare(key: str, data_root: Path, progress: Progress | None = None) -> Dataset:
     """Fetch what is missing or damaged, decode and cache; nothing is fetched if the cache is intact."""
     with _error_context(key, data_root):
-        if not BUILTIN[key].embedded and read_cache(cache_path(key, data_root), "") is None:
-            reader_of(key).fetch(key, data_root, progress)
+        if not card_of(key).embedded and read_cache(cache_path(key, data_root), "") is None:
+            fetch(key, data_root, progress)
     return load(key, data_root, progress)
 
 
 def is_cached(key: str, data_root: Path) -> bool:
     """Whether the decoded images exist; they are not checked."""
     with _error_context(key, data_root):
-        return BUILTIN[key].embedded or cache_path(key, data_root).exists()
+        return card_of(key).embedded or cache_path(key, data_root).exists()
 
 
 def completeness(key: str, data_root: Path, images: int) -> str:
     """A note on whether this number of training images is complete; "" if the card gives their number."""
-    card = BUILTIN[key]
+    card = card_of(key)
     if card.train.exact:
         return ""
     files = _class_files(key, data_root)
@@ -181,7 +208,7 @@ def _wrong_counts(name: str, counts: tuple[int, ...], expected: ClassCounts, cla
 
 def outline_from_card(key: str) -> Outline:
     """The outline that the card alone gives, for planning before the images are there."""
-    card = BUILTIN[key]
+    card = card_of(key)
     return Outline(
         name=name_of(key),
         title=card.title,
@@ -197,7 +224,7 @@ def outline_from_card(key: str) -> Outline:
 
 
 def _dataset(key: str, decoded: DecodedSplits, digest: str) -> Dataset:
-    card = BUILTIN[key]
+    card = card_of(key)
     return Dataset(
         name=name_of(key),
         title=card.title,

@@ -109,5 +109,5 @@ def _dataset_bytes(outline: Outline) -> int:
     key = datasets.key_of(outline.name)
     if outline.seen or key is None:
         return 0
-    card = datasets.BUILTIN[key]
+    card = datasets.card_of(key)
     return card.download + card.decoded_bytes

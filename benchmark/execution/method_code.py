@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, entry_points
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from methods import registry
 from results.store.schema import OWN_PACKAGE
 
 # Not hashed: a change of the contract, the registry or their errors that alters results raises versions.
-CONTRACT = ("methods", "methods.base", "methods.errors", "methods.registry")
+CONTRACT = ("methods", "methods.base", "methods.errors", "methods.plug_ins", "methods.registry")
 
 
 def method_code(name: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def _distribution(name: str) -> Distribution | None:
             return distribution(OWN_PACKAGE)
         except PackageNotFoundError:  # a checkout that is not installed
             return None
-    return next((point.dist for point in entry_points(group=registry.GROUP) if point.name == name), None)
+    return registry.PLUG_INS.points()[name].dist
 
 
 def _top_level(package: Distribution | None) -> set[str]:

@@ -112,10 +112,13 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
 
     Convolution and linear weights: Kaiming-uniform with a = √5; their biases: U(±1/√fan_in); norm weights 1, biases 0
     (METHODS.md 3.1): equal to what PyTorch would draw from a global generator in the same state. FanOutConv2d: normal.
-    Raises TypeError for a layer of unknown distribution, rather than leave its memory uninitialized.
+    A layer with a method `initialize(generator)` draws its own. Raises TypeError for a layer of unknown distribution,
+    rather than leave its memory uninitialized.
     """
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if own := getattr(layer, "initialize", None):
+            own(generator)
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
             if isinstance(layer, FanOutConv2d):
                 fan_out = layer.out_channels * math.prod(layer.kernel_size)
                 nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / fan_out), generator=generator)

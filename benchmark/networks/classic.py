@@ -18,9 +18,6 @@ from benchmark.networks.naming import ArchitectureSpec, number_option, word_opti
 class MLPSpec(ArchitectureSpec):
     """The MLP, which has no options."""
 
-    HEADS = SHOWN = "mlp"
-    EXAMPLES = ("mlp",)
-
     def build(self, image_shape: ImageShape, num_classes: int) -> BlockNetwork:
         return MLP(image_shape, num_classes)
 
@@ -36,9 +33,6 @@ class MLP(BlockNetwork):
 @dataclass(frozen=True)
 class LeNetSpec(ArchitectureSpec):
     """The LeNet, which has no options."""
-
-    HEADS = SHOWN = "lenet"
-    EXAMPLES = ("lenet",)
 
     def build(self, image_shape: ImageShape, num_classes: int) -> BlockNetwork:
         require_side(self.name, image_shape, 16)  # two convolutions of 5×5 without padding, each before a pooling
@@ -67,9 +61,6 @@ class AlexNetSpec(ArchitectureSpec):
 
     norm: str = word_option("none", "bn", "in")
     width: int = number_option("w", 128)
-
-    HEADS = SHOWN = "alexnet"
-    EXAMPLES = ("alexnet",)
 
     def build(self, image_shape: ImageShape, num_classes: int) -> BlockNetwork:
         require_side(self.name, image_shape, 8)  # three poolings

@@ -26,9 +26,7 @@ class ConvNetSpec(ArchitectureSpec):
     pooling: str = word_option("avg", "max", "nopool")
     activation: str = word_option("relu", "leaky", "swish", "sigmoid")
 
-    HEADS = "convnet[1-9][0-9]?"
     SHOWN = "convnetDEPTH"
-    EXAMPLES = tuple(f"convnet{depth}" for depth in range(1, 7))
 
     @property
     def depth(self) -> int:

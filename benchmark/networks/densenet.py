@@ -26,9 +26,6 @@ class DenseNetSpec(ArchitectureSpec):
     growth: int = number_option("g", 12, always_spelled=True)
     norm: str = word_option("bn", always_spelled=True)
 
-    HEADS = SHOWN = "densenet121"
-    EXAMPLES = ("densenet121",)
-
     def build(self, image_shape: ImageShape, num_classes: int) -> BlockNetwork:
         require_side(self.name, image_shape, 8)  # three poolings
         return DenseNet(self, image_shape, num_classes)

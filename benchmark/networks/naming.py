@@ -26,13 +26,30 @@ def number_option(letter: str, default: int | None, *, always_spelled: bool = Fa
 
 @dataclass(frozen=True)
 class ArchitectureSpec(ABC):
-    """A parsed name. A family's fields other than `head` are its options, in the order of the canonical spelling."""
+    """A parsed name. A family's fields other than `head` are its options, in the order of the canonical spelling.
+
+    Another package adds a family by an entry point `HEAD = "MODULE:CLASS"` in the group
+    `condensation_benchmark.architectures`; HEAD has no dash. This one gives the names tinynet, tinynet-bn, tinynet-w64
+    and so on:
+
+        @dataclass(frozen=True)
+        class TinyNetSpec(ArchitectureSpec):
+            norm: str = word_option("in", "bn")
+            width: int = number_option("w", 32)
+
+            def build(self, image_shape, num_classes):
+                norm = norm_layer(self.norm, self.width)
+                layers = nn.Conv2d(image_shape[0], self.width, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+                return BlockNetwork([sequence(*layers)], self.width, num_classes)
+
+    What a result depends on besides the options must be in the name. `BlockNetwork`, `norm_layer` and `sequence` are of
+    `benchmark.networks.base`. Initial weights are drawn there, for convolutions, linear layers and norms; a layer with
+    other weights draws them itself in a method `initialize(generator)`.
+    """
 
     head: str
 
-    HEADS: ClassVar[str]  # a regular expression for the heads of the family
-    SHOWN: ClassVar[str]  # the heads as the grammar shows them
-    EXAMPLES: ClassVar[tuple[str, ...]]  # heads to suggest
+    SHOWN: ClassVar[str] = ""  # the heads as the grammar shows them, if there are several
 
     @abstractmethod
     def build(self, image_shape: ImageShape, num_classes: int) -> BlockNetwork:
@@ -49,36 +66,51 @@ class ArchitectureSpec(ABC):
 Family = type[ArchitectureSpec]
 
 
-def grammar(families: Iterable[Family]) -> str:
-    """The names that exist, on one line."""
-    return (
-        f"an architecture is {', '.join(_grammar_of(family) for family in families)}"
-        "; options in any order, each after a dash, the first of each its default"
-    )
-
-
-def parse(name: str, families: Sequence[Family]) -> ArchitectureSpec:
-    """The architecture of a name. Raises BenchmarkError, with the nearest name and the grammar, if there is none."""
+def parse(name: str, family: Family) -> ArchitectureSpec:
+    """The architecture of a name whose head is of this family. Raises BenchmarkError if there is none."""
     head, *texts = name.split("-")
-    family = _family_of(head, families)
-    if family is None:
-        heads = [example for f in families for example in f.EXAMPLES]
-        raise _unknown(name, ["-".join([h, *rest]) for h in heads for rest in (texts, [])], families, families)
     values: dict[str, str | int] = {}
     for index, text in enumerate(texts):
         option, value = _parse_option(text, family)
         if option is None or value is None:
             near = [[], *([_spell(o, v)] for o in _options(family) for v in _example_values(o))]
             candidates = ["-".join([head, *texts[:index], *n, *texts[index + 1 :]]) for n in near]
-            raise _unknown(name, candidates, [family], families)
+            known = [text for text in candidates if exists(text, family)]
+            raise unknown_architecture(name, known, [grammar(head, family)])
         if option.name in values:
-            raise BenchmarkError(f"'{name}' gives its {option.name} twice", where=name, next=grammar([family]))
+            where, next = name, explain([grammar(head, family)])
+            raise BenchmarkError(f"'{name}' gives its {option.name} twice", where=where, next=next)
         values[option.name] = value
     return family(head, **values)
 
 
-def _family_of(head: str, families: Sequence[Family]) -> Family | None:
-    return next((family for family in families if re.fullmatch(family.HEADS, head)), None)
+def exists(name: str, family: Family) -> bool:
+    """Whether the options of a name whose head is of this family are its options, each given once."""
+    _, *texts = name.split("-")
+    names = [option.name for text in texts if (option := _parse_option(text, family)[0])]
+    return len(names) == len(texts) == len(set(names))
+
+
+def grammar(head: str, family: Family) -> str:
+    """The names of a family, such as `vgg11[in|bn|none][w64]`."""
+    options = [
+        "|".join(o.metadata["words"]) if "words" in o.metadata else f"{o.metadata['letter']}{o.default or 'N'}"
+        for o in _options(family)
+    ]
+    return (family.SHOWN or head) + "".join(f"[{text}]" for text in options)
+
+
+def explain(grammars: Iterable[str]) -> str:
+    """The names that exist, on one line."""
+    shown = ", ".join(dict.fromkeys(grammars))
+    return f"an architecture is {shown}; options in any order, each after a dash, the first of each its default"
+
+
+def unknown_architecture(name: str, known: Iterable[str], grammars: Iterable[str]) -> BenchmarkError:
+    """The error for a name; the nearest of the known ones is suggested, and the grammar says which others there are."""
+    error = unknown("architecture", name, known, where=name)
+    error.next = explain(grammars)  # says more than a list of a few of the many names
+    return error
 
 
 # --- one option -------------------------------------------------------------------------------------------------------
@@ -106,32 +138,3 @@ def _spell(option: Field[Any], value: str | int) -> str:
 def _example_values(option: Field[Any]) -> Sequence[str | int]:
     values: Sequence[str | int] = option.metadata.get("words", (12, 32, 64, 256))
     return values
-
-
-def _grammar_of(family: Family) -> str:
-    options = [
-        "|".join(o.metadata["words"]) if "words" in o.metadata else f"{o.metadata['letter']}{o.default or 'N'}"
-        for o in _options(family)
-    ]
-    return family.SHOWN + "".join(f"[{text}]" for text in options)
-
-
-def _unknown(
-    name: str,
-    candidates: Iterable[str],
-    explained: Sequence[Family],
-    families: Sequence[Family],
-) -> BenchmarkError:
-    """The error for a name; only those candidates that exist are suggested."""
-    error = unknown("architecture", name, [text for text in candidates if _exists(text, families)], where=name)
-    error.next = grammar(explained)  # says more than a list of a few of the many names
-    return error
-
-
-def _exists(name: str, families: Sequence[Family]) -> bool:
-    head, *texts = name.split("-")
-    family = _family_of(head, families)
-    if family is None:
-        return False
-    names = [option.name for text in texts if (option := _parse_option(text, family)[0])]
-    return len(names) == len(texts) == len(set(names))

@@ -33,8 +33,7 @@ class ResNetSpec(ArchitectureSpec):
     width: int | None = number_option("w", None)
     downsampling: str = word_option("stride", "ap")
 
-    HEADS, SHOWN = "resnet10|resnet18", "resnet10|resnet18"
-    EXAMPLES = ("resnet10", "resnet18")
+    SHOWN = "resnet10|resnet18"
 
     def build(self, image_shape: ImageShape, num_classes: int) -> BlockNetwork:
         return ResNet(self, image_shape, num_classes)

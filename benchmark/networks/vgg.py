@@ -19,9 +19,6 @@ class VGGSpec(ArchitectureSpec):
     norm: str = word_option("in", "bn", "none")
     width: int = number_option("w", 64)
 
-    HEADS = SHOWN = "vgg11"
-    EXAMPLES = ("vgg11",)
-
     def build(self, image_shape: ImageShape, num_classes: int) -> BlockNetwork:
         if not extra_padding(image_shape):
             require_side(self.name, image_shape, 32)  # five poolings

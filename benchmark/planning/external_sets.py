@@ -178,7 +178,7 @@ def _row_name(config: EvaluateConfig) -> str:
 def _native(config: EvaluateConfig, dataset: Dataset, ipc: int) -> str:
     """The protocol under which the set's paper reports its accuracy; `dsa` if it is unknown and not needed."""
     entry = compare.lookup(config.method, dataset.published_as, ipc) if config.method else None
-    if entry and entry.protocol not in protocols.NAMES:  # such as MTT's, which needs its learned step size
+    if entry and entry.protocol not in protocols.names():  # such as MTT's, which needs its learned step size
         entry = None
     if entry is None and any(name.startswith("native") for name in config.protocols):
         raise BenchmarkError(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from methods import errors
+from methods.errors import did_you_mean as did_you_mean
 
 
 class BenchmarkError(Exception):
@@ -20,13 +22,4 @@ class BenchmarkError(Exception):
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: str = "") -> BenchmarkError:
     """The error for a name that does not exist: it suggests the nearest known name and lists all of them."""
-    names = sorted(known)
-    return BenchmarkError(
-        f"no {kind} '{name}'.{did_you_mean(name, names)}", where=where, next=f"known: {', '.join(names)}"
-    )
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest known name, with a space before it; "" if none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    return errors.unknown(kind, name, known, BenchmarkError, where)

@@ -102,7 +102,7 @@ def test_methods_of_other_packages_are_listed_and_a_broken_one_is_a_line(plug_in
     assert "moons: 3" in page
     lines = [line for line in page.splitlines() if "does not import" in line]
     assert len(lines) == 2 and lines[0].startswith("method 'broken' does not import: ModuleNotFoundError: No module")
-    assert "(other_method:Gone)" in lines[1]
+    assert "(other_method:Gone of other 1.0)" in lines[1]
 
 
 def test_a_method_that_cannot_say_what_it_needs_harms_nobody_else(plug_in: PlugIn, say: Say) -> None:

@@ -76,7 +76,7 @@ def protocol(name: str, ipc: int = 10) -> Protocol:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in protocols.NAMES if name not in ("native", "quick")])
+@pytest.mark.parametrize("name", [name for name in protocols.BUILT_IN if name != "quick"])
 def test_the_table_of_protocols_has_their_values(name: str) -> None:
     text = (ROOT / "docs/protocols.md").read_text()
     (row,) = re.findall(rf"^\| `{name}` \| (.*) \|$", text, re.M)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from methods import registry
+from methods import plug_ins, registry
 from methods.base import Condenser
 from methods.errors import MethodError
 
@@ -85,8 +85,8 @@ def test_what_is_installed_changed_or_removed_meanwhile_is_noticed(plug_in: Plug
 
 def test_another_search_for_entry_points_replaces_the_cached_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "theirs" not in registry.names()
-    point = EntryPoint("theirs", "methods.dm:DistributionMatching", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    point = EntryPoint("theirs", "methods.dm:DistributionMatching", registry.PLUG_INS.full_name)
+    monkeypatch.setattr(plug_ins, "entry_points", lambda group: [point])
     assert "theirs" in registry.names() and registry.get("theirs").card.name == "dm"
 
 

@@ -7,13 +7,12 @@ store four of them without loss, and everything would cost 16 times the compute 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmark.datasets.base import DecodedSplits, Finding, Progress, to_split
+from benchmark.datasets.base import DecodedSplits, Progress, to_split
 from benchmark.datasets.builtin import BUILTIN
 
 TEST_FRACTION = 0.2  # of each class, rounded to whole images
@@ -43,11 +42,6 @@ class Digits:
 def find(name: str, data_root: Path) -> Digits:
     """The digits, which come with scikit-learn."""
     return Digits()
-
-
-def examine(name: str, data_root: Path) -> Iterator[Finding]:
-    """There are no files to examine."""
-    yield from ()
 
 
 def _test_indices(labels: np.ndarray) -> np.ndarray:

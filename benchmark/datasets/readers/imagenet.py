@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmark.datasets.base import Finding, Progress
-from benchmark.datasets.builtin import BUILTIN, ClassCounts, name_of
+from benchmark.datasets.base import ClassCounts, Finding, Progress
+from benchmark.datasets.builtin import BUILTIN, name_of
 from benchmark.datasets.readers import imagenet_archives
 from benchmark.datasets.readers.image_folder import ClassFiles, FilesByClass, image_files, what_is_missing
 from benchmark.datasets.readers.imagenet_labels import DEVKIT, training_counts, validation_labels

@@ -12,8 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from benchmark.datasets.base import one_line
-from benchmark.datasets.builtin import ClassCounts, exactly
+from benchmark.datasets.base import ClassCounts, exactly, one_line
 from benchmark.utils.errors import BenchmarkError
 
 DEVKIT = "ILSVRC2012_devkit_t12"

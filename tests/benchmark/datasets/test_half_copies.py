@@ -14,7 +14,8 @@ import pytest
 
 from benchmark import data
 from benchmark.datasets import doctor, load, prepare
-from benchmark.datasets.builtin import BUILTIN, ClassCounts, balanced
+from benchmark.datasets.base import ClassCounts, balanced
+from benchmark.datasets.builtin import BUILTIN
 from benchmark.datasets.readers import tiny_imagenet
 from benchmark.utils.errors import BenchmarkError
 from dataset_files import (

@@ -193,9 +193,9 @@ import re, json, numpy as np, torch
 from pathlib import Path
 from dataclasses import replace
 from benchmark.datasets import load
-from benchmark.datasets.base import DecodedSplits, to_split
+from benchmark.datasets.base import DecodedSplits, balanced, to_split
 from benchmark.datasets.cache import builtin_cache_file, load_or_decode
-from benchmark.datasets.builtin import BUILTIN, balanced
+from benchmark.datasets.builtin import BUILTIN
 from benchmark.condensation.problem import DeviceImages
 from benchmark.utils import seeding
 root = Path({str(tmp_path)!r})

@@ -114,7 +114,7 @@ def test_idc_and_dance_follow_multisteplr(name: str, epochs: int, lr_milestones:
     [(1, 10, 3000), (10, 10, 2000), (20, 10, 1500), (90, 10, 1000), (500, 10, 500), (600, 10, 300), (10, 100, 1300)],
 )
 def test_large_images_take_their_epochs_from_idcs_table(images: int, classes: int, epochs: int) -> None:
-    assert protocols.large_epochs(images, classes) == epochs
+    assert protocol("idc", resolution=128, num_classes=classes, ipc=images).epochs == epochs
 
 
 @pytest.mark.parametrize("name", ["idc", "dance"])
@@ -156,7 +156,7 @@ def test_an_unknown_protocol_is_named_with_the_nearest_one() -> None:
 
 
 def test_every_published_number_has_the_epochs_of_its_own_protocol_here() -> None:
-    known = [entry for entry in published.load() if entry.protocol in protocols.NAMES]
+    known = [entry for entry in published.load() if entry.protocol in protocols.names()]
     assert len(known) > 150
     for entry in known:
         card = BUILTIN[entry.dataset]
