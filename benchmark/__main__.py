@@ -36,7 +36,9 @@ def main() -> NoReturn:
 
 
 def overview() -> str:
-    """The commands with a line each."""
+    """The commands with a line each, then what there is of each kind."""
+    from benchmark.cli.kinds import kinds
+
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {about}" for name, about in COMMANDS.items()]
     return "\n".join(
@@ -48,6 +50,10 @@ def overview() -> str:
             *lines,
             "",
             "python -m benchmark.COMMAND --help prints its options.",
+            "",
+            "What there is (benchmark.methods and benchmark.data say more):",
+            "",
+            kinds(),
         ]
     )
 

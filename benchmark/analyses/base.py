@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -19,6 +19,9 @@ from benchmark.training.trainer import Recipe
 from benchmark.utils import seeding
 from benchmark.utils.schedules import evenly_spaced
 from benchmark.utils.seeding import Role
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_SCORED = 10_000  # real images that experts are scored on: accuracies are then within 0.5 points of those of all
 
@@ -101,6 +104,14 @@ class Analysis(ABC):
     def cost(self, task: Task, outline: Outline, num_train: int, sets: Sequence[Task]) -> AnalysisCost:
         """What its task will take, from its condense tasks, on `num_train` images that are not withheld."""
 
+    def figures(self, records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Figure]]:
+        """Its figures, each with words that tell its file's name apart, from its finished records.
+
+        A plug-in makes them with `results.figures.style.new_figure`, whose title and facts the index of figures has.
+        Those of this project are drawn by `results.figures`, so that a report loads no torch for them.
+        """
+        yield from ()
+
     @abstractmethod
     def summary(self, record: Mapping[str, Any], set_names: Mapping[str, str]) -> Iterator[str]:
         """Its results in phrases. record: of its task, which is ok. set_names: names of sets by their identities."""
@@ -111,6 +122,36 @@ class GroupAnalysis(Analysis):
 
     needs_experts: whether it looks at experts. uses_sets: whether it looks at sets. by_ipc: whether each ipc has a
     group of its own.
+
+    An analysis of another package is such a class, with the name of its entry point:
+
+        class Brightness(GroupAnalysis):
+            name, version, figure = "brightness", 1, "mean pixel of each set"
+
+            def content(self, group, config):
+                return {"seed": group.seed}  # what its result depends on besides the sets
+
+            def run(self, attempt, sets):
+                work = IndependentSteps([lambda s=s: float(s.decode()[0].mean()) for s in sets])
+                run_result = attempt.run_steps(work)  # it can be stopped and continued between two steps
+                result = {"sets": {s.identity: mean for s, mean in zip(sets, work.results)}}
+                return attempt.commit(Status.OK, result, run_result, work.total_steps)
+
+            def cost(self, task, outline, num_train, sets):
+                return AnalysisCost(steps=len(sets), scored=0)
+
+            def summary(self, record, set_names):
+                for name, mean in results_in_order(record, set_names):
+                    yield f"{name} {mean:.2f}"
+
+            def figures(self, records):
+                for record in records:
+                    figure = new_figure(3, 2, "Mean pixel", [])
+                    figure.add_subplot().plot(list(record["result"]["sets"].values()))
+                    yield record["display"]["dataset"], figure
+
+    Its result is a JSON object of its own; `Status` is of `results.store.schema`, `IndependentSteps` of
+    `benchmark.execution.work`.
     """
 
     needs_experts: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmark.analyses import ANALYSES
+from benchmark import analyses
 from benchmark.cli import main
 from benchmark.cli.workflow import Unfinished, show_failures
 from benchmark.config.schema import PlanConfig
@@ -31,7 +31,7 @@ def show_summaries(plan: Plan, config: PlanConfig, unfinished: Unfinished, conso
     for record in records:
         say(summary_line(record, names))
     recorded = {record["resolved"]["analysis"] for record in records}
-    if drawn := [analysis for name, analysis in ANALYSES.items() if name in recorded]:
+    if drawn := [analyses.get(name) for name in (*analyses.BUILT_IN, *analyses.PLUG_INS.points()) if name in recorded]:
         say(f"python -m benchmark.report {shlex.quote(f'store={config.store}')} draws them:")
         for analysis in drawn:
             say(f"  {analysis.name}: {analysis.figure}")
@@ -43,6 +43,6 @@ def summary_line(record: Mapping[str, Any], set_names: Mapping[str, str]) -> str
     """The results of an analysis in one line. set_names: names of sets by their identities."""
     resolved, display = record["resolved"], record["display"]
     seed = f", seed {resolved['seed']}" if "seed" in resolved else ""
-    phrases = ANALYSES[resolved["analysis"]]().summary(record, set_names)
+    phrases = analyses.get(resolved["analysis"]).summary(record, set_names)
     text = "; ".join(phrases) if record["status"] == Status.OK else record_message(record)
     return f"{resolved['analysis']}, {display['dataset']}, {resolved['architecture']}{seed}: {text}"

@@ -10,12 +10,14 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from benchmark import analyses
 from benchmark.cli.main import print_error
 from benchmark.config.schema import ReportConfig
 from benchmark.utils.errors import BenchmarkError
 from results.aggregation.cells import cells
 from results.aggregation.options import AS_RUN, Options
 from results.figures import write_figures
+from results.figures.write import Drawer
 from results.page import write_page
 from results.rendering.files import text_tables, write_tables
 from results.rendering.text import lines_below, render_rich
@@ -85,12 +87,24 @@ def _pictures(
         with writing(folder):
             folder.mkdir(exist_ok=True)
     if config.figures:
-        written, missing = write_figures(records, store, folder / "figures", found)
+        written, missing = write_figures(records, store, folder / "figures", found, _drawers(records))
         drawn = f"written: {written[-1]} lists {len(written) // 2} figures, as PDF and PNG beside it"
         said = f"{drawn}, and why {len(missing)} are not drawn" if missing else drawn
         console.print(said, markup=False, highlight=False)
     if config.page:
         console.print(f"written: {write_page(records, store, found, folder)}", markup=False, highlight=False)
+
+
+def _drawers(records: Sequence[Mapping[str, Any]]) -> dict[str, Drawer]:
+    """What draws the stored analyses of other packages, by name; an error is printed for one that does not import."""
+    names = {record["resolved"]["analysis"] for record in records if record["kind"] == "analyze"}
+    drawers: dict[str, Drawer] = {}
+    for name in sorted(names & analyses.PLUG_INS.points().keys()):
+        try:
+            drawers[name] = analyses.get(name).figures
+        except BenchmarkError as error:
+            print_error(error)
+    return drawers
 
 
 def show_tables(records: Sequence[Mapping[str, Any]], folder: Path | None, console: Console) -> None:

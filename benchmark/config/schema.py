@@ -15,8 +15,6 @@ from benchmark.utils.paths import expand_user
 from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
 
 LAUNCHERS = ("local", "slurm")
-# The names of benchmark.analyses.ANALYSES, which loads torch, without best_on_test, an option of a run.
-ANALYSIS_NAMES = ("discrepancy", "interpolation", "expert", "embedding", "curve")
 PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # of external sets
 INTERRUPTIONS = {
     "warning": "signalled that its time limit is near",
@@ -250,15 +248,15 @@ class AnalyzeConfig(PlanConfig):
         "Analyze condensed sets and experts for the figures of the report; missing sets are condensed first."
     )
 
-    analyses: list[str] = option(list(ANALYSIS_NAMES[:4]), "analyses to make; curve needs snapshots=N")
+    analyses: list[str] = option(
+        ["discrepancy", "interpolation", "expert", "embedding"], "analyses to make; curve needs snapshots=N"
+    )
     layout: str = option("tsne", "projection of the analysis embedding: tsne, pca")
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
         super().check()
-        if not self.analyses:
-            raise BenchmarkError("analyses is empty", where="analyses=[]", next=f"known: {', '.join(ANALYSIS_NAMES)}")
-        _require_known("analyses", self.analyses, ANALYSIS_NAMES)
+        _require_some(self, "analyses")
         _require_distinct(self, "analyses")
 
 
@@ -493,5 +491,5 @@ def _require_known(name: str, values: Sequence[str], known: Collection[str]) -> 
     """Each value is one of the known ones; a list's name is in the plural."""
     for value in values:
         if value not in known:
-            kind = "analysis" if name == "analyses" else name.removesuffix("s")
-            raise unknown(kind, value, known, where=f"{name}=[{value}]" if name.endswith("s") else f"{name}={value}")
+            where = f"{name}=[{value}]" if name.endswith("s") else f"{name}={value}"
+            raise unknown(name.removesuffix("s"), value, known, where=where)

@@ -23,6 +23,7 @@ from benchmark.datasets import Constants, Dataset, Split
 from benchmark.datasets.normalization import Normalizer
 from benchmark.datasets.splits import hold_out
 from benchmark.execution.method_code import method_code
+from benchmark.execution.plug_ins import plug_ins_of
 from benchmark.execution.run_steps import Diverged, RunResult, SnapshotSchedule, run_steps
 from benchmark.execution.runtime import Outcome, ProgressFile, Runtime, Task, record_message
 from benchmark.execution.stop_signals import Interrupted
@@ -264,7 +265,7 @@ class Attempt:
             "seconds": run_result.seconds,
             "steps": steps,
             "peak_memory_bytes": self.peak_memory.bytes(),
-            "environment": describe(self.compute) | {"shared": self.runtime.shared},
+            "environment": describe(self.compute) | {"shared": self.runtime.shared} | plug_ins_of(self.task),
             "finished": datetime.now(UTC).isoformat(),
         }
         self.log(f"{status} {message}".strip())

@@ -13,7 +13,7 @@ from benchmark.analyses.curve import CurveAnalysis
 from benchmark.config.schema import AnalyzeConfig
 from benchmark.execution.runtime import Task
 from benchmark.planning.plan import Part, Plan, dataset_content, dataset_display, inputs_of
-from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.errors import BenchmarkError, unknown
 
 _DISPLAY = (
     "dataset",
@@ -29,7 +29,10 @@ _DISPLAY = (
 
 def check(config: AnalyzeConfig) -> None:
     """Raise BenchmarkError for an unknown analysis, or a wrong option of any."""
-    for name in [*config.analyses, *analyses.ANALYSES]:
+    for name in config.analyses:
+        if name not in analyses.names():
+            raise unknown("analysis", name, analyses.names(), where=f"analyses=[{name}]")
+    for name in [*config.analyses, *analyses.BUILT_IN]:
         analyses.get(name).check(config)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,13 +15,14 @@ from matplotlib.figure import Figure
 from results.aggregation.row_styles import RowStyles, styles_of_cells
 from results.errors import ResultsError
 from results.figures import anytime, dance_figure3, embedding, image_grids, pareto
-from results.figures.sets import Scenario, StoredSet, stored_sets
+from results.figures.sets import Scenario, StoredSet, analyses, stored_sets
 from results.figures.style import title_and_facts, to_pdf, to_png
 from results.formatting import grouped
 from results.store.atomic_files import replace, writing
 from results.store.store import Store
 from results.types import Json
 
+Drawer = Callable[[Sequence[Json]], Iterable[tuple[str, Figure]]]  # finished records of one analysis → its figures
 INDEX = "figures.md"
 _ANALYZE = "no analysis of this kind is stored: python -m benchmark.analyze makes it"
 _ABSENT = {  # kind of figure → why there is none
@@ -38,21 +40,29 @@ _ABSENT = {  # kind of figure → why there is none
 class PlannedFigure:
     """A figure and the stem of its files. draw raises ResultsError if a set's file cannot be read."""
 
-    kind: str  # one of _ABSENT
+    kind: str  # one of _ABSENT, or the name of another package's analysis
     stem: str
     draw: Callable[[], Figure]
 
 
 def write_figures(
-    records: Sequence[Json], store: Store, folder: Path, cells: pd.DataFrame
+    records: Sequence[Json],
+    store: Store,
+    folder: Path,
+    cells: pd.DataFrame,
+    drawers: Mapping[str, Drawer] = MappingProxyType({}),
 ) -> tuple[list[Path], list[str]]:
     """Draw all figures for which there is data into `folder`, which is made.
 
-    records: of the store. cells: their `aggregation.cells`. Returns the written paths, the index figures.md last, and a
-    line on each figure that is not drawn. The index has both, with the facts of each figure. Equal records and sets
-    give equal bytes. Raises ResultsError if the folder cannot be written.
+    records: of the store. cells: their `aggregation.cells`. drawers: of analyses of other packages, by name. Returns
+    the written paths, the index figures.md last, and a line on each figure that is not drawn. The index has both, with
+    the facts of each figure. Equal records and sets give equal bytes. Raises ResultsError if the folder cannot be
+    written.
     """
     figures, missing = plan_figures(records, store, cells)
+    for name, draw in drawers.items():
+        drawn, not_drawn = _drawn(name, draw, records)
+        figures, missing = figures + drawn, missing + not_drawn
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -153,6 +163,18 @@ def _plan_analyses(
     for panels in embeddings:
         draw = partial(embedding.embedding_figure, panels)
         plan.add("embedding", ("embedding", *_stem_parts(panels.scenario)), draw)
+
+
+def _drawn(name: str, draw: Drawer, records: Sequence[Json]) -> tuple[list[PlannedFigure], list[str]]:
+    """The figures of another package's analysis, and a line if its code fails."""
+    finished, missing = analyses(records, name)
+    plan = _FigurePlan()
+    try:
+        for words, figure in draw(finished):
+            plan.add(name, (name, words), lambda figure=figure: figure)  # type: ignore[misc]
+    except Exception as error:  # noqa: BLE001 -- code of others must not keep the other figures from being drawn
+        missing.append(f"{name}: {type(error).__name__}: {error}")
+    return plan.figures, missing
 
 
 def _stem_parts(scenario: Scenario) -> Iterator[str]:

@@ -104,6 +104,7 @@ class Environment(TypedDict):
     slurm_job: NotRequired[str | None]
     commit: NotRequired[str | None]  #: of this project's checkout
     dirty: NotRequired[bool | None]  #: whether files of the checkout differ from the commit
+    plug_ins: NotRequired[list[str]]  #: of other packages, if any took part: "dataset moons of other 1.0"
 
 
 class StoredTask(TypedDict):
@@ -356,7 +357,7 @@ class EvaluateResult(TypedDict):
 class AnalyzeSpec(NetworkSpec):
     """An analysis of sets or experts."""
 
-    analysis: str  #: one of ANALYSIS_RESULTS
+    analysis: str  #: one of ANALYSIS_RESULTS, or that of a plug-in
     version: int  #: of the analysis
     sets: list[str]  #: identities of condense tasks, or "whole"
     experts: list[Sha256]  #: identities of prepare tasks

@@ -276,9 +276,12 @@ def _resolve(path: Path, state: object, cell: TrainingCell) -> Protocol:
         ]
         names = {"name": path.stem, "version": file.version, "source": _source(sources, values, cell)}
         protocol = msgspec.convert(values | names, Protocol)
-    except (KeyError, ValueError, TypeError, msgspec.ValidationError) as error:
+    except (KeyError, ValueError, TypeError, ArithmeticError, msgspec.ValidationError) as error:
         raise _malformed(path, error) from error
-    strategies.parse(protocol.augment)
+    try:
+        strategies.parse(protocol.augment)
+    except BenchmarkError as error:
+        raise BenchmarkError(error.what, where=f"{path}, augment", next=error.next) from error
     return protocol
 
 

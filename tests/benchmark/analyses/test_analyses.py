@@ -9,11 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import networks
-from benchmark.analyses import ANALYSES, curve, discrepancy, embedding, expert, interpolation
-from benchmark.analyses.base import Analysis
+from benchmark import analyses, networks
+from benchmark.analyses import BUILT_IN, curve, discrepancy, embedding, expert, interpolation
 from benchmark.condensation.problem import TrainedExpert
-from benchmark.config import schema
 from benchmark.datasets import Constants, Split, splits
 from benchmark.datasets.normalization import Normalizer
 from benchmark.networks.base import BlockNetwork
@@ -49,8 +47,8 @@ def make_expert(name: str = "convnet2-w4", index: int = 0) -> TrainedExpert:
 
 
 def test_every_list_of_analyses_names_the_same_ones() -> None:
-    assert set(ANALYSES) == {*schema.ANALYSIS_NAMES, "best_on_test"} == set(RECORDED)
-    assert all(issubclass(analysis, Analysis) and analysis.version >= 1 for analysis in ANALYSES.values())
+    assert set(BUILT_IN) == {*analyses.names(), "best_on_test"} == set(RECORDED)
+    assert all(analyses.get(name).name == name and analyses.get(name).version >= 1 for name in BUILT_IN)
 
 
 # --- schedules ---------------------------------------------------------------------------------------------------

@@ -45,11 +45,11 @@ LOOKS = ("analyses=[discrepancy,interpolation,expert,embedding]", "layout=pca")
 def few_images() -> Iterator[Dataset]:
     """Digits become a few random images of three classes, and `quick` takes six epochs, so that tasks are short."""
     train, test = make_images(3, 16, (1, 8, 8)), make_images(3, 4, (1, 8, 8), seed=1)
-    digits, quick = datasets.load("digits", Path("data")), protocols._quick
+    digits, get = datasets.load("digits", Path("data")), protocols.get
     few = replace(digits, train=train, test=test, classes=("a", "b", "c"), fingerprint="f" * 64)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load", lambda entry, root, progress=None: few)
-        patch.setattr(protocols, "_quick", lambda ipc: replace(quick(ipc), epochs=6, lr_milestones=(4, 5)))
+        patch.setattr(protocols, "get", lambda *a, **k: replace(get(*a, **k), epochs=6, lr_milestones=(4, 5)))
         attempt.load_dataset.cache_clear()
         yield few
     attempt.load_dataset.cache_clear()
