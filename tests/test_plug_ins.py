@@ -14,6 +14,7 @@ import torch
 
 from benchmark import analyses, datasets, networks
 from benchmark.cli.kinds import kinds
+from benchmark.config.schema import ReportConfig
 from benchmark.datasets import builtin
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
@@ -24,6 +25,7 @@ POINTS = {
     "protocols": "swift = other_method",
     "architectures": "tinynet = other_method:TinyNetSpec",
     "analyses": "brightness = other_method:Brightness",
+    "tables": "again = other_method:again",
 }
 SWIFT = """\
 version: 3
@@ -53,6 +55,7 @@ from benchmark.networks.naming import ArchitectureSpec, number_option, word_opti
 from methods.coreset import RandomSubset
 from results.figures.style import new_figure
 from results.store.schema import Status
+from results.tables.comparison import comparison_tables
 
 
 class Mine(RandomSubset):
@@ -91,6 +94,10 @@ class TinyNetSpec(ArchitectureSpec):
         norm = norm_layer(self.norm, self.width)
         layers = nn.Conv2d(image_shape[0], self.width, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1)
         return BlockNetwork([sequence(*layers)], self.width, num_classes)
+
+
+def again(cells, options):
+    return comparison_tables(cells, options)
 
 
 class Brightness(GroupAnalysis):
@@ -158,12 +165,12 @@ def test_one_of_each_kind_in_a_run_an_analysis_and_a_report(other: Path) -> None
         "reset_optimizer": False, "augment": "none", "cutmix": 0.0,
     }  # fmt: skip
     assert evaluated["display"]["protocol"] == "swift" and "plug_ins" not in str(evaluated["spec"])
-    report = call(other, "benchmark.report")
+    report = call(other, "benchmark.report", "tables=[again]")
     assert "stripes" in report and (out / "report/figures/brightness-stripes.pdf").exists()
 
 
 def test_the_overview_names_them_and_their_package_without_importing_one(other: Path) -> None:
-    for name in ("mine", "stripes", "swift", "tinynet", "brightness"):
+    for name in ("mine", "stripes", "swift", "tinynet", "brightness", "again"):
         assert f"; {name} (other 1.0)" in kinds(1000)
     assert "other_method" not in sys.modules
     assert "mine (other 1.0)" in call(other, "benchmark")
@@ -216,6 +223,12 @@ def test_an_unknown_name_gets_the_nearest_of_a_plug_in(group: str, other: Path) 
     use(name)
     with pytest.raises(BenchmarkError, match=rf"Did you mean '{name}'\?"):
         use(f"{name[:-1]}x")
+
+
+def test_an_unknown_table_gets_the_nearest_of_a_plug_in(other: Path) -> None:
+    ReportConfig(tables=["again"]).check()
+    with pytest.raises(BenchmarkError, match=r"no table 'agan'. Did you mean 'again'\?"):
+        ReportConfig(tables=["agan"]).check()
 
 
 @pytest.mark.parametrize("group", ["datasets", "architectures", "analyses"])

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable
 
 from benchmark import analyses, networks
+from benchmark.config.schema import TABLE_PLUG_INS
 from benchmark.datasets import builtin
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
@@ -14,7 +15,6 @@ from methods.errors import MethodError
 from methods.plug_ins import PlugInGroup, package_of
 from results.aggregation.options import TABLES
 
-TABLE_PLUG_INS = PlugInGroup("tables", TABLES, BenchmarkError)
 KINDS: tuple[tuple[PlugInGroup, Iterable[str]], ...] = (
     (registry.PLUG_INS, registry.BUILT_IN),
     (builtin.PLUG_INS, builtin.BUILTIN),

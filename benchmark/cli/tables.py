@@ -12,10 +12,10 @@ from rich.table import Table as RichTable
 
 from benchmark import analyses
 from benchmark.cli.main import print_error
-from benchmark.config.schema import ReportConfig
+from benchmark.config.schema import TABLE_PLUG_INS, ReportConfig
 from benchmark.utils.errors import BenchmarkError
 from results.aggregation.cells import cells
-from results.aggregation.options import AS_RUN, Options
+from results.aggregation.options import AS_RUN, TABLES, Options
 from results.figures import write_figures
 from results.figures.write import Drawer
 from results.page import write_page
@@ -26,7 +26,7 @@ from results.store.read_all import read_all
 from results.store.store import Store
 from results.tables.comparison import all_tables
 from results.tables.model import Table
-from results.tables.registry import tables
+from results.tables.registry import ADDED, tables
 
 
 def write_report(config: ReportConfig) -> bool:
@@ -35,6 +35,7 @@ def write_report(config: ReportConfig) -> bool:
     Raises BenchmarkError where there is no store or nothing in it, and ResultsError as `results.rendering.files`.
     """
     folder, console = Path(config.store), Console(soft_wrap=True)
+    ADDED.update({name: TABLE_PLUG_INS.load(name) for name in config.tables if name not in TABLES})
     if not folder.is_dir():
         raise BenchmarkError(
             f"there is no store at {folder}", where=f"store={folder}", next="name the folder that a run wrote to"

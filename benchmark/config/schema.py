@@ -12,8 +12,12 @@ from typing import Any, ClassVar
 from benchmark.config import plain_protocols
 from benchmark.utils.errors import BenchmarkError, unknown
 from benchmark.utils.paths import expand_user
+from methods.plug_ins import PlugInGroup
 from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
 
+# Another package adds a table by an entry point `NAME = "MODULE:FUNCTION"` in `condensation_benchmark.tables`, a
+# `results.tables.registry.TableBuilder`: tables=[…,NAME] asks for it.
+TABLE_PLUG_INS = PlugInGroup("tables", TABLES, BenchmarkError)
 LAUNCHERS = ("local", "slurm")
 PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # of external sets
 INTERRUPTIONS = {
@@ -364,7 +368,11 @@ class ReportConfig(CommandConfig):
         for spec in fields(self):
             if isinstance(getattr(self, spec.name), list):
                 _require_distinct(self, spec.name)
-        for name, known in (("tables", TABLES), ("formats", FORMATS), ("baselines", BASELINES)):
+        for name, known in (
+            ("tables", (*TABLES, *TABLE_PLUG_INS.points())),
+            ("formats", FORMATS),
+            ("baselines", BASELINES),
+        ):
             _require_known(name, getattr(self, name), known)
             if not getattr(self, name) and name != "baselines":
                 raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"known: {', '.join(known)}")

@@ -23,6 +23,7 @@ from results.types import Json
 
 AnyTable = Table | Matrix | AcrossTable
 TableBuilder = Callable[[pd.DataFrame, Options], Sequence[AnyTable]]
+ADDED: dict[str, TableBuilder] = {}  # tables of other packages by name, which the report command hands in
 
 
 def table_builders(records: Sequence[Json] = ()) -> Mapping[str, TableBuilder]:
@@ -39,6 +40,7 @@ def table_builders(records: Sequence[Json] = ()) -> Mapping[str, TableBuilder]:
         "robustness_scores": robustness_score_tables,
         "variance": variance_tables,
         "break_even": partial(break_even_tables, records=records),
+        **ADDED,
     }
 
 
