@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
@@ -16,9 +16,6 @@ from benchmark.config.schema import TABLE_PLUG_INS, ReportConfig
 from benchmark.utils.errors import BenchmarkError
 from results.aggregation.cells import cells
 from results.aggregation.options import AS_RUN, TABLES, Options
-from results.figures import write_figures
-from results.figures.write import Drawer
-from results.page import write_page
 from results.rendering.files import text_tables, write_tables
 from results.rendering.text import lines_below, render_rich
 from results.store.atomic_files import writing
@@ -27,6 +24,9 @@ from results.store.store import Store
 from results.tables.comparison import all_tables
 from results.tables.model import Table
 from results.tables.registry import ADDED, tables
+
+if TYPE_CHECKING:
+    from results.figures.write import Drawer
 
 
 def write_report(config: ReportConfig) -> bool:
@@ -83,6 +83,9 @@ def _pictures(
     found: pd.DataFrame, records: Sequence[Mapping[str, Any]], store: Store, config: ReportConfig, console: Console
 ) -> None:
     """Write the figures and the page, which show all that is stored, where they are asked for."""
+    from results.figures import write_figures  # loads matplotlib, which runs do without
+    from results.page import write_page
+
     folder = store.root / "report"
     if config.figures or config.page:
         with writing(folder):

@@ -10,11 +10,11 @@ import re
 import socket
 import subprocess
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 
 from benchmark.compute.allocator import release_freed_memory
 from benchmark.compute.compilation import COMPILER
@@ -43,7 +43,7 @@ def describe(compute: Compute) -> dict[str, Any]:
         "precision": compute.precision,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": version("torchvision"),  # itself it takes a second to import
         "cuda": torch.version.cuda if compute.device.type == "cuda" else None,
         "host": socket.gethostname(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from PIL import Image
 
 from benchmark.utils.errors import BenchmarkError
@@ -50,7 +49,8 @@ def save_preview(path: Path, synthetic: SyntheticSet, columns: int = 10) -> str:
     columns = min(columns, synthetic.ipc)
     images = synthetic.images.detach().float().cpu().unflatten(0, (classes, synthetic.ipc))[:, :columns].flatten(0, 1)
     images = F.interpolate(images.clamp(0, 1), scale_factor=max(1, 48 // images.shape[-1]), mode="nearest")
-    grid = torchvision.utils.make_grid(images, nrow=columns, padding=2, pad_value=1.0)
+    framed = F.pad(images.expand(-1, 3, -1, -1), (2, 0, 2, 0), value=1.0).unflatten(0, (classes, columns))
+    grid = F.pad(framed.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2), (0, 2, 0, 2), value=1.0)
     buffer = io.BytesIO()
     Image.fromarray(grid.mul(255).round().byte().permute(1, 2, 0).numpy()).save(buffer, format="PNG")
     return write_bytes(path, buffer.getvalue())

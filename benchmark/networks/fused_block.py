@@ -25,11 +25,14 @@ class FusedBlock(nn.Sequential):
         return pooled
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # constant within a trace
 def _transformed() -> bool:
     """Whether a transform of torch.func is active: in it, torch 2.14 refuses custom derivatives (vmap) or may silently
     ignore them (grad, of what needs no gradient outside)."""
     return bool(torch._C._functorch.maybe_current_level())
+
+
+# Constant within a trace: torch.compiler.assume_constant_result says so, but loads the compiler, which takes a second.
+_transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 class NormReluPool(torch.autograd.Function):

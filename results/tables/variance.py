@@ -13,7 +13,7 @@ from functools import lru_cache
 from statistics import fmean
 
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from results.aggregation.grouping import circumstances, comparison_key, groups, ipc, is_whole, rows_of
 from results.aggregation.naming import names
@@ -123,12 +123,12 @@ def _share(b: float, w: float, h: float, freedom: tuple[int, int], tail: float) 
 
 @lru_cache(maxsize=1024)
 def _f_quantile(one: int, two: int, tail: float) -> float:
-    return float(stats.f.isf(tail, one, two))
+    return float(special.fdtri(one, two, 1 - tail))
 
 
 @lru_cache(maxsize=1024)
 def _chi2_quantiles(freedom: int, tail: float) -> Interval:
-    return float(stats.chi2.ppf(tail, freedom)), float(stats.chi2.isf(tail, freedom))
+    return float(special.chdtri(freedom, 1 - tail)), float(special.chdtri(freedom, tail))
 
 
 def mean_interval(means: Sequence[float], level: float = LEVEL) -> Interval:
@@ -141,7 +141,7 @@ def mean_interval(means: Sequence[float], level: float = LEVEL) -> Interval:
 
 @lru_cache(maxsize=1024)
 def _t_quantile(freedom: int, level: float) -> float:
-    return float(stats.t.isf((1 - level) / 2, freedom))
+    return float(special.stdtrit(freedom, (1 + level) / 2))
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

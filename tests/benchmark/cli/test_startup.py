@@ -23,7 +23,7 @@ sys.argv = [sys.argv[1], *sys.argv[3:]]
 try:
     runpy.run_module(f"benchmark.{sys.argv[0]}", run_name="__main__")
 except SystemExit as ended:
-    print(json.dumps([ended.code, sorted({name.partition(".")[0] for name in sys.modules})]))
+    print(json.dumps([ended.code, sorted(sys.modules)]))
 """
 
 
@@ -44,6 +44,13 @@ def test_help_loads_nothing_heavy(command: str, tmp_path: Path) -> None:
     code, names, printed = loaded(tmp_path, command, "--help")
     assert not names & set(HEAVY), f"benchmark.{command} --help loads {names & set(HEAVY)}"
     assert not code and f"python -m benchmark.{command}" in printed and not list(tmp_path.iterdir())
+
+
+def test_a_run_loads_nothing_of_figures_and_pages(tmp_path: Path) -> None:
+    """Nor torchvision, which only some readers need: each takes about a second, in every worker anew."""
+    words = ("methods=[random]", "ipcs=[1]", "num_eval=1", "architectures=[convnet1-w2]", "baselines=[]", "workers=1")
+    code, names, _ = loaded(tmp_path, "run", *words)
+    assert code == 0 and not names & {"matplotlib", "plotly", "torchvision"}
 
 
 @pytest.mark.parametrize("command", ["status", "cancel"])

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,20 +16,17 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 from torch import Tensor
 
 from benchmark.compute import compilation
 from benchmark.compute.compilation import COMPILER, Compiler
 from benchmark.compute.engine import WORTH_COMPILING, Compute
 from benchmark.condensation.problem import ConcreteProblem
-from benchmark.config import compose as options
 from benchmark.execution.runtime import Runtime
 from benchmark.execution.stop_signals import Interrupted
-from benchmark.planning import grid
 from benchmark.tasks.execute import execute
 from benchmark.utils import seeding
-from helpers import CPU
+from helpers import CPU, planned
 from methods import registry
 from results.store.store import Store
 
@@ -50,7 +46,7 @@ def train_method(name: str, make_problem: Make, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(CPU, "compile", compile)
     method = registry.get(name)
     changes = {"iterations": 3, "batch_real": 9} | ({"train_steps": 1} if name == "idm" else {})
-    work = method(make_problem(), replace(method.Config.tiny(), **changes))
+    work = method(make_problem(architecture="convnet1-w4"), replace(method.Config.tiny(), **changes))
     losses = [work.step() for _ in range(work.total_steps)]
     return work.synthetic().images, losses[-1]
 
@@ -70,7 +66,7 @@ def test_a_method_learns_the_same_images_compiled(name, make_problem: Make, monk
 def test_compiled_functions_serve_all_steps_and_networks(make_problem: Make, monkeypatch, log_lines: list[str]) -> None:
     train_method("dm", make_problem, monkeypatch, compile=True)
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    train_method("dm", lambda: make_problem(seed=1), monkeypatch, compile=True)
+    train_method("dm", lambda **more: make_problem(seed=1, **more), monkeypatch, compile=True)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before > 0 and log_lines == []
 
 
@@ -243,7 +239,7 @@ def run(out: Path, *words: str, **environment: str) -> dict[str, Any]:
 def test_without_a_compiler_one_line_is_logged_and_results_are_those_of_uncompiled_passes(tmp_path: Path) -> None:
     nowhere = {"CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     without = run(tmp_path / "without", "compile=true", **nowhere)
-    plain = run(tmp_path / "plain", "compile=false")
+    plain = run(tmp_path / "plain")  # small runs are not compiled
     assert without["log"].count("uncompiled") == 1 and "no working C++ compiler" in without["log"]
     (path,) = tmp_path.glob("without/evaluate/*/record.json")  # the next task of the process
     for record in (without, json.loads(path.read_text())):
@@ -255,17 +251,9 @@ def test_without_a_compiler_one_line_is_logged_and_results_are_those_of_uncompil
     assert without["identity"] == plain["identity"], "how a task is computed is no part of its identity"
 
 
-@needs_compiler
-def test_records_say_whether_they_were_compiled_and_small_runs_are_not(tmp_path: Path) -> None:
-    assert run(tmp_path / "on", "compile=true")["environment"]["compiled"] is True
-    assert run(tmp_path / "auto")["environment"]["compiled"] is False
-
-
 def test_a_record_names_what_ran_uncompiled_also_before_the_task_was_stopped(tmp_path: Path, monkeypatch) -> None:
-    options.register()
     words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "seeds=[0,1]", "method.dm.iterations=2")
-    with initialize_config_module("benchmark.conf", version_base="1.3"):
-        first, second = grid.build(options.parse(compose("run", overrides=[*words]))).of_kind("condense")[:2]
+    first, second = planned(*words).of_kind("condense")[:2]
 
     def cannot_compile(self: Compiler, *args: Any) -> None:
         raise compilation._CannotCompile("it is too new", this_task_only=True)
@@ -294,14 +282,25 @@ def test_a_record_names_what_ran_uncompiled_also_before_the_task_was_stopped(tmp
 @needs_compiler
 def test_a_compiled_task_resumes_compiled_to_the_same_bytes(tmp_path: Path) -> None:
     """Also if the resuming command sets compile=false, as the last bits would differ."""
-    long = ("method.dm.iterations=150", "checkpoint_seconds=0.05")
-    whole = run(tmp_path / "whole", "compile=true", *long)
-    stopped = subprocess.Popen(command(tmp_path / "out", "compile=true", *long), stdout=subprocess.DEVNULL)
-    while not list(tmp_path.glob("out/condense/*/checkpoint.*")):
-        assert stopped.poll() is None
-        time.sleep(0.01)
-    stopped.terminate()
-    assert stopped.wait(60) == 143
-    again = run(tmp_path / "out", "compile=false", *long)
-    assert "resuming from step" in again["log"] and again["environment"]["compiled"] is True
+    (task,) = planned("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "baselines=[]",
+                      "method.dm.iterations=6").of_kind("condense")  # fmt: skip
+
+    def run_task(out: Path, *, compile: bool, stop_after: int = 0) -> dict[str, Any]:
+        runtime = Runtime(out, replace(CPU, compile=compile))
+
+        def progress(done: int, total: int, losses: dict[str, float]) -> None:
+            runtime.stop.signal = signal.SIGTERM if done == stop_after else runtime.stop.signal
+
+        runtime.progress = progress
+        execute(task, runtime)
+        return Store(out).record(task)
+
+    whole = run_task(tmp_path / "whole", compile=True)
+    with pytest.raises(Interrupted, match="after step 3 of 6"):
+        run_task(tmp_path / "out", compile=True, stop_after=3)
+    again = run_task(tmp_path / "out", compile=False)
+    (log,) = tmp_path.glob("out/condense/*/log.txt")
+    assert "resuming from step 3" in log.read_text() and again["environment"]["compiled"] is True
     assert again["artifacts"]["synthetic.safetensors"] == whole["artifacts"]["synthetic.safetensors"]
+    plain = run_task(tmp_path / "plain", compile=False)
+    assert plain["artifacts"]["synthetic.safetensors"] != whole["artifacts"]["synthetic.safetensors"]
