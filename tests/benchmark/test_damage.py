@@ -23,7 +23,7 @@ from benchmark.run import run
 from benchmark.status import status
 from results.store.identity import sealed
 
-WORDS = ("methods=[dm,dance]", "baselines=[random]", "seeds=[0]", "ipcs=[1]", "architectures=[convnet2-w4]",
+WORDS = ("methods=[dm,dance]", "baselines=[]", "seeds=[0]", "ipcs=[1]", "architectures=[convnet2-w4]",
          "num_eval=1", "workers=1", "threads=1", "method.dance.iterations=2", "method.dance.experts=1",
          "method.dance.pretrain_epochs=1", "method.dm.iterations=2", "snapshots=1", "val_fraction=0.1")  # fmt: skip
 READING = (*WORDS, "protocols=[quick@plain]")  # scores the stored sets and snapshots once more
@@ -127,7 +127,7 @@ def test_a_changed_set_is_named_and_never_scored(
 def test_a_set_is_scored_when_the_good_file_is_back(store: Path, command: Command) -> None:
     path = of_row(store, "condense", "dm", "synthetic.safetensors")
     sound = path.read_bytes()
-    path.write_bytes(of_row(store, "condense", "random", "synthetic.safetensors").read_bytes())
+    path.write_bytes(of_row(store, "condense", "dance", "synthetic.safetensors").read_bytes())
     assert command("run", *READING)[0] == 1
     path.write_bytes(sound)
     code, text = command("run", *READING)
@@ -207,7 +207,7 @@ def test_a_record_that_is_a_dangling_link_is_named(store: Path, command: Command
 
 def test_a_record_in_the_folder_of_another_task_is_named(store: Path, command: Command) -> None:
     path = of_row(store, "evaluate", "dm")
-    shutil.copy(of_row(store, "evaluate", "random"), path)
+    shutil.copy(of_row(store, "evaluate", "dance"), path)
     for words in (("run", *WORDS), ("report", "figures=false", "page=false"), ("status",)):
         assert "it is the record of another task" in (text := command(*words)[1]) and str(path) in text
 
