@@ -146,11 +146,57 @@ class QueueIsEmpty:
         return not queue
 
 
-def test_interrupted_jobs_have_the_results_of_a_local_run(env: LoopbackCluster, tmp_path: Path) -> None:
-    words = ("seeds=[0,1,2,3,4]", "method.dm.iterations=500")
-    long = ("seeds=[9]", "method.dm.iterations=2400")
+SLOW_METHOD = """
+import os, time
+from dataclasses import replace
+from methods.dm import DistributionMatching
+
+class Slow(DistributionMatching):
+    card = replace(DistributionMatching.card, name="slow", title="Slow")
+
+    def step(self):
+        time.sleep(float(os.environ.get("PAUSE", "0")))
+        return super().step()
+"""
+FAULTY_METHOD = """
+import os
+from dataclasses import replace
+from pathlib import Path
+from methods.dm import DistributionMatching
+
+class Faulty(DistributionMatching):
+    card = replace(DistributionMatching.card, name="faulty", title="Faulty")
+
+    def step(self):
+        if Path(os.environ["FAULT"]).exists():
+            raise RuntimeError("this method is broken")
+        return super().step()
+"""
+
+
+def install(folder: Path, name: str, source: str) -> Path:
+    """A package with one method; returns its folder."""
+    (meta := folder / f"plugin/{name}-1.0.dist-info").mkdir(parents=True)
+    (folder / f"plugin/{name}.py").write_text(source)
+    (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (meta / "entry_points.txt").write_text(f"[condensation_benchmark.methods]\n{name} = {name}:{name.title()}\n")
+    return folder / "plugin"
+
+
+def test_interrupted_jobs_have_the_results_of_a_local_run(
+    env: LoopbackCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step pauses in jobs, so that there is time to interrupt them, and does not in the local run."""
+    plugin = install(tmp_path, "slow", SLOW_METHOD)
+    monkeypatch.syspath_prepend(str(plugin))
+
+    def cluster(pause: float, **settings: object) -> str:
+        return cluster_file(tmp_path, setup=f'["export PYTHONPATH=$PYTHONPATH:{plugin} PAUSE={pause}"]', **settings)
+
+    words = ("methods=[slow]", "method.slow.iterations=100", "seeds=[0,1,2,3,4]")
+    long = ("methods=[slow]", "method.slow.iterations=100", "seeds=[9]")
     # a partition whose jobs are cancelled for those of another, not requeued
-    preemptible = cluster_file(tmp_path, partition="cancel")
+    preemptible = cluster(0.1, partition="cancel")
     first, _ = start(tmp_path / "out", *words, "seeds=[4]", preemptible)
     jobs, is_empty = Jobs(tmp_path / "out", first), QueueIsEmpty(env)
     folder = Store(tmp_path / "out").folder(jobs.task("condense", 4))
@@ -159,9 +205,7 @@ def test_interrupted_jobs_have_the_results_of_a_local_run(env: LoopbackCluster, 
     env.crash_node(node)  # a power cut
     assert jobs.status("condense", 4).state == "queued"
     env.restore_node(node)
-    limited, _ = start(
-        tmp_path / "limited", *long, cluster_file(tmp_path, timeout_min=1, signal_seconds=5), scored=False
-    )
+    limited, _ = start(tmp_path / "limited", *long, cluster(0.7, timeout_min=1, signal_seconds=5), scored=False)
     planned, launched = start(tmp_path / "out", *words, preemptible)
     assert (launched.jobs, launched.queued_before) == (8, 2)
     jobs = Jobs(tmp_path / "out", planned)
@@ -188,33 +232,7 @@ def test_interrupted_jobs_have_the_results_of_a_local_run(env: LoopbackCluster, 
         for folder in tmp_path.glob("*/condense/*/attempts")
     }
     assert all(any(f"seed{seed}-" in slug for slug in attempts) for seed in (0, 2, 3, 9)), attempts
-    assert "timed_out" in str(attempts), attempts
-
-
-FAULTY_METHOD = """
-import os
-from dataclasses import replace
-from itertools import takewhile
-from pathlib import Path
-from methods.dm import DistributionMatching
-
-class Faulty(DistributionMatching):
-    card = replace(DistributionMatching.card, name="faulty", title="Faulty")
-
-    def step(self):
-        if Path(os.environ["FAULT"]).exists():
-            raise RuntimeError("this method is broken")
-        return super().step()
-"""
-
-
-def install_faulty_method(folder: Path) -> Path:
-    """A package with a method that fails while the file FAULT exists; returns its folder."""
-    (meta := folder / "plugin/faulty-1.0.dist-info").mkdir(parents=True)
-    (folder / "plugin/faulty.py").write_text(FAULTY_METHOD)
-    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
-    (meta / "entry_points.txt").write_text("[condensation_benchmark.methods]\nfaulty = faulty:Faulty\n")
-    return folder / "plugin"
+    assert all("timed_out" in statuses for slug, statuses in attempts.items() if "seed9-" in slug), attempts
 
 
 def test_a_failure_stops_only_tasks_that_need_it(
@@ -222,7 +240,7 @@ def test_a_failure_stops_only_tasks_that_need_it(
 ) -> None:
     fault = tmp_path / "fault"
     fault.touch()
-    plugin = install_faulty_method(tmp_path)
+    plugin = install(tmp_path, "faulty", FAULTY_METHOD)
     monkeypatch.syspath_prepend(str(plugin))
     cluster = cluster_file(tmp_path, setup=f'["export PYTHONPATH=$PYTHONPATH:{plugin} FAULT={fault}"]')
     words = ("methods=[faulty,dm]", "method.dm.iterations=3", "method.faulty.iterations=3", cluster)
