@@ -19,6 +19,12 @@ from expert_parts import train
 from helpers import CPU, make_images
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: with several workers, the last file to end decides how long all tests take."""
+    long = ("tests/slurm/test_cluster_runs", "tests/benchmark/compute/test_compilation")
+    items.sort(key=lambda item: not item.nodeid.startswith(long))
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
