@@ -1,4 +1,4 @@
-"""One distribution that adds one thing of each kind, used in a small run; and distributions that are wrong."""
+"""One distribution with the examples of docs/extend, one of each kind, in a small run; and wrong distributions."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from benchmark.config.schema import ReportConfig
 from benchmark.datasets import builtin
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
+from doc_pages import ROOT, blocks
+from methods.plug_ins import KINDS
 
 POINTS = {
     "methods": "mine = other_method:Mine",
@@ -27,104 +29,15 @@ POINTS = {
     "analyses": "brightness = other_method:Brightness",
     "tables": "again = other_method:again",
 }
-SWIFT = """\
-version: 3
-blocks:
-- source: the swift paper, appendix B
-  values: {batch: 16, lr: 0.05, lr_gamma: 0.2, reset_optimizer: false, augment: none, cutmix: 0}
-- source: "ours: {epochs} epochs, for no paper says how long"
-  values: {epochs: 6, lr_milestones: [2/3, 5]}
-- datasets: [stripes]
-  source: the swift paper, table 1
-  values: {epochs: {2: 4, 10: 2}}
-- architectures: [tinynet*-bn]
-  source: the swift paper, table 2
-  values: {batch: 8}
-"""
-SOURCE = '''"""One of each kind."""
-from dataclasses import dataclass
-
-import numpy as np
-from torch import nn
-
-from benchmark.analyses.base import AnalysisCost, GroupAnalysis, results_in_order
-from benchmark.datasets.base import Constants, DatasetCard, DecodedSplits, balanced, to_split
-from benchmark.execution.work import IndependentSteps
-from benchmark.networks.base import BlockNetwork, norm_layer, sequence
-from benchmark.networks.naming import ArchitectureSpec, number_option, word_option
+PAGES = {name: (ROOT / f"docs/extend/{name}.md").read_text() for name in KINDS.values()}
+(SWIFT,) = blocks(PAGES["protocol"], "yaml")
+SOURCE = "\n".join(blocks(PAGES[name], "python")[0] for name in ("dataset", "architecture", "analysis", "table"))
+SOURCE += """
 from methods.coreset import RandomSubset
-from results.figures.style import new_figure
-from results.store.schema import Status
-from results.tables.comparison import comparison_tables
-
 
 class Mine(RandomSubset):
     pass
-
-
-CARD = DatasetCard(
-    title="Stripes", constants=Constants((0.5,), (0.3,)), constants_source="ours", image_shape=(1, 8, 8), flip=False,
-    train=balanced(12, 2), test=balanced(6, 2), classes=("along", "across"), reader=__name__, source="drawn here",
-    embedded=True,
-)
-
-
-class Stripes:
-    kind = "drawn here"
-
-    def read(self, progress):
-        return DecodedSplits(self.draw(12), self.draw(6), CARD.classes, self.kind)
-
-    def draw(self, each):
-        stripes = np.tile(np.array([0, 255], dtype=np.uint8), (8, 4))
-        images = [np.roll(stripes, k % 2, 1) // (1 + k % 5) for k in range(each)]
-        return to_split(np.stack(images + [image.T for image in images])[:, None], [0] * each + [1] * each)
-
-
-def find(name, data_root):
-    return Stripes()
-
-
-@dataclass(frozen=True)
-class TinyNetSpec(ArchitectureSpec):
-    norm: str = word_option("in", "bn")
-    width: int = number_option("w", 8)
-
-    def build(self, image_shape, num_classes):
-        norm = norm_layer(self.norm, self.width)
-        layers = nn.Conv2d(image_shape[0], self.width, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1)
-        return BlockNetwork([sequence(*layers)], self.width, num_classes)
-
-
-def again(cells, options):
-    return comparison_tables(cells, options)
-
-
-class Brightness(GroupAnalysis):
-    name, version, figure = "brightness", 1, "mean pixel of each set"
-
-    def content(self, group, config):
-        return {"seed": group.seed}
-
-    def run(self, attempt, sets):
-        work = IndependentSteps([lambda s=s: float(s.decode()[0].mean()) for s in sets])
-        run_result = attempt.run_steps(work)
-        result = {"sets": {s.identity: mean for s, mean in zip(sets, work.results)}}
-        return attempt.commit(Status.OK, result, run_result, work.total_steps)
-
-    def cost(self, task, outline, num_train, sets):
-        return AnalysisCost(steps=len(sets), scored=0)
-
-    def summary(self, record, set_names):
-        for name, mean in results_in_order(record, set_names):
-            yield f"{name} {mean:.2f}"
-
-    def figures(self, records):
-        for record in records:
-            figure = new_figure(3, 2, "Mean pixel", [])
-            figure.add_subplot().plot(list(record["result"]["sets"].values()))
-            yield record["display"]["dataset"], figure
-'''
+"""
 PlugIn = Callable[..., Path]
 WORDS = ("methods=[mine]", "datasets=[stripes]", "architectures=[tinynet-w4]", "ipcs=[2]", "baselines=[]", "seeds=[0]",
          "protocols=[swift]", "num_eval=1", "workers=1", "threads=1")  # fmt: skip
