@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch.utils.data import TensorDataset
 
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tensors, save_tensors, write_bytes
@@ -38,6 +39,15 @@ def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
     return SyntheticSet(
         tensors["images"], tensors["labels"], card["ipc"], card["factor"], card["training"], card["made by"]
     )
+
+
+def load_dataset(path: Path | str) -> TensorDataset:
+    """What networks are trained on, of a file that `save_set` wrote: mosaics are decoded.
+
+    Items are an image, float32 (ch, H, W), pixels from 0 to 1 nominal and not normalized, and its class, int64. Raises
+    as `load_set`.
+    """
+    return TensorDataset(*load_set(Path(path)).decode())
 
 
 def save_preview(path: Path, synthetic: SyntheticSet, columns: int = 10) -> str:

@@ -1,0 +1,100 @@
+"""Scoring arrays from Python, with the numbers of `python -m benchmark.evaluate` and without a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark import datasets, networks
+from benchmark.compute.engine import choose_compute
+from benchmark.config.plain_protocols import is_native
+from benchmark.datasets.normalization import Normalizer
+from benchmark.external_sets.validate import validate_set
+from benchmark.training import protocols
+from benchmark.training.evaluation import Evaluation
+from benchmark.training.trainer import Training
+from benchmark.utils import seeding
+from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.seeding import Role
+from methods.base import SyntheticSet
+from methods.multi_formation import fitting_factors
+
+
+def score(
+    images: Tensor | np.ndarray,
+    labels: Tensor | np.ndarray,
+    dataset: str,
+    protocol: str,
+    *,
+    architecture: str = "auto",
+    num_eval: int = 5,
+    factor: int = 1,
+    seed: int = 0,
+    data_root: Path | str = "data",
+    device: str = "auto",
+    precision: str = "fp32",
+    threads: int | None = None,
+    compile: bool | None = None,
+) -> list[float]:
+    """The test accuracies, from 0 to 1, of `num_eval` fresh networks, each trained on these images.
+
+    images: (N, ch, H, W), pixels from 0 to 1, not normalized, equally many of each class. labels: N class numbers.
+    factor: each image is a mosaic of factor × factor images (multi-formation). dataset: a name or the path of a folder.
+    seed: the condensation seed; networks of one seed start from the same weights for every set of a dataset. The other
+    options are those of `benchmark.run`, and so are the numbers for a set of this seed.
+
+    Raises BenchmarkError for arrays that are no such set, and for names and options that make no sense.
+    """
+    data, where = datasets.load(dataset, Path(data_root)), "score(images, labels)"
+    pixels = torch.as_tensor(images)
+    if not pixels.is_floating_point():
+        raise BenchmarkError(f"pixels are {pixels.dtype}", where=where, next="convert them to float: images / 255")
+    pixels, classes = validate_set(pixels.float().cpu(), torch.as_tensor(labels).cpu(), data, where=where)
+    if num_eval < 1:
+        raise BenchmarkError(f"num_eval must be at least 1, got {num_eval}", where=where)
+    if factor not in (fitting := fitting_factors(*data.image_shape[1:])):
+        known = ", ".join(map(str, fitting))
+        raise BenchmarkError(
+            f"factor {factor} does not fit {data.name}", where=where, next=f"factors that fit: {known}"
+        )
+    if is_native(protocol):
+        raise BenchmarkError(
+            "arrays have no protocol of their own", where=f"protocol={protocol}", next=f"name one: {protocols.names()}"
+        )
+    compute, _ = choose_compute(device, precision, threads, 1, compile)
+    compute.activate()
+    shape, ipc = data.image_shape, len(classes) // data.num_classes
+    network = networks.default_architecture(shape) if architecture == "auto" else networks.canonical(architecture)
+    synthetic = SyntheticSet(pixels.to(compute.device), classes.to(compute.device), ipc, factor)
+    decoded, decoded_labels = synthetic.decode()
+    recipe = protocols.get(
+        protocol,
+        native="",
+        published_as=data.published_as,
+        resolution=min(shape[1:]),
+        num_classes=data.num_classes,
+        ipc=ipc,
+        factor=factor,
+        architecture=network,
+    ).recipe(len(classes), len(decoded))
+    compute.choose_compile(num_eval * recipe.samples_seen(len(decoded)), decoded.shape)
+    normalize = Normalizer(data.constants, compute.device)
+
+    def new_training(index: int) -> Training:
+        values = data.fingerprint, network, seed, index
+        weights = networks.build(
+            network, shape, data.num_classes, seeding.generator(Role.EVALUATION, *values, "weights", 0)
+        )
+        return Training(
+            weights.to(compute.device), decoded, decoded_labels, recipe, compute, normalize,
+            lambda draw, at: seeding.generator(Role.EVALUATION, *values, draw, at), flip=data.flip,
+        )  # fmt: skip
+
+    withheld = data.test.select(torch.arange(0))  # none
+    work = Evaluation(new_training, num_eval, data.test, withheld, compute, normalize)
+    for _ in range(work.total_steps):
+        work.step()
+    return work.accuracies

@@ -1,0 +1,71 @@
+"""Scoring arrays from Python: the numbers of the command, and one clear error for what is no set."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.condensation.synthetic_set import load_dataset, save_set
+from benchmark.external_sets.score import score
+from benchmark.utils.errors import BenchmarkError
+from external_set_files import subset
+from methods.base import SyntheticSet
+from methods.multi_formation import decode
+from results.frame import load
+
+SMALL: dict[str, Any] = {"architecture": "convnet2-w4", "num_eval": 2, "device": "cpu", "threads": 1}
+
+
+@pytest.mark.parametrize(("factor", "protocol"), [(1, "quick"), (2, "quick@plain")])
+def test_the_numbers_are_those_of_the_command(factor: int, protocol: str, tmp_path: Path) -> None:
+    images, labels = subset(3)
+    path = tmp_path / "synthetic.safetensors"
+    save_set(path, SyntheticSet(images, labels, len(labels) // 10, factor))
+    words = [f"set={path}", "dataset=digits", f"protocols=[{protocol}]", "baselines=[]", "num_eval=2", "workers=1",
+             "threads=1", "device=cpu", "eval_architectures=[convnet2-w4]"]  # fmt: skip
+    subprocess.run([sys.executable, "-m", "benchmark.evaluate", *words], cwd=tmp_path, check=True, capture_output=True)
+    ours = score(images, labels, "digits", protocol, factor=factor, **SMALL)
+    assert ours == list(load(tmp_path / "outputs")["accuracy"]) and len(ours) == 2
+    assert ours == score(images.numpy(), labels.numpy(), "digits", protocol, factor=factor, **SMALL)
+    assert ours != score(images, labels, "digits", protocol, factor=factor, seed=1, **SMALL)
+
+
+def test_a_stored_set_is_a_dataset_of_what_networks_see(tmp_path: Path) -> None:
+    images, labels = torch.rand(20, 1, 8, 8), torch.arange(10).repeat_interleave(2)
+    save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, 2, factor=2))
+    dataset = load_dataset(tmp_path / "synthetic.safetensors")
+    assert len(dataset) == 80
+    for index in (0, 25, 79):
+        image, label = dataset[index]
+        assert torch.equal(image, decode(images, 2)[index]) and label == labels[index % 20]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"images": np.zeros((20, 1, 8, 8), dtype=np.uint8)}, "pixels are torch.uint8"),
+        ({"images": torch.rand(20, 3, 8, 8)}, "its images are 3x8x8, those of digits 1x8x8"),
+        ({"images": torch.full((20, 1, 8, 8), torch.nan)}, "not finite"),
+        ({"labels": torch.zeros(20)}, "class"),
+        ({"labels": torch.arange(3)}, "20 images and 3 labels"),
+        ({"dataset": "digit"}, "digit"),
+        ({"protocol": "quik"}, "quik"),
+        ({"protocol": "native"}, "no protocol of their own"),
+        ({"factor": 9}, "factor 9 does not fit"),
+        ({"num_eval": 0}, "num_eval must be at least 1"),
+        ({"architecture": "convnet2-q4"}, "convnet2-q4"),
+        ({"device": "cup"}, "cup"),
+    ],
+)
+def test_what_is_no_set_is_named(change: dict[str, Any], what: str) -> None:
+    images, labels = torch.rand(20, 1, 8, 8), torch.arange(10).repeat_interleave(2)
+    words = {"images": images, "labels": labels, "dataset": "digits", "protocol": "quick"} | SMALL | change
+    with pytest.raises(BenchmarkError) as caught:
+        score(**words)
+    assert what in caught.value.what + caught.value.where
