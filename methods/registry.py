@@ -167,6 +167,12 @@ def _block(values: Any, path: Path) -> Block:
     return block
 
 
+def citation(name: str) -> str:
+    """What papers cite for a method, as entries of BibTeX: settings/NAME.bib, "" without one. Raises as `load`."""
+    path = _settings_path(name).with_suffix(".bib")
+    return path.read_text("utf-8", "replace") if path.is_file() else ""
+
+
 def datasets(name: str | None = None) -> list[str]:
     """The datasets that the settings file of one method names, or those of all methods of this package."""
     if name is not None:

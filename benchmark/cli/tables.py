@@ -12,13 +12,15 @@ from rich.table import Table as RichTable
 
 from benchmark import analyses
 from benchmark.cli.main import print_error
+from benchmark.cli.references import bibliography
 from benchmark.config.schema import TABLE_PLUG_INS, ReportConfig
 from benchmark.utils.errors import BenchmarkError
 from results.aggregation.cells import cells
 from results.aggregation.options import AS_RUN, TABLES, Options
+from results.aggregation.selection import select
 from results.rendering.files import text_tables, write_tables
 from results.rendering.text import lines_below, render_rich
-from results.store.atomic_files import writing
+from results.store.atomic_files import replace, writing
 from results.store.read_all import read_all
 from results.store.store import Store
 from results.tables.comparison import all_tables
@@ -76,7 +78,7 @@ def _tables(
     if set(options.formats) - {"terminal"}:
         with writing(folder):
             folder.mkdir(exist_ok=True)
-        _written(write_tables(found, folder, options, records), console)
+        _written(_write(found, folder, options, records), console)
 
 
 def _pictures(
@@ -119,7 +121,7 @@ def show_tables(records: Sequence[Mapping[str, Any]], folder: Path | None, conso
         return
     _show(all_tables(found, AS_RUN), console)
     if folder is not None:
-        _written(write_tables(found, folder, AS_RUN, records), console)
+        _written(_write(found, folder, AS_RUN, records), console)
 
 
 def _show(shown: Sequence[Table], console: Console) -> None:
@@ -128,6 +130,15 @@ def _show(shown: Sequence[Table], console: Console) -> None:
         _print(console, render_rich(table, plain=plain))
         console.print("\n".join(lines_below(table, plain=plain)), markup=False, highlight=False, soft_wrap=True)
         console.print()
+
+
+def _write(found: pd.DataFrame, folder: Path, options: Options, records: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """`write_tables`, and with LaTeX references.bib beside it; returns the paths of all files."""
+    paths = write_tables(found, folder, options, records)
+    if "latex" in options.formats:
+        paths.append(folder / "references.bib")
+        replace(paths[-1], bibliography(select(found, options)))
+    return paths
 
 
 def _written(paths: Sequence[Path], console: Console) -> None:

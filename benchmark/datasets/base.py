@@ -130,7 +130,8 @@ class DatasetCard:
     DC, DSA, DM, IDM, DataDAM; IDC's: IDC, DREAM, MTT, CAFE, DANCE). image_shape: (ch, H, W). classes: in the order of
     the labels. reader: a module with `find`, and if need be `fetch` and `examine` (see `registry.Reader`). fingerprint:
     of the images that this project has read (`base.fingerprint`), None if it has not read them. split: which release,
-    if there are several. download: size of the published files in bytes; 0 if nothing can be downloaded.
+    if there are several. download: size of the published files in bytes; 0 if nothing can be downloaded. citation: what
+    papers cite for it, as entries of BibTeX, for the report's references.bib.
 
     Another package adds a dataset by an entry point `NAME = "MODULE:CARD"` in the group
     `condensation_benchmark.datasets`; its reader can be the same module:
@@ -163,6 +164,7 @@ class DatasetCard:
     download: int = 0
     embedded: bool = False  # part of a library: there are no files to fetch, and nothing to cache
     lossy: bool = False  # JPEG: decoders may differ in last bits, so another fingerprint is reported, not refused
+    citation: str = ""
 
     @property
     def num_classes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmark.datasets import citations
 from benchmark.datasets.base import ClassCounts, Constants, DatasetCard, balanced, exactly
 from benchmark.datasets.imagenet_classes import SUBSETS, TINY_IMAGENET
 from benchmark.utils.errors import BenchmarkError, unknown
@@ -41,6 +42,7 @@ def _imagenet_subset(name: str) -> DatasetCard:
         classes=SUBSETS[name],
         reader="benchmark.datasets.readers.imagenet",
         source="ILSVRC-2012, original training and validation split, short side to 128 pixels, centre crop",
+        citation=citations.IMAGENET_SUBSET,
         split="ilsvrc",
         lossy=True,
     )
@@ -59,6 +61,7 @@ BUILTIN: dict[str, DatasetCard] = {
         classes=_DIGITS,
         reader="benchmark.datasets.readers.digits",
         source="scikit-learn load_digits, our split",
+        citation=citations.DIGITS,
         fingerprint="bd386b0c4ee72d835119a584cbce171dca633f32246ac604927f537af9ac369f",
         embedded=True,
     ),
@@ -73,6 +76,7 @@ BUILTIN: dict[str, DatasetCard] = {
         classes=_DIGITS,
         reader=_TORCHVISION,
         source="LeCun and others, through torchvision",
+        citation=citations.MNIST,
         fingerprint="76fc5acf77a93e61f1be37fdc7084a01ab543910c88da83ebfb641f412bd1444",
         download=11_594_722,
     ),
@@ -87,6 +91,7 @@ BUILTIN: dict[str, DatasetCard] = {
         classes=tuple(_FASHION_CLASSES.split(", ")),
         reader=_TORCHVISION,
         source="Zalando Research, through torchvision",
+        citation=citations.FASHION_MNIST,
         fingerprint="632842538616f769ddb7065838776402b64bf97bc8dea5b7fd99b53ad96e8f8c",
         download=30_878_645,
     ),
@@ -101,6 +106,7 @@ BUILTIN: dict[str, DatasetCard] = {
         classes=_DIGITS,
         reader=_TORCHVISION,
         source="cropped digits, train without extra, through torchvision",
+        citation=citations.SVHN,
         download=246_316_178,
     ),
     "cifar10": DatasetCard(
@@ -114,6 +120,7 @@ BUILTIN: dict[str, DatasetCard] = {
         classes=tuple(_CIFAR10_CLASSES.split()),
         reader=_TORCHVISION,
         source="Krizhevsky, through torchvision",
+        citation=citations.CIFAR,
         download=170_498_071,
     ),
     "cifar100": DatasetCard(
@@ -127,6 +134,7 @@ BUILTIN: dict[str, DatasetCard] = {
         classes=tuple(_CIFAR100_CLASSES.split()),
         reader=_TORCHVISION,
         source="Krizhevsky, fine labels, through torchvision",
+        citation=citations.CIFAR,
         download=169_001_437,
     ),
     "tinyimagenet": DatasetCard(
@@ -143,6 +151,7 @@ BUILTIN: dict[str, DatasetCard] = {
         lossy=True,
         reader="benchmark.datasets.readers.tiny_imagenet",
         source="Stanford CS231N's tiny-imagenet-200; its validation split is scored, as its test labels are hidden",
+        citation=citations.TINY_IMAGENET,
         download=248_100_043,
     ),
     **{name: _imagenet_subset(name) for name in SUBSETS},

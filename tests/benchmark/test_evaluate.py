@@ -281,6 +281,7 @@ def test_the_command_scores_our_own_set_without_being_told_its_dataset(tmp_path:
     assert "8bit, protocol quick, convnet2-w4: +0.00 points over 1 network" in first.stdout
     assert {path.name for path in (tmp_path / "store").iterdir()} == {
         "import", "evaluate", "tables.md", "tables.csv", "tables.tex", "tables.html", "article.tex",
+        "references.bib",
     }  # fmt: skip
     again = call(tmp_path, *words)
     assert again.returncode == 0 and again.stdout.count("was done before") == 4

@@ -61,7 +61,7 @@ def test_everything_is_printed_and_written_without_a_word_of_torch(out: Path, co
     titles = ("Test accuracy (%)", "Wall-clock: cifar10", "Memory: svhn", "protocols across", "Measured and published")
     assert all(title in text for title in titles)
     files = {path.name for path in (out / "report").iterdir()}
-    written = {"tables.md", "tables.tex", "article.tex", "tables.html", "tables.csv", "sheets"}
+    written = {"tables.md", "tables.tex", "article.tex", "references.bib", "tables.html", "tables.csv", "sheets"}
     assert files == written | {"figures", "report.html"}
     assert "note:" not in text and f"{Path('out/report/sheets')} (" in text
 

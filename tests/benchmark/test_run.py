@@ -87,7 +87,7 @@ def test_a_run_ends_in_a_table_of_all_rows(finished: tuple[Path, str]) -> None:
 def test_every_task_leaves_what_it_made_and_what_happened(finished: tuple[Path, str]) -> None:
     out = finished[0] / "outputs"
     made = {"prepare": {"experts.safetensors"}, "condense": {"synthetic.safetensors", "preview.png"}, "evaluate": set()}
-    tables = ["article.tex", *(f"tables.{form}" for form in ("csv", "html", "md", "tex"))]
+    tables = ["article.tex", "references.bib", *(f"tables.{form}" for form in ("csv", "html", "md", "tex"))]
     assert sorted(path.name for path in out.iterdir()) == sorted([*made, *tables])
     for kind, files in made.items():
         for folder in (out / kind).iterdir():

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from benchmark.utils.errors import BenchmarkError, unknown
+from methods import registry
 from methods.plug_ins import PlugInGroup, stamp
 from results.store.schema import Fraction, Positive, Share
 
@@ -131,6 +132,17 @@ def check_name(name: str) -> None:
     if base != NATIVE:
         path = _path(base)
         _read(path, stamp(path))
+
+
+def citation(name: str) -> str:
+    """What papers cite for a protocol, as entries of BibTeX: NAME.bib beside NAME.yaml, or those of the method NAME.
+
+    "" if there is neither. Raises BenchmarkError for an unknown name, and MethodError as `registry.citation`.
+    """
+    base = _base(name)
+    if base != NATIVE and (path := _path(base).with_suffix(".bib")).is_file():
+        return path.read_text("utf-8", "replace")
+    return registry.citation(base) if base in registry.locations() else ""
 
 
 def _base(name: str) -> str:
