@@ -260,11 +260,11 @@ class SyntheticSet:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def decode(self) -> tuple[Tensor, Tensor]:
-        """The images a network is trained on, tile by tile: (N·factor², ch, H, W), and their labels."""
+        """The images a network is trained on, tile by tile: (N·factor², ch, H, W), and the label of each."""
         from methods.multi_formation import decode  # not at the top: it imports torch
 
         images = decode(self.images, self.factor)
-        return images, self.labels.repeat(self.factor**2)
+        return images, self.labels.repeat(self.factor**2, *[1] * (self.labels.ndim - 1))  # soft labels are (N, C)
 
 
 # --- what a method declares -------------------------------------------------------------------------------------------

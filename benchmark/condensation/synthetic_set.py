@@ -44,8 +44,8 @@ def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
 def load_dataset(path: Path | str) -> TensorDataset:
     """What networks are trained on, of a file that `save_set` wrote: mosaics are decoded.
 
-    Items are an image, float32 (ch, H, W), pixels from 0 to 1 nominal and not normalized, and its class, int64. Raises
-    as `load_set`.
+    Items are an image, float32 (ch, H, W), pixels from 0 to 1 nominal and not normalized, and its label: a class, int64
+    (), or the values of all classes (C,) if the set has soft labels. Raises as `load_set`.
     """
     return TensorDataset(*load_set(Path(path)).decode())
 

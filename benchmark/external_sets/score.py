@@ -22,6 +22,8 @@ from benchmark.utils.seeding import Role
 from methods.base import SyntheticSet
 from methods.multi_formation import fitting_factors
 
+_MAX_PIXEL = 20.0  # larger ones are bytes; learned pixels are beyond 1, but never so far
+
 
 def score(
     images: Tensor | np.ndarray,
@@ -44,15 +46,19 @@ def score(
     images: (N, ch, H, W), pixels from 0 to 1, not normalized, equally many of each class. labels: N class numbers.
     factor: each image is a mosaic of factor × factor images (multi-formation). dataset: a name or the path of a folder.
     seed: the condensation seed; networks of one seed start from the same weights for every set of a dataset. The other
-    options are those of `benchmark.run`, and so are the numbers for a set of this seed.
+    options are those of `benchmark.run`, and so are the numbers for a set of this seed. threads: of the process, which
+    keeps this number.
 
     Raises BenchmarkError for arrays that are no such set, and for names and options that make no sense.
     """
     data, where = datasets.load(dataset, Path(data_root)), "score(images, labels)"
-    pixels = torch.as_tensor(images)
+    pixels = _tensor(images, "images", where)
     if not pixels.is_floating_point():
         raise BenchmarkError(f"pixels are {pixels.dtype}", where=where, next="convert them to float: images / 255")
-    pixels, classes = validate_set(pixels.float().cpu(), torch.as_tensor(labels).cpu(), data, where=where)
+    pixels, classes = validate_set(pixels.float(), _tensor(labels, "labels", where), data, where=where)
+    if (largest := float(pixels.max())) > _MAX_PIXEL:
+        what = f"pixels go up to {largest:g}, and are to be from 0 to 1"
+        raise BenchmarkError(what, where=where, next="divide them by 255, if they are bytes")
     if num_eval < 1:
         raise BenchmarkError(f"num_eval must be at least 1, got {num_eval}", where=where)
     if factor not in (fitting := fitting_factors(*data.image_shape[1:])):
@@ -98,3 +104,12 @@ def score(
     for _ in range(work.total_steps):
         work.step()
     return work.accuracies
+
+
+def _tensor(array: Tensor | np.ndarray, name: str, where: str) -> Tensor:
+    """The array in main memory. numpy arrays are copied, since they may be reversed or read-only."""
+    try:
+        return (array if isinstance(array, Tensor) else torch.as_tensor(np.array(array, order="C"))).detach().cpu()
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise BenchmarkError(f"{name} cannot be read: {reason}", where=where, next="give arrays of numbers") from error

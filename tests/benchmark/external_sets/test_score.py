@@ -14,6 +14,7 @@ import torch
 from benchmark.condensation.synthetic_set import load_dataset, save_set
 from benchmark.external_sets.score import score
 from benchmark.utils.errors import BenchmarkError
+from doc_pages import ROOT, blocks
 from external_set_files import subset
 from methods.base import SyntheticSet
 from methods.multi_formation import decode
@@ -32,7 +33,8 @@ def test_the_numbers_are_those_of_the_command(factor: int, protocol: str, tmp_pa
     subprocess.run([sys.executable, "-m", "benchmark.evaluate", *words], cwd=tmp_path, check=True, capture_output=True)
     ours = score(images, labels, "digits", protocol, factor=factor, **SMALL)
     assert ours == list(load(tmp_path / "outputs")["accuracy"]) and len(ours) == 2
-    assert ours == score(images.numpy(), labels.numpy(), "digits", protocol, factor=factor, **SMALL)
+    reverse = np.flip(images.flip(0).numpy(), 0), np.flip(labels.flip(0).numpy(), 0)
+    assert ours == score(*reverse, "digits", protocol, factor=factor, **SMALL)
     assert ours != score(images, labels, "digits", protocol, factor=factor, seed=1, **SMALL)
 
 
@@ -46,12 +48,42 @@ def test_a_stored_set_is_a_dataset_of_what_networks_see(tmp_path: Path) -> None:
         assert torch.equal(image, decode(images, 2)[index]) and label == labels[index % 20]
 
 
+def test_soft_labels_are_repeated_with_the_images(tmp_path: Path) -> None:
+    images, labels = torch.rand(20, 1, 8, 8), torch.rand(20, 10)
+    save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, 2, factor=2))
+    dataset = load_dataset(tmp_path / "synthetic.safetensors")
+    assert len(dataset) == 80 and all(torch.equal(dataset[index][1], labels[index % 20]) for index in range(80))
+
+
+def test_the_examples_of_the_documentation_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = (ROOT / "docs/dataframe.md").read_text().partition("## Sets and scores in Python")[2]
+    load, score_arrays = blocks(section, "python")
+    images, labels = subset()
+    path = tmp_path / "outputs/condense/NAME/synthetic.safetensors"
+    path.parent.mkdir(parents=True)
+    save_set(path, SyntheticSet(images, labels, 2, factor=2))
+    np.save(tmp_path / "images.npy", images.numpy())
+    np.save(tmp_path / "labels.npy", labels.numpy())
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(load, names)
+    assert names["images"].shape == (80 - 64, 1, 8, 8) and len(names["labels"]) == 80 - 64  # the last batch
+    exec(score_arrays, names)
+    assert len(names["accuracies"]) == 2 and all(0 < accuracy < 1 for accuracy in names["accuracies"])
+    assert {path.name for path in tmp_path.iterdir()} == {"outputs", "images.npy", "labels.npy"}
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
         ({"images": np.zeros((20, 1, 8, 8), dtype=np.uint8)}, "pixels are torch.uint8"),
         ({"images": torch.rand(20, 3, 8, 8)}, "its images are 3x8x8, those of digits 1x8x8"),
         ({"images": torch.full((20, 1, 8, 8), torch.nan)}, "not finite"),
+        ({"images": 255 * torch.rand(20, 1, 8, 8)}, "to be from 0 to 1"),
+        ({"images": np.full((20, 1, 8, 8), "white")}, "images cannot be read"),
+        ({"images": np.zeros((20, 1, 8, 8), dtype=">f4")}, "images cannot be read: given numpy array has byte order"),
+        ({"labels": np.array([*map(str, range(20))])}, "labels cannot be read"),
+        ({"labels": torch.rand(20, 10)}, "its labels are soft"),
         ({"labels": torch.zeros(20)}, "class"),
         ({"labels": torch.arange(3)}, "20 images and 3 labels"),
         ({"dataset": "digit"}, "digit"),
