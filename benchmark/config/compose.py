@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 import yaml
 
 from benchmark.config import schema
-from benchmark.config.schema import SCHEMAS, CommandConfig, ProfileConfig, RunConfig
+from benchmark.config.options import CommandConfig
+from benchmark.config.schema import SCHEMAS, ProfileConfig, RunConfig
 from benchmark.utils.errors import BenchmarkError, unknown
 from benchmark.utils.paths import expand_user
 

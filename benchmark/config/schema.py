@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmark.config import plain_protocols
-from benchmark.utils.errors import BenchmarkError, unknown
+from benchmark.config.options import (
+    FACTORS,
+    FRACTION,
+    IPCS,
+    SECONDS,
+    SEEDS,
+    CommandConfig,
+    Range,
+    from_preset,
+    option,
+    require_distinct,
+    require_known,
+    require_some,
+)
+from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.paths import expand_user
 from methods.plug_ins import PlugInGroup
 from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
@@ -27,76 +38,7 @@ INTERRUPTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Range:
-    """The numbers that make sense for an option, from `least` to `most`. Neither nan nor an infinite number is one.
-
-    open_below, open_above: whether the end itself is left out.
-    """
-
-    least: float
-    most: float
-    open_below: bool = False
-    open_above: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        above = value > self.least if self.open_below else value >= self.least
-        below = value < self.most if self.open_above else value <= self.most
-        return math.isfinite(value) and above and below
-
-    def __str__(self) -> str:
-        ends = [f"{end:,}" if isinstance(end, int) else f"{end:g}" for end in (self.least, self.most)]
-        if self.open_below or self.open_above:
-            return f"in {'(' if self.open_below else '['}{ends[0]}, {ends[1]}{')' if self.open_above else ']'}"
-        return f"from {ends[0]} to {ends[1]}"
-
-
-SEEDS = Range(0, 2**32 - 1)  # those of NumPy; a seed times a number of experts stays within 64 bits
-SECONDS = Range(0.0, 1e9, open_below=True)
-FRACTION = Range(0, 1, open_below=True)
-IPCS = Range(1, 1_000_000)
-FACTORS = Range(1, 1024)  # every tile must hold a pixel, which is checked where the images' size is known
-
-
-def option(default: Any, meaning: str, numbers: Range | None = None) -> Any:
-    """A field that the command line sets. Its meaning is what `--help` prints beside its default.
-
-    numbers: those that it can be, or each of its values in a list.
-    """
-    metadata = {"meaning": meaning, "numbers": numbers}
-    if isinstance(default, list | dict):
-        return field(default_factory=lambda: copy(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-def from_preset(meaning: str, numbers: Range | None = None) -> Any:
-    """A field whose value each preset gives (conf/preset/NAME.yaml), unless the command line sets it."""
-    return field(metadata={"meaning": meaning, "numbers": numbers})
-
-
 # --- options that several commands have -------------------------------------------------------------------------------
-
-
-@dataclass(kw_only=True)
-class CommandConfig:
-    """What a command is asked to do. `about`: what the command does, as `--help` begins."""
-
-    about: ClassVar[str]
-
-    def check(self) -> None:
-        """Raise BenchmarkError for the first value that makes no sense, here a number out of range or an empty name."""
-        for spec in fields(self):
-            numbers: Range | None = spec.metadata.get("numbers")
-            for value in _values(self, spec.name):
-                if value == "" or isinstance(value, list | dict):
-                    wanted = "a name" if value == "" else "one value"
-                    raise BenchmarkError(
-                        f"{spec.name} must be {wanted}, got {value!r}",
-                        where=f"{spec.name}={value!r}",
-                        next="see --help",
-                    )
-                if numbers is not None and value not in numbers:
-                    raise BenchmarkError(f"{spec.name} must be {numbers}, got {value}", where=f"{spec.name}={value}")
 
 
 @dataclass(kw_only=True)
@@ -199,8 +141,8 @@ class PlanConfig(EvaluationConfig, GridConfig):
         """Raise BenchmarkError for the first value that makes no sense."""
         super().check()
         for name in ("datasets", "ipcs", "architectures", "protocols", "seeds"):
-            _require_some(self, name)
-            _require_distinct(self, name)
+            require_some(self, name)
+            require_distinct(self, name)
         if not self.methods and not self.baselines:
             raise BenchmarkError("there is nothing to run", where="methods=[] baselines=[]")
         if self.best_on_test and self.snapshots is None:
@@ -216,15 +158,15 @@ class PlanConfig(EvaluationConfig, GridConfig):
                     where=f"method.{name}={settings}",
                     next=f"method.{name}.SETTING=VALUE",
                 )
-        _require_known("baselines", self.baselines, BASELINES)
+        require_known("baselines", self.baselines, BASELINES)
         if self.robustness_scores:
             plain_protocols.check(self.protocols, self.baselines)
-        _require_known("launcher", [self.launcher], LAUNCHERS)
+        require_known("launcher", [self.launcher], LAUNCHERS)
         if self.launcher == "local" and (self.cluster is not None or self.wait):
             raise BenchmarkError(
                 "cluster and wait belong to launcher=slurm", where="launcher=local", next="add launcher=slurm"
             )
-        _require_known("retry", [] if self.retry is None else [self.retry], ("failed",))
+        require_known("retry", [] if self.retry is None else [self.retry], ("failed",))
 
 
 # --- the commands -----------------------------------------------------------------------------------------------------
@@ -260,8 +202,8 @@ class AnalyzeConfig(PlanConfig):
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
         super().check()
-        _require_some(self, "analyses")
-        _require_distinct(self, "analyses")
+        require_some(self, "analyses")
+        require_distinct(self, "analyses")
 
 
 @dataclass(kw_only=True)
@@ -322,7 +264,7 @@ class EvaluateConfig(EvaluationConfig):
             )
         for name, known in (("pixel_scale", PIXEL_SCALES), ("quantize", ("8bit",))):
             value = getattr(self, name)
-            _require_known(name, [] if value is None else [value], known)
+            require_known(name, [] if value is None else [value], known)
         if (self.mean is None) != (self.std is None):
             raise BenchmarkError("mean and std go together", where="mean, std", next="give both, a value a channel")
         self.run_config(self.dataset or "of its card").check()
@@ -367,17 +309,17 @@ class ReportConfig(CommandConfig):
         super().check()
         for spec in fields(self):
             if isinstance(getattr(self, spec.name), list):
-                _require_distinct(self, spec.name)
+                require_distinct(self, spec.name)
         for name, known in (
             ("tables", (*TABLES, *TABLE_PLUG_INS.points())),
             ("formats", FORMATS),
             ("baselines", BASELINES),
         ):
-            _require_known(name, getattr(self, name), known)
+            require_known(name, getattr(self, name), known)
             if not getattr(self, name) and name != "baselines":
                 raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"known: {', '.join(known)}")
-        _require_known("order", [self.order], ORDERS)
-        _require_known("highlight", [self.highlight], HIGHLIGHTS)
+        require_known("order", [self.order], ORDERS)
+        require_known("highlight", [self.highlight], HIGHLIGHTS)
         if self.order == "listed" and not self.methods:
             raise BenchmarkError("order=listed needs methods", where="order=listed", next="name them: methods=[…]")
 
@@ -423,7 +365,7 @@ class DrillConfig(CommandConfig):
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
         super().check()
-        _require_known("mode", [self.mode], INTERRUPTIONS)
+        require_known("mode", [self.mode], INTERRUPTIONS)
         if self.cluster is None:
             raise BenchmarkError("a drill needs a cluster file", where="cluster=null", next="cluster=PATH.yaml")
 
@@ -455,7 +397,7 @@ class ProfileConfig(GridConfig):
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
         super().check()
-        _require_some(self, "methods")
+        require_some(self, "methods")
         self.run_config().check()
 
 
@@ -470,34 +412,3 @@ SCHEMAS: dict[str, type[CommandConfig]] = {
     "drill": DrillConfig,
     "profile": ProfileConfig,
 }
-
-
-# --- checks -----------------------------------------------------------------------------------------------------------
-
-
-def _values(config: CommandConfig, name: str) -> Iterator[Any]:
-    """The value of an option, or those of a list; nothing for null. Settings of methods are checked by the methods."""
-    value = getattr(config, name)
-    if isinstance(value, list):
-        yield from value
-    elif value is not None and not isinstance(value, dict):
-        yield value
-
-
-def _require_some(config: CommandConfig, name: str) -> None:
-    if not getattr(config, name):
-        raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"name at least one: {name}=[…]")
-
-
-def _require_distinct(config: CommandConfig, name: str) -> None:
-    values = getattr(config, name)
-    if len(set(values)) != len(values):
-        raise BenchmarkError(f"{name} names something twice", where=f"{name}={values}")
-
-
-def _require_known(name: str, values: Sequence[str], known: Collection[str]) -> None:
-    """Each value is one of the known ones; a list's name is in the plural."""
-    for value in values:
-        if value not in known:
-            where = f"{name}=[{value}]" if name.endswith("s") else f"{name}={value}"
-            raise unknown(name.removesuffix("s"), value, known, where=where)

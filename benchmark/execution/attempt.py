@@ -29,8 +29,9 @@ from benchmark.execution.runtime import Outcome, ProgressFile, Runtime, Task, re
 from benchmark.execution.stop_signals import Interrupted
 from benchmark.execution.work import Work
 from benchmark.networks.base import BlockNetwork
+from benchmark.training.evaluation import seed_values
 from benchmark.training.protocols import from_resolved
-from benchmark.training.trainer import Recipe, Training
+from benchmark.training.trainer import Recipe, Training, seeded_training
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.schedules import evenly_spaced
@@ -150,25 +151,14 @@ class Attempt:
     ) -> Training:
         """The training of a new network. The seeds of its weights and draws hash the role and these values."""
         self.compute.choose_compile(recipe.samples_seen(len(labels)), images.shape)
-        return Training(
-            self.network(seeding.generator(role, *values, "weights", 0)),
-            images,
-            labels,
-            recipe,
-            self.compute,
-            self.normalizer(),
-            lambda draw, at: seeding.generator(role, *values, draw, at),
-            flip=self.resolved["dataset"]["flip"],
-        )
+        flip = self.resolved["dataset"]["flip"]
+        normalize = self.normalizer()
+        return seeded_training(role, values, self.network, images, labels, recipe, self.compute, normalize, flip=flip)
 
     def evaluation_training(self, images: Tensor, labels: Tensor, recipe: Recipe, index: int) -> Training:
-        """The training of the evaluation network of this index on a set.
-
-        Its seeds hash the dataset's fingerprint, the architecture, the condensation seed and the index. Neither method
-        nor protocol is hashed, so that all sets and snapshots are scored with the same initial weights.
-        """
+        """The training of the evaluation network of this index on a set."""
         resolved = self.resolved
-        values = resolved["dataset"]["fingerprint"], resolved["architecture"], resolved["seed"], index
+        values = seed_values(resolved["dataset"]["fingerprint"], resolved["architecture"], resolved["seed"], index)
         return self.training(Role.EVALUATION, values, images, labels, recipe)
 
     def whole_recipe(self, num_images: int) -> Recipe:

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from benchmark import datasets, networks
-from benchmark.compute.engine import choose_compute
+from benchmark.compute.engine import Compute, choose_compute
 from benchmark.config.plain_protocols import is_native
+from benchmark.datasets import Dataset
 from benchmark.datasets.normalization import Normalizer
 from benchmark.external_sets.validate import validate_set
+from benchmark.networks.base import BlockNetwork
 from benchmark.training import protocols
-from benchmark.training.evaluation import Evaluation
-from benchmark.training.trainer import Training
-from benchmark.utils import seeding
+from benchmark.training.evaluation import Evaluation, seed_values
+from benchmark.training.trainer import Training, seeded_training
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.seeding import Role
 from methods.base import SyntheticSet
@@ -72,36 +73,40 @@ def score(
         )
     compute, _ = choose_compute(device, precision, threads, 1, compile)
     compute.activate()
-    shape, ipc = data.image_shape, len(classes) // data.num_classes
-    network = networks.default_architecture(shape) if architecture == "auto" else networks.canonical(architecture)
-    synthetic = SyntheticSet(pixels.to(compute.device), classes.to(compute.device), ipc, factor)
-    decoded, decoded_labels = synthetic.decode()
+    network = networks.default_architecture(data.image_shape) if architecture == "auto" else architecture
+    synthetic = SyntheticSet(pixels, classes, len(classes) // data.num_classes, factor)
+    return _accuracies(synthetic, data, protocol, networks.canonical(network), num_eval, seed, compute)
+
+
+def _accuracies(
+    synthetic: SyntheticSet, data: Dataset, protocol: str, architecture: str, num_eval: int, seed: int, compute: Compute
+) -> list[float]:
+    images, labels = (tensor.to(compute.device) for tensor in synthetic.decode())
     recipe = protocols.get(
         protocol,
         native="",
         published_as=data.published_as,
-        resolution=min(shape[1:]),
+        resolution=min(data.image_shape[1:]),
         num_classes=data.num_classes,
-        ipc=ipc,
-        factor=factor,
-        architecture=network,
-    ).recipe(len(classes), len(decoded))
-    compute.choose_compile(num_eval * recipe.samples_seen(len(decoded)), decoded.shape)
+        ipc=synthetic.ipc,
+        factor=synthetic.factor,
+        architecture=architecture,
+    ).recipe(len(synthetic.labels), len(labels))
+    compute.choose_compile(num_eval * recipe.samples_seen(len(labels)), images.shape)
     normalize = Normalizer(data.constants, compute.device)
 
+    def new_network(generator: torch.Generator) -> BlockNetwork:
+        return networks.build(architecture, data.image_shape, data.num_classes, generator).to(compute.device)
+
     def new_training(index: int) -> Training:
-        values = data.fingerprint, network, seed, index
-        weights = networks.build(
-            network, shape, data.num_classes, seeding.generator(Role.EVALUATION, *values, "weights", 0)
+        values = seed_values(data.fingerprint, architecture, seed, index)
+        return seeded_training(
+            Role.EVALUATION, values, new_network, images, labels, recipe, compute, normalize, flip=data.flip
         )
-        return Training(
-            weights.to(compute.device), decoded, decoded_labels, recipe, compute, normalize,
-            lambda draw, at: seeding.generator(Role.EVALUATION, *values, draw, at), flip=data.flip,
-        )  # fmt: skip
 
     withheld = data.test.select(torch.arange(0))  # none
     work = Evaluation(new_training, num_eval, data.test, withheld, compute, normalize)
-    for _ in range(work.total_steps):
+    while len(work.right) < num_eval:
         work.step()
     return work.accuracies
 

@@ -13,6 +13,15 @@ from benchmark.training.vectorized import VectorizedTraining, choose_num_paralle
 from methods.base import Tree
 
 
+def seed_values(fingerprint: str, architecture: str, seed: int, index: int) -> tuple[str, str, int, int]:
+    """What the seeds of an evaluation network hash besides the role, from the dataset's fingerprint on.
+
+    Neither method nor protocol is among them, so that all sets and snapshots are scored with the same initial weights.
+    seed: the condensation seed. index: of the network.
+    """
+    return fingerprint, architecture, seed, index
+
+
 class Evaluation:
     """Trains `num_networks` networks, in groups of `compute.num_parallel`, and scores each once after its last step.
 

@@ -15,6 +15,8 @@ from benchmark.compute.engine import Compute
 from benchmark.datasets import Split
 from benchmark.datasets.normalization import Normalizer, to_float
 from benchmark.networks.base import BlockNetwork
+from benchmark.utils import seeding
+from benchmark.utils.seeding import Role
 from methods.base import Tree
 
 NewGenerator = Callable[[str, int], torch.Generator]  # (draw, epoch or step) to a new generator
@@ -149,6 +151,27 @@ class Training:
         device = self.labels.device
         self.set_momentum({name: buffer.to(device) for name, buffer in state["momentum"].items()})
         self.done = int(state["done"])
+
+
+def seeded_training(
+    role: Role,
+    values: Sequence[int | str],
+    new_network: Callable[[torch.Generator], BlockNetwork],
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    compute: Compute,
+    normalize: Normalizer,
+    *,
+    flip: bool,
+) -> Training:
+    """The training of a new network. The seeds of its weights and draws hash the role and these values."""
+
+    def new_generator(draw: str, at: int) -> torch.Generator:
+        return seeding.generator(role, *values, draw, at)
+
+    network = new_network(new_generator("weights", 0))
+    return Training(network, images, labels, recipe, compute, normalize, new_generator, flip=flip)
 
 
 @dataclass(frozen=True)

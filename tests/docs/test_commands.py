@@ -14,6 +14,7 @@ from benchmark import data
 from benchmark.cli import method_request
 from benchmark.config import compose as options
 from benchmark.config import schema
+from benchmark.config.options import CommandConfig
 from benchmark.datasets.dataset_yaml import read_description
 from benchmark.planning import grid
 from doc_pages import PAGES, ROOT, blocks, commands
@@ -45,7 +46,7 @@ def test_a_command_of_the_suite_is_accepted(command: str) -> None:
         options.register()
         with initialize_config_module("benchmark.conf", version_base="1.3"):
             composed = compose(name, overrides=single)
-        asked: schema.CommandConfig
+        asked: CommandConfig
         if name == "profile":
             asked = options.parse_profile(composed)
         else:
