@@ -123,35 +123,8 @@ class GroupAnalysis(Analysis):
     needs_experts: whether it looks at experts. uses_sets: whether it looks at sets. by_ipc: whether each ipc has a
     group of its own.
 
-    An analysis of another package is such a class, with the name of its entry point:
-
-        class Brightness(GroupAnalysis):
-            name, version, figure = "brightness", 1, "mean pixel of each set"
-
-            def content(self, group, config):
-                return {"seed": group.seed}  # what its result depends on besides the sets
-
-            def run(self, attempt, sets):
-                work = IndependentSteps([lambda s=s: float(s.decode()[0].mean()) for s in sets])
-                run_result = attempt.run_steps(work)  # it can be stopped and continued between two steps
-                result = {"sets": {s.identity: mean for s, mean in zip(sets, work.results)}}
-                return attempt.commit(Status.OK, result, run_result, work.total_steps)
-
-            def cost(self, task, outline, num_train, sets):
-                return AnalysisCost(steps=len(sets), scored=0)
-
-            def summary(self, record, set_names):
-                for name, mean in results_in_order(record, set_names):
-                    yield f"{name} {mean:.2f}"
-
-            def figures(self, records):
-                for record in records:
-                    figure = new_figure(3, 2, "Mean pixel", [])
-                    figure.add_subplot().plot(list(record["result"]["sets"].values()))
-                    yield record["display"]["dataset"], figure
-
-    Its result is a JSON object of its own; `Status` is of `results.store.schema`, `IndependentSteps` of
-    `benchmark.execution.work`.
+    An analysis of another package is such a class, with the name of its entry point; docs/extend/analysis.md has a
+    complete one. Its result is a JSON object of its own.
     """
 
     needs_experts: ClassVar[bool] = False

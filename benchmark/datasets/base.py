@@ -134,19 +134,8 @@ class DatasetCard:
     papers cite for it, as entries of BibTeX, for the report's references.bib.
 
     Another package adds a dataset by an entry point `NAME = "MODULE:CARD"` in the group
-    `condensation_benchmark.datasets`; its reader can be the same module:
-
-        CARD = DatasetCard(title="Moons", …, train=balanced(100, 2), …, reader=__name__, embedded=True)
-
-        class Moons:
-            kind = "drawn by their_package"
-
-            def read(self, progress):
-                train, test = to_split(images, labels), to_split(test_images, test_labels)
-                return DecodedSplits(train, test, CARD.classes, self.kind)
-
-        def find(name, data_root):
-            return Moons()
+    `condensation_benchmark.datasets`; its reader can be the same module.
+    docs/extend/dataset.md has a complete one.
     """
 
     title: str

@@ -29,18 +29,8 @@ class ArchitectureSpec(ABC):
     """A parsed name. A family's fields other than `head` are its options, in the order of the canonical spelling.
 
     Another package adds a family by an entry point `HEAD = "MODULE:CLASS"` in the group
-    `condensation_benchmark.architectures`; HEAD has no dash. This one gives the names tinynet, tinynet-bn, tinynet-w64
-    and so on:
-
-        @dataclass(frozen=True)
-        class TinyNetSpec(ArchitectureSpec):
-            norm: str = word_option("in", "bn")
-            width: int = number_option("w", 32)
-
-            def build(self, image_shape, num_classes):
-                norm = norm_layer(self.norm, self.width)
-                layers = nn.Conv2d(image_shape[0], self.width, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1)
-                return BlockNetwork([sequence(*layers)], self.width, num_classes)
+    `condensation_benchmark.architectures`; HEAD has no dash. docs/extend/architecture.md
+    has a complete one.
 
     What a result depends on besides the options must be in the name. `BlockNetwork`, `norm_layer` and `sequence` are of
     `benchmark.networks.base`. Initial weights are drawn there, for convolutions, linear layers and norms; a layer with
