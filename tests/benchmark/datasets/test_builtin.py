@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from benchmark.datasets import download as fetching
 from benchmark.datasets import load, outline, prepare
 from benchmark.datasets.builtin import BUILTIN, name_of
 from benchmark.datasets.download import PublishedFile, download
+from benchmark.datasets.readers import torchvision_files
 from benchmark.utils.errors import BenchmarkError
 from dataset_files import (
     Site,
@@ -115,6 +117,63 @@ def test_fashionmnist_from_its_own_files(tmp_path, monkeypatch):
         path.unlink()
     again = load("fashionmnist", tmp_path)  # the decoded images are all that is needed
     assert again.fingerprint == clothes.fingerprint and torch.equal(again.test.images, clothes.test.images)
+
+
+def recompressed(files: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of FashionMNIST as gzip files in `folder`, other than the published ones; their content is known."""
+    folder.mkdir(parents=True)
+    for path in files.iterdir():
+        (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), compresslevel=1))
+    known = {"FashionMNIST": {path.name: md5(path.read_bytes()) for path in files.iterdir()}}
+    monkeypatch.setattr(torchvision_files, "_UNPACKED_MD5", known)
+
+
+def test_gzip_files_are_read_however_they_were_compressed(tmp_path, monkeypatch):
+    small_card(monkeypatch, "fashionmnist", 2, 2)
+    monkeypatch.setattr(torchvision_files, "SYSTEM_FOLDERS", {"fashionmnist": tmp_path / "system"})
+    files, images, labels = fashion_files(tmp_path / "made")
+    recompressed(files, tmp_path / "system", monkeypatch)
+    (raw := tmp_path / "linked/FashionMNIST/raw").mkdir(parents=True)
+    for path in (tmp_path / "system").iterdir():
+        (raw / path.name).symlink_to(path)
+    shutil.copytree(tmp_path / "system", tmp_path / "copied/FashionMNIST/raw")
+    (tmp_path / "copied/FashionMNIST/raw/t10k-labels-idx1-ubyte.gz").unlink()  # the system's is used
+    original = load("fashionmnist", tmp_path / "made")
+    for root in ("nothing", "linked", "copied"):
+        clothes = load("fashionmnist", tmp_path / root)
+        assert clothes.fingerprint == original.fingerprint
+        assert torch.equal(clothes.test.images, torch.tensor(images[::-1].copy()[:, None]))
+        assert clothes.train.labels.tolist() == labels.tolist()
+        assert [path.name for path in (tmp_path / root).iterdir() if path.name != "FashionMNIST"] == ["cache"]
+        assert all(finding.ok for finding in torchvision_files.examine("fashionmnist", tmp_path / root))
+    assert len(list(raw.iterdir())) == 4, "nothing was unpacked there"
+
+
+def test_damaged_gzip_files_are_named_and_repaired_from_an_intact_copy(tmp_path, monkeypatch):
+    small_card(monkeypatch, "fashionmnist", 2, 2)
+    monkeypatch.setattr(torchvision_files, "SYSTEM_FOLDERS", {"fashionmnist": tmp_path / "system"})
+    files, images, _ = fashion_files(tmp_path / "made")
+    recompressed(files, tmp_path / "system", monkeypatch)
+    root, raw = tmp_path / "root", tmp_path / "root/FashionMNIST/raw"
+    shutil.copytree(tmp_path / "system", raw)
+    packed = raw / "train-images-idx3-ubyte.gz"
+    whole = packed.read_bytes()
+    for damage in (whole[: len(whole) // 2], b"no gzip file", b"", gzip.compress(b"other"), gzip.compress(b"")):
+        packed.write_bytes(damage)
+        message = refused("fashionmnist", root)
+        assert f"{packed} is damaged" in message and "prepare fashionmnist" in message and not (root / "cache").exists()
+        damaged = [finding for finding in torchvision_files.examine("fashionmnist", root) if not finding.ok]
+        assert [finding.what for finding in damaged] == [f"{packed} is damaged: another md5"]
+    assert torch.equal(prepare("fashionmnist", root).train.images, torch.tensor(images[:, None]))
+    assert not list(raw.glob("*.part"))
+
+
+DEBIAN = torchvision_files.SYSTEM_FOLDERS["fashionmnist"]
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
+def test_debians_fashionmnist_is_the_published_one(tmp_path: Path) -> None:
+    assert load("fashionmnist", tmp_path).fingerprint == BUILTIN["fashionmnist"].fingerprint
 
 
 def test_damaged_files_are_reported_and_not_cached(tmp_path, monkeypatch):
@@ -257,6 +316,7 @@ def test_prepare_downloads_unpacks_and_repairs(tmp_path, monkeypatch, site):
     sums = [(f"{name}.gz", md5(site.files[f"/f/{name}.gz"])) for name in plain]
     monkeypatch.setattr(FashionMNIST, "resources", sums)
     known = {"FashionMNIST": {name: md5(data) for name, data in plain.items()}}
-    monkeypatch.setattr("benchmark.datasets.readers.torchvision_files._UNPACKED_MD5", known)
+    monkeypatch.setattr(torchvision_files, "_UNPACKED_MD5", known)
+    monkeypatch.setattr(torchvision_files, "SYSTEM_FOLDERS", {})
     assert torch.equal(prepare("fashionmnist", root).train.images, torch.tensor(images[:, None]))
     assert {path.name for path in (root / "FashionMNIST/raw").glob("*ubyte")} == set(plain)
