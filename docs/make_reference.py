@@ -1,6 +1,7 @@
 """Write the pages that are generated from the code.
 
-commands.md is made from `--help`, methods.md from the registry, and api/record.md from the schema's source.
+commands.md is made from `--help`, methods.md from the registry, columns.md from the declared columns, and api/record.md
+from the schema's source.
 
 python docs/make_reference.py
 
@@ -26,6 +27,7 @@ from benchmark.config.compose import options_of
 from benchmark.config.schema import SCHEMAS
 from methods import registry
 from results.store import schema
+from results.tables.columns import COLUMNS
 
 DOCS = Path(__file__).parent
 
@@ -74,6 +76,17 @@ enlarged for training. `NAME@SETTING:VALUE` is the method with another setting. 
 the method itself, and a note says so.
 
 ## All methods
+"""
+
+COLUMNS_INTRO = """\
+# Columns of the tables
+
+<!-- written by docs/make_reference.py -->
+
+Every column of a table with a row for each cell, by the name with which the option `columns` of `report` chooses it:
+`'columns=[accuracy,steps]'` shows these two after those that name the row, in tables that have them. A column that no
+row needs is left out. `page` is the [report's page](figures-and-page.md). [Add a column](extend/table.md) says how to
+declare another one.
 """
 
 RECORD_INTRO = """\
@@ -235,7 +248,18 @@ def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
-PAGES = {"commands.md": commands_page, "methods.md": methods_page, "api/record.md": record_page}
+def columns_page() -> str:
+    """A row for each declared column."""
+    rows = [(f"`{column.name}`", column.title, column.caption, ", ".join(column.tables)) for column in COLUMNS]
+    return "\n".join([COLUMNS_INTRO, markdown_table(("Name", "Head", "What it shows", "Tables"), rows)])
+
+
+PAGES = {
+    "commands.md": commands_page,
+    "methods.md": methods_page,
+    "columns.md": columns_page,
+    "api/record.md": record_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -22,16 +22,19 @@ def value_range(values: Sequence[float], form: Callable[[float], str] = short) -
     return "–".join(dict.fromkeys(form(end) for end in (min(values), max(values))))
 
 
+def images_per_class(ipc: float) -> str:
+    """10 → "10"; inf, the whole training set → "all"."""
+    return "all" if math.isinf(ipc) else f"{ipc:.0f}"
+
+
 def percent(fraction: float) -> str:
     """0.489 → "48.9"."""
     return f"{100 * fraction:.1f}"
 
 
-def spread(accuracy: float, sd: float, sd_networks: float = math.nan) -> str:
-    """Percent with the deviation over sets, else with that over the networks of the only set, marked †."""
-    if not math.isnan(sd):
-        return f"{percent(accuracy)} ± {percent(sd)}"
-    return percent(accuracy) if math.isnan(sd_networks) else f"{percent(accuracy)} ± {percent(sd_networks)}†"
+def whole_percent(fraction: float) -> str:
+    """0.489 → "49"."""
+    return f"{100 * fraction:.0f}"
 
 
 def difference(fraction: float) -> str:

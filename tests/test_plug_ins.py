@@ -27,7 +27,7 @@ POINTS = {
     "protocols": "swift = other_method",
     "architectures": "tinynet = other_method:TinyNetSpec",
     "analyses": "brightness = other_method:Brightness",
-    "tables": "again = other_method:again",
+    "tables": "with_bytes = other_method:with_bytes",
 }
 PAGES = {name: (ROOT / f"docs/extend/{name}.md").read_text() for name in KINDS.values()}
 (SWIFT,) = blocks(PAGES["protocol"], "yaml")
@@ -78,12 +78,12 @@ def test_one_of_each_kind_in_a_run_an_analysis_and_a_report(other: Path) -> None
         "reset_optimizer": False, "augment": "none", "cutmix": 0.0,
     }  # fmt: skip
     assert evaluated["display"]["protocol"] == "swift" and "plug_ins" not in str(evaluated["spec"])
-    report = call(other, "benchmark.report", "tables=[again]")
+    report = call(other, "benchmark.report", "tables=[with_bytes]")
     assert "stripes" in report and (out / "report/figures/brightness-stripes.pdf").exists()
 
 
 def test_the_overview_names_them_and_their_package_without_importing_one(other: Path) -> None:
-    for name in ("mine", "stripes", "swift", "tinynet", "brightness", "again"):
+    for name in ("mine", "stripes", "swift", "tinynet", "brightness", "with_bytes"):
         assert f"; {name} (other 1.0)" in kinds(1000)
     assert "other_method" not in sys.modules
     assert "mine (other 1.0)" in call(other, "benchmark")
@@ -139,9 +139,9 @@ def test_an_unknown_name_gets_the_nearest_of_a_plug_in(group: str, other: Path) 
 
 
 def test_an_unknown_table_gets_the_nearest_of_a_plug_in(other: Path) -> None:
-    ReportConfig(tables=["again"]).check()
-    with pytest.raises(BenchmarkError, match=r"no table 'agan'. Did you mean 'again'\?"):
-        ReportConfig(tables=["agan"]).check()
+    ReportConfig(tables=["with_bytes"]).check()
+    with pytest.raises(BenchmarkError, match=r"no table 'with_byte'. Did you mean 'with_bytes'\?"):
+        ReportConfig(tables=["with_byte"]).check()
 
 
 @pytest.mark.parametrize("group", ["datasets", "architectures", "analyses"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from benchmark import analyses
 from benchmark.cli.main import print_error
@@ -18,14 +19,14 @@ from benchmark.utils.errors import BenchmarkError
 from results.aggregation.cells import cells
 from results.aggregation.options import AS_RUN, TABLES, Options
 from results.aggregation.selection import select
-from results.rendering.files import text_tables, write_tables
+from results.rendering.files import write_tables
 from results.rendering.text import lines_below, render_rich
 from results.store.atomic_files import replace, writing
 from results.store.read_all import read_all
 from results.store.store import Store
 from results.tables.comparison import all_tables
 from results.tables.model import Table
-from results.tables.registry import ADDED, tables
+from results.tables.registry import NO_BUILDERS, TableBuilder, tables_by_kind
 
 if TYPE_CHECKING:
     from results.figures.write import Drawer
@@ -37,7 +38,7 @@ def write_report(config: ReportConfig) -> bool:
     Raises BenchmarkError where there is no store or nothing in it, and ResultsError as `results.rendering.files`.
     """
     folder, console = Path(config.store), Console(soft_wrap=True)
-    ADDED.update({name: TABLE_PLUG_INS.load(name) for name in config.tables if name not in TABLES})
+    added = {name: TABLE_PLUG_INS.load(name) for name in config.tables if name not in TABLES}
     if not folder.is_dir():
         raise BenchmarkError(
             f"there is no store at {folder}", where=f"store={folder}", next="name the folder that a run wrote to"
@@ -48,7 +49,7 @@ def write_report(config: ReportConfig) -> bool:
     if not stored.records and not stored.problems:
         raise BenchmarkError("the store holds no finished task yet", where=f"store={folder}")
     found = cells([*stored.records, *stored.unfinished])
-    _tables(found, stored.records, folder / "report", config.options(), console)
+    _tables(found, stored.records, folder / "report", config.options(), added, console)
     _pictures(found, stored.records, Store(folder), config, console)
     for problem in stored.problems:
         print_error(problem)
@@ -64,21 +65,26 @@ def show_stored_tables(folder: Path, console: Console) -> None:
 
 
 def _tables(
-    found: pd.DataFrame, records: Sequence[Mapping[str, Any]], folder: Path, options: Options, console: Console
+    found: pd.DataFrame,
+    records: Sequence[Mapping[str, Any]],
+    folder: Path,
+    options: Options,
+    added: Mapping[str, TableBuilder],
+    console: Console,
 ) -> None:
     """Print and write the tables that are asked for, or say that there are none."""
     if found.empty:
         console.print("no evaluation is finished yet", highlight=False)
         return
-    made = tables(found, options, records)
+    made = [table for of_kind in tables_by_kind(found, options, records, added).values() for table in of_kind]
     if not made:
         console.print("nothing stored makes such a table yet", highlight=False)
     if "terminal" in options.formats:
-        _show([text for table in made for text in text_tables(table)], console)
+        _show(made, console)
     if set(options.formats) - {"terminal"}:
         with writing(folder):
             folder.mkdir(exist_ok=True)
-        _written(_write(found, folder, options, records), console)
+        _written(_write(found, folder, options, records, added), console)
 
 
 def _pictures(
@@ -127,14 +133,23 @@ def show_tables(records: Sequence[Mapping[str, Any]], folder: Path | None, conso
 def _show(shown: Sequence[Table], console: Console) -> None:
     plain = not console.is_terminal
     for table in shown:
-        _print(console, render_rich(table, plain=plain))
-        console.print("\n".join(lines_below(table, plain=plain)), markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(table.title, "italic"), soft_wrap=plain)
+        for part in render_rich(table, plain=plain):
+            _print(console, part)
+        # A terminal breaks lines between words; a file keeps them whole.
+        console.print("\n".join(lines_below(table)), markup=False, highlight=False, soft_wrap=plain)
         console.print()
 
 
-def _write(found: pd.DataFrame, folder: Path, options: Options, records: Sequence[Mapping[str, Any]]) -> list[Path]:
+def _write(
+    found: pd.DataFrame,
+    folder: Path,
+    options: Options,
+    records: Sequence[Mapping[str, Any]],
+    added: Mapping[str, TableBuilder] = NO_BUILDERS,
+) -> list[Path]:
     """`write_tables`, and with LaTeX references.bib beside it; returns the paths of all files."""
-    paths = write_tables(found, folder, options, records)
+    paths = write_tables(found, folder, options, records, added)
     if "latex" in options.formats:
         paths.append(folder / "references.bib")
         replace(paths[-1], bibliography(select(found, options)))

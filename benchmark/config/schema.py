@@ -288,6 +288,7 @@ class ReportConfig(CommandConfig):
     architectures: list[str] = option([], "networks that condensed the sets")
     eval_architectures: list[str] = option([], "networks that were trained on the sets")
     protocols: list[str] = option([], "recipes by which these networks were trained")
+    columns: list[str] = option([], "columns of tables with a row for each cell, by name; empty: all of a table")
     order: str = option("family", "order of rows: family, listed (as in methods), accuracy (best first), name")
     highlight: str = option(
         "significance", "rule for best and second best: significance (tested), mean (highest means, untested), none"

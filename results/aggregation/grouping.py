@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
-from results.formatting import short
 from results.types import Cell
 
+_NORMS = {"in": "instance norm", "bn": "batch norm", "ln": "layer norm", "gn": "group norm", "none": "no norm"}
+_DEFAULT_NORMS = {"mlp": "none", "lenet": "none", "alexnet": "none", "densenet": "bn"}  # if the name gives none
 FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")  # in the order of tables
 
 
@@ -51,9 +53,21 @@ def ipc(row: Cell) -> str:
     return "all" if is_whole(row) else str(row["ipc"])
 
 
-def ratio(row: Cell) -> str:
+def ipc_number(row: Cell) -> float:
+    """Images per class; inf for the whole training set, which is sorted after all others."""
+    return math.inf if is_whole(row) else int(row["ipc"])
+
+
+def ratio_percent(row: Cell) -> float:
     """Stored images over training images, in percent; computed, never copied from a paper."""
-    return "100" if is_whole(row) else short(100 * row["ipc"] * row["num_classes"] / row["train_images"])
+    return 100.0 if is_whole(row) else float(100 * row["ipc"] * row["num_classes"] / row["train_images"])
+
+
+def norm_of(network: str) -> str:
+    """The norm layer of a network, in words, from its canonical name ("convnet3-bn-w64") or its family's default."""
+    family, *options = network.split("-")
+    norm = next((option for option in options if option in _NORMS), None)
+    return _NORMS[norm or next((default for name, default in _DEFAULT_NORMS.items() if family.startswith(name)), "in")]
 
 
 def protocol_of(row: Cell) -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ class Options:
     methods: display names as shell patterns: "dance*" is dance, dance@f1, "dance (alignment=off)".
     baselines: which of BASELINES are shown with the methods; random subsets and mosaics are both "random".
     datasets, ipcs, architectures (of condensing), eval_architectures, protocols: columns, in their order.
+    columns: the columns of tables with a row for each cell, by name; empty: all that a table has.
     order: of rows. family: in blocks of families, by year within one; listed: as `methods` lists them; accuracy: the
     best first, by the mean over the columns that all rows have; name: alphabetical. The whole set is always last.
     highlight: significance (`ranking.significance_ranks`), mean (the two highest means, untested), none.
@@ -37,6 +38,7 @@ class Options:
     architectures: tuple[str, ...] = ()
     eval_architectures: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     order: str = "family"
     highlight: str = "significance"
     explain_missing: bool = False

@@ -19,30 +19,12 @@ from results.page.assets import libraries, packed_json, script_hash
 from results.page.cell_records import CellRecords, records_of_cells
 from results.page.details import TaskFolders, anytime_curves, run_details, set_details
 from results.page.previews import Preview, previews
-from results.page.table import PageRow, page_rows
+from results.page.table import BY_NAME, PageRow, page_rows
 from results.store.atomic_files import replace
 from results.store.store import Store
 from results.types import Cell, Json
 
 NAME = "report.html"
-# key, heading, whether its entries are numbers
-COLUMNS = (
-    ("dataset", "Dataset", False),
-    ("name", "Method", False),
-    ("ipc", "IPC", True),
-    ("ratio", "Ratio %", True),
-    ("network", "Network", False),
-    ("protocol", "Protocol", False),
-    ("accuracy", "Accuracy %", True),
-    ("best_on_test", "Best on test % (optimistic)", True),
-    ("rank", "Rank", False),
-    ("published", "Published", True),
-    ("prepare", "Prepare s", True),
-    ("condense", "Condense s", True),
-    ("evaluate", "Evaluate s", True),
-    ("total", "Total s", True),
-    ("sample", "Sets × networks", True),
-)
 FILTERS = {
     "dataset": "Dataset",
     "method": "Method",
@@ -86,14 +68,12 @@ def render(records: Sequence[Json], store: Store, cells: pd.DataFrame) -> str:
             for identity, record in sets.items()
         },
     }
-    optional = ("published", "best_on_test")
-    empty = {key for key in optional if all(row.entries[key].text == "–" for row in rows)}
     script = _file("page.js")
     environment = Environment(
         loader=PackageLoader("results.page", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     text = environment.get_template("page.html").render(
-        columns=[column for column in COLUMNS if column[0] not in empty],
+        columns=[column for column in BY_NAME.values() if column.shown(all_cells)],
         filters={key: (heading, _choices(rows, key)) for key, heading in FILTERS.items()},
         rows=rows,
         groups=groups,
@@ -141,7 +121,7 @@ def _row_data(row: PageRow, cell: Cell, records: CellRecords) -> dict[str, Any]:
         "accuracy": row.accuracy,
         "deviation": row.deviation,
         "total": row.total_seconds,
-        "summary": f"{row.entries['accuracy'].text} %, {row.entries['total'].text} s",
+        "summary": f"{row.text('accuracy')} %, {row.text('total_full')} s",
         "sets": [record["identity"] for record in records.sets],
     }
 

@@ -15,40 +15,33 @@ from results.aggregation.options import DEFAULT, TABLES, Options
 from results.aggregation.selection import select
 from results.formatting import grouped
 from results.rendering import html, latex
-from results.rendering.grid import to_grid, to_sheet
 from results.rendering.text import to_markdown
 from results.store.atomic_files import replace, writing
-from results.tables.accuracy import Matrix, matrix_tables
-from results.tables.across import AcrossTable, across_as_text
-from results.tables.model import Table
-from results.tables.registry import AnyTable, tables_by_kind
+from results.tables.model import Column, Entry, Table
+from results.tables.registry import NO_BUILDERS, TableBuilder, tables_by_kind
 from results.types import Json
 
 
-def text_tables(table: AnyTable) -> list[Table]:
-    """A table as text: several if it is too wide."""
-    if isinstance(table, Matrix):
-        return matrix_tables(table)
-    return [across_as_text(table) if isinstance(table, AcrossTable) else table]
-
-
 def write_tables(
-    cells: pd.DataFrame, folder: Path, options: Options = DEFAULT, records: Sequence[Json] = ()
+    cells: pd.DataFrame,
+    folder: Path,
+    options: Options = DEFAULT,
+    records: Sequence[Json] = (),
+    added: Mapping[str, TableBuilder] = NO_BUILDERS,
 ) -> list[Path]:
     r"""Write what `options` ask for into an existing folder, each file whole or not at all; returns their paths.
 
     markdown: tables.md. latex: tables.tex to \input, and article.tex, a whole document with it. html: tables.html.
     csv: tables.csv, all chosen cells with raw numbers. sheets: sheets/KIND-NUMBER.csv, each table as it is shown; those
-    of an earlier report are removed. Raises ResultsError.
+    of an earlier report are removed. added: builders of other packages' tables. Raises ResultsError.
     """
     chosen_cells = select(cells, options)
-    by_kind = tables_by_kind(chosen_cells, options, records)
+    by_kind = tables_by_kind(cells, options, records, added)
     tables = [table for kind in by_kind.values() for table in kind]
     head = f"{_counted(len(tables), 'table')} from {_counted(len(chosen_cells), 'cell')}"
     files: dict[str, str] = {}
     if "markdown" in options.formats:
-        texts = "\n".join(to_markdown(text) for table in tables for text in text_tables(table))
-        files["tables.md"] = f"{head}.\n\n{texts}"
+        files["tables.md"] = f"{head}.\n\n" + "\n".join(map(to_markdown, tables))
     if "latex" in options.formats:
         files |= {"tables.tex": latex.document(tables), "article.tex": latex.ARTICLE}
     if "html" in options.formats:
@@ -76,7 +69,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def _sheets(by_kind: Mapping[str, Sequence[AnyTable]]) -> dict[str, str]:
+def _sheets(by_kind: Mapping[str, Sequence[Table]]) -> dict[str, str]:
     """File name → text: "sheets/time-1.csv", numbered in the order of the other formats.
 
     Titles, captions and notes begin with "#": pandas.read_csv(path, comment="#") reads the table alone.
@@ -87,9 +80,45 @@ def _sheets(by_kind: Mapping[str, Sequence[AnyTable]]) -> dict[str, str]:
             text = io.StringIO()
             notes = (f"({note_number}) {note}" for note_number, note in enumerate(table.notes, 1))
             text.writelines(f"# {' '.join(line.split())}\n" for line in (table.title, *table.captions, *notes))
-            csv.writer(text, lineterminator="\n").writerows(to_sheet(to_grid(table)))
+            csv.writer(text, lineterminator="\n").writerows(to_sheet(table))
             files[f"sheets/{kind}-{number}.csv"] = text.getvalue()
     return files
+
+
+def to_sheet(table: Table) -> list[list[str]]:
+    """Rows of plain text below one row of heads; deviations and remarks, where there are any, are separate columns.
+
+    Numbers have no commas between their thousands and missing ones are empty, so that any program reads them. What one
+    entry says of several columns is in each of them.
+    """
+    named = any(block.name for block in table.blocks)
+    names = [block.name for block in table.blocks for _ in block.rows]
+    rows = [_repeated(row) for row in table.rows]
+    lines = [["Block", *names]] if named else []
+    for column, entries in zip(table.columns, zip(*rows, strict=True), strict=True):
+        lines.append([column.title, *(_plain(column, entry) for entry in entries)])
+        spreads = [column.print_spread(entry) for entry in entries]
+        remarks = [_remark(table, entry) for entry in entries]
+        lines += [[f"{column.title} ±", *spreads]] if any(spreads) else []
+        lines += [[f"{column.title} remark", *remarks]] if any(remarks) else []
+    return [list(line) for line in zip(*lines, strict=True)]
+
+
+def _repeated(row: Sequence[Entry]) -> list[Entry]:
+    """The row with what covers several columns in each of them."""
+    return [entry for entry in row for _ in range(entry.span)]
+
+
+def _plain(column: Column, entry: Entry) -> str:
+    if entry.value is None or isinstance(entry.value, str):
+        return entry.value or ""
+    return "" if entry.number is None else column.form(entry.number).replace(",", "").replace("−", "-")
+
+
+def _remark(table: Table, entry: Entry) -> str:
+    notes = (f"({number})" for number in table.note_numbers(entry))
+    words = [entry.bound, entry.rank, "one set" if entry.single else "", *notes, entry.words]
+    return " ".join(filter(None, words))
 
 
 def _remove_sheets(folder: Path) -> None:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import groupby
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from results.rendering.grid import TableGrid, to_grid, unique_labels
-from results.tables.registry import AnyTable
+from results.tables.model import Table
 
 
-def page(tables: Iterable[AnyTable], title: str) -> str:
+def page(tables: Iterable[Table], title: str) -> str:
     """A whole page without references to other files."""
-    return _template().render(grids=_labeled(tables), title=title)
+    return _template().render(tables=_labeled(tables), title=title, head_lines=_head_lines)
+
+
+def unique_labels(labels: Sequence[str]) -> list[str]:
+    """The labels, with ".2", ".3", … added to those that came before."""
+    seen: Counter[str] = Counter()
+    unique = []
+    for label in labels:
+        seen[label] += 1
+        unique.append(label if seen[label] == 1 else f"{label}.{seen[label]}")
+    return unique
 
 
 @cache
@@ -24,8 +35,19 @@ def _template() -> Template:
     return environment.get_template("tables.html")
 
 
-def _labeled(tables: Iterable[AnyTable]) -> list[TableGrid]:
-    """The grids with unique labels that are valid as ids in HTML."""
-    grids = list(map(to_grid, tables))
-    labels = unique_labels(["table-" + "-".join(grid.label.split()) for grid in grids])
-    return [replace(grid, label=label) for grid, label in zip(grids, labels, strict=True)]
+def _labeled(tables: Iterable[Table]) -> list[Table]:
+    """The tables with unique labels that are valid as ids in HTML."""
+    tables = list(tables)
+    labels = unique_labels(["table-" + "-".join(table.label.split()) for table in tables])
+    return [replace(table, label=label) for table, label in zip(tables, labels, strict=True)]
+
+
+def _head_lines(table: Table) -> list[list[tuple[str, str, int]]]:
+    """For each line of heads: text, caption and width; equal neighbours in the first of several are joined."""
+    heads = [column.heads or (column.title,) for column in table.columns]
+    depth = len(heads[0])
+    outer = [[(text, "", len(list(same))) for text, same in groupby(head[0] for head in heads)]] if depth > 1 else []
+    inner = range(len(outer), depth)
+    return outer + [
+        [(head[line], c.caption, 1) for head, c in zip(heads, table.columns, strict=True)] for line in inner
+    ]

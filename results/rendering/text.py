@@ -1,4 +1,4 @@
-"""Tables of text, for a terminal and as Markdown."""
+"""Tables for a terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -10,41 +10,47 @@ from rich.cells import cell_len
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from results.aggregation.options import TABLES
 from results.statistics.ranking import BEST, SECOND
-from results.tables.model import Table
+from results.tables.model import Column, Entry, Table, number_text, split_wide, superscript
 
+_MAX_COLUMNS = 6  # of a wide table side by side; more follow below
 _LONGEST_WORD = 20  # characters of a word that a narrow terminal keeps on one line
 _STYLES = {BEST: "bold", SECOND: "underline"}
-_LEGEND = re.compile(r"Bold: (\w+), underlined: (second \w+)")  # as `tables.captions` words it
 _SIGNS = {BEST: ("*", "*"), SECOND: ("_", "_")}
 _MARKUP = {BEST: ("**", "**"), SECOND: ("<ins>", "</ins>")}  # underlined on GitHub, which does not support <u>
+EXPLAINED = "docs/reading-tables.md"
+_EXPLAINED_KINDS = {*TABLES, "condensing"}  # not those of other packages
 
 
-def render_rich(table: Table, *, plain: bool = False) -> RichTable:
-    """For a terminal, with a line between blocks. `lines_below` gives the captions and notes to print below it.
+def render_rich(table: Table, *, plain: bool = False) -> list[RichTable]:
+    """For a terminal, without its title, with a line between blocks; `lines_below` gives captions and notes.
 
-    plain: ranks as *best* and _second_, for a file or a pipe, which show no styles.
+    plain: ranks as *best* and _second_, for a file or a pipe, which show no styles. A wide table has several parts.
     """
-    rich = RichTable(
-        title=table.title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0), show_edge=False
-    )
-    rows = [_marked(table, index, _SIGNS) if plain else row for index, row in enumerate(table.rows)]
-    for column, name in enumerate(table.columns):
-        is_text = name in table.text_columns
-        lines = head_lines(name)
-        unbroken = [*lines, *(part for row in rows for part in _unbroken(row[column], is_text))]
+    return [_rich(part, plain=plain) for part in split_wide(table, _MAX_COLUMNS)]
+
+
+def _rich(table: Table, *, plain: bool) -> RichTable:
+    rich = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    signs = _SIGNS if plain else {}
+    texts = [[_marked(table, *pair, signs) for pair in zip(table.columns, row, strict=True)] for row in table.rows]
+    for index, column in enumerate(table.columns):
+        lines = head_lines(column.title)
+        unbroken = [*lines, *(part for row in texts for part in _unbroken(row[index], column.text))]
         rich.add_column(
             "\n".join(lines),
-            justify="left" if is_text else "right",
-            no_wrap=not is_text,
+            justify="left" if column.text else "right",
+            no_wrap=not column.text,
             overflow="fold",
             min_width=max(map(cell_len, unbroken)),
         )
-    for index, row in enumerate(rows):
-        ranks = ["" if plain else table.ranks.get((index, column), "") for column in range(len(row))]
+    ends = {sum(len(block.rows) for block in table.blocks[: number + 1]) for number in range(len(table.blocks) - 1)}
+    for number, (row, entries) in enumerate(zip(texts, table.rows, strict=True), 1):
+        ranks = ["" if plain else entry.rank for entry in entries]
         # Text, because rich would read "[4/5]" in a string as markup.
         styled = [Text(text, style=_STYLES.get(rank, "")) for text, rank in zip(row, ranks, strict=True)]
-        rich.add_row(*styled, end_section=index + 1 < len(rows) and table.starts_block(index + 1))
+        rich.add_row(*styled, end_section=number in ends)
     return rich
 
 
@@ -59,33 +65,31 @@ def _unbroken(text: str, is_text: bool) -> list[str]:
 
 
 def to_markdown(table: Table) -> str:
-    """A heading, the table, then captions and notes as a list."""
-    bars = [":--" if name in table.text_columns else "--:" for name in table.columns]
-    rows = [_marked(table, index, _MARKUP) for index in range(len(table.rows))]
-    lines = [_markdown_row(row) for row in [table.columns, bars, *rows]]
-    return "\n".join([f"### {table.title}", "", *lines, "", *(f"- {line}" for line in lines_below(table)), ""])
+    """A heading, the table, then captions and notes as a list. A wide table has several parts."""
+    parts = [_markdown(part) for part in split_wide(table, _MAX_COLUMNS)]
+    below = (f"- {line}" for line in lines_below(table))
+    return "\n".join([f"### {table.title}", "", *"\n\n".join(parts).split("\n"), "", *below, ""])
 
 
-def _marked(table: Table, index: int, signs: Mapping[str, tuple[str, str]]) -> list[str]:
-    """A row with the best and second best numbers between their signs; remarks next to a number stay outside."""
-    marked = []
-    for column, text in enumerate(table.rows[index]):
-        before, after = signs.get(table.ranks.get((index, column), ""), ("", ""))
-        words = text.split(" ")
-        number = 3 if words[1:2] == ["±"] else 1
-        marked.append(" ".join([before + " ".join(words[:number]) + after, *words[number:]]) if before else text)
-    return marked
+def _markdown(table: Table) -> str:
+    bars = [":--" if column.text else "--:" for column in table.columns]
+    rows = [[_marked(table, *pair, _MARKUP) for pair in zip(table.columns, row, strict=True)] for row in table.rows]
+    return "\n".join(_markdown_row(row) for row in [[column.title for column in table.columns], bars, *rows])
+
+
+def _marked(table: Table, column: Column, entry: Entry, signs: Mapping[str, tuple[str, str]]) -> str:
+    """An entry with the best and second best numbers between their signs; remarks next to a number stay outside."""
+    before, after = signs.get(entry.rank, ("", ""))
+    return " ".join(filter(None, [f"{before}{number_text(column, entry)}{after}", table.remark(entry)]))
 
 
 def _markdown_row(row: Sequence[str]) -> str:
     return "| " + " | ".join(" ".join(text.split()).replace("|", "\\|") for text in row) + " |"
 
 
-def lines_below(table: Table, *, plain: bool = False) -> list[str]:
-    """Captions, then numbered notes. plain: the sentence on ranks shows the signs of `render_rich`."""
-    captions = [_LEGEND.sub(_plain_legend, text) if plain else text for text in table.captions]
-    return [*captions, *(f"({number}) {text}" for number, text in enumerate(table.notes, 1))]
-
-
-def _plain_legend(legend: re.Match[str]) -> str:
-    return f"*{legend[1].capitalize()}* and _{legend[2]}_"
+def lines_below(table: Table) -> list[str]:
+    """Captions, the last of which names the page that explains the table, then numbered notes."""
+    *captions, last = table.captions or [""]
+    pointer = f"Explained in {EXPLAINED}#{table.kind}." if table.kind in _EXPLAINED_KINDS else ""
+    notes = (f"{superscript(number)} {text}" for number, text in enumerate(table.notes, 1))
+    return [line for line in (*captions, f"{last} {pointer}".strip(), *notes) if line]

@@ -54,8 +54,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(tested) - rank) * p))
         adjusted[index] = largest
     return adjusted
-
-
-def binomial_error(accuracy: float, n_test: int) -> float:
-    """Standard error √(p(1 − p)/n) of an accuracy on n test images, as a fraction."""
-    return math.sqrt(accuracy * (1 - accuracy) / n_test)

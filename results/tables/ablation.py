@@ -7,12 +7,14 @@ as in DM, or experts), or no matching. Inter class, the setting `calibration`: w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from results.aggregation.grouping import groups, rows_of
 from results.aggregation.options import DEFAULT, Options
-from results.tables.accuracy import Matrix, matrix_key, matrix_of
+from results.tables.accuracy import matrix_key, matrix_of
+from results.tables.model import Table
 from results.types import Cell
 
 METHOD = "dance"
@@ -23,15 +25,10 @@ _MATCHING = {  # in the order of the rows
     "expert": "matching on experts",
     "mid": "matching on mid encoders",
 }
-_CAPTION = (
-    "Ablation of DANCE's two views. Inner class: mean embeddings are matched on random networks (as in DM), on "
-    "experts, or on mid encoders between an expert's initial and trained weights (as DANCE does). Inter class: "
-    "the set is calibrated by experts' classification of it."
-)
 
 
-def ablation_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Matrix]:
-    """Matrices with the combinations of both views down, where at least two of them were scored.
+def ablation_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Table]:
+    """Accuracy tables with the combinations of both views down, where at least two of them were scored.
 
     Combinations with other settings that differ (a factor, say) are rows of their own.
     """
@@ -62,9 +59,7 @@ def _as_combination(row: Cell) -> Cell:
     return {**row, "display_name": f"{name} (@{factor})" if factor else name, "method": "", "title": "", "year": year}
 
 
-def _matrix(rows: Sequence[Cell], options: Options) -> Matrix:
+def _matrix(rows: Sequence[Cell], options: Options) -> Table:
     matrix = matrix_of(rows, options)
-    matrix.title = f"DANCE's two views, {matrix.title[0].lower()}{matrix.title[1:]}"
-    matrix.label = f"ablation-{matrix.label}"
-    matrix.captions.insert(0, _CAPTION)
-    return matrix
+    title = f"DANCE's two views, {matrix.title[0].lower()}{matrix.title[1:]}"
+    return replace(matrix, kind="ablation", title=title, label=f"ablation-{matrix.label}")

@@ -19,26 +19,21 @@ from results.aggregation.grouping import (
     comparison_key,
     counterpart,
     groups,
-    ipc,
     is_native,
     is_whole,
     rows_of,
 )
-from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
-from results.formatting import grouped, percent, seconds, short
+from results.formatting import percent
 from results.store.schema import Status
-from results.tables.captions import with_circumstances
-from results.tables.model import Table
+from results.tables.captions import captions
+from results.tables.cell_table import cell_table, table_rows
+from results.tables.model import Entry, Table
 from results.types import Cell, Json
 
 _ROUNDING = 1e-9  # a smaller saving, as a fraction of the whole set's seconds, is rounding
 CURVE, COMPLETE = "curve", "complete"  # the source of the whole set's seconds
-HEADS = (
-    *("IPC", "Method", "To reach %", "Set s", "One network s", "Total s"),
-    *("Whole set s", "Total / whole", "Pays after"),
-)
 
 
 # --- formulas ---------------------------------------------------------------------------------------------------------
@@ -187,51 +182,35 @@ def _with_costs(row: Cell, whole: _WholeTraining) -> dict[str, Any]:
 def break_even_tables(cells: pd.DataFrame, options: Options = DEFAULT, records: Iterable[Json] = ()) -> list[Table]:
     """A table for each dataset, pair of networks and shared protocol where the whole set's seconds are known."""
     return [
-        _table(sorted_rows(rows, options))
+        _table(sorted_rows(rows, options), options)
         for rows in break_even_rows(cells, records)
         if any(not math.isnan(row["whole_seconds"]) for row in rows)
     ]
 
 
-def _table(rows: Sequence[Cell]) -> Table:
-    table = Table(", ".join([f"Break-even: {rows[0]['dataset']}", *circumstances(rows)]), HEADS)
-    for row, name in zip(rows, names(rows), strict=True):
-        bound = row["whole_from"] == COMPLETE
-        costs = [seconds(row[column]) for column in ("set_seconds", "network_seconds", "total_seconds")]
-        to_reach = "–" if math.isnan(row["to_reach"]) else percent(row["to_reach"])
-        whole = f"{'≤ ' * bound}{seconds(row['whole_seconds'])}"
-        ratio = f"{'≥ ' * bound}{short(row['ratio'])}" if math.isfinite(row["ratio"]) else "–"
-        table.rows.append([ipc(row), name, to_reach, *costs, whole, ratio, _pays_after(row, bound, table)])
-    table.captions = with_circumstances(rows, _about(rows))
-    return table
+def _table(cells: Sequence[Cell], options: Options) -> Table:
+    rows = [
+        {**row, "pays_after": _pays_after(row), "ratio_entry": Entry(_finite(row["ratio"]), bound=_bound("≥", row))}
+        | {"whole_entry": Entry(row["whole_seconds"], bound=_bound("≤", row))}
+        for row in table_rows(cells, options)
+    ]
+    title = ", ".join([f"Break-even: {cells[0]['dataset']}", *circumstances(cells)])
+    bounds = any(row["whole_from"] == COMPLETE for row in rows)
+    about = "≤, ≥: bounds, as no curve of training on the whole set is stored." if bounds else ""
+    return cell_table("break_even", title, rows, captions(cells, about=about), options)
 
 
-def _pays_after(row: Cell, bound: bool, table: Table) -> str:
+def _bound(sign: str, row: Cell) -> str:
+    return sign if row["whole_from"] == COMPLETE else ""
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _pays_after(row: Cell) -> Entry:
     """The number of networks after which making the set has paid, at least 1 as a set must be used once."""
     trainings = row["trainings"]
     if math.isnan(trainings):
-        return f"– ({table.notes.number(row['missing'])})"
-    return "never" if math.isinf(trainings) else f"{'≥ ' * bound}{grouped(max(1, math.ceil(trainings)))}"
-
-
-def _about(rows: Sequence[Cell]) -> list[str]:
-    sources = {row["whole_from"] for row in rows}
-    lines = [
-        "Set: preparing, charged in full, and condensing, as means over sets. Total: these and training one network on "
-        "the set. Whole set: training one network on all images until it is as accurate as the set's networks.",
-        "Pays after: the number of trained networks from which making the set saves time, set / (whole set − one "
-        "network), rounded up. Never: a network takes as long on the set as on the whole set.",
-        "One network includes scoring it on the test split and on withheld images; the points of a curve exclude "
-        "scoring.",
-    ]
-    if CURVE in sources:
-        lines.append(
-            "To reach: the set's accuracy on the withheld images. The seconds at which the whole set reaches it are "
-            "interpolated linearly on the curve of its training."
-        )
-    if COMPLETE in sources:
-        lines.append(
-            "≤, ≥: bounds from the complete training on the whole set, which ends above the set's test accuracy. No "
-            "curve of it is stored; snapshots=N val_fraction=F stores one."
-        )
-    return lines
+        return Entry(notes=(row["missing"],))
+    return Entry("never") if math.isinf(trainings) else Entry(max(1, math.ceil(trainings)), bound=_bound("≥", row))

@@ -1,52 +1,30 @@
 """Rows of a table that has accuracies across: one for each method, in blocks by family.
 
-The caller decides what is across: its `ColumnKey` gives the column of each cell (a dataset and ipc, a network, …).
+The caller decides what is across: its `KeyOfCell` gives the column of each cell (a dataset and ipc, a network, …).
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from results.aggregation.grouping import family_rank, is_whole
 from results.aggregation.naming import differing, distinguish, title
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import row_order
-from results.formatting import percent
-from results.tables.model import Notes
+from results.tables.columns import spread_entry
+from results.tables.model import Entry
 from results.types import Cell
 
-MISSING = "–"
 NOT_RUN = "not run: the store has no such task"
 
-ColumnKey = Callable[[Cell], Hashable]
+KeyOfCell = Callable[[Cell], Hashable]
 NamedCells = tuple[str, dict[Hashable, Cell]]  # the name of a row, and its cells by column
 
 
-@dataclass(frozen=True)
-class TableEntry:
-    """The parts of one printed accuracy. `mean` and `spread` are in percent; a mean may be MISSING."""
-
-    mean: str = MISSING
-    spread: str = ""
-    single: bool = False  # the spread is over the networks of a single set, marked †
-    rank: str = ""  # ranking.BEST, ranking.SECOND or none
-    note: int | None = None  # the number of a note below the table
-    remark: str = ""  # "n.s." or "n.t.": not shown to be better than random
-
-
-@dataclass(frozen=True)
-class MethodRow:
-    """A method with an entry for each column."""
-
-    title: str
-    entries: tuple[TableEntry, ...]
-
-
-def cells_by_column(cells: Sequence[Cell], column_key: ColumnKey) -> dict[Hashable, list[Cell]]:
+def cells_by_column(cells: Sequence[Cell], column_key: KeyOfCell) -> dict[Hashable, list[Cell]]:
     """The cells of each column without the whole set, which is not compared with methods."""
     columns: dict[Hashable, list[Cell]] = {}
     for cell in cells:
@@ -56,7 +34,7 @@ def cells_by_column(cells: Sequence[Cell], column_key: ColumnKey) -> dict[Hashab
 
 
 def family_blocks(
-    cells: Sequence[Cell], column_key: ColumnKey, options: Options = DEFAULT
+    cells: Sequence[Cell], column_key: KeyOfCell, options: Options = DEFAULT
 ) -> list[tuple[str, list[NamedCells]]]:
     """Rows in blocks by family, each with its name. Any other `options.order` gives a single block without a name."""
     rows = list(named_rows([cell for cell in cells if not is_whole(cell)], column_key))
@@ -90,7 +68,7 @@ def _first_cell(row: NamedCells) -> Cell:
 # --- which cells make one row -----------------------------------------------------------------------------------------
 
 
-def named_rows(cells: Sequence[Cell], column_key: ColumnKey) -> Iterator[NamedCells]:
+def named_rows(cells: Sequence[Cell], column_key: KeyOfCell) -> Iterator[NamedCells]:
     """Cells of one name make one row, or one row for each specification if a column has several of these cells."""
     by_name: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -103,7 +81,7 @@ def named_rows(cells: Sequence[Cell], column_key: ColumnKey) -> Iterator[NamedCe
             yield title(same_name[0]), {column_key(cell): cell for cell in same_name}
 
 
-def _columns_of(cells: Sequence[Cell], column_key: ColumnKey) -> list[list[Cell]]:
+def _columns_of(cells: Sequence[Cell], column_key: KeyOfCell) -> list[list[Cell]]:
     columns: dict[Hashable, list[Cell]] = {}
     for cell in cells:
         columns.setdefault(column_key(cell), []).append(cell)
@@ -111,7 +89,7 @@ def _columns_of(cells: Sequence[Cell], column_key: ColumnKey) -> list[list[Cell]
 
 
 def _rows_by_settings(
-    cells: Sequence[Cell], ambiguous: Sequence[Sequence[Cell]], column_key: ColumnKey
+    cells: Sequence[Cell], ambiguous: Sequence[Sequence[Cell]], column_key: KeyOfCell
 ) -> Iterator[NamedCells]:
     """Rows by the settings that differ within the ambiguous columns.
 
@@ -144,31 +122,23 @@ def _settings(ambiguous: Sequence[Sequence[Cell]], origin: str, only_common: boo
 # --- entries ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class EntryContext:
-    """What all entries of a table need. ranks_and_remarks: by the id of a cell. notes: of the table."""
-
-    ranks_and_remarks: Mapping[int, tuple[str, str]]
-    notes: Notes
-    options: Options = DEFAULT
-
-
-def method_row(row: NamedCells, columns: Sequence[Hashable], context: EntryContext) -> MethodRow:
-    """The row with an entry for each of `columns`."""
-    name, cells = row
-    return MethodRow(name, tuple(_entry(cells.get(column), context) for column in columns))
+def entries_by_column(
+    cells: Mapping[Hashable, Cell],
+    columns: Iterable[Hashable],
+    ranks_and_remarks: Mapping[int, tuple[str, str]],
+    options: Options = DEFAULT,
+) -> dict[Any, Entry]:
+    """A row's entry for each of `columns`. ranks_and_remarks: by the id of a cell."""
+    return {column: _entry(cells.get(column), ranks_and_remarks, options) for column in columns}
 
 
-def _entry(cell: Cell | None, context: EntryContext) -> TableEntry:
+def _entry(cell: Cell | None, ranks_and_remarks: Mapping[int, tuple[str, str]], options: Options) -> Entry:
     if cell is None or not cell["sets"]:
         reason = _reason(cell) if cell else NOT_RUN
-        return TableEntry(note=context.notes.number(reason) if context.options.explain_missing else None)
-    note = context.notes.number(_reason(cell))
-    rank, remark = context.ranks_and_remarks.get(id(cell), ("", ""))
-    single = math.isnan(cell["sd"]) and not math.isnan(cell["sd_networks"])
-    deviation = cell["sd_networks"] if single else cell["sd"]
-    spread = "" if math.isnan(deviation) else percent(deviation)
-    return TableEntry(percent(cell["accuracy"]), spread, single, rank, note, remark)
+        return Entry(notes=(reason,) if options.explain_missing and reason else ())
+    rank, remark = ranks_and_remarks.get(id(cell), ("", ""))
+    notes = tuple(filter(None, [_reason(cell)]))
+    return spread_entry(cell["accuracy"], cell["sd"], cell["sd_networks"], rank=rank, words=remark, notes=notes)
 
 
 def _reason(cell: Cell) -> str:
@@ -178,10 +148,3 @@ def _reason(cell: Cell) -> str:
     if not cell["missing"]:
         return str(cell["message"])
     return f"{cell['sets']} of {cell['expected']} sets: {cell['message']}".rstrip(": ")
-
-
-def entry_text(entry: TableEntry) -> str:
-    """ "48.9 ± 0.4† (1) n.s." """
-    number = entry.mean + (f" ± {entry.spread}" if entry.spread else "") + ("†" if entry.single else "")
-    note = f"({entry.note})" if entry.note else ""
-    return " ".join(filter(None, [number, note, "" if entry.mean == MISSING else entry.remark]))

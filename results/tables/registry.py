@@ -10,9 +10,10 @@ import pandas as pd
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import select
 from results.tables.ablation import ablation_tables
-from results.tables.accuracy import Matrix, matrices
-from results.tables.across import AcrossTable, network_tables, protocol_tables
+from results.tables.accuracy import matrices
+from results.tables.across import network_tables, protocol_tables
 from results.tables.break_even import break_even_tables
+from results.tables.columns import check_columns
 from results.tables.comparison import comparison_tables
 from results.tables.costs import memory_tables, time_tables
 from results.tables.model import Table
@@ -21,38 +22,41 @@ from results.tables.robustness_scores import robustness_score_tables
 from results.tables.variance import variance_tables
 from results.types import Json
 
-AnyTable = Table | Matrix | AcrossTable
-TableBuilder = Callable[[pd.DataFrame, Options], Sequence[AnyTable]]
-ADDED: dict[str, TableBuilder] = {}  # tables of other packages by name, which the report command hands in
+TableBuilder = Callable[[pd.DataFrame, Options], Sequence[Table]]
+BUILDERS: Mapping[str, TableBuilder] = {
+    "accuracy": matrices,
+    "comparison": comparison_tables,
+    "networks": network_tables,
+    "protocols": protocol_tables,
+    "ablation": ablation_tables,
+    "published": published_tables,
+    "time": time_tables,
+    "memory": memory_tables,
+    "robustness_scores": robustness_score_tables,
+    "variance": variance_tables,
+    "break_even": break_even_tables,
+}
+NO_BUILDERS: Mapping[str, TableBuilder] = {}
 
 
-def table_builders(records: Sequence[Json] = ()) -> Mapping[str, TableBuilder]:
-    """The function that builds the tables of each kind. records: of the store, for the curves that break_even uses."""
-    return {
-        "accuracy": matrices,
-        "comparison": comparison_tables,
-        "networks": network_tables,
-        "protocols": protocol_tables,
-        "ablation": ablation_tables,
-        "published": published_tables,
-        "time": time_tables,
-        "memory": memory_tables,
-        "robustness_scores": robustness_score_tables,
-        "variance": variance_tables,
-        "break_even": partial(break_even_tables, records=records),
-        **ADDED,
-    }
+def tables_by_kind(
+    cells: pd.DataFrame,
+    options: Options = DEFAULT,
+    records: Sequence[Json] = (),
+    added: Mapping[str, TableBuilder] = NO_BUILDERS,
+) -> dict[str, list[Table]]:
+    """The tables of each kind in `options.tables`, in that order, of the cells that `options` choose.
 
-
-def tables_by_kind(chosen_cells: pd.DataFrame, options: Options, records: Sequence[Json]) -> dict[str, list[AnyTable]]:
-    """The tables of each kind in `options.tables`, in that order. chosen_cells: from `selection.select`."""
-    builders = table_builders(records)
-    return {kind: list(builders[kind](chosen_cells, options)) for kind in options.tables}
-
-
-def tables(cells: pd.DataFrame, options: Options = DEFAULT, records: Sequence[Json] = ()) -> list[AnyTable]:
-    """The tables that `options` ask for, in the order of `options.tables`.
-
-    cells: of `aggregation.cells`. Raises ResultsError for rows or columns that are not among them (`selection.select`).
+    cells: of `aggregation.cells`. records: of the store, for the curves that break_even uses. added: builders of other
+    packages. Raises ResultsError for rows or columns that are not there.
     """
-    return [table for kind in tables_by_kind(select(cells, options), options, records).values() for table in kind]
+    check_columns(options)
+    chosen = select(cells, options)
+    with_curves: TableBuilder = partial(break_even_tables, records=records)
+    builders = {**BUILDERS, "break_even": with_curves, **added}
+    return {kind: list(builders[kind](chosen, options)) for kind in options.tables}
+
+
+def tables(cells: pd.DataFrame, options: Options = DEFAULT, records: Sequence[Json] = ()) -> list[Table]:
+    """The tables of all kinds that `options` ask for, see `tables_by_kind`."""
+    return [table for of_kind in tables_by_kind(cells, options, records).values() for table in of_kind]

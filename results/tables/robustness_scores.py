@@ -26,10 +26,8 @@ from results.aggregation.grouping import (
     is_whole,
     rows_of,
 )
-from results.aggregation.naming import names, title
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
-from results.formatting import difference, spread
 from results.statistics.dd_ranking import (
     augmentation_position,
     hard_label_recovery,
@@ -38,12 +36,12 @@ from results.statistics.dd_ranking import (
     scaled,
 )
 from results.statistics.ranking import ranks_and_remarks
-from results.tables.captions import RankedColumns, describe_ipcs, is_na, with_circumstances
-from results.tables.model import Table
+from results.tables.captions import RankedColumns, captions, describe_ipcs
+from results.tables.cell_table import cell_table, table_rows
+from results.tables.columns import spread_entry
+from results.tables.model import Entry, Table
 from results.types import Cell
 
-HEADS = ("IPC", "Method", "Accuracy %", "HLR", "IOR", "LRS %", "Plain %", "ARS %")
-_LRS, _ARS = HEADS.index("LRS %"), HEADS.index("ARS %")
 _PLAIN_SUFFIX = "@plain"
 COLUMNS = (
     *("dataset", "condense_architecture", "architecture", "protocol", "recipe", "version", "ipc", "display_name"),
@@ -269,42 +267,36 @@ def robustness_score_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> 
 def _table(
     scored_cells: Sequence[_ScoredCell], scores: Sequence[tuple[RobustnessScore, RobustnessScore]], options: Options
 ) -> Table:
-    rows = [scored.cell for scored in scored_cells]
-    table = Table(", ".join([f"Robustness scores: {rows[0]['dataset']}", *circumstances(rows)]), HEADS)
-    columns = _columns(rows, scores)
-    remarks_by_entry = {
+    cells = [scored.cell for scored in scored_cells]
+    columns = _columns(cells, scores)
+    marks = {
         (cell["index"], column): mark
-        for (_, column), cells in columns.items()
-        for cell, mark in zip(cells, ranks_and_remarks(cells, options), strict=True)
+        for (_, column), ranked in columns.items()
+        for cell, mark in zip(ranked, ranks_and_remarks(ranked, options), strict=True)
     }
-    for index, (scored, name, pair) in enumerate(zip(scored_cells, names(rows), scores, strict=True)):
-        texts = [ipc(scored.cell), name, _percent(scored.cell)]
-        texts += (
-            ["–", "–"]
-            if is_whole(scored.cell)
-            else map(_points, (scored.hard_label_recovery(), scored.improvement_over_random()))
-        )
-        robust = []
-        for column, score in zip((_LRS, _ARS), pair, strict=True):
-            rank, remark = remarks_by_entry.get((index, column), ("", ""))
-            if rank:
-                table.ranks[index, column] = rank
-            robust.append("–" if is_whole(scored.cell) else _score_text(score, scored.cell, remark, table))
-        table.rows.append([*texts, robust[0], _percent(scored.plain), robust[1]])
-    table.captions = with_circumstances(
-        rows, _about(scored_cells), RankedColumns(columns, _describe_columns, options.highlight)
-    )
-    return table
+    rows = []
+    for index, (row, scored, pair) in enumerate(zip(table_rows(cells, options), scored_cells, scores, strict=True)):
+        entries: dict[str, Any] = {"hlr": None, "ior": None, "lrs": None, "ars": None, "plain": _plain(scored.plain)}
+        if not is_whole(scored.cell):
+            entries |= {"hlr": scored.hard_label_recovery(), "ior": scored.improvement_over_random()}
+            entries |= {
+                name: _entry(score, scored.cell, marks.get((index, name), ("", "")))
+                for name, score in zip(("lrs", "ars"), pair, strict=True)
+            }
+        rows.append({**row, **entries})
+    title = ", ".join([f"Robustness scores: {cells[0]['dataset']}", *circumstances(cells)])
+    ranked_columns = RankedColumns(columns, _describe_columns, options.highlight)
+    return cell_table("robustness_scores", title, rows, captions(cells, ranked_columns), options)
 
 
 def _columns(
     rows: Sequence[Cell], scores: Sequence[tuple[RobustnessScore, RobustnessScore]]
-) -> dict[tuple[str, int], list[Cell]]:
+) -> dict[tuple[str, str], list[Cell]]:
     """By ipc and column of the table, the cells to rank, with positions in place of accuracies."""
-    columns: dict[tuple[str, int], list[Cell]] = {}
+    columns: dict[tuple[str, str], list[Cell]] = {}
     for index, (row, pair) in enumerate(zip(rows, scores, strict=True)):
         if not is_whole(row):
-            for column, score in zip((_LRS, _ARS), pair, strict=True):
+            for column, score in zip(("lrs", "ars"), pair, strict=True):
                 columns.setdefault((ipc(row), column), []).append({**row, **_as_cell(score), "index": index})
     return columns
 
@@ -320,48 +312,13 @@ def _describe_columns(keys: Set[Hashable]) -> list[str]:
     return describe_ipcs({key[0] for key in keys if isinstance(key, tuple)})
 
 
-def _points(fraction: float) -> str:
-    return "–" if math.isnan(fraction) else difference(fraction)
+def _plain(cell: Cell | None) -> Entry:
+    return spread_entry(cell["accuracy"], cell["sd"], cell["sd_networks"]) if cell and cell["sets"] else Entry()
 
 
-def _percent(cell: Cell | None) -> str:
-    return spread(cell["accuracy"], cell["sd"], cell["sd_networks"]) if cell and cell["sets"] else "–"
-
-
-def _score_text(score: RobustnessScore, cell: Cell, remark: str, table: Table) -> str:
+def _entry(score: RobustnessScore, cell: Cell, rank_and_remark: tuple[str, str]) -> Entry:
     if score.missing:
-        return f"– ({table.notes.number(score.missing)})"
-    sets = len(score.positions)
-    missing_sets = f"[{sets}/{cell['expected']}]" if sets < cell["expected"] else ""
-    return " ".join(filter(None, [spread(score.value, score.sd, score.sd_networks), missing_sets, remark]))
-
-
-def _about(scored_cells: Sequence[_ScoredCell]) -> list[str]:
-    protocol = scored_cells[0].cell["protocol"]
-    whole = ", ".join(dict.fromkeys(title(s.whole) for s in scored_cells if s.whole)) or "the whole set"
-    factors: dict[int, list[str]] = {}
-    for scored in scored_cells:
-        if not is_na(scored.cell["factor"]) and scored.cell["factor"] > 1:
-            factors.setdefault(int(scored.cell["factor"]), []).append(title(scored.cell))
-    single = any(scored.cell["sets"] == 1 for scored in scored_cells)
-    lines = [
-        f"HLR: accuracy of {whole} − the set's. IOR: the set's − the mean of Random at the same ipc. Both are in "
-        "points.",
-        "LRS = (exp(α) − exp(−1)) / (exp(1) − exp(−1)) with α = (IOR − HLR) / 2 on fractions. ARS is the same of β, "
-        f"the mean of IOR under {protocol} and under {protocol}{_PLAIN_SUFFIX} (column Plain: neither augmentation nor "
-        "mixing). Both are in percent, and 26.9 where α or β is 0, as for a set with the accuracy of both whole and "
-        "random.",
-        "DD-Ranking tells accuracies with hard labels from those with a method's own labels. Here all labels are hard.",
-        "The scores follow DD-Ranking (arXiv:2505.13300), but use this protocol's learning rate and the last epoch, so "
-        "nothing is chosen on the test split. DD-Ranking takes the best epoch there and the best of five learning "
-        "rates; its numbers are not comparable.",
-        "±: sample deviation over condensation seeds; the whole set and Random are held at their means"
-        + ("; † is over the networks of the only set." if single else "."),
-    ]
-    for factor, methods in sorted(factors.items()):
-        lines.append(
-            f"Factor {factor} ({', '.join(dict.fromkeys(methods))}): an image stores {factor**2} small ones. Random "
-            "stores plain images of the same number whatever the factor, as in DD-Ranking; "
-            f"Random@f{factor} shows what mosaics gain without learning."
-        )
-    return lines
+        return Entry(notes=(score.missing,))
+    (rank, remark), sets = rank_and_remark, len(score.positions)
+    words = " ".join(filter(None, [f"[{sets}/{cell['expected']}]" if sets < cell["expected"] else "", remark]))
+    return spread_entry(score.value, score.sd, score.sd_networks, rank=rank, words=words)

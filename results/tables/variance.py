@@ -15,19 +15,18 @@ from statistics import fmean
 import pandas as pd
 from scipy import special
 
-from results.aggregation.grouping import circumstances, comparison_key, groups, ipc, is_whole, rows_of
-from results.aggregation.naming import names
+from results.aggregation.grouping import circumstances, comparison_key, groups, is_whole, rows_of
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import sorted_rows
-from results.formatting import percent
-from results.tables.captions import with_circumstances
-from results.tables.model import Table
+from results.formatting import percent, whole_percent
+from results.tables.captions import captions
+from results.tables.cell_table import cell_table, table_rows
+from results.tables.model import Entry, Table
 from results.types import Cell
 
 Interval = tuple[float, float]
 
 LEVEL = 0.95  # of every interval
-HEADS = ("IPC", "Method", "Mean %", "Sets × networks", "± sets", "± networks", "Share of sets %")
 _UNKNOWN = (math.nan, math.nan)
 _ROUNDING = 1e-12  # variances below it are rounding: accuracies differ by 1 / test images
 
@@ -162,62 +161,47 @@ def variance_tables(cells: pd.DataFrame, options: Options = DEFAULT) -> list[Tab
     """A table for each dataset, pair of networks and protocol in which some cell's variance can be split."""
     scored = [{**row, "components": estimate_components(_accuracies(row))} for row in rows_of(cells) if row["sets"]]
     return [
-        _table(sorted_rows(rows, options))
+        _table(sorted_rows(rows, options), options)
         for rows in groups(scored, comparison_key)
         if any(not math.isnan(row["components"].between) for row in rows)
     ]
 
 
-def _table(rows: Sequence[Cell]) -> Table:
-    table = Table(", ".join([f"Variance: {rows[0]['dataset']}", *circumstances(rows)]), HEADS)
-    for row, name in zip(rows, names(rows), strict=True):
-        components = row["components"]
-        note = table.notes.number(_reason(row, components))
-        between = _deviation(components.between, components.between_interval)
-        share = _with_interval(_whole_percent(components.share), components.share_interval, _whole_percent)
-        numbers = [
-            _with_interval(percent(row["accuracy"]), _accuracy_interval(row), percent),
-            f"{row['sets']} × {row['networks']}",
-            f"{between} ({note})" if note else between,
-            _deviation(components.within, components.within_interval),
-            "–" if math.isnan(components.share) else share,
-        ]
-        table.rows.append([ipc(row), name, *numbers])
-    table.captions = with_circumstances(rows, _ABOUT)
-    return table
+def _table(cells: Sequence[Cell], options: Options) -> Table:
+    rows = [
+        {
+            **row,
+            "mean": _with_interval(row["accuracy"], _accuracy_interval(row), percent),
+            "between": _deviation(row["components"].between, row["components"].between_interval, _reason(row)),
+            "within": _deviation(row["components"].within, row["components"].within_interval),
+            "share": _with_interval(row["components"].share, row["components"].share_interval, whole_percent),
+        }
+        for row in table_rows(cells)
+    ]
+    title = ", ".join([f"Variance: {cells[0]['dataset']}", *circumstances(cells)])
+    return cell_table("variance", title, rows, captions(cells, about="In brackets: 95 % intervals."), options)
 
 
-_ABOUT = (
-    "Mean: with its 95 % interval by Student's t over sets; for the whole set over networks.",
-    "± sets, ± networks: the standard deviations, in points, due to the condensation seed and an evaluation network's "
-    "own seed (one-way random-effects analysis of variance). Share: the sets' part of the sum of both variances.",
-    "In brackets: 95 % intervals for normal effects (modified large-sample limits, χ², F); they are wide for few sets. "
-    "All networks are scored on one test split, whose own sampling is in neither deviation.",
-)
-
-
-def _reason(row: Cell, components: VarianceComponents) -> str:
+def _reason(row: Cell) -> str:
     """Why a row's variance is not split, or why its `between` is 0; else ""."""
-    if components.negative:
+    if row["components"].negative:
         return "the estimate is below 0: set means differ less than their networks alone would make them on average"
     if is_whole(row):
         return ""
     if row["sets"] < 2:
         return "a single set: how sets differ is unknown"
-    if math.isnan(components.within):
+    if math.isnan(row["components"].within):
         return "one network for each set: the effects of sets and networks cannot be separated"
     return ""
 
 
-def _deviation(variance: float, interval: Interval) -> str:
-    """In points: "1.2 [0.4, 7.9]"; "–" if unknown."""
+def _deviation(variance: float, interval: Interval, note: str = "") -> Entry:
+    """The root of a variance with its interval."""
     ends = math.sqrt(interval[0]), math.sqrt(interval[1])
-    return "–" if math.isnan(variance) else _with_interval(percent(math.sqrt(variance)), ends, percent)
+    return _with_interval(math.sqrt(variance), ends, percent, note)
 
 
-def _whole_percent(fraction: float) -> str:
-    return f"{100 * fraction:.0f}"
-
-
-def _with_interval(text: str, interval: Interval, form: Callable[[float], str]) -> str:
-    return text if any(map(math.isnan, interval)) else f"{text} [{', '.join(map(form, interval))}]"
+def _with_interval(value: float, interval: Interval, form: Callable[[float], str], note: str = "") -> Entry:
+    unknown = math.isnan(value) or any(map(math.isnan, interval))
+    words = "" if unknown else f"[{', '.join(map(form, interval))}]"
+    return Entry(value, words=words, notes=(note,) if note else ())

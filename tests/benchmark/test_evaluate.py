@@ -197,8 +197,9 @@ def test_a_record_says_what_was_read_and_tables_show_it(tmp_path: Path) -> None:
     assert frame.loc["res_DSA", "sets"] == 3 and frame.loc["res_DSA", "stored_images"] == 20
     assert frame.loc["res_DSA", "method"] == "dsa" and frame.loc["res_DSA", "family"] == "released"
     (table,) = comparison_tables(cells(records))
-    assert [row[2] for row in table.rows] == ["res_DSA", "Random"]
-    assert "random baseline" in " ".join(table.captions) and "n.s." in table.rows[0][3]  # real digits, no better
+    rows = table.texts()
+    assert [row[2] for row in rows] == ["res_DSA", "Random"]
+    assert "n.s.: not better than random" in " ".join(table.captions) and "n.s." in rows[0][3]  # real digits, no better
     stored, problems = Store(out).records()
     assert len(stored) == len(records) and not problems
 
@@ -230,8 +231,9 @@ def test_two_files_of_one_name_stay_two_rows(tmp_path: Path) -> None:
         torch.save([*subset(seed)], tmp_path / folder / "data.pt")
         records += done(build(f"set={tmp_path / folder / 'data.pt'}", "baselines=[]"), out)
     (table,) = comparison_tables(cells(records))
-    assert len(table.rows) == 2 and len({row[2] for row in table.rows}) == 2
-    assert all(re.fullmatch(r"data \[source=\w{12}\]", row[2]) for row in table.rows)
+    names = [row[2] for row in table.texts()]
+    assert len(names) == 2 and len(set(names)) == 2
+    assert all(re.fullmatch(r"data \[source=\w{12}\]", name) for name in names)
 
 
 def test_eight_bits_cost_what_is_said(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from table_parts import entries, heads
+from table_parts import ranks as ranks_of
 
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
@@ -52,20 +54,20 @@ def test_rows_are_chosen_by_patterns_of_their_names(grid, methods, baselines, ex
 def test_columns_are_in_the_order_of_the_options(grid):
     kept = select(grid, Options(datasets=("svhn", "cifar10"), ipcs=(10, 1), protocols=("dsa",)))
     assert list(dict.fromkeys(kept["dataset"])) == ["svhn", "cifar10"] and set(kept["protocol"]) == {"dsa"}
-    found = [matrix.columns for matrix in matrices(kept, Options(ipcs=(10, 1)))]
+    found = [[column.heads[:2] for column in matrix.columns[1:]] for matrix in matrices(kept, Options(ipcs=(10, 1)))]
     assert found[0] == [("svhn", "10"), ("svhn", "1"), ("cifar10", "10"), ("cifar10", "1")]
     usual = [("cifar10", "1"), ("cifar10", "10"), ("svhn", "1"), ("svhn", "10")]
-    assert matrices(select(grid, Options()))[0].columns == usual
+    assert [column.heads[:2] for column in matrices(select(grid, Options()))[0].columns[1:]] == usual
 
 
 def test_networks_and_protocols_are_across_in_the_order_of_the_options(grid):
     options = Options(eval_architectures=("resnet10-bn", "convnet3"), protocols=("dsa", "dc"))
     kept = select(grid, options)
-    assert network_tables(kept, options)[0].heads == ["resnet10-bn", "convnet3"]
-    assert protocol_tables(kept, options)[0].heads == ["dsa", "dc"]
+    assert heads(network_tables(kept, options)[0])[3:] == ["resnet10-bn", "convnet3"]
+    assert heads(protocol_tables(kept, options)[0])[3:] == ["dsa", "dc"]
     usual = select(grid, Options())
-    assert network_tables(usual)[0].heads == ["convnet3", "resnet10-bn"]
-    assert protocol_tables(usual)[0].heads == ["dc", "dsa"]
+    assert heads(network_tables(usual)[0])[3:] == ["convnet3", "resnet10-bn"]
+    assert heads(protocol_tables(usual)[0])[3:] == ["dc", "dsa"]
 
 
 def test_the_whole_set_belongs_to_every_condensing_network(grid):
@@ -112,10 +114,10 @@ def test_orders_of_rows_in_matrices_and_flat_tables(grid, order):
     options = Options(order=order, methods=("dm*", "dc", "dance*") if order == "listed" else ())
     kept = select(grid, options)
     (matrix,) = [m for m in matrices(kept, options) if m.label == "dsa-v1-convnet3-convnet3"]
-    assert [line.title for _, block in matrix.blocks for line in block] == ORDERS[order]
-    assert (len(matrix.blocks) == 1) == (order != "family") and [line.title for line in matrix.whole] == ["WHOLE"]
+    assert list(entries(matrix)) == [*ORDERS[order], "WHOLE"]
+    assert (len(matrix.blocks) == 2) == (order != "family")
     tables = [t for t in comparison_tables(kept, options) if t.title.endswith("evaluated with convnet3, protocol dsa")]
-    names = [(row[0], row[2]) for row in tables[0].rows]
+    names = [(row[0], row[2]) for row in tables[0].texts()]
     assert names == [(ipc, name) for ipc in ("1", "10") for name in ORDERS[order]] + [("all", "WHOLE")]
 
 
@@ -123,7 +125,7 @@ def test_order_by_accuracy_uses_the_columns_that_all_rows_have(make_cells):
     """DC is better where both are, DM has a second, easy column; what has no number at all is last."""
     frames = [make_cells({"dm": MIDDLE, "dc": HIGH}), make_cells({"dm": [0.9, 0.91, 0.92]}, dataset="svhn")]
     (matrix,) = matrices(pd.concat(frames), Options(order="accuracy"))
-    assert [line.title for _, block in matrix.blocks for line in block] == ["DC", "DM"]
+    assert list(entries(matrix)) == ["DC", "DM"]
 
 
 # --- highlighting -----------------------------------------------------------------------------------------------------
@@ -132,8 +134,12 @@ def test_order_by_accuracy_uses_the_columns_that_all_rows_have(make_cells):
 @pytest.mark.parametrize(
     ("highlight", "ranks", "caption"),
     [
-        ("significance", {"DM": "best", "IDM": "best", "DC": "second", "RANDOM": ""}, "Bold: best, underlined"),
-        ("mean", {"DM": "best", "IDM": "second", "DC": "", "RANDOM": ""}, "Bold: highest, underlined: second highest"),
+        (
+            "significance",
+            {"DM": "best", "IDM": "best", "DC": "second", "RANDOM": ""},
+            "are marked (tested; ties share a place)",
+        ),
+        ("mean", {"DM": "best", "IDM": "second", "DC": "", "RANDOM": ""}, "(highest means, not tested)"),
         ("none", {"DM": "", "IDM": "", "DC": "", "RANDOM": ""}, ""),
     ],
 )
@@ -141,22 +147,22 @@ def test_what_is_highlighted(make_cells, highlight, ranks, caption):
     close = [0.59, 0.62, 0.61]
     frame = make_cells({"random": LOW, "dm": HIGH, "idm": close, "dc": MIDDLE})
     (matrix,) = matrices(frame, Options(highlight=highlight))
-    assert {line.title: line.entries[0].rank for _, block in matrix.blocks for line in block} == ranks
+    assert {name: row[0].rank for name, row in entries(matrix).items()} == ranks
     text = " ".join(matrix.captions)
-    assert caption in text and ("Bold" in text) == bool(caption)
+    assert caption in text and ("marked" in text) == bool(caption)
     (table,) = comparison_tables(frame, Options(highlight=highlight))
-    assert sorted(table.ranks.values()) == sorted(filter(None, ranks.values()))
+    assert sorted(ranks_of(table).values()) == sorted(filter(None, ranks.values()))
 
 
 def test_the_highest_mean_is_marked_wherever_it_is_asked_for_with_its_caveat(make_cells):
     options = Options(highlight="mean")
     for changes in ({"dataset": "digits"}, {"evaluated": {"protocol": "native"}}):
         (matrix,) = matrices(make_cells({"random": LOW, "dm": HIGH}, **changes), options)
-        ranks = {line.title: line.entries[0].rank for _, block in matrix.blocks for line in block}
+        ranks = {name: row[0].rank for name, row in entries(matrix).items()}
         assert ranks == {"DM": "best", "RANDOM": "second"}
-        assert "The order is not tested and may be chance." in " ".join(matrix.captions)
+        assert "highest means, not tested" in " ".join(matrix.captions)
     (table,) = comparison_tables(make_cells({"random": [0.2], "dm": [0.9]}), options)
-    assert sorted(table.ranks.values()) == ["best", "second"]
+    assert sorted(ranks_of(table).values()) == ["best", "second"]
     short = make_cells({"random": LOW, "dm": HIGH}, condensed={"display": {"iterations_fraction": 0.01}})
     (table,) = comparison_tables(short, options)
-    assert table.ranks and "Ranks nothing: a method ran less than 5 %" in " ".join(table.captions)
+    assert ranks_of(table) and "Ranks nothing: less than 5 %" in " ".join(table.captions)

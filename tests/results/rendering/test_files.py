@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from operator import itemgetter
 
 import pandas as pd
 import pytest
+from rich.console import Console
+from table_parts import heads
 
 from results.aggregation.cells import cells
 from results.aggregation.options import FORMATS, TABLES, Options
+from results.errors import ResultsError
+from results.formatting import percent, seconds
 from results.rendering import html
-from results.rendering.files import text_tables, write_tables
-from results.rendering.grid import parse_number, plain_number, to_grid, to_sheet
+from results.rendering.files import to_sheet, write_tables
 from results.rendering.latex import ARTICLE, document
-from results.tables.model import Table
-from results.tables.registry import table_builders, tables
+from results.rendering.text import render_rich, to_markdown
+from results.tables.columns import COLUMNS
+from results.tables.comparison import comparison_tables
+from results.tables.model import Block, Column, Entry, Table, build
+from results.tables.registry import BUILDERS, tables
 
 RANDOM = [0.30, 0.31, 0.29]
 TITLES = {"cifar10": {"dataset_title": "CIFAR-10"}, "svhn": {"dataset_title": "SVHN", "published_as": "svhn"}}
@@ -70,7 +78,7 @@ def only(frame, kind, **options):
 
 
 def test_every_kind_has_a_table_here(frame):
-    assert table_builders().keys() == set(TABLES)
+    assert BUILDERS.keys() == set(TABLES)
     assert [bool(tables(frame, Options(tables=(kind,)))) for kind in TABLES] == [True] * len(TABLES)
     some = tables(frame, Options(tables=("memory", "accuracy")))
     assert "Memory" in some[0].title and "Test accuracy" in some[-1].title
@@ -82,34 +90,40 @@ def test_every_caption_names_protocol_sample_commit_and_hardware(frame, kind):
         text = " ".join(table.captions)
         for word in ("Protocol d", "Seeds × networks: ", "Code: commit 0123456789", "NVIDIA H100"):
             assert word in text, table.title
+        assert len(table.captions) <= 3 and all(len(line) < 240 for line in table.captions), table.captions
 
 
 # --- terminal and Markdown --------------------------------------------------------------------------------------------
 
 
 def test_a_matrix_is_a_text_with_a_column_for_each_dataset_and_ipc(frame):
-    (text,) = text_tables(only(frame, "accuracy", eval_architectures=("convnet3",), protocols=("dsa",)))
-    heads = [f"{title} ipc {ipc} (0.{'0' * (ipc < 10)}2\u00a0%)" for title in ("CIFAR-10", "SVHN") for ipc in (1, 10)]
-    assert list(text.columns) == ["Method", *heads]
-    rows = {row[0]: row[1:] for row in text.rows}
+    table = only(frame, "accuracy", eval_architectures=("convnet3",), protocols=("dsa",))
+    expected = [
+        f"{title} ipc {ipc} (0.{'0' * (ipc < 10)}2\u00a0%)" for title in ("CIFAR-10", "SVHN") for ipc in (1, 10)
+    ]
+    assert heads(table) == ["Method", *expected]
+    rows = {row[0]: row[1:] for row in table.texts()}
     assert rows["DM"][:2] == ["26.4 ± 1.0 n.s.", "49.3 ± 1.0"] and rows["DC"] == ["–"] * 4
     assert rows["WHOLE"] == ["84.5 ± 0.7†", "", "84.5 ± 0.7†", ""]
-    assert [text.rows[index][0] for index in sorted(text.block_starts)] == ["RANDOM", "DC", "DANCE", "WHOLE"]
+    assert [block.rows[0][0].value for block in table.blocks] == ["RANDOM", "DC", "DANCE", "WHOLE"]
 
 
 def test_a_wide_matrix_goes_on_in_a_second_text_with_the_captions_below(make_cells):
     wide = pd.concat([make_cells({"dm": RANDOM}, dataset=name, condensed={"ipc": ipc})
                       for name in ("a", "b", "c") for ipc in (1, 2, 3)])  # fmt: skip
-    first, second = text_tables(only(wide, "accuracy"))
+    table = only(wide, "accuracy")
+    first, second = render_rich(table)
     assert len(first.columns) == 1 + 6 and len(second.columns) == 1 + 3
-    assert first.title.endswith("(1 of 2)") and not first.captions and second.captions
+    text = to_markdown(table)
+    assert text.count("| Method |") == 2 and text.count(table.captions[0]) == 1
+    assert text.index("ipc 3") < text.index(table.captions[0])
 
 
 def test_reasons_of_empty_cells_on_request(frame):
     resolved = only(frame, "accuracy", explain_missing=True)
-    assert resolved.notes == ["diverged: the loss is nan at <step> 7", "not run: the store has no such task"]
+    assert list(resolved.notes) == ["diverged: the loss is nan at <step> 7", "not run: the store has no such task"]
     assert "–<sup><a" in html.page([resolved], "t") and "&lt;step&gt;" in html.page([resolved], "t")
-    assert only(frame, "accuracy").notes == []
+    assert not only(frame, "accuracy").notes
 
 
 # --- HTML -------------------------------------------------------------------------------------------------------------
@@ -152,7 +166,7 @@ def test_deviations_are_subscripts_and_ranks_are_marked(frame):
     assert '<td class="best"><strong>60.4</strong><sub>±&#8239;1.0</sub></td>' in text
     assert "<td>26.4<sub>±&#8239;1.0</sub> <small>n.s.</small></td>" in text
     assert '<td colspan="2">84.5<sub>±&#8239;0.7</sub><sup>†</sup></td>' in text
-    assert '<th scope="colgroup" colspan="2">CIFAR-10</th>' in text and '<th scope="row">DM</th>' in text
+    assert '<th scope="colgroup" colspan="2">CIFAR-10</th>' in text and '<th scope="row" class="words">DM</th>' in text
     assert '<tr class="block"><th scope="rowgroup" colspan="5">gradient matching</th></tr>' in text
 
 
@@ -186,23 +200,28 @@ def test_every_kind_compiles(frame, tmp_path, kind, document_class):
 
 def test_flat_tables_have_subscripts_ranks_and_their_notes(frame):
     text = document([only(frame, "comparison", eval_architectures=("convnet3",), protocols=("dsa",))])
-    assert r"\textbf{$\mathbf{60.4}_{\pm 1.0}$}" in text and r"$26.4_{\pm 1.0}$ n.s." in text
+    assert r"\textbf{$\mathbf{60.4}_{\pm 1.0}$}" in text and r"$26.4_{\pm 1.0}^{\mathrm{n.s.}}$" in text
     assert r"\caption[{cifar10, condensed with" in text and "\ncifar10, condensed with convnet3, evaluated" in text
     published = document([only(frame, "published", eval_architectures=("convnet3",), protocols=("dsa",))])
-    assert "not comparable (1)" in published and r"(1) " in published and text.isascii() and published.isascii()
+    assert "not comparable$^{(1)}$" in published and r"(1) " in published and text.isascii() and published.isascii()
+
+
+def plain(title, blocks):
+    columns = [Column("ipc", "IPC", str, names_row=True), Column("number", "Number", str)]
+    return Table("t", title, columns, [Block("", [list(map(Entry, row)) for row in rows]) for rows in blocks])
 
 
 @pytest.mark.parametrize(("rows", "parts"), [([5], [5]), ([20, 20], [20, 20]), ([20, 10, 5], [30, 5]),
-                                             ([40], [20, 20]), ([3, 70], [3, 24, 24, 22])])  # fmt: skip
+                                             ([40], [20, 20]), ([3, 70], [27, 24, 22])])  # fmt: skip
 def test_long_tables_go_on_where_a_block_begins(rows, parts):
-    table = Table("t", ["IPC", "Number"], [[str(block), "1"] for block, size in enumerate(rows) for _ in range(size)])
+    table = plain("t", [[[str(block), "1"]] * size for block, size in enumerate(rows)])
     text = document([table])
     lengths = [part.count(r" & 1 \\") for part in text.split(r"\begin{table*}")[1:]]
     assert lengths == parts and text.count("Continues Table~\\ref{tab:t}.") == len(parts) - 1
 
 
 def test_many_floats_make_room_for_themselves():
-    many = [Table(f"t{number}", ["IPC"], [["1"]]) for number in range(60)]
+    many = [plain(f"t{number}", [[["1", "1"]]]) for number in range(60)]
     assert r"\extrafloats{60}" in document(many) and r"\extrafloats" not in document(many[:10])
 
 
@@ -214,31 +233,63 @@ def test_each_table_is_a_sheet_that_pandas_reads(frame, tmp_path):
     sheets = {path.name: pd.read_csv(path, comment="#") for path in paths if path.parent.name == "sheets"}
     assert len(sheets) == len(tables(frame))
     accuracy = sheets["accuracy-1.csv"].set_index("Method")
-    column = "CIFAR-10, IPC 10, Ratio % 0.2"
+    column = "CIFAR-10 ipc 10 (0.2\u00a0%)"
     assert accuracy.loc["DM", [column, f"{column} ±"]].tolist() == [49.3, 1.0]
-    assert accuracy.loc["DM", f"{column} remark"] == "" or pd.isna(accuracy.loc["DM", f"{column} remark"])
+    assert pd.isna(accuracy.loc["DM", f"{column} remark"])
     assert pd.isna(accuracy.loc["DC", column]) and accuracy.loc["DC", "Block"] == "gradient matching"
     time = sheets["time-1.csv"]
     assert time["Prepare s (full)"].tolist()[:5] == [0, 120, 120, 120, 0]
 
 
-def test_numbers_of_a_sheet_are_plain():
-    texts = ["1,438", "−0.4", "+1.2", "–", "<0.1", "3 GiB", "DM"]
-    assert [plain_number(text) for text in texts] == ["1438", "-0.4", "+1.2", "", "<0.1", "3 GiB", "DM"]
-    table = Table("t", ["Method", "A"], [["2,000", "48.9 ± 0.4† (1) n.s."], ["b", "–"]], ranks={(0, 1): "best"})
-    assert to_sheet(to_grid(table)) == [["Method", "A", "A ±", "A remark"],
-                                        ["2,000", "48.9", "0.4", "best one set (1) n.s."],
-                                        ["b", "", "", ""]]  # fmt: skip
+def test_numbers_of_a_sheet_are_plain_and_their_marks_apart():
+    columns = [
+        Column("method", "Method", itemgetter(0), text=True, names_row=True),
+        Column("a", "A", itemgetter(1), percent),
+        Column("s", "S", itemgetter(2), seconds),
+    ]
+    rows = [
+        ["2,000", Entry(0.489, 0.004, single=True, rank="best", words="n.s.", notes=("why",)), 1438.0],
+        ["b", None, Entry(12.0, bound="≤")],
+        ["c", -0.004, "never"],
+    ]
+    table = Table("t", "t", columns, [Block("", build(columns, rows))])
+    assert to_sheet(table) == [
+        ["Method", "A", "A ±", "A remark", "S", "S remark"],
+        ["2,000", "48.9", "0.4", "best one set (1) n.s.", "1438", ""],
+        ["b", "", "", "", "12", "≤"],
+        ["c", "-0.4", "", "", "never", ""],
+    ]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("48.9 ± 0.4", ("48.9", "0.4", False, "")), ("48.9 ± 0.4† [4/5] n.s.", ("48.9", "0.4", True, "[4/5] n.s.")),
-     ("120 / 60", ("120 / 60", "", False, "")), ("12 ± many", ("12 ± many", "", False, ""))],
-)  # fmt: skip
-def test_numbers_in_texts_are_taken_apart(text, expected):
-    cell = parse_number(text)
-    assert (cell.entry.mean, cell.entry.spread, cell.entry.single, cell.rest) == expected
+# --- a column of one's own --------------------------------------------------------------------------------------------
+
+
+def test_adding_a_column_is_one_entry_that_every_format_shows(frame, tmp_path):
+    """A column is declared once; terminal, Markdown, HTML, CSV and LaTeX show it without any other change."""
+    bytes_each = Column(
+        *("bytes_each", "Bytes an image", lambda row: row["bytes"] / row["stored_images"]),
+        form=lambda value: f"{value:,.1f}",
+        caption="bytes on disk of each stored image",
+        tables=("comparison",),
+    )
+    chosen = frame[frame["display_name"] == "dm"]
+    (table, *_) = comparison_tables(chosen, columns=[*COLUMNS, bytes_each])
+    assert heads(table)[-1] == "Bytes an image" and [row[-1] for row in table.texts()] == ["100.0", "10.0"]
+    console = Console(width=200, file=io.StringIO())
+    console.print(*render_rich(table))
+    assert "100.0" in console.file.getvalue() and "| 100.0 |" in to_markdown(table)
+    text = html.page([table], "t")
+    assert "<td>100.0</td>" in text and 'title="bytes on disk of each stored image"' in text
+    assert r"& 100.0 \\" in document([table]) and r"\shortstack" in document([table])
+    assert [row[-1] for row in to_sheet(table)] == ["Bytes an image", "100.0", "10.0"]
+
+
+def test_columns_are_chosen_by_name_in_the_order_asked_for(frame):
+    (table, *_) = tables(frame, Options(tables=("comparison",), columns=("steps", "accuracy")))
+    assert heads(table) == ["IPC", "Ratio %", "Method", "Steps", "Accuracy %"]
+    with pytest.raises(ResultsError, match=r"there is no column 'step'\. Did you mean 'steps'\?") as caught:
+        tables(frame, Options(columns=("step",)))
+    assert caught.value.where == "columns=[step]" and "accuracy" in caught.value.next
 
 
 # --- which files ------------------------------------------------------------------------------------------------------

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
+from results.formatting import percent
 from results.rendering.files import write_tables
 from results.rendering.latex import ARTICLE, document, escape, to_latex
-from results.tables.accuracy import DatasetColumns, Matrix, matrices
+from results.tables.accuracy import matrices
 from results.tables.across import network_tables
-from results.tables.entries import MethodRow, TableEntry
+from results.tables.model import COVERED, Block, Column, Entry, Table
 from results.tables.registry import tables
 
 GOLDEN = r"""% Needs \usepackage{booktabs} and nothing else:
@@ -28,15 +30,10 @@ GOLDEN = r"""% Needs \usepackage{booktabs} and nothing else:
 \begin{table*}[tbp]
 \centering
 \caption[{Test accuracy (\%), condensed with convnet3, evaluated with convnet3, protocol dsa}]{%
-Test accuracy (\%) of convnet3 trained on sets condensed with convnet3.
-Protocol dsa, version 1.
-Accuracy is measured on the test split once, after the last epoch. $\pm$ is the sample standard deviation of the set means over condensation seeds, with $\dagger$ over the networks of a single set.
-Seeds~$\times$~networks: 5~$\times$~1, 1~$\times$~2 for DC, 1~$\times$~1--2 for WHOLE.
-Budget: every method ran all its iterations.
-n.s.: not significantly better than every random baseline (subsets, mosaics) at the same ipc (one-sided t-test on set means, Holm-corrected over the methods there, $\alpha$ = 0.05). n.t.: too few sets to test. A single set is compared with the spread of the baseline's sets.
-Bold: best, underlined: second best of a column, among rows with at least two sets, baselines included. Rows that the best row does not significantly beat share its place (one-sided t-test on set means, paired over shared seeds, Holm-corrected, $\alpha$ = 0.05). Nothing is marked where all share it, and no row that is n.s.
-Hardware: NVIDIA H100, fp32.
-Code: commit 0123456789.}
+Test accuracy (\%), condensed with convnet3, evaluated with convnet3, protocol dsa.
+Protocol dsa v1. Seeds~$\times$~networks: 5~$\times$~1, 1~$\times$~2 for DC, 1~$\times$~1--2 for WHOLE. All iterations.
+$\pm$: over sets; $\dagger$: over the networks of one set. Best and second best are marked (tested; ties share a place). n.s.: not better than random; n.t.: too few sets to test.
+Hardware: NVIDIA H100, fp32. Code: commit 0123456789.}
 \label{tab:dsa-v1-convnet3-convnet3}
 \medskip
 \footnotesize
@@ -44,10 +41,10 @@ Code: commit 0123456789.}
 \makebox[\textwidth][c]{%  centered even if it is wider than the text
 \begin{tabular}{lccc}
 \toprule
-& \multicolumn{2}{c}{CIFAR-10} & \multicolumn{1}{c}{CIFAR-100} \\
+Dataset & \multicolumn{2}{c}{CIFAR-10} & \multicolumn{1}{c}{CIFAR-100} \\
 \cmidrule(lr){2-3}\cmidrule(lr){4-4}
 IPC & 1 & 10 & 10 \\
-Ratio (\%) & 0.02 & 0.2 & 2 \\
+Ratio \% & 0.02 & 0.2 & 2 \\
 \midrule
 RANDOM & $\underline{14.8}_{\pm 0.8}$ & $\underline{25.8}_{\pm 0.8}$ & $\underline{14.8}_{\pm 0.8}$ \\
 \midrule
@@ -56,7 +53,7 @@ DC & $28.5_{\pm 0.7}^{\dagger}$ & --$^{(1)}$ & --$^{(2)}$ \\
 DM & \textbf{$\mathbf{25.8}_{\pm 0.8}$} & \textbf{$\mathbf{48.8}_{\pm 0.8}$} & \textbf{$\mathbf{25.8}_{\pm 0.8}$} \\
 DM@f2 & --$^{(2)}$ & --$^{(2)}$ & \textbf{$\mathbf{26.0}_{\pm 0.7}$} \\
 \midrule
-WHOLE & \multicolumn{2}{c}{$84.5_{\pm 0.7}^{\dagger}$} & \multicolumn{1}{c}{$56.0$} \\
+WHOLE & \multicolumn{2}{c}{$84.5_{\pm 0.7}^{\dagger}$} & 56.0 \\
 \bottomrule
 \end{tabular}
 }
@@ -134,39 +131,45 @@ def test_the_golden_table_compiles(small, make_pdf):
 
 
 def matrix(*datasets, lines=(), whole=(), notes=(), title="", captions=()):
-    """One block; datasets as (title, ipcs)."""
-    across = [DatasetColumns(name, name, ipcs, ("1",) * len(ipcs)) for name, ipcs in datasets]
-    return Matrix(title, "label", across, [("family", list(lines))], list(whole), list(captions), list(notes))
+    """A block and the whole set; datasets as (title, ipcs)."""
+    columns = [Column("method", "Method", str, text=True, names_row=True, heads=("Dataset", "IPC", "Ratio %"))]
+    columns += [Column(name, name, str, percent, heads=(name, ipc, "1")) for name, ipcs in datasets for ipc in ipcs]
+    blocks = [Block("family", list(lines)), *([Block("", list(whole))] if whole else [])]
+    return Table("accuracy", title or "Title", columns, blocks, captions, "label", wide=True, notes=notes)
 
 
 @pytest.mark.parametrize(
     ("entry", "text"),
     [
-        (TableEntry("48.9", "0.4"), r"$48.9_{\pm 0.4}$"),
-        (TableEntry("48.9", "0.4", rank="best"), r"\textbf{$\mathbf{48.9}_{\pm 0.4}$}"),
-        (TableEntry("48.9", "0.4", rank="second"), r"$\underline{48.9}_{\pm 0.4}$"),
-        (TableEntry("48.9", "0.4", single=True), r"$48.9_{\pm 0.4}^{\dagger}$"),
-        (TableEntry("48.9", "0.4", single=True, note=2), r"$48.9_{\pm 0.4}^{\dagger,(2)}$"),
-        (TableEntry("48.9", "0.4", rank="best", note=1), r"\textbf{$\mathbf{48.9}_{\pm 0.4}^{(1)}$}"),
-        (TableEntry("48.9"), "$48.9$"),
-        (TableEntry(), "--"),
-        (TableEntry(note=1), "--$^{(1)}$"),
+        (Entry(0.489, 0.004), r"$48.9_{\pm 0.4}$"),
+        (Entry(0.489, 0.004, rank="best"), r"\textbf{$\mathbf{48.9}_{\pm 0.4}$}"),
+        (Entry(0.489, 0.004, rank="second"), r"$\underline{48.9}_{\pm 0.4}$"),
+        (Entry(0.489, 0.004, single=True), r"$48.9_{\pm 0.4}^{\dagger}$"),
+        (Entry(0.489, 0.004, single=True, notes=("how",)), r"$48.9_{\pm 0.4}^{\dagger,(2)}$"),
+        (Entry(0.489, 0.004, rank="best", notes=("why",)), r"\textbf{$\mathbf{48.9}_{\pm 0.4}^{(1)}$}"),
+        (Entry(0.489), "48.9"),
+        (Entry(0.489, 0.004, words="[4/5]"), r"$48.9_{\pm 0.4}$ {[}4/5{]}"),
+        (Entry(0.489, 0.004, words="n.s."), r"$48.9_{\pm 0.4}^{\mathrm{n.s.}}$"),
+        (Entry(), "--"),
+        (Entry(notes=("why",)), "--$^{(1)}$"),
     ],
 )
 def test_entries(entry, text):
-    table = to_latex(matrix(("d", ("1",)), lines=[MethodRow("m", (entry,))], notes=["why", "how"]), "x")
+    table = to_latex(matrix(("d", ("1",)), lines=[[Entry("m"), entry]], notes=["why", "how"]), "x")
     assert f"\nm & {text} \\\\\n" in table
 
 
 def wide():
     """Fifteen columns; a note in the first, another in the last but one, a third for a whole set."""
-    entries = [TableEntry(str(number), note=None if number else 1) for number in range(15)]
-    entries[13] = TableEntry(note=2)
-    whole = MethodRow("whole", tuple(TableEntry(f"w{number}", note=3 if number == 4 else None) for number in range(5)))
+    entries = [Entry(str(number), notes=() if number else ("why",)) for number in range(15)]
+    entries[13] = Entry(notes=("how",))
+    whole = [Entry("whole")]
+    for number in range(5):
+        whole += [Entry(f"w{number}", span=3, notes=("whole",) if number == 4 else ()), COVERED, COVERED]
     datasets = [(name, ("1", "10", "50")) for name in "abcde"]
     return matrix(
         *datasets,
-        lines=[MethodRow("m", tuple(entries))],
+        lines=[[Entry("m"), *entries]],
         whole=[whole],
         notes=["why", "how", "whole"],
         captions=["Rule."],
@@ -175,11 +178,11 @@ def wide():
 
 def test_a_matrix_that_is_too_wide_goes_on_in_a_second_table():
     first, second = to_latex(wide(), "tab:x").split("\n\n")
-    assert r"m & $0^{(1)}$ & " + " & ".join(f"${number}$" for number in range(1, 9)) + r" \\" in first
-    assert r"m & $9$ & $10$ & $11$ & $12$ & --$^{(2)}$ & $14$ \\" in second
+    assert r"m & 0$^{(1)}$ & " + " & ".join(str(number) for number in range(1, 9)) + r" \\" in first
+    assert r"m & 9 & 10 & 11 & 12 & --$^{(2)}$ & 14 \\" in second
     assert r"& \multicolumn{3}{c}{d} & \multicolumn{3}{c}{e} \\" in second
     assert r"\cmidrule(lr){2-4}\cmidrule(lr){5-7}" in second and "{8-10}" in first
-    assert r"whole & \multicolumn{3}{c}{$w3$} & \multicolumn{3}{c}{$w4^{(3)}$} \\" in second
+    assert r"whole & \multicolumn{3}{c}{w3} & \multicolumn{3}{c}{w4$^{(3)}$} \\" in second
     assert r"\label{tab:x}" in first and "Rule." in first and r"Continues Table~\ref{tab:x}." in second
     assert r"\label{tab:x-2}" in second and "Rule." not in second
     assert "(1) why" in first and "how" not in first and "(2) how" in second and "why" not in second
@@ -192,7 +195,7 @@ def test_a_matrix_that_is_too_wide_goes_on_in_a_second_table():
 )
 def test_tables_side_by_side_hold_at_most_twelve_columns_and_are_about_equal(ipcs, panels):
     datasets = [(f"d{place}", tuple("1" * size)) for place, size in enumerate(ipcs)]
-    tables = to_latex(matrix(*datasets, lines=[MethodRow("m", (TableEntry(),) * sum(ipcs))]), "x").split("\n\n")
+    tables = to_latex(matrix(*datasets, lines=[[Entry("m"), *[Entry()] * sum(ipcs)]]), "x").split("\n\n")
     assert [table.count(r"\cmidrule") for table in tables] == panels
 
 
@@ -246,16 +249,10 @@ NASTY = r"""[*] DANCE_v2 {50%} & #1 $x$ ~^\ "quoted" <a|b> `--' \input{x} ±×�
 
 @pytest.mark.parametrize("options", ["", "twocolumn,a4paper"])
 def test_nasty_names_compile(make_pdf, options):
-    entries = (TableEntry("48.9", "0.4", True, "best", 1), TableEntry(note=2), TableEntry("1.0"))
-    lines = [
-        MethodRow(NASTY, entries),
-        MethodRow("[1pt] x", entries),
-        MethodRow("* y", entries),
-        MethodRow("long_name=" * 20, entries),
-    ]
-    whole = [MethodRow(NASTY, entries[:2])]
-    nasty = matrix((NASTY, ("1", "10")), ("d", ("1",)), lines=lines, whole=whole, notes=[NASTY] * 2, title=NASTY,
-                   captions=[NASTY, NASTY])  # fmt: skip
+    entries = [Entry(0.489, 0.004, True, rank="best", notes=(NASTY,)), Entry(notes=(NASTY,)), Entry(0.01, words=NASTY)]
+    lines = [[Entry(name), *entries] for name in (NASTY, "[1pt] x", "* y", "long_name=" * 20)]
+    whole = [[Entry(NASTY), replace(entries[0], span=2), COVERED, entries[1]]]
+    nasty = matrix((NASTY, ("1", "10")), ("d", ("1",)), lines=lines, whole=whole, title=NASTY, captions=[NASTY, NASTY])
     assert "undefined" not in make_pdf(document([nasty, wide()]), options)
 
 
@@ -285,7 +282,7 @@ def test_crossings_compile_in_panels_of_at_most_eight(make_cells, make_pdf, netw
     ])  # fmt: skip
     (across,) = network_tables(crossed)
     text = document([across])
-    assert [len(columns) for columns in re.findall(r"\\begin{tabular}{l(c+)}", text)] == panels
-    assert text.count(r"\textit{IPC 1 (0.02~\%)}") == len(panels) and r"^{\mathrm{n.s.}}" in text
+    assert [len(columns) for columns in re.findall(r"\\begin{tabular}{rrl(r+)}", text)] == panels
+    assert r"^{\mathrm{n.s.}}" in text
     assert r"\shortstack{densenet121\\-g0-bn}" in text
     assert "undefined" not in make_pdf(text)

@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy import stats
 
-from results.statistics.significance import binomial_error, holm, one_sided_p_value
+from results.statistics.significance import holm, one_sided_p_value
 
 OURS = {0: 0.52, 1: 0.55, 2: 0.50, 3: 0.56}
 THEIRS = {0: 0.50, 1: 0.51, 2: 0.49, 3: 0.51}
@@ -56,9 +56,3 @@ def test_holm_by_hand():
     assert holm([0.03, 0.01, math.nan, 0.4, 0.02])[3:] == pytest.approx([0.4, 0.06])
     assert math.isnan(holm([0.03, math.nan])[1]) and holm([0.03, math.nan])[0] == 0.03
     assert holm([0.6, 0.7]) == [1.0, 1.0] and holm([]) == []
-
-
-def test_binomial_error_by_hand():
-    assert binomial_error(0.5, 10_000) == 0.005
-    assert binomial_error(0.9, 360) == pytest.approx(0.0158114, abs=1e-7)
-    assert binomial_error(1.0, 10) == 0.0

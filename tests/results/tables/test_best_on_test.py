@@ -6,6 +6,7 @@ import io
 
 import pandas as pd
 import pytest
+from table_parts import column, heads, ranks
 
 from results.aggregation.cells import cells
 from results.published.compare import compare, published_number
@@ -42,14 +43,10 @@ def make_scored(make_condensed, make_evaluated, make_best_on_test):
 def test_it_stands_beside_the_last_accuracy_and_is_never_ranked(make_scored):
     (table,) = comparison_tables(make_scored())
     (plain,) = comparison_tables(make_scored(scored=0))
-    assert [name for name in table.columns if name not in plain.columns] == [COLUMN]
-    accuracy, column = table.columns.index("Accuracy %"), table.columns.index(COLUMN)
-    assert [(row[accuracy], row[column]) for row in table.rows] == [
-        ("45.2 ± 0.2", "–"), ("75.2 ± 0.2", "76.2 ± 0.2"),
-    ]  # fmt: skip
-    assert table.ranks == plain.ranks and all(column != at for _, at in table.ranks)
-    assert any(text.startswith("Best on test (optimistic):") for text in table.captions)
-    assert not any("Best on test" in text for text in plain.captions)
+    assert [name for name in heads(table) if name not in heads(plain)] == [COLUMN]
+    assert column(table, "Accuracy %") == {"RANDOM": "45.2 ± 0.2", "DANCE": "75.2 ± 0.2"}
+    assert column(table, COLUMN) == {"RANDOM": "–", "DANCE": "76.2 ± 0.2"}
+    assert ranks(table) == ranks(plain) and all(at != heads(table).index(COLUMN) for _, at in ranks(table))
 
 
 def test_every_form_says_that_it_is_optimistic(make_scored):
@@ -67,10 +64,10 @@ def test_it_is_compared_with_published_numbers_of_the_same_rule_only(make_scored
     assert (found.rule, found.mark) == ("best_on_test", "within")
     assert found.difference == pytest.approx(0.762 - 0.761)
     (table,) = published_tables(make_scored())
-    (shown,) = (row for row in table.rows if row[2] == "DANCE")
+    (shown,) = (row for row in table.texts() if row[2] == "DANCE")
     assert shown[3:7] == ["76.2 ± 0.2 (best on test, optimistic)", "76.1 ± 0.1", "+0.1", "within"]
     (table,) = comparison_tables(make_scored())
-    assert "76.1 ± 0.1 (+0.1 within, best on test, optimistic)" in table.rows[1]
+    assert "76.1 ± 0.1 (+0.1 within, best on test, optimistic)" in table.texts()[1]
     (row,) = make_scored(scored=0).query("method == 'dance'").to_dict("records")
     last = compare(row, published_number(row))
     assert (last.rule, last.mark) == ("last", None) and last.difference == pytest.approx(0.752 - 0.761)
