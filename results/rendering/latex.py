@@ -178,7 +178,7 @@ def _entry(table: Table, column: Column, entry: Entry) -> str:
         return f"{escape(column.print(entry))}{above} {escape(words)}".strip()
     number = column.print(entry).replace(",", "{,}")
     below = rf"_{{\pm {spread}}}" if spread else ""
-    above = above.strip("$")
+    above = f"{{}}{above.strip('$')}" if above else ""  # beside the deviation, not above it
     if entry.rank == BEST:
         shown = rf"\textbf{{$\mathbf{{{number}}}{below}{above}$}}"
     else:

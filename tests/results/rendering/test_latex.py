@@ -48,12 +48,12 @@ Ratio \% & 0.02 & 0.2 & 2 \\
 \midrule
 RANDOM & $\underline{14.8}_{\pm 0.8}$ & $\underline{25.8}_{\pm 0.8}$ & $\underline{14.8}_{\pm 0.8}$ \\
 \midrule
-DC & $28.5_{\pm 0.7}^{\dagger}$ & --$^{(1)}$ & --$^{(2)}$ \\
+DC & $28.5_{\pm 0.7}{}^{\dagger}$ & --$^{(1)}$ & --$^{(2)}$ \\
 \midrule
 DM & \textbf{$\mathbf{25.8}_{\pm 0.8}$} & \textbf{$\mathbf{48.8}_{\pm 0.8}$} & \textbf{$\mathbf{25.8}_{\pm 0.8}$} \\
 DM@f2 & --$^{(2)}$ & --$^{(2)}$ & \textbf{$\mathbf{26.0}_{\pm 0.7}$} \\
 \midrule
-WHOLE & \multicolumn{2}{c}{$84.5_{\pm 0.7}^{\dagger}$} & 56.0 \\
+WHOLE & \multicolumn{2}{c}{$84.5_{\pm 0.7}{}^{\dagger}$} & 56.0 \\
 \bottomrule
 \end{tabular}
 }
@@ -144,12 +144,12 @@ def matrix(*datasets, lines=(), whole=(), notes=(), title="", captions=()):
         (Entry(0.489, 0.004), r"$48.9_{\pm 0.4}$"),
         (Entry(0.489, 0.004, rank="best"), r"\textbf{$\mathbf{48.9}_{\pm 0.4}$}"),
         (Entry(0.489, 0.004, rank="second"), r"$\underline{48.9}_{\pm 0.4}$"),
-        (Entry(0.489, 0.004, single=True), r"$48.9_{\pm 0.4}^{\dagger}$"),
-        (Entry(0.489, 0.004, single=True, notes=("how",)), r"$48.9_{\pm 0.4}^{\dagger,(2)}$"),
-        (Entry(0.489, 0.004, rank="best", notes=("why",)), r"\textbf{$\mathbf{48.9}_{\pm 0.4}^{(1)}$}"),
+        (Entry(0.489, 0.004, single=True), r"$48.9_{\pm 0.4}{}^{\dagger}$"),
+        (Entry(0.489, 0.004, single=True, notes=("how",)), r"$48.9_{\pm 0.4}{}^{\dagger,(2)}$"),
+        (Entry(0.489, 0.004, rank="best", notes=("why",)), r"\textbf{$\mathbf{48.9}_{\pm 0.4}{}^{(1)}$}"),
         (Entry(0.489), "48.9"),
         (Entry(0.489, 0.004, words="[4/5]"), r"$48.9_{\pm 0.4}$ {[}4/5{]}"),
-        (Entry(0.489, 0.004, words="n.s."), r"$48.9_{\pm 0.4}^{\mathrm{n.s.}}$"),
+        (Entry(0.489, 0.004, words="n.s."), r"$48.9_{\pm 0.4}{}^{\mathrm{n.s.}}$"),
         (Entry(), "--"),
         (Entry(notes=("why",)), "--$^{(1)}$"),
     ],
