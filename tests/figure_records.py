@@ -33,11 +33,13 @@ def analysis_record(
     return make_record("analyze", resolved, display, result, **facts)
 
 
-def curve_record(set_identity: str, seconds: list[float], accuracies: list[list[float]], **more: Any) -> Record:
-    """The analysis "curve" of one set, or of "whole", with a step for each of the seconds."""
+def curve_record(
+    set_identity: str, seconds: list[float], accuracies: list[list[float]], name: str = "curve", **more: Any
+) -> Record:
+    """The analysis "curve" or "training_curve" of a set, or "curve" of "whole", with a step for each of the seconds."""
     steps = enumerate(zip(seconds, accuracies, strict=True))
     points = [{"step": 10 * k, "seconds": s, "accuracies": a} for k, (s, a) in steps]
-    return analysis_record("curve", {"split": "validation", "points": points}, sets=[set_identity], **more)
+    return analysis_record(name, {"split": "validation", "points": points}, sets=[set_identity], **more)
 
 
 def store_set(store: Store, record: Record, images: np.ndarray, labels: list[int], name: str = FINAL) -> Path:

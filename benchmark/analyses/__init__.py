@@ -23,6 +23,7 @@ BUILT_IN = {
     "expert": "benchmark.analyses.expert:ExpertAnalysis",
     "embedding": "benchmark.analyses.embedding:EmbeddingAnalysis",
     "curve": "benchmark.analyses.curve:CurveAnalysis",
+    "training_curve": "benchmark.analyses.training_curve:TrainingCurveAnalysis",
     "best_on_test": "benchmark.analyses.best_on_test:BestOnTestAnalysis",
 }
 OF_RUNS = ("best_on_test",)  # which an option of a run adds, and no request names

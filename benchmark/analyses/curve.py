@@ -7,7 +7,7 @@ training set, networks are instead scored along their own training.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -65,23 +65,11 @@ class CurveAnalysis(Analysis):
         return attempt.commit(Status.OK, {"split": "validation", "points": points}, run_result, steps)
 
     def _run_whole(self, attempt: Attempt, train: Split, validation: Split) -> Outcome:
-        num_networks, recipe = attempt.resolved["num_eval"], attempt.whole_recipe(len(train))
-        new_training = partial(attempt.evaluation_training, train.images, train.labels, recipe)
-        work = SequentialTrainings(new_training, num_networks)
-        steps = [step for step in log_spaced(work.steps_per_network, attempt.resolved["points"]) if step]
-
-        def score(step: int, seconds: float) -> dict[str, Any]:
-            if step == 0:
-                untrained = [_accuracy(attempt, new_training(index), validation) for index in range(num_networks)]
-                return {"untrained": untrained}
-            return {"accuracy": _accuracy(attempt, work.training, validation)}
-
-        scored_at = {index * work.steps_per_network + step for index in range(num_networks) for step in steps}
-        schedule = SnapshotSchedule(frozenset({0} | scored_at), score)
-        run_result = attempt.run_steps(work, schedule=schedule)
-        first, *others = schedule.taken
-        points = points_of_trainings(first["untrained"], others, work.steps_per_network)
-        return attempt.commit(Status.OK, {"split": "validation", "points": points}, run_result, work.total_steps)
+        new_training = partial(
+            attempt.evaluation_training, train.images, train.labels, attempt.whole_recipe(len(train))
+        )
+        points, run_result, steps = score_trainings(attempt, new_training, validation)
+        return attempt.commit(Status.OK, {"split": "validation", "points": points}, run_result, steps)
 
     def cost(self, task: Task, outline: Outline, num_train: int, sets: Sequence[Task]) -> AnalysisCost:
         resolved = task["resolved"]
@@ -102,6 +90,31 @@ class CurveAnalysis(Analysis):
         name, protocol = set_names.get(identity, identity), record["display"]["protocol"]
         accuracies = " → ".join(f"{100 * fmean(point['accuracies']):.1f}" for point in points)
         yield f"{name}, {protocol}: {accuracies} % in {points[-1]['seconds']:.1f} s"
+
+
+def score_trainings(
+    attempt: Attempt, new_training: Callable[[int], Training], split: Split
+) -> tuple[list[CurvePoint], RunResult, int]:
+    """Train the evaluation networks, and score them on the split before, along and after their training.
+
+    The number of points besides the first is `points` of the task; their steps are spaced on a log scale. Returns the
+    points, the result of running the steps, and their number. Raises as `run_steps` does.
+    """
+    num_networks = attempt.resolved["num_eval"]
+    work = SequentialTrainings(new_training, num_networks)
+    steps = [step for step in log_spaced(work.steps_per_network, attempt.resolved["points"]) if step]
+
+    def score(step: int, seconds: float) -> dict[str, Any]:
+        if step == 0:
+            untrained = [_accuracy(attempt, new_training(index), split) for index in range(num_networks)]
+            return {"untrained": untrained}
+        return {"accuracy": _accuracy(attempt, work.training, split)}
+
+    scored_at = {index * work.steps_per_network + step for index in range(num_networks) for step in steps}
+    schedule = SnapshotSchedule(frozenset({0} | scored_at), score)
+    run_result = attempt.run_steps(work, schedule=schedule)
+    first, *others = schedule.taken
+    return points_of_trainings(first["untrained"], others, work.steps_per_network), run_result, work.total_steps
 
 
 def score_snapshots(

@@ -195,7 +195,8 @@ class AnalyzeConfig(PlanConfig):
     )
 
     analyses: list[str] = option(
-        ["discrepancy", "interpolation", "expert", "embedding"], "analyses to make; curve needs snapshots=N"
+        ["discrepancy", "interpolation", "expert", "embedding"],
+        "analyses to make; curve needs snapshots=N and, as training_curve, val_fraction=F",
     )
     layout: str = option("tsne", "projection of the analysis embedding: tsne, pca")
 

@@ -76,5 +76,5 @@ def _analysis_title(task: Task, sets: Mapping[str, Task]) -> str:
     """The analysis; for one that scores snapshots, which costs what its set costs, also the set's row."""
     resolved = task["resolved"]
     name = str(resolved.get("analysis"))
-    condense = sets.get(resolved["sets"][0]) if name in ("curve", "best_on_test") else None
+    condense = sets.get(resolved["sets"][0]) if name in ("curve", "training_curve", "best_on_test") else None
     return f"{name} of {condense['display']['display_name']}" if condense else name

@@ -10,6 +10,7 @@ from benchmark import analyses
 from benchmark.analyses.base import GroupAnalysis, SetGroup
 from benchmark.analyses.best_on_test import BestOnTestAnalysis
 from benchmark.analyses.curve import CurveAnalysis
+from benchmark.analyses.training_curve import TrainingCurveAnalysis
 from benchmark.config.schema import AnalyzeConfig
 from benchmark.execution.runtime import Task
 from benchmark.planning.plan import Part, Plan, dataset_content, dataset_display, inputs_of
@@ -56,6 +57,14 @@ def add_best_on_test(plan: Plan, protocol_names: Sequence[str]) -> None:
             _add_scoring(plan, task, f"best-on-test-{task['slug']}", best_on_test.content(task))
 
 
+def _add_training_curves(plan: Plan, protocol_names: Sequence[str]) -> None:
+    """Add the training curve of each evaluation of a condensed set; `curve` has that of the whole set."""
+    training_curve = TrainingCurveAnalysis()
+    for task in _evaluations(plan, protocol_names):
+        if task["resolved"]["set"] in plan.by_identity:
+            _add_scoring(plan, task, f"training-curve-{task['slug']}", training_curve.content(task))
+
+
 def _evaluations(plan: Plan, protocol_names: Sequence[str]) -> list[Task]:
     """The evaluations under these protocols, without imported sets, which have no snapshots."""
     return [
@@ -84,6 +93,8 @@ def reduce_to_analyses(plan: Plan, config: AnalyzeConfig) -> Plan:
         analysis = analyses.get(name)
         if isinstance(analysis, GroupAnalysis):
             _add_groups(plan, config, analysis)
+        elif isinstance(analysis, TrainingCurveAnalysis):
+            _add_training_curves(plan, config.protocols)
     needed = {task["identity"] for task in plan.of_kind("analyze") if task["resolved"]["analysis"] in config.analyses}
     for task in reversed(plan.tasks):  # each task comes after its inputs
         if task["identity"] in needed:

@@ -128,7 +128,7 @@ def legend_height(names: Sequence[str], width: float) -> float:
 def legend_above(axes: Axes, width: float, names: Sequence[str]) -> None:
     """The legend of these labels, in this order, above the axes so that it never covers data."""
     axes.legend(
-        _handles(axes, names),
+        _handles([axes], names),
         list(map(_wrapped_name, names)),
         ncols=_legend_columns(names, width),
         loc="lower left",
@@ -138,13 +138,15 @@ def legend_above(axes: Axes, width: float, names: Sequence[str]) -> None:
 
 
 def legend_beside(figure: Figure, names: Sequence[str]) -> None:
-    """The legend of these labels of the first panel, to the right of all panels."""
-    figure.legend(_handles(figure.axes[0], names), list(map(_wrapped_name, names)), loc="outside right upper")
+    """The legend of these labels of any panel, to the right of all panels."""
+    figure.legend(_handles(figure.axes, names), list(map(_wrapped_name, names)), loc="outside right upper")
 
 
-def _handles(axes: Axes, names: Sequence[str]) -> list[Artist]:
-    handles, labels = axes.get_legend_handles_labels()
-    by_label = dict(zip(labels, handles, strict=True))
+def _handles(panels: Sequence[Axes], names: Sequence[str]) -> list[Artist]:
+    by_label: dict[str, Artist] = {}
+    for axes in reversed(panels):
+        handles, labels = axes.get_legend_handles_labels()
+        by_label |= dict(zip(labels, handles, strict=True))
     return [by_label[name] for name in names]
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from results.aggregation.row_styles import RowStyles, styles_of_cells
 from results.errors import ResultsError
-from results.figures import anytime, dance_figure3, embedding, image_grids, pareto
+from results.figures import anytime, dance_figure3, embedding, image_grids, pareto, training_curves
 from results.figures.sets import Scenario, StoredSet, analyses, stored_sets
 from results.figures.style import title_and_facts, to_pdf, to_png
 from results.formatting import grouped
@@ -28,6 +28,7 @@ _ANALYZE = "no analysis of this kind is stored: python -m benchmark.analyze make
 _ABSENT = {  # kind of figure → why there is none
     "accuracy against seconds": "no evaluation with known seconds is finished yet",
     "anytime curves": "no analysis of this kind is stored: snapshots=N val_fraction=F in a run makes it",
+    "training curves": _ANALYZE,
     "synthetic sets": "no set is finished yet",
     "discrepancy": _ANALYZE,
     "interpolation": _ANALYZE,
@@ -131,6 +132,12 @@ def plan_figures(records: Sequence[Json], store: Store, cells: pd.DataFrame) -> 
     for curve in curves:
         parts = ("anytime", *_stem_parts(curve.scenario), curve.architecture, curve.protocol)
         plan.add("anytime curves", parts, partial(anytime.anytime_figure, curve, styles))
+    trainings, missing = training_curves.training_curves(records, sets)
+    plan.missing += missing
+    for training in trainings:
+        networks = training.condense_architecture, training.architecture
+        parts = ("training-curves", training.dataset, *networks, training.protocol)
+        plan.add("training curves", parts, partial(training_curves.training_figure, training, styles))
     for selection in image_grids.grid_selections(sets):
         parts = ("sets", *_stem_parts(selection.scenario), f"part{selection.part}" if selection.part else "")
         plan.add("synthetic sets", parts, partial(_grid_figure, selection, store))

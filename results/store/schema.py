@@ -432,6 +432,7 @@ class EmbeddingResult(TypedDict):
 
 ANALYSIS_RESULTS: dict[str, Any] = {
     "curve": CurveResult,
+    "training_curve": CurveResult,
     "best_on_test": BestOnTestResult,
     "discrepancy": DiscrepancyResult,
     "interpolation": InterpolationResult,

@@ -18,6 +18,7 @@ import torch
 from hydra import compose, initialize_config_module
 
 from benchmark import datasets
+from benchmark.analyses import get as analysis_of
 from benchmark.compute.engine import Compute
 from benchmark.condensation.synthetic_set import load_set
 from benchmark.config import compose as options
@@ -30,6 +31,7 @@ from benchmark.execution.stop_signals import Interrupted, StopFlag
 from benchmark.planning import analyses, grid
 from benchmark.tasks.execute import execute
 from benchmark.training import protocols
+from benchmark.utils.errors import BenchmarkError
 from helpers import CPU, make_images
 from methods.dm import DistributionMatching
 from results.aggregation.cells import cells
@@ -362,3 +364,35 @@ def test_an_analysis_without_its_inputs_is_blocked(tmp_path: Path) -> None:
     for task in planned.of_kind("analyze"):
         outcome = execute(task, runtime(tmp_path))
         assert outcome.status == "blocked" and "an input has no record" in outcome.message
+
+
+# --- along the training of evaluation networks ------------------------------------------------------------------------
+
+
+def test_a_training_curve_ends_at_the_evaluations_validation_accuracy(tmp_path: Path) -> None:
+    """The networks are those of the evaluation; one that is interrupted and continued scores the same."""
+    planned = build("analyses=[training_curve]")
+    (task,) = [task for task in planned.of_kind("analyze") if task["slug"].startswith("training-curve-dm")]
+    assert (
+        not planned.of_kind("evaluate") and len(planned.of_kind("analyze")) == 2 + 5
+    )  # DM, DANCE, five random subsets
+    do(planned, tmp_path)
+    points = record(task, tmp_path)["result"]["points"]
+    assert points[0]["step"] == 0 and [len(point["accuracies"]) for point in points] == [2] * len(points)
+    evaluated = build()
+    (evaluation,) = [t for t in evaluated.of_kind("evaluate") if t["resolved"]["set"] == task["resolved"]["sets"][0]]
+    assert execute(evaluation, runtime(tmp_path)).status == "done"
+    stored = record(evaluation, tmp_path)
+    assert points[-1]["accuracies"] == stored["result"]["validation_accuracies"]
+    assert points[-1]["step"] == stored["result"]["optimizer_steps"]
+    (summary,) = analysis_of("training_curve").summary(record(task, tmp_path), {task["resolved"]["sets"][0]: "dm"})
+    assert summary.startswith("dm, quick: ") and f"after {points[-1]['step']} steps, at most " in summary
+
+
+def test_a_training_curve_needs_withheld_images() -> None:
+    options.register()
+    with initialize_config_module("benchmark.conf", version_base="1.3"):
+        words = [*TINY, "analyses=[training_curve]", "val_fraction=0"]
+        config = options.parse_as(schema.AnalyzeConfig, compose("analyze", overrides=words))
+    with pytest.raises(BenchmarkError, match="none are withheld"):
+        analyses.check(config)

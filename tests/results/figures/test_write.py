@@ -13,7 +13,7 @@ from results.errors import ResultsError
 from results.figures import write_figures
 from results.store.store import Store
 
-KINDS = ("trade", "anytime", "sets", "discrepancy", "interpolation", "expert", "embedding")
+KINDS = ("trade", "anytime", "training", "sets", "discrepancy", "interpolation", "expert", "embedding")
 """The beginnings of the files' names."""
 
 
@@ -35,6 +35,7 @@ def make_everything(tmp_path, make_expert, make_condensed, make_evaluated):
             "embedding": {"method": "pca", "real": points, "sets": dict.fromkeys(names, points)},
         }
         curves = [curve_record(name, [1.0, 2.0], [[0.1], [0.2]]) for name in names]
+        curves += [curve_record(name, [1.0, 2.0], [[0.1], [0.2]], name="training_curve") for name in names]
         analyses = [analysis_record(kind, result, sets=names) for kind, result in results.items()]
         return store, [expert, *sets, *(make_evaluated(s, [0.5]) for s in sets), *curves, *analyses]
 
@@ -52,7 +53,7 @@ def test_everything_there_is_data_for_is_drawn_as_pdf_and_png_and_listed(tmp_pat
         with Image.open(pdf.with_suffix(".png")) as picture:
             assert picture.format == "PNG" and min(picture.size) > 300
     index = written[-1].read_text()
-    assert written[-1].name == "figures.md" and index.startswith("# 7 figures\n")
+    assert written[-1].name == "figures.md" and index.startswith("# 8 figures\n")
     assert all(path.name in index for path in written[:-1]) and "- Protocol dsa v1\n" in index
     assert "## Accuracy against total seconds: cifar10, ipc 1\n" in index and "Not drawn" not in index
 
@@ -82,7 +83,7 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_is_drawn(tmp_path, make_ever
             record["result"] = {"sets": 5}
     written, missing = write_figures(records, store, tmp_path / "figures", cells(records))
     stems = {path.name.partition("-")[0] for path in written[:-1]}
-    assert stems == {"trade", "anytime", "discrepancy", "interpolation"}
+    assert stems == {"trade", "anytime", "training", "discrepancy", "interpolation"}
     for word in ("sets-cifar10-convnet3-ipc1: ", "expert, analysis", "embedding, analysis"):
         (line,) = [line for line in missing if line.startswith(word)]
         assert line in written[-1].read_text()
