@@ -1,8 +1,9 @@
-"""Datasets: list what is there, fetch and decode, examine files.
+"""Datasets: list what is there, fetch and decode, examine files. Reference results: list them.
 
 python -m benchmark.data list
 python -m benchmark.data prepare tinyimagenet
 python -m benchmark.data doctor path/to/folder data_root=data
+python -m benchmark.data reference
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ from benchmark.cli import main as cli
 from benchmark.cli.progress import LoadingProgress, print_uncut
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.paths import expand_user
+from results.errors import ResultsError
+from results.store.store import Store
 
 # Actions import the modules that read datasets: `--help` is printed without loading torch.
 
-_USAGE = "python -m benchmark.data {list | prepare NAME… | doctor NAME…} [data_root=PATH]"
+_USAGE = "python -m benchmark.data {list | prepare NAME… | doctor NAME… | reference} [data_root=PATH]"
 _HELP = """\
 list            the built-in datasets: counts, where their constants come from, whether they are there
 prepare NAME…   fetch what is missing, unpack or repair it, decode it once into data_root/cache
 doctor NAME…    read every file anew; check counts, sizes, checksums and class order; say how to repair what is wrong
+reference       the results of full-budget runs that come with the package; for maintainers, collect=STORE adds the
+                finished cells of a store to them, in this checkout
 
 NAME is a built-in dataset (imagenette or imagenette@ilsvrc) or the path of a folder. data_root is where downloads and
 decoded images are kept (default: data).
@@ -43,8 +48,10 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
 
     def run() -> int:
         try:
+            if arguments.collect:
+                return _collect(expand_user(arguments.collect), expand_user(arguments.data_root), console)
             return _ACTIONS[arguments.action](arguments.names, expand_user(arguments.data_root), console)
-        except BenchmarkError as error:
+        except (BenchmarkError, ResultsError) as error:
             cli.print_error(error)
             return cli.WRONG_REQUEST
 
@@ -61,15 +68,19 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("action", choices=tuple(_ACTIONS), help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)
-    settings = [word for word in arguments.names if word.startswith("data_root=")]
-    arguments.names = [word for word in arguments.names if word not in settings]
-    arguments.data_root = settings[-1].partition("=")[2] if settings else "data"
-    for word in arguments.names:
-        if re.match(r"[\w-]+=", word) and not Path(word).exists():
-            parser.error(f"'{word}' is no setting: data_root=PATH is the only one")
-    if (arguments.action == "list") == bool(arguments.names):
-        action = arguments.action
-        parser.error("list takes no name" if arguments.names else f"{action} what? Name a dataset or a folder")
+    settings = {"data_root": "data"} | ({"collect": ""} if arguments.action == "reference" else {})
+    for word in list(arguments.names):
+        name, equals, value = word.partition("=")
+        if equals and name in settings:
+            settings[name] = value
+            arguments.names.remove(word)
+        elif re.match(r"[\w-]+=", word) and not Path(word).exists():
+            only = "data_root=PATH and collect=STORE are" if len(settings) > 1 else "data_root=PATH is the only one"
+            parser.error(f"'{word}' is no setting: {only}")
+    arguments.data_root, arguments.collect = settings["data_root"], settings.get("collect", "")
+    action, takes_names = arguments.action, arguments.action in ("prepare", "doctor")
+    if takes_names != bool(arguments.names):
+        parser.error(f"{action} what? Name a dataset or a folder" if takes_names else f"{action} takes no name")
     return arguments
 
 
@@ -108,7 +119,26 @@ def _doctor(names: Sequence[str], root: Path, console: Console) -> int:
     return status
 
 
-_ACTIONS = {"list": _list, "prepare": _prepare, "doctor": _doctor}
+def _reference(names: Sequence[str], root: Path, console: Console) -> int:
+    from benchmark.cli.reference_view import reference_table
+
+    table, lines = reference_table()
+    print_uncut(console, table)
+    console.print("\n".join(lines), highlight=False, markup=False)
+    return cli.DONE
+
+
+def _collect(folder: Path, root: Path, console: Console) -> int:
+    from benchmark.external_sets.collect import collect
+
+    if not folder.is_dir():
+        raise BenchmarkError(f"there is no store at {folder}", where=f"collect={folder}", next="collect=STORE")
+    for line in collect(Store(folder), root):
+        console.print(line, highlight=False, markup=False)
+    return cli.DONE
+
+
+_ACTIONS = {"list": _list, "prepare": _prepare, "doctor": _doctor, "reference": _reference}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from results.aggregation.cells import device
 from results.aggregation.links import Links, cell_spec, sorted_json
 from results.errors import ResultsError
 from results.store.read_all import read_all
+from results.store.reference import open_store
 from results.store.schema import WHOLE_SET, Status
 from results.types import Json
 
@@ -51,10 +52,11 @@ def load(store: str | Path) -> pd.DataFrame:
     - `settings`: of the method; `resolved`: other values in which rows may differ. Both are JSON with sorted keys.
     - `set`, `evaluation`: identities of the tasks; `set` is "whole" for the whole training set.
 
-    Warns of each problem of the store. Raises ResultsError if there is no store.
+    `load("reference:")` has the results that are shipped with the package. Warns of each problem of the store. Raises
+    ResultsError if there is no store.
     """
     root = Path(store).expanduser()
-    if not root.is_dir():
+    if not open_store(root).root.is_dir():
         raise ResultsError(f"there is no store at {root}", next="name the folder that a run wrote to")
     stored = read_all(root)
     for problem in stored.problems:

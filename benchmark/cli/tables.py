@@ -23,6 +23,7 @@ from results.rendering.files import write_tables
 from results.rendering.text import lines_below, render_rich
 from results.store.atomic_files import replace, writing
 from results.store.read_all import read_all
+from results.store.reference import open_store
 from results.store.store import Store
 from results.tables.comparison import all_tables
 from results.tables.model import Table
@@ -37,20 +38,22 @@ def write_report(config: ReportConfig) -> bool:
 
     Raises BenchmarkError where there is no store or nothing in it, and ResultsError as `results.rendering.files`.
     """
-    folder, console = Path(config.store), Console(soft_wrap=True)
+    store, console = open_store(config.store), Console(soft_wrap=True)
     added = {name: TABLE_PLUG_INS.load(name) for name in config.tables if name not in TABLES}
-    if not folder.is_dir():
+    if not store.root.is_dir():
         raise BenchmarkError(
-            f"there is no store at {folder}", where=f"store={folder}", next="name the folder that a run wrote to"
+            f"there is no store at {store.root}",
+            where=f"store={store.root}",
+            next="name the folder that a run wrote to",
         )
-    stored = read_all(folder)
+    stored = read_all(config.store)
     for note in stored.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     if not stored.records and not stored.problems:
-        raise BenchmarkError("the store holds no finished task yet", where=f"store={folder}")
+        raise BenchmarkError("the store holds no finished task yet", where=f"store={config.store}")
     found = cells([*stored.records, *stored.unfinished])
-    _tables(found, stored.records, folder / "report", config.options(), added, console)
-    _pictures(found, stored.records, Store(folder), config, console)
+    _tables(found, stored.records, store.reports, config.options(), added, console)
+    _pictures(found, stored.records, store, config, console)
     for problem in stored.problems:
         print_error(problem)
     return bool(stored.problems)
@@ -94,7 +97,7 @@ def _pictures(
     from results.figures import write_figures  # loads matplotlib, which runs do without
     from results.page import write_page
 
-    folder = store.root / "report"
+    folder = store.reports
     if config.figures or config.page:
         with writing(folder):
             folder.mkdir(exist_ok=True)

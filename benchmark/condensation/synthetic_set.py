@@ -31,13 +31,16 @@ def save_set(path: Path, synthetic: SyntheticSet) -> str:
 
 
 def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
-    """Read a file that `save_set` wrote. Raises BenchmarkError if it is missing, damaged or another kind of file."""
+    """Read a file that `save_set` wrote, images as float32 even if the file has float16 ones.
+
+    Raises BenchmarkError if it is missing, damaged or another kind of file.
+    """
     tensors, card = load_tensors(path, device)
     has_card = isinstance(card, dict) and {"ipc", "factor", "training", "made by"} <= card.keys()
     if not has_card or not {"images", "labels"} <= tensors.keys():
         raise BenchmarkError(f"{path.name} is not a synthetic set of this project", where=str(path.parent))
     return SyntheticSet(
-        tensors["images"], tensors["labels"], card["ipc"], card["factor"], card["training"], card["made by"]
+        tensors["images"].float(), tensors["labels"], card["ipc"], card["factor"], card["training"], card["made by"]
     )
 
 

@@ -25,6 +25,7 @@ from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.paths import expand_user
 from methods.plug_ins import PlugInGroup
 from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
+from results.store import reference
 
 # Another package adds a table by an entry point `NAME = "MODULE:FUNCTION"` in `condensation_benchmark.tables`, a
 # `results.tables.registry.TableBuilder`: tables=[…,NAME] asks for it.
@@ -85,6 +86,16 @@ class StoreConfig(CommandConfig):
 
     data_root: str = option("data", "where downloaded and decoded datasets are kept")
     store: str = option("outputs", "the folder with all results")
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
+        if reference.is_reference(self.store):
+            raise BenchmarkError(
+                "the reference results come with the package, and nothing can be added to them",
+                where=f"store={self.store}",
+                next="name a folder: store=PATH; python -m benchmark.report store=reference: shows them",
+            )
 
 
 @dataclass(kw_only=True)
@@ -213,7 +224,11 @@ class EvaluateConfig(EvaluationConfig):
 
     about: ClassVar[str] = "Evaluate a synthetic set from any source, and as many random images for comparison."
 
-    set: Any = option(None, "the set's file or folder, or its files: 'set=[images.pt,labels.pt]'")
+    set: Any = option(
+        None,
+        "the set's file or folder, or its files: 'set=[images.pt,labels.pt]'; reference:METHOD/DATASET/IPC: "
+        "one that comes with the package",
+    )
     dataset: str | None = option(None, "the dataset of the set: a known name or a folder; null: as the set's card says")
     name: str | None = option(None, "the name of its row in the tables; null: the file's name")
     method: str | None = option(None, "the method whose published numbers to print beside it: dsa, mtt, …")
@@ -239,11 +254,19 @@ class EvaluateConfig(EvaluationConfig):
 
     @property
     def paths(self) -> list[Path]:
-        """The files of the set, absolute."""
+        """The files of the set, absolute. Raises ResultsError for an unknown reference set."""
+        if self.reference is not None:
+            return [reference.set_file(self.reference)]
         return [
             expand_user(path, where="set").absolute()
             for path in ([self.set] if isinstance(self.set, str) else self.set)
         ]
+
+    @property
+    def reference(self) -> str | None:
+        """METHOD/DATASET/IPC of a set that comes with the package, None for files."""
+        is_reference = isinstance(self.set, str) and self.set.startswith(reference.NAME)
+        return self.set.removeprefix(reference.NAME) if is_reference else None
 
     def run_config(self, dataset: str, ipc: int = 1, sets: int = 1) -> RunConfig:
         """The run of the baselines beside `sets` sets of `ipc` images per class."""
@@ -277,7 +300,7 @@ class ReportConfig(CommandConfig):
 
     about: ClassVar[str] = "Make tables, figures and a page from what is stored; no dataset, network or GPU is needed."
 
-    store: str = option("outputs", "the folder with all results")
+    store: str = option("outputs", "the folder with all results; reference: those that come with the package")
     tables: list[str] = option(list(TABLES), "tables to make, in this order")
     formats: list[str] = option(
         list(FORMATS), "all but terminal are files in STORE/report; csv: raw numbers; sheets: a CSV file for each table"

@@ -17,6 +17,7 @@ from benchmark.datasets.readers.image_folder import holds_images
 from benchmark.external_sets import safe_load
 from benchmark.external_sets.images import read_class_folders, read_parquet
 from benchmark.external_sets.pixel_scale import BYTES, RAW
+from benchmark.external_sets.real_selection import load_selection
 from benchmark.external_sets.validate import ImagesAndLabels, validate_set
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
@@ -152,7 +153,7 @@ def _read_files(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
         return _from_parquet([path], dataset)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:  # safetensors
         _check_against_record(path)
-        own = load_set(path)
+        own = load_selection(path, dataset) or load_set(path)
         return ExternalSet(OWN, (path,), ((own.images, own.labels),), (), RAW, own)
     return _from_loaded(path, safe_load.load(path))
 

@@ -167,7 +167,8 @@ def _set_indices(config: EvaluateConfig, external: ExternalSet) -> list[int]:
 
 def _row_name(config: EvaluateConfig) -> str:
     path = config.paths[0]
-    name = config.name or (path.parent.name if path.name == "synthetic.safetensors" else path.stem)
+    of_file = path.parent.name if path.name == "synthetic.safetensors" else path.stem
+    name = config.name or (of_file if config.reference is None else config.set)
     if is_random(name) or name == WHOLE_CARD.name:
         raise BenchmarkError(
             f"'{name}' is the name of a baseline", where="set, name", next="give the row another name: name=NAME"

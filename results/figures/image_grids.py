@@ -17,7 +17,6 @@ from results.errors import ResultsError
 from results.figures.sets import Scenario, StoredSet
 from results.figures.style import COLUMN, PAGE, new_figure, styled
 from results.formatting import short
-from results.store.artifacts import checked_artifact
 from results.store.store import Store
 
 FloatPixels = NDArray[np.float32]
@@ -131,12 +130,10 @@ def read_grid(selection: GridSelection, store: Store) -> ImageGrid:
 
 def _before_and_after(stored: StoredSet, store: Store) -> tuple[SetImages | None, SetImages]:
     task = {"kind": stored.kind, "identity": stored.identity}
-    folder, record = store.folder(task), store.record(task)
-    if record is None:
-        raise ResultsError("its record is gone", where=str(folder))
-    has_first = _FIRST in record["artifacts"] and not stored.selected
-    before = read_set(checked_artifact(folder, record, _FIRST)) if has_first else None
-    return before, read_set(checked_artifact(folder, record, "synthetic.safetensors"))
+    after = read_set(store.artifact(task, "synthetic.safetensors"))
+    record = store.record(task)
+    has_first = record is not None and _FIRST in record["artifacts"] and not stored.selected
+    return read_set(store.artifact(task, _FIRST)) if has_first else None, after
 
 
 def _images_per_class(images: SetImages) -> int:

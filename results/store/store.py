@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from results.errors import ResultsError
+from results.store.artifacts import checked_artifact
 from results.store.atomic_files import (
     create,
     parse_json,
@@ -71,6 +72,11 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
+    @property
+    def reports(self) -> Path:
+        """The folder for tables, figures and page of everything stored."""
+        return self.root / "report"
+
     def find(self, task: Json) -> Path | None:
         """The task's folder, whatever its slug, or None. Raises ResultsError if the folder is another task's."""
         folders = self._candidates(task)
@@ -109,6 +115,13 @@ class Store:
         Raises ResultsError if it cannot be used, or if two folders have different ones.
         """
         return _record_of(task, self._candidates(task))
+
+    def artifact(self, task: Json, name: str) -> Path:
+        """The path of a file that the task made. Raises ResultsError if its record names no such file or another."""
+        folder, record = self.folder(task), self.record(task)
+        if record is None:
+            raise ResultsError("its record is gone", where=str(folder))
+        return checked_artifact(folder, record, name)
 
     def recorded(
         self, tasks: Iterable[Json], on_problem: Callable[[ResultsError], None] = lambda error: None
@@ -219,19 +232,22 @@ class Store:
         """All that the store has. Raises ResultsError if a folder cannot be listed."""
         contents = StoreContents({}, [], [])
         with _no_garbage_collection():
-            folders = [self.root / kind / name for kind in _names(self.root) for name in _names(self.root / kind)]
-            paths = [folder / "record.json" for folder in folders]
-            for path, content in zip(paths, read_many(paths), strict=True):
-                try:
-                    contents.records[path.parent] = _usable(path, content)
-                except (FileNotFoundError, NotADirectoryError):
-                    if path.parts[-3] in KINDS and _NAME.fullmatch(path.parts[-2]):
-                        contents.unrecorded.append(path.parent)
-                except ResultsError as error:
-                    contents.problems.append(error)
+            self._read_into(contents)
             _drop_copies(contents)
             _drop_outdated(contents)
         return contents
+
+    def _read_into(self, contents: StoreContents) -> None:
+        folders = [self.root / kind / name for kind in _names(self.root) for name in _names(self.root / kind)]
+        paths = [folder / "record.json" for folder in folders]
+        for path, content in zip(paths, read_many(paths), strict=True):
+            try:
+                contents.records[path.parent] = _usable(path, content)
+            except (FileNotFoundError, NotADirectoryError):
+                if path.parts[-3] in KINDS and _NAME.fullmatch(path.parts[-2]):
+                    contents.unrecorded.append(path.parent)
+            except ResultsError as error:
+                contents.problems.append(error)
 
     def _default_folder(self, task: Json) -> Path:
         slug = re.sub(r"[^A-Za-z0-9._@=+-]+", "-", str(task.get("slug", ""))).strip("-.")[:80] or "task"
