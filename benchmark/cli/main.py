@@ -16,7 +16,8 @@ from methods.errors import MethodError
 from results.errors import ResultsError
 from slurm.errors import SlurmError
 
-DONE, SOME_FAILED, WRONG_REQUEST = 0, 1, 2  # and 128 + the number of a signal that stopped the command
+# And 128 + the number of a signal that stopped the command. CONTINUE: its own time was up, and something is left to do.
+DONE, SOME_FAILED, WRONG_REQUEST, CONTINUE = 0, 1, 2, 3
 _OPTIONS = sorted({name for schema in SCHEMAS.values() for name in schema.__dataclass_fields__})
 OURS = (BenchmarkError, MethodError, ResultsError, SlurmError)
 
@@ -28,7 +29,8 @@ def launch(
 
     at_end: what is done after the last job, unless a signal has stopped them.
 
-    0 done; 1 some tasks failed, and were named; 2 the request was wrong; 130 stopped by Ctrl-C, 143 by SIGTERM.
+    0 done; 1 some tasks failed, and were named; 2 the request was wrong; 3 the time of `reference` was up, and the same
+    command continues; 130 stopped by Ctrl-C, 143 by SIGTERM.
     `--help` and simple commands do without Hydra, which takes longer to load than they take to run.
     """
     print_any_name()

@@ -198,6 +198,59 @@ class RunConfig(PlanConfig):
 
 
 @dataclass(kw_only=True)
+class ReferenceConfig(StoreConfig, ComputeConfig, GridConfig):
+    """Options of `python -m benchmark.reference`. Those of `RunConfig` mean the same here."""
+
+    about: ClassVar[str] = (
+        "Run the cells of the DANCE paper's tables at full budgets, cheapest first, some minutes at a time."
+    )
+
+    tables: list[int] = option([1, 2], "tables of the paper: 1 (up to 64 pixels), 2 (ImageNet subsets)", Range(1, 2))
+    methods: list[str] = option([], "methods of these tables; empty: all that are there")
+    datasets: list[str] = option([], "datasets of these tables, or folders that are `like` one; empty: all")
+    ipcs: list[int] = option([], "synthetic images per class; empty: all, and the whole training set", IPCS)
+    architectures: list[str] = option(["auto"], "networks to condense with; auto: that of the published cell")
+    minutes: float = option(
+        9.0, "minutes after which it has stopped, with exit status 3; the same command continues", Range(0, 1e6, True)
+    )
+    protocols: list[str] = option(["native", "dance"], "recipes by which evaluation networks train on a set")
+    num_eval: int = option(5, "evaluation networks trained on each set; one on each random subset", Range(1, 10_000))
+    iterations_fraction: float = option(
+        1.0, "fraction of its paper's iterations that each method runs; less only for a trial", FRACTION
+    )
+    snapshots: int = option(
+        20, "snapshots that are scored where the published number is the best on the test split", Range(1, 10_000)
+    )
+    precision: str = option("bf16", "fp32 (never TF32), tf32, bf16")
+    benchmarks: bool = option(
+        False, "true: first measure the speed ratios of tests/benchmarks, into STORE/benchmarks; needs a checkout"
+    )
+    retry: str | None = option(None, "failed: also run tasks that failed or ran out of memory before")
+    dry_run: bool = option(False, "true: only print the cells: published number, what is done, what the rest takes")
+    checkpoint_seconds: float = option(
+        30.0, "seconds between checkpoints of a task; a killed task loses at most these", SECONDS
+    )
+
+    def run_config(self, **changes: Any) -> RunConfig:
+        """The run of one set of each method under this command's options, with `changes`."""
+        shared = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name in _RUN_OPTIONS}
+        shared |= {"preset": "paper", "snapshots": None, "seeds": [0], "baselines": [], "variants": []}
+        return RunConfig(**shared | changes)
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
+        for name in ("tables", "architectures", "protocols"):
+            require_some(self, name)
+        for name in ("tables", "methods", "datasets", "ipcs", "architectures", "protocols"):
+            require_distinct(self, name)
+        self.run_config(methods=["random"], datasets=["of its cells"], ipcs=[1], method={}).check()
+
+
+_RUN_OPTIONS = {spec.name for spec in fields(RunConfig)}
+
+
+@dataclass(kw_only=True)
 class AnalyzeConfig(PlanConfig):
     """Options of `python -m benchmark.analyze`. Nothing is evaluated. Each analysis checks its own options later."""
 
@@ -429,6 +482,7 @@ class ProfileConfig(GridConfig):
 # The commands that Hydra composes, by the names of their modules, in the order in which people meet them.
 SCHEMAS: dict[str, type[CommandConfig]] = {
     "run": RunConfig,
+    "reference": ReferenceConfig,
     "evaluate": EvaluateConfig,
     "analyze": AnalyzeConfig,
     "report": ReportConfig,

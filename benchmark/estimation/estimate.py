@@ -44,7 +44,7 @@ def estimate(plan: Plan, store: Store, compute: Compute, progress: Progress) -> 
     compute.activate()
     groups: dict[tuple[Any, ...], list[Task]] = {}
     for task in plan.tasks:
-        groups.setdefault(_cost_key(task, plan.by_identity), []).append(task)
+        groups.setdefault(cost_key(task, plan.by_identity), []).append(task)
     done = {task["identity"] for task, _ in store.recorded(plan.tasks)}
     prober = Prober(plan, compute)
     rows = []
@@ -57,7 +57,7 @@ def estimate(plan: Plan, store: Store, compute: Compute, progress: Progress) -> 
     return sorted(rows, key=lambda row: KINDS.index(row.kind))  # stable
 
 
-def _cost_key(task: Task, sets: Mapping[str, Task]) -> tuple[Any, ...]:
+def cost_key(task: Task, sets: Mapping[str, Task]) -> tuple[Any, ...]:
     """(kind, dataset, ipc, description) as shown in a row, then what else the cost of a task depends on."""
     resolved, display = task["resolved"], task["display"]
     network, row = resolved.get("architecture"), display.get("display_name")

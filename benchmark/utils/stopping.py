@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # a scheduler sends the last one before its time limit
+TIME_LIMIT = signal.SIGUSR2  # a scheduler sends it before a job's time limit
+STOPS = (signal.SIGINT, signal.SIGTERM, TIME_LIMIT)
 
 
 class Stopped(KeyboardInterrupt):
@@ -65,6 +67,19 @@ def handled() -> Iterator[None]:
         _HANDLER.at_work = False
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """After `seconds` in the `with` block, send this process what a scheduler sends before its time limit."""
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), TIME_LIMIT))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # a signal that was sent at the last moment arrives here
 
 
 def was_received() -> int:
