@@ -64,9 +64,9 @@ The default of a setting is in the method's file. Settings for a dataset and an 
 without published settings, those of the nearest ipc on a log scale are used, and a note says so.
 
 Every published value has a source and a *provenance*: `paper`, `code` (the authors' public code), `author` (for example
-an answer to a question), `third party`, or `ours` where nothing was published. A row with a setting of ours is never
-marked as agreeing or disagreeing with a published number. There are settings of DANCE, DM, random subsets and the whole
-set for every cell of Tables 1 and 2 of the DANCE paper.
+an answer to a question), `third party`, or `ours` where nothing was published. A row with a setting of ours or of a
+third party is never marked as agreeing or disagreeing with a published number. There are settings of DANCE, DM, random
+subsets and the whole set for every cell of Tables 1 and 2 of the DANCE paper.
 
 ## Variants of a method in one run
 

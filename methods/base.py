@@ -90,8 +90,12 @@ class Network(Protocol):
         """`embed`'s features (N, D) to logits (N, C): network(images) is classify(embed(images))."""
         ...
 
-    def block_outputs(self, images: Tensor) -> list[Tensor]:
-        """Normalized images (N, ch, H, W) to the activations after each block, (N, …) each; the last is embed's."""
+    def block_outputs(self, images: Tensor, *, pre_pool: bool = False) -> Iterator[Tensor]:
+        """Normalized images (N, ch, H, W) to the activations after each block, (N, …) each; the last is embed's.
+
+        pre_pool: of all blocks but the last the activations before their pooling, (N, channels, h, w) in a ConvNet.
+        They come one after the other, so that the caller can reduce each before the next one takes memory.
+        """
         ...
 
     def parameters(self) -> Iterator[Tensor]:
@@ -207,6 +211,16 @@ class Problem(Protocol):
 
     def embed(self, network: Network, images: Tensor) -> Tensor:
         """Normalized images (N, ch, H, W) to their embeddings (N, D). No graph is kept for constant images."""
+        ...
+
+    def block_features(
+        self, network: Network, images: Tensor, reduce: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Normalized images (N, ch, H, W) to `reduce` of each block's activations but the last, then embeddings (N, D).
+
+        reduce: float32 activations before pooling, (N, channels, h, w) in a ConvNet, to what is kept of them, (N, …).
+        No graph is kept for constant images. A network that depends on its batch sees all images at once.
+        """
         ...
 
     def embedding_and_losses(self, network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -376,6 +390,14 @@ class Card:
     version: int = 1
     labels: str = "hard"
     native: str = "dsa"  #: the protocol its own paper scores it with
+    #: (pixels, network): that its own paper takes for images with sides of up to so many pixels; () for ConvNets of
+    #: width 128 with instance norm, whose depth depends on the pixels
+    networks: tuple[tuple[int, str], ...] = ()
+
+    def network(self, side: int) -> str:
+        """The network of its own paper for images with this shorter side; "auto" for a ConvNet with instance norm."""
+        fitting = (network for pixels, network in self.networks if side <= pixels)
+        return next(fitting, self.networks[-1][1] if self.networks else "auto")
 
 
 class Method:

@@ -36,7 +36,7 @@ from methods.dm import embedding_gap
 from methods.initialization import DOWNSAMPLING, INITS, initial_images
 from methods.learned_images import LearnedImages
 from methods.momentum import class_pass
-from methods.multi_formation import decode_classes
+from methods.multi_formation import decode_classes, random_subset
 
 ALIGNMENTS = ("mid", "random", "expert", "off")
 
@@ -171,9 +171,4 @@ class DANCE(LearnedImages):
     def _decoded(self, images: Tensor, role: Draw) -> Tensor:
         """The decoded images of each class, or a random subset of batch_syn_max of them."""
         decoded = decode_classes(images, self.config.factor)
-        classes, count, limit = decoded.shape[0], decoded.shape[1], self.config.batch_syn_max
-        if count <= limit:
-            return decoded
-        generator = self.problem.generator(role, self.done)
-        subset = torch.stack([torch.randperm(count, generator=generator)[:limit] for _ in range(classes)])
-        return decoded[torch.arange(classes, device=images.device)[:, None], subset.to(images.device)]
+        return random_subset(decoded, self.config.batch_syn_max, self.problem.generator(role, self.done))

@@ -68,3 +68,12 @@ def decode_classes(images: Tensor, factor: int) -> Tensor:
     tiles = decode(images.flatten(0, 1), factor).unflatten(0, (factor**2, classes, -1))
     by_class: Tensor = tiles.transpose(0, 1).flatten(1, 2)
     return by_class
+
+
+def random_subset(decoded: Tensor, limit: int, generator: torch.Generator) -> Tensor:
+    """(C, n, ch, H, W) to `limit` random images of each class, in random order; unchanged if there are no more."""
+    classes, count = decoded.shape[:2]
+    if count <= limit:
+        return decoded
+    subset = torch.stack([torch.randperm(count, generator=generator)[:limit] for _ in range(classes)])
+    return decoded[torch.arange(classes, device=decoded.device)[:, None], subset.to(decoded.device)]

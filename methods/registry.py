@@ -22,12 +22,14 @@ from methods.plug_ins import PlugInGroup, stamp
 
 BUILT_IN = {
     "dance": "methods.dance:DANCE",
+    "datadam": "methods.datadam:DataDAM",
     "dc": "methods.dc:GradientMatching",
     "dm": "methods.dm:DistributionMatching",
     "dsa": "methods.dsa:SiameseGradientMatching",
     "herding": "methods.coreset:Herding",
     "idm": "methods.idm:ImprovedDistributionMatching",
     "kcenter": "methods.coreset:KCenter",
+    "m3d": "methods.m3d:M3D",
     "random": "methods.coreset:RandomSubset",
 }
 UNCONDENSED = {"whole": "methods.whole:WholeSet"}  # rows of the tables that have settings but condense nothing

@@ -99,6 +99,25 @@ class Compute(ChunkSizes):
         groups = [self._mean_embedding(network, images[c : c + step]) for c in range(0, classes, step)]
         return torch.cat(groups)
 
+    def block_features(
+        self, network: Network, images: Tensor, reduce: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Normalized (N, ch, H, W) to `reduce` of each block's activations before pooling, then embeddings (N, D).
+
+        Without a graph if the images need none, and then in chunks unless the network depends on its batch.
+        """
+        if forward.needs_graph(images):
+            with self.autocast():
+                return forward.block_features(network, images, reduce)
+
+        def in_chunks() -> tuple[Tensor, ...]:
+            size = len(images) if network.depends_on_batch else self.images_at_once(images.shape)
+            with self.autocast(), torch.no_grad():
+                chunks = [forward.block_features(network, chunk, reduce) for chunk in images.split(size)]
+            return tuple(torch.cat(parts) for parts in zip(*chunks, strict=True))
+
+        return self.within_memory("chunk", images[0, 0].numel(), in_chunks)
+
     def _mean_embedding(self, network: Network, images: Tensor) -> Tensor:
         features: Tensor = self.embed(network, images.flatten(0, 1)).unflatten(0, images.shape[:2])
         return features.mean(1)

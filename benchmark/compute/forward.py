@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -25,6 +26,18 @@ def embed(network: Network, images: Tensor) -> Tensor:
 def logits(network: Network, images: Tensor) -> Tensor:
     """(N, ch, H, W) to logits (N, C), float32."""
     return network(images).float()
+
+
+def block_features(network: Network, images: Tensor, reduce: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+    """(N, ch, H, W) to `reduce` of all blocks' activations before pooling but the last, then the embeddings (N, D)."""
+    features: list[Tensor] = []
+    last: Tensor | None = None
+    for output in network.block_outputs(images, pre_pool=True):
+        if last is not None:
+            features.append(reduce(last.float()))
+        last = output
+    assert last is not None, "a network has blocks"
+    return *features, last.flatten(1).float()
 
 
 def cross_entropy(network: Network, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -51,7 +51,10 @@ class GridConfig(CommandConfig):
     )
     datasets: list[str] = option(["digits"], "a known name, or a folder of parquet files or class folders")
     ipcs: list[int] = option([1, 10], "synthetic images per class", IPCS)
-    architectures: list[str] = option(["auto"], "networks to condense with; auto: ConvNet, deeper for larger images")
+    architectures: list[str] = option(
+        ["auto"],
+        "networks to condense with; auto: ConvNet, deeper for larger images; native: of each method's own paper",
+    )
     method: dict[str, Any] = field(default_factory=dict)  # not listed by --help: method.NAME.SETTING=VALUE is
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class BlockNetwork(nn.Module):
         return self.classify(self.embed(images))
 
     def embed(self, images: Tensor) -> Tensor:
-        """The classifier's input (N, D), equal to `block_outputs(images)[-1].flatten(1)`."""
+        """The classifier's input (N, D), equal to the last of `block_outputs(images)`, flattened."""
         output: Tensor = self.blocks(images)
         return output.flatten(1)
 
@@ -43,13 +43,22 @@ class BlockNetwork(nn.Module):
         logits: Tensor = self.classifier(features)
         return logits
 
-    def block_outputs(self, images: Tensor) -> list[Tensor]:
-        """The activations after each block, pooling included: (N, channels, h, w), or (N, D) of a linear layer."""
-        outputs = []
-        for block in self.blocks:
-            images = block(images)
-            outputs.append(images)
-        return outputs
+    def block_outputs(self, images: Tensor, *, pre_pool: bool = False) -> Iterator[Tensor]:
+        """The activations after each block, pooling included: (N, channels, h, w), or (N, D) of a linear layer.
+
+        pre_pool: those of all blocks but the last before the pooling that ends them, if any does.
+        """
+        *blocks, last = self.blocks
+        for block in blocks:
+            if pre_pool and isinstance(block, nn.Sequential) and isinstance(block[-1], nn.AvgPool2d | nn.MaxPool2d):
+                for layer in block[:-1].children():  # as plain layers: a fused block has no such activations
+                    images = layer(images)
+                yield images
+                images = block[-1](images)
+            else:
+                images = block(images)
+                yield images
+        yield last(images)
 
 
 # --- parts of several families ----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from methods.base import ExpertRecipe
 # A fraction of the published iterations for each (display name, dataset, ipc, condensing architecture).
 Shares = Mapping[tuple[str, str, int, str], float]
 
+NATIVE_NETWORK = "native"  # in `architectures`: the network of each method's own paper
 RANDOM_SUBSETS = 5  # at least: the accuracy of random subsets varies more than that of networks
 EXPERTS_VERSION = 1  # must be raised when a change alters the experts that a recipe gives
 
@@ -50,14 +51,26 @@ def build(config: PlanConfig, progress: Progress | None = None, shares: Shares |
         protocols.check_name(name)
     plan = Plan()
     for entry, outline in add_datasets(plan, config, progress).items():
-        for architecture in config.architectures:
-            TaskPlanner(config, plan, outline, entry, architecture, shares or {}).add(rows)
+        for architecture, of_rows in _by_architecture(config.architectures, rows, min(outline.image_shape[1:])):
+            TaskPlanner(config, plan, outline, entry, architecture, shares or {}).add(of_rows)
     if config.snapshots is not None and config.val_fraction:
         analyses.add_curves(plan, config.snapshots, config.protocols)
     if config.best_on_test:
         analyses.add_best_on_test(plan, config.protocols)
         plan.note("best_on_test: the test split chooses among snapshots, so the best of them is optimistic")
     return plan
+
+
+def _by_architecture(architectures: Sequence[str], rows: Sequence[Row], side: int) -> Iterator[tuple[str, list[Row]]]:
+    """Each condensing network with its rows; `native` is that of each method's own paper for images of this side."""
+    for architecture in architectures:
+        if architecture != NATIVE_NETWORK:
+            yield architecture, list(rows)
+            continue
+        by_network: dict[str, list[Row]] = {} if rows else {"auto": []}
+        for row in rows:
+            by_network.setdefault(registry.load(row.method).card.network(side), []).append(row)
+        yield from by_network.items()
 
 
 def _rows(config: PlanConfig) -> list[Row]:

@@ -204,6 +204,7 @@ def _mismatches(cell: Cell, entry: Published, rule: str) -> list[str]:
         (entry.factor not in (None, cell["factor"]), f"factor {cell['factor']}, published {entry.factor}"),
         (entry.reported != rule, f"published accuracy rule is {entry.reported.replace('_', ' ')}, ours {rule}"),
         (cell["provenance"] == "ours", "some settings are ours"),
+        (cell["provenance"] == "third party", "some settings are of a third party"),
         (cell["iterations_fraction"] != 1, f"{short(100 * cell['iterations_fraction'])} % of the paper's iterations"),
         (cell["val_fraction"] != 0, f"{short(100 * cell['val_fraction'])} % of the training images withheld"),
         # Options that give settings the values of the public code are not ours.

@@ -76,7 +76,7 @@ def test_published_sizes(name, shape, classes, embedding, parameters):
 )
 def test_stages_have_these_sides(name, side, sides):
     with torch.no_grad():
-        block_outputs = make(name, (3, side, side)).block_outputs(some_images(2, (3, side, side)))
+        block_outputs = [*make(name, (3, side, side)).block_outputs(some_images(2, (3, side, side)))]
     assert [tuple(stage.shape[2:]) for stage in block_outputs] == [(each, each) for each in sides]
 
 
@@ -88,7 +88,7 @@ def test_stages_embedding_and_logits_agree(name):
     network, images = make(name), some_images(4)
     with torch.no_grad():
         embedded = network.embed(images)
-        block_outputs = network.block_outputs(images)
+        block_outputs = [*network.block_outputs(images)]
         assert torch.equal(block_outputs[-1].flatten(1), embedded) and all(len(stage) == 4 for stage in block_outputs)
         assert torch.equal(network(images), network.classify(embedded))
         expected = embedded @ network.classifier.weight.T + network.classifier.bias

@@ -47,11 +47,11 @@ def test_published_sizes(name, shape, classes, embedding, parameters):
     ("shape", "side"), [((1, 28, 28), 16), ((3, 28, 28), 14), ((1, 32, 32), 16), ((1, 30, 30), 15)]
 )
 def test_only_grey_28_pixel_images_are_widened(shape, side):
-    assert make("convnet1-w4", shape).block_outputs(some_images(1, shape))[0].shape == (1, 4, side, side)
+    assert next(make("convnet1-w4", shape).block_outputs(some_images(1, shape))).shape == (1, 4, side, side)
 
 
 def test_a_stage_for_each_block():
-    assert [len(make(f"convnet{depth}-w4").block_outputs(some_images(1))) for depth in (1, 3, 5)] == [1, 3, 5]
+    assert [len([*make(f"convnet{depth}-w4").block_outputs(some_images(1))]) for depth in (1, 3, 5)] == [1, 3, 5]
 
 
 # --- what a network computes ------------------------------------------------------------------------------------------
@@ -253,3 +253,23 @@ def test_auto_can_always_be_built(side):
 def test_images_of_one_pixel_are_refused():
     with pytest.raises(BenchmarkError, match="cannot be pooled"):
         make(networks.default_architecture((1, 1, 1)), (1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "pooled"), [("convnet3-w4", True), ("convnet2-w4-bn-max", True), ("convnet2-w4-nopool", False)]
+)
+def test_activations_before_pooling_are_those_of_the_layers_one_by_one(name: str, pooled: bool) -> None:
+    """The last block's are after its pooling: they are the embedding."""
+    network, x = make(name), some_images(2)
+    expected, images = [], x
+    for block in network.blocks:
+        for layer in block:
+            is_pooling = isinstance(layer, nn.AvgPool2d | nn.MaxPool2d)
+            expected += [images] if is_pooling and block is not network.blocks[-1] else []
+            images = layer(images)
+        expected += [] if pooled and block is not network.blocks[-1] else [images]
+    outputs = list(network.train().block_outputs(x, pre_pool=True))
+    assert len(outputs) == len(network.blocks)
+    for output, stage in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(output, stage)
+    assert outputs[0].shape[-1] == x.shape[-1]  # not halved yet

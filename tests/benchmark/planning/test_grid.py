@@ -184,3 +184,31 @@ def test_dc_augments_for_batch_norm_and_for_mnist_only(use_dataset: Callable[[Da
 def test_condensing_with_an_augmentation_for_training_is_refused_before_anything_runs() -> None:
     with pytest.raises(BenchmarkError, match="training networks only"):
         build("methods=[dm]", "method.dm.augment='dc:crop_noise'")
+
+
+# --- the network of each method's own paper ---------------------------------------------------------------------------
+
+
+def test_native_is_the_network_of_each_methods_paper() -> None:
+    """Methods of one network share its baselines; DataDAM, whose networks have batch norm, has its own."""
+    planned = build("methods=[dm,datadam]", "architectures=[native]", "baselines=[random]", "protocols=[native]")
+    networks = {}
+    for task in planned.of_kind("condense"):
+        networks.setdefault(task["resolved"]["architecture"], set()).add(task["display"]["display_name"])
+    assert networks == {"convnet3": {"dm", "random"}, "convnet3-bn": {"datadam", "random"}}
+    evaluated = {task["resolved"]["architecture"] for task in planned.of_kind("evaluate")}
+    assert evaluated == set(networks)
+    recipes = {task["resolved"]["protocol"]["name"] for task in planned.of_kind("evaluate")}
+    assert {"native:dsa", "native:datadam"} <= recipes
+
+
+def test_native_names_the_networks_that_a_user_could_have_named() -> None:
+    native = build("methods=[datadam]", "architectures=[native]", "baselines=[]")
+    assert (
+        native.by_identity.keys()
+        == build("methods=[datadam]", "architectures=[convnet3-bn]", "baselines=[]").by_identity.keys()
+    )
+    auto = build("methods=[]", "architectures=[native]", "baselines=[random]")
+    assert (
+        auto.by_identity.keys() == build("methods=[]", "architectures=[auto]", "baselines=[random]").by_identity.keys()
+    )

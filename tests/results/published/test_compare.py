@@ -239,6 +239,7 @@ def test_marks(make_cell, means, mark):
         ({"constants": ((0.5,) * 3, (0.2,) * 3)}, "images not normalized with the published constants (cifar10)"),
         ({"factor": 2}, "factor 2, published 1"),
         ({"provenance": "ours"}, "some settings are ours"),
+        ({"provenance": "third party"}, "some settings are of a third party"),
         ({"iterations_fraction": 0.01}, "1 % of the paper's iterations"),
         ({"val_fraction": 0.1}, "10 % of the training images withheld"),
     ],
