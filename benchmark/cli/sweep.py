@@ -9,6 +9,7 @@ from pathlib import Path
 from results.types import Json
 
 _records: dict[Path, dict[str, Json]] = {}  # by store and identity, of the jobs that have ended
+_with_references: set[Path] = set()  # stores whose jobs asked for reference rows
 
 
 def is_sweep() -> bool:
@@ -16,8 +17,12 @@ def is_sweep() -> bool:
     return bool({"-m", "--multirun"} & set(sys.argv[1:]))
 
 
-def keep(records: Iterable[Json], store: Path) -> None:
-    """Keep the records of a job for the table at the end; of equal tasks the first job's display names count."""
+def keep(records: Iterable[Json], store: Path, *, references: bool) -> None:
+    """Keep the records of a job for the table at the end; of equal tasks the first job's display names count.
+
+    references: whether the job asked for the rows that come with the package.
+    """
+    _with_references.update([store] if references else [])
     of_store = _records.setdefault(store, {})
     for record in records:
         of_store.setdefault(str(record["identity"]), record)
@@ -30,5 +35,7 @@ def show() -> None:
     from benchmark.cli.tables import show_tables  # loads pandas, which --help does without
 
     for store, records in _records.items():
-        show_tables(list(records.values()), store, Console(soft_wrap=True))
+        references = store in _with_references
+        show_tables(list(records.values()), store, Console(soft_wrap=True), references=references)
     _records.clear()
+    _with_references.clear()

@@ -18,6 +18,7 @@ from benchmark.config.schema import TABLE_PLUG_INS, ReportConfig
 from benchmark.utils.errors import BenchmarkError
 from results.aggregation.cells import cells
 from results.aggregation.options import AS_RUN, TABLES, Options
+from results.aggregation.references import with_references
 from results.aggregation.selection import select
 from results.rendering.files import write_tables
 from results.rendering.text import lines_below, render_rich
@@ -52,7 +53,8 @@ def write_report(config: ReportConfig) -> bool:
     if not stored.records and not stored.problems:
         raise BenchmarkError("the store holds no finished task yet", where=f"store={config.store}")
     found = cells([*stored.records, *stored.unfinished])
-    _tables(found, stored.records, store.reports, config.options(), added, console)
+    shown = _with_references(found, console) if "reference" in config.baselines else found
+    _tables(shown, stored.records, store.reports, config.options(), added, console)
     _pictures(found, stored.records, store, config, console)
     for problem in stored.problems:
         print_error(problem)
@@ -122,12 +124,26 @@ def _drawers(records: Sequence[Mapping[str, Any]]) -> dict[str, Drawer]:
     return drawers
 
 
-def show_tables(records: Sequence[Mapping[str, Any]], folder: Path | None, console: Console) -> None:
-    """Print a run's comparison, and write all tables in every format into a folder, if there is one."""
+def _with_references(found: pd.DataFrame, console: Console) -> pd.DataFrame:
+    """The cells with the reference rows that match; those of other versions are named."""
+    found, notes = with_references(found)
+    for note in notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    return found
+
+
+def show_tables(
+    records: Sequence[Mapping[str, Any]], folder: Path | None, console: Console, *, references: bool = False
+) -> None:
+    """Print a run's comparison, and write all tables in every format into a folder, if there is one.
+
+    references: whether the rows that come with the package are beside those of the run.
+    """
     found = cells(records)
     if found.empty:
         console.print("no evaluation is finished yet", highlight=False)
         return
+    found = _with_references(found, console) if references else found
     _show(all_tables(found, AS_RUN), console)
     if folder is not None:
         _written(_write(found, folder, AS_RUN, records), console)

@@ -68,9 +68,9 @@ def show_comparison(plan: Plan, config: PlanConfig, unfinished: Unfinished, cons
     recorded = Store(Path(config.store)).recorded(plan.tasks)
     records = [record | {"display": task["display"]} for task, record in recorded]
     if sweep.is_sweep():
-        sweep.keep(records, Path(config.store))
+        sweep.keep(records, Path(config.store), references="reference" in config.baselines)
     else:
-        show_tables(records, Path(config.store), console)
+        show_tables(records, Path(config.store), console, references="reference" in config.baselines)
     show_failures(unfinished, console)
     return main.SOME_FAILED if unfinished else main.DONE
 

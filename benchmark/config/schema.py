@@ -24,7 +24,7 @@ from benchmark.config.options import (
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.paths import expand_user
 from methods.plug_ins import PlugInGroup
-from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, ORDERS, TABLES, Options
+from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, KNOWN_BASELINES, ORDERS, TABLES, Options
 from results.store import reference
 
 # Another package adds a table by an entry point `NAME = "MODULE:FUNCTION"` in `condensation_benchmark.tables`, a
@@ -109,7 +109,9 @@ class EvaluationConfig(StoreConfig, ComputeConfig, PresetConfig):
 
     eval_architectures: list[str] = option([], "networks trained on each set; empty: the one that condensed it")
     baselines: list[str] = option(
-        ["random", "whole"], "rows to compare with; random includes mosaics for each factor in use; []: none"
+        list(BASELINES),
+        "rows to compare with; random includes mosaics for each factor in use; reference: those that come with the "
+        "package, in the tables; []: none",
     )
     val_fraction: float = option(
         0.0,
@@ -172,7 +174,7 @@ class PlanConfig(EvaluationConfig, GridConfig):
                     where=f"method.{name}={settings}",
                     next=f"method.{name}.SETTING=VALUE",
                 )
-        require_known("baselines", self.baselines, BASELINES)
+        require_known("baselines", self.baselines, KNOWN_BASELINES)
         if self.robustness_scores:
             plain_protocols.check(self.protocols, self.baselines)
         require_known("launcher", [self.launcher], LAUNCHERS)
@@ -362,7 +364,9 @@ class ReportConfig(CommandConfig):
         list(FORMATS), "all but terminal are files in STORE/report; csv: raw numbers; sheets: a CSV file for each table"
     )
     methods: list[str] = option([], "rows to show, by name; NAME*: all whose names start with NAME; empty: all")
-    baselines: list[str] = option(list(BASELINES), "baselines to show beside the methods")
+    baselines: list[str] = option(
+        list(BASELINES), "baselines to show beside the methods; reference: rows that come with the package"
+    )
     datasets: list[str] = option([], "columns to show, in this order; empty: all; likewise the next four options")
     ipcs: list[int] = option([], "synthetic images per class", IPCS)
     architectures: list[str] = option([], "networks that condensed the sets")
@@ -394,7 +398,7 @@ class ReportConfig(CommandConfig):
         for name, known in (
             ("tables", (*TABLES, *TABLE_PLUG_INS.points())),
             ("formats", FORMATS),
-            ("baselines", BASELINES),
+            ("baselines", KNOWN_BASELINES),
         ):
             require_known(name, getattr(self, name), known)
             if not getattr(self, name) and name != "baselines":

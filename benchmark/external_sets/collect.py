@@ -31,7 +31,7 @@ _SET = "synthetic.safetensors"
 
 
 @dataclass(frozen=True)
-class _Source:
+class _CondensedSet:
     """A condense record with the files beside it. evaluations: of its set."""
 
     record: Json
@@ -121,17 +121,17 @@ def _write_records(path: Path, records: Sequence[Json]) -> str:
 # --- sets -------------------------------------------------------------------------------------------------------------
 
 
-def _sources(complete: Sequence[Json], folders: dict[str, Path]) -> Iterator[_Source]:
+def _sources(complete: Sequence[Json], folders: dict[str, Path]) -> Iterator[_CondensedSet]:
     """The condensed sets of seed 0."""
     for record in complete:
         if record["kind"] == "condense" and record["resolved"]["seed"] == 0:
             evaluations = [
                 r for r in complete if r["kind"] == "evaluate" and r["resolved"]["set"] == record["identity"]
             ]
-            yield _Source(record, folders[record["identity"]], evaluations)
+            yield _CondensedSet(record, folders[record["identity"]], evaluations)
 
 
-def _add_set(source: _Source, data_root: Path) -> str:
+def _add_set(source: _CondensedSet, data_root: Path) -> str:
     shipped, name = reference.sets(), source.name
     if name in shipped:
         if shipped[name]["identity"] == source.record["identity"]:
@@ -166,7 +166,7 @@ def _add_set(source: _Source, data_root: Path) -> str:
     return f"written: set {name} as {pixels}" + (f" ({json.dumps(check, sort_keys=True)})" if check else "")
 
 
-def _float16_check(source: _Source, synthetic: SyntheticSet, data_root: Path) -> dict[str, Any]:
+def _float16_check(source: _CondensedSet, synthetic: SyntheticSet, data_root: Path) -> dict[str, Any]:
     """One network trained on the set with float16 pixels, as the first network of a stored evaluation was.
 
     It passes if its accuracy is within two sample deviations of the mean of the stored networks. It is trained in fp32,

@@ -69,8 +69,13 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
         evaluations[cell_key(record, links)].append(record)
     rows = [_evaluated(same_cell, links) for same_cell in evaluations.values()]
     rows += list(_unevaluated(rows, links))
-    rows.sort(key=_order)
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(_COUNTS, "Int64"))
+    return as_frame(rows)
+
+
+def as_frame(rows: Iterable[Json]) -> pd.DataFrame:
+    """These rows, in the order and with the types of `cells`."""
+    ordered: list[Json] = sorted(rows, key=_order)
+    return pd.DataFrame(ordered, columns=list(COLUMNS)).astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
 # --- a cell that was evaluated ----------------------------------------------------------------------------------------
@@ -341,6 +346,6 @@ def _order(row: Json) -> tuple[Any, ...]:
     """Tables in alphabetical order; within one: by ipc, the whole set last, baselines first, then families by year."""
     table = tuple(str(row[name]) for name in ("dataset", "condense_architecture", "architecture", "protocol"))
     version = ("", 0) if is_native(row) else (row["recipe"], row["version"])
-    ipc = math.inf if row["ipc"] is None else row["ipc"]
+    ipc: float = math.inf if pd.isna(row["ipc"]) else row["ipc"]
     method = (row["role"] != "baseline", family_rank(row["family"])[0], row["year"] or 0, row["display_name"])
     return *table, *version, ipc, *method, sorted_json(row["cell_spec"])

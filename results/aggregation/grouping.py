@@ -12,6 +12,7 @@ from results.types import Cell
 
 _NORMS = {"in": "instance norm", "bn": "batch norm", "ln": "layer norm", "gn": "group norm", "none": "no norm"}
 _DEFAULT_NORMS = {"mlp": "none", "lenet": "none", "alexnet": "none", "densenet": "bn"}  # if the name gives none
+REFERENCE = "reference"  # the role of a row that comes with the package (`aggregation.references`), and its mark
 FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")  # in the order of tables
 
 
@@ -29,8 +30,13 @@ def is_whole(row: Cell) -> bool:
 
 
 def is_random(display_name: str) -> bool:
-    """Whether a row is a baseline that a method must beat: random real images, or mosaics of them ("random@f2")."""
-    return display_name == "random" or display_name.startswith("random@f")
+    """Whether a row is a baseline that a method must beat: random real images, or mosaics of them ("random@f2").
+
+    A reference row is none.
+    """
+    return (display_name == "random" or display_name.startswith("random@f")) and not display_name.endswith(
+        f"({REFERENCE})"
+    )
 
 
 def is_native(row: Cell) -> bool:

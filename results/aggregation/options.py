@@ -9,7 +9,8 @@ TABLES = (
     *("robustness_scores", "variance", "break_even"),
 )
 FORMATS = ("terminal", "markdown", "latex", "html", "csv", "sheets")
-BASELINES = ("random", "whole")
+BASELINES = ("random", "whole")  # by default; "reference" is to be asked for
+KNOWN_BASELINES = (*BASELINES, "reference")
 ORDERS = ("family", "listed", "accuracy", "name")
 HIGHLIGHTS = ("significance", "mean", "none")
 
@@ -20,7 +21,8 @@ class Options:
 
     tables: some of TABLES, in their order. formats: some of FORMATS.
     methods: display names as shell patterns: "dance*" is dance, dance@f1, "dance (alignment=off)".
-    baselines: which of BASELINES are shown with the methods; random subsets and mosaics are both "random".
+    baselines: which of KNOWN_BASELINES are shown with the methods; random subsets and mosaics are both "random", and
+    "reference" is the rows that `aggregation.references` adds.
     datasets, ipcs, architectures (of condensing), eval_architectures, protocols: columns, in their order.
     columns: the columns of tables with a row for each cell, by name; empty: all that a table has.
     order: of rows. family: in blocks of families, by year within one; listed: as `methods` lists them; accuracy: the

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from results.aggregation.grouping import is_random, is_whole
+from results.aggregation.grouping import REFERENCE, is_random, is_whole
 from results.aggregation.naming import title
 from results.aggregation.options import Options
 from results.errors import ResultsError
@@ -53,6 +53,8 @@ def select(cells: pd.DataFrame, options: Options) -> pd.DataFrame:
 
 def _is_selected(name: str, role: str, options: Options) -> bool:
     if any(fnmatchcase(name, pattern) for pattern in options.methods):
+        return True
+    if role == REFERENCE:  # only if they were asked for
         return True
     if role == "baseline":
         return ("whole" if name == "whole" else "random") in options.baselines

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from results.aggregation.grouping import is_demonstration, is_native, is_random, is_whole
+from results.aggregation.grouping import REFERENCE, is_demonstration, is_native, is_random, is_whole
 from results.aggregation.options import DEFAULT, Options
 from results.statistics.significance import ALPHA, holm, one_sided_p_value
 from results.types import Cell
@@ -69,13 +69,13 @@ def _largest_p_value(row: Cell, baselines: Sequence[Cell]) -> float:
 def significance_ranks(column: Sequence[Cell]) -> list[str]:
     """BEST, SECOND or "" for each row of one column of `cells.cells`.
 
-    Candidates are the rows with two or more scored sets, baselines such as random included, but not the whole set; the
-    ± of a single set is over networks. The row with the highest mean leads. Each other candidate is compared with it
-    by `significance.one_sided_p_value`: is the leader better? The p-values are Holm-corrected over these
-    comparisons, and rows that are not beaten at ALPHA are BEST as well. The same rule among the beaten rows gives
-    SECOND. There are no ranks with fewer than two candidates, with candidates that all share the first place, nor in a
-    column with a `no_rank_reason`. Rows with different fractions of withheld training images are ranked apart.
-    `_proven` says what rows that are not better than random (`significance_remarks`) do to the ranks.
+    Candidates are the rows with two or more scored sets, baselines such as random included, but neither the whole set
+    nor reference rows; the ± of a single set is over networks. The row with the highest mean leads. Each other
+    candidate is compared with it by `significance.one_sided_p_value`: is the leader better? The p-values are
+    Holm-corrected over these comparisons, and rows that are not beaten at ALPHA are BEST as well. The same rule among
+    the beaten rows gives SECOND. There are no ranks with fewer than two candidates, with candidates that all share the
+    first place, nor in a column with a `no_rank_reason`. Rows with different fractions of withheld training images are
+    ranked apart. `_proven` says what rows that are not better than random (`significance_remarks`) do to the ranks.
 
     What the rule does in special cases:
     - The test is paired over shared seeds; with fewer than two of them it is Welch's, on all sets of both. Rows that
@@ -126,12 +126,12 @@ def _proven(places: Mapping[int, str], column: Sequence[Cell], remarks: Sequence
 def mean_ranks(column: Sequence[Cell]) -> list[str]:
     """BEST for the rows of the highest mean of a column, SECOND for those of the next; "" for all others.
 
-    The candidates are all scored rows but the whole set, whatever their `no_rank_reason` and remarks: this rule is
-    only used where it was asked for. Nothing is tested, so the order may be due to chance. There are no ranks where all
-    means are equal.
+    The candidates are all scored rows but the whole set and reference rows, whatever their `no_rank_reason` and
+    remarks: this rule is only used where it was asked for. Nothing is tested, so the order may be due to chance. There
+    are no ranks where all means are equal.
     """
     ranks = [""] * len(column)
-    for candidates in _comparable(column, lambda row: bool(row["sets"]) and not is_whole(row)):
+    for candidates in _comparable(column, lambda row: bool(row["sets"]) and _may_be_ranked(row)):
         means = sorted({_mean(column[index]) for index in candidates}, reverse=True)
         places = dict(zip(means, (BEST, SECOND), strict=False)) if len(means) > 1 else {}
         for index in candidates:
@@ -163,7 +163,12 @@ def no_rank_reason(column: Sequence[Cell]) -> str:
 
 
 def _is_candidate(row: Cell) -> bool:
-    return bool(row["sets"] >= 2) and not is_whole(row)
+    return bool(row["sets"] >= 2) and _may_be_ranked(row)
+
+
+def _may_be_ranked(row: Cell) -> bool:
+    """Whether a row is neither the whole set nor one that comes with the package."""
+    return not is_whole(row) and row["role"] != REFERENCE
 
 
 def _leaders(rows: Sequence[Cell]) -> list[bool]:

@@ -82,7 +82,7 @@ def _checked_file(shipped: ReferenceSet) -> Path:
 
 
 @dataclass(frozen=True)
-class Line:
+class ReferenceLine:
     """A line of a file of records: the record, or why it cannot be used."""
 
     place: Path  # the file and the line's number
@@ -90,7 +90,7 @@ class Line:
     error: ResultsError | None = None
 
 
-def read_lines(path: Path) -> Iterator[Line]:
+def read_lines(path: Path) -> Iterator[ReferenceLine]:
     """The lines of a file of records, each checked as a record.json is. Raises ResultsError for an unreadable file."""
     try:
         content = path.read_bytes()
@@ -101,12 +101,12 @@ def read_lines(path: Path) -> Iterator[Line]:
         try:
             record = parse_json(text, place, _REINSTALL)
         except ResultsError as error:
-            yield Line(place, {}, error)
+            yield ReferenceLine(place, {}, error)
             continue
         cure = _REINSTALL if record.get("schema") == SCHEMA else OTHER_STORE
         reason = problem(record)
         what = f"a reference record is left out: {reason}"
-        yield Line(place, record, ResultsError(what, where=str(place), next=cure) if reason else None)
+        yield ReferenceLine(place, record, ResultsError(what, where=str(place), next=cure) if reason else None)
 
 
 class ReferenceStore(Store):

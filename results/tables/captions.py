@@ -11,7 +11,14 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from results.aggregation.grouping import condense_architecture, is_demonstration, is_native, is_random, norm_of
+from results.aggregation.grouping import (
+    REFERENCE,
+    condense_architecture,
+    is_demonstration,
+    is_native,
+    is_random,
+    norm_of,
+)
 from results.aggregation.naming import title
 from results.formatting import grouped, short, value_range
 from results.statistics.ranking import MIN_FRACTION, is_tested, mean_ranks, no_rank_reason, significance_ranks
@@ -65,6 +72,7 @@ def captions(
         _unequal(columns) if columns else "",
         _deviations(scored),
         *(_ranks(rows, columns) if columns else []),
+        "(reference): results that come with the package, not ranked." if _has_references(rows) else "",
         _devices(rows) if costs else "",
     ]
     origin = [_hardware(rows, costs=costs), _code(rows)]
@@ -183,6 +191,10 @@ def _ranks(rows: Sequence[Cell], columns: RankedColumns) -> list[str]:
         _unranked(rows, columns) if rule else "",
         _remarks(columns),
     ]
+
+
+def _has_references(rows: Sequence[Cell]) -> bool:
+    return any(row["role"] == REFERENCE for row in rows)
 
 
 def _remarks(columns: RankedColumns) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 
 import pandas as pd
 
+from results.aggregation.grouping import REFERENCE
 from results.aggregation.options import DEFAULT, Options
 from results.aggregation.selection import select
 from results.tables.ablation import ablation_tables
@@ -36,6 +37,7 @@ BUILDERS: Mapping[str, TableBuilder] = {
     "variance": variance_tables,
     "break_even": break_even_tables,
 }
+WITH_REFERENCES = ("accuracy", "comparison", "networks", "protocols", "published")  # others need costs or variants
 NO_BUILDERS: Mapping[str, TableBuilder] = {}
 
 
@@ -52,9 +54,11 @@ def tables_by_kind(
     """
     check_columns(options)
     chosen = select(cells, options)
+    own = chosen[chosen["role"] != REFERENCE].reset_index(drop=True)
     with_curves: TableBuilder = partial(break_even_tables, records=records)
     builders = {**BUILDERS, "break_even": with_curves, **added}
-    return {kind: list(builders[kind](chosen, options)) for kind in options.tables}
+    shown = {kind: chosen if kind in WITH_REFERENCES else own for kind in options.tables}
+    return {kind: list(builders[kind](of_kind, options)) for kind, of_kind in shown.items()}
 
 
 def tables(cells: pd.DataFrame, options: Options = DEFAULT, records: Sequence[Json] = ()) -> list[Table]:
