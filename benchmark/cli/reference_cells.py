@@ -53,7 +53,7 @@ def run_cells(config: ReferenceConfig, start: float) -> int:
     if config.dry_run:
         print_uncut(console, cells_table(cells, known, done))
     notes = [f"note: {text}" for text in plan.notes] if config.dry_run else []  # a run prints them
-    for text in (*notes, *left_out(cells), summary(cells, known, done)):
+    for text in (*notes, *left_out(cells, with_names=config.dry_run), summary(cells, known, done)):
         console.print(text, markup=False, highlight=False)
     if config.dry_run:
         return main.DONE
@@ -120,13 +120,16 @@ def _known(seconds: float) -> float:
     return math.nan if math.isinf(seconds) else seconds
 
 
-def left_out(cells: Sequence[PublishedCell]) -> list[str]:
-    """A line for each reason why cells are not planned, with these cells."""
+def left_out(cells: Sequence[PublishedCell], *, with_names: bool) -> list[str]:
+    """A line for each reason why cells are not planned, with the names of these cells or their number."""
     by_reason: dict[str, list[str]] = {}
     for cell in cells:
         if cell.reason:
             by_reason.setdefault(cell.reason, []).append(cell.name)
-    return [f"left out: {reason}: {'; '.join(names)}" for reason, names in by_reason.items()]
+    return [
+        f"left out: {reason}: {'; '.join(names) if with_names else f'{len(names)} cells'}"
+        for reason, names in by_reason.items()
+    ]
 
 
 def summary(cells: Sequence[PublishedCell], seconds: Mapping[str, float], done: Collection[str]) -> str:

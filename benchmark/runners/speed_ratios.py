@@ -18,7 +18,7 @@ FILES = ("tests/benchmarks/test_steps.py", "tests/benchmarks/test_trainings.py")
 
 
 def measure(store: Path, say: Callable[[str], None], files: Sequence[str] = FILES) -> None:
-    """Measure the ratios that the store does not have, and say each; one that fails is named, and the others go on.
+    """Measure the ratios that the store does not have, and `say` each; one that fails is named, and the others go on.
 
     files: test files with pytest-benchmark, relative to the checkout. Raises BenchmarkError where there are none.
     """
@@ -29,7 +29,8 @@ def measure(store: Path, say: Callable[[str], None], files: Sequence[str] = FILE
     for index, case in enumerate(cases, start=1):
         path = folder / f"{re.sub(r'[^a-z0-9]+', '-', case.partition('::')[2].lower()).strip('-')}.json"
         if not path.exists():
-            say(f"{index} of {len(cases)}: {_measure(case, path)}")
+            say(f"measuring {index} of {len(cases)}: {case}")
+            say(_measure(case, path))
 
 
 def _cases(files: Sequence[str]) -> list[str]:
