@@ -15,7 +15,6 @@ from benchmark.condensation.synthetic_set import load_set
 from benchmark.config.plain_protocols import is_native
 from benchmark.external_sets.real_selection import save_selection
 from benchmark.external_sets.score import score
-from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tensors, save_tensors, write_bytes
 from methods.base import SyntheticSet
 from results.aggregation.full_budget import full_budget
@@ -136,11 +135,7 @@ def _add_set(source: _CondensedSet, data_root: Path) -> str:
     if name in shipped:
         if shipped[name]["identity"] == source.record["identity"]:
             return f"unchanged: set {name}"
-        raise BenchmarkError(
-            f"there is another reference set {name}: {shipped[name]['identity'][:12]}",
-            where=str(source.folder),
-            next="keep one of them: remove its entry from sets.json, or its folder from the store",
-        )
+        return f"left out: set {name} of {source.folder.name}, as there is another one: {shipped[name]['file']}"
     made, folder = checked_artifact(source.folder, source.record, _SET), reference.FOLDER / reference.SETS
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

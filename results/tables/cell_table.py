@@ -22,8 +22,8 @@ def table_rows(
 ) -> list[dict[str, Any]]:
     """The cells of one table with what its columns need besides: name, rank, remark, other_device, explain_missing.
 
-    ranks_and_remarks: of `ranking.ranks_and_remarks_by_row`. other_device: whether the cell's seconds were measured on
-    another device than those of most cells.
+    ranks_and_remarks: of `ranking.ranks_and_remarks_by_row`. other_device: whether the cell's seconds were measured,
+    and on another device than those of most cells.
     """
     device, marks = main_device(cells), ranks_and_remarks or {}
     return [
@@ -32,7 +32,7 @@ def table_rows(
             "name": name,
             "rank": marks.get(id(cell), _NO_MARKS)[0],
             "remark": marks.get(id(cell), _NO_MARKS)[1],
-            "other_device": device not in (None, (cell["devices"], cell["precisions"])),
+            "other_device": bool(cell["devices"]) and device not in (None, (cell["devices"], cell["precisions"])),
             "explain_missing": options.explain_missing,
         }
         for cell, name in zip(cells, names(cells), strict=True)

@@ -260,7 +260,11 @@ def test_learned_sets_are_rounded_where_a_network_scores_as_those_stored(
 def test_incomplete_cells_are_named_and_a_different_record_is_never_replaced(folder: Path, tmp_path: Path) -> None:
     store = ran(tmp_path / "out", "methods=[random]")
     list(collect(store, tmp_path))
-    before = contents(folder)
+    index, before = folder / "sets.json", contents(folder)
+    entry, text = reference.sets()["random/digits/2"], index.read_text()
+    index.write_text(text.replace(entry["identity"], "0" * 64))
+    assert [line for line in collect(store, tmp_path) if line.startswith("left out: set random/digits/2 of random-")]
+    index.write_text(text)
     edited(store, lambda record: {"result": record["result"] | {"decoded_images": 21}})
     with pytest.raises(ResultsError, match="different records of one task"):
         list(collect(store, tmp_path))

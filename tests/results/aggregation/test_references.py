@@ -78,6 +78,19 @@ def test_they_change_no_rank_and_no_test_and_are_said_not_to(ship: Ship) -> None
     assert all(made_tables[kind] == without[kind] for kind in ("time", "memory", "variance", "break_even", "ablation"))
 
 
+def test_unknown_costs_are_not_those_of_another_device(ship: Ship) -> None:
+    def on_device(record: Record) -> Record:
+        name = "GPU" if record["display"].get("display_name") == "m2" else "CPU"
+        return changed(record, environment={**record["environment"], "device": name})
+
+    ship(made())
+    found, _ = with_references(cells([on_device(record) for record in made()]))
+    (table,) = tables_by_kind(found, Options(tables=("comparison",)))["comparison"]
+    marked = {" ".join(row): any("‡" in entry for entry in row) for row in table.texts()}
+    assert [name for name, mark in marked.items() if mark and "(reference)" in name] == []
+    assert any(marked.values())
+
+
 def test_other_versions_and_damaged_lines_are_named_and_left_out(ship: Ship) -> None:
     def with_version(record: Record, place: str) -> Record:
         of_kind = record["kind"] == ("evaluate" if place == "protocol" else "condense")
