@@ -12,7 +12,7 @@ from typing import TypeVar
 from results.rendering.html import unique_labels
 from results.rendering.text import head_lines
 from results.statistics.ranking import BEST, NOT_SIGNIFICANT, NOT_TESTED, SECOND
-from results.tables.model import Block, Column, Entry, Table, split_wide
+from results.tables.model import Column, Entry, RowBlock, Table, split_wide
 
 T = TypeVar("T")
 SHORT_REMARKS = (NOT_SIGNIFICANT, NOT_TESTED)
@@ -63,12 +63,12 @@ def to_latex(table: Table, label: str) -> str:
 
 def _split_long(table: Table) -> Iterator[Table]:
     """Parts of at most _MAX_ROWS rows: whole blocks as far as they fit; a block that is too long alone is split."""
-    parts: list[list[Block]] = []
+    parts: list[list[RowBlock]] = []
     for block in table.blocks:
         for rows in _equal_parts(block.rows, _MAX_ROWS):
             if not parts or len(rows) + sum(len(other.rows) for other in parts[-1]) > _MAX_ROWS:
                 parts.append([])
-            parts[-1].append(Block(block.name, rows))
+            parts[-1].append(RowBlock(block.name, rows))
     return (replace(table, blocks=blocks) for blocks in parts or [[]])
 
 

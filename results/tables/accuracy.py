@@ -26,7 +26,7 @@ from results.statistics.ranking import ranks_and_remarks_by_row
 from results.tables.captions import RankedColumns, captions
 from results.tables.columns import METHOD
 from results.tables.entries import cells_by_column, entries_by_column, family_blocks, named_rows
-from results.tables.model import COVERED, Block, Column, Table, build
+from results.tables.model import COVERED, Column, RowBlock, Table, build
 from results.types import Cell
 
 ColumnKey = tuple[str, str]  # dataset and ipc
@@ -51,9 +51,9 @@ def matrix_of(rows: Sequence[Cell], options: Options) -> Table:
     blocks = []
     for family, block in family_blocks(rows, _column_key, options):
         named = [{"name": name} | entries_by_column(of_row, columns, marks, options) for name, of_row in block]
-        blocks.append(Block(family, build(shown, named)))
+        blocks.append(RowBlock(family, build(shown, named)))
     if wholes := list(_whole_rows(rows, columns, options)):
-        blocks.append(Block("", build(shown, wholes)))
+        blocks.append(RowBlock("", build(shown, wholes)))
     title = ", ".join(["Test accuracy (%)", *circumstances(rows)])
     ranked = RankedColumns(by_column, lambda keys: _in_words(keys, columns), options.highlight)
     return Table("accuracy", title, shown, blocks, captions(rows, ranked), label=_label(rows), wide=True)

@@ -9,7 +9,7 @@ from results.aggregation.naming import names
 from results.aggregation.options import DEFAULT, Options
 from results.tables.captions import main_device
 from results.tables.columns import COLUMNS, columns_of
-from results.tables.model import Block, Column, Entry, Table
+from results.tables.model import Column, Entry, RowBlock, Table
 from results.types import Cell
 
 _NO_MARKS = ("", "")
@@ -58,4 +58,4 @@ def cell_table(
         if not blocks or blocks[-1][0] != entries[0].value:
             blocks.append((entries[0].value, []))
         blocks[-1][1].append(entries)
-    return Table(kind, title, shown, [Block("", block) for _, block in blocks], captions)
+    return Table(kind, title, shown, [RowBlock("", block) for _, block in blocks], captions)

@@ -88,7 +88,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """Rows between two lines, each with an entry for every column. name: "" or shown above them in HTML."""
 
     name: str
@@ -107,7 +107,7 @@ class Table:
     kind: str
     title: str
     columns: Sequence[Column]
-    blocks: Sequence[Block]
+    blocks: Sequence[RowBlock]
     captions: Sequence[str] = ()
     label: str = ""
     wide: bool = False
@@ -185,5 +185,5 @@ def _filled(groups: Iterable[list[int]], width: int) -> list[list[int]]:
 
 
 def _with_columns(table: Table, indices: Sequence[int]) -> Table:
-    blocks = [Block(block.name, [[row[index] for index in indices] for row in block.rows]) for block in table.blocks]
+    blocks = [RowBlock(block.name, [[row[index] for index in indices] for row in block.rows]) for block in table.blocks]
     return replace(table, columns=[table.columns[index] for index in indices], blocks=blocks)

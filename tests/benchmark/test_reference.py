@@ -119,11 +119,10 @@ def test_sets_are_small_those_of_the_records_and_without_real_images() -> None:
 
 
 @pytest.mark.skipif(not SYSTEM_FOLDERS["fashionmnist"].is_dir(), reason="needs Debian's package dataset-fashion-mnist")
-@pytest.mark.timeout(900)
 def test_a_network_trained_on_a_shipped_set_scores_within_its_error(tmp_path: Path) -> None:
     names = {entry["identity"]: name for name, entry in reference.sets().items() if "/fashionmnist/" in name}
-    several = [r for r in shipped("evaluate") if r["resolved"]["set"] in names and r["resolved"]["num_eval"] > 1]
-    quickest = min(several, key=lambda r: r["result"]["optimizer_steps"] * r["result"]["decoded_images"])
+    scored = [record for record in shipped("evaluate") if record["resolved"]["set"] in names]
+    quickest = min(scored, key=lambda r: r["result"]["optimizer_steps"] * r["result"]["decoded_images"])
     path = reference.set_file(names[quickest["resolved"]["set"]])
     stored = read_external_set([path], datasets.load("fashionmnist", tmp_path)).own
     assert stored is not None
@@ -131,8 +130,10 @@ def test_a_network_trained_on_a_shipped_set_scores_within_its_error(tmp_path: Pa
     (accuracy,) = score(stored.images, stored.labels, "fashionmnist", protocol, factor=stored.factor, num_eval=1,
                         threads=1, data_root=tmp_path)  # fmt: skip
     recorded = quickest["result"]["accuracies"]
-    # Rounded pixels, fp32 and perhaps another processor: the network is a further one of the same sample.
-    assert abs(accuracy - fmean(recorded)) < 4 * stdev(recorded)
+    # Rounded pixels, fp32 and perhaps another processor: the network is a further one of the same sample. Networks on one
+    # random subset of FashionMNIST differ by 0.2 points (standard deviation of four, ipc 1).
+    spread = stdev(recorded) if len(recorded) > 1 else 0.002
+    assert abs(accuracy - fmean(recorded)) < 4 * spread
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

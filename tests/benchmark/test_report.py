@@ -182,7 +182,7 @@ def test_records_of_several_versions_are_told_and_stand_apart(out: Path, command
     status, text, _ = command("store=out", "tables=[accuracy]", "protocols=[dsa]", *NO_PICTURES)
     assert status == 0
     assert "note: records of several versions have rows of their own and are not compared: protocol dsa v1, v2" in text
-    assert text.count("Protocol dsa, version 2.") == 1 and text.count("Protocol dsa, version 1.") == 1
+    assert text.count("Protocol dsa v2.") == 1 and text.count("Protocol dsa v1.") == 1
 
 
 def test_reasons_are_given_on_request(out: Path, command: Report) -> None:

@@ -23,7 +23,7 @@ from results.rendering.latex import ARTICLE, document
 from results.rendering.text import render_rich, to_markdown
 from results.tables.columns import COLUMNS
 from results.tables.comparison import comparison_tables
-from results.tables.model import Block, Column, Entry, Table, build
+from results.tables.model import Column, Entry, RowBlock, Table, build
 from results.tables.registry import BUILDERS, tables
 
 RANDOM = [0.30, 0.31, 0.29]
@@ -208,7 +208,7 @@ def test_flat_tables_have_subscripts_ranks_and_their_notes(frame):
 
 def plain(title, blocks):
     columns = [Column("ipc", "IPC", str, names_row=True), Column("number", "Number", str)]
-    return Table("t", title, columns, [Block("", [list(map(Entry, row)) for row in rows]) for rows in blocks])
+    return Table("t", title, columns, [RowBlock("", [list(map(Entry, row)) for row in rows]) for rows in blocks])
 
 
 @pytest.mark.parametrize(("rows", "parts"), [([5], [5]), ([20, 20], [20, 20]), ([20, 10, 5], [30, 5]),
@@ -252,7 +252,7 @@ def test_numbers_of_a_sheet_are_plain_and_their_marks_apart():
         ["b", None, Entry(12.0, bound="≤")],
         ["c", -0.004, "never"],
     ]
-    table = Table("t", "t", columns, [Block("", build(columns, rows))])
+    table = Table("t", "t", columns, [RowBlock("", build(columns, rows))])
     assert to_sheet(table) == [
         ["Method", "A", "A ±", "A remark", "S", "S remark"],
         ["2,000", "48.9", "0.4", "best one set (1) n.s.", "1438", ""],

@@ -17,7 +17,7 @@ from results.rendering.files import write_tables
 from results.rendering.latex import ARTICLE, document, escape, to_latex
 from results.tables.accuracy import matrices
 from results.tables.across import network_tables
-from results.tables.model import COVERED, Block, Column, Entry, Table
+from results.tables.model import COVERED, Column, Entry, RowBlock, Table
 from results.tables.registry import tables
 
 GOLDEN = r"""% Needs \usepackage{booktabs} and nothing else:
@@ -134,7 +134,7 @@ def matrix(*datasets, lines=(), whole=(), notes=(), title="", captions=()):
     """A block and the whole set; datasets as (title, ipcs)."""
     columns = [Column("method", "Method", str, text=True, names_row=True, heads=("Dataset", "IPC", "Ratio %"))]
     columns += [Column(name, name, str, percent, heads=(name, ipc, "1")) for name, ipcs in datasets for ipc in ipcs]
-    blocks = [Block("family", list(lines)), *([Block("", list(whole))] if whole else [])]
+    blocks = [RowBlock("family", list(lines)), *([RowBlock("", list(whole))] if whole else [])]
     return Table("accuracy", title or "Title", columns, blocks, captions, "label", wide=True, notes=notes)
 
 

@@ -72,7 +72,7 @@ def test_ipcs_are_groups_of_rows_with_the_whole_set_below(make_crossed, make_eva
 
 def test_the_caption_names_the_norms_of_both_networks(make_crossed):
     (table,) = network_tables(make_crossed({network: {"dm": HIGH} for network in NETWORKS}))
-    assert table.captions[1].startswith(
+    assert table.captions[0].endswith(
         "Condensed with instance norm, evaluated with instance norm (convnet3), batch norm (densenet121-g12-bn, "
         "resnet10-bn)."
     )
