@@ -130,8 +130,8 @@ def test_a_network_trained_on_a_shipped_set_scores_within_its_error(tmp_path: Pa
     (accuracy,) = score(stored.images, stored.labels, "fashionmnist", protocol, factor=stored.factor, num_eval=1,
                         threads=1, data_root=tmp_path)  # fmt: skip
     recorded = quickest["result"]["accuracies"]
-    # Rounded pixels, fp32 and perhaps another processor: the network is a further one of the same sample. Networks on one
-    # random subset of FashionMNIST differ by 0.2 points (standard deviation of four, ipc 1).
+    # Rounded pixels, fp32 and perhaps another processor: the network is a further one of the same sample. Networks on
+    # one random subset of FashionMNIST differ by 0.2 points (standard deviation of four, ipc 1).
     spread = stdev(recorded) if len(recorded) > 1 else 0.002
     assert abs(accuracy - fmean(recorded)) < 4 * spread
 
