@@ -1,7 +1,7 @@
 """Write the pages that are generated from the code.
 
-commands.md is made from `--help`, methods.md from the registry, columns.md from the declared columns, and api/record.md
-from the schema's source.
+commands.md is made from `--help`, methods.md from the registry, columns.md from the declared columns,
+results/full-budgets.md from the shipped results, and api/record.md from the schema's source.
 
 python docs/make_reference.py
 
@@ -26,8 +26,13 @@ from benchmark.cli import method_tables
 from benchmark.config.compose import options_of
 from benchmark.config.schema import SCHEMAS
 from methods import registry
-from results.store import schema
+from results.aggregation.cells import cells
+from results.aggregation.options import Options
+from results.rendering.text import to_markdown
+from results.store import reference, schema
+from results.store.read_all import read_all
 from results.tables.columns import COLUMNS
+from results.tables.registry import tables
 
 DOCS = Path(__file__).parent
 
@@ -87,6 +92,24 @@ Every column of a table with a row for each cell, by the name with which the opt
 `'columns=[accuracy,steps]'` shows these two after those that name the row, in tables that have them. A column that no
 row needs is left out. `page` is the [report's page](figures-and-page.md). [Add a column](extend/table.md) says how to
 declare another one.
+"""
+
+FULL_BUDGETS_INTRO = """\
+# Full budgets
+
+<!-- written by docs/make_reference.py -->
+
+All cells that ran with the iterations of their papers and come with the package, the last one on {date}. Networks have
+width 128. A set was scored with five networks; `random` is five subsets with one network each. The accuracy is that of
+the last epoch. The runs shared their machine with other work, so their seconds are not shown. The same tables are made
+by
+
+```bash
+python -m benchmark.report store=reference: 'tables=[published,accuracy]'
+```
+
+[Reference results](reference.md) says how to use the records and sets, and which cells are next. Rows under `native`
+are scored as in their own papers and compare with the published numbers; under `dance` all rows share a protocol.
 """
 
 RECORD_INTRO = """\
@@ -254,10 +277,20 @@ def columns_page() -> str:
     return "\n".join([COLUMNS_INTRO, markdown_table(("Name", "Head", "What it shows", "Tables"), rows)])
 
 
+def full_budgets_page() -> str:
+    """The tables of measured and published accuracies, and of accuracies, of the shipped results."""
+    records = read_all(reference.NAME).records
+    date = max(record["finished"] for record in records)[:10]
+    made = tables(cells(records), Options(tables=("published", "accuracy")))
+    text = "\n".join(map(to_markdown, made)).replace("### ", "## ")
+    return FULL_BUDGETS_INTRO.format(date=date) + "\n" + text
+
+
 PAGES = {
     "commands.md": commands_page,
     "methods.md": methods_page,
     "columns.md": columns_page,
+    "results/full-budgets.md": full_budgets_page,
     "api/record.md": record_page,
 }
 

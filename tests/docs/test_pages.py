@@ -108,3 +108,11 @@ def test_names_of_architectures_are_known() -> None:
         networks.canonical(name)
     with pytest.raises(BenchmarkError):
         networks.canonical("convnet3-foo")
+
+
+def test_the_readmes_result_on_real_images_is_that_of_the_shipped_results() -> None:
+    """Each of its rows has the numbers of a row of the generated page."""
+    section = (ROOT / "README.md").read_text().partition("## A result on real images")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", section, re.M)
+    page = (ROOT / "docs/results/full-budgets.md").read_text()
+    assert rows and all(f"| FashionMNIST | {' | '.join(row)} |" in page for row in rows)
