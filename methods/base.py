@@ -116,12 +116,20 @@ class Network(Protocol):
 
 
 class Expert(Protocol):
-    """A network trained on the real training images, with the weights it started from."""
+    """A network trained on the real training images, with the weights it started from and those of epochs between."""
 
     def interpolate(self, weight: float) -> Network:
         """θ = weight·θ_initial + (1 − weight)·θ_trained over all parameters: 0 is the expert, 1 its initialization.
 
         The network is shared, and the next call overwrites it.
+        """
+        ...
+
+    def weights(self, epoch: int) -> list[Tensor]:
+        """Fresh float32 copies of all parameters after an epoch, in the order of `Network.parameters`.
+
+        Epoch 0 is the initialization, the last one the trained expert; of those between, only `ExpertRecipe.keep` are
+        stored, and read from disk at each call. Raises MethodError for another epoch.
         """
         ...
 
@@ -375,6 +383,17 @@ class ExpertRecipe:
     augment: str  #: strategy, parameters drawn for each sample
     cutmix: float  #: probability for each batch
     per_seed: bool = False  #: train `count` experts for each condensation seed, instead of one pool for all seeds
+    #: epochs after which the weights are stored, besides the initial (epoch 0) and the trained ones (the last epoch)
+    keep: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        between = range(1, self.epochs)
+        if list(self.keep) != sorted({*self.keep} & {*between}):
+            kept = ", ".join(map(str, self.keep))
+            raise MethodError(
+                f"keep must list epochs between the first and the last of {self.epochs}, in order, got {kept}",
+                where="ExpertRecipe.keep",
+            )
 
 
 @dataclass(frozen=True)

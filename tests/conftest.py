@@ -15,7 +15,7 @@ from benchmark.condensation.problem import ConcreteProblem, DeviceImages, Traine
 from benchmark.datasets import Constants
 from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
-from expert_parts import train
+from expert_parts import between, train
 from helpers import CPU, make_images
 
 
@@ -59,7 +59,8 @@ def make_problem() -> Callable[..., ConcreteProblem]:
         # of another seed other experts, as where a method asks for its own for each
         first = 100 * seed
         pool = [
-            TrainedExpert(scratch, weights("initial", k), weights("trained", k)) for k in range(first, first + experts)
+            TrainedExpert(scratch, *between(weights("initial", k), weights("trained", k)))
+            for k in range(first, first + experts)
         ]
         split = make_images(classes, each, shape)
         constants = Constants((0.4, 0.5, 0.6)[: shape[0]], (0.2, 0.25, 0.3)[: shape[0]])

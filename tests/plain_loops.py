@@ -170,8 +170,9 @@ def problem_at(ipc: int, compute: Compute) -> ConcreteProblem:
     split = Split(torch.randint(0, 256, (len(labels), *SHAPE), generator=draw, dtype=torch.uint8), labels)
     scratch = networks.build(NETWORK, SHAPE, CLASSES, draw).requires_grad_(False)
     first, last = (dict(networks.build(NETWORK, SHAPE, CLASSES, draw).state_dict()) for _ in range(2))
+    expert = TrainedExpert(scratch, (0, 1), (first, last).__getitem__)
     return ConcreteProblem(
-        DeviceImages(split, CLASSES, compute.device), [TrainedExpert(scratch, first, last)] * 5, compute,
+        DeviceImages(split, CLASSES, compute.device), [expert] * 5, compute,
         Normalizer(BUILTIN["cifar10"].constants, compute.device),
         ipc=ipc, image_shape=SHAPE, architecture=NETWORK, flip=True, seed=0, fingerprint="benchmark",
     )  # fmt: skip

@@ -77,11 +77,13 @@ def _experts(name: str, method: type[Method]) -> str:
     if recipe is None:
         return "nothing"
     milestones = " and ".join(str(Fraction(part).limit_denominator(100)) for part in recipe.lr_milestones)
+    schedule = f"times {recipe.lr_gamma:g} after {milestones} of them" if milestones else "constant"
+    kept = f", weights of {len(recipe.keep)} epochs between kept" if recipe.keep else ""
     return (
         f"{recipe.count} expert{'s, each' if recipe.count > 1 else ','} {recipe.epochs} epochs on the real images: "
         f"batch {recipe.batch}, SGD {recipe.lr:g} (momentum {recipe.momentum:g}, weight decay "
-        f"{recipe.weight_decay:g}), times {recipe.lr_gamma:g} after {milestones} of them, {recipe.augment}, "
-        f"CutMix with probability {recipe.cutmix:g}"
+        f"{recipe.weight_decay:g}), {schedule}, {recipe.augment}, "
+        f"CutMix with probability {recipe.cutmix:g}{kept}"
     )
 
 

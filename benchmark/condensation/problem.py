@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from benchmark.datasets.normalization import Normalizer, to_float
 from benchmark.networks.base import BlockNetwork
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
-from methods.base import Expert, Network, Settings, Transform
+from methods.base import Expert, MethodError, Network, Settings, Transform
 
 
 def choose_compile(
@@ -74,10 +75,26 @@ class RealBatch:
 
 
 class TrainedExpert:
-    """methods.base.Expert: its initial and trained parameters, and a scratch network that all experts share."""
+    """methods.base.Expert: its weights, read when they are needed, and a scratch network that all experts share.
 
-    def __init__(self, scratch: BlockNetwork, initial: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> None:
-        self.scratch, self.initial, self.trained = scratch, initial, trained
+    epochs: those whose weights can be read, in order: 0, the initialization, first, and the last one trained.
+    read: the parameters and running statistics after one of these epochs, by name.
+    """
+
+    def __init__(
+        self, scratch: BlockNetwork, epochs: Sequence[int], read: Callable[[int], Mapping[str, Tensor]]
+    ) -> None:
+        self.scratch, self.epochs, self.read = scratch, epochs, read
+
+    @cached_property
+    def initial(self) -> Mapping[str, Tensor]:
+        """The weights that training started from; they stay in memory."""
+        return self.read(self.epochs[0])
+
+    @cached_property
+    def trained(self) -> Mapping[str, Tensor]:
+        """The trained weights; they stay in memory."""
+        return self.read(self.epochs[-1])
 
     @torch.no_grad()
     def interpolate(self, weight: float) -> Network:
@@ -86,6 +103,14 @@ class TrainedExpert:
         for name, buffer in self.scratch.named_buffers():  # running statistics are not interpolated
             buffer.copy_(self.trained[name])
         return self.scratch
+
+    def weights(self, epoch: int) -> list[Tensor]:
+        if epoch not in self.epochs:
+            kept = ", ".join(map(str, self.epochs))
+            raise MethodError(f"the experts have no weights after epoch {epoch}; they have those after {kept}")
+        tensors = self.read(epoch)  # not kept: a pool of a hundred experts would fill the memory
+        parameters = self.scratch.named_parameters()
+        return [tensors[name].to(like.device, torch.float32, copy=True) for name, like in parameters]
 
 
 class ConcreteProblem:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from benchmark import networks
 from benchmark.compute.engine import Compute
@@ -14,10 +15,12 @@ from benchmark.datasets import Constants, Outline, Split
 from benchmark.datasets.normalization import Normalizer
 from benchmark.datasets.splits import kept_counts
 from benchmark.execution.runtime import Task
+from benchmark.networks.base import BlockNetwork
 from benchmark.training.experts import copy_weights
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from methods import registry
+from methods.base import ExpertRecipe
 
 _NOISE = 2**22  # random bytes, repeated until all images are filled
 
@@ -66,10 +69,10 @@ def dummy_problem(task: Task, outline: Outline, real: DeviceImages, compute: Com
     resolved, classes = task["resolved"], len(real.counts)
     network = networks.build(resolved["architecture"], outline.image_shape, classes, seeding.generator(Role.SCRATCH))
     scratch = network.to(compute.device).requires_grad_(False)
-    weights = copy_weights(scratch)
+    recipe = registry.get(resolved["method"]).experts(registry.get(resolved["method"]).Config(**resolved["settings"]))
     return ConcreteProblem(
         real,
-        [TrainedExpert(scratch, weights, weights) for _ in resolved["experts"]],
+        [untrained_expert(scratch, recipe)] * len(resolved["experts"]) if recipe else [],
         compute,
         normalizer_of(resolved, compute),
         ipc=resolved["ipc"],
@@ -79,6 +82,19 @@ def dummy_problem(task: Task, outline: Outline, real: DeviceImages, compute: Com
         seed=resolved["seed"],
         fingerprint="probe",
     )
+
+
+def untrained_expert(scratch: BlockNetwork, recipe: ExpertRecipe) -> TrainedExpert:
+    """An expert of this recipe with made-up weights: those of the network, which grow a little with the epochs.
+
+    They differ from epoch to epoch because a method may divide by their distance.
+    """
+    weights, last = copy_weights(scratch), recipe.epochs
+
+    def read(epoch: int) -> dict[str, Tensor]:
+        return {name: tensor * (1 + epoch / last) for name, tensor in weights.items()}
+
+    return TrainedExpert(scratch, (0, *recipe.keep, last), read)
 
 
 def normalizer_of(resolved: Task, compute: Compute) -> Normalizer:

@@ -171,7 +171,8 @@ class Prober:
         recipe = expert_recipe(task["resolved"]["recipe"], images)
         cost = self._training_cost(task, outline, recipe, images, experts)
         memory = self._peak_memory(outline, cost.memory, images * math.prod(outline.image_shape))
-        disk = 8 * _parameters(task, outline) + _RECORD_BYTES  # first and last weights, float32
+        epochs = 2 + len(task["resolved"]["recipe"]["keep"])  # the first and the last weights besides those kept
+        disk = 4 * epochs * _parameters(task, outline) + _RECORD_BYTES  # float32
         share = 1 / cost.num_parallel
         return TaskCost(
             recipe.steps,

@@ -222,7 +222,8 @@ class PhaseRecorder:
         drawing = dict.fromkeys(("draw", "take", "sample", "batch", "of_class"), DRAW)
         found = self.recorded_copy(plain, PHASE_OF_METHOD)
         found.real = self.recorded_copy(plain.real, drawing)
-        found.experts = [self.recorded_copy(expert, {"interpolate": NETWORK}) for expert in plain.experts]
+        loading = dict.fromkeys(("interpolate", "weights"), NETWORK)
+        found.experts = [self.recorded_copy(expert, loading) for expert in plain.experts]
         draw = found.augment
         vars(found)["augment"] = lambda *args, **named: RecordedTransform(draw(*args, **named), self)
         return found

@@ -30,13 +30,13 @@ from benchmark.execution.stop_signals import Interrupted
 from benchmark.execution.work import Work
 from benchmark.networks.base import BlockNetwork
 from benchmark.training.evaluation import seed_values
+from benchmark.training.experts import ExpertFile
 from benchmark.training.protocols import from_resolved
 from benchmark.training.trainer import Recipe, Training, seeded_training
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.schedules import evenly_spaced
 from benchmark.utils.seeding import Role
-from benchmark.utils.tensor_files import load_tensors
 from methods.base import Condenser, SyntheticSet
 from methods.errors import MethodError
 from results.errors import ResultsError
@@ -110,12 +110,8 @@ class Attempt:
 
     def expert(self, identity: str, scratch: BlockNetwork) -> TrainedExpert:
         """The expert that a prepare task trained."""
-        tensors, _ = load_tensors(self.artifact("prepare", identity, "experts.safetensors"), self.compute.device)
-        weights = {
-            part: {name.removeprefix(f"{part}/"): t for name, t in tensors.items() if name.startswith(f"{part}/")}
-            for part in ("initial", "trained")
-        }
-        return TrainedExpert(scratch, weights["initial"], weights["trained"])
+        file = ExpertFile(self.artifact("prepare", identity, "experts.safetensors"), self.compute.device)
+        return TrainedExpert(scratch, file.epochs, file.read)
 
     def scratch_network(self) -> BlockNetwork:
         """A network whose weights are overwritten by those of experts."""

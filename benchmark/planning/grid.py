@@ -269,6 +269,8 @@ class TaskPlanner:
         constants = self._constants(method.constants(self.dataset.published_as))
         unsupported = method.unsupported(settings, depends_on_batch=self.depends_on_batch[self.architecture])
         recipe = None if unsupported else method.experts(settings)
+        if recipe:
+            strategies.parse(recipe.augment)
         shared = {
             "method": resolved.row.method,
             "version": method.card.version,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from benchmark.condensation.problem import ConcreteProblem, DeviceImages, choose_compile
+from collections.abc import Sequence
+
+from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert, choose_compile
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.run_steps import RunResult
 from benchmark.execution.runtime import Outcome
+from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.timing import Stopwatch
 from methods import registry
+from methods.base import ExpertRecipe
+from results.store.artifacts import MAKE_AGAIN
 from results.store.schema import Status
 
 
@@ -22,10 +27,12 @@ def condense(attempt: Attempt) -> Outcome:
     for expert in resolved["experts"]:
         if outcome := attempt.failed_input_outcome("prepare", expert):
             return outcome
+    experts = attempt.experts(scratch)
+    _check_epochs(experts, method.experts(config))
     train, _ = attempt.splits()
     problem = ConcreteProblem(
         DeviceImages(train, data.num_classes, attempt.compute.device),
-        attempt.experts(scratch),
+        experts,
         attempt.compute,
         attempt.normalizer(),
         ipc=resolved["ipc"],
@@ -45,3 +52,14 @@ def condense(attempt: Attempt) -> Outcome:
     attempt.checksums |= {f"snapshots/{taken['step']}.safetensors": taken["sha256"] for taken in schedule.taken}
     facts = {"snapshots": [{key: taken[key] for key in ("step", "seconds")} for taken in schedule.taken]}
     return attempt.save_set(work.synthetic(), run_result, work.total_steps, facts if schedule.steps else {})
+
+
+def _check_epochs(experts: Sequence[TrainedExpert], recipe: ExpertRecipe | None) -> None:
+    """Raise BenchmarkError if an expert lacks weights that the recipe keeps: it was put into the store by hand."""
+    for index, expert in enumerate(experts):
+        missing = sorted({*recipe.keep} - {*expert.epochs}) if recipe else []
+        if missing:
+            epochs = ", ".join(map(str, missing))
+            raise BenchmarkError(
+                f"expert {index} of {len(experts)} lacks its weights after epoch {epochs}", next=MAKE_AGAIN
+            )

@@ -19,7 +19,7 @@ from benchmark.datasets import Split
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.run_steps import CHECKPOINT, Diverged, RunResult
 from benchmark.execution.runtime import Outcome
-from benchmark.training.experts import ExpertTrainings, expert_recipe
+from benchmark.training.experts import ExpertTrainings, expert_recipe, kept_steps
 from benchmark.training.trainer import Training, accuracy
 from benchmark.training.vectorized import choose_num_parallel
 from benchmark.utils.errors import BenchmarkError
@@ -32,7 +32,7 @@ Group = dict[str, Attempt]  # attempts whose experts are trained in lockstep, by
 
 
 def prepare(attempt: Attempt) -> Outcome:
-    """Train the task's expert, together with those of companions, and save its initial and trained weights.
+    """Train the task's expert, together with those of companions, and save its initial, kept and trained weights.
 
     Raises Diverged if its own expert diverges; companions whose experts diverge get their own records.
     """
@@ -77,12 +77,13 @@ def _claim_group(attempt: Attempt, train: Split) -> Group:
 
 def _train_group(attempt: Attempt, group: Group, train: Split) -> tuple[ExpertTrainings, RunResult]:
     """Train the group, which shrinks when experts diverge, or if memory runs out before its first checkpoint."""
+    keep = kept_steps(attempt.resolved["recipe"], len(train.labels))
     while True:
         if attempt.lock.lost:  # then the checkpoint is another process's, too
             raise BenchmarkError("another process has taken this task over", where=str(attempt.folder), transient=True)
         _restrict_checkpoint(attempt, group, target=attempt)
         try:
-            work = ExpertTrainings(lambda identity: _new_training(group[identity], train), list(group))
+            work = ExpertTrainings(lambda identity: _new_training(group[identity], train), list(group), keep)
             attempt.compute.num_parallel = len(group)
             return work, attempt.run_steps(work)
         except Diverged as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,31 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     return write_bytes(path, safetensors.torch.save(plain, metadata={"card": card}))
 
 
-def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata of a `save_tensors` file. Raises BenchmarkError if it is missing, foreign or damaged."""
+def load_tensors(
+    path: Path, device: torch.device | str = "cpu", prefix: str = ""
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and metadata of a `save_tensors` file. Raises BenchmarkError if it is missing, foreign or damaged.
+
+    With a prefix, only the tensors whose names begin with it are read; their names are given without it.
+    """
+    with _opened(path, device) as (file, names, card):
+        chosen = [name for name in names if name.startswith(prefix)]
+        return {name.removeprefix(prefix): file.get_tensor(name) for name in chosen}, card
+
+
+def load_names(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """Names of the tensors and metadata of a `save_tensors` file; no tensor is read. Raises as `load_tensors`."""
+    with _opened(path, "cpu") as (_, names, card):
+        return names, card
+
+
+@contextmanager
+def _opened(path: Path, device: torch.device | str) -> Iterator[tuple[Any, list[str], dict[str, Any]]]:
+    """The open file, the names of its tensors, and its metadata."""
     try:
         with safetensors.safe_open(path, framework="pt", device=str(device)) as file:
             card = json.loads((file.metadata() or {}).get("card", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 -- not a dict
+            yield file, list(file.keys()), card
     except FileNotFoundError as error:
         raise BenchmarkError(f"there is no file {path.name}", where=str(path.parent), transient=True) from error
     except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
@@ -16,7 +16,8 @@ from benchmark.condensation.problem import ConcreteProblem
 from benchmark.utils import seeding
 from benchmark.utils.tensor_files import load_tree, save_tree
 from methods import registry
-from methods.base import Condenser
+from methods.base import Condenser, MethodError
+from methods.coreset import FeatureConfig, Herding
 
 Make = Callable[..., ConcreteProblem]
 METHODS = registry.names()
@@ -119,3 +120,28 @@ def test_experts_are_interpolated_from_initial_to_trained(make_problem: Make) ->
         for name in names:
             expected = weight * expert.initial[name] + (1 - weight) * expert.trained[name]  # type: ignore[attr-defined]
             torch.testing.assert_close(got[name].data, expected)
+
+
+def test_weights_of_an_epoch_are_fresh_copies_in_the_order_of_the_parameters(make_problem: Make) -> None:
+    problem = make_problem(experts=1)
+    expert, network = problem.experts[0], problem.new_network(0)
+    for epoch, weight in ((0, 1.0), (1, 0.75), (4, 0.0)):
+        weights = expert.weights(epoch)
+        assert all(tensor.dtype == torch.float32 and not tensor.requires_grad for tensor in weights)
+        for got, expected in zip(weights, expert.interpolate(weight).parameters(), strict=True):
+            torch.testing.assert_close(got, expected)
+        assert [tensor.shape for tensor in weights] == [parameter.shape for parameter in network.parameters()]
+        before = [tensor.clone() for tensor in weights]
+        for tensor in weights:
+            tensor.zero_()
+        assert all(map(torch.equal, expert.weights(epoch), before)), "a copy that is written to changes no expert"
+    with pytest.raises(MethodError, match="no weights after epoch 5; they have those after 0, 1, 2, 3, 4"):
+        expert.weights(5)
+
+
+def test_a_recipe_keeps_epochs_between_the_first_and_the_last() -> None:
+    recipe = Herding.experts(FeatureConfig(pretrain_epochs=4))
+    assert recipe.keep == () and replace(recipe, keep=(1, 3)).keep == (1, 3)
+    for keep in ((0, 1), (1, 4), (2, 1), (1, 1), (-1,)):
+        with pytest.raises(MethodError, match="between the first and the last of 4"):
+            replace(recipe, keep=keep)

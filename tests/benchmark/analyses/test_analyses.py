@@ -43,7 +43,8 @@ def prediction(net: BlockNetwork, image: Tensor) -> int:
 
 def make_expert(name: str = "convnet2-w4", index: int = 0) -> TrainedExpert:
     scratch = network(name)
-    return TrainedExpert(scratch, copy_weights(network(name, 10 + index)), copy_weights(network(name, 20 + index)))
+    weights = [copy_weights(network(name, seed + index)) for seed in (10, 20)]
+    return TrainedExpert(scratch, (0, 1), weights.__getitem__)
 
 
 def test_every_list_of_analyses_names_the_same_ones() -> None:

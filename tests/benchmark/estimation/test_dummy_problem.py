@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.compute.engine import Compute
-from benchmark.condensation.problem import TrainedExpert
-from benchmark.estimation.dummy_problem import compute_for
+from benchmark.estimation.dummy_problem import compute_for, untrained_expert
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.runtime import Runtime, Task
 from benchmark.tasks.execute import execute
-from benchmark.training.experts import copy_weights
 from helpers import CPU, planned
 from methods import registry
 
@@ -30,11 +28,9 @@ def decided_by_the_run(task: Task, out: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Attempt, "run_steps", run_steps)
     monkeypatch.setattr(Attempt, "failed_input_outcome", lambda self, kind, identity: None)
-    monkeypatch.setattr(
-        Attempt,
-        "expert",
-        lambda self, identity, scratch: TrainedExpert(scratch, copy_weights(scratch), copy_weights(scratch)),
-    )
+    method = registry.get(task["resolved"]["method"])
+    recipe = method.experts(method.Config(**task["resolved"]["settings"]))
+    monkeypatch.setattr(Attempt, "expert", lambda self, identity, scratch: untrained_expert(scratch, recipe))
     with pytest.raises(KeyboardInterrupt):
         execute(task, Runtime(out, replace(CPU, compile=None)))
     (compute,) = computes
