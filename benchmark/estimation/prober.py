@@ -53,6 +53,7 @@ from methods import registry
 from results.store.schema import WHOLE_SET
 
 _COPIES = 4  # of the images of a class without a graph: drawn, normalized, augmented, their gradient
+_SAVED = 3  # copies of kept weights while they are saved: the tensors, their bytes, the bytes of the file
 _SCORING = Recipe(1, 64, 0.01, 0.9, 0.0, (), 1.0, False, "none", 0.0)  # for tasks that only score
 _RECORD_BYTES = 4096  # task.json, record.json and log.txt, roughly
 
@@ -170,9 +171,10 @@ class Prober:
         images = sum(train_counts)
         recipe = expert_recipe(task["resolved"]["recipe"], images)
         cost = self._training_cost(task, outline, recipe, images, experts)
-        memory = self._peak_memory(outline, cost.memory, images * math.prod(outline.image_shape))
-        epochs = 2 + len(task["resolved"]["recipe"]["keep"])  # the first and the last weights besides those kept
-        disk = 4 * epochs * _parameters(task, outline) + _RECORD_BYTES  # float32
+        weights, kept = 4 * _parameters(task, outline), len(task["resolved"]["recipe"]["keep"])  # bytes of float32
+        in_memory = 0 if self.compute.device.type == "cuda" else _SAVED * weights * kept * cost.num_parallel
+        memory = self._peak_memory(outline, cost.memory + in_memory, images * math.prod(outline.image_shape))
+        disk = weights * (2 + kept) + _RECORD_BYTES  # the first and the last besides
         share = 1 / cost.num_parallel
         return TaskCost(
             recipe.steps,

@@ -28,7 +28,7 @@ def condense(attempt: Attempt) -> Outcome:
         if outcome := attempt.failed_input_outcome("prepare", expert):
             return outcome
     experts = attempt.experts(scratch)
-    _check_epochs(experts, method.experts(config))
+    _check_epochs(attempt, experts, method.experts(config))
     train, _ = attempt.splits()
     problem = ConcreteProblem(
         DeviceImages(train, data.num_classes, attempt.compute.device),
@@ -54,12 +54,12 @@ def condense(attempt: Attempt) -> Outcome:
     return attempt.save_set(work.synthetic(), run_result, work.total_steps, facts if schedule.steps else {})
 
 
-def _check_epochs(experts: Sequence[TrainedExpert], recipe: ExpertRecipe | None) -> None:
+def _check_epochs(attempt: Attempt, experts: Sequence[TrainedExpert], recipe: ExpertRecipe | None) -> None:
     """Raise BenchmarkError if an expert lacks weights that the recipe keeps: it was put into the store by hand."""
-    for index, expert in enumerate(experts):
+    for identity, expert in zip(attempt.resolved["experts"], experts, strict=True):
         missing = sorted({*recipe.keep} - {*expert.epochs}) if recipe else []
         if missing:
             epochs = ", ".join(map(str, missing))
-            raise BenchmarkError(
-                f"expert {index} of {len(experts)} lacks its weights after epoch {epochs}", next=MAKE_AGAIN
-            )
+            folder = attempt.store.folder({"kind": "prepare", "identity": identity})
+            what = f"an expert lacks its weights after epoch {epochs}, which {attempt.resolved['method']} needs"
+            raise BenchmarkError(what, where=str(folder), next=MAKE_AGAIN)

@@ -105,6 +105,14 @@ def test_methods_of_other_packages_are_listed_and_a_broken_one_is_a_line(plug_in
     assert "(other_method:Gone of other 1.0)" in lines[1]
 
 
+def test_experts_with_a_constant_rate_and_kept_weights_are_described(plug_in: PlugIn, say: Say) -> None:
+    recipe = "base.ExpertRecipe(2, 4, 256, 0.01, 0.0, 0.0, (), 1.0, 'none', 0.0, keep=(1, 3))"
+    body = f"        from methods import base\n        return {recipe}\n"
+    plug_in("mine = other_method:Mine", f"{GOOD}    @classmethod\n    def experts(cls, config):\n{body}")
+    text = " ".join(say().split())
+    assert "weight decay 0), constant, none, CutMix" in text and "weights of 2 epochs between kept" in text
+
+
 def test_a_method_that_cannot_say_what_it_needs_harms_nobody_else(plug_in: PlugIn, say: Say) -> None:
     fails = "    @classmethod\n    def experts(cls, config):\n        raise KeyError('no')\n"
     plug_in("mine = other_method:Mine", GOOD + fails)

@@ -184,6 +184,8 @@ def test_dc_augments_for_batch_norm_and_for_mnist_only(use_dataset: Callable[[Da
 def test_condensing_with_an_augmentation_for_training_is_refused_before_anything_runs() -> None:
     with pytest.raises(BenchmarkError, match="training networks only"):
         build("methods=[dm]", "method.dm.augment='dc:crop_noise'")
+    with pytest.raises(BenchmarkError, match="no augmentation 'colour'"):
+        build("methods=[herding]", "method.herding.pretrain_augment='dsa:colour'")
 
 
 # --- the network of each method's own paper ---------------------------------------------------------------------------
