@@ -270,7 +270,8 @@ class SyntheticSet:
 
     images: float32 (N, ch, H, W) in pixels (0..1 nominal, not clamped), class by class; labels: int64 (N,).
     ipc: stored images a class. factor: each stored image holds factor² tiles that `decode` turns into images.
-    training: what evaluation must use besides the images, such as a learned step size, as JSON values.
+    training: what training on the set takes besides the images, as JSON values. {"lr": 0.0123} is a learning rate that
+    the method learned (see `Card.learns_lr`), a positive number.
     card: where the set comes from, as JSON values without clock, host or commit.
     """
 
@@ -412,6 +413,7 @@ class Card:
     #: (pixels, network): that its own paper takes for images with sides of up to so many pixels; () for ConvNets of
     #: width 128 with instance norm, whose depth depends on the pixels
     networks: tuple[tuple[int, str], ...] = ()
+    learns_lr: bool = False  #: its sets bring the learning rate of networks trained on them, which `native` takes
 
     def network(self, side: int) -> str:
         """The network of its own paper for images with this shorter side; "auto" for a ConvNet with instance norm."""

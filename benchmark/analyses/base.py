@@ -19,6 +19,7 @@ from benchmark.training.trainer import Recipe
 from benchmark.utils import seeding
 from benchmark.utils.schedules import evenly_spaced
 from benchmark.utils.seeding import Role
+from methods.base import SyntheticSet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,11 +75,15 @@ class CondensedSet:
         finished = {"step": self.record["steps"], "seconds": self.record["seconds"]}
         return self.record["result"].get("snapshots") or [finished]
 
-    def decode(self, step: int | None = None) -> tuple[Tensor, Tensor, int]:
-        """Decoded images and labels, and the number of stored images: of a snapshot, or of the finished set."""
+    def load(self, step: int | None = None) -> SyntheticSet:
+        """A snapshot, or the finished set, on the device."""
         has_snapshot = step is not None and "snapshots" in self.record["result"]
         name = f"snapshots/{step}.safetensors" if has_snapshot else "synthetic.safetensors"
-        synthetic = load_set(self.attempt.artifact("condense", self.identity, name), self.attempt.compute.device)
+        return load_set(self.attempt.artifact("condense", self.identity, name), self.attempt.compute.device)
+
+    def decode(self, step: int | None = None) -> tuple[Tensor, Tensor, int]:
+        """Decoded images and labels, and the number of stored images: of a snapshot, or of the finished set."""
+        synthetic = self.load(step)
         return *synthetic.decode(), len(synthetic.labels)
 
 

@@ -124,12 +124,12 @@ def score_snapshots(
 
     Returns a point for each snapshot, the result of running the steps, and their number. Raises as `run_steps` does.
     """
-    protocol, num_networks = from_resolved(attempt.resolved["protocol"]), attempt.resolved["num_eval"]
+    num_networks = attempt.resolved["num_eval"]
 
     def new_training(index: int) -> Training:
-        images, labels, stored = condensed.decode(snapshots[index // num_networks]["step"])
-        recipe = protocol.recipe(stored, len(labels))
-        return attempt.evaluation_training(images, labels, recipe, index % num_networks)
+        synthetic = condensed.load(snapshots[index // num_networks]["step"])
+        recipe = attempt.set_recipe(synthetic)
+        return attempt.evaluation_training(*synthetic.decode(), recipe, index % num_networks)
 
     work = SequentialTrainings(new_training, num_networks * len(snapshots))
     ends = range(work.steps_per_network, work.total_steps + 1, work.steps_per_network)

@@ -49,9 +49,8 @@ class TrainingCurveAnalysis(Analysis):
     def run(self, attempt: Attempt, sets: Sequence[CondensedSet]) -> Outcome:
         (condensed,) = sets
         _, validation = attempt.splits()
-        images, labels, stored = condensed.decode()
-        recipe = from_resolved(attempt.resolved["protocol"]).recipe(stored, len(labels))
-        new_training = partial(attempt.evaluation_training, images, labels, recipe)
+        synthetic = condensed.load()
+        new_training = partial(attempt.evaluation_training, *synthetic.decode(), attempt.set_recipe(synthetic))
         points, run_result, steps = score_trainings(attempt, new_training, validation)
         return attempt.commit(Status.OK, {"split": "validation", "points": points}, run_result, steps)
 

@@ -113,7 +113,7 @@ def method_page(name: str) -> list[RenderableType]:
         ("paper", _paper(method)),
         ("labels", card.labels),
         ("version", str(card.version)),
-        ("protocol", card.native),
+        ("protocol", f"{card.native}, with the set's learning rate" if card.learns_lr else card.native),
         ("prepared", _experts(name, method)),
         ("steps", _steps(method)),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,7 @@ from torch.utils.data import TensorDataset
 
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tensors, save_tensors, write_bytes
-from methods.base import SyntheticSet
+from methods.base import LARGEST, SyntheticSet
 
 
 def save_set(path: Path, synthetic: SyntheticSet) -> str:
@@ -37,11 +39,29 @@ def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
     """
     tensors, card = load_tensors(path, device)
     has_card = isinstance(card, dict) and {"ipc", "factor", "training", "made by"} <= card.keys()
+    has_card = has_card and isinstance(card["training"], dict)
     if not has_card or not {"images", "labels"} <= tensors.keys():
         raise BenchmarkError(f"{path.name} is not a synthetic set of this project", where=str(path.parent))
     return SyntheticSet(
         tensors["images"].float(), tensors["labels"], card["ipc"], card["factor"], card["training"], card["made by"]
     )
+
+
+def learned_lr(training: Mapping[str, Any], where: str = "") -> float | None:
+    """The learning rate among what a set brings for training (`SyntheticSet.training`), or None.
+
+    Raises BenchmarkError if it is no positive number, or larger than `LARGEST`.
+    """
+    lr = training.get("lr")
+    if lr is None:
+        return None
+    if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr <= LARGEST:
+        raise BenchmarkError(
+            f"the set's learning rate must be a positive number of at most {LARGEST:,}, got {lr!r}",
+            where=where,
+            next="such a set diverged, or its file is damaged",
+        )
+    return float(lr)
 
 
 def load_dataset(path: Path | str) -> TensorDataset:

@@ -6,6 +6,7 @@ import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from benchmark import datasets, networks
 from benchmark.compute.allocator import out_of_memory
 from benchmark.compute.environment import PeakMemory, describe
 from benchmark.condensation.problem import TrainedExpert
-from benchmark.condensation.synthetic_set import save_preview, save_set
+from benchmark.condensation.synthetic_set import learned_lr, save_preview, save_set
 from benchmark.datasets import Constants, Dataset, Split
 from benchmark.datasets.normalization import Normalizer
 from benchmark.datasets.splits import hold_out
@@ -156,6 +157,19 @@ class Attempt:
         resolved = self.resolved
         values = seed_values(resolved["dataset"]["fingerprint"], resolved["architecture"], resolved["seed"], index)
         return self.training(Role.EVALUATION, values, images, labels, recipe)
+
+    def set_recipe(self, synthetic: SyntheticSet) -> Recipe:
+        """The recipe of the task's protocol for a set.
+
+        Raises Diverged if it takes the learning rate that the set brings, and that is no positive number.
+        """
+        protocol, stored = from_resolved(self.resolved["protocol"]), len(synthetic.labels)
+        recipe = protocol.recipe(stored, stored * synthetic.factor**2)
+        try:
+            lr = learned_lr(synthetic.training) if protocol.lr_from_set else None
+        except BenchmarkError as error:
+            raise Diverged(error.what, RunResult(0.0, {}), 0) from error
+        return recipe if lr is None else replace(recipe, lr=lr)
 
     def whole_recipe(self, num_images: int) -> Recipe:
         """The recipe of the task's protocol for the whole training set."""

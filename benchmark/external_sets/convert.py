@@ -97,7 +97,7 @@ def convert_set(
     if resolved.get("quantize") == QUANTIZED:
         facts["clamped"] = float(((pixels < 0) | (pixels > 1)).float().mean())
         pixels = pixels.clamp(0, 1).mul(255).round() / 255
-    training = external.own.training if external.own else {}
+    training = resolved.get("training", {})
     return SyntheticSet(pixels, labels, resolved["ipc"], resolved["factor"], training), facts
 
 

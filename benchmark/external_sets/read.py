@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmark.condensation.synthetic_set import load_set
+from benchmark.condensation.synthetic_set import learned_lr, load_set
 from benchmark.datasets import Dataset
 from benchmark.datasets.readers.image_folder import holds_images
 from benchmark.external_sets import safe_load
@@ -28,7 +28,7 @@ from results.store.validation import problem
 
 READABLE_FILES = (
     "known: a .pt with 'data', a list of [images, labels] (DC, DSA, DM, DataDAM); a .pt with [images, labels] (IDC, "
-    "DREAM, DANCE); two .pt files, 'set=[images.pt,labels.pt]' (MTT); class folders of images; parquet; "
+    "DREAM, DANCE); .pt files, 'set=[images.pt,labels.pt]' (MTT), also with lr.pt; class folders of images; parquet; "
     "synthetic.safetensors"
 )
 OWN, EXPERIMENTS, LIST, PAIR = "a set of this project", "experiments", "images and labels", "separate files"
@@ -39,7 +39,8 @@ class ExternalSet:
     """The contents of the files of an external set, which may hold several sets.
 
     sets: values (N, ch, H, W) and int64 labels (N,), class by class, as many of each. pixel_scale: if the format
-    implies it, else None. own: the set as this project wrote it, with its factor. notes: for the user.
+    implies it, else None. own: the set as this project wrote it, with its factor. notes: for the user. training: as in
+    `SyntheticSet`.
     """
 
     format: str
@@ -48,6 +49,7 @@ class ExternalSet:
     notes: tuple[str, ...] = ()
     pixel_scale: str | None = None
     own: SyntheticSet | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -75,6 +77,7 @@ def read_external_set(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
         validate_set(images, labels, dataset, where=f"{where}, set {index} of {count}" if count > 1 else where)
         for index, (images, labels) in enumerate(external.sets)
     )
+    learned_lr(external.training, where)
     return replace(external, sets=sets)
 
 
@@ -107,25 +110,34 @@ def _read_folder(folder: Path, dataset: Dataset) -> ExternalSet:
 
 
 def _choose_tensors(tensors: Sequence[Path], folder: Path) -> list[Path]:
-    """One .pt file, or images and labels: images_best.pt, its parts images_best_0.pt …, or the only such pair."""
+    """One .pt file, or images and labels: images_best.pt, its parts images_best_0.pt …, or the only such pair.
+
+    lr_best.pt comes with images_best.pt, as the learning rate of another such pair comes with it.
+    """
     if len(tensors) == 1:
         return list(tensors)
     partner = {path: path.with_name(path.name.replace("images", "labels")) for path in tensors if "images" in path.name}
     pairs = {images: labels for images, labels in partner.items() if labels in tensors}
     best = folder / "images_best.pt"
     if best in pairs:
-        return [best, pairs[best]]
+        return [best, pairs[best], *_lr_file(best, tensors)]
     parts = sorted(path for path in pairs if path.stem.rpartition("_")[0] == "images_best")
     if parts and [path.stem.rpartition("_")[2] for path in parts] == [str(number) for number in range(len(parts))]:
         return [*parts, *(pairs[path] for path in parts)]
     if len(pairs) == 1:
-        return [path for pair in pairs.items() for path in pair]
+        ((images, labels),) = pairs.items()
+        return [images, labels, *_lr_file(images, tensors)]
     names = ", ".join(path.name for path in tensors[:6])
     raise BenchmarkError(
         f"folder {folder} holds several .pt files ({names}): which are the set?",
         where="set",
         next="name one, as set=FOLDER/data.pt, or two, as 'set=[FOLDER/images.pt,FOLDER/labels.pt]'",
     )
+
+
+def _lr_file(images: Path, tensors: Sequence[Path]) -> list[Path]:
+    """The file of the learned learning rate beside a file of images, if there is one."""
+    return [path for path in tensors if path == images.with_name(images.name.replace("images", "lr"))]
 
 
 def _from_class_folders(folder: Path, dataset: Dataset) -> ExternalSet:
@@ -154,7 +166,7 @@ def _read_files(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:  # safetensors
         _check_against_record(path)
         own = load_selection(path, dataset) or load_set(path)
-        return ExternalSet(OWN, (path,), ((own.images, own.labels),), (), RAW, own)
+        return ExternalSet(OWN, (path,), ((own.images, own.labels),), (), RAW, own, own.training)
     return _from_loaded(path, safe_load.load(path))
 
 
@@ -198,23 +210,31 @@ def _from_loaded(path: Path, value: Any) -> ExternalSet:
 
 
 def _from_separate_files(paths: Sequence[Path]) -> ExternalSet:
-    """Images in one file and labels in another, recognized by their shapes; or each in several parts, in this order."""
+    """Images in one file and labels in another, recognized by their shapes; or each in several parts, in this order.
+
+    One number in a file of its own is a learned learning rate.
+    """
     values = {path: safe_load.load(path) for path in paths}
     for path, value in values.items():
-        if not isinstance(value, Tensor):
+        if isinstance(value, float):
+            values[path] = value = torch.tensor(value, dtype=torch.float64)
+        if not isinstance(value, Tensor) or not (value.ndim or value.is_floating_point()):
             raise _unknown_format(path, value)
     images = [value for value in values.values() if value.ndim == 4]
-    labels = [value for value in values.values() if value.ndim < 4]
-    if len(images) != len(labels) or any(len(i) != len(t) for i, t in zip(images, labels, strict=False) if t.ndim):
+    labels = [value for value in values.values() if 0 < value.ndim < 4]
+    rates = [float(value) for value in values.values() if not value.ndim]
+    differ = len(images) != len(labels) or any(len(i) != len(t) for i, t in zip(images, labels, strict=False))
+    if differ or not images or len(rates) > 1:
         contents = "; ".join(f"{path.name}: {_describe(value)}" for path, value in values.items())
         raise BenchmarkError(
             f"these files are not images and their labels ({contents})",
             where="set",
-            next="wanted: images (N, ch, H, W) and labels (N,), in equally many files",
+            next="wanted: images (N, ch, H, W) and labels (N,), in equally many files, and at most one learning rate",
         )
     if len({value.shape[1:] for value in images}) > 1 or len({value.shape[1:] for value in labels}) > 1:
         raise BenchmarkError("the parts of the set differ in shape", where="set")
-    return ExternalSet(PAIR, tuple(paths), ((torch.cat(images), torch.cat(labels)),))
+    training = {"lr": rates[0]} if rates else {}
+    return ExternalSet(PAIR, tuple(paths), ((torch.cat(images), torch.cat(labels)),), training=training)
 
 
 def _is_pair(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from benchmark import datasets, networks
 from benchmark.compute.engine import Compute, choose_compute
+from benchmark.condensation.synthetic_set import learned_lr
 from benchmark.config.plain_protocols import is_native
 from benchmark.datasets import Dataset
 from benchmark.datasets.normalization import Normalizer
@@ -36,6 +38,7 @@ def score(
     num_eval: int = 5,
     factor: int = 1,
     seed: int = 0,
+    lr: float | None = None,
     data_root: Path | str = "data",
     device: str = "auto",
     precision: str = "fp32",
@@ -46,9 +49,10 @@ def score(
 
     images: (N, ch, H, W), pixels from 0 to 1, not normalized, equally many of each class. labels: N class numbers.
     factor: each image is a mosaic of factor × factor images (multi-formation). dataset: a name or the path of a folder.
-    seed: the condensation seed; networks of one seed start from the same weights for every set of a dataset. The other
-    options are those of `benchmark.run`, and so are the numbers for a set of this seed. threads: of the process, which
-    keeps this number.
+    seed: the condensation seed; networks of one seed start from the same weights for every set of a dataset. lr: the
+    initial learning rate in place of the protocol's, such as one that was learned with the images. The other options
+    are those of `benchmark.run`, and so are the numbers for a set of this seed. threads: of the process, which keeps
+    this number.
 
     Raises BenchmarkError for arrays that are no such set, and for names and options that make no sense.
     """
@@ -74,7 +78,8 @@ def score(
     compute, _ = choose_compute(device, precision, threads, 1, compile)
     compute.activate()
     network = networks.default_architecture(data.image_shape) if architecture == "auto" else architecture
-    synthetic = SyntheticSet(pixels, classes, len(classes) // data.num_classes, factor)
+    training = {} if lr is None else {"lr": lr}
+    synthetic = SyntheticSet(pixels, classes, len(classes) // data.num_classes, factor, training)
     return _accuracies(synthetic, data, protocol, networks.canonical(network), num_eval, seed, compute)
 
 
@@ -92,6 +97,7 @@ def _accuracies(
         factor=synthetic.factor,
         architecture=architecture,
     ).recipe(len(synthetic.labels), len(labels))
+    recipe = replace(recipe, lr=learned_lr(synthetic.training, "lr") or recipe.lr)
     compute.choose_compile(num_eval * recipe.samples_seen(len(labels)), images.shape)
     normalize = Normalizer(data.constants, compute.device)
 

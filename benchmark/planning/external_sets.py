@@ -75,6 +75,8 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
         pixels = scale.to_pixels(images)
         _check_pixels(pixels, scale, config)
         content: dict[str, Any] = {"digest": set_digest(pixels, labels), "ipc": ipc, "factor": factor}
+        if external.training:
+            content["training"] = dict(external.training)
         if scale.name == WHITENED:
             content["whitening"] = {"kind": "zca", "eps": zca.EPS}
         source = {
@@ -240,8 +242,11 @@ def _options(constants: Constants) -> str:
 
 def _notes(external: ExternalSet, scale: PixelScale, dataset: Dataset, config: EvaluateConfig) -> list[str]:
     notes = []
-    if external.format == PAIR:
-        notes.append("such files hold no learned step size; networks train with the protocol's, not with MTT's")
+    if external.training.get("lr") is not None:
+        lr = external.training["lr"]
+        notes.append(f"it brings the learning rate {lr:g}, which only native and NAME@lr take, no other protocol")
+    elif external.format == PAIR:
+        notes.append("these files hold no learned learning rate; networks train with the protocol's, not with MTT's")
     if scale.name == WHITENED:
         notes.append("whitening is undone, and networks see pixels: its paper trains and tests on whitened images")
     if scale.constants and config.mean is None and dataset.published_as == "cifar100":

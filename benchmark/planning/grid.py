@@ -11,6 +11,7 @@ import torch
 
 from benchmark import datasets, networks
 from benchmark.augmentation import strategies
+from benchmark.condensation.synthetic_set import learned_lr
 from benchmark.config.schema import PlanConfig
 from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
@@ -109,7 +110,8 @@ def _refuse_conflicts(row: Row, options: Mapping[str, Any]) -> None:
 class ScoredSet:
     """A set to evaluate. identity: of the task that makes it, or `whole`; native: the protocol of its own paper.
 
-    constants: those that normalize it under the native protocol. imported: it comes from files of others.
+    constants: those that normalize it under the native protocol. learns_lr: it brings a learning rate for networks
+    trained on it. imported: it comes from files of others.
     """
 
     identity: str
@@ -118,6 +120,7 @@ class ScoredSet:
     seed: int
     constants: Constants
     native: str
+    learns_lr: bool = False
     imported: bool = False
 
 
@@ -178,7 +181,10 @@ class TaskPlanner:
         display = self.dataset_display | display
         content = content | {"dataset": {"fingerprint": self.dataset.fingerprint}}
         imported = self.plan.add("import", slug, content, display, self.requested | {"source": source})
-        self._evaluate(ScoredSet(imported, slug, display, seed, self.dataset.constants, native, imported=True))
+        learns_lr = learned_lr(content.get("training", {})) is not None
+        self._evaluate(
+            ScoredSet(imported, slug, display, seed, self.dataset.constants, native, learns_lr, imported=True)
+        )
         return imported
 
     # --- rows and seeds -----------------------------------------------------------------------------------------------
@@ -288,7 +294,8 @@ class TaskPlanner:
             slug = f"{resolved.slug}-{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
             content = shared | {"seed": seed, "experts": experts}
             condensed = self.plan.add("condense", slug, content, display, self.requested)
-            self._evaluate(ScoredSet(condensed, slug, display, seed, constants, method.card.native))
+            card = method.card
+            self._evaluate(ScoredSet(condensed, slug, display, seed, constants, card.native, card.learns_lr))
 
     def _prepare(self, recipe: ExpertRecipe, constants: Constants, index: int) -> str:
         content = {
@@ -326,7 +333,10 @@ class TaskPlanner:
             ipc=scored.display["ipc"],
             factor=scored.display["factor"],
             architecture=architecture,
+            learns_lr=scored.learns_lr,
         )
+        if protocol.lr_from_set and not scored.learns_lr:
+            self.plan.note(f"protocol {name}: on sets without a learning rate of their own the protocol's is taken")
         note = protocol.source.removeprefix("ours: ") if protocol.source.startswith("ours: ") else ""
         if note:
             self.plan.note(f"protocol {name}: {note}")

@@ -6,7 +6,6 @@ from benchmark.condensation.synthetic_set import load_set
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.runtime import Outcome
 from benchmark.training.evaluation import Evaluation
-from benchmark.training.protocols import from_resolved
 from benchmark.training.trainer import Training
 from results.store.schema import WHOLE_SET, Status
 
@@ -25,7 +24,7 @@ def evaluate(attempt: Attempt) -> Outcome:
             return outcome
         stored = load_set(attempt.artifact(kind, resolved["set"], "synthetic.safetensors"), attempt.compute.device)
         images, labels = stored.decode()
-        recipe = from_resolved(resolved["protocol"]).recipe(len(stored.labels), len(labels))
+        recipe = attempt.set_recipe(stored)
     attempt.compute.choose_compile(resolved["num_eval"] * recipe.samples_seen(len(labels)), images.shape)
 
     def new_training(index: int) -> Training:
@@ -39,6 +38,7 @@ def evaluate(attempt: Attempt) -> Outcome:
         "validation_accuracies": work.validation_accuracies,
         "validation_right_per_class": work.validation_right,
         "optimizer_steps": work.steps_per_network,
+        "lr": recipe.lr,
         "test_images": len(data.test.labels),
         "test_images_per_class": list(data.test.counts(data.num_classes)),
         "validation_images_per_class": list(validation.counts(data.num_classes)) if len(validation) else [],

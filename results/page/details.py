@@ -86,7 +86,7 @@ def run_details(
         "sets": [record["identity"] for record in records.sets],
         "networks": [_networks(record, records, store_folders) for record in records.evaluations],
         "settings": _settings(condensed.get("settings") or evaluated.get("whole") or {}),
-        "recipe": _settings(evaluated.get("protocol", {})),
+        "recipe": _settings(_recipe(records.evaluations)),
         "curves": [curve for key in _curve_keys(records) for curve in curves.get(key, [])],
         "command": command.text,
         "notes": list(command.notes),
@@ -98,6 +98,15 @@ def _paper(records: CellRecords) -> str:
     card = first["display"]["card"] if first else {}
     venue = f"{card.get('venue', '')} {card.get('year') or ''}".strip()
     return ", ".join(filter(None, [venue, f"arXiv:{card['paper']}" if card.get("paper") else ""]))
+
+
+def _recipe(evaluations: Sequence[Json]) -> Json:
+    """The values of the protocol; as lr the learning rates that were used, where sets may bring their own."""
+    protocol = evaluations[0]["resolved"].get("protocol", {}) if evaluations else {}
+    if not protocol.get("lr_from_set"):
+        return protocol
+    rates = {record["result"]["lr"] for record in evaluations if "lr" in record["result"]}
+    return {**protocol, "lr": sorted(rates) or protocol["lr"]}
 
 
 def _settings(values: Json) -> list[tuple[str, str]]:

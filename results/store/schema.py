@@ -300,6 +300,7 @@ class ImportSpec(TypedDict):
     ipc: Positive
     factor: Positive
     dataset: DatasetSpec
+    training: NotRequired[Json]  #: what the set brings for training networks: lr, a learned learning rate
     whitening: NotRequired[Json]  #: how it is undone
     quantize: NotRequired[str]  #: "8bit": pixels are clamped to 0..1 and rounded to 256 levels
 
@@ -344,6 +345,7 @@ class EvaluateResult(TypedDict):
     right_per_class: list[list[Count]]  #: of each network: the test images of each class that it classifies correctly
     test_images_per_class: list[Count]
     optimizer_steps: Positive  #: of one network
+    lr: NotRequired[Share]  #: the initial learning rate: the protocol's, or the one that the set brings
     test_images: Positive
     decoded_images: Positive
     validation_accuracies: NotRequired[list[Fraction]]  #: of each network on the withheld images, [] without any

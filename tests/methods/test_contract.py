@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchmark import networks
 from benchmark.condensation.problem import ConcreteProblem
+from benchmark.condensation.synthetic_set import learned_lr
 from benchmark.utils import seeding
 from benchmark.utils.tensor_files import load_tree, save_tree
 from methods import registry
@@ -56,6 +57,7 @@ def test_same_seed_same_bytes_and_a_set_of_the_right_shape(name: str, make_probl
     assert first.images.isfinite().all() and not first.images.requires_grad
     assert first.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert torch.equal(first.images, second.images)
+    assert (learned_lr(first.training) is not None) == registry.get(name).card.learns_lr
     other = finish(begin(name, make_problem(seed=1))).synthetic()
     assert not torch.equal(first.images, other.images)
 

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 
 BUILT_IN = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml"))}
 NATIVE = "native"  # the protocol of each method's own paper
-VARIANTS = ("steps", "plain", "steps@plain")  # suffixes: NAME@VARIANT
+# Suffixes: NAME@VARIANT.
+VARIANTS = ("steps", "lr", "plain", "steps@lr", "steps@plain", "lr@plain", "steps@lr@plain")
 PLUG_INS = PlugInGroup("protocols", (*BUILT_IN, NATIVE), BenchmarkError)
 
 
@@ -58,7 +59,8 @@ class Protocol:
 
     lr_milestones: epochs after which lr is multiplied by lr_gamma. reset_optimizer: whether the momentum is reset then.
     augment: a strategy of `benchmark.augmentation`. cutmix: its probability for each batch. steps_fixed: train for the
-    optimizer steps of the factor-1 set, whatever the factor. source: where the values come from; it begins with
+    optimizer steps of the factor-1 set, whatever the factor. lr_from_set: the learning rate that a set brings takes the
+    place of lr (`SyntheticSet.training`); without one, lr stays. source: where the values come from; it begins with
     "ours: " where no public code has this recipe for this network or number of classes.
     """
 
@@ -76,6 +78,7 @@ class Protocol:
     momentum: Fraction = 0.9
     weight_decay: Fraction = 5e-4
     steps_fixed: bool = False
+    lr_from_set: bool = False
 
     def recipe(self, stored: int, decoded: int) -> Recipe:
         """The recipe for a set of `stored` images, which `decode` turns into `decoded` images."""
@@ -164,12 +167,14 @@ def get(
     ipc: int | None,
     factor: int,
     architecture: str = "",
+    learns_lr: bool = False,
 ) -> Protocol:
     """The protocol called `name` for one dataset, ipc and architecture. Raises BenchmarkError for an unknown name.
 
-    `NAME@steps` trains for the optimizer steps of the factor-1 set; `NAME@plain` and `NAME@steps@plain` turn
-    augmentation and mixing off. `native` is the protocol that the argument `native` names. architecture: canonical name
-    of the network to be trained. ipc: None for the whole training set. Epochs depend on the dataset and the stored ipc,
+    `NAME@steps` trains for the optimizer steps of the factor-1 set; `NAME@lr` takes the learning rate that a set
+    brings; `NAME@plain` turns augmentation and mixing off; `NAME@steps@lr@plain` does all. `native` is the protocol
+    that the argument `native` names, with the set's learning rate if learns_lr. architecture: canonical name of the
+    network to be trained. ipc: None for the whole training set. Epochs depend on the dataset and the stored ipc,
     not on the factor, except that `native` counts decoded images, as its own code does.
     """
     base = _base(name)
@@ -179,10 +184,12 @@ def get(
     path = _path(_base(native) if is_native else base)
     protocol = _resolve(path, stamp(path), cell)
     if is_native:
-        protocol = replace(protocol, name=f"{NATIVE}:{native}")
+        protocol = replace(protocol, name=f"{NATIVE}:{native}", lr_from_set=learns_lr)
     variant = name.partition("@")[2].split("@")
     if "steps" in variant:
         protocol = replace(protocol, name=f"{protocol.name}@steps", steps_fixed=True)
+    if "lr" in variant:
+        protocol = replace(protocol, name=f"{protocol.name}@lr", lr_from_set=True)
     return protocol.plain() if "plain" in variant else protocol
 
 
@@ -253,7 +260,7 @@ def _read(path: Path, state: object) -> ProtocolFile:
         file = msgspec.yaml.decode(path.read_bytes(), type=ProtocolFile)
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise _malformed(path, error) from error
-    known = {spec.name for spec in fields(Protocol)} - {"name", "version", "source", "steps_fixed"}
+    known = {spec.name for spec in fields(Protocol)} - {"name", "version", "source", "steps_fixed", "lr_from_set"}
     for key in (key for block in file.blocks for key in block.values):
         if key not in known:
             raise unknown("value of a protocol", key, known, where=str(path))
