@@ -35,6 +35,8 @@ class Draw(StrEnum):
     QUEUE = "queue of networks"  #: IDM; index: iteration
     NORM_IMAGES = "images for batch norm"  #: DC and DSA; index: outer step
     INNER_LOOP = "inner loop"  #: DC and DSA; index: epoch
+    TRAJECTORY = "trajectory"  #: MTT: start epoch, order of the images and augmentation; index: iteration
+    EXPERT_ORDER = "order of experts"  #: MTT; index: round of all experts
 
 
 Tree = dict[str, Any]  # what a checkpoint can hold: tensors, JSON values, and dicts of them
@@ -249,6 +251,17 @@ class Problem(Protocol):
 
     def training_gradients(self, network: Network, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
         """Mean cross-entropy of a mini-batch, normalized (N, ch, H, W), (N,): its gradients, and the logits (N, C)."""
+        ...
+
+    def train_on(
+        self, network: Network, weights: Sequence[Tensor], batches: Sequence[tuple[Tensor, Tensor]], lr: Tensor
+    ) -> list[Tensor]:
+        """The weights after a step of plain gradient descent on each batch, w ← w − lr·∇CE(f_w(x), y).
+
+        weights: those to start from, in the order of `network.parameters()`, whose own values do not matter. batches:
+        normalized images (n, ch, H, W) and labels (n,). lr: (). The result can be differentiated once in images and
+        lr; memory grows with the square root of the number of batches.
+        """
         ...
 
     def losses_by_class(self, network: Network, losses: ClassLosses, images: Tensor, *constants: Tensor) -> Tensor:

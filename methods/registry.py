@@ -30,6 +30,7 @@ BUILT_IN = {
     "idm": "methods.idm:ImprovedDistributionMatching",
     "kcenter": "methods.coreset:KCenter",
     "m3d": "methods.m3d:M3D",
+    "mtt": "methods.mtt:TrajectoryMatching",
     "random": "methods.coreset:RandomSubset",
 }
 UNCONDENSED = {"whole": "methods.whole:WholeSet"}  # rows of the tables that have settings but condense nothing

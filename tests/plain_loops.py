@@ -31,6 +31,7 @@ from benchmark.datasets.normalization import Normalizer
 from benchmark.utils import seeding
 from methods import registry
 from methods.dc import layerwise
+from methods.m3d import gaussian_kernel
 from methods.multi_formation import decode_classes
 
 CLASSES, EACH, SHAPE, NETWORK = 10, 5000, (3, 32, 32), "convnet3"
@@ -80,6 +81,52 @@ def dm(plain: Plain) -> None:
     plain.optimizer.zero_grad()
     loss.backward()
     plain.optimizer.step()
+    plain.iteration += 1
+
+
+def datadam(plain: Plain) -> None:
+    """All classes in one batch, because of batch norm; activations from hooks, as in the public code."""
+    problem, config, network = plain.problem, plain.config, plain.problem.new_network(plain.iteration)
+    transforms = [problem.augment(config.augment, plain.draw) for _ in range(problem.num_classes)]
+    maps: list[Tensor] = []
+    for layer in network.modules():  # type: ignore[attr-defined]
+        if isinstance(layer, torch.nn.ReLU):
+            layer.register_forward_hook(lambda _layer, _inputs, output: maps.append(output.clone()))
+
+    def features(images: list[Tensor]) -> list[Tensor]:
+        maps.clear()
+        embeddings = network.embed(torch.cat(images))
+        attention = [F.normalize((m.abs() ** config.power).sum(1).flatten(1)) for m in maps[:-1]]
+        return [f.unflatten(0, (len(images), -1)).mean(1) for f in (*attention, embeddings)]
+
+    real = [plain.augmented(c, transform, plain.real(c)) for c, transform in enumerate(transforms)]
+    targets = [feature.detach() for feature in features(real)]
+    means = features([plain.augmented(c, transform, plain.synthetic(c)) for c, transform in enumerate(transforms)])
+    gaps = [(target - mean).square().sum() for target, mean in zip(targets, means, strict=True)]
+    loss = 100 * (torch.stack(gaps[:-1]).sum() + config.task_balance * gaps[-1])
+    plain.optimizer.zero_grad()
+    loss.backward()
+    plain.optimizer.step()
+    plain.iteration += 1
+
+
+def m3d(plain: Plain) -> None:
+    """Real and synthetic images of a class in one batch, and the discrepancy of their features."""
+    problem, config = plain.problem, plain.config
+    network = problem.new_network(plain.iteration // config.network_interval)
+    with torch.no_grad():
+        plain.images.clamp_(0, 1)
+    transform = problem.augment(config.augment, plain.draw)
+    for c in range(problem.num_classes):
+        real = plain.real(c)
+        both = torch.cat([real, problem.normalize(plain.synthetic(c))])
+        embeddings = network.embed(plain.augmented(c, transform, both))
+        kernel = gaussian_kernel(embeddings[None])[0]
+        m = len(real)
+        loss = kernel[:m, :m].mean() - 2 * kernel[:m, m:].mean() + kernel[m:, m:].mean()
+        plain.optimizer.zero_grad()
+        loss.backward()
+        plain.optimizer.step()
     plain.iteration += 1
 
 
@@ -163,8 +210,10 @@ def _train(network: Any, optimizer: torch.optim.Optimizer, images: Tensor, label
     optimizer.step()
 
 
-def problem_at(ipc: int, compute: Compute) -> ConcreteProblem:
-    """Random images of CIFAR-10's shape, five experts, and ConvNet-3."""
+def problem_at(ipc: int, compute: Compute, method: str = "") -> ConcreteProblem:
+    """Random images of CIFAR-10's shape, five experts, and ConvNet-3 or the network of the method's own paper."""
+    native = registry.get(method).card.network(SHAPE[1]) if method else "auto"
+    architecture = NETWORK if native == "auto" else native
     draw = seeding.generator("images")
     labels = torch.arange(CLASSES).repeat_interleave(EACH)
     split = Split(torch.randint(0, 256, (len(labels), *SHAPE), generator=draw, dtype=torch.uint8), labels)
@@ -174,7 +223,7 @@ def problem_at(ipc: int, compute: Compute) -> ConcreteProblem:
     return ConcreteProblem(
         DeviceImages(split, CLASSES, compute.device), [expert] * 5, compute,
         Normalizer(BUILTIN["cifar10"].constants, compute.device),
-        ipc=ipc, image_shape=SHAPE, architecture=NETWORK, flip=True, seed=0, fingerprint="benchmark",
+        ipc=ipc, image_shape=SHAPE, architecture=architecture, flip=True, seed=0, fingerprint="benchmark",
     )  # fmt: skip
 
 
@@ -206,13 +255,20 @@ def plain_step(method: str, ipc: int, threads: int, rounds: int, *, keep_memory:
     return seconds, added
 
 
-STEPS: dict[str, Callable[[Plain], None]] = {"dm": dm, "dance": dance, "idm": idm, "dsa": dsa}
+STEPS: dict[str, Callable[[Plain], None]] = {
+    "dm": dm,
+    "dance": dance,
+    "idm": idm,
+    "dsa": dsa,
+    "datadam": datadam,
+    "m3d": m3d,
+}
 
 
 if __name__ == "__main__":
     name, ipc, threads, rounds = sys.argv[1], *map(int, sys.argv[2:])
     torch.set_num_threads(threads)
-    problem = problem_at(ipc, Compute(torch.device("cpu"), "fp32", threads))
+    problem = problem_at(ipc, Compute(torch.device("cpu"), "fp32", threads), name)
     work = work_of(name, problem)
     plain = Plain(problem, work.config, work.images, getattr(work, "lr", None) or work.config.lr_img)
     print(json.dumps(time_and_memory(lambda: STEPS[name](plain), rounds)))

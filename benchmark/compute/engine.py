@@ -23,6 +23,7 @@ from benchmark.compute import forward
 from benchmark.compute.allocator import keep_freed_memory
 from benchmark.compute.chunking import CHUNK_PIXELS, ChunkSizes, LossesInGroups, Result
 from benchmark.compute.compilation import COMPILER
+from benchmark.compute.unrolled import gradient_steps, unroll
 from benchmark.utils.errors import BenchmarkError, unknown
 from methods.base import ClassLosses, ImagesByClass, Network
 
@@ -217,6 +218,13 @@ class Compute(ChunkSizes):
         with _differentiable(network) as weights:
             loss, logits = self.training_loss(network, images, labels)
             return list(torch.autograd.grad(loss, weights)), logits.detach()
+
+    def train_on(
+        self, network: Network, weights: Sequence[Tensor], batches: Sequence[tuple[Tensor, Tensor]], lr: Tensor
+    ) -> list[Tensor]:
+        """The weights after a step w ← w − lr·∇CE(f_w(x), y) on each batch; differentiable once in images and lr."""
+        images, labels = zip(*batches, strict=True)
+        return unroll(gradient_steps(network, self.autocast), weights, images, labels, lr)
 
     def training_loss(
         self,

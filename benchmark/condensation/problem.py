@@ -137,7 +137,7 @@ class ConcreteProblem:
         self.seed, self.fingerprint = seed, fingerprint
         self.mean_embedding, self.class_losses = compute.mean_embedding, compute.class_losses
         self.losses_by_class, self.embed = compute.losses_by_class, compute.embed
-        self.block_features = compute.block_features
+        self.block_features, self.train_on = compute.block_features, compute.train_on
         self.embedding_and_losses, self.class_gradients = compute.embedding_and_losses, compute.class_gradients
         self.calibrate_batchnorm, self.training_gradients = compute.calibrate_batchnorm, compute.training_gradients
 

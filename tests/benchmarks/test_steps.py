@@ -52,7 +52,7 @@ def test_step(method: str, ipc: int, precision: str, benchmark: Any) -> None:
     kept, _ = plain(method, ipc, THREADS, ROUNDS, keep_memory=True)
     compute = Compute(torch.device("cpu"), precision, THREADS, compile=True)
     compute.activate()
-    work = work_of(method, problem_at(ipc, compute))
+    work = work_of(method, problem_at(ipc, compute, method))
 
     def step() -> None:
         work.done = 0  # with DSA an outer step that training follows, where there is such a one
@@ -68,7 +68,7 @@ def test_step(method: str, ipc: int, precision: str, benchmark: Any) -> None:
         "bytes": added, "plain_bytes": their_bytes,
     }  # fmt: skip
     RATIOS.append(
-        f"{method:6} ipc {ipc:2} {precision}: {theirs:.3f} s / {ours:.3f} s = {theirs / ours:.2f}; "
+        f"{method:7} ipc {ipc:2} {precision}: {theirs:.3f} s / {ours:.3f} s = {theirs / ours:.2f}; "
         f"where glibc keeps memory {kept:.3f} s, {kept / ours:.2f}; "
         f"{their_bytes / 2**20:.0f} and {added / 2**20:.0f} MiB"
     )
