@@ -80,6 +80,7 @@ class TrajectoryMatching(NormalizedImages):
     card = Card(
         *("mtt", "MTT", "trajectory matching", "2203.11932", "CVPR", 2022),
         native="mtt",
+        learns_lr=True,
         networks=((32, "convnet3"), (64, "convnet4"), (128, "convnet5")),
     )
     Config = MTTConfig
@@ -99,7 +100,7 @@ class TrajectoryMatching(NormalizedImages):
             lr_gamma=1.0,
             augment=config.augment,
             cutmix=0.0,
-            keep=tuple(kept),
+            keep=tuple(epoch for epoch in kept if 0 < epoch < kept[-1]),  # the first and last are kept anyway
         )
 
     @classmethod

@@ -16,6 +16,7 @@ from results.store.validation import problem
 
 RESULTS: dict[str, Any] = {
     "curve": {"split": "validation", "points": [{"step": 0, "seconds": 0.0, "accuracies": [0.1]}]},
+    "training_curve": {"split": "validation", "points": [{"step": 0, "seconds": 0.0, "accuracies": [0.1]}]},
     "best_on_test": {"points": [{"step": 5, "seconds": 1.0, "accuracies": [0.1]}], "test_images": 10_000},
     "discrepancy": {"steps": [0], "sets": {}},
     "interpolation": {"lambdas": [0.0], "split": "train", "accuracies": [[0.9]]},
