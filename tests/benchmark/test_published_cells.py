@@ -25,6 +25,7 @@ from dataset_files import noise, small_card, write_idx
 from helpers import outcome
 from methods import registry
 from methods.dm import DistributionMatching
+from plain_loops import STEPS
 from results.published.compare import load
 
 
@@ -252,4 +253,5 @@ def test_speed_ratios_are_measured_once_and_a_failed_one_is_named(tmp_path: Path
 
 def test_the_ratios_of_the_checkout_are_steps_and_trainings() -> None:
     cases = speed_ratios._cases(speed_ratios.FILES)
-    assert len(cases) == 30 and sum("test_step[" in case for case in cases) == 24
+    steps = len(STEPS) * 3 * 2  # methods, ipcs, precisions
+    assert sum("test_step[" in case for case in cases) == steps and len(cases) == steps + 6
