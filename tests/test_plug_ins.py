@@ -86,7 +86,7 @@ def test_the_overview_names_them_and_their_package_without_importing_one(other: 
     for name in ("mine", "stripes", "swift", "tinynet", "brightness", "with_bytes"):
         assert f"; {name} (other 1.0)" in kinds(1000)
     assert "other_method" not in sys.modules
-    assert "mine (other 1.0)" in call(other, "benchmark")
+    assert "mine (other 1.0)" in " ".join(call(other, "benchmark").split())  # the list may break there
 
 
 def values(architecture: str = "", dataset: str = "stripes", ipc: int | None = 2) -> protocols.Protocol:

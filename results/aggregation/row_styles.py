@@ -22,6 +22,7 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (1, 1))
 # The methods of this project, by the titles of their cards, and the rows that the preset `paper` adds.
 _FIXED = (
     "Random", "Herding", "K-Center", "DC", "DSA", "DM", "DANCE", "IDM", "Random@f2", "DM@f2", "DANCE@f1",
+    "DataDAM", "M3D", "MTT",
 )  # fmt: skip
 _SALT = 53  # of the hash: the first number with which two dozen usual variants have styles of their own
 _STYLES = 2 * len(PALETTE) * len(MARKERS)  # that differ in color, in marker or in being an outline
@@ -52,7 +53,7 @@ _WHOLE_SET = RowStyle("#000000", "*", LINES[3])
 
 
 def row_styles(names: Iterable[str], wholes: Iterable[str] = ()) -> dict[str, RowStyle]:
-    """A style for each name; no two names have the same one (of the first 143 that are not _FIXED).
+    """A style for each name; no two names have the same one (of the first 140 that are not _FIXED).
 
     It depends on the name alone: names of _FIXED have styles of their own, in which the first seven differ in color and
     marker; the hash of any other name chooses one of the rest. Of two names with one choice, the later takes the next

@@ -45,6 +45,7 @@ def test_the_strings_of_roles_are_frozen() -> None:
     assert [str(draw) for draw in Draw] == [
         "initial images", "real batch", "augmentation", "augmentation of calibration", "encoder",
         "subset for alignment", "subset for calibration", "queue of networks", "images for batch norm", "inner loop",
+        "trajectory", "order of experts",
     ]  # fmt: skip
 
 
