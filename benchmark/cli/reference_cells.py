@@ -30,6 +30,8 @@ from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.stopping import Stopped
 from results.formatting import duration
 from results.store.store import Store
+from results.tables.columns import PRINTED, published_entry
+from results.tables.model import number_text
 
 PROBING_SHARE = 1 / 3  # of the minutes, after which cells whose cost is not known yet come last
 
@@ -101,13 +103,12 @@ def cells_table(cells: Sequence[PublishedCell], seconds: Mapping[str, float], do
     covered = set(done)
     for cell in (cell for cell in cells if cell.tasks):
         published = cell.published
-        number = f"{100 * published.accuracy:.1f}"
         table.add_row(
             published.table,
             published.method,
             cell.dataset,
             "all" if published.ipc is None else str(published.ipc),
-            number if published.std is None else f"{number} ± {100 * published.std:.1f}",
+            number_text(PRINTED, published_entry(published)),
             f"{len(cell.tasks)}",
             f"{sum(identity in done for identity in cell.tasks)}",
             duration(_known(remaining_seconds(cell, seconds, covered))),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
-import pandas as pd
 from rich import box
 from rich.table import Table
 
 from results.aggregation.cells import cells
-from results.aggregation.grouping import ipc, rows_of
+from results.aggregation.grouping import ipc, ipc_number, rows_of
 from results.aggregation.naming import title
-from results.formatting import percent
 from results.store.read_all import read_all
 from results.store.reference import NAME, sets
+from results.tables.columns import ACCURACY, spread_entry
+from results.tables.model import number_text
 from results.types import Cell
 
 
@@ -24,7 +22,7 @@ def reference_table() -> tuple[Table, list[str]]:
     for column in ("Dataset", "IPC", "Method", "Network", "Protocol", "Accuracy %", "Sets × networks", "Precision"):
         table.add_column(column, justify="right" if column in ("IPC", "Accuracy %") else "left", no_wrap=True)
     for row in sorted(rows_of(cells(stored.records)), key=_order):
-        accuracy = _accuracy(row)
+        accuracy = number_text(ACCURACY, spread_entry(row["accuracy"], row["sd"], row["sd_networks"]))
         cell = (row["dataset"], ipc(row), title(row), row["architecture"], row["protocol"])
         table.add_row(*cell, accuracy, f"{row['sets']} × {row['networks']}", row["precisions"])
     lines = [f"set={NAME}{name}  {shipped['pixels']}" for name, shipped in sets().items()]
@@ -33,12 +31,5 @@ def reference_table() -> tuple[Table, list[str]]:
     return table, ["Sets for python -m benchmark.evaluate:", *lines, *shown, *problems]
 
 
-def _accuracy(row: Cell) -> str:
-    """With the deviation over sets, else with that over the networks of the only set, marked †."""
-    single = math.isnan(row["sd"])
-    sd = float(row["sd_networks"] if single else row["sd"])
-    return percent(row["accuracy"]) + ("" if math.isnan(sd) else f" ± {percent(sd)}{'†' if single else ''}")
-
-
 def _order(row: Cell) -> tuple[str, float, str, str]:
-    return row["dataset"], float("inf") if pd.isna(row["ipc"]) else row["ipc"], row["protocol"], row["display_name"]
+    return row["dataset"], ipc_number(row), row["protocol"], row["display_name"]

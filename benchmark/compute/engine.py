@@ -107,14 +107,14 @@ class Compute(ChunkSizes):
 
         Without a graph if the images need none, and then in chunks unless the network depends on its batch.
         """
-        if forward.needs_graph(images):
-            with self.autocast():
+        if forward.needs_graph(images) or network.depends_on_batch:
+            with self.autocast(), torch.set_grad_enabled(forward.needs_graph(images)):
                 return forward.block_features(network, images, reduce)
 
         def in_chunks() -> tuple[Tensor, ...]:
-            size = len(images) if network.depends_on_batch else self.images_at_once(images.shape)
             with self.autocast(), torch.no_grad():
-                chunks = [forward.block_features(network, chunk, reduce) for chunk in images.split(size)]
+                pieces = images.split(self.images_at_once(images.shape))
+                chunks = [forward.block_features(network, piece, reduce) for piece in pieces]
             return tuple(torch.cat(parts) for parts in zip(*chunks, strict=True))
 
         return self.within_memory("chunk", images[0, 0].numel(), in_chunks)

@@ -119,11 +119,10 @@ def _ran(rows: Sequence[Cell]) -> list[Cell]:
 
 def _protocols(rows: Sequence[Cell]) -> str:
     """Each protocol of the rows with its version; under `native` what each method uses."""
-    recipes = {row["protocol"]: f"{row['recipe']} v{row['version']}" for row in rows if row["recipe"]}
     notes = "; ".join(dict.fromkeys(row["protocol_note"] for row in rows if row["protocol_note"]))
     ours = f" (ours: {notes})" if notes else ""
     native = [row for row in rows if is_native(row) and row["sets"]]
-    shared = [text for name, text in recipes.items() if not str(name).startswith("native")]
+    shared = dict.fromkeys(f"{row['recipe']} v{row['version']}" for row in rows if row["recipe"] and not is_native(row))
     texts = [f"Protocol {', '.join(shared)}{ours}."] if shared else []
     if native:
         used = ", ".join(sorted({f"{row['display_name']} {row['recipe']} v{row['version']}" for row in native}))

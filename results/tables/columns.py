@@ -169,6 +169,11 @@ _RANKED, _EVERY = ("comparison", "page"), (
 )
 METHOD = Column("method", "Method", lambda row: row["name"], text=True, names_row=True,
                 caption="the method, with the settings in which rows of one name differ", tables=_EVERY)
+PRINTED = Column("printed", "Published %", lambda row: published_entry(_published_of(row)), percent,
+                 caption="the number that the method's paper printed", tables=("published",))
+ACCURACY = Column("accuracy", "Accuracy %", accuracy_entry, percent,
+                  caption="accuracy on the test split after the last epoch, as the mean over sets; [4/5]: four of five "
+                          "sets have one", tables=(*_RANKED, "robustness_scores"))
 COLUMNS = (
     Column("dataset", "Dataset", lambda row: str(row["dataset_title"]), text=True, names_row=True,
            caption="the dataset", tables=("published", "page")),
@@ -183,9 +188,7 @@ COLUMNS = (
     Column("protocol", "Protocol", lambda row: str(row["protocol"] or "none"), text=True,
            caption="the recipe by which networks were trained on the set", tables=("page",)),
 
-    Column("accuracy", "Accuracy %", accuracy_entry, percent,
-           caption="accuracy on the test split after the last epoch, as the mean over sets; [4/5]: four of five sets "
-                   "have one", tables=(*_RANKED, "robustness_scores")),
+    ACCURACY,
     Column("withheld", "Withheld %", _of("validation_accuracy"), percent,
            caption="accuracy on the training images that val_fraction withholds", tables=("comparison",),
            shown=lambda rows: any(row["val_fraction"] for row in rows)),
@@ -201,8 +204,7 @@ COLUMNS = (
            caption="the number that the method's paper printed, with the difference (measured − published, in points) "
                    "if both were measured alike; else a note says what differs", tables=_RANKED,
            shown=lambda rows: any(published_number(row) is not None for row in rows)),
-    Column("printed", "Published %", lambda row: published_entry(_published_of(row)), percent,
-           caption="the number that the method's paper printed", tables=("published",)),
+    PRINTED,
     Column("difference", "Difference", lambda row: compare(row, _published_of(row)).difference, difference,
            caption="measured − published, in points", tables=("published",)),
     Column("mark", "Mark", _mark, text=True,

@@ -50,7 +50,8 @@ def tables_by_kind(
     """The tables of each kind in `options.tables`, in that order, of the cells that `options` choose.
 
     cells: of `aggregation.cells`. records: of the store, for the curves that break_even uses. added: builders of other
-    packages. Raises ResultsError for rows or columns that are not there.
+    packages. A table with none of the columns that were asked for is left out. Raises ResultsError for rows or columns
+    that are not there.
     """
     check_columns(options)
     chosen = select(cells, options)
@@ -58,7 +59,8 @@ def tables_by_kind(
     with_curves: TableBuilder = partial(break_even_tables, records=records)
     builders = {**BUILDERS, "break_even": with_curves, **added}
     shown = {kind: chosen if kind in WITH_REFERENCES else own for kind in options.tables}
-    return {kind: list(builders[kind](of_kind, options)) for kind, of_kind in shown.items()}
+    built = {kind: builders[kind](of_kind, options) for kind, of_kind in shown.items()}
+    return {kind: [t for t in of_kind if not all(c.names_row for c in t.columns)] for kind, of_kind in built.items()}
 
 
 def tables(cells: pd.DataFrame, options: Options = DEFAULT, records: Sequence[Json] = ()) -> list[Table]:

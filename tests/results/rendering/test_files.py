@@ -287,6 +287,14 @@ def test_adding_a_column_is_one_entry_that_every_format_shows(frame, tmp_path):
 def test_columns_are_chosen_by_name_in_the_order_asked_for(frame):
     (table, *_) = tables(frame, Options(tables=("comparison",), columns=("steps", "accuracy")))
     assert heads(table) == ["IPC", "Ratio %", "Method", "Steps", "Accuracy %"]
+    kinds = [table.kind for table in tables(frame, Options(columns=("steps",)))]
+    assert set(kinds) == {
+        "accuracy",
+        "comparison",
+        "networks",
+        "protocols",
+        "ablation",
+    }  # others would have no column left
     with pytest.raises(ResultsError, match=r"there is no column 'step'\. Did you mean 'steps'\?") as caught:
         tables(frame, Options(columns=("step",)))
     assert caught.value.where == "columns=[step]" and "accuracy" in caught.value.next

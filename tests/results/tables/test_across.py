@@ -148,6 +148,7 @@ def test_one_protocol_gives_no_table_and_two_versions_of_one_have_their_own_colu
     assert protocol_tables(make_cells({"dm": HIGH})) == []
     second = make_cells({"dm": LOW}, evaluated={"resolved": {"protocol": {"name": "dsa", "version": 2}}})
     (table,) = protocol_tables(pd.concat([make_cells({"dm": HIGH}), second]))
+    assert table.captions[0].startswith("Protocol dsa v1, dsa v2.")
     assert heads(table)[3:] == ["dsa v1", "dsa v2"] and shown(table) == {("10", "DM"): ["60.8", "50.8"]}
 
 
