@@ -157,8 +157,9 @@ def test_damaged_gzip_files_are_named_and_repaired_from_an_intact_copy(tmp_path,
     root, raw = tmp_path / "root", tmp_path / "root/FashionMNIST/raw"
     shutil.copytree(tmp_path / "system", raw)
     packed = raw / "train-images-idx3-ubyte.gz"
-    whole = packed.read_bytes()
-    for damage in (whole[: len(whole) // 2], b"no gzip file", b"", gzip.compress(b"other"), gzip.compress(b"")):
+    whole, content = packed.read_bytes(), (files / packed.stem).read_bytes()
+    pixel = gzip.compress(content[:-1] + bytes([content[-1] ^ 1]))  # readable, and no published file
+    for damage in (whole[: len(whole) // 2], b"no gzip file", b"", gzip.compress(b"other"), gzip.compress(b""), pixel):
         packed.write_bytes(damage)
         message = refused("fashionmnist", root)
         assert f"{packed} is damaged" in message and "prepare fashionmnist" in message and not (root / "cache").exists()
