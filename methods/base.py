@@ -284,7 +284,8 @@ class SyntheticSet:
     images: float32 (N, ch, H, W) in pixels (0..1 nominal, not clamped), class by class; labels: int64 (N,).
     ipc: stored images a class. factor: each stored image holds factor² tiles that `decode` turns into images.
     training: what training on the set takes besides the images, as JSON values. {"lr": 0.0123} is a learning rate that
-    the method learned (see `Card.learns_lr`), a positive number.
+    the method learned (see `Card.learns_lr`), a positive number. {"space": "zca"}, which the benchmark adds, says that
+    the method saw whitened images (see `Condenser.whitens`); these images are pixels all the same.
     card: where the set comes from, as JSON values without clock, host or commit.
     """
 
@@ -461,6 +462,11 @@ class Condenser(Method, ABC):
     def constants(cls, dataset: str) -> str:
         """The dataset whose mean and std normalize `dataset`: the same, unless the method's public code differs."""
         return dataset
+
+    @classmethod
+    def whitens(cls, config: Any) -> bool:
+        """Whether networks see ZCA-whitened images in place of normalized ones, here and under the native protocol."""
+        return False
 
     @classmethod
     def unsupported(cls, config: Any, *, depends_on_batch: bool) -> str | None:

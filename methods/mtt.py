@@ -43,6 +43,7 @@ class MTTConfig(Settings):
     lr_lr: float = setting(1e-5, "SGD step on the step size α", "distill.py --lr_lr")
     lr_teacher: float = setting(0.01, "α at the start", "distill.py --lr_teacher")
     momentum: float = setting(0.5, "of both SGDs", "distill.py")
+    zca: bool = setting(False, "whether networks see ZCA-whitened images", "distill.py, buffer.py --zca")
     augment: str = setting(
         DSA, "of a student's batches and of the experts' images", "distill.py, buffer.py --dsa_strategy"
     )
@@ -102,6 +103,14 @@ class TrajectoryMatching(NormalizedImages):
             cutmix=0.0,
             keep=tuple(epoch for epoch in kept if 0 < epoch < kept[-1]),  # the first and last are kept anyway
         )
+
+    @classmethod
+    def constants(cls, dataset: str) -> str:
+        return "cifar10" if dataset == "cifar100" else dataset  # utils.py get_dataset
+
+    @classmethod
+    def whitens(cls, config: MTTConfig) -> bool:
+        return config.zca
 
     @classmethod
     def unsupported(cls, config: MTTConfig, *, depends_on_batch: bool) -> str | None:

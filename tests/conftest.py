@@ -13,7 +13,7 @@ import torch
 from benchmark import networks
 from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert
 from benchmark.datasets import Constants
-from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.utils import seeding
 from expert_parts import between, train
 from helpers import CPU, make_images
@@ -68,7 +68,7 @@ def make_problem() -> Callable[..., ConcreteProblem]:
             DeviceImages(split, classes, CPU.device),
             pool,
             CPU,
-            Normalizer(constants, CPU.device),
+            ChannelNormalizer(constants, CPU.device),
             ipc=ipc,
             image_shape=shape,
             architecture=architecture,

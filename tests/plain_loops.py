@@ -27,7 +27,7 @@ from benchmark.compute.engine import Compute
 from benchmark.compute.environment import PeakMemory
 from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert
 from benchmark.datasets import BUILTIN, Split
-from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.utils import seeding
 from methods import registry
 from methods.dc import layerwise
@@ -222,7 +222,7 @@ def problem_at(ipc: int, compute: Compute, method: str = "") -> ConcreteProblem:
     expert = TrainedExpert(scratch, (0, 1), (first, last).__getitem__)
     return ConcreteProblem(
         DeviceImages(split, CLASSES, compute.device), [expert] * 5, compute,
-        Normalizer(BUILTIN["cifar10"].constants, compute.device),
+        ChannelNormalizer(BUILTIN["cifar10"].constants, compute.device),
         ipc=ipc, image_shape=SHAPE, architecture=architecture, flip=True, seed=0, fingerprint="benchmark",
     )  # fmt: skip
 

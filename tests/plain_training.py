@@ -16,7 +16,7 @@ from benchmark import networks
 from benchmark.augmentation import cutmix, strategies
 from benchmark.compute.engine import Compute
 from benchmark.datasets import BUILTIN, Split
-from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.training.trainer import Recipe, Training, accuracy
 from benchmark.utils import seeding
 from plain_loops import CLASSES, NETWORK, SHAPE, time_and_memory
@@ -42,7 +42,7 @@ def images(batch: int) -> tuple[Tensor, Tensor, Split]:
 
 def ours(batch: int, compute: Compute) -> Steps:
     train_images, labels, test = images(batch)
-    normalizer = Normalizer(BUILTIN["cifar10"].constants, compute.device)
+    normalizer = ChannelNormalizer(BUILTIN["cifar10"].constants, compute.device)
     network = networks.build(NETWORK, SHAPE, CLASSES, seeding.generator("network"))
     draw = lambda role, at: seeding.generator(role, at)  # noqa: E731
     training = Training(network, train_images, labels, recipe(batch), compute, normalizer, draw)
@@ -52,7 +52,7 @@ def ours(batch: int, compute: Compute) -> Steps:
 def plain(batch: int) -> Steps:
     """Augmentation and CutMix are ours: the same work on both sides."""
     train_images, labels, test = images(batch)
-    values, normalizer = recipe(batch), Normalizer(BUILTIN["cifar10"].constants, torch.device("cpu"))
+    values, normalizer = recipe(batch), ChannelNormalizer(BUILTIN["cifar10"].constants, torch.device("cpu"))
     strategy, draw = strategies.parse(values.augment), seeding.generator("draws")
     network = networks.build(NETWORK, SHAPE, CLASSES, seeding.generator("network"))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)

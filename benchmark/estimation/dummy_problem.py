@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from benchmark import networks
 from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert, choose_compile
 from benchmark.datasets import Constants, Outline, Split
-from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.normalization import ChannelNormalizer, Normalizer, Whitener
 from benchmark.datasets.splits import kept_counts
 from benchmark.execution.runtime import Task
 from benchmark.networks.base import BlockNetwork
@@ -74,7 +75,7 @@ def dummy_problem(task: Task, outline: Outline, real: DeviceImages, compute: Com
         real,
         [untrained_expert(scratch, recipe)] * len(resolved["experts"]) if recipe else [],
         compute,
-        normalizer_of(resolved, compute),
+        normalizer_of(resolved, outline, compute),
         ipc=resolved["ipc"],
         image_shape=outline.image_shape,
         architecture=resolved["architecture"],
@@ -97,7 +98,9 @@ def untrained_expert(scratch: BlockNetwork, recipe: ExpertRecipe) -> TrainedExpe
     return TrainedExpert(scratch, (0, *recipe.keep, last), read)
 
 
-def normalizer_of(resolved: Task, compute: Compute) -> Normalizer:
-    """The normalization of a task's dataset."""
-    data = resolved["dataset"]
-    return Normalizer(Constants(tuple(data["mean"]), tuple(data["std"])), compute.device)
+def normalizer_of(resolved: Task, outline: Outline, compute: Compute) -> Normalizer:
+    """The normalization of a task's dataset; one that whitens has made-up values, as it is fitted later."""
+    data, size = resolved["dataset"], math.prod(outline.image_shape)
+    if data.get("whitening"):
+        return Whitener(*(part.to(compute.device) for part in (torch.zeros(size), torch.ones(size), torch.eye(size))))
+    return ChannelNormalizer(Constants(tuple(data["mean"]), tuple(data["std"])), compute.device)

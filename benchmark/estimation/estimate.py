@@ -62,6 +62,7 @@ def cost_key(task: Task, sets: Mapping[str, Task]) -> tuple[Any, ...]:
     resolved, display = task["resolved"], task["display"]
     network, row = resolved.get("architecture"), display.get("display_name")
     description = {
+        "whiten": "ZCA of the training images",
         "prepare": f"experts, {network}",
         "condense": f"{row}, {network}",
         "import": f"{row}, made elsewhere",

@@ -26,7 +26,8 @@ from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import PeakMemory
 from benchmark.condensation.problem import DeviceImages
-from benchmark.datasets import Outline
+from benchmark.datasets import Outline, Split
+from benchmark.datasets.normalization import fit_whitening
 from benchmark.datasets.splits import kept_counts
 from benchmark.estimation.dummy_problem import blank_split, compute_for, dummy_problem, normalizer_of
 from benchmark.estimation.step_timing import (
@@ -54,6 +55,7 @@ from results.store.schema import WHOLE_SET
 
 _COPIES = 4  # of the images of a class without a graph: drawn, normalized, augmented, their gradient
 _SAVED = 3  # copies of kept weights while they are saved: the tensors, their bytes, the bytes of the file
+_WHITENED = 512  # values of an image for which whitening is probed, and number of such images
 _SCORING = Recipe(1, 64, 0.01, 0.9, 0.0, (), 1.0, False, "none", 0.0)  # for tasks that only score
 _RECORD_BYTES = 4096  # task.json, record.json and log.txt, roughly
 
@@ -130,6 +132,7 @@ class Prober:
         outline = self.plan.outlines[task["display"]["dataset"]]
         train_counts = kept_counts(outline.train, task["resolved"].get("val_fraction", 0.0))
         cost_of_kind: dict[str, Callable[[Task, Outline, Sequence[int]], TaskCost]] = {
+            "whiten": self._whitening_cost,
             "prepare": partial(self._expert_cost, experts),
             "condense": self._condensation_cost,
             "import": self._import_cost,
@@ -185,6 +188,18 @@ class Prober:
             uncertainty=cost.step.uncertainty,
             settled=cost.step.settled,
         )
+
+    def _whitening_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
+        """From a few small images: to decompose the covariance takes the cube of an image's values."""
+        values, images = math.prod(outline.image_shape), sum(train_counts)
+        probed = min(values, _WHITENED)
+        noise = torch.randint(256, (probed, 1, 1, probed), dtype=torch.uint8, generator=seeding.generator(Role.PROBE))
+        watch = Stopwatch(self.compute.device)
+        with watch.running():
+            fit_whitening(Split(noise, torch.zeros(probed, dtype=torch.int64)))
+        seconds = watch.seconds * (values / probed) ** 2 * max(values, images) / probed
+        memory = self._peak_memory(outline, _SAVED * 8 * values**2, images * values)
+        return TaskCost(0, math.nan, seconds, memory, 4 * values * (values + 2) + _RECORD_BYTES)
 
     def _import_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
         """The file was read when the plan was made, so the time is negligible."""
@@ -314,7 +329,7 @@ class Prober:
         num_parallel = min(compute.num_parallel, num_networks)
         batch = math.ceil(images / math.ceil(images / recipe.batch))  # the last batch of an epoch is smaller
         key = (shape, outline.num_classes, resolved["architecture"], batch, recipe.augment, recipe.cutmix,
-               compute.compile, num_parallel)  # fmt: skip
+               compute.compile, num_parallel, "whitening" in resolved["dataset"])  # fmt: skip
         if key not in self.training_costs:
             # Longer than is timed, so that no network is scored.
             steps = (SETTLE_STEPS if self.settle else MOST_STEPS) + 2
@@ -330,7 +345,7 @@ class Prober:
         count = recipe.batch * MOST_STEPS
         images = torch.rand(count, *outline.image_shape, generator=seeding.generator(Role.PROBE)).to(compute.device)
         labels = (torch.arange(count) % outline.num_classes).to(compute.device)
-        normalizer = normalizer_of(resolved, compute)
+        normalizer = normalizer_of(resolved, outline, compute)
 
         def new_training(index: int) -> Training:
             network = networks.build(

@@ -55,7 +55,7 @@ def table(rows: Sequence[EstimateRow]) -> Table:
 def totals(rows: Sequence[EstimateRow], plan: Plan, compute: Compute, workers: int) -> list[str]:
     """Device time by kind, the largest memory with a warning where it exceeds the machine's, and disk; a line each."""
     planned_kinds = {row.kind for row in rows}
-    kinds = [kind for kind in KINDS if kind not in ("import", "analyze") or kind in planned_kinds]
+    kinds = [kind for kind in KINDS if kind not in ("whiten", "import", "analyze") or kind in planned_kinds]
     hours = {kind: _known_sum(row.hours for row in rows if row.kind == kind) for kind in kinds}
     by_kind = ", ".join(f"{kind} {duration(3600 * value)}" for kind, value in hours.items())
     device = f"{device_name(compute.device)}, {compute.threads} threads, {compute.precision}"

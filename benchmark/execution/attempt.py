@@ -21,7 +21,7 @@ from benchmark.compute.environment import PeakMemory, describe
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.condensation.synthetic_set import learned_lr, save_preview, save_set
 from benchmark.datasets import Constants, Dataset, Split
-from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.normalization import ZCA, ChannelNormalizer, Normalizer, Whitener
 from benchmark.datasets.splits import hold_out
 from benchmark.execution.method_code import method_code
 from benchmark.execution.plug_ins import plug_ins_of
@@ -38,6 +38,7 @@ from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.schedules import evenly_spaced
 from benchmark.utils.seeding import Role
+from benchmark.utils.tensor_files import load_tensors
 from methods.base import Condenser, SyntheticSet
 from methods.errors import MethodError
 from results.errors import ResultsError
@@ -67,6 +68,7 @@ class Attempt:
         self.checksums: dict[str, str] = {}  # SHA-256 of the files that this task keeps, by their path in its folder
         self.inputs: dict[str, str] = {}  # SHA-256 of the files of other tasks that it used, as a record has them
         self.notes: list[str] = []  # for the user, at the end of the attempt
+        self._normalizer: Normalizer | None = None
         self.companions: Sequence[Task] = ()
         self.claim: Callable[[Task], Attempt | None] = lambda task: None
 
@@ -95,8 +97,15 @@ class Attempt:
         return Split(split.images.to(self.compute.device), split.labels.to(self.compute.device))
 
     def normalizer(self) -> Normalizer:
-        data = self.resolved["dataset"]
-        return Normalizer(Constants(tuple(data["mean"]), tuple(data["std"])), self.compute.device)
+        """What turns pixels into what the task's networks see. Raises BenchmarkError or ResultsError as `artifact`."""
+        if self._normalizer is None:
+            data, device = self.resolved["dataset"], self.compute.device
+            if whitening := data.get("whitening"):
+                fitted, _ = load_tensors(self.artifact("whiten", whitening, "whitening.safetensors"), device)
+                self._normalizer = Whitener(**fitted)
+            else:
+                self._normalizer = ChannelNormalizer(Constants(tuple(data["mean"]), tuple(data["std"])), device)
+        return self._normalizer
 
     def network(self, generator: torch.Generator) -> BlockNetwork:
         """A network of the task's architecture, initialized with the generator."""
@@ -219,10 +228,10 @@ class Attempt:
         return SnapshotSchedule(frozenset(evenly_spaced(work.total_steps, count)), save_snapshot)
 
     def _with_card(self, synthetic: SyntheticSet) -> SyntheticSet:
+        """The set with its card, and with the space in which it was condensed if that is not the usual one."""
         card = {"resolved": dict(self.resolved)}  # no clock, host or commit: equal tasks give equal bytes
-        return SyntheticSet(
-            synthetic.images, synthetic.labels, synthetic.ipc, synthetic.factor, synthetic.training, card
-        )
+        training = dict(synthetic.training) | ({"space": ZCA} if self.resolved["dataset"].get("whitening") else {})
+        return SyntheticSet(synthetic.images, synthetic.labels, synthetic.ipc, synthetic.factor, training, card)
 
     def save_set(
         self, synthetic: SyntheticSet, run_result: RunResult, steps: int, facts: Mapping[str, Any] | None = None

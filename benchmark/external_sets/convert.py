@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmark.datasets import Constants, Dataset
-from benchmark.external_sets import zca
+from benchmark.datasets.normalization import check_whitening
 from benchmark.external_sets.pixel_scale import NORMALIZED, WHITENED, PixelScale, infer_pixel_scale
 from benchmark.external_sets.read import EXPERIMENTS, ExternalSet, read_external_set
 from benchmark.utils.errors import BenchmarkError
@@ -47,7 +47,7 @@ def resolve_pixel_scale(
             next="omit them, or set pixel_scale=normalized",
         )
     if scale.name == WHITENED:
-        zca.check_size(dataset.image_shape)
+        check_whitening(dataset.image_shape, where="pixel_scale=whitened")
     return scale
 
 
@@ -60,11 +60,15 @@ def set_digest(values: Tensor, labels: Tensor) -> str:
 
 
 def convert_set(
-    requested: Mapping[str, Any], resolved: Mapping[str, Any], dataset: Dataset
+    requested: Mapping[str, Any],
+    resolved: Mapping[str, Any],
+    dataset: Dataset,
+    unwhiten: Callable[[Tensor], Tensor] | None,
 ) -> tuple[SyntheticSet, dict[str, Any]]:
     """The synthetic set of an import task, and the facts about its source for the record.
 
-    Raises BenchmarkError if the files no longer hold the set that was planned with.
+    unwhiten: turns whitened images (N, ch, H, W) into pixels, if the set has such. Raises BenchmarkError if the files
+    no longer hold the set that was planned with.
     """
     source = requested["source"]
     external = read_external_set([Path(path) for path in source["paths"]], dataset)
@@ -82,8 +86,8 @@ def convert_set(
             next="run the same command again",
             transient=True,
         )
-    if scale.name == WHITENED:
-        pixels = zca.unwhiten(pixels, dataset.train)
+    if unwhiten:
+        pixels = unwhiten(pixels)
     facts: dict[str, Any] = {
         "source": {
             "files": [{"name": Path(name).name, "sha256": digest} for name, digest in external.digests.items()],

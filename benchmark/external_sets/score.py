@@ -14,7 +14,7 @@ from benchmark.compute.engine import Compute, choose_compute
 from benchmark.condensation.synthetic_set import learned_lr
 from benchmark.config.plain_protocols import is_native
 from benchmark.datasets import Dataset
-from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.external_sets.validate import validate_set
 from benchmark.networks.base import BlockNetwork
 from benchmark.training import protocols
@@ -99,7 +99,7 @@ def _accuracies(
     ).recipe(len(synthetic.labels), len(labels))
     recipe = replace(recipe, lr=learned_lr(synthetic.training, "lr") or recipe.lr)
     compute.choose_compile(num_eval * recipe.samples_seen(len(labels)), images.shape)
-    normalize = Normalizer(data.constants, compute.device)
+    normalize = ChannelNormalizer(data.constants, compute.device)
 
     def new_network(generator: torch.Generator) -> BlockNetwork:
         return networks.build(architecture, data.image_shape, data.num_classes, generator).to(compute.device)

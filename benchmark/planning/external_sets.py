@@ -14,7 +14,7 @@ from benchmark import datasets
 from benchmark.config.schema import EvaluateConfig, PlanConfig
 from benchmark.datasets import BUILTIN, Constants, Dataset
 from benchmark.datasets.base import Progress
-from benchmark.external_sets import zca
+from benchmark.datasets.normalization import ZCA
 from benchmark.external_sets.convert import QUANTIZED, files_digest, resolve_pixel_scale, set_digest
 from benchmark.external_sets.pixel_scale import WHITENED, PixelScale
 from benchmark.external_sets.read import PAIR, ExternalSet, read_external_set
@@ -23,7 +23,8 @@ from benchmark.planning.plan import WHOLE_CARD, Plan, check_factor
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError, unknown
 from benchmark.utils.tensor_files import load_tensors
-from methods.base import Card
+from methods import registry
+from methods.base import Card, Condenser
 from results.aggregation.grouping import is_random
 from results.published import compare
 
@@ -65,7 +66,9 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
     plan = Plan()
     plan.outlines[dataset.name] = dataset.outline
     planner = TaskPlanner(run, plan, dataset.outline, entry, "auto", {})
-    row, native = _row_name(config), _native(config, dataset, ipc)
+    row, method = _row_name(config), _method_of(external)
+    native = method.card.native if method else _native(config, dataset, ipc)
+    normalized_as = method.constants(dataset.published_as) if method else dataset.published_as
     external_plan = ExternalPlan(
         plan, run, _description(row, external, scale, factor, ipc, len(indices), dataset, config)
     )
@@ -75,10 +78,9 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
         pixels = scale.to_pixels(images)
         _check_pixels(pixels, scale, config)
         content: dict[str, Any] = {"digest": set_digest(pixels, labels), "ipc": ipc, "factor": factor}
-        if external.training:
-            content["training"] = dict(external.training)
-        if scale.name == WHITENED:
-            content["whitening"] = {"kind": "zca", "eps": zca.EPS}
+        training = dict(external.training) | ({"space": ZCA} if scale.name == WHITENED else {})
+        if training:
+            content["training"] = training
         source = {
             "paths": [str(path) for path in external.files],
             "set_index": index,
@@ -91,7 +93,11 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
             display = _display(row, copy, config.method, ipc, factor) | {"source": files}
             slug = f"{row}{f'-{copy}' if copy else ''}-{dataset.name}-ipc{ipc}-set{index}"
             quantize = {"quantize": QUANTIZED} if copy else {}
-            imports.append(planner.add_import(content | quantize, slug, display, source, seed, native))
+            imported = planner.add_import(
+                content | quantize, slug, display, source, seed,
+                whitened=scale.name == WHITENED, native=native, normalized_as=normalized_as,
+            )  # fmt: skip
+            imports.append(imported)
         if config.quantize:
             external_plan.quantized.append((imports[0], imports[1]))
     planner.add_baselines(ipc, factor)
@@ -178,6 +184,12 @@ def _row_name(config: EvaluateConfig) -> str:
     return name
 
 
+def _method_of(external: ExternalSet) -> type[Condenser] | None:
+    """The method that made a set of this project, if it is still there."""
+    name = external.own.card.get("resolved", {}).get("method") if external.own else None
+    return registry.get(name) if isinstance(name, str) and name in registry.locations() else None
+
+
 def _native(config: EvaluateConfig, dataset: Dataset, ipc: int) -> str:
     """The protocol under which the set's paper reports its accuracy; `dsa` if it is unknown and not needed."""
     entry = compare.lookup(config.method, dataset.published_as, ipc) if config.method else None
@@ -247,8 +259,8 @@ def _notes(external: ExternalSet, scale: PixelScale, dataset: Dataset, config: E
         notes.append(f"it brings the learning rate {lr:g}, which only native and NAME@lr take, no other protocol")
     elif external.format == PAIR:
         notes.append("these files hold no learned learning rate; networks train with the protocol's, not with MTT's")
-    if scale.name == WHITENED:
-        notes.append("whitening is undone, and networks see pixels: its paper trains and tests on whitened images")
+    if external.training.get("space") == ZCA or scale.name == WHITENED:
+        notes.append("it is of whitened images: under native networks see whitened ones, under others pixels")
     if scale.constants and config.mean is None and dataset.published_as == "cifar100":
         constants = _options(BUILTIN["cifar10"].constants)
         notes.append(f"IDC, DREAM, DANCE and MTT normalize CIFAR-100 with CIFAR-10's constants: {constants}")

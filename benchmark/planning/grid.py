@@ -15,6 +15,7 @@ from benchmark.condensation.synthetic_set import learned_lr
 from benchmark.config.schema import PlanConfig
 from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
+from benchmark.datasets.normalization import EPS, ZCA, check_whitening
 from benchmark.datasets.splits import kept_counts
 from benchmark.planning import analyses
 from benchmark.planning.plan import (
@@ -39,6 +40,7 @@ Shares = Mapping[tuple[str, str, int, str], float]
 
 NATIVE_NETWORK = "native"  # in `architectures`: the network of each method's own paper
 RANDOM_SUBSETS = 5  # at least: the accuracy of random subsets varies more than that of networks
+WHITENING_VERSION = 1  # must be raised when a change alters how whitening is fitted
 EXPERTS_VERSION = 1  # must be raised when a change alters the experts that a recipe gives
 
 
@@ -110,7 +112,7 @@ def _refuse_conflicts(row: Row, options: Mapping[str, Any]) -> None:
 class ScoredSet:
     """A set to evaluate. identity: of the task that makes it, or `whole`; native: the protocol of its own paper.
 
-    constants: those that normalize it under the native protocol. learns_lr: it brings a learning rate for networks
+    seen: its dataset as networks see it under the native protocol. learns_lr: it brings a learning rate for networks
     trained on it. imported: it comes from files of others.
     """
 
@@ -118,7 +120,7 @@ class ScoredSet:
     slug: str
     display: Mapping[str, Any]
     seed: int
-    constants: Constants
+    seen: Mapping[str, Any]
     native: str
     learns_lr: bool = False
     imported: bool = False
@@ -175,16 +177,23 @@ class TaskPlanner:
         display: dict[str, Any],
         source: dict[str, Any],
         seed: int,
+        *,
+        whitened: bool,
         native: str,
+        normalized_as: str,
     ) -> str:
-        """Add the import of an external set and its evaluations; returns the identity of the import."""
-        display = self.dataset_display | display
-        content = content | {"dataset": {"fingerprint": self.dataset.fingerprint}}
+        """Add the import of an external set and its evaluations; returns the identity of the import.
+
+        whitened: its values are of whitened images. The whitening is fitted on all training images, as public codes do.
+        native, normalized_as: the protocol of its paper, and the dataset whose constants normalize images there.
+        """
+        display, training = self.dataset_display | display, content.get("training", {})
+        whitening = {"whitening": self._whiten(0.0)} if whitened else {}
+        content = content | {"dataset": {"fingerprint": self.dataset.fingerprint, **whitening}}
+        seen = self._seen(self._constants(normalized_as), training.get("space") == ZCA)
         imported = self.plan.add("import", slug, content, display, self.requested | {"source": source})
-        learns_lr = learned_lr(content.get("training", {})) is not None
-        self._evaluate(
-            ScoredSet(imported, slug, display, seed, self.dataset.constants, native, learns_lr, imported=True)
-        )
+        learns_lr = learned_lr(training) is not None
+        self._evaluate(ScoredSet(imported, slug, display, seed, seen, native, learns_lr, imported=True))
         return imported
 
     # --- rows and seeds -----------------------------------------------------------------------------------------------
@@ -273,6 +282,7 @@ class TaskPlanner:
         method, settings = registry.get(resolved.row.method), resolved.settings.config
         self.plan.note(*resolved.settings.notes)
         constants = self._constants(method.constants(self.dataset.published_as))
+        seen = self._seen(constants, method.whitens(settings))
         unsupported = method.unsupported(settings, depends_on_batch=self.depends_on_batch[self.architecture])
         recipe = None if unsupported else method.experts(settings)
         if recipe:
@@ -283,24 +293,38 @@ class TaskPlanner:
             "settings": Part.of(settings),
             "ipc": ipc,
             "architecture": self.architecture,
-            "dataset": dataset_content(self.dataset, constants),
+            "dataset": seen,
             **self.common,
         }
         if method.card.family != "coreset":  # a selection has no snapshots
             shared["snapshots"] = self.config.snapshots
         display = self._display(resolved, ipc)
         for seed in self._seeds(resolved.row):
-            experts = [self._prepare(recipe, constants, index) for index in _indices(recipe, seed)] if recipe else []
+            experts = [self._prepare(recipe, seen, index) for index in _indices(recipe, seed)] if recipe else []
             slug = f"{resolved.slug}-{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
             content = shared | {"seed": seed, "experts": experts}
             condensed = self.plan.add("condense", slug, content, display, self.requested)
             card = method.card
-            self._evaluate(ScoredSet(condensed, slug, display, seed, constants, card.native, card.learns_lr))
+            self._evaluate(ScoredSet(condensed, slug, display, seed, seen, card.native, card.learns_lr))
 
-    def _prepare(self, recipe: ExpertRecipe, constants: Constants, index: int) -> str:
+    def _seen(self, constants: Constants, whitens: bool) -> dict[str, Any]:
+        """The dataset of a task, normalized with these constants or whitened."""
+        return dataset_content(self.dataset, self._whiten(self.config.val_fraction) if whitens else constants)
+
+    def _whiten(self, val_fraction: float) -> str:
+        content = {
+            "version": WHITENING_VERSION,
+            "eps": EPS,
+            "dataset": {"fingerprint": self.dataset.fingerprint},
+            "val_fraction": val_fraction,
+        }
+        check_whitening(self.dataset.image_shape, where=self.dataset.name)
+        return self.plan.add("whiten", self.dataset.name, content, self.dataset_display, self.requested)
+
+    def _prepare(self, recipe: ExpertRecipe, seen: Mapping[str, Any], index: int) -> str:
         content = {
             "version": EXPERTS_VERSION,
-            "dataset": dataset_content(self.dataset, constants),
+            "dataset": seen,
             "architecture": self.architecture,
             "recipe": Part.of(recipe, "count", "per_seed"),
             "index": index,
@@ -311,9 +335,9 @@ class TaskPlanner:
         return self.plan.add("prepare", slug, content, self.dataset_display, self.requested)
 
     def _evaluate_whole(self) -> None:
-        display, constants = self._display(self.whole, None), self.dataset.constants
+        display, seen = self._display(self.whole, None), self._seen(self.dataset.constants, whitens=False)
         slug, seed = f"whole-{self.dataset.name}", self.config.seeds[0]
-        self._evaluate(ScoredSet(WHOLE_CARD.name, slug, display, seed, constants, WHOLE_CARD.native))
+        self._evaluate(ScoredSet(WHOLE_CARD.name, slug, display, seed, seen, WHOLE_CARD.native))
 
     def _evaluate(self, scored: ScoredSet) -> None:
         """Evaluate a set with every evaluation architecture under every protocol."""
@@ -340,15 +364,14 @@ class TaskPlanner:
         note = protocol.source.removeprefix("ours: ") if protocol.source.startswith("ours: ") else ""
         if note:
             self.plan.note(f"protocol {name}: {note}")
-        # A method's own protocol normalizes as its public code does, a shared one with the dataset's constants.
-        constants = scored.constants if native else self.dataset.constants
         content = {
             "set": scored.identity,
             "seed": scored.seed,
             "architecture": architecture,
             "protocol": Part.of(protocol, "source"),
             "num_eval": self.config.num_eval,
-            "dataset": dataset_content(self.dataset, constants),
+            # Under a method's own protocol networks see what its public code shows them; a shared one treats all alike.
+            "dataset": scored.seen if native else self._seen(self.dataset.constants, whitens=False),
             **self.common,
         }
         if whole:

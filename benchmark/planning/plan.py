@@ -114,7 +114,8 @@ def task_name(task: Mapping[str, Any]) -> str:
 def inputs_of(task: Mapping[str, Any]) -> set[str]:
     """Identities of the tasks whose results this task reads."""
     resolved = task["resolved"]
-    return {*resolved.get("experts", ()), *resolved.get("sets", ()), *([resolved["set"]] if "set" in resolved else [])}
+    single = {resolved.get("set"), resolved.get("dataset", {}).get("whitening")} - {None}
+    return {*resolved.get("experts", ()), *resolved.get("sets", ()), *single}
 
 
 def pool_of(task: Mapping[str, Any]) -> str | None:
@@ -127,14 +128,13 @@ def pool_of(task: Mapping[str, Any]) -> str | None:
 # --- parts of tasks ---------------------------------------------------------------------------------------------------
 
 
-def dataset_content(dataset: Outline, constants: Constants) -> dict[str, Any]:
-    """The dataset of a task: which images, and the constants and mirroring with which networks see them."""
-    return {
-        "fingerprint": dataset.fingerprint,
-        "mean": list(constants.mean),
-        "std": list(constants.std),
-        "flip": dataset.flip,
-    }
+def dataset_content(dataset: Outline, seen: Constants | str) -> dict[str, Any]:
+    """The dataset of a task: which images, and how networks see them.
+
+    seen: the constants that normalize them, or the identity of the task which fits their whitening.
+    """
+    values = {"whitening": seen} if isinstance(seen, str) else {"mean": list(seen.mean), "std": list(seen.std)}
+    return {"fingerprint": dataset.fingerprint, **values, "flip": dataset.flip}
 
 
 def dataset_display(dataset: Outline, folder: Path | None = None) -> dict[str, Any]:

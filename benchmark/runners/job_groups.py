@@ -10,7 +10,7 @@ from benchmark.execution.runtime import Task
 from benchmark.planning.plan import inputs_of, task_name
 from benchmark.utils.errors import BenchmarkError
 
-JOB_KINDS = ("prepare", "condense", "evaluate", "analyze")  # import tasks run where their files are, never in a job
+JOB_KINDS = ("whiten", "prepare", "condense", "evaluate", "analyze")  # import tasks run where their files are
 JobTasks = tuple[Task, ...]  # the tasks of one job
 
 
@@ -63,9 +63,12 @@ def group_tasks(
     for task in todo:
         if task["kind"] in others:
             inputs = missing[task["identity"]]
-            only_set = next(iter(inputs)) if len(inputs) == 1 and inputs <= new_sets else None
-            (after_set[only_set] if only_set else others[task["kind"]]).append(task)
-    groups = _grouped("prepare", [task for task in todo if task["kind"] == "prepare"], missing, tasks_per_job)
+            only_set = next(iter(inputs & new_sets)) if len(inputs & new_sets) == 1 else ""
+            alone = only_set and inputs <= {only_set, *missing[only_set]}  # the set waits for the others itself
+            (after_set[only_set] if alone else others[task["kind"]]).append(task)
+    groups = list[JobGroup]()
+    for kind in ("whiten", "prepare"):
+        groups += _grouped(kind, [task for task in todo if task["kind"] == kind], missing, tasks_per_job)
     alike: dict[tuple[frozenset[str], tuple[str, ...]], list[Task]] = defaultdict(list)
     for task in todo:
         if task["kind"] == "condense":

@@ -25,12 +25,14 @@ from benchmark.tasks.condense import condense
 from benchmark.tasks.evaluate import evaluate
 from benchmark.tasks.import_set import import_set
 from benchmark.tasks.prepare import prepare
+from benchmark.tasks.whiten import whiten
 from results.errors import ResultsError
 from results.store.lock import TaskLock, owner_name
 from results.store.schema import NEEDS_RETRY, Status
 from results.store.store import Store
 
 FUNCTION_OF_KIND: Mapping[str, Callable[[Attempt], Outcome]] = {
+    "whiten": whiten,
     "prepare": prepare,
     "condense": condense,
     "import": import_set,
@@ -126,6 +128,9 @@ def _run(attempt: Attempt) -> Outcome:
     attempt.compute.activate()
     COMPILER.begin_task(attempt.log)
     attempt.peak_memory = PeakMemory(attempt.compute.device)
+    whitening = attempt.resolved["dataset"].get("whitening")
+    if whitening and (outcome := attempt.failed_input_outcome("whiten", whitening)):
+        return outcome
     try:
         return FUNCTION_OF_KIND[attempt.task["kind"]](attempt)
     except Diverged as error:

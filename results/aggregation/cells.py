@@ -43,8 +43,8 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     """One row for each cell, sorted, with COLUMNS. Accuracies are fractions; an unknown value is nan or NA.
 
     recipe, version, epochs: of the protocol; under `native` the recipe is the method's own. constants: the mean and the
-    std, one a channel, with which evaluation networks see images; empty without an evaluation. protocol_note: what of
-    the protocol is in no public code.
+    std, one a channel, with which evaluation networks see images, or "zca"; empty without an evaluation. protocol_note:
+    what of the protocol is in no public code.
     status, message: "ok" if any set has an accuracy, and why others have none; else what became of the tasks. Tasks
     without a record (`StoredResults.unfinished`) may be among the records.
     accuracy, sd: mean and sample deviation (ddof 1) over sets, nan for the deviation of one set; sd_networks: over the
@@ -100,7 +100,7 @@ def _evaluated(evaluations: Sequence[Json], links: Links) -> dict[str, Any]:
         "version": resolved["protocol"]["version"],
         "epochs": resolved["protocol"].get("epochs", math.nan),
         "protocol_note": display.get("protocol_note", ""),
-        "constants": tuple(tuple(resolved["dataset"].get(name, ())) for name in ("mean", "std")),
+        "constants": _constants(resolved["dataset"]),
         "role": display["role"],
         "overrides": condensed["display"]["overrides"] if condensed else _overrides_of_name(display["display_name"]),
         "factor": display["factor"],
@@ -292,6 +292,10 @@ def _tables(rows: Sequence[Json], dataset: str, network: str, native: str) -> li
     same = [row for row in rows if row["dataset"] == dataset and row["condense_architecture"] == network]
     recipes = [(native, 0) if is_native(row) else (row["recipe"], row["version"]) for row in same]
     return sorted({(row["architecture"], row["protocol"], *recipe) for row, recipe in zip(same, recipes, strict=True)})
+
+
+def _constants(dataset: Json) -> Any:
+    return "zca" if "whitening" in dataset else tuple(tuple(dataset.get(name, ())) for name in ("mean", "std"))
 
 
 def _failed(bad: Sequence[Json], expected: int, table: tuple[Any, ...], links: Links) -> dict[str, Any]:

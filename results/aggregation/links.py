@@ -23,10 +23,10 @@ _NOT_IN_SPEC = {"kind", "seed", "experts", "ipc", "architecture", "set"}  # the 
 class Links:
     """Records by kind and identity. Tasks without a record (`StoredResults.unfinished`) are among them.
 
-    imports: sets made elsewhere, whose costs are unknown. users: by expert, the number of condense tasks with a record
-    that use it. seed_groups: condense tasks that differ in the seed only, by their `seed_group_key`. seed_group_of: by
-    condense task, its `seed_group_key`. best_on_test: the analyses of this name, by the `evaluated_key` that they share
-    with an evaluation.
+    imports: sets made elsewhere, whose costs are unknown. prepare: experts and whitenings. users: by their identities,
+    the number of condense tasks with a record that use them. seed_groups: condense tasks that differ in the seed only,
+    by their `seed_group_key`. seed_group_of: by condense task, its `seed_group_key`. best_on_test: the analyses of this
+    name, by the `evaluated_key` that they share with an evaluation.
     """
 
     evaluations: list[Json]
@@ -49,7 +49,7 @@ class Links:
         users: Counter[str] = Counter()
         for identity, record in condense.items():
             seed_groups[seed_group_of[identity]].append(record)
-            users.update(set(record["resolved"]["experts"]) if record["status"] in RECORDED else ())
+            users.update(prepared_for(record) if record["status"] in RECORDED else ())
         evaluations = list(by_identity("evaluate").values())
         best_on_test = {
             evaluated_key(record): record
@@ -60,7 +60,7 @@ class Links:
             evaluations,
             condense,
             by_identity("import"),
-            by_identity("prepare"),
+            by_identity("prepare") | by_identity("whiten"),
             users,
             seed_groups,
             seed_group_of,
@@ -76,11 +76,17 @@ class Links:
         return self.condense.get(evaluation["resolved"]["set"])
 
     def prepare_seconds(self, condensed: Json, *, shared: bool) -> float:
-        """Seconds of a set's experts, in full or each divided by its users; nan if the record of one is absent."""
-        experts = set(condensed["resolved"]["experts"])
-        if not experts <= self.prepare.keys():
+        """Seconds of a set's experts and whitening, in full or each divided by its users; nan if a record is absent."""
+        tasks = prepared_for(condensed)
+        if not tasks <= self.prepare.keys():
             return math.nan
-        return math.fsum(self.prepare[e]["seconds"] / (self.users[e] if shared else 1) for e in experts)
+        return math.fsum(self.prepare[task]["seconds"] / (self.users[task] if shared else 1) for task in tasks)
+
+
+def prepared_for(condensed: Json) -> set[str]:
+    """The identities of the tasks that prepare a set: its experts, and what fits its whitening."""
+    resolved = condensed["resolved"]
+    return {*resolved["experts"], resolved["dataset"].get("whitening")} - {None}
 
 
 _NOT_EVALUATED = {"kind", "set", "sets", "experts", "analysis", "version"}

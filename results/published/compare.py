@@ -11,7 +11,8 @@ How a row of the csv matches a cell of `aggregation.cells`:
                   nobody says how it was measured has the protocol unknown; one that the authors' own code does not
                   follow in this cell has a name of its own (idc without CutMix)
     epochs        passes over the set, one more than DC's family of codes names; of DANCE at 128 pixels for factor 2
-    constants     the cell's `constants`: the mean and std with which images were normalized, by a name in constants.csv
+    constants     the cell's `constants`: the mean and std with which images were normalized, by a name in
+                  constants.csv, or zca where they were whitened
     reported      how the accuracy was chosen: last, best_on_test or unknown; ours is the last, or the best of the
                   snapshots where they were scored (best_on_test=true) and the published number is of that rule
 
@@ -221,7 +222,7 @@ def _protocol(cell: Cell, entry: Published) -> list[tuple[bool, str]]:
     return [
         (epochs != entry.epochs, f"{epochs or 'unknown'} epochs, published {entry.epochs or 'unknown'}"),
         (
-            cell["constants"] != constants().get(entry.constants),
+            cell["constants"] != (entry.constants if entry.constants == "zca" else constants().get(entry.constants)),
             f"images not normalized with the published constants ({entry.constants or 'unknown'})",
         ),
     ]

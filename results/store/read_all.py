@@ -15,7 +15,12 @@ from results.store.task_states import TaskState, task_state
 from results.store.validation import problem_of_task
 from results.types import Json
 
-_FILES = {"prepare": "experts.safetensors", "condense": "synthetic.safetensors", "import": "synthetic.safetensors"}
+_FILES = {
+    "whiten": "whitening.safetensors",
+    "prepare": "experts.safetensors",
+    "condense": "synthetic.safetensors",
+    "import": "synthetic.safetensors",
+}
 _NO_COSTS = "other work ran beside the reference runs: their seconds are no measure of what the methods cost"
 _MAX_NAMED = 3  # files that one message names
 

@@ -15,7 +15,7 @@ from msgspec import Meta
 from results.types import Json
 
 SCHEMA = 3  # raised when the shape of a record changes
-KINDS = ("prepare", "condense", "import", "evaluate", "analyze")
+KINDS = ("whiten", "prepare", "condense", "import", "evaluate", "analyze")
 OWN_PACKAGE = "condensation-benchmark"  # the distribution of this project, in a record's code
 WHOLE_SET = "whole"  # in `resolved`, in place of a set's identity: the whole training set
 
@@ -184,6 +184,7 @@ class DatasetSpec(TypedDict):
     fingerprint: str
     mean: NotRequired[list[float]]  #: of the normalization, one a channel
     std: NotRequired[list[float]]
+    whitening: NotRequired[Sha256]  #: in place of mean and std: identity of the whiten task
     flip: NotRequired[bool]  #: whether augmentation may mirror the images
 
 
@@ -251,6 +252,21 @@ class SetResult(TypedDict):
     bytes: Positive  #: of synthetic.safetensors
 
 
+# --- whiten: ZCA of the training images -------------------------------------------------------------------------------
+
+
+class WhitenSpec(TypedDict):
+    """Images to which ZCA whitening is fitted."""
+
+    version: int
+    dataset: DatasetSpec
+    val_fraction: Fraction  #: of the training images, withheld
+
+
+class WhitenResult(TypedDict):
+    images: Positive  #: to which it was fitted
+
+
 # --- prepare: one expert ----------------------------------------------------------------------------------------------
 
 
@@ -300,8 +316,7 @@ class ImportSpec(TypedDict):
     ipc: Positive
     factor: Positive
     dataset: DatasetSpec
-    training: NotRequired[Json]  #: what the set brings for training networks: lr, a learned learning rate
-    whitening: NotRequired[Json]  #: how it is undone
+    training: NotRequired[Json]  #: what it brings for training networks: lr, a learned learning rate; space: "zca"
     quantize: NotRequired[str]  #: "8bit": pixels are clamped to 0..1 and rounded to 256 levels
 
 
@@ -443,6 +458,7 @@ ANALYSIS_RESULTS: dict[str, Any] = {
 }
 
 PARTS: dict[str, dict[str, Any]] = {  # by kind: the shapes of a record's parts
+    "whiten": {"resolved": WhitenSpec, "display": DatasetDisplay, "result": WhitenResult},
     "prepare": {"resolved": PrepareSpec, "display": DatasetDisplay, "result": PrepareResult},
     "condense": {"resolved": CondenseSpec, "display": CondenseDisplay, "result": CondenseResult},
     "import": {"resolved": ImportSpec, "display": ImportDisplay, "result": ImportResult},

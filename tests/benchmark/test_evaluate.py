@@ -26,7 +26,7 @@ from benchmark.planning.plan import inputs_of
 from benchmark.tasks.execute import execute
 from benchmark.utils.errors import BenchmarkError
 from external_set_files import dc_file, digits, normalized, subset
-from helpers import CPU
+from helpers import CPU, planned
 from methods.base import SyntheticSet
 from results.aggregation.cells import cells
 from results.store.store import Store
@@ -184,6 +184,39 @@ def test_a_set_scores_the_same_in_every_form(tmp_path: Path) -> None:
         (stored,) = out.glob("import/*/synthetic.safetensors")
         assert torch.allclose(load_set(stored).images, images, atol=1e-6)
     assert found[0] == found[3] and min(found) > 0.3  # of images that differ in last bits, training drifts apart
+
+
+def test_a_whitened_set_is_stored_in_pixels_and_natively_scored_whitened(tmp_path: Path) -> None:
+    images, labels = subset(7, ipc=2)
+    real = digits().train.images.flatten(1).double() / 255
+    values, vectors = torch.linalg.eigh(real.T.cov())
+    matrix = vectors @ torch.diag((values + 0.1).rsqrt()) @ vectors.T
+    white = ((images.flatten(1).double() - real.mean(0)) @ matrix).float().view_as(images)
+    torch.save([white, labels], tmp_path / "white.pt")
+    words = (f"set={tmp_path / 'white.pt'}", "pixel_scale=whitened", "baselines=[]")
+    found = build(*words, "val_fraction=0.2")
+    assert "note: it is of whitened images" in " ".join(found.description)
+    done(found, tmp_path / "out")
+    (path,) = (tmp_path / "out").glob("import/*/synthetic.safetensors")
+    stored = load_set(path)
+    assert torch.allclose(stored.images, images, atol=1e-5) and stored.training == {"space": "zca"}
+    (own,) = build(f"set={path}", "method=mtt", "name=own", "baselines=[]").plan.of_kind("import")
+    assert own["resolved"]["training"] == {"space": "zca"} and "whitening" not in own["resolved"]["dataset"]
+
+
+def test_a_set_of_this_project_is_natively_scored_as_where_it_was_made(tmp_path: Path) -> None:
+    mtt = "mtt@zca:true@iterations:1@experts:1@max_start_epoch:1@expert_epochs:1@syn_steps:1"
+    made = planned(f"methods=[{mtt}]", "datasets=[digits]", "ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=1",
+                   "baselines=[]", "protocols=[native]")  # fmt: skip
+    for task in made.tasks:
+        assert execute(task, Runtime(tmp_path / "made", CPU)).status == "done"
+    (there,) = made.of_kind("evaluate")
+    (path,) = (tmp_path / "made").glob("condense/*/synthetic.safetensors")
+    found = build(f"set={path}", "protocols=[native]", "baselines=[]", "name=again")
+    (here,) = found.plan.of_kind("evaluate")
+    assert {**here["resolved"], "set": 0, "imported": 0} == {**there["resolved"], "set": 0, "imported": 0}
+    first = Store(tmp_path / "made").record(there)
+    assert first and accuracies(done(found, tmp_path / "out"), "again")[0] == first["result"]["accuracies"]
 
 
 def test_a_record_says_what_was_read_and_tables_show_it(tmp_path: Path) -> None:

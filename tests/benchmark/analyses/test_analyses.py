@@ -13,7 +13,7 @@ from benchmark import analyses, networks
 from benchmark.analyses import BUILT_IN, curve, discrepancy, embedding, expert, interpolation
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.datasets import Constants, Split, splits
-from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.networks.base import BlockNetwork
 from benchmark.training.experts import copy_weights
 from benchmark.utils import schedules, seeding
@@ -22,7 +22,7 @@ from results.store.schema import ANALYSIS_RESULTS as RECORDED
 
 SHAPE, CLASSES = (3, 8, 8), 3
 CONSTANTS = Constants((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
-NORMALIZE = Normalizer(CONSTANTS, CPU.device)
+NORMALIZE = ChannelNormalizer(CONSTANTS, CPU.device)
 
 
 def network(name: str = "convnet2-w4", index: int = 0) -> BlockNetwork:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.condensation.problem import ConcreteProblem, DeviceImages
 from benchmark.datasets import Constants
-from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.utils import seeding
 from helpers import CPU, make_images
 from methods.dance import DANCE, DANCEConfig
@@ -70,7 +70,7 @@ def test_of_class_keeps_the_order_of_the_dataset_and_pixels_are_fractions(number
 
 
 def test_normalising_and_its_inverse() -> None:
-    normalize = Normalizer(Constants((0.4, 0.5, 0.6), (0.2, 0.25, 0.5)), CPU.device)
+    normalize = ChannelNormalizer(Constants((0.4, 0.5, 0.6), (0.2, 0.25, 0.5)), CPU.device)
     pixels = torch.rand(5, 2, 3, 4, 4, generator=seeding.generator("pixels"))
     assert torch.allclose(normalize(pixels)[:, :, 1], (pixels[:, :, 1] - 0.5) / 0.25)
     torch.testing.assert_close(normalize.inverse(normalize(pixels)), pixels, rtol=0, atol=1e-6)

@@ -9,7 +9,7 @@ import torch
 
 from benchmark import networks
 from benchmark.datasets import Constants
-from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.training.trainer import Recipe, Training
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
@@ -112,7 +112,7 @@ def batches_of(name: str, shape: tuple[int, int, int], count: int) -> list[list[
     """Which images each step of two epochs takes, batch 4; pixels name their image."""
     recipe = Recipe(2 * math.ceil(count / 4), 4, 0.01, 0.9, 0.0, (), 0.1, False, "none", 0.0)
     images = torch.arange(count).view(-1, 1, 1, 1).expand(-1, *shape) / 10 + some_images(count, shape) / 1000
-    normalize = Normalizer(Constants((0.0,) * shape[0], (1.0,) * shape[0]), CPU.device)
+    normalize = ChannelNormalizer(Constants((0.0,) * shape[0], (1.0,) * shape[0]), CPU.device)
     training = Training(
         make(name, shape), images, torch.arange(count) % 10, recipe, CPU, normalize,
         lambda role, index: seeding.generator(role, index),

@@ -36,13 +36,14 @@ def make_plan(experts: int = 3, sets: int = 4, evaluations: int = 2, analyses: b
     return tasks
 
 
-def jobs_of(groups: Sequence[JobGroup]) -> Iterator[tuple[JobTasks, set[str]]]:
-    """The tasks of each job, and the identities of all tasks that have ended before it starts."""
+def jobs_of(groups: Sequence[JobGroup], *, indirectly: bool = False) -> Iterator[tuple[JobTasks, set[str]]]:
+    """The tasks of each job, and the identities of those that it waits for, and indirectly of those these wait for."""
     for group in groups:
         for index, tasks in enumerate(group.jobs):
             before = set(group.after)
             if group.after_group is not None:
-                before |= {task["identity"] for task in groups[group.after_group].jobs[index]}
+                first = groups[group.after_group]
+                before |= {task["identity"] for task in first.jobs[index]} | (first.after if indirectly else set())
             yield tasks, before
 
 
@@ -61,7 +62,7 @@ def test_every_task_is_in_one_job_that_starts_after_its_inputs(
     assert sorted(names(groups)) == sorted(task["identity"] for task in plan if task["identity"] not in done)
     for index, group in enumerate(groups):
         assert group.after_group is None or group.after_group < index
-    for tasks, before in jobs_of(groups):
+    for tasks, before in jobs_of(groups, indirectly=True):
         assert len(tasks) <= tasks_per_job
         for task in tasks:
             assert (inputs_of(task) - {"whole", *done}) <= before, task["identity"]
@@ -72,6 +73,25 @@ def test_a_set_is_evaluated_as_soon_as_it_is_made() -> None:
     for (task,), before in jobs_of(groups):
         assert before == inputs_of(task) - {"whole"}, "and waits for nothing else"
     assert [group.kind for group in groups] == ["prepare", *["condense", "evaluate", "evaluate"] * 2, "evaluate"]
+
+
+def test_an_evaluation_on_whitened_images_waits_for_its_set_alone() -> None:
+    seen = {"whitening": "z"}
+    plan = [make("whiten", "z"), make("prepare", "e", dataset=seen), make("evaluate", "w", set="whole", dataset=seen)]
+    for i in range(3):
+        plan.append(make("condense", f"s{i}", experts=["e"], dataset=seen))
+        plan.append(make("evaluate", f"s{i}v", set=f"s{i}", dataset=seen))
+    groups = group_tasks(plan, (), (), 1)
+    found = [(group.kind, len(group.jobs), group.after, group.after_group) for group in groups]
+    assert found == [
+        ("whiten", 1, set(), None),
+        ("prepare", 1, {"z"}, None),
+        ("condense", 3, {"z", "e"}, None),
+        ("evaluate", 3, set(), 2),
+        ("evaluate", 1, {"z"}, None),
+    ]
+    later = group_tasks(plan, ("e", "s0", "s1", "s2"), (), 1)  # the whitening was removed
+    assert [(group.kind, group.after) for group in later] == [("whiten", frozenset()), ("evaluate", frozenset({"z"}))]
 
 
 def test_a_curve_waits_for_its_set_alone_and_an_analysis_for_all() -> None:
@@ -103,7 +123,7 @@ def test_random_plans_keep_the_same_order() -> None:
         done = {task["identity"] for task in plan if draw.random() < 0.3}
         groups = group_tasks(plan, done, (), draw.randrange(1, 4))
         assert len(names(groups)) == len(set(names(groups))) == len(plan) - len(done)
-        for tasks, before in jobs_of(groups):
+        for tasks, before in jobs_of(groups, indirectly=True):
             for task in tasks:
                 assert (inputs_of(task) - {"whole", *done}) <= before
 

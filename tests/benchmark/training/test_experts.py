@@ -16,7 +16,7 @@ from benchmark import networks
 from benchmark.augmentation import strategies
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.datasets import Constants
-from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.estimation.estimate import estimate
 from benchmark.execution.run_steps import CHECKPOINT
 from benchmark.execution.stop_signals import Interrupted
@@ -63,7 +63,7 @@ def equal(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_recipe_of_trajectory_matching_is_plain_descent_on_augmented_batches(count: int) -> None:
     images = make_images(3, 100, (1, 8, 8))  # batches of 256 and 44
-    values, normalize = asdict(MTT), Normalizer(Constants((0.4,), (0.2,)), CPU.device)
+    values, normalize = asdict(MTT), ChannelNormalizer(Constants((0.4,), (0.2,)), CPU.device)
     recipe, keep = expert_recipe(values, 300), kept_steps(values, 300)
     assert keep == {2: 1, 6: 3} and recipe.steps == 8
 

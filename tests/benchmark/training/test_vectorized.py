@@ -15,7 +15,7 @@ from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import describe
 from benchmark.datasets import Constants
-from benchmark.datasets.normalization import Normalizer
+from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.execution.run_steps import compute_for_resume, run_steps
 from benchmark.training.evaluation import Evaluation
 from benchmark.training.trainer import Recipe, Training
@@ -35,7 +35,7 @@ def make_training(index: int, recipe: Recipe = MIXED, name: str = "convnet2-w8",
     """Of one of several networks on 12 images of three classes, in batches of 5, 5 and 2."""
     split = make_images(3, 4, SHAPE)
     network = networks.build(name, SHAPE, 3, seeding.generator("network", index))
-    normalize = Normalizer(Constants((0.4, 0.5, 0.3), (0.2, 0.3, 0.25)), compute.device)
+    normalize = ChannelNormalizer(Constants((0.4, 0.5, 0.3), (0.2, 0.3, 0.25)), compute.device)
     return Training(
         network, split.images, split.labels, recipe, compute, normalize,
         lambda role, at: seeding.generator(role, at, index),

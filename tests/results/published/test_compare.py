@@ -298,9 +298,9 @@ def test_the_constants_of_other_codes_are_told_apart_on_cifar100(make_cell):
 def test_every_protocol_has_epochs_and_known_constants_unless_it_is_unknown():
     for entry in load():
         assert (entry.epochs is None) == (entry.protocol == "unknown")
-        whitened = entry.protocol == "mtt" and not (entry.origin == "own" and entry.ipc == 50)
-        assert (entry.constants == "") == (entry.protocol == "unknown" or whitened)
-        assert entry.constants in ("", *constants())
+        reprinted = entry.protocol == "mtt" and entry.origin == "reprint" and entry.dataset != "cifar100"
+        assert (entry.constants == "") == (entry.protocol == "unknown" or reprinted)
+        assert entry.constants in ("", "zca", *constants())
 
 
 def test_options_of_a_run_are_named_unless_they_are_the_public_codes(make_cell):
