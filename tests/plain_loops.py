@@ -21,13 +21,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.func import functional_call
 
 from benchmark import networks
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import PeakMemory
-from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert
+from benchmark.condensation.problem import ConcreteProblem, DeviceImages
 from benchmark.datasets import BUILTIN, Split
 from benchmark.datasets.normalization import ChannelNormalizer
+from benchmark.estimation.dummy_problem import untrained_expert
 from benchmark.utils import seeding
 from methods import registry
 from methods.dc import layerwise
@@ -56,6 +58,7 @@ class Plain:
         self.images = self.images.clone().requires_grad_()
         self.optimizer = torch.optim.SGD([self.images], lr=self.lr, momentum=self.config.momentum)
         self.draw = torch.Generator().manual_seed(0)
+        self.step_size = torch.tensor(getattr(self.config, "lr_teacher", 0.01), requires_grad=True)  # of MTT
 
     def real(self, c: int) -> Tensor:
         """A batch of real images of a class, (n, ch, H, W)."""
@@ -204,6 +207,40 @@ def dsa(plain: Plain) -> None:
     plain.iteration += 1
 
 
+def mtt(plain: Plain) -> None:
+    """The weights as one vector, and one graph of all steps of the student."""
+    problem, config = plain.problem, plain.config
+    module: Any = problem.new_network(0).requires_grad_(True)
+    names, shapes = [name for name, _ in module.named_parameters()], [p.shape for p in module.parameters()]
+    sizes = [shape.numel() for shape in shapes]
+
+    def logits(flat: Tensor, images: Tensor) -> Tensor:
+        parts = [part.view(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)]
+        return functional_call(module, dict(zip(names, parts, strict=True)), (images,))
+
+    epoch = int(torch.randint(config.max_start_epoch, (), generator=plain.draw))
+    start, target = (
+        torch.cat([weight.flatten() for weight in problem.experts[0].weights(at)])
+        for at in (epoch, epoch + config.expert_epochs)
+    )
+    images = plain.images.flatten(0, 1)
+    labels = torch.arange(problem.num_classes).repeat_interleave(problem.ipc)
+    student, waiting = start.clone().requires_grad_(), list[Tensor]()
+    for _ in range(config.syn_steps):
+        if not waiting:
+            waiting = list(torch.randperm(len(images), generator=plain.draw).split(config.batch_syn or len(images)))
+        indices = waiting.pop()
+        batch = problem.augment_batch(config.augment, images[indices], plain.draw)
+        cross_entropy = F.cross_entropy(logits(student, batch), labels[indices])
+        (gradient,) = torch.autograd.grad(cross_entropy, student, create_graph=True)
+        student = student - plain.step_size * gradient
+    loss = F.mse_loss(student, target, reduction="sum") / F.mse_loss(start, target, reduction="sum")
+    plain.optimizer.zero_grad()
+    loss.backward()
+    plain.optimizer.step()
+    plain.iteration += 1
+
+
 def _train(network: Any, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> None:
     optimizer.zero_grad()
     F.cross_entropy(network(images), labels).backward()
@@ -211,17 +248,17 @@ def _train(network: Any, optimizer: torch.optim.Optimizer, images: Tensor, label
 
 
 def problem_at(ipc: int, compute: Compute, method: str = "") -> ConcreteProblem:
-    """Random images of CIFAR-10's shape, five experts, and ConvNet-3 or the network of the method's own paper."""
+    """Random images of CIFAR-10's shape, untrained experts, and ConvNet-3 or the network of the method's own paper."""
     native = registry.get(method).card.network(SHAPE[1]) if method else "auto"
     architecture = NETWORK if native == "auto" else native
     draw = seeding.generator("images")
     labels = torch.arange(CLASSES).repeat_interleave(EACH)
     split = Split(torch.randint(0, 256, (len(labels), *SHAPE), generator=draw, dtype=torch.uint8), labels)
+    recipe = registry.get(method).experts(settings_of(method, ipc)) if method else None
     scratch = networks.build(NETWORK, SHAPE, CLASSES, draw).requires_grad_(False)
-    first, last = (dict(networks.build(NETWORK, SHAPE, CLASSES, draw).state_dict()) for _ in range(2))
-    expert = TrainedExpert(scratch, (0, 1), (first, last).__getitem__)
+    experts = [untrained_expert(scratch, recipe)] * recipe.count if recipe else []
     return ConcreteProblem(
-        DeviceImages(split, CLASSES, compute.device), [expert] * 5, compute,
+        DeviceImages(split, CLASSES, compute.device), experts, compute,
         ChannelNormalizer(BUILTIN["cifar10"].constants, compute.device),
         ipc=ipc, image_shape=SHAPE, architecture=architecture, flip=True, seed=0, fingerprint="benchmark",
     )  # fmt: skip
@@ -229,8 +266,11 @@ def problem_at(ipc: int, compute: Compute, method: str = "") -> ConcreteProblem:
 
 def work_of(method: str, problem: ConcreteProblem) -> Any:
     """A method about to take its first step, with its published settings."""
-    settings = registry.resolve(method, dataset="cifar10", ipc=problem.ipc, preset="paper").config
-    return registry.get(method)(problem, settings)
+    return registry.get(method)(problem, settings_of(method, problem.ipc))
+
+
+def settings_of(method: str, ipc: int) -> Any:
+    return registry.resolve(method, dataset="cifar10", ipc=ipc, preset="paper").config
 
 
 def time_and_memory(step: Callable[[], Any], rounds: int) -> tuple[float, int]:
@@ -262,6 +302,7 @@ STEPS: dict[str, Callable[[Plain], None]] = {
     "dsa": dsa,
     "datadam": datadam,
     "m3d": m3d,
+    "mtt": mtt,
 }
 
 

@@ -1,7 +1,8 @@
 """Gradients through training: plain gradient steps that are differentiable in their images and their step size.
 
-The graph of all steps would hold every activation twice. Instead the weights are kept at every √N-th of N steps, and
-the backward pass computes the steps between two of them again, one such segment at a time. The gradients are exact.
+The graph of all steps holds every activation twice. Where that is too much, the N steps are cut into segments of about
+√N, whose first weights are kept: the backward pass computes the steps of a segment again, except those of the last
+one, and there is one segment's graph at a time. The gradients are exact.
 """
 
 from __future__ import annotations
@@ -19,15 +20,31 @@ from torch.func import functional_call
 from methods.base import Network
 
 # (weights, images of some steps, labels of these, step size, whether a graph is kept) to the weights after them
+GRAPH_PIXELS = {"cpu": 2**19, "cuda": 2**21}  # of unrolled steps: with 32×32 images in ConvNet-3, 2 to 4 and 8 to 16 GiB
 Segment = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor], Tensor, bool], list[Tensor]]
 
 
 def unroll(
-    steps: Segment, weights: Sequence[Tensor], images: Sequence[Tensor], labels: Sequence[Tensor], lr: Tensor
+    steps: Segment,
+    weights: Sequence[Tensor],
+    images: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    lr: Tensor,
+    graph_pixels: int,
 ) -> list[Tensor]:
-    """The weights after `steps` on all images, differentiable once in images and lr; weights are constants."""
-    lengths = _segment_lengths(len(images))
-    return list(_Unrolled.apply(steps, lengths, list(labels), lr, len(images), *images, *weights))
+    """The weights after `steps` on all images, differentiable once in images and lr; weights are constants.
+
+    graph_pixels: of how many pixels there may be a graph at once; of √N of the N steps there is one in any case.
+    """
+    *lengths, last = _segment_lengths(
+        len(images), graph_pixels // math.prod((*images[0].shape[:1], *images[0].shape[2:]))
+    )
+    before = len(images) - last
+    if lengths:
+        weights = _Unrolled.apply(steps, lengths, list(labels[:before]), lr, before, *images[:before], *weights)
+    else:
+        weights = [weight.detach().requires_grad_() for weight in weights]
+    return steps(weights, images[before:], labels[before:], lr, True)
 
 
 def gradient_steps(network: Network, autocast: Callable[[], Any]) -> Segment:
@@ -51,14 +68,14 @@ def gradient_steps(network: Network, autocast: Callable[[], Any]) -> Segment:
     return steps
 
 
-def _segment_lengths(count: int) -> list[int]:
-    """`count` steps in segments of about √count each."""
-    size = math.isqrt(max(1, count - 1)) + 1
+def _segment_lengths(count: int, most: int) -> list[int]:
+    """`count` steps in segments of about √count each, or of `most` if that is more."""
+    size = max(math.isqrt(max(1, count - 1)) + 1, most)
     return [min(size, count - start) for start in range(0, count, size)]
 
 
 class _Unrolled(torch.autograd.Function):
-    """All steps forward without a graph; segment by segment with one backward."""
+    """Steps forward without a graph; segment by segment with one backward."""
 
     @staticmethod
     def forward(

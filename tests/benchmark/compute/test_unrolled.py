@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from benchmark import networks
 from benchmark.compute.engine import Compute
-from benchmark.compute.unrolled import gradient_steps, unroll
+from benchmark.compute.unrolled import GRAPH_PIXELS, gradient_steps, unroll
 from benchmark.networks.base import BlockNetwork
 from benchmark.utils import seeding
 
@@ -41,8 +41,12 @@ def one_graph(network: BlockNetwork, steps: Sequence[tuple[Tensor, Tensor]], lr:
     return list(weights.values())
 
 
+@pytest.mark.parametrize("graph_pixels", [0, 2**20])
 @pytest.mark.parametrize("count", [1, 2, 5, 9, 10])
-def test_weights_and_gradients_are_those_of_one_graph(network: BlockNetwork, count: int) -> None:
+def test_weights_and_gradients_are_those_of_one_graph(
+    network: BlockNetwork, count: int, graph_pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(GRAPH_PIXELS, "cpu", graph_pixels)
     start = [weight.clone() for weight in network.parameters()]
     values = []
     for train in (lambda steps, lr: CPU.train_on(network, start, steps, lr),
@@ -58,7 +62,7 @@ def test_weights_and_gradients_are_those_of_one_graph(network: BlockNetwork, cou
 
 
 def test_only_a_segment_of_the_steps_has_a_graph_at_once(network: BlockNetwork) -> None:
-    """Of nine steps three at a time: the forward pass keeps no graph, and the backward pass computes each step once."""
+    """Of nine steps three at a time: the last three keep theirs, and the backward pass computes the others again."""
     calls: list[tuple[int, bool]] = []
     steps = gradient_steps(network, contextlib.nullcontext)
 
@@ -68,7 +72,24 @@ def test_only_a_segment_of_the_steps_has_a_graph_at_once(network: BlockNetwork) 
 
     images = torch.randn(6, 3, 8, 8).requires_grad_()
     x, y = zip(*batches(9, images), strict=True)
-    end = unroll(counted, list(network.parameters()), x, y, torch.tensor(0.1, requires_grad=True))
-    assert calls == [(3, False)] * 3 and all(weight.grad_fn is end[0].grad_fn for weight in end)
+    end = unroll(counted, list(network.parameters()), x, y, torch.tensor(0.1, requires_grad=True), graph_pixels=0)
+    assert calls == [(3, False), (3, False), (3, True)]
     torch.stack([weight.sum() for weight in end]).sum().backward()
-    assert calls[3:] == [(3, True)] * 3 and images.grad is not None and images.grad.isfinite().all()
+    assert calls[3:] == [(3, True)] * 2 and images.grad is not None and images.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("graph_pixels", "lengths"), [(5 * 4 * 64, [5, 4]), (9 * 4 * 64, [9]), (10**6, [9])])
+def test_steps_whose_graph_fits_are_computed_once(network: BlockNetwork, graph_pixels: int, lengths: list[int]) -> None:
+    """A batch has four images of 8×8 pixels."""
+    calls: list[tuple[int, bool]] = []
+    steps = gradient_steps(network, contextlib.nullcontext)
+
+    def counted(weights, images, labels, lr, keep_graph):  # type: ignore[no-untyped-def]
+        calls.append((len(images), keep_graph))
+        return steps(weights, images, labels, lr, keep_graph)
+
+    x, y = zip(*batches(9, torch.randn(6, 3, 8, 8).requires_grad_()), strict=True)
+    start = list(network.parameters())
+    unroll(counted, start, x, y, torch.tensor(0.1, requires_grad=True), graph_pixels)
+    assert calls == [*((length, False) for length in lengths[:-1]), (lengths[-1], True)]
+    assert not any(weight.requires_grad for weight in start)
