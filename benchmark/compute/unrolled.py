@@ -19,8 +19,9 @@ from torch.func import functional_call
 
 from methods.base import Network
 
+# Of unrolled steps, at once. With 32×32 images in ConvNet-3 their graph takes 2 to 4 and 8 to 16 GiB.
+GRAPH_PIXELS = {"cpu": 2**19, "cuda": 2**21}
 # (weights, images of some steps, labels of these, step size, whether a graph is kept) to the weights after them
-GRAPH_PIXELS = {"cpu": 2**19, "cuda": 2**21}  # of unrolled steps: with 32×32 images in ConvNet-3, 2 to 4 and 8 to 16 GiB
 Segment = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor], Tensor, bool], list[Tensor]]
 
 
