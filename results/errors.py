@@ -12,3 +12,7 @@ class ResultsError(Exception):
     def __init__(self, what: str, *, where: str = "", next: str = "") -> None:
         super().__init__(what)
         self.what, self.where, self.next = what, where, next
+
+
+class UnwritableError(ResultsError):
+    """Nothing can be written to the store: its disk is full, over a quota, read-only or broken."""

@@ -41,7 +41,7 @@ from benchmark.utils.seeding import Role
 from benchmark.utils.tensor_files import load_tensors
 from methods.base import Condenser, SyntheticSet
 from methods.errors import MethodError
-from results.errors import ResultsError
+from results.errors import ResultsError, UnwritableError
 from results.store.artifacts import checked_artifact
 from results.store.atomic_files import sync_folder, writing
 from results.store.inputs import RECORD, input_key
@@ -294,6 +294,8 @@ class Attempt:
             return self.record_failure(Status.INTERRUPTED if error.transient else Status.FAILED, one_line(error))
         except MethodError as error:
             return self.record_failure(Status.FAILED, one_line(error))
+        except UnwritableError:
+            raise  # nor could the attempt be recorded
         except ResultsError as error:
             return self.record_failure(Status.INTERRUPTED, one_line(error))
         except Exception as error:  # noqa: BLE001 -- one task's error must not stop the others; the log has all of it

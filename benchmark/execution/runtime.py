@@ -57,13 +57,14 @@ class Outcome:
 
     status: done (the task has a record; `new` if this call wrote it), failed, waiting (it failed before and is not
     retried), held (another process runs it; from a runner: still after the wait), blocked (an input is missing), or
-    stopped. needs_retry: only `retry=failed` tries the task again.
+    stopped. needs_retry: only `retry=failed` tries the task again. ends_run: other tasks would fail in the same way.
     """
 
     status: Status
     message: str = ""
     new: bool = False
     needs_retry: bool = False
+    ends_run: bool = False
 
 
 def record_message(record: Mapping[str, Any]) -> str:

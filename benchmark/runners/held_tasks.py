@@ -62,6 +62,10 @@ class HeldTasks:
         expired, self._watches = list(self._watches.values()), {}
         return [(task, Outcome(Status.HELD, _still_held(watch))) for task, watch in expired]
 
+    def clear(self) -> None:
+        """Wait for none of them any longer."""
+        self._watches.clear()
+
 
 def _is_free(watch: LockWatch) -> bool:
     try:

@@ -87,6 +87,9 @@ def _run_in_this_process(tasks: Sequence[Task], runtime: Runtime, on_step: OnSte
             held.add(task)
         else:
             on_end(name, outcome)
+        if outcome.ends_run:
+            waiting.clear()
+            held.clear()
 
     with runtime.stop.installed():
         try:
@@ -196,6 +199,7 @@ class _WorkerPool:
         self.passed_on = 0  # the signal that workers get for it
         self.escalates = runtime.stop.escalates
         self.interrupted = False  # whether a running task was
+        self.ended = False  # whether an outcome has ended the run
         # Spawned, not forked: a forked child of a process that has used torch's threads can hang.
         self.context = multiprocessing.get_context("spawn")
 
@@ -280,8 +284,12 @@ class _WorkerPool:
             self.interrupted |= message == _STOPPED
             if message.status == Status.HELD:
                 self.held.add(task)
-            elif message != _STOPPED:
+            elif message != _STOPPED and not (self.ended and message.ends_run):  # it is said once
                 self.on_end(name, message)
+            if message.ends_run:
+                self.ended = True
+                self.waiting.clear()
+                self.held.clear()
         elif isinstance(message, _CompanionOutcome):
             self.on_end(task_name(worker.companions.pop(message.identity)), message.outcome)
         else:

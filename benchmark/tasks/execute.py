@@ -26,7 +26,7 @@ from benchmark.tasks.evaluate import evaluate
 from benchmark.tasks.import_set import import_set
 from benchmark.tasks.prepare import prepare
 from benchmark.tasks.whiten import whiten
-from results.errors import ResultsError
+from results.errors import ResultsError, UnwritableError
 from results.store.lock import TaskLock, owner_name
 from results.store.schema import NEEDS_RETRY, Status
 from results.store.store import Store
@@ -74,7 +74,7 @@ def execute(task: Task, runtime: Runtime, companions: Sequence[Task] = ()) -> Ou
         finally:
             lock.release()
     except ResultsError as error:  # the store itself cannot be read or written
-        return Outcome(Status.FAILED, one_line(error))
+        return Outcome(Status.FAILED, one_line(error), ends_run=isinstance(error, UnwritableError))
 
 
 def failure_not_retried(store: Store, task: Task, runtime: Runtime) -> Mapping[str, Any] | None:

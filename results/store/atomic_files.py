@@ -15,29 +15,35 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from results.errors import ResultsError
+from results.errors import ResultsError, UnwritableError
 
 _CURES = {
     errno.ENOSPC: "free some space and run the same command again: finished tasks are kept",
     errno.EDQUOT: "free some of your quota and run the same command again: finished tasks are kept",
     errno.EROFS: "choose a folder that can be written: store=PATH",
     errno.EACCES: "choose a folder that you can write to: store=PATH",
-    errno.EPERM: "choose a folder that you can write to, on a file system with hard links: store=PATH",
-    errno.EOPNOTSUPP: "choose a folder on a file system with hard links: store=PATH",
+    errno.EPERM: "choose a folder that you can write to: store=PATH",
+    errno.EIO: "check the disk, or choose another one: store=PATH",
 }
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # what one task meets, all others would meet
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # of vfat and exFAT, SMB, Google Drive in Colab
 _MOVE = "move the file away, then run the same command again"
 _THREADS, _CHUNK = 8, 64  # of read_many; _CHUNK: files that one thread reads at a time
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into a ResultsError that names `path` and the cure."""
+    """Turn an OSError of the block into a ResultsError that names `path` and the cure.
+
+    It is an UnwritableError where the disk is the cause.
+    """
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
         cure = _CURES.get(error.errno or 0, "make sure that the folder exists and can be written, then run again")
-        raise ResultsError(f"cannot write {path.name}: {reason}", where=str(path), next=cure) from error
+        kind = UnwritableError if error.errno in _OF_THE_DISK else ResultsError
+        raise kind(f"cannot write {path.name}: {reason}", where=str(path), next=cure) from error
 
 
 def to_json(value: Any) -> str:
@@ -83,13 +89,29 @@ def create(path: Path, text: str) -> bool:
     with writing(path):
         aside = write_aside(path, text)
         try:
-            path.hardlink_to(aside)  # unlike a rename, a link never overwrites; unlike O_EXCL, it is whole at once
-        except FileExistsError:
-            return aside.stat().st_nlink == 2  # NFS may repeat a link that had succeeded, and report the repeat
+            if not _link(aside, path):
+                return False
         finally:
             aside.unlink(missing_ok=True)
         sync_folder(path.parent)
         return True
+
+
+def _link(aside: Path, path: Path) -> bool:
+    """Give `path` the content of `aside`, unless it exists; returns whether this call did."""
+    try:
+        path.hardlink_to(aside)  # unlike a rename, a link never overwrites; unlike O_EXCL, it is whole at once
+    except FileExistsError:
+        return aside.stat().st_nlink == 2  # NFS may repeat a link that had succeeded, and report the repeat
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        try:
+            path.open("xb").close()  # without hard links it is empty for a moment
+        except FileExistsError:
+            return False
+        aside.replace(path)
+    return True
 
 
 def replace(path: Path, content: str | bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -254,6 +255,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("needs the right to mount a small file system")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_store_that_cannot_be_written_is_said_once(small_disk: Path, command: Command, workers: int) -> None:
+    (small_disk / "out").mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    status, out, err = command(*TINY, "ipcs=[1,2]", f"workers={workers}", f"store={small_disk / 'out'}")
+    assert status == 1 and "Traceback" not in out + err
+    assert len(re.findall(r"^failed: ", out, re.M)) == 1 and "Read-only file system" in out, out
+    assert "choose a folder that can be written: store=PATH" in out
 
 
 def test_a_full_disk_is_said_and_the_same_command_goes_on(small_disk: Path, command: Command) -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -241,3 +242,40 @@ def test_an_address_must_be_one(tmp_path):
         Store(tmp_path).record({"kind": "distil", "identity": "0" * 64})
     with pytest.raises(ResultsError, match="not the identity"):
         Store(tmp_path).record({"kind": "condense", "identity": "../*"})
+
+
+# --- disks without hard links -----------------------------------------------------------------------------------------
+
+NO_LINKS = """
+#include <errno.h>
+#include <stdlib.h>
+static int fail(void) { errno = atoi(getenv("LINK_ERROR")); return -1; }
+int link(const char *a, const char *b) { return fail(); }
+int linkat(int a, const char *b, int c, const char *d, int e) { return fail(); }
+"""
+RACE = """
+import sys, threading
+from pathlib import Path
+from results.store.atomic_files import create
+path, won, barrier = Path(sys.argv[1]), [], threading.Barrier(8)
+def claim(index):
+    barrier.wait()
+    if create(path, str(index) * 10000):
+        won.append(index)
+threads = [threading.Thread(target=claim, args=(index,)) for index in range(8)]
+[thread.start() for thread in threads], [thread.join() for thread in threads]
+assert len(won) == 1 and path.read_text() == str(won[0]) * 10000, (won, path.read_text()[:9])
+assert not create(path, "late") and [*path.parent.iterdir()] == [path]
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_has_one_writer_where_there_are_no_hard_links(error: int, tmp_path: Path) -> None:
+    """vfat answers EPERM, Google Drive in Colab ENOSYS or EOPNOTSUPP."""
+    (tmp_path / "nolink.c").write_text(NO_LINKS)
+    library, store = tmp_path / "nolink.so", tmp_path / "store"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "nolink.c"], check=True)
+    store.mkdir()
+    env = os.environ | {"LD_PRELOAD": str(library), "LINK_ERROR": str(error)}
+    subprocess.run([sys.executable, "-c", RACE, str(store / "record.json")], check=True, env=env)
