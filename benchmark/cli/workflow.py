@@ -162,6 +162,7 @@ def _run_tasks(plan: Plan, config: PlanConfig, compute: Compute, workers: int, c
         max_wait_seconds=config.max_wait_seconds,
         retry_failed=config.retry == "failed",
         again=frozenset(config.again),
+        tracker=config.tracker,
         shared=workers > compute.num_devices,
     )
     with TaskProgress(console, len(plan.tasks)) as screen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,6 +32,7 @@ from results.store import reference
 # `results.tables.registry.TableBuilder`: tables=[…,NAME] asks for it.
 TABLE_PLUG_INS = PlugInGroup("tables", TABLES, BenchmarkError)
 LAUNCHERS = ("local", "slurm")
+TRACKERS = ("none", "tensorboard")  # where losses are logged besides the store
 PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # of external sets
 INTERRUPTIONS = {
     "warning": "signalled that its time limit is near",
@@ -124,9 +126,21 @@ class EvaluationConfig(StoreConfig, ComputeConfig, PresetConfig):
     checkpoint_seconds: float = option(
         30.0, "seconds between checkpoints of a task; a killed task loses at most these", SECONDS
     )
+    tracker: str = option("none", "tensorboard: also log losses to STORE/tensorboard, with the package tensorboard")
     max_wait_seconds: float = option(
         3600.0, "seconds to wait for tasks that another run is working on; 0: do not wait", Range(0, 1e9)
     )
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
+        require_known("tracker", [self.tracker], TRACKERS)
+        if self.tracker == "tensorboard" and not importlib.util.find_spec("tensorboard"):
+            raise BenchmarkError(
+                "the package tensorboard is not installed",
+                where="tracker=tensorboard",
+                next="pip install tensorboard, or leave the option away: losses.csv of each set's folder has them, too",
+            )
 
     @property
     def set_protocols(self) -> list[str]:

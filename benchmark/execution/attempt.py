@@ -23,6 +23,7 @@ from benchmark.condensation.synthetic_set import learned_lr, save_preview, save_
 from benchmark.datasets import Constants, Dataset, Split
 from benchmark.datasets.normalization import ZCA, ChannelNormalizer, Normalizer, Whitener
 from benchmark.datasets.splits import hold_out
+from benchmark.execution.loss_history import TensorBoardLog
 from benchmark.execution.method_code import method_code
 from benchmark.execution.plug_ins import plug_ins_of
 from benchmark.execution.run_steps import Diverged, RunResult, SnapshotSchedule, run_steps
@@ -38,7 +39,7 @@ from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.schedules import evenly_spaced
 from benchmark.utils.seeding import Role
-from benchmark.utils.tensor_files import load_tensors
+from benchmark.utils.tensor_files import load_tensors, write_bytes
 from methods.base import Condenser, SyntheticSet
 from methods.errors import MethodError
 from results.errors import ResultsError, UnwritableError
@@ -186,7 +187,8 @@ class Attempt:
 
     def run_steps(self, work: Work, seconds: float = 0.0, schedule: SnapshotSchedule | None = None) -> RunResult:
         """`run_steps.run_steps` in the task's folder, with its progress file. Raises what that raises."""
-        progress = ProgressFile(self.folder, self.runtime.progress)
+        progress = ProgressFile(self.folder, self._tracked_progress)
+        self._tracker = TensorBoardLog(self.store.root / "tensorboard" / self.task["kind"] / self.folder.name)
         try:
             return run_steps(
                 work,
@@ -203,6 +205,12 @@ class Attempt:
             )
         finally:
             progress.remove()
+            self._tracker.close()
+
+    def _tracked_progress(self, done: int, total: int, losses: dict[str, float]) -> None:
+        self.runtime.progress(done, total, losses)
+        if self.runtime.tracker == "tensorboard":
+            self._tracker.add(done, losses)
 
     def checkpoint_owner(self) -> dict[str, str]:
         """What a checkpoint belongs to: the task, and of a condense task the hash of the method's code."""
@@ -259,6 +267,9 @@ class Attempt:
         self, status: str, result: dict[str, Any], run_result: RunResult, steps: int, message: str = ""
     ) -> Outcome:
         """Write the task's record, after which the task is done. Raises ResultsError if it cannot be written."""
+        if self.task["kind"] == "condense" and run_result.history.rows:
+            content = run_result.history.to_csv().encode()
+            self.checksums["losses.csv"] = write_bytes(self.folder / "losses.csv", content)
         record = {
             "kind": self.task["kind"],
             "identity": self.task["identity"],

@@ -12,6 +12,7 @@ from typing import Any
 from benchmark.compute.allocator import out_of_memory
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
+from benchmark.execution.loss_history import LossHistory
 from benchmark.execution.stop_signals import Interrupted, StopFlag
 from benchmark.execution.work import StepProgress, Work
 from benchmark.utils.errors import BenchmarkError
@@ -23,10 +24,11 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass
 class RunResult:
-    """What a run took: charged seconds (checkpoints and progress are not charged), and the losses of the last step."""
+    """What a run took: charged seconds (without checkpoints and progress); the losses of the last step, and of all."""
 
     seconds: float
     losses: dict[str, float]
+    history: LossHistory = field(default_factory=LossHistory)
 
 
 @dataclass
@@ -84,7 +86,7 @@ def run_steps(
     arrived is therefore dropped with all steps since the last checkpoint: uncompiled, it would have other last bits.
     """
     path, schedule = folder / CHECKPOINT, schedule or SnapshotSchedule()
-    done, seconds, losses = _restore(work, path, compute, seconds, schedule, log)
+    done, seconds, losses, history = _restore(work, path, compute, seconds, schedule, log)
     watch, saved = Stopwatch(compute.device, seconds), done
     stop.running = True
     try:
@@ -100,24 +102,25 @@ def run_steps(
                     if stop.signal and len(COMPILER.uncompiled) > num_uncompiled:
                         raise Interrupted(f"after step {saved} of {work.total_steps}, while compiling", saved)
                     done += 1
+                    history.add(done, losses)
                     progress(done, work.total_steps, losses)
                     if not _finite(losses):
                         break
             if not _finite(losses):
-                raise Diverged(
-                    f"at step {done} of {work.total_steps}: {losses}", RunResult(watch.seconds, losses), done
-                )
+                run_result = RunResult(watch.seconds, losses, history)
+                raise Diverged(f"at step {done} of {work.total_steps}: {losses}", run_result, done)
             if not owns_task():
                 raise BenchmarkError("another process has taken this task over", where=str(folder), transient=True)
             schedule.take_if_due(done, watch.seconds)
             if done < work.total_steps or stop.signal:
-                save_tree(path, {"owner": owner, **_state(work, compute, done, watch.seconds, losses, schedule)})
+                state = _state(work, compute, done, watch.seconds, losses, schedule)
+                save_tree(path, {"owner": owner, **state, "history": history.state()})
                 saved = done
             if stop.signal:
                 raise Interrupted(f"after step {done} of {work.total_steps}", done)
     finally:
         stop.running = False
-    return RunResult(watch.seconds, losses)
+    return RunResult(watch.seconds, losses, history)
 
 
 def _finite(losses: dict[str, float]) -> bool:
@@ -146,10 +149,10 @@ def _state(
 
 def _restore(
     work: Work, path: Path, compute: Compute, seconds: float, schedule: SnapshotSchedule, log: Callable[[str], None]
-) -> tuple[int, float, dict[str, float]]:
-    """Load the checkpoint into `work` and `schedule`; returns the steps done, seconds and losses."""
+) -> tuple[int, float, dict[str, float], LossHistory]:
+    """Load the checkpoint into `work` and `schedule`; returns the steps done, seconds, losses and their history."""
     if not path.exists():
-        return 0, seconds, {}
+        return 0, seconds, {}, LossHistory()
     state = load_tree(path, compute.device)
     try:
         work.load_state_dict(state["work"])
@@ -166,7 +169,7 @@ def _restore(
     schedule.taken = list(state["snapshots"])
     COMPILER.restore(state["uncompiled"])
     log(f"resuming from step {state['done']} of {work.total_steps}")
-    return int(state["done"]), float(state["seconds"]), dict(state["losses"])
+    return int(state["done"]), float(state["seconds"]), dict(state["losses"]), LossHistory.of(state["history"])
 
 
 def compute_for_resume(

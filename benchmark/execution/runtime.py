@@ -35,7 +35,7 @@ class Runtime:
 
     shared: whether other tasks run on the device at the same time, which makes timings incomparable with others.
     max_wait_seconds: for tasks that another run has locked, once nothing else is left to do.
-    again: methods whose sets are condensed again if other code made them.
+    again: methods whose sets are condensed again if other code made them. tracker: also shows losses, in `tensorboard`.
     on_companion_end: called with the identity and the outcome of each companion that `execute` finished with its task.
     """
 
@@ -45,6 +45,7 @@ class Runtime:
     max_wait_seconds: float = 3600.0
     retry_failed: bool = False
     again: frozenset[str] = frozenset()
+    tracker: str = "none"
     shared: bool = False
     progress: StepProgress = _no_progress
     on_companion_end: Callable[[str, Outcome], None] = _no_companions

@@ -52,6 +52,7 @@ def run(job: Mapping[str, Any], recorder: SignalRecorder) -> JobResult:
         max_wait_seconds=job["max_wait_seconds"],
         retry_failed=job["retry"] == "failed" and not restarts(),  # else a requeued job would retry its own failures
         again=frozenset(job["again"]),
+        tracker=job["tracker"],
         shared=workers > compute.num_devices,
         stop=stop,
     )

@@ -155,6 +155,7 @@ def job_settings(config: PlanConfig, cluster: Cluster) -> dict[str, Any]:
         "max_wait_seconds": config.max_wait_seconds,
         "retry": config.retry,
         "again": config.again,
+        "tracker": config.tracker,
     }
 
 
