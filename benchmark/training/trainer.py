@@ -18,6 +18,7 @@ from benchmark.networks.base import BlockNetwork
 from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from methods.base import Tree
+from methods.momentum import train_weights
 
 NewGenerator = Callable[[str, int], torch.Generator]  # (draw, epoch or step) to a new generator
 
@@ -80,9 +81,7 @@ class Training:
         self.losses = [math.nan]  # of the last step; a list, as in VectorizedTraining
         strategy = augment.parse(recipe.augment)
         self.strategy = strategy if flip else strategy.without("flip")
-        self.optimizer = torch.optim.SGD(
-            network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-        )
+        self._momentum: dict[str, Tensor] = {}  # by the names of the weights; empty before the first step
         self._order: tuple[int, Tensor] | None = None  # the epoch, and its permutation of the images
         # Where batch norm sees one pixel per channel, a batch of one image has no variance, and torch refuses it.
         self._avoids_single_image = network.smallest_batch > 1 and len(labels) % recipe.batch == 1
@@ -100,15 +99,23 @@ class Training:
     def step(self) -> dict[str, float]:
         """One optimizer step on the next mini-batch. Returns its mean cross-entropy as `loss`."""
         if self.recipe.resets_at(self.done):
-            self.optimizer.state.clear()
-        self.optimizer.param_groups[0]["lr"] = self.recipe.lr_at(self.done)
+            self._momentum = {}
         batch = next_batches([self])
         images, labels = batch.images[0], batch.labels[0]
         partner_labels = None if batch.partner_labels is None else batch.partner_labels[0]
         loss, _ = self.compute.training_loss(self.network, images, labels, partner_labels, batch.label_weights[0])
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        weights = dict(self.network.named_parameters())
+        gradients = torch.autograd.grad(loss, [*weights.values()])
+        if self.recipe.momentum and not self._momentum:
+            self._momentum = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        train_weights(
+            [*weights.values()],
+            [*gradients],
+            [*self._momentum.values()] or None,
+            lr=self.recipe.lr_at(self.done),
+            mu=self.recipe.momentum,
+            decay=self.recipe.weight_decay,
+        )
         self.done += 1
         self.losses = [loss.item()]
         return {"loss": self.losses[0]}
@@ -132,16 +139,12 @@ class Training:
         return cutmix.no_box(count)
 
     def momentum(self) -> dict[str, Tensor]:
-        """The optimizer's momentum buffers by the names of their weights; empty before the first step."""
-        state, weights = self.optimizer.state, self.network.named_parameters()
-        buffers = {name: state.get(weight, {}).get("momentum_buffer") for name, weight in weights}
-        return {name: buffer for name, buffer in buffers.items() if buffer is not None}
+        """The momentum buffers by the names of their weights; empty before the first step."""
+        return dict(self._momentum)
 
     def set_momentum(self, momentum: Mapping[str, Tensor]) -> None:
-        """Make the optimizer use these tensors as its buffers, without copying them."""
-        for name, weight in self.network.named_parameters():
-            if name in momentum:
-                self.optimizer.state[weight] = {"momentum_buffer": momentum[name]}
+        """Use these tensors as momentum buffers, without copying them."""
+        self._momentum = {name: momentum[name] for name, _ in self.network.named_parameters() if name in momentum}
 
     def state_dict(self) -> Tree:
         return {"network": dict(self.network.state_dict()), "momentum": self.momentum(), "done": self.done}
