@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Generator, Tensor
 
 PAD = 4  # pixels around an image before it is cropped
@@ -93,6 +92,8 @@ def rotate_by(images: Tensor, angles: Tensor, fill: float) -> Tensor:
 
     SciPy rotates one image at a time, on the CPU, on a canvas that holds all of it; all splines are filtered at once.
     """
+    from scipy import ndimage  # loading it takes a while, and only dc:rotate needs it
+
     height, width = images.shape[-2:]
     splines = images.detach().double().cpu().numpy()
     for axis in (-2, -1):

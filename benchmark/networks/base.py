@@ -111,7 +111,12 @@ def materialize(make: Callable[[], BlockNetwork], generator: torch.Generator) ->
     """
     with torch.device("meta"):
         network = make()
-    network.to_empty(device="cpu")
+    for layer in network.modules():  # not by to_empty, which loads sympy: most of a second
+        for name, weight in [*layer.named_parameters(recurse=False)]:
+            empty = torch.empty(weight.shape, dtype=weight.dtype)
+            setattr(layer, name, nn.Parameter(empty, requires_grad=weight.requires_grad))
+        for name, buffer in [*layer.named_buffers(recurse=False)]:
+            setattr(layer, name, torch.empty(buffer.shape, dtype=buffer.dtype))
     initialize(network, generator)
     return network
 

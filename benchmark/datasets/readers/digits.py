@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +27,22 @@ class Digits:
 
     def read(self, progress: Progress | None) -> DecodedSplits:
         """Both splits, uint8 (N, 1, 8, 8)."""
-        from sklearn.datasets import load_digits
-
-        bunch = load_digits()
-        images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]  # 0..16 to 0..255
-        labels = np.asarray(bunch.target, dtype=np.int64)
+        rows = np.loadtxt(_path(), delimiter=",")  # 64 pixels and the label
+        images = np.rint(rows[:, :-1].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)  # 0..16 to 0..255
+        labels = rows[:, -1].astype(np.int64)
         test = _test_indices(labels)
         train = np.setdiff1d(np.arange(len(labels)), test)
         classes = BUILTIN["digits"].classes
         return DecodedSplits(
             to_split(images[train], labels[train]), to_split(images[test], labels[test]), classes, self.kind
         )
+
+
+def _path() -> Path:
+    """The file that load_digits reads. The library itself takes a second to load, in every process."""
+    library = find_spec("sklearn")
+    assert library is not None and library.origin is not None
+    return Path(library.origin).parent / "datasets/data/digits.csv.gz"
 
 
 def find(name: str, data_root: Path) -> Digits:
