@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from benchmark.planning.plan import Plan
 from benchmark.planning.published_cells import PublishedCell, cheapest_first, leave_out_shipped, plan_cells
 from benchmark.reference import reference
 from benchmark.runners import speed_ratios
+from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
 from dataset_files import noise, small_card, write_idx
 from helpers import outcome
@@ -125,7 +127,9 @@ TINY = ("datasets=[fashionmnist]", "architectures=[convnet2-w4]", "protocols=[qu
 
 
 def fashion(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FashionMNIST's files with two images a class in either split, under `root`."""
+    """FashionMNIST's files with two images a class in either split, under `root`, and a protocol of few epochs."""
+    get = protocols.get
+    monkeypatch.setattr(protocols, "get", lambda *a, **k: replace(get(*a, **k), epochs=9, lr_milestones=(6,)))
     small_card(monkeypatch, "fashionmnist", 2, 2)
     for part in ("train", "t10k"):
         write_idx(root / f"FashionMNIST/raw/{part}-images-idx3-ubyte", noise(20, 28, 28))

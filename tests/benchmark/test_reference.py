@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -26,6 +27,7 @@ from benchmark.external_sets.score import score
 from benchmark.report import report
 from benchmark.run import run
 from benchmark.tasks.execute import execute
+from benchmark.training import protocols
 from benchmark.utils.tensor_files import load_tensors
 from helpers import CPU, planned
 from methods import registry
@@ -186,7 +188,9 @@ WORDS = ("datasets=[digits]", "ipcs=[2]", "num_eval=1", "architectures=[convnet2
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in place of the shipped results, and digits that count."""
+    """An empty folder in place of the shipped results, digits that count, and a protocol of few epochs."""
+    get = protocols.get
+    monkeypatch.setattr(protocols, "get", lambda *a, **k: replace(get(*a, **k), epochs=9, lr_milestones=(6,)))
     monkeypatch.setattr(reference, "FOLDER", tmp_path / "shipped")
     monkeypatch.setattr(full_budget, "is_demonstration", lambda row: False)
     return tmp_path / "shipped"

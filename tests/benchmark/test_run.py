@@ -185,20 +185,18 @@ def test_a_sweep_ends_in_one_table_of_all_its_runs(tmp_path: Path) -> None:
     assert "| DM (init=noise, iterations=2) |" in written and "| DM (iterations=2) |" in written
 
 
-@pytest.mark.parametrize("quote", ["'", ""])
-def test_a_shell_lets_variants_through(quote: str, tmp_path: Path) -> None:
-    words = [
-        *TINY,
-        "baselines=[]",
-        "method.dm.iterations=1",
-        f"{quote}methods=[dm,dm@lr_img:2,dm@f2@init:noise]{quote}",
-    ]
-    command = f"{sys.executable} -m benchmark.run {' '.join(words)}"
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False
-    )
-    assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
-    assert all(row in done.stdout for row in ("DM (iterations=1,", "lr_img=2.0)", "DM@f2 (init=noise,"))
+def test_a_shell_lets_variants_through(tmp_path: Path) -> None:
+    """With quotes, and without them: then it finds that all is done."""
+    for quote in ("'", ""):
+        methods = f"{quote}methods=[dm,dm@lr_img:2,dm@f2@init:noise]{quote}"
+        words = [*TINY, "baselines=[]", "method.dm.iterations=1", methods]
+        command = f"{sys.executable} -m benchmark.run {' '.join(words)}"
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False
+        )
+        assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
+        assert all(row in done.stdout for row in ("DM (iterations=1,", "lr_img=2.0)", "DM@f2 (init=noise,"))
+        assert done.stdout.count("was done before") == (0 if quote else 6)
     found = [(s["lr_img"], s["init"], s["factor"]) for s in settings_done(tmp_path / "outputs")]
     assert sorted(found) == [(1.0, "noise", 2), (1.0, "random", 1), (2.0, "random", 1)]
 

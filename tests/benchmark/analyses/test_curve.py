@@ -85,6 +85,14 @@ def of_row(planned: grid.Plan, row: str) -> Task:
     return next(task for task in planned.of_kind("condense") if task["display"]["display_name"].split()[0] == row)
 
 
+def link_inputs(finished: tuple[grid.Plan, Path], out: Path) -> Path:
+    """A store whose sets and experts are those of the finished run."""
+    out.mkdir(exist_ok=True)
+    for kind in ("prepare", "condense"):
+        (out / kind).symlink_to(finished[1] / kind)
+    return out
+
+
 def curves(planned: grid.Plan) -> dict[str, Task]:
     """The curves by the identities of their sets."""
     tasks = [task for task in planned.of_kind("analyze") if task["resolved"]["analysis"] == "curve"]
@@ -248,17 +256,14 @@ def stop_early(stop: StopFlag, steps: list[int], done: int, total: int, losses: 
 
 
 @pytest.mark.parametrize("analysis", ["curve", "curve of whole", "discrepancy", "expert", "interpolation"])
-def test_an_interrupted_analysis_has_the_same_results(analysis: str, tmp_path: Path) -> None:
+def test_an_interrupted_analysis_has_the_same_results(
+    analysis: str, finished: tuple[grid.Plan, Path], tmp_path: Path
+) -> None:
     name, _, whole = analysis.partition(" of ")
     planned = build("snapshots=3", f"analyses=[{name}]", "methods=[dm,dance]")
     task = next(t for t in planned.of_kind("analyze") if (t["resolved"]["sets"] == ["whole"]) == bool(whole))
-    for each in planned.tasks:
-        assert each["kind"] == "analyze" or execute(each, runtime(tmp_path)).status == "done"
-    again = tmp_path / "again"
-    for kind in ("prepare", "condense"):
-        (again / kind).parent.mkdir(exist_ok=True)
-        (again / kind).symlink_to(tmp_path / kind)
-    assert execute(task, runtime(tmp_path)).status == "done"
+    whole_run, again = (link_inputs(finished, tmp_path / name) for name in ("whole", "again"))
+    assert execute(task, runtime(whole_run)).status == "done"
     for _ in range(2):
         stop = StopFlag(escalates=False)
         steps: list[int] = []
@@ -271,14 +276,15 @@ def test_an_interrupted_analysis_has_the_same_results(analysis: str, tmp_path: P
         text = json.dumps(result, sort_keys=True)
         return json.loads(text, object_hook=lambda item: {k: v for k, v in item.items() if k != "seconds"})
 
-    assert timeless(record(task, again)["result"]) == timeless(record(task, tmp_path)["result"])
+    assert timeless(record(task, again)["result"]) == timeless(record(task, whole_run)["result"])
 
 
 # --- the other analyses, through their tasks --------------------------------------------------------------------------
 
 
-def test_records_of_analyses_are_complete(tmp_path: Path) -> None:
+def test_records_of_analyses_are_complete(finished: tuple[grid.Plan, Path], tmp_path: Path) -> None:
     planned = build("snapshots=3", *LOOKS)
+    link_inputs(finished, tmp_path)
     do(planned, tmp_path)
     assert not (tmp_path / "evaluate").exists()
     stored = {task["resolved"]["analysis"]: record(task, tmp_path) for task in planned.of_kind("analyze")}

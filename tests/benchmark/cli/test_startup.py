@@ -48,7 +48,8 @@ def test_help_loads_nothing_heavy(command: str, tmp_path: Path) -> None:
 
 def test_a_run_loads_nothing_of_figures_pages_and_compilers(tmp_path: Path) -> None:
     """Nor torchvision, which only some readers need: each takes about a second, in every worker anew."""
-    words = ("methods=[random]", "ipcs=[1]", "num_eval=1", "architectures=[convnet1-w2]", "baselines=[]", "workers=1")
+    words = ("methods=[dm]", "ipcs=[1]", "num_eval=1", "architectures=[convnet1-w2]", "baselines=[]", "workers=1",
+             "threads=1", "method.dm.iterations=1")  # fmt: skip
     code, names, _ = loaded(tmp_path, "run", *words)
     assert code == 0 and not names & {"matplotlib", "plotly", "torchvision", "sklearn", "sympy", "torch._dynamo"}
 

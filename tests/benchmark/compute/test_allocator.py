@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
 
-from benchmark.compute.allocator import out_of_memory
+from benchmark.compute.allocator import out_of_memory, release_freed_memory
 
 
 def test_only_errors_about_memory_are_out_of_memory() -> None:
@@ -38,3 +39,16 @@ print(*needed)
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     large, small = (int(needed) / 2**20 for needed in process.stdout.split())
     assert 590 < large < 700 and 10 < small < 100
+
+
+def test_garbage_of_every_task_is_freed() -> None:
+    class Node:
+        itself: Node
+
+    for _ in range(3):
+        node = Node()
+        node.itself = node
+        gone = weakref.ref(node)
+        del node
+        release_freed_memory()
+        assert gone() is None

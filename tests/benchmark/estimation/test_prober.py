@@ -28,7 +28,15 @@ from results.store.schema import KINDS
 from results.store.store import Store
 
 TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=2", "method.dance.iterations=3", "method.dm.iterations=4",
-        "method.dance.experts=2", "method.dance.pretrain_epochs=1", "workers=1", "threads=1")  # fmt: skip
+        "method.dance.experts=2", "method.dance.pretrain_epochs=1", "method.whole.epochs=1", "workers=1", "threads=1")  # fmt: skip
+
+
+PATIENCE = step_timing.PATIENCE
+
+
+@pytest.fixture(autouse=True)
+def few_timed_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_timing, "PATIENCE", 0.0)  # one class, then two, and one timed step of each
 
 
 def command(folder: Path, *words: str) -> str:
@@ -62,7 +70,6 @@ def test_an_estimate_has_the_steps_and_bytes_that_the_run_then_has(tmp_path: Pat
 
 def test_table_1_is_estimated_without_its_datasets(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(step_timing, "PATIENCE", 0.0)  # one class, then two, and one timed step of each
     names = ["fashionmnist", "cifar10", "cifar100", "tinyimagenet"]
     words = ("methods=[dance,dm]", f"datasets=[{','.join(names)}]", "ipcs=[50]", "preset=paper")
     built = planned(*words, "protocols=[native]", "dry_run=true", "architectures=[convnet3-w2]")
@@ -235,7 +242,8 @@ def test_a_few_small_classes_still_fill_a_mixed_batch() -> None:
     assert images.shape == (256, 3, 8, 8) and set(labels.tolist()) == {0, 1}
 
 
-def test_sizes_grow_until_a_step_takes_long_enough() -> None:
+def test_sizes_grow_until_a_step_takes_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_timing, "PATIENCE", PATIENCE)
     assert next_size(2, 0.0001, 10) == 10 and next_size(2, 0.05, 100) == 10
     assert next_size(8, 0.2, 100) == 16 and next_size(8, 0.3, 100) == 0
     assert next_size(10, 0.0, 10) == 0 and next_size(1, 9.0, 10) == 2
