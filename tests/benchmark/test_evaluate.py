@@ -309,7 +309,7 @@ def test_the_command_scores_our_own_set_without_being_told_its_dataset(tmp_path:
     card = {"resolved": {"dataset": {"fingerprint": digits().fingerprint}}}
     save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, 2, card=card))
     words = ("set=synthetic.safetensors", "quantize=8bit", "num_eval=1", "eval_architectures=[convnet2-w4]",
-             "baselines=[]", "workers=1", "name=mine", "store=store")  # fmt: skip
+             "baselines=[]", "workers=1", "threads=1", "name=mine", "store=store")  # fmt: skip
     first = call(tmp_path, *words)
     assert first.returncode == 0 and first.stderr == "", first.stdout + first.stderr
     assert "pixel scale: raw (implied by the format)" in first.stdout and "mine (8bit)" in first.stdout

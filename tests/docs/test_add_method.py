@@ -32,7 +32,7 @@ def test_a_method_added_by_the_five_steps_runs_and_keeps_the_contract(tmp_path: 
     done = subprocess.run(contract, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and re.search(r"\d+ passed", done.stdout), done.stdout
     command = [sys.executable, "-m", "benchmark.run", "methods=[mean]", "ipcs=[1]", "baselines=[]", "num_eval=1",
-               "architectures=[convnet3-w8]", "method.mean.iterations=3"]  # fmt: skip
+               "architectures=[convnet3-w8]", "method.mean.iterations=3", "workers=1", "threads=1"]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Mean images" in done.stdout

@@ -28,7 +28,8 @@ from results.store.schema import KINDS
 from results.store.store import Store
 
 TINY = ("ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=2", "method.dance.iterations=3", "method.dm.iterations=4",
-        "method.dance.experts=2", "method.dance.pretrain_epochs=1", "method.whole.epochs=1", "workers=1", "threads=1")  # fmt: skip
+        "method.dance.experts=2", "method.dance.pretrain_epochs=1", "method.whole.epochs=1", "workers=1",
+        "threads=1")  # fmt: skip
 
 
 PATIENCE = step_timing.PATIENCE
