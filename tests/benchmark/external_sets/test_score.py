@@ -34,9 +34,8 @@ def test_the_numbers_are_those_of_the_command(factor: int, protocol: str, tmp_pa
     ours = score(images, labels, "digits", protocol, factor=factor, **SMALL)
     assert ours == list(load(tmp_path / "outputs")["accuracy"]) and len(ours) == 2
     reverse = np.flip(images.flip(0).numpy(), 0), np.flip(labels.flip(0).numpy(), 0)
-    one = SMALL | {"num_eval": 1, "factor": factor}
-    assert ours[:1] == score(*reverse, "digits", protocol, **one)
-    assert ours[:1] != score(images, labels, "digits", protocol, seed=1, **one)
+    assert ours[:1] == score(*reverse, "digits", protocol, factor=factor, **SMALL | {"num_eval": 1})
+    assert ours != score(images, labels, "digits", protocol, factor=factor, seed=1, **SMALL)
 
 
 def test_a_stored_set_is_a_dataset_of_what_networks_see(tmp_path: Path) -> None:
