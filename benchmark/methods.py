@@ -3,6 +3,7 @@
 python -m benchmark.methods                       every method: paper, family, experts, published settings
 python -m benchmark.methods dance                 one method: each setting with its default, meaning and source
 python -m benchmark.methods dance cifar10 10      one cell of the tables: each value with its provenance and source
+python -m benchmark.methods new NAME              a package with a method of your own, to start from
 python -m benchmark.methods diff outputs          stored condense tasks against the published settings of their cells
 
 A cell takes options: preset=quick, iterations_fraction=0.01, and SETTING=VALUE (or method.dance.SETTING=VALUE, as for
@@ -31,6 +32,8 @@ def main(words: Sequence[str]) -> int:
     try:
         if words and words[0] == "diff":
             return diff(words[1:])
+        if words and words[0] == "new":
+            return new(words[1:])
         show(page(words))
     except cli.OURS as error:
         cli.print_error(error)
@@ -63,6 +66,19 @@ def diff(paths: Sequence[str]) -> int:
     for error in errors:
         cli.print_error(error)
     return cli.WRONG_REQUEST if errors else int(any(comparison.differs for comparison in comparisons))
+
+
+def new(words: Sequence[str]) -> int:
+    """Write a package with a method, and say how to go on; returns the exit status."""
+    if len(words) != 1:
+        raise BenchmarkError("new needs one name", where=" ".join(words), next="python -m benchmark.methods new NAME")
+    from benchmark.cli import new_method
+
+    folder = new_method.write(words[0], Path())
+    print(f"written: {folder}; it works as it is:")  # noqa: T201
+    print(f"  pip install -e {folder} && pytest {folder}")  # noqa: T201
+    print(f"  python -m benchmark.run 'methods=[{words[0]},dm]'")  # noqa: T201
+    return cli.DONE
 
 
 def show(parts: Sequence[RenderableType]) -> None:

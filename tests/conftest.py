@@ -10,13 +10,9 @@ from types import MappingProxyType
 import pytest
 import torch
 
-from benchmark import networks
-from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert
-from benchmark.datasets import Constants
-from benchmark.datasets.normalization import ChannelNormalizer
-from benchmark.utils import seeding
-from expert_parts import between, train
-from helpers import CPU, make_images
+from benchmark.condensation.contract import small_problem
+from benchmark.condensation.problem import ConcreteProblem
+from expert_parts import train
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,44 +38,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_problem() -> Callable[..., ConcreteProblem]:
-    def make(
-        classes: int = 4,
-        each: int = 12,
-        ipc: int = 2,
-        shape: tuple[int, int, int] = (3, 8, 8),
-        architecture: str = "convnet2-w8",
-        experts: int = 2,
-        seed: int = 0,
-    ) -> ConcreteProblem:
-        scratch = networks.build(architecture, shape, classes, seeding.generator("scratch"))
-        scratch.requires_grad_(False)
-
-        def weights(role: str, index: int) -> dict[str, torch.Tensor]:
-            network = networks.build(architecture, shape, classes, seeding.generator(role, index))
-            return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-
-        # of another seed other experts, as where a method asks for its own for each
-        first = 100 * seed
-        pool = [
-            TrainedExpert(scratch, *between(weights("initial", k), weights("trained", k)))
-            for k in range(first, first + experts)
-        ]
-        split = make_images(classes, each, shape)
-        constants = Constants((0.4, 0.5, 0.6)[: shape[0]], (0.2, 0.25, 0.3)[: shape[0]])
-        return ConcreteProblem(
-            DeviceImages(split, classes, CPU.device),
-            pool,
-            CPU,
-            ChannelNormalizer(constants, CPU.device),
-            ipc=ipc,
-            image_shape=shape,
-            architecture=architecture,
-            flip=True,
-            seed=seed,
-            fingerprint="test",
-        )
-
-    return make
+    return small_problem
 
 
 @pytest.fixture

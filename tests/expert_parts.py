@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from benchmark.execution.runtime import Outcome, Runtime, Task
 from benchmark.runners.local import run_tasks
@@ -30,15 +29,6 @@ STEPS = 23  # of 1,437 digits, 64 at a time
 def experts(*words: str) -> tuple[Task, ...]:
     """The prepare tasks of four small experts on digits."""
     return tuple(planned(*WORDS, *words).of_kind("prepare"))
-
-
-def between(first: Mapping[str, Tensor], last: Mapping[str, Tensor], epochs: int = 4) -> tuple[range, Any]:
-    """Epochs and their weights, as TrainedExpert takes them: from the first weights on a line to the last."""
-    kept = {
-        epoch: {name: first[name] + (tensor - first[name]) * (epoch / epochs) for name, tensor in last.items()}
-        for epoch in range(1, epochs)
-    }
-    return range(epochs + 1), ({0: first} | kept | {epochs: last}).__getitem__
 
 
 def runtime(out: Path, num_parallel: int, **more: Any) -> Runtime:

@@ -12,20 +12,9 @@ from torch import Tensor
 
 from benchmark.compute.engine import Compute
 from benchmark.config import compose as options
-from benchmark.datasets import Split
 from benchmark.planning import grid
-from benchmark.utils import seeding
 
 CPU = Compute(torch.device("cpu"), "fp32", threads=1)
-
-
-def make_images(classes: int, each: int, shape: tuple[int, int, int], seed: int = 0) -> Split:
-    """Random uint8 images, each class around a colour of its own, in shuffled order."""
-    draw = seeding.generator("test-images", seed)
-    labels = torch.arange(classes).repeat_interleave(each)[torch.randperm(classes * each, generator=draw)]
-    base = torch.linspace(40, 200, classes)[labels].view(-1, 1, 1, 1)
-    images = base + 40 * torch.randn(classes * each, *shape, generator=draw)
-    return Split(images.clamp(0, 255).to(torch.uint8), labels)
 
 
 def outcome(out: Path) -> dict[str, object]:

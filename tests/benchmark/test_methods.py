@@ -296,9 +296,9 @@ def test_a_wrong_word_ends_a_process_without_traceback(tmp_path: Path) -> None:
     )
 
 
-def test_help_shows_the_four_ways(tmp_path: Path) -> None:
+def test_help_shows_the_five_ways(tmp_path: Path) -> None:
     done = call(tmp_path, "dance", "--help")
-    assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("\npython -m benchmark.methods") == 4
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("\npython -m benchmark.methods") == 5
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from benchmark import analyses, networks
 from benchmark.analyses import BUILT_IN, curve, discrepancy, embedding, expert, interpolation
+from benchmark.condensation.contract import make_images
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.datasets import Constants, Split, splits
 from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.networks.base import BlockNetwork
 from benchmark.training.experts import copy_weights
 from benchmark.utils import schedules, seeding
-from helpers import CPU, make_images
+from helpers import CPU
 from results.store.schema import ANALYSIS_RESULTS as RECORDED
 
 SHAPE, CLASSES = (3, 8, 8), 3

@@ -20,6 +20,7 @@ from hydra import compose, initialize_config_module
 from benchmark import datasets
 from benchmark.analyses import get as analysis_of
 from benchmark.compute.engine import Compute
+from benchmark.condensation.contract import make_images
 from benchmark.condensation.synthetic_set import load_set
 from benchmark.config import compose as options
 from benchmark.config import schema
@@ -32,7 +33,7 @@ from benchmark.planning import analyses, grid
 from benchmark.tasks.execute import execute
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
-from helpers import CPU, make_images
+from helpers import CPU
 from methods.dm import DistributionMatching
 from results.aggregation.cells import cells
 from results.store.store import Store

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmark.condensation.contract import make_images
 from benchmark.condensation.problem import ConcreteProblem, DeviceImages
 from benchmark.datasets import Constants
 from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.utils import seeding
-from helpers import CPU, make_images
+from helpers import CPU
 from methods.dance import DANCE, DANCEConfig
 from methods.dm import DistributionMatching, DMConfig, embedding_gap
 

@@ -18,12 +18,13 @@ from benchmark.cli.workflow import show_estimate
 from benchmark.compute import compilation
 from benchmark.compute.compilation import COMPILER, Compiler
 from benchmark.compute.engine import Compute
+from benchmark.condensation.contract import make_images
 from benchmark.datasets import outline
 from benchmark.estimation import prober, step_timing, summary
 from benchmark.estimation.estimate import EstimateRow, estimate
 from benchmark.estimation.step_timing import memory_at, next_size, seconds_at
 from benchmark.planning import grid
-from helpers import CPU, make_images, planned
+from helpers import CPU, planned
 from results.store.schema import KINDS
 from results.store.store import Store
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from benchmark import datasets
+from benchmark.condensation.contract import make_images
 from benchmark.datasets import Dataset
 from benchmark.planning import grid
 from benchmark.planning.plan import inputs_of
 from benchmark.utils.errors import BenchmarkError
-from helpers import make_images
 from methods.dm import DistributionMatching
 from plan_parts import build, of_row, rows
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmark import networks
 from benchmark.augmentation import strategies
+from benchmark.condensation.contract import make_images
 from benchmark.condensation.problem import TrainedExpert
 from benchmark.datasets import Constants
 from benchmark.datasets.normalization import ChannelNormalizer
@@ -27,7 +28,7 @@ from benchmark.training.trainer import Training
 from benchmark.utils import seeding
 from benchmark.utils.tensor_files import load_tensors, load_tree, save_tensors
 from expert_parts import WORDS, runtime, stopping, train, train_together
-from helpers import CPU, make_images, planned
+from helpers import CPU, planned
 from methods.base import ExpertRecipe
 from methods.dance import DANCE
 from results.store.store import Store

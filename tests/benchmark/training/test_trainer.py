@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from benchmark import networks
 from benchmark.compute.engine import Compute
+from benchmark.condensation.contract import make_images
 from benchmark.datasets import Constants
 from benchmark.datasets.normalization import ChannelNormalizer, Normalizer
 from benchmark.networks.base import BlockNetwork
@@ -16,7 +17,7 @@ from benchmark.training.experts import ExpertTrainings
 from benchmark.training.trainer import Recipe, Training, accuracy
 from benchmark.utils import seeding
 from benchmark.utils.tensor_files import load_tree, save_tree
-from helpers import CPU, make_images
+from helpers import CPU
 
 NORMALIZE = ChannelNormalizer(Constants((0.4,), (0.2,)), CPU.device)
 PLAIN = Recipe(steps=9, batch=5, lr=0.05, momentum=0.9, weight_decay=5e-4, lr_milestones=(4,), lr_gamma=0.1,

@@ -14,6 +14,7 @@ from benchmark.augmentation import cutmix, strategies
 from benchmark.compute.compilation import COMPILER
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import describe
+from benchmark.condensation.contract import make_images
 from benchmark.datasets import Constants
 from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.execution.run_steps import compute_for_resume, run_steps
@@ -22,7 +23,7 @@ from benchmark.training.trainer import Recipe, Training
 from benchmark.training.vectorized import PARALLEL_PIXELS, VectorizedTraining, choose_num_parallel
 from benchmark.utils import seeding
 from benchmark.utils.tensor_files import load_tree, save_tree
-from helpers import CPU, make_images
+from helpers import CPU
 
 SHAPE = (3, 16, 16)
 RECIPE = Recipe(steps=7, batch=5, lr=0.02, momentum=0.9, weight_decay=5e-4, lr_milestones=(4,), lr_gamma=0.1,

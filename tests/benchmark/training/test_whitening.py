@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmark import networks
+from benchmark.condensation.contract import make_images
 from benchmark.condensation.synthetic_set import load_set
 from benchmark.datasets import Split
 from benchmark.datasets.normalization import Whitener, check_whitening, fit_whitening
@@ -25,7 +26,7 @@ from benchmark.training.trainer import accuracy, seeded_training
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.seeding import Role
 from external_set_files import digits
-from helpers import CPU, make_images, planned
+from helpers import CPU, planned
 from methods import registry
 from results.aggregation.cells import cells
 from results.store.store import Store
