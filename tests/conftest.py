@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,6 +14,7 @@ import torch
 from benchmark.condensation.contract import small_problem
 from benchmark.condensation.problem import ConcreteProblem
 from expert_parts import train
+from helpers import CPU
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,7 +40,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_problem() -> Callable[..., ConcreteProblem]:
-    return small_problem
+    return partial(small_problem, compute=CPU)
 
 
 @pytest.fixture

@@ -52,6 +52,8 @@ class Compiler:
     def _reason(self, function: Callable[..., Any]) -> str:
         """Why this function cannot be compiled, "" if it can."""
         code = _code_of(function)
+        if getattr(function, "__defaults__", None):
+            return f"{_name_of(function)}: torch 2.11 does not see that default arguments change from step to step"
         return self._uncompilable.get(code) or self._uncompiled_in_task.get(code, "")
 
     def call(

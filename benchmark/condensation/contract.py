@@ -59,9 +59,13 @@ def small_problem(
     architecture: str = "convnet2-w8",
     experts: int = 2,
     seed: int = 0,
+    compute: Compute | None = None,
 ) -> ConcreteProblem:
-    """A problem on the CPU with `each` random images a class, of shape (ch, H, W), and untrained experts."""
-    compute = Compute(torch.device("cpu"), "fp32", threads=1)
+    """A problem with `each` random images a class, of shape (ch, H, W), and untrained experts.
+
+    compute: None for the CPU.
+    """
+    compute = compute or Compute(torch.device("cpu"), "fp32", threads=1)
     scratch = networks.build(architecture, shape, classes, seeding.generator("scratch"))
     scratch.requires_grad_(False)
 

@@ -49,7 +49,8 @@ class NormReluPool(torch.autograd.Function):
         scale = torch.rsqrt((pixels - mean).square().mean((1, 2), keepdim=True) + eps)
         activations = torch.relu((pixels - mean) * (scale * weight) + bias)
         ctx.save_for_backward(images, weight, bias, mean, scale)
-        return _by_fours(activations).mean((2, 4)).permute(0, 3, 1, 2).to(images.dtype)
+        # With the conversion last, code that torch 2.11 compiles has derivatives of zero.
+        return _by_fours(activations).mean((2, 4)).to(images.dtype).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:

@@ -101,11 +101,15 @@ def test_a_number_that_changes_in_every_step_is_logged_and_compiled_only_a_few_t
     compiler, lines, seen = Compiler(), [], []
     compiler.begin_task(lines.append)
     images = torch.arange(4.0)
+
+    def scaled_by(factor: float) -> Callable[[Tensor], Tensor]:
+        def losses(images: Tensor) -> Tensor:
+            return images * factor
+
+        return losses
+
     for step in range(6):
-
-        def losses(images: Tensor, step: int = step) -> Tensor:
-            return images * (step + 0.5)
-
+        losses = scaled_by(step + 0.5)
         seen.append(compiler.call(_outer, losses, images, inner=losses))
     assert torch.equal(torch.stack(seen), torch.stack([images * (step + 0.5) for step in range(6)]))
     (line,) = lines
@@ -114,6 +118,20 @@ def test_a_number_that_changes_in_every_step_is_logged_and_compiled_only_a_few_t
     compiler.begin_task(lines.append)
     assert compiler.compiles(losses), "the next task is compiled as it would be in a process of its own"
     torch._dynamo.reset()
+
+
+@needs_compiler
+def test_default_arguments_are_never_compiled_in() -> None:
+    compiler, lines = Compiler(), []
+    compiler.begin_task(lines.append)
+    images = torch.arange(4.0)
+    for step in range(2):
+
+        def losses(images: Tensor, step: int = step) -> Tensor:
+            return images * (step + 0.5)
+
+        assert torch.equal(compiler.call(_outer, losses, images, inner=losses), images * (step + 0.5))
+    assert len(lines) == 1 and "default arguments" in lines[0]
 
 
 def _outer(losses: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
