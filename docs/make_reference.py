@@ -42,8 +42,9 @@ COMMANDS_INTRO = """\
 <!-- written by docs/make_reference.py -->
 
 A command is started as `python -m benchmark.COMMAND` or `condensation-benchmark COMMAND`. Its options have the form
-`NAME=VALUE`, and `--help` prints them. Quote brackets, since some shells expand them: `'ipcs=[1,10]'`. One value is
-accepted in place of a list: `ipcs=10`. `-m` runs every combination of `NAME=a,b`. Options are composed by
+`NAME=VALUE`, and `--help` prints them. Quote spaces and brackets for the shell: `'ipcs=[1,10]'`. A list can do without
+brackets: `ipcs=10`, `ipcs=1,10`. Paths are taken as they are, with any letters and signs; a comma belongs to a path
+if that exists, else it separates two. `-m` runs every combination of `NAME=a,b`. Options are composed by
 [Hydra](https://hydra.cc): `--cfg job` prints the composed options, `--hydra-help` explains the rest.
 """
 

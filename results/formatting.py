@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,3 +85,12 @@ def _is_na(value: Any) -> bool:
     import pandas as pd  # commands that print nothing of a frame do without it
 
     return bool(pd.isna(value))
+
+
+def hydra_quoted(text: str) -> str:
+    """A text in quotes for the grammar of Hydra's command line, where it stands for itself.
+
+    Backslashes are doubled before a quote, before `${` and at the end; they are literal elsewhere.
+    """
+    text = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
+    return '"' + re.sub(r'(\\*)("|\Z)', lambda match: match[1] * 2 + (r"\"" if match[2] else ""), text) + '"'

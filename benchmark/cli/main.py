@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from benchmark.config import compose
+from benchmark.config import command_line, compose
 from benchmark.config.schema import SCHEMAS
 from benchmark.utils import stopping
 from benchmark.utils.errors import BenchmarkError, did_you_mean
@@ -57,7 +57,7 @@ def launch(
             if (options := compose.plain_options(name, words)) is not None:
                 guarded(options)
             else:
-                compose.with_hydra(name, guarded)
+                compose.with_hydra(name, words, guarded)
             composing = False
             at_end()
         except OURS as error:
@@ -66,7 +66,7 @@ def launch(
         except Exception as error:
             if not composing or stopping.was_received():
                 raise
-            print_error(_composition(error))
+            print_error(_composition(error, name, words))
             statuses.append(WRONG_REQUEST)
         return max(statuses, default=DONE)
 
@@ -111,7 +111,7 @@ def message(error: BaseException) -> str:
     return "\n".join(re.sub(r"\s*\n\s*", " ", line) for line in lines)
 
 
-def _composition(error: Exception) -> BenchmarkError:
+def _composition(error: Exception, name: str, given: Sequence[str]) -> BenchmarkError:
     """Hydra's error about the command line as one of ours, with the nearest name for a misspelt one."""
     text = str(error)
     missing = re.search(r"Could not override '([^']+)'", text)
@@ -122,11 +122,12 @@ def _composition(error: Exception) -> BenchmarkError:
     preset = re.search(r"Could not find 'preset/([^']+)'", text)
     if preset:
         return BenchmarkError(f"no preset '{preset[1]}'.", where=f"preset={preset[1]}", next="known: paper, quick")
-    if any(word.startswith("method=") for word in sys.argv):
+    if any(word.startswith("method=") for word in given):
         return BenchmarkError(
             "'method' holds settings of methods",
             where="method=…",
             next="methods=[NAME,…] names what to run; method.NAME.SETTING=VALUE sets something of it",
         )
-    words = f"command line: {' '.join(sys.argv[1:])}"
-    return BenchmarkError(text.partition("\n")[0], where=words, next="see --help; quote brackets in zsh")
+    words = f"command line: {' '.join(given)}"
+    corrected = command_line.quoted_command(name, SCHEMAS[name], given)
+    return BenchmarkError(text.partition("\n")[0], where=words, next=f"see --help; with quotes: {corrected}")

@@ -9,19 +9,21 @@ import atexit
 import os
 import re
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from importlib.resources import files
 from typing import Any, TypeVar
 
 import yaml
 
-from benchmark.config import schema
+from benchmark.config import command_line, schema
 from benchmark.config.options import CommandConfig
 from benchmark.config.schema import SCHEMAS, ProfileConfig, RunConfig
 from benchmark.utils.errors import BenchmarkError, unknown
 from benchmark.utils.paths import expand_user
+from methods.plug_ins import PlugInGroup
 
 Schema = TypeVar("Schema", bound=CommandConfig)
 
@@ -29,6 +31,17 @@ RUN_PRESETS = ("quick", "paper")
 # NAME=VALUE with a value that Hydra, too, reads as text, unless it is one of _NO_TEXT.
 _PLAIN_OPTION = re.compile(r"(\w+)=([A-Za-z/][\w./-]*)")
 _NO_TEXT = ("null", "nan", "inf")
+# Options that hold names, by the kind of plug-in that they name.
+_GROUPS = {
+    "methods": "methods",
+    "variants": "methods",
+    "again": "methods",
+    "method": "methods",
+    "architectures": "architectures",
+    "eval_architectures": "architectures",
+    "protocols": "protocols",
+    "analyses": "analyses",
+}
 _HELP = """\
 {about}
 
@@ -40,8 +53,12 @@ _HELP = """\
 """
 
 
-def with_hydra(name: str, command: Callable[[Mapping[str, Any]], None]) -> None:
-    """Compose configuration `name` from the command line and call the command with it, for each job of a sweep."""
+def with_hydra(name: str, words: Sequence[str], command: Callable[[Mapping[str, Any]], None]) -> None:
+    """Compose configuration `name` from the words and call the command with it, for each job of a sweep.
+
+    Raises BenchmarkError as `command_line.for_hydra`.
+    """
+    sys.argv[1:] = command_line.for_hydra(name, SCHEMAS[name], words)
     import hydra
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on instead of printing them
@@ -152,6 +169,29 @@ def _as_list(value: Any, wanted: Any) -> Any:
     return [value] if str(wanted).startswith("list[") and isinstance(value, str | int | float) else value
 
 
+def _literal(value: Any) -> Any:
+    """A resolved value, in which OmegaConf is not to find an interpolation again."""
+    if isinstance(value, list):
+        return [_literal(element) for element in value]
+    return re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", value) if isinstance(value, str) else value
+
+
+def _lower_names(config: CommandConfig) -> None:
+    """Turn DM into dm: this project's names are in lower case. Those of other packages stay as they are."""
+    for option, group in _GROUPS.items():
+        value, points = getattr(config, option, None), PlugInGroup(group, ()).points()
+        if isinstance(value, list):
+            setattr(config, option, [_lower_name(name, points) for name in value])
+        elif isinstance(value, str):
+            setattr(config, option, _lower_name(value, points))
+
+
+def _lower_name(text: str, other_packages: Collection[str]) -> str:
+    name, at, settings = text.partition("@")
+    is_ours = name not in other_packages and name.partition("-")[0] not in other_packages
+    return f"{name.lower()}{at}{settings}" if is_ours else text
+
+
 def parse(config: Mapping[str, Any]) -> RunConfig:
     """A run's composed configuration as checked plain values. Raises BenchmarkError for a value of the wrong type."""
     return parse_as(RunConfig, config)
@@ -171,7 +211,14 @@ def parse_as(of: type[Schema], config: Mapping[str, Any]) -> Schema:
     from omegaconf.errors import OmegaConfBaseException
 
     types = {spec.name: spec.type for spec in fields(of)}
-    values = {name: _as_list(config[name], types[name]) for name in types if name in config}
+    try:
+        plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else dict(config)
+    except OmegaConfBaseException as error:
+        raise BenchmarkError(
+            str(error).partition("\n")[0], where=str(error.full_key), next="${…} is an interpolation"
+        ) from error
+    assert isinstance(plain, dict)
+    values = {name: _literal(_as_list(plain[name], types[name])) for name in types if name in plain}
     for name in config:
         if name not in values:
             raise unknown("option", str(name), values, where="command line")
@@ -184,6 +231,8 @@ def parse_as(of: type[Schema], config: Mapping[str, Any]) -> Schema:
             f"{name} must be {wanted}, got {values.get(name)}", where=name, next="see --help"
         ) from error
     assert isinstance(parsed, of)
+    if of is not schema.ReportConfig:  # whose rows have names of their own
+        _lower_names(parsed)
     parsed.check()
     for name in {"store", "data_root"} & types.keys():
         setattr(parsed, name, str(expand_user(getattr(parsed, name), where=name)))

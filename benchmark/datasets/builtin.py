@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from benchmark.datasets import citations
 from benchmark.datasets.base import ClassCounts, Constants, DatasetCard, balanced, exactly
 from benchmark.datasets.imagenet_classes import SUBSETS, TINY_IMAGENET
@@ -185,13 +187,15 @@ def name_of(key: str) -> str:
 
 
 def key_of(entry: str) -> str | None:
-    """The key of an entry such as `cifar10`, `imagenette` or `imagenette@ilsvrc`, or None.
+    """The key of an entry such as `cifar10`, `CIFAR10`, `imagenette` or `imagenette@ilsvrc`, or None.
 
     Raises BenchmarkError for a known name with an unknown split.
     """
     name, at, split = entry.partition("@")
     if name not in names():
-        return None
+        if name.lower() not in BUILTIN or Path(entry).exists():
+            return None
+        name = name.lower()
     if at and split != (own := card_of(name).split):
         known = f"only {name_of(name)}, the papers' split, is known" if own else f"{name} has one split only"
         raise BenchmarkError(

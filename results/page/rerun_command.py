@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from results.formatting import hydra_quoted
 from results.page.cell_records import CellRecords
 from results.types import Json
 
@@ -142,15 +143,10 @@ def _expert_seeds(records: CellRecords) -> set[int]:
 def _value(value: Any) -> str:
     """A JSON value in the grammar of Hydra's command line."""
     if isinstance(value, str):
-        return value if _UNQUOTED.fullmatch(value) and value.lower() not in _KEYWORDS else _quoted(value)
+        return value if _UNQUOTED.fullmatch(value) and value.lower() not in _KEYWORDS else hydra_quoted(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_value, value))}]"
     return json.dumps(value)
-
-
-def _quoted(text: str) -> str:
-    """In quotes; backslashes are doubled only before a quote and at the end, as they are literal elsewhere."""
-    return '"' + re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + (r"\"" if m[2] else ""), text) + '"'
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ WRONG = {
     "setting of a method": (["method.dm.iteration=3"], ["Did you mean 'iterations'?", "method.dm.iteration"]),
     "methods in the singular": (["method=[dm]"], ["'method' holds settings", "methods=[NAME"]),
     "type": (["num_eval=two"], ["num_eval", "int", "two"]),
-    "no list": (["methods={dm:1}"], ["methods={dm:1}"]),
+    "no list": (["methods={dm:1}"], ["{dm:1}"]),
     "type in a list": (["ipcs=[ten]"], ["ipcs", "int"]),
     "type in a method": (["method.dm.iterations=two"], ["method.dm.iterations", "two"]),
     "null in a method": (["method.dm.iterations=null"], ["method.dm.iterations"]),
