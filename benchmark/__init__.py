@@ -1,5 +1,6 @@
 """The benchmark: datasets, networks, augmentation, training, the plan, running tasks, the commands."""
 
+import importlib.util
 import os
 import sys
 
@@ -15,8 +16,23 @@ def _is_command() -> bool:
     return os.path.basename(first) == "condensation-benchmark"  # noqa: PTH119 -- pathlib is slow
 
 
+def _refuse_namesakes() -> None:
+    """Exit with one message where Python would import a module of the user in place of one of this project."""
+    for name in ("methods", "results", "slurm"):
+        spec = importlib.util.find_spec(name)
+        origin = (spec and spec.origin) or ""
+        if origin and not origin.startswith(f"{os.path.dirname(os.path.dirname(__file__))}{os.sep}"):  # noqa: PTH120
+            print(  # noqa: T201 -- a command speaks
+                f"error: Python imports a module of yours in place of '{name}' of this project\n  where: {origin}\n"
+                "  next:  condensation-benchmark COMMAND … instead of python -m benchmark.COMMAND …, or another folder",
+                file=sys.stderr,
+            )
+            raise SystemExit(2)
+
+
 if _is_command():
     stopping.install()  # nothing of ours runs earlier
+    _refuse_namesakes()
 
 # Idle OpenMP threads must sleep, not spin: spinning threads make a shared machine many times slower.
 # Read once, when torch loads its thread pool, so it stands before any import of torch.

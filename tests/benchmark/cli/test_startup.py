@@ -112,3 +112,25 @@ def test_the_console_script_does_the_same(tmp_path: Path) -> None:
         pytest.skip("the package is not installed with its script")
     done = subprocess.run([script, "report", "store=nowhere"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("error: there is no store at nowhere")
+
+
+@pytest.mark.parametrize("name", ["methods/__init__.py", "results/__init__.py", "results.py", "slurm.py"])
+def test_a_module_of_the_user_that_hides_one_of_ours_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    done = call(tmp_path, "-m", "benchmark.status")
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 3
+    assert str(tmp_path / name) in done.stderr and "condensation-benchmark COMMAND" in done.stderr
+
+
+def test_folders_of_data_hide_nothing_and_the_console_script_nothing_at_all(tmp_path: Path) -> None:
+    for folder in ("methods", "benchmark", "results", "slurm"):
+        (tmp_path / folder).mkdir()
+    assert call(tmp_path, "-m", "benchmark.status").stderr.startswith("error: there is no store")
+    for folder in ("methods", "benchmark", "results", "slurm"):
+        (tmp_path / folder / "__init__.py").touch()
+    script = Path(sys.executable).with_name("condensation-benchmark")
+    if not script.exists():
+        pytest.skip("the package is not installed with its script")
+    done = subprocess.run([script, "status"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr.startswith("error: there is no store"), done.stderr
