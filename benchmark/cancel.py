@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmark.cli import main
+from benchmark.cli.progress import open_console
 from benchmark.config.compose import parse_as
 from benchmark.config.schema import CancelConfig
 from benchmark.utils.errors import BenchmarkError
@@ -38,7 +37,7 @@ def cancel(composed: Mapping[str, Any]) -> int:
     done = (
         f"cancelled {count:,} jobs; the same command continues from their checkpoints" if count else "no job is queued"
     )
-    Console(soft_wrap=True).print(done, highlight=False)
+    open_console().print(done, highlight=False)
     return main.DONE
 
 

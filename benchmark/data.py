@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmark import datasets
 from benchmark.cli import main as cli
-from benchmark.cli.progress import LoadingProgress, print_uncut
+from benchmark.cli.progress import LoadingProgress, open_console, print_uncut
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.paths import expand_user
 from results.errors import ResultsError
@@ -44,7 +44,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     """Run the command; exits with 0, with 1 if something is wrong with a dataset, with 2 for a wrong request."""
     cli.print_any_name()
     arguments = _parse(words)
-    console = Console(soft_wrap=True)
+    console = open_console()
 
     def run() -> int:
         try:

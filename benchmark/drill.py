@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from benchmark.cli import main
+from benchmark.cli.progress import open_console
 from benchmark.config.compose import parse_as
 from benchmark.config.schema import DrillConfig, RunConfig
 from benchmark.utils.errors import BenchmarkError
@@ -32,7 +31,7 @@ def drill(composed: Mapping[str, Any]) -> int:
     from benchmark.runners.interruption_drill import interrupt, job_of, queue_set, wait_until  # loads torch
 
     config = parse_as(DrillConfig, composed)
-    console = Console(soft_wrap=True)
+    console = open_console()
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False)

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-
 from benchmark.cli import main, sweep
 from benchmark.config.compose import parse_as
 from benchmark.config.schema import EvaluateConfig
@@ -18,11 +16,11 @@ from benchmark.config.schema import EvaluateConfig
 def evaluate(composed: Mapping[str, Any]) -> int:
     """Carry out one composed configuration; returns the exit status."""
     from benchmark.cli import workflow  # these load torch, which --help does without
-    from benchmark.cli.progress import LoadingProgress
+    from benchmark.cli.progress import LoadingProgress, open_console
     from benchmark.cli.quantization import quantization_losses
     from benchmark.planning import external_sets
 
-    config, console = parse_as(EvaluateConfig, composed), Console(soft_wrap=True)
+    config, console = parse_as(EvaluateConfig, composed), open_console()
     with LoadingProgress(console) as reading:
         external = external_sets.build(config, reading)
     console.print("\n".join(external.description), markup=False, highlight=False)

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from benchmark.cli import main
-from benchmark.cli.progress import LoadingProgress, print_uncut
+from benchmark.cli.progress import LoadingProgress, open_console, print_uncut
 from benchmark.config.compose import parse_profile
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def profile(composed: Mapping[str, Any]) -> int:
     from benchmark.compute.engine import choose_compute  # these load torch, which --help does without
     from benchmark.estimation.step_profile import profile_task, profiled_tasks, trace_files
 
-    config, console = parse_profile(composed), Console(soft_wrap=True)
+    config, console = parse_profile(composed), open_console()
     compute, _ = choose_compute(config.device, config.precision, config.threads, None, config.compile)
     with LoadingProgress(console) as progress:
         tasks = profiled_tasks(config, progress)

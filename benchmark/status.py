@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmark.cli import main
+from benchmark.cli.progress import open_console
 from benchmark.cli.status_view import show
 from benchmark.config.compose import parse_as
 from benchmark.config.schema import StatusConfig
@@ -23,7 +22,7 @@ from results.store.schema import Status
 def status(composed: Mapping[str, Any]) -> int:
     """Print the progress of a store; returns the exit status (1 if a task failed)."""
     config = parse_as(StatusConfig, composed)
-    folder, console = Path(config.store), Console(soft_wrap=True)
+    folder, console = Path(config.store), open_console()
     if not folder.is_dir():
         raise BenchmarkError(
             f"there is no store at {folder}", where=f"store={folder}", next="name the folder that a run writes to"

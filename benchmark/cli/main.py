@@ -38,6 +38,8 @@ def launch(
     if {"-h", "--help"} & set(words):
         print(compose.help_of(name))  # noqa: T201 -- a command speaks
         raise SystemExit(DONE)
+    if sys.stdout.isatty():
+        print("loading …", end="\r", flush=True)  # noqa: T201 -- what comes first is written over it
     statuses: list[int] = []
     composing = True  # any error that Hydra raises until then is about the command line
 

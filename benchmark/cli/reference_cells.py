@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from benchmark.cli import main
-from benchmark.cli.progress import LoadingProgress, print_uncut
+from benchmark.cli.progress import LoadingProgress, open_console, print_uncut
 from benchmark.cli.workflow import run_here, show_comparison
 from benchmark.compute.engine import choose_compute
 from benchmark.config.schema import ReferenceConfig
@@ -41,7 +40,7 @@ def run_cells(config: ReferenceConfig, start: float) -> int:
 
     start: when the command was started, as time.monotonic.
     """
-    console = Console(soft_wrap=True)
+    console = open_console()
     if config.benchmarks and not config.dry_run:
         speed_ratios.measure(Path(config.store), lambda text: console.print(text, markup=False, highlight=False))
     with LoadingProgress(console) as progress:

@@ -30,12 +30,11 @@ def keep(records: Iterable[Json], store: Path, *, references: bool) -> None:
 
 def show() -> None:
     """Print the comparison of all jobs, and write it into each store that they used."""
-    from rich.console import Console
-
+    from benchmark.cli.progress import open_console
     from benchmark.cli.tables import show_tables  # loads pandas, which --help does without
 
     for store, records in _records.items():
         references = store in _with_references
-        show_tables(list(records.values()), store, Console(soft_wrap=True), references=references)
+        show_tables(list(records.values()), store, open_console(), references=references)
     _records.clear()
     _with_references.clear()

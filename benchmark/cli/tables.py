@@ -13,6 +13,7 @@ from rich.text import Text
 
 from benchmark import analyses
 from benchmark.cli.main import print_error
+from benchmark.cli.progress import open_console
 from benchmark.cli.references import bibliography
 from benchmark.config.schema import TABLE_PLUG_INS, ReportConfig
 from benchmark.utils.errors import BenchmarkError
@@ -39,7 +40,7 @@ def write_report(config: ReportConfig) -> bool:
 
     Raises BenchmarkError where there is no store or nothing in it, and ResultsError as `results.rendering.files`.
     """
-    store, console = open_store(config.store), Console(soft_wrap=True)
+    store, console = open_store(config.store), open_console()
     added = {name: TABLE_PLUG_INS.load(name) for name in config.tables if name not in TABLES}
     if not store.root.is_dir():
         raise BenchmarkError(

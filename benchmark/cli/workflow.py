@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from rich.console import Console
 
 from benchmark.cli import main, status_view, sweep
-from benchmark.cli.progress import LoadingProgress, TaskProgress, print_uncut
+from benchmark.cli.progress import LoadingProgress, TaskProgress, open_console, print_uncut
 from benchmark.cli.tables import show_tables
 from benchmark.compute.engine import Compute, choose_compute
 from benchmark.config.schema import PlanConfig
 from benchmark.estimation import summary, time_budget
-from benchmark.estimation.estimate import estimate
+from benchmark.estimation.estimate import cost_key, estimate
 from benchmark.execution.again import made_by_other_code
 from benchmark.execution.attempt import one_line
 from benchmark.execution.method_code import method_code
-from benchmark.execution.runtime import Outcome, Runtime
+from benchmark.execution.runtime import Outcome, Runtime, Task
 from benchmark.planning import grid
-from benchmark.planning.plan import Plan
+from benchmark.planning.plan import WHOLE_CARD, Plan, task_name
 from benchmark.runners import slurm
 from benchmark.runners.local import run_tasks
 from benchmark.utils import stopping
 from benchmark.utils.errors import unknown
 from results.errors import ResultsError
+from results.formatting import percent
 from results.store.schema import Status
 from results.store.store import Store
 from results.types import Json
@@ -37,7 +40,7 @@ Finish = Callable[[Plan, PlanConfig, Unfinished, Console], int]  # prints the re
 
 def plan_and_run(config: PlanConfig, finish: Finish, reduce_plan: Callable[[Plan], Plan] = lambda plan: plan) -> int:
     """Plan, and run the tasks here or queue them; `reduce_plan` keeps the part of the plan that a command needs."""
-    console = Console(soft_wrap=True)
+    console = open_console()
     if config.launcher == "slurm":
         return _queue(config, finish, reduce_plan, console)
     compute, _ = _compute(config)
@@ -72,6 +75,9 @@ def show_comparison(plan: Plan, config: PlanConfig, unfinished: Unfinished, cons
     else:
         show_tables(records, Path(config.store), console, references="reference" in config.baselines)
     show_failures(unfinished, console)
+    if not unfinished and not sweep.is_sweep():
+        where = "" if config.store == "outputs" else f" {shlex.quote(f'store={config.store}')}"
+        console.print(f"next: python -m benchmark.report{where}", markup=False, highlight=False, soft_wrap=True)
     return main.SOME_FAILED if unfinished else main.DONE
 
 
@@ -165,15 +171,26 @@ def _run_tasks(plan: Plan, config: PlanConfig, compute: Compute, workers: int, c
         tracker=config.tracker,
         shared=workers > compute.num_devices,
     )
-    with TaskProgress(console, len(plan.tasks)) as screen:
+    tasks = sorted(plan.tasks, key=lambda task: task["resolved"].get("set") == WHOLE_CARD.name)  # which takes longest
+    by_name, store = {task_name(task): task for task in tasks}, Store(runtime.store_root)
+    kinds = {name: cost_key(task, plan.by_identity) for name, task in by_name.items()}
+    with TaskProgress(console, kinds, workers) as screen:
 
         def end(name: str, outcome: Outcome) -> None:
-            screen.end(name, _in_words(outcome))
+            screen.end(name, _in_words(outcome) + _accuracy(by_name[name], outcome, store))
             if outcome.status != Status.DONE:
                 unfinished.append((name, outcome))
 
-        run_tasks(plan.tasks, runtime, workers, screen.step, end, screen.say)
+        run_tasks(tasks, runtime, workers, screen.step, end, screen.say)
     return unfinished
+
+
+def _accuracy(task: Task, outcome: Outcome, store: Store) -> str:
+    """What an evaluation that has just ended has found, "" for all else."""
+    if task["kind"] != "evaluate" or not outcome.new:
+        return ""
+    accuracies = [each for _, record in store.recorded([task]) for each in record["result"].get("accuracies", ())]
+    return f", {percent(fmean(accuracies))} %" if accuracies else ""
 
 
 def _in_words(outcome: Outcome) -> str:

@@ -350,6 +350,7 @@ def _worker_main(pipe: Connection, runtime: Runtime) -> None:
             task, companions = pipe.recv()
         except (EOFError, OSError):
             return
+        last_report = 0.0  # the first step of each task is reported
         try:
             outcome = execute(task, runtime, companions)
         except (Interrupted, KeyboardInterrupt):
