@@ -41,6 +41,21 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 
 
+_UNITS = {"memory": " GB", "timeout_min": " minutes", "signal_seconds": " seconds"}
+_CLOCK = re.compile(r"^(\w+):\s*(\d+:[\d:]+)\s*$", re.MULTILINE)  # 1:30 is 90 to YAML
+
+
+def _wanted(name: str) -> str:
+    """What the value of a key may be, in words."""
+    if name in LIMITS:
+        number = "a number" if name == "memory" else "a whole number"
+        return "{} from {:,} to {:,}{}".format(number, *LIMITS[name], _UNITS.get(name, ""))
+    return {
+        "setup": "a list of shell commands, such as [module load cuda]",
+        "extra": "options of sbatch with their values, such as {nice: 100}",
+    }.get(name, "one line of text")
+
+
 @dataclass
 class Cluster:
     """What each job requests. An option without a value is left to the cluster's own default."""
@@ -67,8 +82,7 @@ class Cluster:
         for name, (least, most) in LIMITS.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:  # nan is not, either
-                unit = " GB" if name == "memory" else ""
-                raise SlurmError(f"{name} must be from {least:,} to {most:,}{unit}, got {value}", where=where)
+                raise SlurmError(f"{name} must be {_wanted(name)}, got {value}", where=where)
         self._check_texts(where)
         # SLURM may send the signal a minute early, and the task must get somewhere before it.
         if self.signal_seconds > 30 * self.timeout_min:
@@ -138,12 +152,20 @@ def load(name: str) -> Cluster:
                 where=str(path),
                 next=f"{_known(key, types)}; any other option of sbatch goes under extra",
             )
-    try:
-        cluster = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Cluster), values))
-    except OmegaConfBaseException as error:
-        key = str(getattr(error, "full_key", None) or "?").split("[")[0]
-        expected = types.get(key, "another type")
-        raise SlurmError(f"{key} must be {expected}, got {values.get(key)!r}", where=str(path)) from error
+    for key, value in ((str(key), value) for key, value in values.items()):
+        is_wrong = key == "setup" and not (isinstance(value, list) and all(isinstance(each, str) for each in value))
+        try:
+            if is_wrong or (
+                key == "extra" and not (isinstance(value, dict) and all(isinstance(k, str) for k in value))
+            ):
+                raise OmegaConfBaseException
+            OmegaConf.merge(OmegaConf.structured(Cluster), {key: value})
+        except OmegaConfBaseException as error:
+            raise SlurmError(f"{key} must be {_wanted(key)}, got {value!r}", where=str(path)) from error
+    clock = _CLOCK.search(path.read_text("utf-8", "replace"))
+    if clock and clock[1] in LIMITS:
+        raise SlurmError(f"{clock[1]} must be {_wanted(clock[1])}, got {clock[2]}", where=str(path))
+    cluster = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Cluster), values))
     assert isinstance(cluster, Cluster)
     cluster.check(str(path))
     return cluster

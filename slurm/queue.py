@@ -20,6 +20,7 @@ _NO_ANSWER = re.compile(
     r"|communication connection failure|message receive failure|standby mode",
     re.I,
 )
+_NO_CONTROLLER = re.compile("configuration source|fetch_config|resolve_ctls", re.I)  # none is configured here
 _RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # before each further try
 _IDS_PER_COMMAND = 500
 
@@ -58,7 +59,9 @@ def run(*command: str, retry_seconds: Sequence[float] = _RETRY_SECONDS) -> str:
         time.sleep(pause)
     message = " ".join(process.stderr.replace(f"{command[0]}: error:", "").split())
     message = message or f"exit status {process.returncode}"
-    raise SlurmError(f"{command[0]}: {message}", where=" ".join(command)[:200])
+    silent = "SLURM's controller does not answer here: try later or on a login node, or use launcher=local"
+    next = silent if is_unanswered(message) or _NO_CONTROLLER.search(message) else ""
+    raise SlurmError(f"{command[0]}: {message}", where=" ".join(command)[:200], next=next)
 
 
 def is_unanswered(message: str) -> bool:
@@ -134,12 +137,13 @@ def cancel_named(name: str) -> None:
     run("scancel", "--name", name)
 
 
-def partitions() -> list[str]:
+def partitions(retry_seconds: Sequence[float] = _RETRY_SECONDS) -> list[str]:
     """The partitions of the cluster, hidden ones too."""
-    return run("sinfo", "-h", "-a", "-o", "%R").split()
+    return run("sinfo", "-h", "-a", "-o", "%R", retry_seconds=retry_seconds).split()
 
 
-def max_array_size() -> int:
+def max_array_size(retry_seconds: Sequence[float] = _RETRY_SECONDS) -> int:
     """How many elements an array may have. SLURM's MaxArraySize is one above the highest index."""
-    setting = re.search(r"^MaxArraySize\s*=\s*(\d+)", run("scontrol", "show", "config"), re.M)
+    shown = run("scontrol", "show", "config", retry_seconds=retry_seconds)
+    setting = re.search(r"^MaxArraySize\s*=\s*(\d+)", shown, re.M)
     return max(1, int(setting[1])) if setting else 1001

@@ -49,7 +49,7 @@ def check(cluster: Cluster) -> None:
         raise SlurmError(
             f"the cluster refuses such jobs: {error.what.removeprefix('sbatch: ')}",
             where="the cluster file: " + " ".join(flags),
-            next="change the cluster file; nothing was queued",
+            next=error.next or "change the cluster file; nothing was queued",
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
 import time
@@ -29,12 +30,15 @@ from results.store.task_states import TaskState, task_states
 from slurm import cluster as clusters
 from slurm import code_snapshot, queue, submissions
 from slurm.cluster import Cluster
+from slurm.errors import SlurmError
 from slurm.submit import Submitter
 from slurm.submit import check as check_cluster
 
 _PACKAGES = ("benchmark", "methods", "results", "slurm")  # that jobs import
 _COMPLETING_TRIES, _COMPLETING_SECONDS = 30, 2.0
 _LOCK_SECONDS = 60.0  # to wait for another process that is submitting to the same store
+
+_USUAL_ARRAY = 1001  # jobs in one array, where the cluster cannot be asked
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,9 @@ def check(config: PlanConfig) -> Cluster:
             next="use iterations_fraction= instead; or run the command with launcher=local inside a job",
         )
     cluster = clusters.load(config.cluster)
-    check_cluster(cluster)
     if not config.dry_run:
+        _check_log_folder(Path(config.store).absolute())
+        check_cluster(cluster)
         folder = Path(config.store) / "slurm"
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +85,16 @@ def check(config: PlanConfig) -> Cluster:
             probe.touch()
             probe.unlink()
     return cluster
+
+
+def _check_log_folder(store: Path) -> None:
+    """Raise BenchmarkError where SLURM would read the store's path as a pattern, and write logs beside the store."""
+    if pattern := re.search(r"%\d*[A-Za-z%]|\\", str(store)):
+        raise BenchmarkError(
+            f"SLURM replaces '{pattern[0]}' in the path of a job's log",
+            where=f"store={store}",
+            next="name a store without % and backslashes in its path",
+        )
 
 
 def launch(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster) -> LaunchResult:
@@ -240,18 +255,28 @@ def write_request(folder: Path, tasks: Sequence[Task], config: PlanConfig, code:
 
 
 def preview(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster) -> str:
-    """What a launch would queue if nothing of it were queued yet. Nothing is written."""
+    """What a launch would queue if nothing of it were queued yet, also where the cluster cannot be asked.
+
+    Nothing is written. Raises SlurmError if the cluster answers and would refuse such jobs.
+    """
+    largest, unchecked = cluster.max_array_size, ""
+    try:
+        largest = largest or queue.max_array_size(())
+        queue.partitions(())
+    except SlurmError as error:
+        unchecked = f"\nnote: not checked with the cluster: {error.what}; {error.next}"
+    else:
+        check_cluster(cluster)
     done = {
         identity for identity, state in task_states(Path(config.store), tasks).items() if state.status == Status.DONE
     }
     groups = job_groups.group_tasks(tasks, done, (), cluster.tasks_per_job)
-    max_array_size = cluster.max_array_size or queue.max_array_size()
-    arrays = sum(-(-len(group.jobs) // max_array_size) for group in groups)
+    arrays = sum(-(-len(group.jobs) // (largest or _USUAL_ARRAY)) for group in groups)
     jobs = Counter(
         {kind: sum(len(group.jobs) for group in groups if group.kind == kind) for kind in job_groups.JOB_KINDS}
     )
     counts = ", ".join(f"{number:,} {kind}" for kind, number in jobs.items() if number) or "no"
-    return f"{len(tasks):,} tasks, {len(done):,} done; would queue {counts} jobs in {arrays:,} arrays"
+    return f"{len(tasks):,} tasks, {len(done):,} done; would queue {counts} jobs in {arrays:,} arrays{unchecked}"
 
 
 def summary(launched: LaunchResult, store: str) -> str:
