@@ -112,10 +112,15 @@ class TaskProgress:
     """Progress of the tasks of a run, one or several at a time, with losses, speed and time left.
 
     A bar, its counts and the time left are always whole; the name and the losses are shortened to fit.
-    kinds: of all tasks, by name, those that take equally long. workers: how many tasks run at once.
+    kinds: of all tasks, by name, those that take equally long. workers: how many tasks run at once. mode: bar, plain,
+    none, or auto, which is bar on a terminal and else plain.
     """
 
-    def __init__(self, console: Console, kinds: Mapping[str, Hashable], workers: int = 1) -> None:
+    def __init__(self, console: Console, kinds: Mapping[str, Hashable], workers: int = 1, mode: str = "auto") -> None:
+        mode = ("bar" if console.is_terminal else "plain") if mode == "auto" else mode
+        if mode == "bar" and not console.is_terminal:
+            console = Console(force_terminal=True)
+        self.lines = mode == "plain"
         self.console, self.total, self.ended = console, len(kinds), 0
         self.waiting, self.workers, self.seconds = dict(kinds), workers, dict[Hashable, float]()
         self.bars = Progress(
@@ -127,7 +132,7 @@ class TaskProgress:
             Shortened(lambda task: f"{task.fields['speed']} {task.fields['losses']}"),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=mode != "bar",
         )
         self.whole = self.bars.add_task("all tasks", total=self.total, speed="", losses="")
         self.task_bars: dict[str, TaskBar] = {}
@@ -157,7 +162,7 @@ class TaskProgress:
         if steps > 1 and name in self.waiting:
             task_bar.left, self.seconds[self.waiting[name]] = (total - done) / speed, total / speed
             self.bars.update(self.whole, left=self._left())
-        if not self.console.is_terminal and now - task_bar.last_line >= LINE_SECONDS and done < total:
+        if self.lines and now - task_bar.last_line >= LINE_SECONDS and done < total:
             task_bar.last_line = now
             self.say(f"{name}: {done}/{total}, {rate}, {duration((total - done) / max(speed, 1e-9))} left, {values}")
 

@@ -174,7 +174,7 @@ def _run_tasks(plan: Plan, config: PlanConfig, compute: Compute, workers: int, c
     tasks = sorted(plan.tasks, key=lambda task: task["resolved"].get("set") == WHOLE_CARD.name)  # which takes longest
     by_name, store = {task_name(task): task for task in tasks}, Store(runtime.store_root)
     kinds = {name: cost_key(task, plan.by_identity) for name, task in by_name.items()}
-    with TaskProgress(console, kinds, workers) as screen:
+    with TaskProgress(console, kinds, workers, config.progress) as screen:
 
         def end(name: str, outcome: Outcome) -> None:
             screen.end(name, _in_words(outcome) + _accuracy(by_name[name], outcome, store))

@@ -123,6 +123,9 @@ class EvaluationConfig(StoreConfig, ComputeConfig, PresetConfig):
     retry: str | None = option(None, "failed: also run tasks that failed or ran out of memory before")
     again: list[str] = option([], "methods whose sets are condensed again if another version of their code made them")
     dry_run: bool = option(False, "true: only print the plan and its cost, which a few probed steps give")
+    progress: str = option(
+        "auto", "bar, plain (lines), none (breakpoint() in a step works, with workers=1); auto: bars on a terminal"
+    )
     checkpoint_seconds: float = option(
         30.0, "seconds between checkpoints of a task; a killed task loses at most these", SECONDS
     )
@@ -141,6 +144,7 @@ class EvaluationConfig(StoreConfig, ComputeConfig, PresetConfig):
                 where="tracker=tensorboard",
                 next="pip install tensorboard, or leave the option away: losses.csv of each set's folder has them, too",
             )
+        require_known("progress", [self.progress], ("auto", "bar", "plain", "none"))
 
     @property
     def set_protocols(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
+from bdb import BdbQuit
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -299,6 +300,8 @@ class Attempt:
             return run()
         except Interrupted:
             raise
+        except BdbQuit as error:
+            raise KeyboardInterrupt("left by the debugger") from error
         except (torch.OutOfMemoryError, MemoryError) as error:
             return self.record_failure(Status.OUT_OF_MEMORY, str(error).partition("\n")[0] or "out of memory")
         except BenchmarkError as error:

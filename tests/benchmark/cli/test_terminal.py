@@ -25,6 +25,17 @@ with TaskProgress(open_console(), {name: 1, "another": 1, "third": 2}, workers=2
     screen.bars.refresh()
     screen.say("note: " + "words " * 40)
 """
+DEBUG = """
+import runpy, sys
+from methods.dm import DistributionMatching
+step = DistributionMatching.step
+def stopping(self):
+    breakpoint()
+    return step(self)
+DistributionMatching.step = stopping
+sys.argv = ["run", *sys.argv[1:]]
+runpy.run_module("benchmark.run", run_name="__main__", alter_sys=True)
+"""
 RUN = ("-m", "benchmark.run", "methods=dm", "ipcs=1", "architectures=convnet2-w4", "num_eval=1", "workers=1",
        "threads=1", "method.dm.iterations=2", "store=out put")  # fmt: skip
 
@@ -74,3 +85,23 @@ def test_a_run_says_what_it_finds_and_what_comes_next(tmp_path: Path) -> None:
     assert "next: python -m benchmark.report 'store=out put'" in lines
     again = subprocess.run([sys.executable, *RUN], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "loading" not in again.stdout and "was done before" in again.stdout
+
+
+def test_a_step_can_be_debugged_and_leaving_it_blocks_nothing(tmp_path: Path) -> None:
+    def run(typed: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", DEBUG, *RUN[2:], "baselines=[]", "progress=none"]
+        return subprocess.run(command, cwd=tmp_path, input=typed, capture_output=True, text=True)
+
+    left = run("q\n")
+    assert left.returncode == 130 and "(Pdb)" in left.stdout and "the same command continues" in left.stderr, (
+        left.stderr
+    )
+    done = run("p 6 * 7\nc\nc\n")
+    assert done.returncode == 0 and "(Pdb) 42" in done.stdout, done.stdout + done.stderr
+
+
+def test_plain_progress_draws_no_bar_on_a_terminal(tmp_path: Path) -> None:
+    status, lines = screen(80, tmp_path, "-c", DRAW.replace("workers=2", "mode='plain'"))
+    assert status == 0 and not [line for line in lines if "━" in line]
+    status, lines = screen(80, tmp_path, *RUN, "progress=bars")
+    assert status == 2 and "Did you mean 'bar'?" in " ".join(lines)
