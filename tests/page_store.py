@@ -72,7 +72,7 @@ def write_task(
 def write_report_page(root: Path) -> Path:
     """The page of a store, which must be readable as a whole."""
     records, problems = Store(root).records()
-    assert not problems
+    assert not problems, problems
     folder = root / "report"
     folder.mkdir()
     return write_page(records, Store(root), cells(records), folder)

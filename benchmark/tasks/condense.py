@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert, choose_compile
 from benchmark.execution.attempt import Attempt
@@ -50,8 +51,10 @@ def condense(attempt: Attempt) -> Outcome:
     schedule = attempt.snapshot_schedule(work)
     run_result = attempt.run_steps(work, watch.seconds, schedule)
     attempt.checksums |= {f"snapshots/{taken['step']}.safetensors": taken["sha256"] for taken in schedule.taken}
-    facts = {"snapshots": [{key: taken[key] for key in ("step", "seconds")} for taken in schedule.taken]}
-    return attempt.save_set(work.synthetic(), run_result, work.total_steps, facts if schedule.steps else {})
+    facts: dict[str, Any] = {"classes": list(data.classes)}
+    if schedule.steps:
+        facts["snapshots"] = [{key: taken[key] for key in ("step", "seconds")} for taken in schedule.taken]
+    return attempt.save_set(work.synthetic(), run_result, work.total_steps, facts)
 
 
 def _check_epochs(attempt: Attempt, experts: Sequence[TrainedExpert], recipe: ExpertRecipe | None) -> None:

@@ -13,7 +13,8 @@ def import_set(attempt: Attempt) -> Outcome:
     """Convert the files that the task names, and save the set."""
     watch = Stopwatch(attempt.compute.device)
     with watch.running():
+        data = attempt.data()
         whitened = attempt.resolved["dataset"].get("whitening")
         unwhiten = attempt.normalizer().inverse if whitened else None
-        synthetic, facts = convert_set(attempt.task["requested"], attempt.resolved, attempt.data(), unwhiten)
-    return attempt.save_set(synthetic, RunResult(watch.seconds, {}), 0, facts)
+        synthetic, facts = convert_set(attempt.task["requested"], attempt.resolved, data, unwhiten)
+    return attempt.save_set(synthetic, RunResult(watch.seconds, {}), 0, {**facts, "classes": list(data.classes)})

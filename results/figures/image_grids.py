@@ -145,12 +145,12 @@ def _panels(
     stored: StoredSet, before: SetImages | None, after: SetImages, classes: Sequence[int], columns: int
 ) -> Iterator[ImagePanel]:
     if before is not None:
-        yield ImagePanel(f"{stored.name}\nbefore", _rows(before, classes, columns))
+        yield ImagePanel(f"{stored.name}\nbefore", class_rows(before, classes, columns))
     kind = "selected" if stored.selected else "made elsewhere" if stored.kind == "import" else "after"
-    yield ImagePanel(f"{stored.name}\n{kind}", _rows(after, classes, columns))
+    yield ImagePanel(f"{stored.name}\n{kind}", class_rows(after, classes, columns))
 
 
-def _rows(of_set: SetImages, classes: Sequence[int], columns: int) -> FloatPixels:
+def class_rows(of_set: SetImages, classes: Sequence[int], columns: int) -> FloatPixels:
     """(classes, columns, H, W, ch): the first stored images of each class, nan where there are too few."""
     shape = of_set.images.shape[1:]
     rows = np.full((len(classes), columns, *shape), np.nan, np.float32)

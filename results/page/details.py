@@ -11,6 +11,7 @@ from typing import Any
 from results.errors import ResultsError
 from results.formatting import percent, seconds, size
 from results.page.cell_records import CellRecords
+from results.page.previews import CLASSES
 from results.page.rerun_command import rerun_command
 from results.page.table import PageRow, facts
 from results.store.atomic_files import read_json
@@ -156,6 +157,7 @@ def set_details(record: Json, store_folders: TaskFolders) -> dict[str, Any]:
         "status": record["status"],
         "message": record["message"],
         "facts": [(name, text) for name, text in set_facts if text],
+        "names": list(map(str, result.get("classes", ())))[:CLASSES],
         "losses": _settings(result.get("losses") or {}),
         "folder": store_folders.relative_path(record),
         "log": store_folders.log(record),

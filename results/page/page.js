@@ -33,7 +33,10 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-const pairs = (list) => make("dl", {}, ...list.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
+// A text in which the papers of arXiv are links.
+const linked = (text) => text.split(/(arXiv:\d{4}\.\d{4,5})/).map((part, at) => (at % 2
+  ? make("a", { href: `https://arxiv.org/abs/${part.slice(6)}`, rel: "noreferrer" }, part) : part));
+const pairs = (list) => make("dl", {}, ...list.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, ...linked(text))]));
 const section = (title, ...parts) => make("section", {}, make("h3", {}, title), ...parts);
 const collapsed = (title, ...parts) => make("details", {}, make("summary", {}, title), ...parts);
 
@@ -45,23 +48,42 @@ function grid(heads, rows) {
     make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
 }
 
+// How many images a picture has in each direction, and the class of one of them.
+function tiles(set) {
+  const [columns, rows] = !set.classes ? [1, 1] : set.across ? [set.classes, set.images] : [set.images, set.classes];
+  const label = (column, row) => {
+    const number = set.across ? column : row;
+    const name = set.names[number] ?? `${number}`;
+    return !set.classes ? "" : name === `${number}` ? `class ${number}` : `${name} (class ${number})`;
+  };
+  return { columns, rows, label };
+}
+
+// The magnifier shows one whole image, with its class.
 function picture(set, name) {
   const line = set.across ? "column" : "row";
   const content = set.classes ? `${set.classes} classes, a ${line} each of ${set.images} images` : "a grid of images";
   const image = make("img", { class: "set", src: get(`preview-${set.preview}`).textContent, width: set.width,
     height: set.height, alt: `Synthetic set of ${name}, seed ${set.seed}: ${content}` });
-  const lens = make("div", { class: "lens", "aria-hidden": "true" });
+  const [view, text] = [make("div"), make("p")];
+  const lens = make("div", { class: "lens", "aria-hidden": "true" }, view, text);
+  const { columns, rows, label } = tiles(set);
+  const [wide, high] = [(set.width + 1) / columns, (set.height + 1) / rows]; // of an image and the line after it
   image.addEventListener("pointermove", (event) => {
     const box = image.getBoundingClientRect();
-    const zoom = Math.max(4, (8 * set.width) / box.width); // at least eight screen pixels for one of the image
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    const at = (part, count) => Math.min(count - 1, Math.max(0, Math.floor(part * count)));
+    const column = at((event.clientX - box.left) / box.width, columns);
+    const row = at((event.clientY - box.top) / box.height, rows);
     image.closest("figure").append(lens);
-    const [half, gap] = [lens.offsetWidth / 2, 24];
-    const left = event.clientX + gap + 2 * half > innerWidth ? event.clientX - gap - 2 * half : event.clientX + gap;
-    const top = Math.min(event.clientY - half, innerHeight - 2 * half);
-    Object.assign(lens.style, { left: `${Math.max(0, left)}px`, top: `${Math.max(0, top)}px`,
-      backgroundImage: `url(${image.src})`, backgroundSize: `${box.width * zoom}px ${box.height * zoom}px`,
-      backgroundPosition: `${half - x * zoom}px ${half - y * zoom}px` });
+    text.textContent = label(column, row);
+    const zoom = view.offsetWidth / (Math.max(wide, high) - 1);
+    Object.assign(view.style, { height: `${(high - 1) * zoom}px`, backgroundImage: `url(${image.src})`,
+      backgroundSize: `${set.width * zoom}px ${set.height * zoom}px`,
+      backgroundPosition: `${-column * wide * zoom}px ${-row * high * zoom}px` });
+    const [width, height, gap] = [lens.offsetWidth, lens.offsetHeight, 24];
+    const left = event.clientX + gap + width > innerWidth ? event.clientX - gap - width : event.clientX + gap;
+    const top = Math.min(event.clientY - height / 2, innerHeight - height);
+    Object.assign(lens.style, { left: `${Math.max(0, left)}px`, top: `${Math.max(0, top)}px` });
   });
   image.addEventListener("pointerleave", () => lens.remove());
   return image;
@@ -77,28 +99,66 @@ function layout(x, y, xOptions = {}) {
     legend: { orientation: "h", y: -0.25 }, hovermode: "closest" };
 }
 
+// A logarithmic axis around these values with ticks at 10, 20, 50, 100, …; over more decades with fewer of them.
+function logAxis(values) {
+  const [low, high] = [Math.min(...values) / 1.5, Math.max(...values) * 1.5];
+  const decades = Math.log10(high / low);
+  const steps = decades < 2.6 ? [1, 2, 5] : decades < 4 ? [1, 3] : [1];
+  const ticks = [...Array(16).keys()].flatMap((power) => steps.map((step) => step * 10 ** (power - 5)));
+  return { type: "log", range: [Math.log10(low), Math.log10(high)], tickvals: ticks,
+    ticktext: ticks.map((value) => (value < 1 ? `${Number(value.toPrecision(1))}` : value.toLocaleString("en"))) };
+}
+
+// The names of rows beside their last points, moved down where one would cover another.
+function labels(plot, points) {
+  const { xaxis, yaxis } = plot._fullLayout;
+  const placed = [];
+  const ends = points.map((trace) => [trace, trace.x.length - 1]).map(([trace, last]) => ({ trace,
+    x: xaxis.d2p(trace.x[last]), y: yaxis.d2p(trace.y[last]), last, size: 7 * trace.name.length + 24 }));
+  return ends.sort((one, other) => one.y - other.y).map(({ trace, x, y, last, size }) => {
+    const falls = last > 0 && trace.x[last] < trace.x[last - 1]; // the row's line is on the right
+    const leftwards = x + size > xaxis._length || (falls && x > size);
+    const [start, end] = leftwards ? [x - size, x] : [x, x + size];
+    let at = y;
+    while (placed.some((other) => Math.abs(other.at - at) < 15 && other.start < end && start < other.end)) at += 3;
+    placed.push({ at, start, end });
+    return { x: Math.log10(trace.x[last]), y: trace.y[last], text: escaped(trace.name), xanchor: leftwards ? "right" : "left",
+      ax: leftwards ? -16 : 16, ay: at - y, arrowhead: 0, arrowwidth: 0.7, standoff: 6, arrowcolor: trace.marker.color,
+      font: { color: trace.marker.color } };
+  });
+}
+
 // Named one by one, as Plotly's defaults include a button that sends the plot to a server.
 const BUTTONS = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"];
 const plotOptions = { responsive: true, displaylogo: false, modeBarButtons: [BUTTONS] };
 
-// A color of the figures, which are printed on white; on a dark page it is mixed with white.
+// A color of the figures, which are printed on white; on a dark page dark ones become light, of the same hue.
 function onPage(color) {
   if (!root.classList.contains("dark")) return color;
-  const parts = [1, 3, 5].map((at) => Math.round(0.55 * parseInt(color.slice(at, at + 2), 16) + 0.45 * 255));
-  return `rgb(${parts.join(",")})`;
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16) / 255);
+  const [low, high] = [Math.min(red, green, blue), Math.max(red, green, blue)];
+  const [range, light] = [high - low, (high + low) / 2];
+  const hue = !range ? 0 : high === red ? (green - blue) / range : high === green ? 2 + (blue - red) / range : 4 + (red - green) / range;
+  const saturation = range ? range / (1 - Math.abs(2 * light - 1)) : 0;
+  return `hsl(${Math.round(60 * hue + 360) % 360}, ${Math.round(100 * saturation)}%, ${Math.round(92 - 55 * light)}%)`;
 }
+
+const escaped = (text) => text.replace(/[<&]/g, (sign) => (sign === "<" ? "&lt;" : "&amp;"));
+const NAMED = 14; // rows up to which names are in the plot; more are in a legend
 
 // One trace for each row of the table, whose points are its ipcs; its look is that of the figures.
 function traces(rows, styles, indices) {
+  const ipcs = new Set(indices.map((index) => rows[index].filters.ipc)).size;
   return [...new Set(indices.map((index) => rows[index].name))].map((name) => {
-    const points = indices.filter((index) => rows[index].name === name && rows[index].total !== null);
+    const points = indices.filter((index) => rows[index].name === name && rows[index].total !== null && rows[index].accuracy !== null);
     const of = (value) => points.map((index) => value(rows[index]));
-    return { name, type: "scatter", mode: indices.length > 60 ? "markers" : "markers+text", x: of((row) => row.total),
-      y: of((row) => row.accuracy), text: of((row) => row.filters.ipc), textposition: "middle right", customdata: points,
-      hovertext: of((row) => `${row.label}: ${row.summary}`.replace(/[<&]/g, (sign) => (sign === "<" ? "&lt;" : "&amp;"))),
-      hoverinfo: "text", error_y: { type: "data", array: of((row) => row.deviation), thickness: 1 },
-      marker: { size: 10, line: { width: 1, color: getComputedStyle(root).getPropertyValue("--ink") },
-        color: onPage(styles[name].color), symbol: styles[name].symbol } };
+    const color = onPage(styles[name].color);
+    return { name: escaped(name), type: "scatter", mode: ipcs > 1 && indices.length <= 60 ? "lines+markers+text" : "lines+markers",
+      x: of((row) => row.total), y: of((row) => row.accuracy), text: of((row) => row.filters.ipc), textposition: "bottom left",
+      customdata: points, hovertext: of((row) => escaped(`${row.label}: ${row.summary}`)), hoverinfo: "text",
+      line: { width: 1, color }, error_y: { type: "data", array: of((row) => row.deviation), thickness: 1 },
+      marker: { size: 10, line: { width: 1, color: getComputedStyle(root).getPropertyValue("--ink") }, color,
+        symbol: styles[name].symbol } };
   }).filter((trace) => trace.x.length);
 }
 
@@ -117,16 +177,33 @@ function setParts(set, name) {
 function magnified(set, name) {
   const image = picture(set, name);
   const start = Math.max(1, Math.min(8, Math.floor(320 / set.width)));
-  const slider = make("input", { type: "range", min: 1, max: 16, step: 1, value: start });
+  const size = make("input", { type: "range", min: 1, max: 16, step: 1, value: start });
   const resize = () => {
-    image.width = set.width * slider.value;
-    image.height = set.height * slider.value;
-    slider.setAttribute("aria-valuetext", `${slider.value} times`);
+    image.width = set.width * size.value;
+    image.height = set.height * size.value;
+    size.setAttribute("aria-valuetext", `${size.value} times`);
   };
-  slider.addEventListener("input", resize);
+  size.addEventListener("input", resize);
   resize();
-  const frame = make("div", { class: "frame", tabindex: 0, role: "region", "aria-label": "Picture, scrolls" }, image);
-  return make("figure", {}, make("label", {}, "Magnify ", slider), frame);
+  const parts = [make("label", {}, "Magnify ", size)];
+  if (set.steps.length > 1) {
+    const views = [...set.steps, ["the end", set.preview]];
+    const [slider, text] = [make("input", { type: "range", min: 0, max: set.steps.length, step: 1, value: set.steps.length, class: "step" }), make("output")];
+    const show = () => {
+      const [step, preview] = views[slider.value];
+      image.src = get(`preview-${preview}`).textContent;
+      text.textContent = step === "the end" ? step : `step ${step}`;
+      slider.setAttribute("aria-valuetext", text.textContent);
+    };
+    slider.addEventListener("input", show);
+    show();
+    parts.push(" ", make("label", {}, "Step ", slider, " ", text));
+  }
+  const names = make("div", { class: set.across ? "names across" : "names" }, ...set.names.slice(0, set.classes).map((text) => make("span", {}, text)));
+  const content = set.names.length ? make("div", { class: "named" }, names, image) : image;
+  if (set.across) content.style.gridTemplateColumns = "max-content";
+  const frame = make("div", { class: "frame", tabindex: 0, role: "region", "aria-label": "Picture, scrolls" }, content);
+  return make("figure", {}, ...parts, frame);
 }
 
 function curveParts(curves) {
@@ -171,16 +248,26 @@ function openRun(data, index) {
   if (run.settings.length) parts.push(section("Settings", pairs(run.settings)));
   if (run.recipe.length) parts.push(section("Protocol", pairs(run.recipe)));
   get("run-body").replaceChildren(...parts, commandParts(run));
-  get("run").showModal();
+  get("run").dataset.key = data.keys[index];
+  if (!get("run").open) get("run").showModal();
+  keepAddress();
   get("run").scrollTop = 0;
 }
 
 // --- the page -------------------------------------------------------------------------------------------------------
 
+// The filters that are set and the run that is open, in the fragment of the page's address.
+function keepAddress() {
+  const fields = [...get("filters").elements].filter((field) => field.name && field.value);
+  const state = new URLSearchParams(fields.map((field) => [field.name, field.value]));
+  if (get("run").open) state.set("run", get("run").dataset.key);
+  if (state.size || location.hash.includes("=")) history.replaceState(null, "", `#${state}`);
+}
+
 function applyTheme() {
   const wantsDark = root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
   root.classList.toggle("dark", wantsDark); // DataTables reads this class
-  get("theme").setAttribute("aria-pressed", wantsDark);
+  get("theme").textContent = wantsDark ? "Use light colours" : "Use dark colours";
 }
 
 async function start() {
@@ -191,7 +278,7 @@ async function start() {
   const chosen = () => [...form.querySelectorAll("select")].filter((select) => select.value);
   let shownSets = BATCH;
 
-  const table = new DataTable("#table", { order: [], pageLength: 50, lengthMenu: [25, 50, 100, { label: "all", value: -1 }],
+  const table = new DataTable("#table", { order: [], columnDefs: [{ targets: "best-first", orderSequence: ["desc", "asc", ""] }], pageLength: 50, lengthMenu: [25, 50, 100, { label: "all", value: -1 }],
     autoWidth: false, layout: { topStart: null, topEnd: null, bottomStart: ["info", "pageLength"], bottomEnd: "paging" },
     language: { info: "Rows _START_ to _END_ of _TOTAL_", infoEmpty: "No row", infoFiltered: "(_MAX_ without filters)",
       zeroRecords: "No row matches: choose fewer filters", lengthMenu: "_MENU_ rows a page" } });
@@ -199,22 +286,36 @@ async function start() {
     chosen().every((select) => data.rows[index].filters[select.name] === select.value));
   const shownRows = () => table.rows({ search: "applied", order: "applied" }).indexes().toArray();
 
+  // Grouped by dataset and ipc; the first seed of each row, or all of them.
   function gallery() {
     const sets = new Map(); // identity of a set → the first shown row with it
-    for (const index of shownRows()) for (const set of data.rows[index].sets) if (!sets.has(set)) sets.set(set, index);
-    get("gallery").replaceChildren(...[...sets].slice(0, shownSets).map(([identity, index]) => {
-      const [set, row] = [data.sets[identity], data.rows[index]];
-      const caption = make("figcaption", {}, `${row.label}, ${row.filters.dataset}, seed ${set.seed}`);
-      if (set.preview === null) {
-        const button = make("button", { type: "button", class: "open", "data-run": index }, `Picture: ${set.missing}`);
-        return make("li", {}, make("figure", {}, button, caption));
-      }
-      const [image, zoom] = [picture(set, row.label), Math.max(1, Math.floor(220 / set.width))];
-      [image.width, image.height] = [set.width * zoom, set.height * zoom];
-      return make("li", {}, make("figure", {}, make("button", { type: "button", "data-run": index }, image), caption));
-    }));
+    const count = get("seeds").checked ? Infinity : 1;
+    for (const index of shownRows()) for (const set of data.rows[index].sets.slice(0, count)) if (!sets.has(set)) sets.set(set, index);
+    const headings = new Map(); // heading → its sets
+    const sorted = [...sets].sort(([, one], [, other]) => {
+      const [a, b] = [data.rows[one].filters, data.rows[other].filters];
+      return a.dataset === b.dataset ? a.ipc - b.ipc : 0; // stable: rows of one ipc keep the order of the table
+    });
+    for (const [identity, index] of sorted.slice(0, shownSets)) {
+      const { dataset, ipc } = data.rows[index].filters;
+      const heading = `${dataset}, ipc ${ipc}`;
+      headings.set(heading, [...(headings.get(heading) ?? []), card(identity, index)]);
+    }
+    get("gallery").replaceChildren(...[...headings].flatMap(([heading, cards]) => [make("h3", {}, heading), make("ul", {}, ...cards)]));
     get("more").hidden = sets.size <= shownSets;
     get("gallery-count").textContent = `${Math.min(shownSets, sets.size)} of ${sets.size} sets`;
+  }
+
+  function card(identity, index) {
+    const [set, row] = [data.sets[identity], data.rows[index]];
+    const caption = make("figcaption", {}, `${row.name}, seed ${set.seed}`);
+    if (set.preview === null) {
+      const button = make("button", { type: "button", class: "open", "data-run": index }, `Picture: ${set.missing}`);
+      return make("li", {}, make("figure", {}, button, caption));
+    }
+    const [image, zoom] = [picture(set, row.label), Math.max(1, Math.floor(220 / set.width))];
+    [image.width, image.height] = [set.width * zoom, set.height * zoom];
+    return make("li", {}, make("figure", {}, make("button", { type: "button", "data-run": index }, image), caption));
   }
 
   let near = false; // whether the plot has been close to the window
@@ -229,17 +330,31 @@ async function start() {
     const Plotly = await loadPlotly();
     const rows = data.groups[get("group").value]?.rows.filter((index) => shown.has(index)) ?? [];
     const points = traces(data.rows, data.styles, rows);
-    await Plotly.react("plot", points, layout("Total seconds", "Accuracy %", { type: "log" }), plotOptions);
+    const axes = layout("Total seconds", "Accuracy %", logAxis(points.flatMap((trace) => trace.x)));
+    axes.showlegend = points.length > NAMED;
+    await Plotly.react("plot", points, axes, plotOptions);
+    await Plotly.relayout("plot", { annotations: axes.showlegend ? [] : labels(get("plot"), points) });
     get("plot").removeAllListeners("plotly_click");
     get("plot").on("plotly_click", (event) => openRun(data, event.points[0].customdata));
     get("plot").dataset.drawn = points.reduce((sum, trace) => sum + trace.x.length, 0);
   }
 
-  table.on("draw", () => { shownSets = BATCH; gallery(); plot(); });
+  table.on("draw", () => { shownSets = BATCH; gallery(); plot(); keepAddress(); });
+  function applyAddress() {
+    const state = new URLSearchParams(location.hash.slice(1));
+    if (location.hash && !location.hash.includes("=")) return; // a link within the page
+    for (const field of form.elements) if (field.name) field.value = state.get(field.name) ?? "";
+    const run = data.keys.indexOf(state.get("run"));
+    table.search(form.elements.search.value).draw();
+    if (run >= 0) openRun(data, run);
+    else get("run").close();
+  }
+  addEventListener("hashchange", applyAddress);
   form.addEventListener("change", (event) => event.target.name === "search" || table.draw());
   form.elements.search.addEventListener("input", (event) => table.search(event.target.value).draw());
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => table.search("").draw()));
+  get("seeds").addEventListener("change", gallery);
   get("more").addEventListener("click", () => { shownSets += BATCH; gallery(); });
   get("group").addEventListener("change", plot);
   document.addEventListener("click", (event) => {
@@ -253,6 +368,7 @@ async function start() {
   dark.addEventListener("change", plot);
   gallery();
   plot();
+  if (location.hash.includes("=")) applyAddress();
 }
 
 get("theme").addEventListener("click", () => {
@@ -261,6 +377,7 @@ get("theme").addEventListener("click", () => {
 });
 dark.addEventListener("change", applyTheme);
 get("close").addEventListener("click", () => get("run").close());
+get("run").addEventListener("close", keepAddress);
 get("run").addEventListener("click", (event) => { if (event.target === get("run")) get("run").close(); });
 applyTheme();
 try {

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from results.errors import ResultsError
+from results.figures.image_grids import class_rows, read_set
 from results.store.artifacts import checked_artifact
 from results.types import Json
 
@@ -21,6 +22,7 @@ Pixels = NDArray[np.uint8]
 
 BUDGET = 12_000_000  # bytes of all previews of a page, as files; a third more as text
 CLASSES = 10  # shown of a set, at most
+STEPS = 6  # snapshots shown of a set, at most
 _FILE = "preview.png"
 _IMAGES = 10  # shown of a class, at most: the columns of preview.png
 _LOSSLESS = 8_000  # bytes up to which a preview is stored without loss
@@ -75,9 +77,41 @@ def _preview(record: Json, folder: Path | None) -> Preview:
     tiles = _tiles(pixels, columns)
     if tiles is None:
         return _encoded_preview(pixels)
+    return _preview_of_tiles(tiles)
+
+
+def step_previews(record: Json, folder: Path | None, budget: int) -> tuple[list[tuple[int, str]], int]:
+    """Pictures of a set's snapshots: step and data URL, first and last among them; and what is left of the budget.
+
+    They have the form of its `_preview`. Snapshots that cannot be read, or do not fit the budget, are left out.
+    """
+    found: list[tuple[int, str]] = []
+    steps = [int(taken["step"]) for taken in record["result"].get("snapshots", ())] if folder else []
+    last = len(steps) - 1
+    if last >= STEPS:
+        steps = [steps[round(index * last / (STEPS - 1))] for index in range(STEPS)]
+    columns = min(_IMAGES, int(record["resolved"]["ipc"]))
+    for step in steps:
+        try:
+            images = read_set(checked_artifact(folder, record, f"snapshots/{step}.safetensors"))  # type: ignore[arg-type]
+        except ResultsError:
+            continue
+        classes = np.unique(images.labels)[:CLASSES]
+        tiles = class_rows(images, classes.tolist(), columns)
+        pixels = (255 * np.nan_to_num(np.broadcast_to(tiles, (*tiles.shape[:4], 3)), nan=1.0)).round().astype(np.uint8)
+        preview = _preview_of_tiles(pixels)
+        if preview.size <= budget:
+            budget -= preview.size
+            found.append((step, preview.url))
+    return found, budget
+
+
+def _preview_of_tiles(tiles: Pixels) -> Preview:
+    """A picture of the first classes (classes, columns, h, w, 3); a row for each, or a column if these are many."""
     tiles = tiles[:CLASSES]
-    across = columns < len(tiles)
-    return _encoded_preview(_joined(tiles.swapaxes(0, 1) if across else tiles), len(tiles), columns, across)
+    classes, columns = tiles.shape[:2]
+    across = columns < classes
+    return _encoded_preview(_joined(tiles.swapaxes(0, 1) if across else tiles), classes, columns, across)
 
 
 def _encoded_preview(pixels: Pixels, classes: int = 0, images: int = 0, across: bool = False) -> Preview:

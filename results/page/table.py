@@ -77,6 +77,16 @@ def page_rows(cells: Sequence[Cell]) -> tuple[list[PageRow], list[RowGroup]]:
     return [rows[index] for index in sorted(rows)], row_groups
 
 
+def best_by_ipc(rows: Sequence[PageRow]) -> dict[str, PageRow]:
+    """The row with the highest mean at each ipc but the whole set's."""
+    best: dict[str, PageRow] = {}
+    for row in rows:
+        of_ipc = row.filters["ipc"]
+        if of_ipc.isdigit() and row.accuracy is not None:
+            best[of_ipc] = max(best.get(of_ipc, row), row, key=lambda one: one.accuracy or 0.0)
+    return best
+
+
 def _row(row: Cell, index: int) -> PageRow:
     entries = {name: column.entry(row) for name, column in BY_NAME.items()}
     accuracy, total = entries["accuracy"], entries["total_full"]

@@ -250,6 +250,7 @@ class SetResult(TypedDict):
     decoded_images: Positive  #: images that networks are trained on: stored_images · factor²
     factor: Positive  #: a stored image is a grid of factor × factor images
     bytes: Positive  #: of synthetic.safetensors
+    classes: NotRequired[list[str]]  #: the dataset's names of them, in the order of the labels
 
 
 # --- whiten: ZCA of the training images -------------------------------------------------------------------------------

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install -e '.[test]'")
@@ -18,7 +21,11 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
-from page_store import write_report_page, write_task  # noqa: E402
+from figure_records import store_set  # noqa: E402
+from page_store import enlarged_images, preview_png, write_report_page, write_task  # noqa: E402
+from record_parts import changed  # noqa: E402
+from results.store.atomic_files import write_json  # noqa: E402
+from results.store.store import Store  # noqa: E402
 
 DRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium")
 pytestmark = [
@@ -85,11 +92,19 @@ class Page:
             "return [...document.querySelectorAll('#table tbody tr')].map(tr => tr.cells[at]?.innerText)", head,
         )  # fmt: skip
 
+    def has_column(self, name: str) -> bool:
+        """Whether the table has a column, which one with a single value has not."""
+        return name in self.text("#table thead")
+
     def head(self, name: str) -> Any:
         heads = self.driver.find_elements(By.CSS_SELECTOR, "#table thead th")
         return next(head for head in heads if head.text.strip() == name)
 
     def filter(self, name: str, value: str) -> None:
+        """Choose a value; a filter with a single value is not there."""
+        if not self.driver.find_elements(By.CSS_SELECTOR, f"#filters [name={name}]"):
+            assert value in self.text("#shared")
+            return
         Select(self.element(f"#filters [name={name}]")).select_by_visible_text(value)
 
     def first(self, **filters: str) -> Any:
@@ -120,7 +135,10 @@ def loaded(request: Any, chromium: Any, stored: Any, tmp_path_factory: pytest.Te
 def opened(loaded: Page) -> Page:
     """The page with nothing open, all rows, and no message."""
     loaded.size(1280, 900)
-    loaded.js("document.getElementById('run').close(); document.getElementById('filters').reset(); scrollTo(0, 0)")
+    loaded.js(
+        "document.getElementById('run').close(); document.getElementById('filters').reset();"
+        "document.getElementById('seeds').checked = false; scrollTo(0, 0)"
+    )
     loaded.until(lambda: not loaded.element("#filters [name=search]").get_attribute("value"))
     loaded.errors()
     return loaded
@@ -139,10 +157,10 @@ def test_rows_sort_by_mouse_and_by_keyboard(opened: Page) -> None:
 
     head = opened.head("Accuracy %")
     head.click()
-    is_sorted(head, "ascending")
+    is_sorted(head, "descending")  # the best first
     opened.js("arguments[0].querySelector('[role=button]').focus()", head)
     opened.press(Keys.ENTER)
-    is_sorted(head, "descending")
+    is_sorted(head, "ascending")
     costs = opened.head("Condense s")  # thousands have commas
     costs.click()
     opened.js("arguments[0].querySelector('[role=button]').focus()", costs)
@@ -158,17 +176,20 @@ def test_filters_choose_rows_points_and_pictures(opened: Page) -> None:
         ("protocol", "dsa", "Protocol"),
     ):
         opened.filter(name, value)
-        assert set(opened.column(head)) == {value}
+        assert set(opened.column(head)) == ({value} if opened.has_column(head) else {None})
     rows = len(opened.column("IPC"))
     opened.filter("ipc", "1")
     assert opened.column("IPC") == ["1"] and rows > 1
-    assert opened.text("#gallery-count") == "3 of 3 sets" and "DM, ipc 1" in opened.text("#gallery")
+    assert opened.text("#gallery-count") == "1 of 1 sets" and "DM, seed 0" in opened.text("#gallery")
+    opened.element("#seeds").click()
+    assert opened.text("#gallery-count") == "3 of 3 sets" and opened.text("#gallery").count("DM, seed ") == 3
+    opened.element("#seeds").click()
     assert opened.plotted() == 1
     opened.element("#filters [name=search]").send_keys("no such method")
-    assert opened.column("Method") == [None] and "No row matches" in opened.text("#table tbody")
+    assert opened.text("#table tbody") == "No row matches: choose fewer filters"
     opened.element("#filters [type=reset]").click()
     opened.until(lambda: len(opened.column("Method")) > rows)
-    opened.element("#filters [name=search]").send_keys("dance cifar10")
+    opened.element("#filters [name=search]").send_keys("dance dsa")
     assert set(opened.column("Method")) <= {"DANCE", "DM", "DC", "DSA", "IDM", "RANDOM", "WHOLE"}
     assert opened.plotted() > 0 and opened.errors() == []
 
@@ -231,9 +252,9 @@ def test_colours_turn_dark_and_back(opened: Page) -> None:
         return str(opened.js("return getComputedStyle(document.body).backgroundColor"))
 
     toggle = opened.element("#theme")
-    assert (paper(), toggle.get_attribute("aria-pressed")) == ("rgb(255, 255, 255)", "false")
+    assert (paper(), toggle.text) == ("rgb(255, 255, 255)", "Use dark colours")
     toggle.send_keys(Keys.SPACE)
-    assert (paper(), toggle.get_attribute("aria-pressed")) == ("rgb(21, 25, 30)", "true")
+    assert (paper(), toggle.text) == ("rgb(21, 25, 30)", "Use light colours")
     toggle.click()
     assert paper() == "rgb(255, 255, 255)"
     features = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
@@ -241,10 +262,115 @@ def test_colours_turn_dark_and_back(opened: Page) -> None:
     try:
         opened.driver.refresh()
         opened.until(lambda: opened.js("return document.documentElement.dataset.ready"))
-        assert paper() == "rgb(21, 25, 30)" and opened.element("#theme").get_attribute("aria-pressed") == "true"
+        assert paper() == "rgb(21, 25, 30)" and opened.text("#theme") == "Use light colours"
     finally:
         opened.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert opened.errors() == []
+
+
+def test_filters_and_a_run_are_in_the_address(opened: Page) -> None:
+    opened.first(dataset="cifar10", method="DM", ipc="1", protocol="dsa").click()
+    address, title, rows = opened.driver.current_url, opened.text("#run-title"), opened.column("Method")
+    assert "method=DM" in address and "run=cifar10" in address
+    opened.driver.get("about:blank")
+    opened.driver.get(address)
+    opened.until(lambda: opened.js("return document.documentElement.dataset.ready"))
+    assert opened.is_open() and opened.text("#run-title") == title and opened.column("Method") == rows == ["DM"]
+    opened.press(Keys.ESCAPE)
+    opened.until(lambda: "run=" not in opened.driver.current_url)
+    assert "method=DM" in opened.driver.current_url
+    opened.js("location.hash = '#ipc=2&method=DC'")
+    opened.until(lambda: set(opened.column("Method")) == {"DC"})
+    assert set(opened.column("IPC")) == {"2"} and opened.errors() == []
+
+
+def test_the_first_screen_says_what_was_compared_and_what_is_best(opened: Page) -> None:
+    overview = opened.text("#overview")
+    assert "DANCE" in overview and "100 % of the methods' iterations" in overview and "cifar10" in overview
+    best = opened.element("#best tbody tr:last-child td button")
+    name = best.get_attribute("textContent")
+    opened.js("document.querySelector('#overview details').open = true")
+    best.click()
+    assert opened.text("#run-title").startswith(f"{name}, ipc 1") and opened.errors() == []
+
+
+def test_ticks_of_the_plot_are_whole_numbers_and_names_are_beside_the_points(opened: Page) -> None:
+    opened.filter("protocol", "dsa")
+    opened.plotted()
+    opened.until(lambda: opened.driver.find_elements(By.CSS_SELECTOR, "#plot .annotation"))
+    ticks = opened.js("return [...document.querySelectorAll('#plot .xtick text')].map(one => one.textContent)")
+    assert len(ticks) > 2 and all(re.fullmatch(r"(0\.0*)?[1235][0,]*", tick) for tick in ticks)
+    names = opened.js("return [...document.querySelectorAll('#plot .annotation')].map(one => one.textContent)")
+    assert {"DM", "DC", "DSA"} <= set(names) and not opened.driver.find_elements(By.CSS_SELECTOR, "#plot .legend")
+
+
+def test_what_all_rows_share_is_above_the_table_which_fits_a_wide_screen(
+    chromium: Any, make_condensed: Any, make_evaluated: Any, tmp_path: Path
+) -> None:
+    long = ", ".join(f"{name}=0.123456789" for name in ("lr_images", "momentum_images", "alignment", "calibration"))
+    for name, seed in product(("random", f"dance ({long})", f"dance ({long.replace('1', '2')})"), range(2)):
+        condensed = make_condensed(name, seed, seconds=123_456.0)
+        write_task(tmp_path, condensed)
+        for network in ("resnet10-bn-w64", "densenet121-g12-bn"):
+            write_task(tmp_path, make_evaluated(condensed, [0.5, 0.6], resolved={"architecture": network}))
+    page = Page(chromium, write_report_page(tmp_path))
+    page.size(1440, 900)
+    assert "Dataset cifar10" in page.text("#shared") and "Protocol dsa" in page.text("#shared")
+    assert not page.has_column("Dataset") and page.has_column("Network") and not page.has_column("IPC")
+    scroll = "const one = document.querySelector('#comparison .scroll'); return one.scrollWidth - one.clientWidth"
+    assert page.js(scroll) == 0
+    page.size(390, 800)
+    edge = page.js(
+        "return [...document.querySelectorAll('#table thead th')].map(th => th.getBoundingClientRect().right)"
+    )
+    assert [head.text for head in page.driver.find_elements(By.CSS_SELECTOR, "#table thead th")][:2] == [
+        "Method",
+        "Accuracy %",
+    ]
+    assert edge[1] <= 390 and page.errors() == []
+
+
+def test_a_picture_names_its_classes_and_shows_the_steps_of_the_set(
+    chromium: Any, make_condensed: Any, make_evaluated: Any, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    condensed = make_condensed("dm", ipc=1)
+    names = ["plane", "car", *(f"kind {number}" for number in range(8))]
+    condensed["result"] |= {"classes": names, "snapshots": [{"step": step, "seconds": 1.0} for step in (0, 5, 9)]}
+    for step in (0, 5, 9):
+        images = np.full((10, 1, 8, 8), step / 10)
+        store_set(store, condensed, images, list(range(10)), f"snapshots/{step}.safetensors")
+    folder = store_set(store, condensed, np.full((10, 1, 8, 8), 1.0), list(range(10))).parent
+    stored = json.loads((folder / "record.json").read_text())
+    (folder / "preview.png").write_bytes(preview_png(enlarged_images(0, 1)))
+    checksum = sha256((folder / "preview.png").read_bytes()).hexdigest()
+    write_json(folder / "record.json", changed(stored, artifacts=stored["artifacts"] | {"preview.png": checksum}))
+    write_task(tmp_path, make_evaluated(condensed, [0.5]))
+    page = Page(chromium, write_report_page(tmp_path))
+    page.element("#table tbody th button").click()
+    image = page.element("#run img.set")
+    ActionChains(page.driver).move_to_element_with_offset(image, 10 - image.size["width"] // 2, 0).perform()
+    assert page.text("#run .lens") == "plane (class 0)"
+    view = page.js("return document.querySelector('#run .lens div').style.backgroundSize").split("px")
+    assert float(view[0]) == pytest.approx(89 * 176 / 8, abs=1)  # eight pixels, one image, fill the magnifier
+    assert page.js("return [...document.querySelectorAll('#run .names span')].map(one => one.textContent)") == names
+    slider, shown = page.element("#run .step"), set()
+    for key in (Keys.HOME, Keys.RIGHT, Keys.RIGHT, Keys.RIGHT):
+        slider.send_keys(key)
+        shown.add((page.text("#run output"), image.get_attribute("src")))
+    assert {text for text, _ in shown} == {"step 0", "step 5", "step 9", "the end"}
+    assert len({url for _, url in shown}) == 4 and page.errors() == []
+
+
+def test_papers_are_links(chromium: Any, make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
+    display = {"card": {**CARD, "title": "DM", "paper": "2110.04181"}}
+    condensed = make_condensed("dm", display=display)
+    write_task(tmp_path, condensed)
+    write_task(tmp_path, make_evaluated(condensed, [0.5], display=display))
+    page = Page(chromium, write_report_page(tmp_path))
+    page.element("#table tbody th button").click()
+    targets = page.js("return [...document.querySelectorAll('#run a')].map(one => one.href)")
+    assert "https://arxiv.org/abs/2110.04181" in targets
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -262,6 +388,7 @@ def test_nothing_sticks_out_sideways(opened: Page, width: int) -> None:
 
 def test_headings_names_and_heads_are_there_for_a_screen_reader(opened: Page) -> None:
     opened.plotted()
+    headings = len(opened.driver.find_elements(By.CSS_SELECTOR, "#gallery h3"))
     names = opened.js("""
         const name = one => (one.getAttribute("aria-label") || one.labels?.[0]?.innerText || one.innerText
             || one.querySelector("img")?.alt || "").trim();
@@ -275,7 +402,7 @@ def test_headings_names_and_heads_are_there_for_a_screen_reader(opened: Page) ->
             language: document.documentElement.lang,
         }""")
     assert names == {
-        "levels": ["H1", "H2", "H2", "H2", "H2"],
+        "levels": ["H1", "H2", "H2", "H2", *["H3"] * headings, "H2"],
         "unnamed": [],
         "unscoped": 0,
         "pictures": 0,
