@@ -105,8 +105,11 @@ def _pictures(
         with writing(folder):
             folder.mkdir(exist_ok=True)
     if config.figures:
-        written, missing = write_figures(records, store, folder / "figures", found, _drawers(records))
-        drawn = f"written: {written[-1]} lists {len(written) // 2} figures, as PDF and PNG beside it"
+        written, missing = write_figures(
+            records, store, folder / "figures", found, _drawers(records), titles=config.titles, fonts=config.font
+        )
+        count = sum(path.suffix == ".pdf" for path in written)
+        drawn = f"written: {written[-1]} lists {count} figures, as PDF and PNG beside it"
         said = f"{drawn}, and why {len(missing)} are not drawn" if missing else drawn
         console.print(said, markup=False, highlight=False)
     if config.page:

@@ -397,6 +397,8 @@ class ReportConfig(CommandConfig):
     )
     explain_missing: bool = option(False, "true: a note says why a cell is empty")
     figures: bool = option(True, "true: draw figures of everything stored, in STORE/report/figures")
+    titles: bool = option(False, "true: figures show their titles and facts, which figures/captions.tex has")
+    font: str = option("sans", "of figures: sans, or serif (as Times)")
     page: bool = option(True, "true: write a page of everything stored, STORE/report/report.html")
 
     def options(self) -> Options:
@@ -423,6 +425,7 @@ class ReportConfig(CommandConfig):
                 raise BenchmarkError(f"{name} is empty", where=f"{name}=[]", next=f"known: {', '.join(known)}")
         require_known("order", [self.order], ORDERS)
         require_known("highlight", [self.highlight], HIGHLIGHTS)
+        require_known("font", [self.font], ("sans", "serif"))
         if self.order == "listed" and not self.methods:
             raise BenchmarkError("order=listed needs methods", where="order=listed", next="name them: methods=[…]")
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from results.aggregation.row_styles import RowStyles
-from results.figures.mean_lines import MeanLine, StepValues, bands, draw_line, mean_line
+from results.figures.mean_lines import MeanLine, StepValues, bands, draw_level, draw_line, mean_line
 from results.figures.sets import (
     Scenario,
     StoredSet,
@@ -180,4 +180,5 @@ def _first_seconds(lines: Sequence[MeanLine]) -> float:
 def _panel(axes: Axes, lines: Sequence[MeanLine], least: float, styles: RowStyles, label: str) -> None:
     log_from_zero(axes, [x for line in lines for x in line.x], least, label)
     for line in lines:
-        draw_line(axes, line, styles[line.name], 100)
+        draw = draw_level if len(line.x) == 1 else draw_line  # selected images have one point
+        draw(axes, line, styles[line.name], 100)

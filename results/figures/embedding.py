@@ -17,13 +17,17 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import IdentityTransform
 from numpy.typing import NDArray
 
-from results.aggregation.row_styles import PALETTE
 from results.figures.sets import Scenario, StoredSet, analyses, analysis_key, machine_text, try_to_build
 from results.figures.style import COLUMN, PAGE, new_figure, styled
 from results.types import Json
 
 METHODS = {"tsne": "t-SNE", "pca": "PCA"}
 _MAX_CLASSES, _MAX_SETS = 10, 11  # shown
+# Ten colors by M. Petroff (arXiv:2107.02270), chosen to differ with impaired color vision too.
+_CLASS_COLORS = (
+    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
+)
+_LIGHT = {"#ffa90e", "#94a4a2", "#b9ac70", "#92dadd"}  # on which a number is dark
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ def _draw_synthetic(axes: Axes, points: EmbeddedPoints) -> None:
     paths, colors = [], []
     for label in points.labels.tolist():
         paths += [Path.unit_circle(), _digits(label)]
-        colors += [_color(label), "white"]
+        colors += [_color(label), "black" if _color(label) in _LIGHT else "white"]
     radius = 2.9 if len(points.labels) <= 120 else 2.1  # points
     discs = PathCollection(
         paths,
@@ -189,4 +193,4 @@ def _digits(label: int) -> Path:
 
 
 def _color(label: int) -> str:
-    return PALETTE[label % len(PALETTE)]
+    return _CLASS_COLORS[label % len(_CLASS_COLORS)]

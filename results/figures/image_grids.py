@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from results.store.store import Store
 FloatPixels = NDArray[np.float32]
 
 _MAX_SETS, _MAX_COLUMNS, _MAX_CLASSES = 4, 30, 10  # sets side by side, images in a row, classes down
+_MAX_SINGLE = 10  # sets below each other, at one image per class
 _MAX_SIDE = 0.42  # inches of an image
 _MIN_PIXELS = 48  # of a side, to which small images are enlarged
 _FIRST = "snapshots/0.safetensors"  # the set before its first step
@@ -62,12 +64,13 @@ class ImagePanel:
 
 @dataclass(frozen=True)
 class ImageGrid:
-    """Panels side by side, and the classes of their rows."""
+    """Panels side by side, and the classes of their rows with their names."""
 
     scenario: Scenario
     title: str
     facts: tuple[str, ...]
     classes: tuple[int, ...]
+    names: tuple[str, ...]
     panels: tuple[ImagePanel, ...]
 
 
@@ -93,7 +96,9 @@ def grid_selections(sets: Mapping[str, StoredSet]) -> list[GridSelection]:
             continue
         scenarios = [scenario, *(other for other in elsewhere if other != scenario)]
         shown = [stored for each in scenarios for stored in rows[each].values()]
-        parts = [tuple(shown[start : start + _MAX_SETS]) for start in range(0, len(shown), _MAX_SETS)]
+        count = -(-len(shown) // (_MAX_SINGLE if scenario.ipc == 1 else _MAX_SETS))  # about equal: none is alone
+        ends = [round(len(shown) * number / count) for number in range(count + 1)]
+        parts = [tuple(shown[start:end]) for start, end in pairwise(ends)]
         numbers = range(1, len(parts) + 1) if len(parts) > 1 else [0]
         selections += [GridSelection(scenario, part, number) for number, part in zip(numbers, parts, strict=True)]
     return selections
@@ -124,6 +129,7 @@ def read_grid(selection: GridSelection, store: Store) -> ImageGrid:
         f"Synthetic sets: {scenario.dataset_title}, ipc {scenario.ipc}{part}",
         (*facts, *(f"not shown, {error.what}" for error in errors)),
         tuple(classes),
+        _class_names(readable[0][0], classes, store),
         tuple(panel for images in readable for panel in _panels(*images, classes, columns)),
     )
 
@@ -134,6 +140,13 @@ def _before_and_after(stored: StoredSet, store: Store) -> tuple[SetImages | None
     record = store.record(task)
     has_first = record is not None and _FIRST in record["artifacts"] and not stored.selected
     return read_set(store.artifact(task, _FIRST)) if has_first else None, after
+
+
+def _class_names(stored: StoredSet, classes: Sequence[int], store: Store) -> tuple[str, ...]:
+    """The names of these classes in the dataset, or their numbers."""
+    record = store.record({"kind": stored.kind, "identity": stored.identity})
+    names = record["result"].get("classes", ()) if record else ()
+    return tuple(str(names[label]) if label < len(names) else str(label) for label in classes)
 
 
 def _images_per_class(images: SetImages) -> int:
@@ -181,8 +194,10 @@ def _facts(
 
 
 def grid_figure(grid: ImageGrid) -> Figure:
-    """A row for each class; small images are enlarged by whole factors without smoothing."""
+    """A row for each class, or a column if there is one image of each; small images are enlarged by whole factors."""
     classes, columns, height, width, _ = grid.panels[0].images.shape
+    if columns == 1 and len({panel.images.shape for panel in grid.panels}) == 1:
+        return _single_images(grid)
     across = len(grid.panels) * columns + 0.5 * (len(grid.panels) - 1)
     side = min(_MAX_SIDE, (PAGE - 0.5) / across)  # inches
     characters = max(8, int(columns * side * 17))
@@ -198,11 +213,34 @@ def grid_figure(grid: ImageGrid) -> Figure:
             axes.imshow(pixels, interpolation="nearest")
             axes.set_title(heading, loc="left", fontsize=6.5)
             axes.set_xticks([])
-            axes.set_yticks(centers if axes is all_axes[0] else [], grid.classes if axes is all_axes[0] else [])
+            axes.set_yticks(centers if axes is all_axes[0] else [], grid.names if axes is all_axes[0] else [])
             axes.tick_params(length=0)
             axes.grid(visible=False)
             axes.spines[:].set_visible(False)
         all_axes[0].set_ylabel("Class")
+    return figure
+
+
+def _single_images(grid: ImageGrid) -> Figure:
+    """One image of each class: classes across, a row for each set before or after condensing."""
+    images = np.stack([panel.images[:, 0] for panel in grid.panels])
+    rows, classes, height, width, _ = images.shape
+    side = min(_MAX_SIDE, (PAGE - 1.5) / classes)  # inches
+    slanted = max(map(len, grid.names)) > 5
+    figure_size = max(COLUMN, side * classes + 1.5), rows * side * height / width + (0.8 if slanted else 0.5)
+    with styled():
+        figure = new_figure(*figure_size, grid.title, grid.facts)
+        axes = figure.add_subplot()
+        pixels, centers = montage(images)
+        step = (pixels.shape[1] + 1) / classes
+        axes.imshow(pixels, interpolation="nearest")
+        axes.xaxis.tick_top()
+        axes.set_xticks([step * (number + 0.5) for number in range(classes)], grid.names)
+        axes.tick_params(axis="x", rotation=90 if slanted else 0)
+        axes.set_yticks(centers, [panel.heading.replace("\n", ", ") for panel in grid.panels])
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
     return figure
 
 

@@ -74,17 +74,31 @@ def mean_line(name: str, sets: Sequence[StepValues], members: str = "networks") 
     return MeanLine(name, tuple(x), tuple(y), tuple(sd), count, over)
 
 
+def draw_level(axes: Axes, line: MeanLine, style: RowStyle, scale: float = 1.0) -> None:
+    """A line of one point, such as random images, as a horizontal line with its band."""
+    axes.axhline(scale * line.y[0], label=line.name, color=style.color, linestyle=style.line)
+    if not math.isnan(line.sd[0]):
+        axes.axhspan(*_band(line, scale)[0], color=style.color, alpha=0.14, linewidth=0)
+
+
+def _band(line: MeanLine, scale: float) -> list[tuple[float, float]]:
+    """From mean − sd to mean + sd at each point; percentages stay within 0 and 100."""
+    low, high = (0.0, 100.0) if scale == 100 else (-math.inf, math.inf)
+    return [(max(low, scale * (y - sd)), min(high, scale * (y + sd))) for y, sd in zip(line.y, line.sd, strict=True)]
+
+
 def draw_line(axes: Axes, line: MeanLine, style: RowStyle, scale: float = 1.0) -> None:
     """A line with its band and at most eight markers. A single point is drawn as a marker with an error bar."""
     y = [scale * value for value in line.y]
     options: Mapping[str, Any] = style.plot()
     if len(y) == 1:
-        error = None if math.isnan(line.sd[0]) else scale * line.sd[0]
+        (bottom, top), *_ = _band(line, scale)
+        error = None if math.isnan(line.sd[0]) else [[y[0] - bottom], [top - y[0]]]
         axes.errorbar(line.x, y, yerr=error, label=line.name, elinewidth=0.8, capsize=1.5, **options)
         return
     axes.plot(line.x, y, label=line.name, markevery=max(1, -(-len(y) // 8)), **options)
     if not any(map(math.isnan, line.sd)):
-        low, high = ([v + sign * scale * sd for v, sd in zip(y, line.sd, strict=True)] for sign in (-1, 1))
+        low, high = map(list, zip(*_band(line, scale), strict=True))
         faces, edges = (style.color, 0.14), (style.color, 0.5)
         axes.fill_between(line.x, low, high, facecolor=faces, edgecolor=edges, linewidth=0.4)
 

@@ -209,7 +209,8 @@ def _draw_point(axes: Axes, point: CostPoint, style: RowStyle) -> None:
     y, shared = 100 * point.accuracy, _shared_seconds(point)
     if shared < point.seconds:
         axes.plot([shared, point.seconds], [y, y], color=style.color, linewidth=0.7, marker="|", markevery=[0])
-    error = None if math.isnan(point.sd) else 100 * point.sd
+    sd = 100 * point.sd
+    error = None if math.isnan(sd) else [[min(sd, y)], [min(sd, 100 - y)]]
     options = {**style.plot(5), "linestyle": "none", "elinewidth": 0.8, "capsize": 1.5}
     axes.errorbar([point.seconds], [y], yerr=error, label=point.name, zorder=3, **options)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -33,8 +34,10 @@ _NAME_WIDTH = 19  # characters of a name on one line of a legend
 DPI = 300  # of a PNG
 INK, FAINT = "#1a1a1a", "#595959"
 
+# They come with matplotlib: the same glyphs on every machine. The second font has what the first one lacks.
+FONTS = {"sans": ("DejaVu Sans",), "serif": ("STIXGeneral", "DejaVu Sans")}
+
 _SETTINGS: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs on every machine
     "font.size": 7,
     "text.parse_math": False,  # so that "$" in a name is a dollar sign
     "axes.labelsize": 7,
@@ -70,9 +73,22 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+_FONTS: ContextVar[Sequence[str]] = ContextVar("fonts", default=FONTS["sans"])
+
+
 def styled() -> AbstractContextManager[None]:
     """A context with the settings for making and saving a figure; on exit the earlier ones are restored."""
-    return matplotlib.style.context(["default", _SETTINGS])
+    return matplotlib.style.context(["default", {**_SETTINGS, "font.family": list(_FONTS.get())}])
+
+
+@contextmanager
+def font(name: str) -> Iterator[None]:
+    """A context in which figures have one of FONTS."""
+    token = _FONTS.set(FONTS[name])
+    try:
+        yield
+    finally:
+        _FONTS.reset(token)
 
 
 # --- parts of a figure ------------------------------------------------------------------------------------------------
@@ -96,6 +112,19 @@ def title_and_facts(figure: Figure) -> tuple[str, list[str]]:
     return " ".join(figure.get_suptitle().split()), " ".join(figure.get_supxlabel().split()).split(_SEPARATOR)
 
 
+def without_text(figure: Figure) -> Figure:
+    """A `new_figure` without its title and facts, which a paper prints as a caption, and less high by them."""
+    above, below = figure.get_suptitle(), figure.get_supxlabel()
+    lines = 0.13 * (above.count("\n") + 1) + (0.1 * (below.count("\n") + 2) if below else 0.0)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height - lines)
+    for text in (figure._suptitle, figure._supxlabel):  # type: ignore[attr-defined]
+        if text is not None:
+            text.remove()
+    figure._suptitle = figure._supxlabel = None  # type: ignore[attr-defined]
+    return figure
+
+
 def _wrapped_to(width: float, text: str, size: float) -> str:
     """The text on as many lines as fit into a width in inches at a font size in points."""
     characters = max(8, int(width * 72 / (0.45 * size)))  # if all were narrow
@@ -107,7 +136,7 @@ def _wrapped_to(width: float, text: str, size: float) -> str:
 
 
 def _inches(text: str, size: float) -> float:
-    font = FontProperties(family=_SETTINGS["font.family"], size=size)
+    font = FontProperties(family=_FONTS.get()[:1], size=size)
     return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
 
 

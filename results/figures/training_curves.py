@@ -84,7 +84,8 @@ def training_figure(curves: TrainingCurves, styles: RowStyles) -> Figure:
         panels = figure.subplots(1, len(curves.panels), squeeze=False)[0]
         for axes, (ipc, of_ipc) in zip(panels, curves.panels.items(), strict=True):
             axes.set_title(f"ipc {ipc}")
-            log_from_zero(axes, [x for line in of_ipc for x in line.x], 1.0, "Optimizer steps (log)")
+            steps = [x for line in of_ipc for x in line.x]
+            log_from_zero(axes, steps, min((x for x in steps if x > 0), default=1.0), "Optimizer steps (log)")
             for line in of_ipc:
                 draw_line(axes, line, styles[line.name], 100)
                 best = max(range(len(line.y)), key=line.y.__getitem__)

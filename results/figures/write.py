@@ -16,14 +16,18 @@ from results.aggregation.row_styles import RowStyles, styles_of_cells
 from results.errors import ResultsError
 from results.figures import anytime, dance_figure3, embedding, image_grids, pareto, training_curves
 from results.figures.sets import Scenario, StoredSet, analyses, stored_sets
-from results.figures.style import title_and_facts, to_pdf, to_png
+from results.figures.style import COLUMN, font, title_and_facts, to_pdf, to_png, without_text
 from results.formatting import grouped
+from results.rendering import latex
 from results.store.atomic_files import replace, writing
 from results.store.store import Store
 from results.types import Json
 
 Drawer = Callable[[Sequence[Json]], Iterable[tuple[str, Figure]]]  # finished records of one analysis → its figures
-INDEX = "figures.md"
+INDEX, CAPTIONS = "figures.md", "captions.tex"
+_CAPTIONS_HEAD = r"""% Figures with captions. Needs \usepackage{graphicx}, and this folder beside the document:
+%   \input{figures/captions}
+"""
 _ANALYZE = "no analysis of this kind is stored: python -m benchmark.analyze makes it"
 _ABSENT = {  # kind of figure → why there is none
     "accuracy against seconds": "no evaluation with known seconds is finished yet",
@@ -52,13 +56,17 @@ def write_figures(
     folder: Path,
     cells: pd.DataFrame,
     drawers: Mapping[str, Drawer] = MappingProxyType({}),
+    *,
+    titles: bool = False,
+    fonts: str = "sans",
 ) -> tuple[list[Path], list[str]]:
     """Draw all figures for which there is data into `folder`, which is made.
 
-    records: of the store. cells: their `aggregation.cells`. drawers: of analyses of other packages, by name. Returns
-    the written paths, the index figures.md last, and a line on each figure that is not drawn. The index has both, with
-    the facts of each figure. Equal records and sets give equal bytes. Raises ResultsError if the folder cannot be
-    written.
+    records: of the store. cells: their `aggregation.cells`. drawers: of analyses of other packages, by name. titles:
+    whether figures show their titles and facts, which captions.tex has for LaTeX. fonts: of `style.FONTS`. Returns the
+    written paths, the index figures.md last, and a line on each figure that is not drawn. The index has both, with the
+    facts of each figure. Figures of an earlier index are removed. Equal records and sets give equal bytes. Raises
+    ResultsError if the folder cannot be written.
     """
     figures, missing = plan_figures(records, store, cells)
     for name, draw in drawers.items():
@@ -66,21 +74,55 @@ def write_figures(
         figures, missing = figures + drawn, missing + not_drawn
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        for stem in _listed(folder / INDEX):
+            for suffix in (".pdf", ".png"):
+                (folder / f"{stem}{suffix}").unlink(missing_ok=True)
     written: list[Path] = []
     entries: list[str] = []
+    floats: list[str] = []
     for planned in figures:
-        try:
-            figure = planned.draw()
-        except ResultsError as error:
-            missing.append(f"{planned.stem}: {error.what} ({error.where})")
-            continue
         paths = [folder / f"{planned.stem}.pdf", folder / f"{planned.stem}.png"]
-        for path, content in zip(paths, (to_pdf(figure), to_png(figure)), strict=True):
-            replace(path, content)
+        with font(fonts):
+            try:
+                figure = planned.draw()
+            except ResultsError as error:
+                missing.append(f"{planned.stem}: {error.what} ({error.where})")
+                continue
+            entries += _entry(figure, paths)
+            floats.append(_float(figure, planned.stem))
+            figure = figure if titles else without_text(figure)
+            for path, content in zip(paths, (to_pdf(figure), to_png(figure)), strict=True):
+                replace(path, content)
         written += paths
-        entries += _entry(figure, paths)
-    replace(folder / INDEX, _index(len(written) // 2, entries, missing))
-    return [*written, folder / INDEX], missing
+    replace(folder / INDEX, _index(len(floats), entries, missing))
+    replace(folder / CAPTIONS, "\n".join([_CAPTIONS_HEAD, *floats]))
+    return [*written, folder / CAPTIONS, folder / INDEX], missing
+
+
+def _listed(index: Path) -> list[str]:
+    """The stems of the figures that an index lists; none without one."""
+    try:
+        return re.findall(r"\[PDF\]\(([A-Za-z0-9._@+-]+)\.pdf\)", index.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+
+
+def _float(figure: Figure, stem: str) -> str:
+    """A figure environment of LaTeX, with title and facts as the caption."""
+    title, facts = title_and_facts(figure)
+    caption = latex.escape(" ".join(f"{text[:1].upper()}{text[1:]}." for text in (title, *facts) if text))
+    environment = "figure*" if figure.get_figwidth() > COLUMN else "figure"
+    return "\n".join(
+        [
+            rf"\begin{{{environment}}}[tbp]",
+            r"\centering",
+            rf"\includegraphics{{figures/{stem}.pdf}}",
+            rf"\caption[{{{latex.escape(title)}}}]{{{caption}}}",
+            rf"\label{{fig:{stem}}}",
+            rf"\end{{{environment}}}",
+            "",
+        ]
+    )
 
 
 def _entry(figure: Figure, paths: Sequence[Path]) -> list[str]:
@@ -91,6 +133,7 @@ def _entry(figure: Figure, paths: Sequence[Path]) -> list[str]:
 
 def _index(count: int, entries: Sequence[str], missing: Sequence[str]) -> str:
     head = [f"# {grouped(count)} figure{'s' if count != 1 else ''}", ""]
+    head += [f"[{CAPTIONS}]({CAPTIONS}) has them with their captions for LaTeX.", ""]
     not_drawn = ["## Not drawn", "", *(f"- {line}" for line in missing), ""] if missing else []
     return "\n".join([*head, *entries, *not_drawn])
 

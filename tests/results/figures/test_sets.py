@@ -62,7 +62,8 @@ def test_images_are_enlarged_by_a_whole_factor_and_never_smoothed(tmp_path, make
     assert np.array_equal(pixels[-48::6, ::6], images[1].transpose(1, 2, 0))
     assert centres[0] == 23.5 and (pixels[48] == 1).all()
     (picture,) = grid_figure(grid).axes[0].get_images()
-    assert picture.get_interpolation() == "nearest" and np.array_equal(picture.get_array(), pixels)
+    across, _ = montage(grid.panels[0].images.swapaxes(0, 1))  # one image per class: classes are across
+    assert picture.get_interpolation() == "nearest" and np.array_equal(picture.get_array(), across)
 
 
 def test_tiles_are_shown_as_stored_and_a_fact_says_so(tmp_path, make_condensed):
@@ -102,10 +103,26 @@ def test_a_class_with_fewer_images_leaves_its_places_white(tmp_path, make_conden
     assert (pixels[:48, 51:] == 1).all() and (pixels[-48:, 51:] < 0.5).all()
 
 
-def test_many_methods_go_into_several_figures_and_no_more_than_four_into_one(tmp_path, make_condensed):
-    records = [make_condensed(row) for row in ("dm", "idm", "dance", "idc", "dc", "random")]
-    selections = grid_selections(stored_sets(records))
-    assert [(len(selection.sets), selection.part) for selection in selections] == [(4, 1), (2, 2)]
+@pytest.mark.parametrize(("ipc", "rows", "parts"), [(10, 4, [4]), (10, 5, [2, 3]), (10, 6, [3, 3]), (1, 6, [6])])
+def test_many_methods_go_into_several_figures_and_none_is_alone(make_condensed, ipc, rows, parts):
+    names = ("dm", "idm", "dance", "idc", "dc", "random")[:rows]
+    selections = grid_selections(stored_sets([make_condensed(row, ipc=ipc) for row in names]))
+    assert [len(selection.sets) for selection in selections] == parts
+    assert [selection.part for selection in selections] == ([0] if len(parts) == 1 else [1, 2])
+
+
+def test_at_one_image_per_class_the_classes_are_across_with_their_names(tmp_path, make_condensed):
+    store, records = Store(tmp_path), [make_condensed(row, ipc=1) for row in ("dm", "dance")]
+    for condensed in records:
+        condensed["result"]["classes"] = ["plane", "car", "bird"]
+        store_set(store, condensed, constant_images([0.1, 0.2, 0.3]), [0, 1, 2])
+    grid = grid_of(store, records)
+    (axes,) = grid_figure(grid).axes
+    assert grid.names == ("plane", "car", "bird")
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["plane", "car", "bird"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["DANCE, after", "DM, after"]
+    (picture,) = axes.get_images()
+    assert np.asarray(picture.get_array())[0, [0, 60, -1], 0].tolist() == pytest.approx([0.1, 0.2, 0.3])
 
 
 def test_sets_made_elsewhere_are_shown_with_those_condensed_here(make_condensed):

@@ -30,6 +30,7 @@ def test_a_panel_for_each_ipc_with_a_dot_at_the_highest_mean(make_condensed):
     assert {line.name for line in curves.panels[10]} == {"DM", "DANCE"}
     figure = training_figure(curves, styles_of_cells(cells([]), ["DM", "DANCE"]))
     left, right = figure.axes[:2]
+    assert left.xaxis.get_transform().linthresh == 10  # no decade without a point
     assert left.get_title() == "ipc 1" and "Optimizer steps" in right.get_xlabel()
     (dot,) = [line for line in left.lines if len(line.get_xdata()) == 1]
     assert (*dot.get_xdata(), *dot.get_ydata()) == (10.0, pytest.approx(40.0))

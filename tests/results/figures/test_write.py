@@ -67,8 +67,37 @@ def test_the_order_of_records_and_a_second_time_change_no_byte(tmp_path, make_ev
     assert first == {path.name: path.read_bytes() for path in again}
 
 
+def test_titles_and_facts_are_captions_unless_they_are_asked_for(tmp_path, make_everything):
+    store, records = make_everything()
+    sizes = {}
+    for titles in (False, True):
+        written, _ = write_figures(records, store, tmp_path / "figures", cells(records), titles=titles)
+        with Image.open(
+            next(path for path in written if path.name.startswith("trade") and path.suffix == ".png")
+        ) as image:
+            sizes[titles] = image.size
+    assert sizes[False][0] == sizes[True][0] and sizes[False][1] < sizes[True][1] - 100
+    captions = (tmp_path / "figures" / "captions.tex").read_text()
+    assert captions.count(r"\includegraphics{figures/") == len(KINDS)
+    assert r"\caption[{Accuracy against total seconds: cifar10, ipc 1}]{Accuracy against total seconds" in captions
+    assert "Protocol dsa v1." in captions
+
+
+def test_a_font_is_embedded_and_a_figure_that_is_not_drawn_any_more_is_removed(tmp_path, make_everything):
+    store, records = make_everything()
+    for name, fonts in (("sans", b"DejaVuSans"), ("serif", b"STIXGeneral")):
+        written, _ = write_figures(records, store, tmp_path / "figures", cells(records), fonts=name)
+        assert all(
+            fonts in path.read_bytes() for path in written if path.name.startswith("trade") and path.suffix == ".pdf"
+        )
+    fewer = [record for record in records if record["kind"] != "analyze"]
+    again, _ = write_figures(fewer, store, tmp_path / "figures", cells(fewer))
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {path.name for path in again}
+    assert len(again) < len(written)
+
+
 def test_an_empty_store_gives_a_line_for_each_kind(tmp_path):
-    (index,), missing = write_figures([], Store(tmp_path), tmp_path / "figures", cells([]))
+    (_, index), missing = write_figures([], Store(tmp_path), tmp_path / "figures", cells([]))
     assert len(missing) == len(KINDS)
     text = index.read_text()
     assert text.startswith("# 0 figures\n") and "anytime curves: " in text and "snapshots=N val_fraction=F" in text
@@ -82,7 +111,7 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_is_drawn(tmp_path, make_ever
         if record["kind"] == "analyze" and record["resolved"]["analysis"] in ("expert", "embedding"):
             record["result"] = {"sets": 5}
     written, missing = write_figures(records, store, tmp_path / "figures", cells(records))
-    stems = {path.name.partition("-")[0] for path in written[:-1]}
+    stems = {path.name.partition("-")[0] for path in written if path.suffix == ".pdf"}
     assert stems == {"trade", "anytime", "training", "discrepancy", "interpolation"}
     for word in ("sets-cifar10-convnet3-ipc1: ", "expert, analysis", "embedding, analysis"):
         (line,) = [line for line in missing if line.startswith(word)]
