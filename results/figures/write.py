@@ -25,6 +25,7 @@ from results.types import Json
 
 Drawer = Callable[[Sequence[Json]], Iterable[tuple[str, Figure]]]  # finished records of one analysis → its figures
 INDEX, CAPTIONS = "figures.md", "captions.tex"
+_TEXT_WIDTH = 5.5  # inches: wider figures are as wide as the text
 _CAPTIONS_HEAD = r"""% Figures with captions. Needs \usepackage{graphicx}, and this folder beside the document:
 %   \input{figures/captions}
 """
@@ -95,7 +96,7 @@ def write_figures(
                 replace(path, content)
         written += paths
     replace(folder / INDEX, _index(len(floats), entries, missing))
-    replace(folder / CAPTIONS, "\n".join([_CAPTIONS_HEAD, *floats]))
+    replace(folder / CAPTIONS, "\n".join([_CAPTIONS_HEAD + latex.room_for(len(floats)), *floats]))
     return [*written, folder / CAPTIONS, folder / INDEX], missing
 
 
@@ -111,12 +112,13 @@ def _float(figure: Figure, stem: str) -> str:
     """A figure environment of LaTeX, with title and facts as the caption."""
     title, facts = title_and_facts(figure)
     caption = latex.escape(" ".join(f"{text[:1].upper()}{text[1:]}." for text in (title, *facts) if text))
+    width = r"[width=\textwidth]" if figure.get_figwidth() > _TEXT_WIDTH else ""
     environment = "figure*" if figure.get_figwidth() > COLUMN else "figure"
     return "\n".join(
         [
             rf"\begin{{{environment}}}[tbp]",
             r"\centering",
-            rf"\includegraphics{{figures/{stem}.pdf}}",
+            rf"\includegraphics{width}{{figures/{stem}.pdf}}",
             rf"\caption[{{{latex.escape(title)}}}]{{{caption}}}",
             rf"\label{{fig:{stem}}}",
             rf"\end{{{environment}}}",

@@ -21,6 +21,11 @@ from results.tables.model import Column, Entry, Table
 from results.tables.registry import NO_BUILDERS, TableBuilder, tables_by_kind
 from results.types import Json
 
+_FORMS = {  # file → the format that it belongs to
+    "tables.md": "markdown", "tables.tex": "latex", "article.tex": "latex", "references.bib": "latex",
+    "tables.html": "html", "tables.csv": "csv",
+}  # fmt: skip
+
 
 def write_tables(
     cells: pd.DataFrame,
@@ -32,8 +37,9 @@ def write_tables(
     r"""Write what `options` ask for into an existing folder, each file whole or not at all; returns their paths.
 
     markdown: tables.md. latex: tables.tex to \input, and article.tex, a whole document with it. html: tables.html.
-    csv: tables.csv, all chosen cells with raw numbers. sheets: sheets/KIND-NUMBER.csv, each table as it is shown; those
-    of an earlier report are removed. added: builders of other packages' tables. Raises ResultsError.
+    csv: tables.csv, all chosen cells with raw numbers. sheets: sheets/KIND-NUMBER.csv, each table as it is shown.
+    Files of an earlier report that are not asked for now are removed. added: builders of other packages' tables. Raises
+    ResultsError.
     """
     chosen_cells = select(cells, options)
     by_kind = tables_by_kind(cells, options, records, added)
@@ -53,6 +59,12 @@ def write_tables(
         _remove_sheets(folder / "sheets")
     for name, text in files.items():
         replace(folder / name, text)
+    with writing(folder):
+        for name in set(_FORMS) - set(files):
+            if _FORMS[name] not in options.formats:
+                (folder / name).unlink(missing_ok=True)
+        if "sheets" not in options.formats and (folder / "sheets").is_dir():
+            _remove_sheets(folder / "sheets")
     return [folder / name for name in files]
 
 

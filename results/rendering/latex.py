@@ -18,7 +18,9 @@ T = TypeVar("T")
 SHORT_REMARKS = (NOT_SIGNIFICANT, NOT_TESTED)
 
 _MAX_COLUMNS, _MAX_LONG_HEADS = 12, 8  # of a wide table side by side, with several heads and with single long ones
+_TEXT_WIDTH, _CHARACTER = 397, 4.6  # points: of 5.5 inches, and of a character in a table
 _MAX_ROWS = 32  # of one float; more rows follow in another one
+_CAPTION = 165  # characters of a caption: two lines; what the table has more to say is below it
 _MAX_FLOATS = 18  # tables that LaTeX holds back unless told otherwise
 # Names longer than this many characters are broken into lines of this width.
 _ROW_NAME, _WORDS = (28, "34mm"), (34, "53mm")
@@ -31,15 +33,17 @@ _HEAD = r"""% Needs \usepackage{booktabs} and nothing else:
 %   \end{document}
 """
 
-ARTICLE = r"""% A document of all tables: pdflatex article.tex, twice.
+ARTICLE = r"""% A document of all tables and figures: pdflatex article.tex, twice.
 \documentclass[a4paper]{article}
-\usepackage{booktabs}
-\setlength{\textwidth}{180mm}
+\usepackage{booktabs,graphicx}
+\setlength{\textwidth}{5.5in}
 \setlength{\textheight}{255mm}
-\setlength{\oddsidemargin}{-10mm}
+\setlength{\oddsidemargin}{0.385in}
 \setlength{\topmargin}{-25mm}
 \begin{document}
 \input{tables}
+\clearpage
+\IfFileExists{figures/captions.tex}{\input{figures/captions}}{}
 \end{document}
 """
 
@@ -50,15 +54,54 @@ def document(tables: Iterable[Table]) -> str:
     labels = unique_labels(["tab:" + re.sub(r"[^A-Za-z0-9.]+", "-", table.label).strip("-") for table in tables])
     texts = [to_latex(table, label) for table, label in zip(tables, labels, strict=True)]
     floats = sum(text.count(r"\begin{table*}") for text in texts)
-    room = rf"\extrafloats{{{floats}}}  % LaTeX waits with few of them at once" + "\n" if floats > _MAX_FLOATS else ""
-    return "\n".join([_HEAD + room, *texts])
+    return "\n".join([_HEAD + room_for(floats), *texts])
+
+
+def room_for(floats: int) -> str:
+    """A line for a document with more floats than LaTeX holds back unless told otherwise, else ""."""
+    return rf"\extrafloats{{{floats}}}\maxdeadcycles={1000 + floats}" + "\n" if floats > _MAX_FLOATS else ""
 
 
 def to_latex(table: Table, label: str) -> str:
-    """A table environment as wide as a page; a larger table has several, with labels that end in -2, -3, …"""
-    max_columns = _MAX_COLUMNS if any(column.heads for column in table.columns) else _MAX_LONG_HEADS
-    parts = [part for rows in _split_long(table) for part in split_wide(rows, max_columns)]
+    """A table environment as wide as a page of 5.5 inches; a larger table has several, with labels -2, -3, …"""
+    parts = [part for rows in _split_long(table) for part in _split_to_fit(rows)]
     return "\n".join(_float(part, label, number) for number, part in enumerate(parts, 1))
+
+
+def _split_to_fit(table: Table) -> list[Table]:
+    """The table in as few parts as fit beside the columns that name the rows."""
+    max_columns = _MAX_COLUMNS if any(column.heads for column in table.columns) else _MAX_LONG_HEADS
+    parts = split_wide(table, max_columns)
+    while max_columns > 1 and any(_width(part) > _TEXT_WIDTH for part in parts):
+        max_columns -= 1
+        parts = split_wide(replace(table, wide=True), max_columns)
+    return parts
+
+
+def _width(table: Table) -> float:
+    """The width of a table in points, estimated from its characters; columns under a wide common head are wider."""
+    widths = []
+    for index, column in enumerate(table.columns):
+        longest = _ROW_NAME[0] if column.names_row else _WORDS[0]
+        lines = column.heads[1:] or _head_lines(column)
+        texts = [min(len(line), longest) * _CHARACTER for line in lines]
+        texts += [_entry_width(table, column, row[index], longest) for row in table.rows if row[index].span == 1]
+        widths.append(max(texts, default=0.0) + 5)
+    extra = 0.0
+    for outer, same in groupby(zip(table.columns, widths, strict=True), lambda pair: pair[0].heads[:1]):
+        extra += max(0.0, sum(map(len, outer)) * _CHARACTER + 5 - sum(width for _, width in same))
+    return sum(widths) + extra
+
+
+def _entry_width(table: Table, column: Column, entry: Entry, longest: int) -> float:
+    above = [*table.note_numbers(entry), *(["†"] if entry.single else [])]
+    if column.text and not column.print_spread(entry):
+        return min(len(f"{column.print(entry)} {entry.words}".strip()), longest) * _CHARACTER + 8 * len(above)
+    short = entry.words in SHORT_REMARKS
+    small = (
+        len(column.print_spread(entry)) + 2 * bool(column.print_spread(entry)) + (4 if short else 0) + 3 * len(above)
+    )
+    return (len(column.print(entry)) + (0 if short else len(entry.words))) * _CHARACTER + 3.6 * small
 
 
 def _split_long(table: Table) -> Iterator[Table]:
@@ -82,16 +125,21 @@ def _sentence(text: str) -> str:
 
 def _float(table: Table, label: str, number: int) -> str:
     """One part of a table. number: of the part; all but the first refer to that for the captions."""
-    caption = "%\n" + "\n".join(map(_sentence, [f"{table.title}.", *table.captions]))
+    above = [f"{table.title}.", *table.captions[:1]]
+    above = above if len(" ".join(above)) <= _CAPTION else above[:1]
+    below = list(map(_sentence, table.captions[len(above) - 1 :]))
+    caption = "%\n" + "\n".join(map(_sentence, above))
     if number > 1:
+        below = []
         caption, label = rf"Continues Table~\ref{{{label}}}.", f"{label}-{number}"
     lines = [r"\begin{table*}[tbp]", r"\centering", rf"\caption[{{{escape(table.title)}}}]{{{caption}}}"]
     lines += [rf"\label{{{label}}}", r"\medskip", r"\footnotesize", r"\setlength{\tabcolsep}{2.5pt}"]
     lines += [r"\makebox[\textwidth][c]{%  centered even if it is wider than the text", *_tabular(table), "}"]
     cited = sorted({note for row in table.rows for entry in row for note in table.note_numbers(entry)})
-    if cited:
-        notes = [rf"({note}) {escape(table.notes[note - 1])}\par" for note in cited]
-        lines += [r"\par\smallskip", r"\begin{minipage}{\textwidth}\raggedright", *notes, r"\end{minipage}"]
+    below += [f"({note}) {escape(table.notes[note - 1])}" for note in cited]
+    if below:
+        texts = [rf"{text}\par" for text in below]
+        lines += [r"\par\smallskip", r"\begin{minipage}{\textwidth}\raggedright", *texts, r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table*}", ""])
 
 
@@ -130,12 +178,17 @@ def _head(column: Column) -> str:
     """A head, with its unit or a network's options on a line of their own: "convnet3" above "-bn-w64"."""
     if column.text:
         return _name(column.title, *_WORDS)
-    lines = head_lines(column.title)
-    if len(lines) == 1 and " " not in column.title:
-        head, dash, options = column.title.partition("-")
-        lines = [head, dash + options] if dash else lines
+    lines = _head_lines(column)
     stacked = r"\\".join(map(escape, lines))
     return rf"\shortstack{{{stacked}}}" if len(lines) > 1 else stacked
+
+
+def _head_lines(column: Column) -> list[str]:
+    lines = [column.title] if column.text else head_lines(column.title)
+    if len(lines) == 1 and " " not in column.title and not column.text:
+        head, dash, options = column.title.partition("-")
+        lines = [head, dash + options] if dash else lines
+    return lines
 
 
 def _heads_above_each_other(table: Table) -> Iterator[str]:

@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
+from many_records import many_records
 from results.aggregation.cells import cells
 from results.aggregation.options import Options
 from results.formatting import percent
@@ -30,10 +32,7 @@ GOLDEN = r"""% Needs \usepackage{booktabs} and nothing else:
 \begin{table*}[tbp]
 \centering
 \caption[{Test accuracy (\%), condensed with convnet3, evaluated with convnet3, protocol dsa}]{%
-Test accuracy (\%), condensed with convnet3, evaluated with convnet3, protocol dsa.
-Protocol dsa v1. Seeds~$\times$~networks: 5~$\times$~1, 1~$\times$~2 for DC, 1~$\times$~1--2 for WHOLE. All iterations.
-$\pm$: over sets; $\dagger$: over the networks of one set. Best and second best are marked (tested; ties share a place). n.s.: not better than random; n.t.: too few sets to test.
-Hardware: NVIDIA H100, fp32. Code: commit 0123456789.}
+Test accuracy (\%), condensed with convnet3, evaluated with convnet3, protocol dsa.}
 \label{tab:dsa-v1-convnet3-convnet3}
 \medskip
 \footnotesize
@@ -59,6 +58,9 @@ WHOLE & \multicolumn{2}{c}{$84.5_{\pm 0.7}{}^{\dagger}$} & 56.0 \\
 }
 \par\smallskip
 \begin{minipage}{\textwidth}\raggedright
+Protocol dsa v1. Seeds~$\times$~networks: 5~$\times$~1, 1~$\times$~2 for DC, 1~$\times$~1--2 for WHOLE. All iterations.\par
+$\pm$: over sets; $\dagger$: over the networks of one set. Best and second best are marked (tested; ties share a place). n.s.: not better than random; n.t.: too few sets to test.\par
+Hardware: NVIDIA H100, fp32. Code: commit 0123456789.\par
 (1) diverged: the loss is nan at step 7\par
 (2) not run: the store has no such task\par
 \end{minipage}
@@ -268,12 +270,41 @@ def test_what_a_report_writes_compiles(small, tmp_path, make_pdf):
     assert [path.name for path in paths] == ["tables.tex", "article.tex"]
     assert paths[0].read_text() == document(tables(small)) and paths[1].read_text() == ARTICLE
     make_pdf(paths[0].read_text())
+    (tmp_path / "figures").mkdir()
+    figure = Figure(figsize=(1, 1))
+    figure.savefig(tmp_path / "figures" / "some.v0.1.pdf")
+    (tmp_path / "figures" / "captions.tex").write_text(r"\includegraphics{figures/some.v0.1.pdf}")
     log = compile(tmp_path, "article.tex")
-    assert "undefined" not in log and "multiply" not in log
+    assert "undefined" not in log and "multiply" not in log and "<./figures/some.v0.1.pdf>" in log.replace("\n", "")
 
 
-@pytest.mark.parametrize(("networks", "panels"), [(3, [3]), (8, [8]), (9, [5, 4]), (17, [6, 6, 5])])
-def test_crossings_compile_in_panels_of_at_most_eight(make_cells, make_pdf, networks, panels):
+def test_tables_fit_a_text_of_five_and_a_half_inches(tmp_path, make_pdf):
+    records = list(many_records(4, 2, ["cifar10", "cifar100"], [1, 10, 50], protocols=["dsa", "dance"]))
+    write_tables(cells(records), tmp_path, Options(formats=("latex",)), records)
+    tables_text = (tmp_path / "tables.tex").read_text()
+    open_boxes = tables_text.replace(r"\makebox[\textwidth][c]{%  centered even if it is wider than the text", "{%")
+    assert open_boxes != tables_text
+    (tmp_path / "tables.tex").write_text(open_boxes)  # so that TeX reports what is wider than the text
+    assert "Overfull" not in compile(tmp_path, "article.tex")
+
+
+def test_captions_are_two_lines_and_the_rest_is_below_the_table():
+    for first, below in (("A short term.", False), ("A long term " * 20, True)):
+        text = to_latex(matrix(("d", ("1",)), lines=[[Entry("m"), Entry()]], captions=[first, "Marks."]), "x")
+        caption, table = text.split(r"\label{x}")
+        assert "Marks." in table and (first.split(".")[0].strip() in table) == below and "Title." in caption
+
+
+def test_forms_of_an_earlier_report_are_removed(small, tmp_path):
+    write_tables(small, tmp_path, Options(formats=("latex", "markdown", "html", "csv", "sheets")))
+    (tmp_path / "mine.tex").write_text("")
+    write_tables(small, tmp_path, Options(formats=("markdown",)))
+    assert {path.name for path in tmp_path.iterdir()} == {"tables.md", "mine.tex", "sheets"}
+    assert not list((tmp_path / "sheets").iterdir())
+
+
+@pytest.mark.parametrize(("networks", "panels"), [(3, [3]), (8, [4, 4]), (9, [5, 4]), (17, [5, 5, 5, 2])])
+def test_crossings_compile_in_panels_that_fit(make_cells, make_pdf, networks, panels):
     names = ["convnet3", *(f"densenet121-g{number}-bn" for number in range(networks - 1))]
     means = {"random": [0.2, 0.21, 0.22], "dm": [0.3, 0.32, 0.31], "dc": [0.21, 0.2, 0.22]}
     crossed = pd.concat([
