@@ -18,6 +18,7 @@ from benchmark.cli.references import bibliography
 from benchmark.config.schema import TABLE_PLUG_INS, ReportConfig
 from benchmark.utils.errors import BenchmarkError
 from results.aggregation.cells import cells
+from results.aggregation.labels import with_display_labels, with_labels
 from results.aggregation.options import AS_RUN, TABLES, Options
 from results.aggregation.references import with_references
 from results.aggregation.selection import select
@@ -55,8 +56,11 @@ def write_report(config: ReportConfig) -> bool:
         raise BenchmarkError("the store holds no finished task yet", where=f"store={config.store}")
     found = cells([*stored.records, *stored.unfinished])
     shown = _with_references(found, console) if "reference" in config.baselines else found
-    _tables(shown, stored.records, store.reports, config.options(), added, console)
-    _pictures(found, stored.records, store, config, console)
+    labels = {name.strip(): label.strip() for name, _, label in (text.rpartition("=") for text in config.labels)}
+    shown, found = with_labels(shown, labels), with_labels(found, labels)
+    records = with_display_labels(stored.records, found)
+    _tables(shown, records, store.reports, config.options(), added, console)
+    _pictures(found, records, store, config, console)
     for problem in stored.problems:
         print_error(problem)
     return bool(stored.problems)

@@ -381,7 +381,10 @@ class ReportConfig(CommandConfig):
     formats: list[str] = option(
         list(FORMATS), "all but terminal are files in STORE/report; csv: raw numbers; sheets: a CSV file for each table"
     )
-    methods: list[str] = option([], "rows to show, by name; NAME*: all whose names start with NAME; empty: all")
+    methods: list[str] = option(
+        [], "rows to show, by name, with their variants; NAME*: all that start with NAME; empty: all"
+    )
+    labels: list[str] = option([], "what rows are called: NAME=LABEL, where NAME is that of the row in tables.csv")
     baselines: list[str] = option(
         list(BASELINES), "baselines to show beside the methods; reference: rows that come with the package"
     )
@@ -426,6 +429,9 @@ class ReportConfig(CommandConfig):
         require_known("order", [self.order], ORDERS)
         require_known("highlight", [self.highlight], HIGHLIGHTS)
         require_known("font", [self.font], ("sans", "serif"))
+        for label in self.labels:
+            if not all(part.strip() for part in label.rpartition("=")):
+                raise BenchmarkError(f"{label!r} is no label", where="labels", next="write NAME=LABEL")
         if self.order == "listed" and not self.methods:
             raise BenchmarkError("order=listed needs methods", where="order=listed", next="name them: methods=[…]")
 

@@ -12,7 +12,9 @@ _MAX_SETTINGS = 3  # settings that a name shows, where these tell it apart
 
 
 def title(row: Cell) -> str:
-    """The method's title in place of its name: "dm@f2 (lr_img=2.0)" is printed as "DM@f2 (lr_img=2.0)"."""
+    """The label of a row, else the method's title for its name: "dm@f2 (lr_img=2.0)" is "DM@f2 (lr_img=2.0)"."""
+    if label := row.get("label"):
+        return str(label)
     name, method = str(row["display_name"]), str(row["method"])
     return f"{row['title']}{name[len(method) :]}" if name.startswith(method) else name
 

@@ -20,7 +20,7 @@ class Options:
     """Which rows and columns tables have, in which order, and how they are marked. An empty tuple means all there are.
 
     tables: some of TABLES, in their order. formats: some of FORMATS.
-    methods: display names as shell patterns: "dance*" is dance, dance@f1, "dance (alignment=off)".
+    methods: display names with their variants: "dance" is dance, dance@f1, "dance (alignment=off)"; or shell patterns.
     baselines: which of KNOWN_BASELINES are shown with the methods; random subsets and mosaics are both "random", and
     "reference" is the rows that `aggregation.references` adds.
     datasets, ipcs, architectures (of condensing), eval_architectures, protocols: columns, in their order.

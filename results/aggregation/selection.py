@@ -51,8 +51,13 @@ def select(cells: pd.DataFrame, options: Options) -> pd.DataFrame:
     return selected.reset_index(drop=True)
 
 
+def matches(name: str, pattern: str) -> bool:
+    """Whether a row is meant: "dance" is dance and its variants, as dance@f1 and dance (lr=1)."""
+    return fnmatchcase(name, pattern) or name.startswith((f"{pattern}@", f"{pattern} ("))
+
+
 def _is_selected(name: str, role: str, options: Options) -> bool:
-    if any(fnmatchcase(name, pattern) for pattern in options.methods):
+    if any(matches(name, pattern) for pattern in options.methods):
         return True
     if role == REFERENCE:  # only if they were asked for
         return True
@@ -64,7 +69,7 @@ def _is_selected(name: str, role: str, options: Options) -> bool:
 def _check_methods(patterns: Sequence[str], cells: pd.DataFrame) -> None:
     names = dict.fromkeys(cells["display_name"])
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(matches(name, pattern) for name in names):
             raise _unknown(pattern, names, "methods")
 
 
@@ -97,8 +102,8 @@ def row_order(options: Options) -> Callable[[Cell], tuple[Any, ...]]:
 
 def _first_pattern(row: Cell, options: Options) -> int:
     """The index of the first pattern that matches the row; baselines that none matches come first."""
-    matches = (index for index, pattern in enumerate(options.methods) if fnmatchcase(row["display_name"], pattern))
-    return next(matches, -1)
+    found = (index for index, pattern in enumerate(options.methods) if matches(row["display_name"], pattern))
+    return next(found, -1)
 
 
 def _usual(row: Cell) -> tuple[Any, ...]:

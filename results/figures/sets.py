@@ -123,7 +123,14 @@ def _names(records: Sequence[Json]) -> dict[str, str]:
 
 def _title(display: Json) -> str:
     card = display["card"]
-    return title({"display_name": display["display_name"], "method": card["name"], "title": card["title"]})
+    return title(
+        {
+            "label": display.get("label"),
+            "display_name": display["display_name"],
+            "method": card["name"],
+            "title": card["title"],
+        }
+    )
 
 
 def _spec(record: Json) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def captions(
     """
     scored = [row for row in rows if row["sets"]] if evaluated else []
     terms = [_protocols(rows) if evaluated else "", _sample(scored), _budgets(rows), _equal_seconds(rows)]
-    terms += [_withheld(rows), about]
+    terms += [_withheld(rows), _shared_settings(rows), about]
     marks = [
         _unequal(columns) if columns else "",
         _deviations(scored),
@@ -77,6 +77,12 @@ def captions(
     ]
     origin = [_hardware(rows, costs=costs), _code(rows)]
     return [line for parts in (terms, marks, origin) if (line := " ".join(filter(None, parts)))]
+
+
+def _shared_settings(rows: Sequence[Cell]) -> str:
+    """The settings that names leave out, as all variants share them."""
+    shared = "; ".join(dict.fromkeys(filter(None, (row.get("shared") for row in rows))))
+    return f"Settings of all variants of {shared}." if shared else ""
 
 
 def network_norms(rows: Sequence[Cell]) -> str:

@@ -40,7 +40,7 @@ def rows(frame):
     ("methods", "baselines", "expected"),
     [
         ((), ("random", "whole"), {"random", "random@f2", "dc", "dm", "dm@f2", "dance (alignment=off)", "whole"}),
-        (("dm",), ("random", "whole"), {"random", "random@f2", "dm", "whole"}),
+        (("dm",), ("random", "whole"), {"random", "random@f2", "dm", "dm@f2", "whole"}),
         (("dm*",), (), {"dm", "dm@f2"}),
         (("dance*", "dc"), ("whole",), {"dance (alignment=off)", "dc", "whole"}),
         (("random@f2", "whole"), (), {"random@f2", "whole"}),
