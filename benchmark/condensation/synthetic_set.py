@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -38,13 +39,53 @@ def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
     Raises BenchmarkError if it is missing, damaged or another kind of file.
     """
     tensors, card = load_tensors(path, device)
-    has_card = isinstance(card, dict) and {"ipc", "factor", "training", "made by"} <= card.keys()
-    has_card = has_card and isinstance(card["training"], dict)
-    if not has_card or not {"images", "labels"} <= tensors.keys():
-        raise BenchmarkError(f"{path.name} is not a synthetic set of this project", where=str(path.parent))
+    if not is_own(tensors, card):
+        raise BenchmarkError(f"{path.name} is not a synthetic set of this project", where=str(path))
+    check_card(card, path)
     return SyntheticSet(
         tensors["images"].float(), tensors["labels"], card["ipc"], card["factor"], card["training"], card["made by"]
     )
+
+
+def is_own(tensors: Iterable[str], card: Mapping[str, Any]) -> bool:
+    """Whether a file with tensors of these names, and this card, was written by `save_set`."""
+    return {"ipc", "factor", "training", "made by"} <= card.keys() and {"images", "labels"} <= set(tensors)
+
+
+class _MadeFor(msgspec.Struct):
+    fingerprint: str = ""
+
+
+class _Resolved(msgspec.Struct):
+    dataset: _MadeFor | None = None
+    method: str = ""
+
+
+class _MadeBy(msgspec.Struct):
+    resolved: _Resolved | None = None
+
+
+class _Card(msgspec.Struct):
+    """What is read of a card, which anybody can have written. made_by: other keys are not looked at."""
+
+    ipc: Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+    factor: Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+    made_by: _MadeBy = msgspec.field(name="made by")
+    training: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def check_card(card: Mapping[str, Any], path: Path) -> None:
+    """Raise BenchmarkError for a value of another type, an ipc or a factor below 1, and unknown keys of `training`."""
+    try:
+        training = msgspec.convert(card, _Card).training
+        if training.get("space", "zca") != "zca" or training.keys() - {"lr", "space"}:
+            raise ValueError(f"evaluation does not know what `training` holds: {', '.join(sorted(training))[:60]}")
+    except (ValueError, RecursionError) as error:  # msgspec's are of this kind
+        raise BenchmarkError(
+            f"the card of {path.name} is not one that this project wrote: {str(error)[:200]}",
+            where=str(path),
+            next="take a sound copy; or save images and labels alone: torch.save([images, labels], 'set.pt')",
+        ) from error
 
 
 def learned_lr(training: Mapping[str, Any], where: str = "") -> float | None:

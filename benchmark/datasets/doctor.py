@@ -136,7 +136,7 @@ def _decode(files: DatasetFiles, progress: Progress | None) -> Generator[Finding
     damaged: list[BenchmarkError] = []
     try:
         if images := getattr(files, "images", None):  # torchvision's files have none
-            damaged = find_undecodable(images(), "checking every image", progress)
+            damaged = find_undecodable(images(), "checking every image", getattr(files, "side", None), progress)
     except BenchmarkError as error:
         first = error
     yield from (Finding(False, error.what, f"replace or remove {error.where}") for error in damaged[:_MOST_NAMED])

@@ -51,7 +51,7 @@ def infer_pixel_scale(sets: Sequence[Tensor], constants: Constants, *, may_be_wh
 
     `constants` are those that normalized them if they are normalized. Raises BenchmarkError if it is ambiguous.
     """
-    values = torch.cat([images.float() for images in sets])
+    values = sets[0].float() if len(sets) == 1 else torch.cat([images.float() for images in sets])
     stats = _PixelStatistics.of(values, constants)
     in_bytes = float(values.min()) >= 0 and float(values.max()) <= 255
     if not sets[0].is_floating_point() and in_bytes and stats.mean > 2:

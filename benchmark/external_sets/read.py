@@ -11,15 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.condensation.synthetic_set import learned_lr, load_set
+from benchmark.condensation.synthetic_set import is_own, learned_lr, load_set
 from benchmark.datasets import Dataset
-from benchmark.datasets.readers.image_folder import holds_images
+from benchmark.datasets.base import one_line
+from benchmark.datasets.readers.image_folder import holds_images, image_files, visible_children
 from benchmark.external_sets import safe_load
 from benchmark.external_sets.images import read_class_folders, read_parquet
 from benchmark.external_sets.pixel_scale import BYTES, RAW
 from benchmark.external_sets.real_selection import load_selection
-from benchmark.external_sets.validate import ImagesAndLabels, validate_set
+from benchmark.external_sets.validate import MAX_BYTES, ImagesAndLabels, check_amount, validate_set
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.regular_files import check_file
+from benchmark.utils.tensor_files import load_tensors
 from methods.base import SyntheticSet
 from results.errors import ResultsError
 from results.store.artifacts import checked_artifact
@@ -28,9 +31,10 @@ from results.store.validation import problem
 
 READABLE_FILES = (
     "known: a .pt with 'data', a list of [images, labels] (DC, DSA, DM, DataDAM); a .pt with [images, labels] (IDC, "
-    "DREAM, DANCE); .pt files, 'set=[images.pt,labels.pt]' (MTT), also with lr.pt; class folders of images; parquet; "
-    "synthetic.safetensors"
+    "DREAM, DANCE); a dict of images and labels, as .pt, .npz or .safetensors; .pt or .npy files, "
+    "'set=[images.pt,labels.pt]' (MTT), also with lr.pt; class folders of images; parquet; synthetic.safetensors"
 )
+_IMAGES, _LABELS = ("images", "image", "data", "x"), ("labels", "label", "targets", "target", "y")
 OWN, EXPERIMENTS, LIST, PAIR = "a set of this project", "experiments", "images and labels", "separate files"
 
 
@@ -62,7 +66,10 @@ class ExternalSet:
 
 
 def read_external_set(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
-    """The sets in these files, or in this folder. Raises BenchmarkError for files that hold no set for the dataset."""
+    """The sets in these files, or in this folder. Raises BenchmarkError for files that hold no set for the dataset.
+
+    The only place where a file becomes a set, whatever the file holds.
+    """
     try:
         for path in paths:
             if not path.exists():
@@ -70,15 +77,25 @@ def read_external_set(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
                 raise BenchmarkError(f"there is no file {path}", where="set", next=f"check the path: {nearest} exists")
         is_folder = len(paths) == 1 and paths[0].is_dir()
         external = _read_folder(paths[0], dataset) if is_folder else _read_files(paths, dataset)
-    except OSError as error:
-        raise BenchmarkError(f"cannot read {paths[0]}: {error}", where="set") from error
-    where, count = ", ".join(map(str, external.files[:2])), len(external.sets)
-    sets = tuple(
-        validate_set(images, labels, dataset, where=f"{where}, set {index} of {count}" if count > 1 else where)
-        for index, (images, labels) in enumerate(external.sets)
-    )
-    learned_lr(external.training, where)
-    return replace(external, sets=sets)
+        where, count = ", ".join(map(str, external.files[:2])), len(external.sets)
+        check_amount(count, sum(images.numel() for images, _ in external.sets), where)
+        sets = tuple(
+            validate_set(images, labels, dataset, where=f"{where}, set {index} of {count}" if count > 1 else where)
+            for index, (images, labels) in enumerate(external.sets)
+        )
+        external = replace(external, sets=sets)
+        if external.own and external.own.ipc != external.ipc(0, dataset.num_classes):
+            have = external.ipc(0, dataset.num_classes)
+            what = f"its card says {external.own.ipc} images per class, it has {have}"
+            raise BenchmarkError(what, where=where, next="take a sound copy of the file")
+        learned_lr(external.training, where)
+    except (BenchmarkError, ResultsError):
+        raise
+    except Exception as error:  # whatever the content of a file leads to
+        raise BenchmarkError(
+            f"cannot read {paths[0]} as a set: {one_line(error)[:200]}", where="set", next=READABLE_FILES
+        ) from error
+    return external
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------
@@ -156,6 +173,8 @@ def _from_parquet(files: Sequence[Path], dataset: Dataset) -> ExternalSet:
 def _read_files(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
     if folders := [path for path in paths if path.is_dir()]:
         raise BenchmarkError(f"{folders[0]} is a folder among files", where="set", next=READABLE_FILES)
+    for path in paths:
+        check_file(path, MAX_BYTES)
     if len(paths) > 1:
         return _from_separate_files(paths)
     (path,) = paths
@@ -165,6 +184,12 @@ def _read_files(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
         return _from_parquet([path], dataset)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:  # safetensors
         _check_against_record(path)
+        try:
+            tensors, card = load_tensors(path)
+        except BenchmarkError as error:  # its advice is for files of a store
+            raise BenchmarkError(error.what, where=str(path), next="download or copy it again") from error
+        if "indices" not in tensors and not is_own(tensors, card):
+            return _from_loaded(path, tensors)
         own = load_selection(path, dataset) or load_set(path)
         return ExternalSet(OWN, (path,), ((own.images, own.labels),), (), RAW, own, own.training)
     return _from_loaded(path, safe_load.load(path))
@@ -174,6 +199,8 @@ def _check_against_record(path: Path) -> None:
     """Raise BenchmarkError if the record of the task that made a set lies beside it and does not name this content."""
     folder = path.parent.parent if path.parent.name == "snapshots" else path.parent
     try:
+        if (folder / "record.json").exists():
+            check_file(folder / "record.json", MAX_BYTES)
         record = read_json(folder / "record.json")
         if record is None:
             return
@@ -191,7 +218,9 @@ def _check_against_record(path: Path) -> None:
 
 
 def _from_loaded(path: Path, value: Any) -> ExternalSet:
-    """The set in what one file of torch.save holds."""
+    """The set in what one file of torch.save, numpy or safetensors holds."""
+    if isinstance(value, dict) and (pair := _named_pair(value)):
+        value = pair
     if isinstance(value, dict) and "data" in value:
         if not _is_list_of_pairs(value["data"]):
             raise _unknown_format(path, {"data": value["data"]})
@@ -215,6 +244,7 @@ def _from_separate_files(paths: Sequence[Path]) -> ExternalSet:
     One number in a file of its own is a learned learning rate.
     """
     values = {path: safe_load.load(path) for path in paths}
+    check_amount(1, sum(value.numel() for value in values.values() if isinstance(value, Tensor)), str(paths[0]))
     for path, value in values.items():
         if isinstance(value, float):
             values[path] = value = torch.tensor(value, dtype=torch.float64)
@@ -243,6 +273,13 @@ def _is_pair(value: Any) -> bool:
     return bool(value[0].ndim == 4 and value[1].ndim < 4)
 
 
+def _named_pair(value: Mapping[Any, Any]) -> tuple[Tensor, Tensor] | None:
+    """The tensors of a dict that are called images and labels, or the like."""
+    found = [[part for key, part in value.items() if str(key).lower() in names] for names in (_IMAGES, _LABELS)]
+    pair = tuple(parts[0] for parts in found if len(parts) == 1)
+    return (pair[0], pair[1]) if _is_pair(pair) else None
+
+
 def _is_list_of_pairs(value: Any) -> bool:
     return isinstance(value, list | tuple) and bool(value) and all(map(_is_pair, value))
 
@@ -268,12 +305,12 @@ def _describe(value: Any, depth: int = 0) -> str:
 
 
 def _sha256(path: Path) -> str:
-    """Of a file; of a folder, over the names and contents of the files in it."""
+    """Of a file; of a folder of class folders, over the names and contents of the images in it."""
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for child in sorted(path.rglob("*")):
-        if child.is_file() and not child.name.startswith("."):
-            digest.update(f"{child.relative_to(path)}\0{_sha256(child)}\0".encode())
+    for folder in (child for child in visible_children(path) if child.is_dir()):
+        for child in image_files(folder):
+            digest.update(f"{child.relative_to(path)}\0{_sha256(child)}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmark.condensation.synthetic_set import check_card
 from benchmark.datasets import Dataset
 from benchmark.datasets.normalization import to_float
+from benchmark.external_sets.validate import check_amount
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tensors, save_tensors
 from methods.base import SyntheticSet
-from methods.multi_formation import mosaic, tile_sizes
+from methods.multi_formation import fitting_factors, mosaic, tile_sizes
 
 _TOLERANCE = 1e-6  # of a pixel: shrinking differs in the last bits between processors
 
@@ -41,15 +44,26 @@ def load_selection(path: Path, dataset: Dataset) -> SyntheticSet | None:
     tensors, card = load_tensors(path)
     if "indices" not in tensors:
         return None
-    if card["fingerprint"] != dataset.fingerprint:
+    check_card(card, path)
+    if card.get("fingerprint") != dataset.fingerprint:
         raise BenchmarkError(
             f"the set consists of real images, and those of {dataset.name} here are others",
             where=f"set={path.name}",
             next="name the dataset that it was selected from: dataset=NAME",
         )
-    real = to_float(dataset.train.images[tensors["indices"].long()])  # (C, ipc·factor², ch, H, W)
-    images = mosaic(real, card["factor"], card["downsample"]).flatten(0, 1)
-    return SyntheticSet(images, tensors["labels"], card["ipc"], card["factor"], {}, card["made by"])
+    indices, factor, downsample = tensors["indices"], card["factor"], str(card.get("downsample"))
+    fits = factor in fitting_factors(*dataset.image_shape[1:]) and downsample in ("area", "nearest")
+    fits = fits and indices.dtype == torch.int32 and indices.shape == (dataset.num_classes, card["ipc"] * factor**2)
+    if not fits or not 0 <= int(indices.min()) <= int(indices.max()) < len(dataset.train):
+        raise BenchmarkError(
+            f"{path.name} does not hold indices of training images as its card says",
+            where=str(path),
+            next="take a sound copy of the file",
+        )
+    check_amount(1, indices.numel() * math.prod(dataset.image_shape), str(path))
+    real = to_float(dataset.train.images[indices.long()])  # (C, ipc·factor², ch, H, W)
+    images = mosaic(real, factor, downsample).flatten(0, 1)
+    return SyntheticSet(images, tensors["labels"], card["ipc"], factor, {}, card["made by"])
 
 
 def _find(synthetic: SyntheticSet, dataset: Dataset, downsample: str) -> Tensor:

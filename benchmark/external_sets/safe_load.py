@@ -13,23 +13,32 @@ import numpy as np
 import torch
 
 from benchmark.datasets.base import one_line
+from benchmark.external_sets.validate import MAX_BYTES
 from benchmark.utils.errors import BenchmarkError
+from results import formatting
 
 _NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
 _FLOATS = ("float16", "float32", "float64")
 
 
 def load(path: Path) -> Any:
-    """What `torch.save` wrote, on the CPU, from its zip or its older format.
+    """What `torch.save` wrote, on the CPU, from its zip or its older format; or numpy's .npy or .npz, as tensors.
 
     Apart from tensors and plain containers only numpy's float scalars are allowed, which DC's files hold as accuracies.
-    Raises BenchmarkError for a file that requires anything else, and for a damaged one.
+    Raises BenchmarkError for a file that requires anything else, for a damaged one, and for one that inflates to more
+    than MAX_BYTES.
     """
-    _refuse_arrays(path)
     try:
+        with path.open("rb") as file:
+            array = file.read(6) == b"\x93NUMPY"
+        if array or _holds_arrays(path):
+            arrays = np.load(path, allow_pickle=False)
+            return torch.as_tensor(arrays) if array else {name: torch.as_tensor(arrays[name]) for name in arrays}
         with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols, which only the file's author could change
             return torch.load(path, map_location="cpu", weights_only=True)
+    except BenchmarkError:
+        raise
     except UnpicklingError as error:
         raise _refused(path, str(error)) from error
     except Exception as error:  # damaged files make it raise whatever their bytes lead to
@@ -42,18 +51,19 @@ def load(path: Path) -> Any:
         ) from error
 
 
-def _refuse_arrays(path: Path) -> None:
-    """Raise BenchmarkError for numpy's .npz, which is a zip file as those of torch are."""
+def _holds_arrays(path: Path) -> bool:
+    """Whether it is numpy's .npz, a zip file as those of torch are. Raises BenchmarkError if it inflates too much."""
     if not zipfile.is_zipfile(path):
-        return
+        return False
     with zipfile.ZipFile(path) as archive:
-        arrays = [name for name in archive.namelist() if name.endswith(".npy")]
-    if arrays:
+        entries = archive.infolist()
+    if (inflated := sum(entry.file_size for entry in entries)) > MAX_BYTES:
         raise BenchmarkError(
-            f"{path.name} is an archive of numpy arrays ({', '.join(arrays[:4])}), which is not read",
+            f"{path.name} inflates to {formatting.size(inflated)}; at most {formatting.size(MAX_BYTES)} are read",
             where=str(path),
-            next="save images (N, ch, H, W) and labels (N,) with torch.save([images, labels], 'set.pt')",
+            next="check that the file holds a synthetic set",
         )
+    return any(entry.filename.endswith(".npy") for entry in entries)
 
 
 def _allowed() -> list[Any]:

@@ -18,11 +18,13 @@ from benchmark.datasets.normalization import ZCA
 from benchmark.external_sets.convert import QUANTIZED, files_digest, resolve_pixel_scale, set_digest
 from benchmark.external_sets.pixel_scale import WHITENED, PixelScale
 from benchmark.external_sets.read import PAIR, ExternalSet, read_external_set
+from benchmark.external_sets.validate import MAX_BYTES
 from benchmark.planning.grid import TaskPlanner
 from benchmark.planning.plan import WHOLE_CARD, Plan, check_factor
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError, unknown
-from benchmark.utils.tensor_files import load_tensors
+from benchmark.utils.regular_files import check_file
+from benchmark.utils.tensor_files import load_names
 from methods import registry
 from methods.base import Card, Condenser
 from results.aggregation.grouping import is_random
@@ -109,19 +111,21 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
 
 def _dataset_of(paths: Sequence[Path]) -> str:
     """The dataset for which this project made a set: by its fingerprint among known ones, else by its task.json."""
-    path = paths[0] / "synthetic.safetensors" if paths[0].is_dir() else paths[0]
+    path = paths[0]
     try:
-        _, card = load_tensors(path)
+        path = path / "synthetic.safetensors" if path.is_dir() else path
+        _, card = load_names(path)
         fingerprint = card["made by"]["resolved"]["dataset"]["fingerprint"]
-    except (BenchmarkError, LookupError, TypeError):
+    except (BenchmarkError, LookupError, TypeError, OSError):
         fingerprint = None
     if name := next((key for key, card in BUILTIN.items() if fingerprint and card.fingerprint == fingerprint), None):
         return name
     try:
+        check_file(path.parent / "task.json", MAX_BYTES)
         task = json.loads((path.parent / "task.json").read_text(encoding="utf-8"))
         if fingerprint and task["resolved"]["dataset"]["fingerprint"] == fingerprint:
             return str(task["requested"]["dataset"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (BenchmarkError, OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
     raise BenchmarkError("for which dataset was the set made?", where=f"set={path}", next="name it: dataset=NAME")
 
@@ -149,7 +153,7 @@ def _factor(config: EvaluateConfig, external: ExternalSet) -> int:
     own = external.own.factor if external.own else None
     if own is not None and config.factor not in (None, own):
         raise BenchmarkError(f"the set has factor {own}", where=f"factor={config.factor}", next="leave factor away")
-    return own or config.factor or 1
+    return own if own is not None else config.factor or 1
 
 
 def _check_pixels(pixels: Tensor, scale: PixelScale, config: EvaluateConfig) -> None:
@@ -186,7 +190,7 @@ def _row_name(config: EvaluateConfig) -> str:
 
 def _method_of(external: ExternalSet) -> type[Condenser] | None:
     """The method that made a set of this project, if it is still there."""
-    name = external.own.card.get("resolved", {}).get("method") if external.own else None
+    name = (external.own.card.get("resolved") or {}).get("method") if external.own else None
     return registry.get(name) if isinstance(name, str) and name in registry.locations() else None
 
 
@@ -264,8 +268,8 @@ def _notes(external: ExternalSet, scale: PixelScale, dataset: Dataset, config: E
     if scale.constants and config.mean is None and dataset.published_as == "cifar100":
         constants = _options(BUILTIN["cifar10"].constants)
         notes.append(f"IDC, DREAM, DANCE and MTT normalize CIFAR-100 with CIFAR-10's constants: {constants}")
-    card = external.own.card if external.own else {}
-    fingerprint = card.get("resolved", {}).get("dataset", {}).get("fingerprint")
+    resolved = (external.own.card.get("resolved") if external.own else None) or {}
+    fingerprint = (resolved.get("dataset") or {}).get("fingerprint")
     if fingerprint and fingerprint != dataset.fingerprint:
         notes.append(f"the set was made from other images than those of {dataset.name} here")
     return notes

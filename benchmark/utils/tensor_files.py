@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.regular_files import check_file
 from methods.base import Tree
 from results.store.artifacts import MAKE_AGAIN
 from results.store.atomic_files import replace
@@ -61,14 +63,17 @@ def load_names(path: Path) -> tuple[list[str], dict[str, Any]]:
 def _opened(path: Path, device: torch.device | str) -> Iterator[tuple[Any, list[str], dict[str, Any]]]:
     """The open file, the names of its tensors, and its metadata."""
     try:
+        check_file(path, sys.maxsize)
         with safetensors.safe_open(path, framework="pt", device=str(device)) as file:
             card = json.loads((file.metadata() or {}).get("card", "{}"))
+            if not isinstance(card, dict):
+                raise ValueError("its metadata is no JSON object")
             yield file, list(file.keys()), card
     except FileNotFoundError as error:
         raise BenchmarkError(f"there is no file {path.name}", where=str(path.parent), transient=True) from error
-    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (safetensors.SafetensorError, ValueError, RecursionError, OSError) as error:
         raise BenchmarkError(
-            f"{path.name} is damaged or not a safetensors file: {error}",
+            f"{path.name} is damaged or not a safetensors file: {str(error)[:200]}",
             where=str(path.parent),
             next=MAKE_AGAIN,
             transient=True,

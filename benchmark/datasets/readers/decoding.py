@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import io
 import os
-import struct
-import zlib
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from benchmark.datasets.base import DecodedSplits, Progress, one_line, to_split
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.regular_files import available_memory, check_file
 from results import formatting
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # other decoders of Pillow run programs, or fail badly
+MAX_PIXELS = 2**26  # of one image, as stored and as resized: 67 million; the largest of ILSVRC-2012 has 61 million
+MAX_SIDE = 1024  # of images that are not resized, as of `size` in dataset.yaml: networks are trained on 8 to 256 pixels
+MAX_ENCODED = 2**28  # bytes of one image: more than MAX_PIXELS uncompressed pixels have
+
 _BATCH = 1024  # encoded images in memory at a time
+_BATCH_BYTES = 2**26  # unless these are more bytes
 _CHUNK = 64  # images a thread takes at a time: handing out small ones one by one would cost as much as decoding them
 _THREADS = 8
-_GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_LARGE = 2**24  # pixels, from which images are decoded one at a time: a large one takes several times its bytes
+_ONE_LARGE = Lock()
+_GRAY_MODES = ("1", "L", "LA", "La")
+_COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+_DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 
-# What Pillow raises for a damaged image, depending on format and place of the damage.
-_DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is below its limit
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def decode(
     pixels = _allocate(total, like.pixels.shape[2:] if like else _rgb(head[0], side)[0].shape[1:], first)
     pool = ThreadPoolExecutor(min(_THREADS, _cores()))
     try:
-        for batch in _chunks(chain(head, stream), _BATCH):
+        for batch in _batches(chain(head, stream)):
             chunks = list(_chunks(iter(batch), _CHUNK))
             bounds = [(start, min(start + _CHUNK, len(batch))) for start in range(0, len(batch), _CHUNK)]
             targets = [pixels[done + start : done + end] for start, end in bounds]
@@ -102,25 +102,27 @@ def decode(
 
 
 def find_undecodable(
-    images: Iterable[EncodedImage], label: str, progress: Progress | None = None
+    images: Iterable[EncodedImage], label: str, side: int | None, progress: Progress | None = None
 ) -> list[BenchmarkError]:
-    """The error of each image that cannot be decoded; [] if all can."""
+    """The error of each image that cannot be decoded, or resized to `side` if given; [] if all can."""
     errors: list[BenchmarkError] = []
     with ThreadPoolExecutor(min(_THREADS, _cores())) as pool:
-        for number, batch in enumerate(_chunks(iter(images), _BATCH)):
-            errors += chain.from_iterable(pool.map(_errors_of, _chunks(iter(batch), _CHUNK)))
+        done = 0
+        for batch in _batches(iter(images)):
+            errors += chain.from_iterable(pool.map(_errors_of, _chunks(iter(batch), _CHUNK), repeat(side)))
+            done += len(batch)
             if progress:
-                progress(label, number * _BATCH + len(batch), 0)
+                progress(label, done, 0)
     return errors
 
 
-def _errors_of(images: list[EncodedImage]) -> list[BenchmarkError]:
+def _errors_of(images: list[EncodedImage], side: int | None) -> list[BenchmarkError]:
     errors = []
     for encoded in images:
         try:
-            _rgb(encoded, None)
-        except BenchmarkError as error:
-            errors.append(error)
+            _rgb(encoded, side)
+        except BenchmarkError as error:  # a new one: its traceback would keep the image
+            errors.append(BenchmarkError(error.what, where=error.where, next=error.next))
     return errors
 
 
@@ -145,17 +147,30 @@ def _chunks(images: Iterator[EncodedImage], size: int) -> Iterator[list[EncodedI
         yield chunk
 
 
+def _batches(images: Iterator[EncodedImage]) -> Iterator[list[EncodedImage]]:
+    """Up to _BATCH images, or as many as have _BATCH_BYTES."""
+    batch: list[EncodedImage] = []
+    held = 0
+    for encoded in images:
+        batch.append(encoded)
+        held += len(encoded.data) if isinstance(encoded.data, bytes) else 0
+        if len(batch) == _BATCH or held > _BATCH_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
 def _allocate(total: int, size: tuple[int, ...], where: str) -> np.ndarray:
     height, width = size
-    try:
-        return np.empty((total, 3, height, width), dtype=np.uint8)
-    except MemoryError as error:
-        needed = formatting.size(total * 3 * height * width)
+    if (needed := total * 3 * height * width) * 2 > available_memory():  # they are written to the cache from a copy
         raise BenchmarkError(
-            f"{total} images of {width}x{height} pixels need {needed} of memory, which is not available",
+            f"{total:,} images of {width}x{height} pixels take {formatting.size(needed)} of memory, and as much again "
+            "while they are written: more than is available",
             where=where,
-            next="make the images smaller: condensation works at 8 to 256 pixels",
-        ) from error
+            next="make the images smaller (`size: PIXELS` in dataset.yaml): condensation works at 8 to 256 pixels",
+        )
+    return np.empty((total, 3, height, width), dtype=np.uint8)
 
 
 def _decode_into(target: np.ndarray, images: list[EncodedImage], first: str, side: int | None) -> bool:
@@ -177,21 +192,46 @@ def _decode_into(target: np.ndarray, images: list[EncodedImage], first: str, sid
 
 
 def _rgb(encoded: EncodedImage, side: int | None) -> tuple[np.ndarray, bool]:
-    """uint8 (3 or 1, H, W) and whether the image is gray. Raises BenchmarkError for what Pillow cannot decode."""
-    source = io.BytesIO(encoded.data) if isinstance(encoded.data, bytes) else encoded.data
+    """uint8 (3 or 1, H, W) and whether the image is gray. Raises BenchmarkError for what is not decoded.
+
+    The only place where images are opened that somebody else made.
+    """
+    data = encoded.data
     try:
-        with Image.open(source) as image:
-            gray = image.mode in _GRAY_MODES
-            converted = _from_16_bit(image) if image.mode.startswith("I") else _convert(image, gray)
-            pixels = np.asarray(_resize_and_crop(converted, side) if side else converted)
-    except _DAMAGED as error:
+        if isinstance(data, Path):
+            check_file(data, MAX_ENCODED)
+        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS) as image:
+            gray = image.mode not in _COLOR_MODES
+            _check_size(*image.size, side)
+            with _ONE_LARGE if image.width * image.height > _LARGE else nullcontext():
+                converted = _convert(image, gray)
+                pixels = np.asarray(_resize_and_crop(converted, side) if side else converted)
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{encoded.name}: {error.what}", where=encoded.location, next=error.next) from error
+    except Exception as error:  # damaged images make Pillow raise whatever their bytes lead to
+        unknown = isinstance(error, UnidentifiedImageError)
+        formats = f"not an image ({', '.join(FORMATS)})"
         raise BenchmarkError(
-            f"cannot decode {encoded.name}: "
-            f"{'not an image' if isinstance(error, UnidentifiedImageError) else one_line(error)}",
+            f"cannot decode {encoded.name}: {formats if unknown else one_line(error)}",
             where=encoded.location,
             next="replace or remove this image",
         ) from error
     return (pixels[None] if gray else pixels.transpose(2, 0, 1)), gray
+
+
+def _check_size(width: int, height: int, side: int | None) -> None:
+    """Raise BenchmarkError for an image that would take too much memory, before it is decoded."""
+    resized = side * side * max(width, height) // max(1, min(width, height)) if side else 0
+    if max(width * height, resized) > MAX_PIXELS:
+        what = f"{width}x{height} pixels{f', resized to a short side of {side},' if resized > MAX_PIXELS else ''} are"
+        raise BenchmarkError(
+            f"{what} more than the limit of {MAX_PIXELS:,}", next="make the image smaller, or remove it"
+        )
+    if not side and max(width, height) > MAX_SIDE:
+        raise BenchmarkError(
+            f"{width}x{height} pixels are too many to train on; the limit is {MAX_SIDE} a side",
+            next="set `size: PIXELS` in dataset.yaml to have all images resized",
+        )
 
 
 def _resize_and_crop(image: Image.Image, side: int) -> Image.Image:
@@ -202,23 +242,31 @@ def _resize_and_crop(image: Image.Image, side: int) -> Image.Image:
 
 
 def _convert(image: Image.Image, gray: bool) -> Image.Image:
-    """Mode L or RGB; transparent pixels become white."""
+    """Mode L or RGB; transparent pixels become white. Raises ValueError for pixels whose range is not known."""
     mode = "L" if gray else "RGB"
+    if image.mode in _DEEP_MODES or (image.mode == "I" and image.format in ("PNG", "PPM")):  # older Pillow's 16 bits
+        return _from_16_bit(image)
+    if image.mode not in _GRAY_MODES + _COLOR_MODES:
+        raise ValueError(f"its pixels are of Pillow's mode {image.mode}, whose range is not known: save it in 8 bits")
+    if "transparency" in image.info and "RGB;16B" in (tile[3] for tile in getattr(image, "tile", ())):
+        raise ValueError("one of its colors of 16 bits is transparent: save it in 8 bits, or with an alpha channel")
     if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert(mode)
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
     return image.convert(mode)
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
-    """0..65535 to 0..255, rounded (Pillow's own conversion clips instead)."""
-    wide = np.asarray(image).astype(np.int64).clip(0, 65535)
-    return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+    """0..65535 to 0..255, rounded (Pillow's own conversion clips instead); transparent pixels become white."""
+    if image.format == "TIFF" and (image.tag_v2.get(258), image.tag_v2.get(262)) != ((16,), 1):  # type: ignore[attr-defined]
+        raise ValueError("its pixels have less than 16 bits, or black is its largest value: save it in 8 bits")
+    wide = np.asarray(image).astype(np.uint32)
+    levels = ((wide + 128) // 257).astype(np.uint8)
+    levels[wide == image.info.get("transparency", -1)] = 255
+    return Image.fromarray(levels)
 
 
 def _cores() -> int:

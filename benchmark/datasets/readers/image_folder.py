@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -188,9 +189,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _holds_images_inside(folder: Path) -> bool:
-    return holds_images(folder) or any(
-        _holds_images_inside(child) for child in visible_children(folder) if child.is_dir()
-    )
+    return any(holds_images(Path(inside)) for inside, _, _ in os.walk(folder))  # links in it are not followed
 
 
 def _files_by_class(split: Path) -> dict[str, list[Path]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +19,15 @@ from benchmark.datasets.base import DecodedSplits, Progress
 from benchmark.datasets.readers.decoding import DecodedImages, EncodedImage, decode, decode_splits
 from benchmark.datasets.readers.image_folder import TEST_NAMES
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.regular_files import check_file
+from results import formatting
 
 _LABEL_NAMES = ("label", "labels", "fine_label", "target", "class")
+MAX_ROWS = 20_000_000  # images of a split: more than ImageNet-21k has; a file of a few bytes can hold any number
+MAX_INFLATED = 2**30  # bytes of a group of rows, if the file has less than a twentieth of them
+_RATIO = 20  # encoded images hardly get smaller by compression
 _ROWS = 256  # encoded images read at a time
+_ROWS_BYTES = 2**28  # or as many as surely have no more bytes: one that is stored once can be in every row
 _SHARD = re.compile(r"-(\d+)-of-(\d+)")
 
 
@@ -118,10 +126,16 @@ def _check_shards(shards: Sequence[Path]) -> None:
 
 
 @contextmanager
-def _error_context(path: Path) -> Iterator[None]:
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """The open file. Raises BenchmarkError for whatever reading it raises, and for one that inflates too much."""
     try:
-        yield
-    except (pa.ArrowException, OSError) as error:
+        check_file(path, sys.maxsize)
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows > MAX_ROWS:
+                what = f"{path.name} has {file.metadata.num_rows:,} rows; at most {MAX_ROWS:,} are read"
+                raise BenchmarkError(what, where=str(path), next="divide it, or check that it is the right file")
+            yield file
+    except (pa.ArrowException, OSError, ValueError, LookupError, MemoryError) as error:
         raise BenchmarkError(
             f"cannot read {path.name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
             where=str(path),
@@ -150,7 +164,7 @@ def _common_columns(files: Sequence[Path]) -> ParquetColumns:
 
 
 def _columns(path: Path) -> ParquetColumns:
-    with _error_context(path), pq.ParquetFile(path) as file:
+    with _opened(path) as file:
         schema = file.schema_arrow
     types = ", ".join(f"{c.name} ({'struct' if pa.types.is_struct(c.type) else c.type})" for c in schema)
     images = [column.name for column in schema if _is_image(column.type)]
@@ -163,6 +177,13 @@ def _columns(path: Path) -> ParquetColumns:
             next="wanted: one struct column with a binary field 'bytes', and one integer label column",
         )
     classes = _class_names(schema.metadata)
+    for column, names in classes.items():
+        if twice := next((name for name, count in Counter(names).items() if count > 1), None):
+            raise BenchmarkError(
+                f"two classes of {path.name} have the name {twice[:60]!r}",
+                where=f"{path}, {column}",
+                next="give each class a name of its own",
+            )
     label = _label_column([column.name for column in schema if pa.types.is_integer(column.type)], classes)
     if label is None:
         raise BenchmarkError(
@@ -196,7 +217,7 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ..
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
         names = {column: type_["names"] for column, type_ in features.items() if type_.get("_type") == "ClassLabel"}
-    except (LookupError, ValueError, TypeError, AttributeError):
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError):
         return {}  # metadata of another program: files need none
     return {column: tuple(map(str, classes)) for column, classes in names.items() if isinstance(classes, list)}
 
@@ -208,7 +229,7 @@ def _read_labels(files: Sequence[Path], column: str) -> np.ndarray:
     """int64 (N,), N at least 1."""
     parts = []
     for path in files:
-        with _error_context(path), pq.ParquetFile(path) as file:
+        with _opened(path) as file:
             labels = file.read(columns=[column]).column(column)
             missing = np.flatnonzero(labels.is_null().to_numpy())
             values = labels.cast(pa.int64(), safe=False).to_numpy() if not len(missing) else missing
@@ -269,7 +290,19 @@ def _encoded(folder: Path, files: Sequence[Path], columns: ParquetColumns) -> It
 
 
 def _image_bytes(path: Path, column: str) -> Iterator[bytes | None]:
-    with _error_context(path), pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_ROWS, columns=[f"{column}.bytes"]):
-            (data,) = batch.column(0).flatten()  # a missing struct is a missing image too
-            yield from data.to_pylist()
+    with _opened(path) as file:
+        size = path.stat().st_size
+        for group in range(file.num_row_groups):
+            # Asking pyarrow for a group's columns aborts the process if the file is damaged.
+            inflated = file.metadata.row_group(group).total_byte_size  # no image of the group has more bytes
+            if inflated > max(MAX_INFLATED, _RATIO * size):
+                raise BenchmarkError(
+                    f"{path.name} inflates from {formatting.size(size)} to {formatting.size(inflated)}: encoded images "
+                    "cannot be compressed so much",
+                    where=str(path),
+                    next="check that it is the right file",
+                )
+            rows = max(1, min(_ROWS, _ROWS_BYTES // max(1, inflated)))
+            for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=[f"{column}.bytes"]):
+                (data,) = batch.column(0).flatten()  # a missing struct is a missing image too
+                yield from data.to_pylist()
