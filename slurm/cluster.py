@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from slurm.errors import SlurmError
+from slurm.plain_yaml import read_yaml
 
 # Options of sbatch that every submission sets itself, so that `extra` cannot set them.
 RESERVED_OPTIONS = {
@@ -139,11 +140,11 @@ def load(name: str) -> Cluster:
     """
     path = _path(name)
     try:
+        read_yaml(path)  # for its limits; OmegaConf's own reader knows more forms of numbers
         values = OmegaConf.to_container(OmegaConf.load(path), resolve=True) or {}
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise SlurmError(f"cannot read the cluster file: {' '.join(str(error).split())}", where=str(path)) from error
-    if not isinstance(values, dict):
-        raise SlurmError("a cluster file has one KEY: VALUE on each line", where=str(path))
+    assert isinstance(values, dict)
     types = {option.name: option.type for option in fields(Cluster)}
     for key in map(str, values):
         if key not in types:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmark.datasets.base import one_line
 from benchmark.datasets.builtin import card_of, key_of, names
 from benchmark.utils.errors import BenchmarkError, unknown
+from slurm.plain_yaml import read_yaml
 
 FILE = "dataset.yaml"
 _KEYS = ("name", "like", "flip", "size")
@@ -38,17 +37,19 @@ def read_description(folder: Path) -> Description:
     the bare name would claim the published numbers for images that nobody has compared.
     """
     path = folder / FILE
-    values = _read(path) if path.is_file() else {}
+    values = _read(path) if path.exists() else {}
     for key in values:
         if key not in _KEYS:
-            raise unknown(f"key of {FILE}", str(key), _KEYS, where=str(path))
+            raise unknown(f"key of {FILE}", str(key)[:40], _KEYS, where=str(path))
     like = _like(values.get("like"), path)
     flip = values.get("flip", card_of(like).flip if like else True)
     if not isinstance(flip, bool):
-        raise BenchmarkError(f"flip must be true or false, got {flip!r}", where=f"{path}, flip")
+        raise BenchmarkError(f"flip must be true or false, got {_kind(flip)}", where=f"{path}, flip")
     size = values.get("size")
     if size is not None and not (type(size) is int and _SIZES[0] <= size <= _SIZES[1]):
-        raise BenchmarkError(f"size must be {_SIZES[0]} to {_SIZES[1]} pixels, got {size!r}", where=f"{path}, size")
+        raise BenchmarkError(
+            f"size must be {_SIZES[0]} to {_SIZES[1]} pixels, got {_kind(size)}", where=f"{path}, size"
+        )
     if "name" in values:
         return Description(_check_name(values["name"], f"{path}, name"), like, flip, size)
     name = folder.name or "dataset"
@@ -58,28 +59,29 @@ def read_description(folder: Path) -> Description:
 
 def _read(path: Path) -> dict[Any, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:
-        raise BenchmarkError(f"{path} is not valid YAML: {one_line(error)}", where=str(path), next=_EXAMPLE) from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise BenchmarkError(f"{path} must hold keys and values, got {values!r}", where=str(path), next=_EXAMPLE)
-    return values
+        return read_yaml(path)
+    except ValueError as error:
+        what = f"{path} cannot be read: {one_line(error)[:200]}"
+        raise BenchmarkError(what, where=str(path), next=_EXAMPLE) from error
+
+
+def _kind(value: object) -> str:
+    """A short number as it is, of other values their type: a file can hold any amount of them."""
+    return str(value) if isinstance(value, int) and abs(value) < 10**9 else f"a value of type {type(value).__name__}"
 
 
 def _like(value: object, path: Path) -> str | None:
     """The key of a dataset with a card; its name in tables, as imagenette@ilsvrc, is accepted too."""
     like = key_of(value) if isinstance(value, str) else None
     if value is not None and like is None:
-        raise unknown("dataset", str(value), names(), where=f"{path}, like")
+        raise unknown("dataset", str(value)[:60], names(), where=f"{path}, like")
     return like
 
 
 def _check_name(name: object, where: str) -> str:
     """The name, if it can be used in a table, a file name and a command; else raises BenchmarkError."""
     if not isinstance(name, str) or not name.strip():
-        raise BenchmarkError(f"name must be text, got {name!r}", where=where, next="write it in quotes")
+        raise BenchmarkError(f"name must be text, got {_kind(name)}", where=where, next="write it in quotes")
     builtin = name.partition("@")[0]
     if builtin in names():
         raise BenchmarkError(

@@ -68,7 +68,7 @@ def test_keys_that_are_left_out_are_left_to_the_cluster(tmp_path: Path) -> None:
     *((f"timeout_min: {value}", "timeout_min must be a whole number from 1 to 525,600 minutes, got ")
       for value in ("2h", "1:30:00", ".nan", ".inf", "1.5", "null")),
     ("partition: [a, b]", "partition must be one line of text, got ['a', 'b']"),
-    ("- gpu", "a cluster file has one KEY: VALUE on each line"),
+    ("- gpu", "it must hold keys and values, got list"),
     ("a: [", "cannot read the cluster file"),
 ])  # fmt: skip
 def test_errors_name_the_fault(tmp_path: Path, text: str, message: str) -> None:

@@ -139,8 +139,8 @@ def test_description_names_likes_and_flips(tmp_path):
         ("flip: sometimes", "flip must be true or false"),
         ("name: cifar10", "belongs to a built-in dataset"),
         ("name: a/b", "cannot be part of a file name"),
-        ("name: [", "not valid YAML"),
-        ("- name", "must hold keys and values"),
+        ("name: [", "dataset.yaml cannot be read: line 1, column 8"),
+        ("- name", "must hold keys and values, got list"),
     ):
         yaml.write_text(text)
         assert expected in refused(folder, tmp_path)
