@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from rich.console import Console
-
 from benchmark import datasets
 from benchmark.cli import main as cli
+from benchmark.cli.console import Console
 from benchmark.cli.progress import LoadingProgress, open_console, print_uncut
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.paths import expand_user

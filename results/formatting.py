@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -94,3 +95,16 @@ def hydra_quoted(text: str) -> str:
     """
     text = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
     return '"' + re.sub(r'(\\*)("|\Z)', lambda match: match[1] * 2 + (r"\"" if match[2] else ""), text) + '"'
+
+
+def printable(text: str) -> str:
+    """A text in which control characters and marks of direction are escapes, as "\\x1b[31m"; lines stay lines."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Zl", "Zp"):
+        return character
+    return character.encode("unicode_escape").decode("ascii")

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmark import analyses
 from benchmark.cli import main
+from benchmark.cli.console import Console
 from benchmark.cli.workflow import Unfinished, show_failures
 from benchmark.config.schema import PlanConfig
 from benchmark.execution.runtime import record_message

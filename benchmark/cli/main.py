@@ -14,6 +14,7 @@ from benchmark.utils import stopping
 from benchmark.utils.errors import BenchmarkError, did_you_mean
 from methods.errors import MethodError
 from results.errors import ResultsError
+from results.formatting import printable
 from slurm.errors import SlurmError
 
 # And 128 + the number of a signal that stopped the command. CONTINUE: its own time was up, and something is left to do.
@@ -110,7 +111,7 @@ def message(error: BaseException) -> str:
     """An error in up to three lines: what is wrong, where it was asked for, what to do next."""
     lines = [f"error: {getattr(error, 'what', str(error))}"]
     lines += [f"  {name + ':':<6} {text}" for name in ("where", "next") if (text := getattr(error, name, ""))]
-    return "\n".join(re.sub(r"\s*\n\s*", " ", line) for line in lines)
+    return "\n".join(printable(re.sub(r"\s*\n\s*", " ", line)) for line in lines)
 
 
 def _composition(error: Exception, name: str, given: Sequence[str]) -> BenchmarkError:

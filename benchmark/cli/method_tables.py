@@ -13,10 +13,11 @@ from typing import Any
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.cli.console import Console
 from benchmark.cli.method_request import COMMAND, MethodRequest
 from benchmark.utils.errors import BenchmarkError, did_you_mean
 from methods import registry

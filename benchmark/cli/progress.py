@@ -10,7 +10,6 @@ from statistics import fmean
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,6 +23,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
+from benchmark.cli.console import Console
 from results.formatting import duration
 
 LINE_SECONDS = 15.0  # between plain lines of one task

@@ -9,10 +9,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from benchmark.cli.console import Console
 from benchmark.cli.main import print_error
 from benchmark.cli.progress import LINE_SECONDS, print_uncut
 from benchmark.runners.monitor import STATES, StoreStatus, read_status

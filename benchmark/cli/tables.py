@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from benchmark import analyses
+from benchmark.cli.console import Console
 from benchmark.cli.main import print_error
 from benchmark.cli.progress import open_console
 from benchmark.cli.references import bibliography

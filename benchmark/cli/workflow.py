@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from rich.console import Console
-
 from benchmark.cli import main, status_view, sweep
+from benchmark.cli.console import Console
 from benchmark.cli.progress import LoadingProgress, TaskProgress, open_console, print_uncut
 from benchmark.cli.tables import show_tables
 from benchmark.compute.engine import Compute, choose_compute

@@ -28,9 +28,11 @@ from benchmark.utils.tensor_files import load_names
 from methods import registry
 from methods.base import Card, Condenser
 from results.aggregation.grouping import is_random
+from results.formatting import printable
 from results.published import compare
 
 FAMILY = "released"
+_LONGEST_NAME = 100  # characters of a row's name
 MOST_PIXEL = 1e6  # of a set; learned images leave 0..1, by little
 
 
@@ -180,7 +182,13 @@ def _set_indices(config: EvaluateConfig, external: ExternalSet) -> list[int]:
 def _row_name(config: EvaluateConfig) -> str:
     path = config.paths[0]
     of_file = path.parent.name if path.name == "synthetic.safetensors" else path.stem
-    name = config.name or (of_file if config.reference is None else config.set)
+    name = printable(config.name or (of_file if config.reference is None else config.set))
+    if len(name) > _LONGEST_NAME:
+        raise BenchmarkError(
+            f"the name of the row has {len(name)} characters; at most {_LONGEST_NAME} fit into a table",
+            where="set, name",
+            next="give it a shorter name: name=NAME",
+        )
     if is_random(name) or name == WHOLE_CARD.name:
         raise BenchmarkError(
             f"'{name}' is the name of a baseline", where="set, name", next="give the row another name: name=NAME"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from results.aggregation.options import DEFAULT, TABLES, Options
 from results.aggregation.selection import select
-from results.formatting import grouped
+from results.formatting import grouped, printable
 from results.rendering import html, latex
 from results.rendering.text import to_markdown
 from results.store.atomic_files import replace, writing
@@ -72,9 +72,17 @@ def to_csv(cells: pd.DataFrame) -> str:
     """All cells with raw numbers (fractions, seconds, bytes); columns of several values are JSON."""
     nested = ("sample", "accuracies", "cell_spec", "evaluation_ids", "set_ids")
     plain = cells.assign(**{name: cells[name].map(_json) for name in nested})
+    texts = plain.select_dtypes(["object", "string"]).columns
+    plain = plain.assign(**{name: plain[name].map(_cell) for name in texts})
     text = io.StringIO()
     plain.to_csv(text, index=False, lineterminator="\n")
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula begins with an apostrophe; nothing else changes."""
+    text = printable(value) if isinstance(value, str) else value
+    return f"'{text}" if isinstance(text, str) and text.startswith(("=", "+", "-", "@", "\t")) else text
 
 
 def _json(value: Any) -> str:
@@ -106,7 +114,7 @@ def to_sheet(table: Table) -> list[list[str]]:
     named = any(block.name for block in table.blocks)
     names = [block.name for block in table.blocks for _ in block.rows]
     rows = [_repeated(row) for row in table.rows]
-    lines = [["Block", *names]] if named else []
+    lines = [["Block", *map(str, map(_cell, names))]] if named else []
     for column, entries in zip(table.columns, zip(*rows, strict=True), strict=True):
         lines.append([column.title, *(_plain(column, entry) for entry in entries)])
         spreads = [column.print_spread(entry) for entry in entries]
@@ -123,14 +131,14 @@ def _repeated(row: Sequence[Entry]) -> list[Entry]:
 
 def _plain(column: Column, entry: Entry) -> str:
     if entry.value is None or isinstance(entry.value, str):
-        return entry.value or ""
+        return str(_cell(entry.value or ""))
     return "" if entry.number is None else column.form(entry.number).replace(",", "").replace("−", "-")
 
 
 def _remark(table: Table, entry: Entry) -> str:
     notes = (f"({number})" for number in table.note_numbers(entry))
     words = [entry.bound, entry.rank, "one set" if entry.single else "", *notes, entry.words]
-    return " ".join(filter(None, words))
+    return str(_cell(" ".join(filter(None, words))))
 
 
 def _remove_sheets(folder: Path) -> None:

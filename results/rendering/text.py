@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rich import box
 from rich.cells import cell_len
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from results.aggregation.options import TABLES
 from results.statistics.ranking import BEST, SECOND
-from results.tables.model import Column, Entry, Table, number_text, split_wide, superscript
+from results.tables.model import Column, Entry, RowBlock, Table, number_text, split_wide, superscript
 
 _MAX_COLUMNS = 6  # of a wide table side by side; more follow below
 _LONGEST_WORD = 20  # characters of a word that a narrow terminal keeps on one line
@@ -67,14 +68,26 @@ def _unbroken(text: str, is_text: bool) -> list[str]:
 def to_markdown(table: Table) -> str:
     """A heading, the table, then captions and notes as a list. A wide table has several parts."""
     parts = [_markdown(part) for part in split_wide(table, _MAX_COLUMNS)]
-    below = (f"- {line}" for line in lines_below(table))
-    return "\n".join([f"### {table.title}", "", *"\n\n".join(parts).split("\n"), "", *below, ""])
+    below = (f"- {_escape(line)}" for line in lines_below(table))
+    return "\n".join([f"### {_escape(table.title)}", "", *"\n\n".join(parts).split("\n"), "", *below, ""])
 
 
 def _markdown(table: Table) -> str:
     bars = [":--" if column.text else "--:" for column in table.columns]
+    escaped = [[_escaped(entry) for entry in row] for row in table.rows]
+    table = replace(table, blocks=[RowBlock("", escaped)], notes=list(map(_escape, table.notes)))
     rows = [[_marked(table, *pair, _MARKUP) for pair in zip(table.columns, row, strict=True)] for row in table.rows]
-    return "\n".join(_markdown_row(row) for row in [[column.title for column in table.columns], bars, *rows])
+    return "\n".join(_markdown_row(row) for row in [[_escape(column.title) for column in table.columns], bars, *rows])
+
+
+def _escape(text: str) -> str:
+    """As text in Markdown, which would take it for HTML."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _escaped(entry: Entry) -> Entry:
+    value = _escape(entry.value) if isinstance(entry.value, str) else entry.value
+    return replace(entry, value=value, words=_escape(entry.words), notes=tuple(map(_escape, entry.notes)))
 
 
 def _marked(table: Table, column: Column, entry: Entry, signs: Mapping[str, tuple[str, str]]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
+from results.formatting import printable
 from results.types import Cell
 
 MISSING = "–"
@@ -114,6 +115,12 @@ class Table:
     notes: Sequence[str] = field(default=())
 
     def __post_init__(self) -> None:
+        for name in ("title", "captions", "notes"):
+            object.__setattr__(self, name, _printable(getattr(self, name)))
+        blocks = [
+            RowBlock(printable(b.name), [list(map(_printable_entry, row)) for row in b.rows]) for b in self.blocks
+        ]
+        object.__setattr__(self, "blocks", blocks)
         object.__setattr__(self, "label", self.label or re.sub(r"[^a-z0-9.@]+", "-", self.title.lower()).strip("-"))
         cited = dict.fromkeys(note for row in self.rows for entry in row for note in entry.notes)
         object.__setattr__(self, "notes", self.notes or list(cited))
@@ -138,6 +145,20 @@ class Table:
     def remark(self, entry: Entry) -> str:
         """What follows the number: words and the numbers of notes, "[4/5] n.s. ¹"."""
         return " ".join([*([entry.words] if entry.words else []), *map(superscript, self.note_numbers(entry))])
+
+
+def _printable(texts: str | Sequence[str]) -> str | list[str]:
+    return printable(texts) if isinstance(texts, str) else list(map(printable, texts))
+
+
+def _printable_entry(entry: Entry) -> Entry:
+    """The entry with texts that any terminal and file may show."""
+    texts = [entry.words, entry.tip, *entry.notes, *([entry.value] if isinstance(entry.value, str) else [])]
+    if all(text == printable(text) for text in texts):
+        return entry
+    value = printable(entry.value) if isinstance(entry.value, str) else entry.value
+    notes = tuple(map(printable, entry.notes))
+    return replace(entry, value=value, words=printable(entry.words), tip=printable(entry.tip), notes=notes)
 
 
 def number_text(column: Column, entry: Entry) -> str:

@@ -343,3 +343,11 @@ def test_a_set_that_does_not_name_its_dataset_needs_it_named(tmp_path: Path) -> 
     (tmp_path / "task.json").write_text(json.dumps(task))
     request.set = str(tmp_path / "synthetic.safetensors")
     assert any("other images" in line for line in external_sets.build(request).description)
+
+
+def test_a_row_has_a_name_that_fits_a_table(tmp_path: Path) -> None:
+    path = dc_file(tmp_path / "b\x1b[31mred.pt", [subset()])
+    tasks = build(f"set='{path}'", "baselines=[]").plan.of_kind("import")
+    assert [task["display"]["display_name"] for task in tasks] == [r"b\x1b[31mred"]
+    with pytest.raises(BenchmarkError, match="has 300 characters; at most 100 fit"):
+        build(f"set='{path}'", f"name={'x' * 300}")
