@@ -42,8 +42,10 @@ def curve_record(
     return analysis_record(name, {"split": "validation", "points": points}, sets=[set_identity], **more)
 
 
-def store_set(store: Store, record: Record, images: np.ndarray, labels: list[int], name: str = FINAL) -> Path:
-    """Store a set's record with a file of its images (N, ch, H, W), as the benchmark writes both."""
+def store_set(
+    store: Store, record: Record, images: np.ndarray, labels: list[int], name: str = FINAL, losses: str = ""
+) -> Path:
+    """Store a set's record with files of its images (N, ch, H, W) and losses, as the benchmark writes them."""
     folder = store.begin(task_of(record, record["display"]["display_name"]))
     path = folder / name
     path.parent.mkdir(exist_ok=True)
@@ -52,6 +54,9 @@ def store_set(store: Store, record: Record, images: np.ndarray, labels: list[int
     save_file(tensors, path, metadata={"card": json.dumps(card)})
     stored = store.record(record) or record
     artifacts = {**stored["artifacts"], name: sha256(path.read_bytes()).hexdigest()}
+    if losses:
+        (folder / "losses.csv").write_text(losses)
+        artifacts["losses.csv"] = sha256(losses.encode()).hexdigest()
     write_json(folder / "record.json", changed(record, artifacts=artifacts))
     return path
 

@@ -13,7 +13,7 @@ from results.errors import ResultsError
 from results.figures import write_figures
 from results.store.store import Store
 
-KINDS = ("trade", "anytime", "training", "sets", "discrepancy", "interpolation", "expert", "embedding")
+KINDS = ("trade", "anytime", "training", "losses", "sets", "discrepancy", "interpolation", "expert", "embedding")
 """The beginnings of the files' names."""
 
 
@@ -26,7 +26,8 @@ def make_everything(tmp_path, make_expert, make_condensed, make_evaluated):
         sets = [make_condensed(row, ipc=1) for row in ("dm", "dance")]
         names = [condensed["identity"] for condensed in sets]
         for condensed in sets:
-            store_set(store, condensed, constant_images([0.1, 0.2]), [0, 1])
+            store_set(store, condensed, constant_images([0.1, 0.2]), [0, 1], losses="step,gap\n1,2.0\n2,1.0\n")
+        sets = [record for condensed in sets if (record := store.record(condensed))]
         points = {"xy": [[0.0, 1.0], [1.0, 0.0]], "labels": [0, 1]}
         results = {
             "discrepancy": {"steps": [0], "sets": {n: {"mean_distance": [1], "relative_distance": [1]} for n in names}},
@@ -53,7 +54,7 @@ def test_everything_there_is_data_for_is_drawn_as_pdf_and_png_and_listed(tmp_pat
         with Image.open(pdf.with_suffix(".png")) as picture:
             assert picture.format == "PNG" and min(picture.size) > 300
     index = written[-1].read_text()
-    assert written[-1].name == "figures.md" and index.startswith("# 8 figures\n")
+    assert written[-1].name == "figures.md" and index.startswith("# 9 figures\n")
     assert all(path.name in index for path in written[:-1]) and "- Protocol dsa v1\n" in index
     assert "## Accuracy against total seconds: cifar10, ipc 1\n" in index and "Not drawn" not in index
 
@@ -112,7 +113,7 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_is_drawn(tmp_path, make_ever
             record["result"] = {"sets": 5}
     written, missing = write_figures(records, store, tmp_path / "figures", cells(records))
     stems = {path.name.partition("-")[0] for path in written if path.suffix == ".pdf"}
-    assert stems == {"trade", "anytime", "training", "discrepancy", "interpolation"}
+    assert stems == {"trade", "anytime", "training", "losses", "discrepancy", "interpolation"}
     for word in ("sets-cifar10-convnet3-ipc1: ", "expert, analysis", "embedding, analysis"):
         (line,) = [line for line in missing if line.startswith(word)]
         assert line in written[-1].read_text()
