@@ -26,6 +26,7 @@ from benchmark.condensation.synthetic_set import learned_lr
 from benchmark.datasets import Constants, Split
 from benchmark.datasets.normalization import ChannelNormalizer
 from benchmark.utils import seeding
+from benchmark.utils.seeding import Role
 from benchmark.utils.tensor_files import load_tree, save_tree
 from methods import registry
 from methods.base import Condenser
@@ -35,7 +36,7 @@ FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution
 
 def make_images(classes: int, each: int, shape: tuple[int, int, int], seed: int = 0) -> Split:
     """Random uint8 images, each class around a colour of its own, in shuffled order."""
-    draw = seeding.generator("test-images", seed)
+    draw = seeding.generator(Role.CONTRACT, seed)
     labels = torch.arange(classes).repeat_interleave(each)[torch.randperm(classes * each, generator=draw)]
     base = torch.linspace(40, 200, classes)[labels].view(-1, 1, 1, 1)
     images = base + 40 * torch.randn(classes * each, *shape, generator=draw)
@@ -66,7 +67,7 @@ def small_problem(
     compute: None for the CPU.
     """
     compute = compute or Compute(torch.device("cpu"), "fp32", threads=1)
-    scratch = networks.build(architecture, shape, classes, seeding.generator("scratch"))
+    scratch = networks.build(architecture, shape, classes, seeding.generator(Role.SCRATCH))
     scratch.requires_grad_(False)
 
     def weights(role: str, index: int) -> dict[str, Tensor]:

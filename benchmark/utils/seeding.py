@@ -26,6 +26,7 @@ class Role(StrEnum):
     EMBEDDED_REAL = "embedded real images"  # fingerprint, condensation seed
     EMBEDDED_SET = "embedded synthetic images"  # fingerprint, condensation seed
     EMBEDDING = "embedding"  # fingerprint, condensation seed
+    CONTRACT = "test-images"  # a number: images of the problems on which methods are tested
     PROBE = "probe"  # any values: results of probing are timed and discarded
 
 

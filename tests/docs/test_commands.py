@@ -40,7 +40,7 @@ def test_a_command_of_the_suite_is_accepted(command: str) -> None:
     if name == "data":
         assert data._parse(words).action
     elif name == "methods":
-        assert not words or words[0] == "diff" or method_request.parse(words).method
+        assert not words or words[0] in ("diff", "new") or method_request.parse(words).method
     else:
         single = [word if "[" in word else word.split(",")[0] for word in words if word != "-m"]  # one job of a sweep
         options.register()

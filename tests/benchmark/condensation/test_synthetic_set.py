@@ -23,7 +23,7 @@ from methods.base import SyntheticSet
 def make_set() -> SyntheticSet:
     images = torch.randn(4, 1, 3, 3, generator=seeding.generator("a set"))
     card = {"method": "dm", "resolved": {"z": 1, "a": [1, 2.5]}, "dataset": "x"}
-    return SyntheticSet(images, torch.tensor([0, 0, 1, 1]), 2, 1, {"lr": 0.1, "beta": None}, card)
+    return SyntheticSet(images, torch.tensor([0, 0, 1, 1]), 2, 1, {"lr": 0.1, "space": "zca"}, card)
 
 
 def test_a_set_is_loaded_as_it_was_saved(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def run(out: Path, tasks: list[Task], arrived: int = 0, **changes: Any) -> JobRe
     """Run a job; `arrived` is a signal that came before."""
     settings = {"store": str(out), "device": "cpu", "gpus": 0, "precision": "fp32", "threads": 1, "compile": None,
                 "concurrent_tasks": 1, "checkpoint_seconds": 30.0, "max_wait_seconds": 1.0,
-                "retry": None, "again": []}  # fmt: skip
+                "retry": None, "again": [], "tracker": "none"}  # fmt: skip
     recorder = SignalRecorder()
     recorder.signal = arrived
     return queued_tasks.run(queued_tasks.arguments(tasks, settings | changes), recorder)
