@@ -60,7 +60,7 @@ def device_name(device: torch.device) -> str:
 def gpu_driver() -> str | None:
     """The version of NVIDIA's driver, None if it cannot be read."""
     with contextlib.suppress(OSError):
-        version = re.search(r"Module\s+([\d.]+)", Path("/proc/driver/nvidia/version").read_text())
+        version = re.search(r"Module\s+([\d.]+)", Path("/proc/driver/nvidia/version").read_text("utf-8"))
         return version[1] if version else None
     return None
 
@@ -76,7 +76,7 @@ def blas_name() -> str:
 def processor_name() -> str:
     """The model of the CPU."""
     with contextlib.suppress(OSError):
-        name = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        name = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text("utf-8"))
         if name:
             return name[1]
     return platform.processor() or platform.machine()
@@ -90,7 +90,7 @@ def commit_of(source: Path) -> dict[str, Any]:
     """
     if source.is_relative_to(SOURCES):
         with contextlib.suppress(OSError, ValueError):
-            return dict(json.loads((SOURCES / COMMIT_FILE).read_text()))
+            return dict(json.loads((SOURCES / COMMIT_FILE).read_text("utf-8")))
 
     def git(*words: str) -> str | None:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -121,7 +121,7 @@ class PeakMemory:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         with contextlib.suppress(OSError):
-            peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+            peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text("utf-8"))
             if peak:
                 return int(peak[1]) * 1024
         return None

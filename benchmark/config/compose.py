@@ -152,7 +152,7 @@ def _line(name: str, value: Any, spec: Field[Any]) -> str:
 
 
 def _preset(name: str) -> dict[str, Any]:
-    found = yaml.safe_load((files("benchmark.conf") / "preset" / f"{name}.yaml").read_text())
+    found = yaml.safe_load((files("benchmark.conf") / "preset" / f"{name}.yaml").read_text("utf-8"))
     assert isinstance(found, dict)
     return found
 

@@ -344,7 +344,7 @@ class Attempt:
 
     def log(self, text: str) -> None:
         """Append a line to log.txt, or nothing if the disk is full: what must be written reports that."""
-        with suppress(OSError), (self.folder / "log.txt").open("a") as file:
+        with suppress(OSError), (self.folder / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")
 
 

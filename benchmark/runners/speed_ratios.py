@@ -55,7 +55,7 @@ def _measure(case: str, path: Path) -> str:
     if done.returncode:
         part.unlink(missing_ok=True)
         return f"{case} was not measured: {_last_line(done)}"
-    (measured,) = json.loads(part.read_text())["benchmarks"]
+    (measured,) = json.loads(part.read_text("utf-8"))["benchmarks"]
     part.replace(path)
     return f"{case}: ratio {measured['extra_info']['ratio']:.2f}"
 
