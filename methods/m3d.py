@@ -75,7 +75,7 @@ def gaussian_kernel(embeddings: Tensor) -> Tensor:
     distances = distances * (1 - torch.eye(distances.shape[1], device=distances.device))  # exactly 0 to itself
     count = distances.shape[1]
     bandwidth = distances.detach().sum((1, 2), keepdim=True) / (count**2 - count)
-    scaled = distances / bandwidth.clamp_min(torch.finfo(distances.dtype).tiny)
+    scaled = distances / bandwidth.clamp_min(torch.finfo(distances.dtype).eps)
     kernels = [torch.exp(-scaled / 2.0**octave) for octave in OCTAVES]
     return torch.stack(kernels).sum(0)
 
