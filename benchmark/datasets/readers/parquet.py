@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -212,14 +212,28 @@ def _label_column(integers: Sequence[str], classes: dict[str, tuple[str, ...]]) 
     return None
 
 
+class _Info(msgspec.Struct):
+    features: dict[str, msgspec.Raw]
+
+
+class _Metadata(msgspec.Struct):
+    info: _Info
+
+
+class _ClassLabel(msgspec.Struct, tag="ClassLabel", tag_field="_type"):
+    names: list[str | int]
+
+
 def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
     """Class names of each ClassLabel column in the metadata that Hugging Face writes; {} if there is none."""
-    try:
-        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
-        names = {column: type_["names"] for column, type_ in features.items() if type_.get("_type") == "ClassLabel"}
-    except (LookupError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}  # metadata of another program: files need none
-    return {column: tuple(map(str, classes)) for column, classes in names.items() if isinstance(classes, list)}
+    names = {}
+    # Metadata of another program, and columns that are not labels: files need none.
+    with suppress(msgspec.DecodeError, RecursionError):
+        columns = msgspec.json.decode((metadata or {}).get(b"huggingface", b"{}"), type=_Metadata).info.features
+        for column, content in columns.items():
+            with suppress(msgspec.DecodeError, RecursionError):
+                names[column] = tuple(map(str, msgspec.json.decode(content, type=_ClassLabel).names))
+    return names
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------

@@ -147,7 +147,12 @@ def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "two classes of train.parquet have the name 'cat'" in refused(folder, tmp_path)
 
 
-@pytest.mark.parametrize("metadata", [b"[" * 100_000, b'{"info": {"features": ' + b"9" * 5000 + b"}}", b"\xff"])
+NESTED_COLUMN = b'{"info": {"features": {"img": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}}"
+
+
+@pytest.mark.parametrize(
+    "metadata", [b"[" * 100_000, NESTED_COLUMN, b'{"info": {"features": ' + b"9" * 5000 + b"}}", b"\xff"]
+)
 def test_odd_metadata_of_parquet_is_no_metadata(tmp_path: Path, metadata: bytes) -> None:
     folder, _ = parquet_folder(tmp_path / "table")
     structs = [{"bytes": png(noise(6, 5, 3)), "path": None}] * 3
