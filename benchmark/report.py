@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.cli import main
 from benchmark.config.compose import parse_as
-from benchmark.config.schema import ReportConfig
+from benchmark.config.report_options import ReportConfig
 
 
 def report(composed: Mapping[str, Any]) -> int:

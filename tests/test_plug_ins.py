@@ -14,7 +14,7 @@ import torch
 
 from benchmark import analyses, datasets, networks
 from benchmark.cli.kinds import kinds
-from benchmark.config.schema import ReportConfig
+from benchmark.config.report_options import ReportConfig
 from benchmark.datasets import builtin
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError

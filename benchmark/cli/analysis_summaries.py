@@ -11,7 +11,7 @@ from benchmark import analyses
 from benchmark.cli import main
 from benchmark.cli.console import Console
 from benchmark.cli.workflow import Unfinished, show_failures
-from benchmark.config.schema import PlanConfig
+from benchmark.config.shared_options import PlanConfig
 from benchmark.execution.runtime import record_message
 from benchmark.planning.plan import Plan
 from results.store.schema import Status

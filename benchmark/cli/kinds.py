@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable
 
 from benchmark import analyses, networks
-from benchmark.config.schema import TABLE_PLUG_INS
+from benchmark.config.report_options import TABLE_PLUG_INS
 from benchmark.datasets import builtin
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError

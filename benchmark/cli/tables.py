@@ -15,7 +15,7 @@ from benchmark.cli.console import Console
 from benchmark.cli.main import print_error
 from benchmark.cli.progress import open_console
 from benchmark.cli.references import bibliography
-from benchmark.config.schema import TABLE_PLUG_INS, ReportConfig
+from benchmark.config.report_options import TABLE_PLUG_INS, ReportConfig
 from benchmark.utils.errors import BenchmarkError
 from results.aggregation.cells import cells
 from results.aggregation.labels import with_display_labels, with_labels

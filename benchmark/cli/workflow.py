@@ -13,7 +13,7 @@ from benchmark.cli.console import Console
 from benchmark.cli.progress import LoadingProgress, TaskProgress, open_console, print_uncut
 from benchmark.cli.tables import show_tables
 from benchmark.compute.engine import Compute, choose_compute
-from benchmark.config.schema import PlanConfig
+from benchmark.config.shared_options import PlanConfig
 from benchmark.estimation import summary, time_budget
 from benchmark.estimation.estimate import cost_key, estimate
 from benchmark.execution.again import made_by_other_code

@@ -18,9 +18,11 @@ from typing import Any, TypeVar
 
 import yaml
 
-from benchmark.config import command_line, schema
+from benchmark.config import command_line
 from benchmark.config.options import CommandConfig
-from benchmark.config.schema import SCHEMAS, ProfileConfig, RunConfig
+from benchmark.config.report_options import ReportConfig
+from benchmark.config.schema import SCHEMAS, EvaluateConfig, ProfileConfig, RunConfig
+from benchmark.config.shared_options import GridConfig
 from benchmark.utils.errors import BenchmarkError, unknown
 from benchmark.utils.paths import expand_user
 from methods.plug_ins import PlugInGroup
@@ -86,7 +88,7 @@ def _node(name: str) -> dict[str, Any]:
     of = SCHEMAS[name]
     names = {spec.name for spec in fields(of)}
     values = {spec.name: _default(spec) for spec in fields(of) if "meaning" in spec.metadata and not _is_preset(spec)}
-    composed = ["open_methods"] if issubclass(of, schema.GridConfig) else []
+    composed = ["open_methods"] if issubclass(of, GridConfig) else []
     presets: list[Any] = [{"preset": "quick"}] if "preset" in names else []
     quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     hydra = {
@@ -133,7 +135,7 @@ def options_of(name: str) -> str:
 
 
 def _listed(of: type[CommandConfig]) -> Iterator[Field[Any]]:
-    unused = {"variants", "iterations_fraction"} if of is schema.EvaluateConfig else set()  # nothing is condensed
+    unused = {"variants", "iterations_fraction"} if of is EvaluateConfig else set()  # nothing is condensed
     return (spec for spec in fields(of) if "meaning" in spec.metadata and spec.name not in unused)
 
 
@@ -231,7 +233,7 @@ def parse_as(of: type[Schema], config: Mapping[str, Any]) -> Schema:
             f"{name} must be {wanted}, got {values.get(name)}", where=name, next="see --help"
         ) from error
     assert isinstance(parsed, of)
-    if of is not schema.ReportConfig:  # whose rows have names of their own
+    if of is not ReportConfig:  # whose rows have names of their own
         _lower_names(parsed)
     parsed.check()
     for name in {"store", "data_root"} & types.keys():

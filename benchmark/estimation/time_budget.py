@@ -20,7 +20,7 @@ from msgspec import Meta
 from benchmark.compute.allocator import out_of_memory
 from benchmark.compute.engine import Compute
 from benchmark.compute.environment import device_name
-from benchmark.config.schema import PlanConfig
+from benchmark.config.shared_options import PlanConfig
 from benchmark.datasets.base import Progress
 from benchmark.estimation.prober import Prober
 from benchmark.execution.runtime import Task

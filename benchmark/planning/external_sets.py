@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from benchmark import datasets
-from benchmark.config.schema import EvaluateConfig, PlanConfig
+from benchmark.config.schema import EvaluateConfig
+from benchmark.config.shared_options import PlanConfig
 from benchmark.datasets import BUILTIN, Constants, Dataset
 from benchmark.datasets.base import Progress
 from benchmark.datasets.normalization import ZCA

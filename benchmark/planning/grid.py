@@ -12,7 +12,7 @@ import torch
 from benchmark import datasets, networks
 from benchmark.augmentation import strategies
 from benchmark.condensation.synthetic_set import learned_lr
-from benchmark.config.schema import PlanConfig
+from benchmark.config.shared_options import PlanConfig
 from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
 from benchmark.datasets.normalization import EPS, ZCA, check_whitening

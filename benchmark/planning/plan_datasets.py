@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from benchmark import datasets
-from benchmark.config.schema import PlanConfig
+from benchmark.config.shared_options import PlanConfig
 from benchmark.datasets import Outline
 from benchmark.datasets.base import Progress
 from benchmark.planning.plan import Plan

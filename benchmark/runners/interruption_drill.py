@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmark.config.schema import INTERRUPTIONS, PlanConfig
+from benchmark.config.schema import INTERRUPTIONS
+from benchmark.config.shared_options import PlanConfig
 from benchmark.execution.runtime import Task
 from benchmark.planning import grid
 from benchmark.runners import monitor, slurm

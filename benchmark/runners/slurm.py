@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from benchmark.compute import environment
-from benchmark.config.schema import PlanConfig
+from benchmark.config.shared_options import PlanConfig
 from benchmark.execution.again import made_by_other_code
 from benchmark.execution.runtime import Task
 from benchmark.planning.plan import inputs_of

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_module
 from benchmark.cli import main
 from benchmark.config import compose as options
 from benchmark.config.compose import parse_as
-from benchmark.config.schema import ReportConfig
+from benchmark.config.report_options import ReportConfig
 from benchmark.report import report
 from many_records import many_records, write_store
 from results.aggregation.options import TABLES, Options

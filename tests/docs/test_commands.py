@@ -15,6 +15,7 @@ from benchmark.cli import method_request
 from benchmark.config import compose as options
 from benchmark.config import schema
 from benchmark.config.options import CommandConfig
+from benchmark.config.shared_options import GridConfig
 from benchmark.datasets.dataset_yaml import read_description
 from benchmark.planning import grid
 from doc_pages import PAGES, ROOT, blocks, commands
@@ -51,11 +52,11 @@ def test_a_command_of_the_suite_is_accepted(command: str) -> None:
             asked = options.parse_profile(composed)
         else:
             asked = options.parse_as(schema.SCHEMAS[name], composed)
-        if isinstance(asked, schema.GridConfig):
+        if isinstance(asked, GridConfig):
             check_rows(asked)
 
 
-def check_rows(asked: schema.GridConfig) -> None:
+def check_rows(asked: GridConfig) -> None:
     """The methods of a grid exist, and so do the settings that the command line gives them."""
     for row in [grid.parse_row(name) for name in asked.methods if name not in ADDED]:
         preset = getattr(asked, "preset", "quick")
