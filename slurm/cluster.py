@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+import msgspec
 
 from slurm.errors import SlurmError
 from slurm.plain_yaml import read_yaml
@@ -23,7 +20,6 @@ RESERVED_OPTIONS = {
     *("array", "dependency", "error", "job-name", "kill-on-invalid-dep", "no-requeue", "open-mode", "output"),
     *("parsable", "requeue", "signal", "test-only", "wait", "wrap"),
 }
-
 
 _LINE = re.compile(r"[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*")  # printable, and not blank
 
@@ -40,10 +36,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "tasks_per_job": (1, 1_000_000),
     "concurrent_tasks": (1, 1024),
 }
-
-
 _UNITS = {"memory": " GB", "timeout_min": " minutes", "signal_seconds": " seconds"}
-_CLOCK = re.compile(r"^(\w+):\s*(\d+:[\d:]+)\s*$", re.MULTILINE)  # 1:30 is 90 to YAML
+_TEXTS = ("partition", "account", "qos", "constraint", "python")
 
 
 def _wanted(name: str) -> str:
@@ -104,10 +98,9 @@ class Cluster:
 
     def _check_texts(self, where: str) -> None:
         """Raise SlurmError for a text of several lines or none, and for an option that has no single value."""
-        texts = {name: getattr(self, name) for name in ("partition", "account", "qos", "constraint", "python")}
+        texts = {name: getattr(self, name) for name in _TEXTS}
         for name, value in (texts | {f"extra.{name}": value for name, value in self.extra.items()}).items():
-            odd_number = isinstance(value, float) and not math.isfinite(value)
-            if odd_number or isinstance(value, list | dict) or (isinstance(value, str) and not _LINE.fullmatch(value)):
+            if isinstance(value, list | dict) or (isinstance(value, str) and not _LINE.fullmatch(value)):
                 raise SlurmError(f"{name} must be one line of text or a number, got {value!r}", where=where)
 
     @property
@@ -140,34 +133,24 @@ def load(name: str) -> Cluster:
     """
     path = _path(name)
     try:
-        read_yaml(path)  # for its limits; OmegaConf's own reader knows more forms of numbers
-        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True) or {}
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        values = read_yaml(path)
+    except (OSError, ValueError) as error:
         raise SlurmError(f"cannot read the cluster file: {' '.join(str(error).split())}", where=str(path)) from error
-    assert isinstance(values, dict)
-    types = {option.name: option.type for option in fields(Cluster)}
-    for key in map(str, values):
+    types = get_type_hints(Cluster)
+    for key, value in values.items():
         if key not in types:
             raise SlurmError(
                 f"a cluster file has no key '{key}'",
                 where=str(path),
                 next=f"{_known(key, types)}; any other option of sbatch goes under extra",
             )
-    for key, value in ((str(key), value) for key, value in values.items()):
-        is_wrong = key == "setup" and not (isinstance(value, list) and all(isinstance(each, str) for each in value))
+        if key in _TEXTS and type(value) is int:  # a partition or an account may be called 2026
+            values[key] = str(value)
         try:
-            if is_wrong or (
-                key == "extra" and not (isinstance(value, dict) and all(isinstance(k, str) for k in value))
-            ):
-                raise OmegaConfBaseException
-            OmegaConf.merge(OmegaConf.structured(Cluster), {key: value})
-        except OmegaConfBaseException as error:
+            values[key] = msgspec.convert(values[key], types[key], strict=False)
+        except msgspec.ValidationError as error:
             raise SlurmError(f"{key} must be {_wanted(key)}, got {value!r}", where=str(path)) from error
-    clock = _CLOCK.search(path.read_text("utf-8", "replace"))
-    if clock and clock[1] in LIMITS:
-        raise SlurmError(f"{clock[1]} must be {_wanted(clock[1])}, got {clock[2]}", where=str(path))
-    cluster = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Cluster), values))
-    assert isinstance(cluster, Cluster)
+    cluster = Cluster(**values)
     cluster.check(str(path))
     return cluster
 

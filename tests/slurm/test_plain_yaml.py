@@ -20,14 +20,16 @@ REFUSED = [
     ("{a: " * 10_000, "nested more than 10 deep"),
     ("cpus: 1\ncpus: 2", "the key 'cpus' is there twice"),
     ("extra: {nice: 1, nice: 2}", "the key 'nice' is there twice"),
-    ("? [a]\n: b", "a key must be text"),
+    ("extra: {<<: {nice: 1}, ? [a] : b}", "a key must be text"),
+    ("extra: {1: 2}", "line 1, column 9: a key must be text"),
     ("- secret", "it must hold keys and values, got list"),
     ("secret text", "it must hold keys and values, got str"),
     ("a: [", "line 1, column 5"),
     ("a: \t- b: }", "line 1"),
     ("#" * 70_000, "it has 70,000 bytes; at most 65,536"),
     ("cpus: " + "9" * 5000, "4300 digits"),
-    ("cpus: !!python/object/apply:os.system [true]", "could not determine a constructor"),
+    ("cpus: !!python/object/apply:os.system [true]", "line 1, column 7: tags (!) are not read"),
+    *((f"cpus: !!{tag}", "tags (!) are not read") for tag in ("timestamp secret", "bool secret", "int ''", "set {a}")),
 ]
 
 
@@ -55,6 +57,12 @@ def test_pipes_devices_and_links_to_files_of_others_are_not_read(tmp_path: Path)
         os.chown(tmp_path / "mine.yaml", 1, -1)
         with pytest.raises(ValueError, match="a file of another owner"):
             plain_yaml.read_yaml(tmp_path / "link.yaml")
+
+
+def test_what_yaml_would_turn_into_other_values_stays_text(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("a: 1:30\nb: 0123\nc: 2026-99-99\n<<: =\nd: [7, -7, 0, yes, ~]")
+    expected = {"a": "1:30", "b": "0123", "c": "2026-99-99", "<<": "=", "d": [7, -7, 0, True, None]}
+    assert plain_yaml.read_yaml(tmp_path / "mine.yaml") == expected
 
 
 def test_an_empty_file_has_no_keys(tmp_path: Path) -> None:
