@@ -23,6 +23,7 @@ _NO_ANSWER = re.compile(
 _NO_CONTROLLER = re.compile("configuration source|fetch_config|resolve_ctls", re.I)  # none is configured here
 _RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)  # before each further try
 _IDS_PER_COMMAND = 500
+USUAL_ARRAY_SIZE = 1001  # elements of an array in SLURM's own default, where a cluster does not say
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ def run(*command: str, retry_seconds: Sequence[float] = _RETRY_SECONDS) -> str:
     message = " ".join(process.stderr.replace(f"{command[0]}: error:", "").split())
     message = message or f"exit status {process.returncode}"
     silent = "SLURM's controller does not answer here: try later or on a login node, or use launcher=local"
-    next = silent if is_unanswered(message) or _NO_CONTROLLER.search(message) else ""
-    raise SlurmError(f"{command[0]}: {message}", where=" ".join(command)[:200], next=next)
+    advice = silent if is_unanswered(message) or _NO_CONTROLLER.search(message) else ""
+    raise SlurmError(f"{command[0]}: {message}", where=" ".join(command)[:200], next=advice)
 
 
 def is_unanswered(message: str) -> bool:
@@ -146,4 +147,4 @@ def max_array_size(retry_seconds: Sequence[float] = _RETRY_SECONDS) -> int:
     """How many elements an array may have. SLURM's MaxArraySize is one above the highest index."""
     shown = run("scontrol", "show", "config", retry_seconds=retry_seconds)
     setting = re.search(r"^MaxArraySize\s*=\s*(\d+)", shown, re.M)
-    return max(1, int(setting[1])) if setting else 1001
+    return max(1, int(setting[1])) if setting else USUAL_ARRAY_SIZE

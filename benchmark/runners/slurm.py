@@ -38,8 +38,6 @@ _PACKAGES = ("benchmark", "methods", "results", "slurm")  # that jobs import
 _COMPLETING_TRIES, _COMPLETING_SECONDS = 30, 2.0
 _LOCK_SECONDS = 60.0  # to wait for another process that is submitting to the same store
 
-_USUAL_ARRAY = 1001  # jobs in one array, where the cluster cannot be asked
-
 
 @dataclass(frozen=True)
 class LaunchResult:
@@ -271,7 +269,7 @@ def preview(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster) -> str:
         identity for identity, state in task_states(Path(config.store), tasks).items() if state.status == Status.DONE
     }
     groups = job_groups.group_tasks(tasks, done, (), cluster.tasks_per_job)
-    arrays = sum(-(-len(group.jobs) // (largest or _USUAL_ARRAY)) for group in groups)
+    arrays = sum(-(-len(group.jobs) // (largest or queue.USUAL_ARRAY_SIZE)) for group in groups)
     jobs = Counter(
         {kind: sum(len(group.jobs) for group in groups if group.kind == kind) for kind in job_groups.JOB_KINDS}
     )
