@@ -23,7 +23,7 @@ from benchmark.compute import forward
 from benchmark.compute.allocator import keep_freed_memory
 from benchmark.compute.chunking import CHUNK_PIXELS, ChunkSizes, LossesInGroups, Result
 from benchmark.compute.compilation import COMPILER
-from benchmark.compute.unrolled import GRAPH_PIXELS, gradient_steps, unroll
+from benchmark.compute.unrolled import UNROLLED_PIXELS, gradient_steps, unroll
 from benchmark.utils.errors import BenchmarkError, unknown
 from methods.base import ClassLosses, ImagesByClass, Network
 
@@ -224,8 +224,8 @@ class Compute(ChunkSizes):
     ) -> list[Tensor]:
         """The weights after a step w ← w − lr·∇CE(f_w(x), y) on each batch; differentiable once in images and lr."""
         images, labels = zip(*batches, strict=True)
-        steps, graph_pixels = gradient_steps(network, self.autocast), GRAPH_PIXELS[self.device.type]
-        return unroll(steps, weights, images, labels, lr, graph_pixels)
+        steps, most_pixels = gradient_steps(network, self.autocast), UNROLLED_PIXELS[self.device.type]
+        return unroll(steps, weights, images, labels, lr, most_pixels)
 
     def training_loss(
         self,

@@ -19,8 +19,9 @@ from torch.func import functional_call
 
 from methods.base import Network
 
-# Of unrolled steps, at once. With 32×32 images in ConvNet-3 their graph takes 2 to 4 and 8 to 16 GiB.
-GRAPH_PIXELS = {"cpu": 2**19, "cuda": 2**21}
+# Of unrolled steps, at once. With 32×32 images in ConvNet-3 their graph takes 2 to 5 GiB on a CPU; a GPU has four times
+# as many.
+UNROLLED_PIXELS = {"cpu": 2**19, "cuda": 2**21}
 # (weights, images of some steps, labels of these, step size, whether a graph is kept) to the weights after them
 Segment = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor], Tensor, bool], list[Tensor]]
 
@@ -31,15 +32,13 @@ def unroll(
     images: Sequence[Tensor],
     labels: Sequence[Tensor],
     lr: Tensor,
-    graph_pixels: int,
+    most_pixels: int,
 ) -> list[Tensor]:
     """The weights after `steps` on all images, differentiable once in images and lr; weights are constants.
 
-    graph_pixels: of how many pixels there may be a graph at once; of √N of the N steps there is one in any case.
+    most_pixels: of how many pixels there may be a graph at once; of √N of the N steps there is one in any case.
     """
-    *lengths, last = _segment_lengths(
-        len(images), graph_pixels // math.prod((*images[0].shape[:1], *images[0].shape[2:]))
-    )
+    *lengths, last = _segment_lengths(len(images), most_pixels // images[0][:, 0].numel())
     before = len(images) - last
     if lengths:
         weights = _Unrolled.apply(steps, lengths, list(labels[:before]), lr, before, *images[:before], *weights)

@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from benchmark import networks
 from benchmark.compute.engine import Compute
-from benchmark.compute.unrolled import GRAPH_PIXELS, gradient_steps, unroll
+from benchmark.compute.unrolled import UNROLLED_PIXELS, gradient_steps, unroll
 from benchmark.networks.base import BlockNetwork
 from benchmark.utils import seeding
 
@@ -41,12 +41,12 @@ def one_graph(network: BlockNetwork, steps: Sequence[tuple[Tensor, Tensor]], lr:
     return list(weights.values())
 
 
-@pytest.mark.parametrize("graph_pixels", [0, 2**20])
+@pytest.mark.parametrize("most_pixels", [0, 2**20])
 @pytest.mark.parametrize("count", [1, 2, 5, 9, 10])
 def test_weights_and_gradients_are_those_of_one_graph(
-    network: BlockNetwork, count: int, graph_pixels: int, monkeypatch: pytest.MonkeyPatch
+    network: BlockNetwork, count: int, most_pixels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(GRAPH_PIXELS, "cpu", graph_pixels)
+    monkeypatch.setitem(UNROLLED_PIXELS, "cpu", most_pixels)
     start = [weight.clone() for weight in network.parameters()]
     values = []
     for train in (lambda steps, lr: CPU.train_on(network, start, steps, lr),
@@ -72,14 +72,14 @@ def test_only_a_segment_of_the_steps_has_a_graph_at_once(network: BlockNetwork) 
 
     images = torch.randn(6, 3, 8, 8).requires_grad_()
     x, y = zip(*batches(9, images), strict=True)
-    end = unroll(counted, list(network.parameters()), x, y, torch.tensor(0.1, requires_grad=True), graph_pixels=0)
+    end = unroll(counted, list(network.parameters()), x, y, torch.tensor(0.1, requires_grad=True), most_pixels=0)
     assert calls == [(3, False), (3, False), (3, True)]
     torch.stack([weight.sum() for weight in end]).sum().backward()
     assert calls[3:] == [(3, True)] * 2 and images.grad is not None and images.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(("graph_pixels", "lengths"), [(5 * 4 * 64, [5, 4]), (9 * 4 * 64, [9]), (10**6, [9])])
-def test_steps_whose_graph_fits_are_computed_once(network: BlockNetwork, graph_pixels: int, lengths: list[int]) -> None:
+@pytest.mark.parametrize(("most_pixels", "lengths"), [(5 * 4 * 64, [5, 4]), (9 * 4 * 64, [9]), (10**6, [9])])
+def test_steps_whose_graph_fits_are_computed_once(network: BlockNetwork, most_pixels: int, lengths: list[int]) -> None:
     """A batch has four images of 8×8 pixels."""
     calls: list[tuple[int, bool]] = []
     steps = gradient_steps(network, contextlib.nullcontext)
@@ -90,6 +90,6 @@ def test_steps_whose_graph_fits_are_computed_once(network: BlockNetwork, graph_p
 
     x, y = zip(*batches(9, torch.randn(6, 3, 8, 8).requires_grad_()), strict=True)
     start = list(network.parameters())
-    unroll(counted, start, x, y, torch.tensor(0.1, requires_grad=True), graph_pixels)
+    unroll(counted, start, x, y, torch.tensor(0.1, requires_grad=True), most_pixels)
     assert calls == [*((length, False) for length in lengths[:-1]), (lengths[-1], True)]
     assert not any(weight.requires_grad for weight in start)
