@@ -78,7 +78,7 @@ def _memory_lines(rows: Sequence[EstimateRow], compute: Compute, workers: int) -
         return []
     largest = max(known, key=lambda row: row.cost.memory)
     lines = [f"peak memory of a task: up to {size(largest.cost.memory)} ({_row_name(largest)})"]
-    per_task = available_memory(compute) / (workers if compute.device.type == "cpu" else 1)  # one worker for each GPU
+    per_task = total_memory(compute) / (workers if compute.device.type == "cpu" else 1)  # one worker for each GPU
     if too_large := [row for row in known if row.cost.memory > per_task]:
         available = size(per_task) + (f" for each of {workers} workers" if workers > 1 else "")
         names = "; ".join(map(_row_name, too_large[:3]))
@@ -92,7 +92,7 @@ def _row_name(row: EstimateRow) -> str:
     return f"{row.kind} {row.dataset}{ipc}, {row.description}"
 
 
-def available_memory(compute: Compute) -> float:
+def total_memory(compute: Compute) -> float:
     """Bytes of memory that the device has in all."""
     if compute.device.type == "cuda":
         return float(torch.cuda.get_device_properties(compute.device).total_memory)

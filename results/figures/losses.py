@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from results.aggregation.row_styles import PALETTE
 from results.errors import ResultsError
 from results.figures.sets import Scenario, StoredSet
 from results.figures.style import PAGE, log_values, new_figure, styled, whole_numbers
@@ -19,7 +20,6 @@ from results.types import Json
 FILE = "losses.csv"
 _COLUMNS, _HEIGHT = 2, 2.0  # panels in a row, and inches of each
 _STYLES = ("-", "--", ":", "-.")  # of losses by name
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")  # of seeds
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def loss_figure(panels: LossPanels, store: Store) -> Figure:
                 for loss, points in losses.items():
                     style = _STYLES[names.index(loss) % len(_STYLES)]
                     label = loss if index == 0 else None
-                    panel.plot(*zip(*points, strict=True), style, color=_COLORS[index % len(_COLORS)], label=label)
+                    panel.plot(*zip(*points, strict=True), style, color=PALETTE[index % len(PALETTE)], label=label)
             if all(y > 0 for _, losses in sets for points in losses.values() for _, y in points):
                 log_values(panel)
             whole_numbers(panel, "Step")

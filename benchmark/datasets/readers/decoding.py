@@ -18,7 +18,8 @@ from PIL import Image, UnidentifiedImageError
 
 from benchmark.datasets.base import DecodedSplits, Progress, one_line, to_split
 from benchmark.utils.errors import BenchmarkError
-from benchmark.utils.regular_files import available_memory, check_file
+from benchmark.utils.memory import available_memory
+from benchmark.utils.regular_files import check_file
 from results import formatting
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # other decoders of Pillow run programs, or fail badly

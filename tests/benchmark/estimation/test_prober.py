@@ -256,7 +256,7 @@ def make_row(seconds: float, memory: float, kind: str = "condense", todo: int = 
 
 
 def test_the_summary_adds_up_and_warns(monkeypatch) -> None:
-    monkeypatch.setattr(summary, "available_memory", lambda compute: 8 * summary.GIB)
+    monkeypatch.setattr(summary, "total_memory", lambda compute: 8 * summary.GIB)
     rows = [make_row(36.0, 5 * summary.GIB), make_row(math.nan, math.nan), make_row(1.0, 1e9, "prepare", 0)]
     built = grid.Plan()
     built.outlines["cifar100"] = outline("cifar100", Path("nowhere"))
