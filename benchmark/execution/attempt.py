@@ -24,7 +24,7 @@ from benchmark.condensation.synthetic_set import learned_lr, save_preview, save_
 from benchmark.datasets import Constants, Dataset, Split
 from benchmark.datasets.normalization import ZCA, ChannelNormalizer, Normalizer, Whitener
 from benchmark.datasets.splits import hold_out
-from benchmark.execution.loss_history import TensorBoardLog
+from benchmark.execution.loss_history import tracked
 from benchmark.execution.method_code import method_code
 from benchmark.execution.plug_ins import plug_ins_of
 from benchmark.execution.run_steps import Diverged, RunResult, SnapshotSchedule, run_steps
@@ -188,30 +188,25 @@ class Attempt:
 
     def run_steps(self, work: Work, seconds: float = 0.0, schedule: SnapshotSchedule | None = None) -> RunResult:
         """`run_steps.run_steps` in the task's folder, with its progress file. Raises what that raises."""
-        progress = ProgressFile(self.folder, self._tracked_progress)
-        self._tracker = TensorBoardLog(self.store.root / "tensorboard" / self.task["kind"] / self.folder.name)
-        try:
-            return run_steps(
-                work,
-                self.folder,
-                self.compute,
-                owner=self.checkpoint_owner(),
-                seconds=seconds,
-                progress=progress,
-                stop=self.runtime.stop,
-                checkpoint_seconds=self.runtime.checkpoint_seconds,
-                owns_task=lambda: not self.lock.lost,
-                log=self.log,
-                schedule=schedule,
-            )
-        finally:
-            progress.remove()
-            self._tracker.close()
-
-    def _tracked_progress(self, done: int, total: int, losses: dict[str, float]) -> None:
-        self.runtime.progress(done, total, losses)
-        if self.runtime.tracker == "tensorboard":
-            self._tracker.add(done, losses)
+        folder = self.store.root / "tensorboard" / self.task["kind"] / self.folder.name
+        with tracked(self.runtime.progress, self.runtime.tracker, folder) as shown:
+            progress = ProgressFile(self.folder, shown)
+            try:
+                return run_steps(
+                    work,
+                    self.folder,
+                    self.compute,
+                    owner=self.checkpoint_owner(),
+                    seconds=seconds,
+                    progress=progress,
+                    stop=self.runtime.stop,
+                    checkpoint_seconds=self.runtime.checkpoint_seconds,
+                    owns_task=lambda: not self.lock.lost,
+                    log=self.log,
+                    schedule=schedule,
+                )
+            finally:
+                progress.remove()
 
     def checkpoint_owner(self) -> dict[str, str]:
         """What a checkpoint belongs to: the task, and of a condense task the hash of the method's code."""

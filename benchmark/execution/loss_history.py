@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from benchmark.execution.work import StepProgress
 
 MOST_ROWS = 2000
 
@@ -44,21 +47,26 @@ class LossHistory:
         return text.getvalue()
 
 
-class TensorBoardLog:
-    """Losses of a task as scalars, in a folder of their own. A resumed task replaces what follows its checkpoint."""
+@contextmanager
+def tracked(progress: StepProgress, tracker: str, folder: Path) -> Iterator[StepProgress]:
+    """`progress`, which with the tracker tensorboard also logs losses as scalars in a folder of their own.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.writer: Any = None
+    A resumed task replaces what follows its checkpoint.
+    """
+    writer: Any = None
 
-    def add(self, step: int, losses: dict[str, float]) -> None:
-        if self.writer is None:
+    def logged(done: int, total: int, losses: dict[str, float]) -> None:
+        nonlocal writer
+        progress(done, total, losses)
+        if writer is None:
             from torch.utils.tensorboard import SummaryWriter  # an optional package, which loads for seconds
 
-            self.writer = SummaryWriter(str(self.folder), purge_step=step)
+            writer = SummaryWriter(str(folder), purge_step=done)
         for name, loss in losses.items():
-            self.writer.add_scalar(name, loss, step)
+            writer.add_scalar(name, loss, done)
 
-    def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
+    try:
+        yield logged if tracker == "tensorboard" else progress
+    finally:
+        if writer is not None:
+            writer.close()

@@ -150,7 +150,7 @@ class TaskPlanner:
     def add(self, rows: Sequence[Row]) -> None:
         """Add the rows and baselines at every ipc of the run."""
         if WHOLE_CARD.name in self.config.baselines or any(row.method == WHOLE_CARD.name for row in rows):
-            self._evaluate_whole()  # first: it takes longest and waits for nothing
+            self._evaluate_whole()  # first in a cluster's queue, as it waits for nothing; on one machine it runs last
         for ipc in self.config.ipcs:
             if ipc > self.smallest_class:
                 raise BenchmarkError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import threading
 import signal
 from pathlib import Path
 
 import pytest
 
-from benchmark.execution.loss_history import MOST_ROWS, LossHistory
+from benchmark.execution.loss_history import MOST_ROWS, LossHistory, tracked
 from benchmark.execution.runtime import Runtime, Task
 from benchmark.execution.stop_signals import Interrupted
 from benchmark.tasks.execute import execute
@@ -66,17 +67,33 @@ def test_an_interrupted_set_has_the_losses_of_one_that_was_not(tmp_path: Path) -
     assert "losses.csv" in record["artifacts"]
 
 
-def test_tensorboard_shows_the_losses(tmp_path: Path) -> None:
+def logged(folder: Path, name: str) -> list[tuple[int, float]]:
+    """The steps and values that TensorBoard shows of a loss."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(name)]
+
+
+def test_tensorboard_shows_the_losses(tmp_path: Path) -> None:
     task = dm(4)
     assert execute(task, Runtime(tmp_path, CPU, tracker="tensorboard")).status == "done"
     (folder,) = (tmp_path / "tensorboard" / "condense").iterdir()
     assert folder.name == Store(tmp_path).folder(task).name
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    shown = [(str(event.step), event.value) for event in events.Scalars("matching")]
-    assert shown == [(row["step"], pytest.approx(float(row["matching"]))) for row in rows_of(tmp_path, task)]
+    expected = [(int(row["step"]), pytest.approx(float(row["matching"]))) for row in rows_of(tmp_path, task)]
+    assert logged(folder, "matching") == expected
+
+
+def test_tensorboard_has_all_losses_of_a_task_that_fails_and_of_one_that_goes_on(tmp_path: Path) -> None:
+    threads = threading.enumerate()
+    for steps in ((1, 2, 3), (3, 4)):  # the second one from a checkpoint after step 2
+        with pytest.raises(ZeroDivisionError), tracked(lambda *step: None, "tensorboard", tmp_path) as progress:
+            for step in steps:
+                progress(step, 9, {"matching": step / len(steps)})
+            raise ZeroDivisionError
+        assert set(threading.enumerate()) <= set(threads), "the writer's thread has ended"
+    assert logged(tmp_path, "matching") == [(1, pytest.approx(1 / 3)), (2, pytest.approx(2 / 3)), (3, 1.5), (4, 2.0)]
 
 
 def test_a_tracker_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
