@@ -35,6 +35,8 @@ class Draw(StrEnum):
     QUEUE = "queue of networks"  #: IDM; index: iteration
     NORM_IMAGES = "images for batch norm"  #: DC and DSA; index: outer step
     INNER_LOOP = "inner loop"  #: DC and DSA; index: epoch
+    NETWORK_TRAINING = "training of the network"  #: IDC and DREAM; index: step
+    CLUSTERING = "clustering"  #: DREAM; index: step, and the initial images
     TRAJECTORY = "trajectory"  #: MTT: start epoch, order of the images and augmentation; index: iteration
     EXPERT_ORDER = "order of experts"  #: MTT; index: round of all experts
 
@@ -249,8 +251,27 @@ class Problem(Protocol):
         """Pass normalized images (N, ch, H, W) through batch norm once, then freeze its running statistics."""
         ...
 
-    def training_gradients(self, network: Network, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Mean cross-entropy of a mini-batch, normalized (N, ch, H, W), (N,): its gradients, and the logits (N, C)."""
+    def cutmix(
+        self, images: Tensor, labels: Tensor, probability: float, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, float]:
+        """CutMix of a mini-batch (N, ch, H, W), labels (N,), with a probability: what `training_gradients` takes.
+
+        Returns the images, their labels, the labels of the pasted boxes, and the share in [0, 1] that is not pasted.
+        """
+        ...
+
+    def training_gradients(
+        self,
+        network: Network,
+        images: Tensor,
+        labels: Tensor,
+        partner_labels: Tensor | None = None,
+        label_weight: float = 1.0,
+    ) -> tuple[list[Tensor], Tensor]:
+        """Mean cross-entropy of a mini-batch, normalized (N, ch, H, W), (N,): its gradients, and the logits (N, C).
+
+        With partner_labels (N,): label_weight · CE(labels) + (1 − label_weight) · CE(partner_labels).
+        """
         ...
 
     def train_on(
@@ -346,9 +367,15 @@ class Settings:
                 raise MethodError(f"{spec.name} must be one of {', '.join(options)}, got {value!r}", where=spec.name)
 
     def require(
-        self, name: str, *, above: float | None = None, least: float | None = None, below: float | None = None
+        self,
+        name: str,
+        *,
+        above: float | None = None,
+        least: float | None = None,
+        below: float | None = None,
+        most: float | None = None,
     ) -> None:
-        """Raise MethodError unless the named value is greater than `above`, at least `least` and less than `below`."""
+        """Raise MethodError unless the named value is > `above`, ≥ `least`, < `below` and ≤ `most`."""
         value = getattr(self, name)
         if above is not None and not value > above:
             raise MethodError(f"{name} must be greater than {above:g}, got {value!r}", where=name)
@@ -356,6 +383,8 @@ class Settings:
             raise MethodError(f"{name} must be at least {least:g}, got {value!r}", where=name)
         if below is not None and not value < below:
             raise MethodError(f"{name} must be less than {below:g}, got {value!r}", where=name)
+        if most is not None and not value <= most:
+            raise MethodError(f"{name} must be at most {most:g}, got {value!r}", where=name)
 
     def scaled(self, fraction: float, floor: int = 1) -> Self:
         """The same settings with a fraction of the iterations; unchanged if the method has none.

@@ -207,6 +207,41 @@ def dsa(plain: Plain) -> None:
     plain.iteration += 1
 
 
+def idc(plain: Plain) -> None:
+    """A class at a time, each with a step of its own, and the training of the network on real images."""
+    problem, config = plain.problem, plain.config
+    network = problem.new_network(plain.iteration).requires_grad_(True)
+    convolutions = [weight for weight in network.parameters() if weight.ndim == 4]
+    with torch.no_grad():
+        plain.images.clamp_(0, 1)
+    for c in range(problem.num_classes):
+        transform, real = problem.augment(config.augment, plain.draw), plain.real(c)
+        synthetic = problem.normalize(plain.synthetic(c)[: config.batch_syn_max])
+        augmented = plain.augmented(c, transform, torch.cat([real, synthetic]))
+        cross_entropy = F.cross_entropy(network(augmented[: len(real)]), torch.full((len(real),), c))
+        target = [gradient.detach() for gradient in torch.autograd.grad(cross_entropy, convolutions)]
+        cross_entropy = F.cross_entropy(network(augmented[len(real) :]), torch.full((len(synthetic),), c))
+        gradients = torch.autograd.grad(cross_entropy, convolutions, create_graph=True)
+        loss = torch.stack([(a - b).square().sum() for a, b in zip(target, gradients, strict=True)]).sum()
+        plain.optimizer.zero_grad()
+        loss.backward()
+        plain.optimizer.step()
+    optimizer = torch.optim.SGD(network.parameters(), lr=config.lr_net, momentum=0.9, weight_decay=5e-4)
+    seen = 0
+    while seen < config.train_images:
+        indices = torch.randint(len(plain.all), (config.batch_real,), generator=plain.draw)
+        images = problem.augment_batch(config.augment_net, plain.all[indices], plain.draw)
+        images, labels, partners, share = problem.cutmix(
+            images, problem.real.labels[indices], config.cutmix, plain.draw
+        )
+        logits = network(images)
+        optimizer.zero_grad()
+        (share * F.cross_entropy(logits, labels) + (1 - share) * F.cross_entropy(logits, partners)).backward()
+        optimizer.step()
+        seen += len(indices)
+    plain.iteration += 1
+
+
 def mtt(plain: Plain) -> None:
     """The weights as one vector, and one graph of all steps of the student."""
     problem, config = plain.problem, plain.config
@@ -300,6 +335,7 @@ STEPS: dict[str, Callable[[Plain], None]] = {
     "dance": dance,
     "idm": idm,
     "dsa": dsa,
+    "idc": idc,
     "datadam": datadam,
     "m3d": m3d,
     "mtt": mtt,

@@ -213,10 +213,17 @@ class Compute(ChunkSizes):
             network(images)
         network.train(False)
 
-    def training_gradients(self, network: Network, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Gradients of a mini-batch's mean cross-entropy, in the order of `parameters`, and its logits (N, C)."""
+    def training_gradients(
+        self,
+        network: Network,
+        images: Tensor,
+        labels: Tensor,
+        partner_labels: Tensor | None = None,
+        label_weight: float = 1.0,
+    ) -> tuple[list[Tensor], Tensor]:
+        """Gradients of `training_loss`, in the order of `parameters`, and the logits (N, C)."""
         with _differentiable(network) as weights:
-            loss, logits = self.training_loss(network, images, labels)
+            loss, logits = self.training_loss(network, images, labels, partner_labels, label_weight)
             return list(torch.autograd.grad(loss, weights)), logits.detach()
 
     def train_on(

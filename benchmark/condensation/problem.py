@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmark import networks
 from benchmark.augmentation import strategies as augment
+from benchmark.augmentation.cutmix import cutmix
 from benchmark.augmentation.strategies import Strategy
 from benchmark.compute.engine import Compute
 from benchmark.datasets import Split
@@ -158,6 +159,13 @@ class ConcreteProblem:
 
     def augment_batch(self, strategy: str, images: Tensor, generator: torch.Generator) -> Tensor:
         return augment.augment_batch(images, self._strategy(strategy), generator)
+
+    def cutmix(
+        self, images: Tensor, labels: Tensor, probability: float, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, float]:
+        if float(torch.rand((), generator=generator)) < probability:
+            return cutmix(images, labels, generator)
+        return images, labels, labels, 1.0
 
     def _strategy(self, strategy: str) -> Strategy:
         parsed = augment.parse(strategy)

@@ -55,6 +55,7 @@ PASSES = ("mean_embedding", "embed", "embedding_and_losses", "class_losses", "cl
 PHASE_OF_METHOD = dict.fromkeys(PASSES, "") | {
     "augment": AUGMENT,
     "augment_batch": AUGMENT,
+    "cutmix": AUGMENT,
     "new_network": NETWORK,
     "calibrate_batchnorm": REAL,
     "training_gradients": TRAIN,

@@ -227,9 +227,11 @@ def test_on_digits_gradients_are_steeper(name: str, step: float) -> None:
     assert found.config.lr_img == step and ours(found) == {"lr_img"} and found.notes == ()  # type: ignore[attr-defined]
 
 
-def test_three_public_codes_normalize_cifar100_with_the_constants_of_cifar10() -> None:
-    """utils.py of MTT; the data loaders of IDC, on which M3D and DANCE build."""
+def test_public_codes_normalize_cifar100_with_the_constants_of_cifar10() -> None:
+    """utils.py of MTT; the data loaders of IDC, on which DREAM, M3D and DANCE build."""
     owners = {name: registry.get(name).constants("cifar100") for name in registry.names()}
-    assert {name for name, owner in owners.items() if owner == "cifar10"} == {"dance", "m3d", "mtt"}
+    assert {name for name, owner in owners.items() if owner == "cifar10"} == {
+        *("dance", "dream", "idc", "idc_i", "m3d", "mtt")
+    }
     assert set(owners.values()) == {"cifar10", "cifar100"}
     assert {registry.get(name).constants("svhn") for name in registry.names()} == {"svhn"}

@@ -20,6 +20,10 @@ the whole training set, the block says nothing of them. A block applies where al
 
     datasets: names as in papers        architectures: shell patterns of canonical names
     num_classes: a list of numbers      min_classes, min_resolution: at least so many classes, pixels a side
+    factors, ipcs: lists of factors and of stored images a class      min_factor, min_ipc: at least so much
+
+Conditions on factor and ipc hold under `native` alone: other protocols train all sets of an ipc in the same way. What
+`exception` says of a block's values, "without CutMix", is added to the protocol's name where the block applies.
 
 A source that begins with "ours: " is printed as a note; {epochs}, {num_classes} and {architecture} in it are replaced.
 Importing this module loads no torch.
@@ -142,7 +146,7 @@ def citation(name: str) -> str:
 
     "" if there is neither. Raises BenchmarkError for an unknown name, and MethodError as `registry.citation`.
     """
-    base = _base(name)
+    base = _base(name.partition(" ")[0])  # without an exception
     if base != NATIVE and (path := _path(base).with_suffix(".bib")).is_file():
         return path.read_text("utf-8", "replace")
     return registry.citation(base) if base in registry.locations() else ""
@@ -180,11 +184,12 @@ def get(
     base = _base(name)
     is_native = base == NATIVE
     images = ipc * factor**2 if is_native and ipc is not None else ipc
-    cell = TrainingCell(published_as, resolution, num_classes, images, architecture)
+    stored = (ipc, factor) if is_native and ipc is not None else None
+    cell = TrainingCell(published_as, resolution, num_classes, images, architecture, stored)
     path = _path(_base(native) if is_native else base)
     protocol = _resolve(path, stamp(path), cell)
     if is_native:
-        protocol = replace(protocol, name=f"{NATIVE}:{native}", lr_from_set=learns_lr)
+        protocol = replace(protocol, name=f"{NATIVE}:{protocol.name}", lr_from_set=learns_lr)
     variant = name.partition("@")[2].split("@")
     if "steps" in variant:
         protocol = replace(protocol, name=f"{protocol.name}@steps", steps_fixed=True)
@@ -198,13 +203,18 @@ def get(
 
 @dataclass(frozen=True)
 class TrainingCell:
-    """What the values of a protocol can depend on. resolution: pixels of the shorter side. ipc: images per class."""
+    """What the values of a protocol can depend on.
+
+    resolution: pixels of the shorter side. ipc: images per class, by which epochs are looked up. stored: under `native`
+    alone, the stored images a class and the factor of the set.
+    """
 
     published_as: str
     resolution: int
     num_classes: int
     ipc: int | None
     architecture: str
+    stored: tuple[int, int] | None = None
 
 
 class ProtocolBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -217,14 +227,29 @@ class ProtocolBlock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     num_classes: tuple[int, ...] | None = None
     min_classes: int = 0
     min_resolution: int = 0
+    factors: tuple[int, ...] | None = None
+    ipcs: tuple[int, ...] | None = None
+    min_factor: int = 0
+    min_ipc: int = 0
+    exception: str = ""
 
     def applies(self, cell: TrainingCell) -> bool:
         return (
-            (self.datasets is None or cell.published_as in self.datasets)
+            self._fits_stored(*(cell.stored or (0, 0)))
+            and (self.datasets is None or cell.published_as in self.datasets)
             and (self.num_classes is None or cell.num_classes in self.num_classes)
             and (self.architectures is None or any(fnmatchcase(cell.architecture, p) for p in self.architectures))
             and cell.num_classes >= self.min_classes
             and cell.resolution >= self.min_resolution
+        )
+
+    def _fits_stored(self, ipc: int, factor: int) -> bool:
+        """Whether a set of this ipc and factor fits; 0 and 0 where they do not count."""
+        return (
+            (self.factors is None or factor in self.factors)
+            and (self.ipcs is None or ipc in self.ipcs)
+            and factor >= self.min_factor
+            and ipc >= self.min_ipc
         )
 
 
@@ -282,7 +307,8 @@ def _resolve(path: Path, state: object, cell: TrainingCell) -> Protocol:
     file = _read(path, state)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for block in filter(lambda block: block.applies(cell), file.blocks):
+    applying = [block for block in file.blocks if block.applies(cell)]
+    for block in applying:
         for key, value in block.values.items():
             if isinstance(value, dict):
                 value = _at_ipc(value, cell.ipc)
@@ -293,7 +319,8 @@ def _resolve(path: Path, state: object, cell: TrainingCell) -> Protocol:
             int(fractions.Fraction(part) * values["epochs"]) if isinstance(part, str) else part
             for part in values.get("lr_milestones", ())
         ]
-        names = {"name": path.stem, "version": file.version, "source": _source(sources, values, cell)}
+        name = " ".join([path.stem, *filter(None, (block.exception for block in applying))])
+        names = {"name": name, "version": file.version, "source": _source(sources, values, cell)}
         protocol = msgspec.convert(values | names, Protocol)
     except (KeyError, ValueError, TypeError, ArithmeticError, msgspec.ValidationError) as error:
         raise _malformed(path, error) from error

@@ -132,6 +132,35 @@ def test_epochs_depend_on_the_stored_ipc_and_native_on_the_decoded() -> None:
     assert protocol("native", native="dance").name == "native:dance"
 
 
+@pytest.mark.parametrize(
+    ("dataset", "ipc", "factor", "name", "cutmix", "augment"),
+    [
+        ("mnist", 10, 2, "idc without CutMix", 0.0, "idc:color_crop_scale_rotate"),
+        ("mnist", 10, 1, "idc", 0.5, "idc:color_crop_flip_scale_rotate"),
+        ("svhn", 1, 1, "idc without CutMix", 0.0, "idc:color_crop_cutout_scale_rotate"),
+        ("svhn", 1, 2, "idc", 0.5, "idc:color_crop_flip_scale_rotate"),
+        ("svhn", 10, 1, "idc", 0.5, "idc:color_crop_flip_scale_rotate"),
+    ],
+)
+def test_exceptions_of_idc_hold_for_its_own_sets_alone(
+    dataset: str, ipc: int, factor: int, name: str, cutmix: float, augment: str
+) -> None:
+    cell = {"published_as": dataset, "ipc": ipc, "factor": factor}
+    own = protocol("native", native="idc", **cell)
+    assert (own.name, own.cutmix, own.augment) == (f"native:{name}", cutmix, augment)
+    shared = protocol("idc", **cell)
+    assert (shared.name, shared.cutmix) == ("idc", 0.5)
+    assert "kim2022idc" in protocols.citation(name)
+
+
+def test_idc_trains_its_densenet_for_400_epochs_from_50_stored_images_on() -> None:
+    def epochs(name: str, ipc: int, factor: int) -> int:
+        return protocol(name, native="idc", architecture="densenet-bn", ipc=ipc, factor=factor).epochs
+
+    assert epochs("native", 50, 2) == 400
+    assert epochs("native", 49, 2) == epochs("native", 50, 1) == epochs("idc", 50, 2) == 1000
+
+
 def test_at_steps_takes_the_factor_one_count_with_its_milestones() -> None:
     plain, fixed = protocol("dance"), protocol("dance@steps")
     assert plain.recipe(100, 400).steps == 10_500
