@@ -18,7 +18,6 @@ D sums over the weights of convolutions; other parameters are ignored. All class
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Card, Draw, ImagesByClass, Problem, Settings, Transform, Tree, choice, setting
-from methods.dc import cosine
+from methods.dc import Gradients, cosine
 from methods.initialization import DOWNSAMPLING, INITS, initial_images
 from methods.learned_images import LearnedImages
 from methods.momentum import class_pass, train_weights
@@ -80,8 +79,6 @@ class IDCIConfig(IDCConfig):
 
 
 # --- distances between gradients: (C, *shape) a parameter, real and synthetic, to (C,) --------------------------------
-
-Gradients = Sequence[Tensor]
 
 
 def gradient_distance(real: Gradients, synthetic: Gradients, distance: str) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import threading
 import signal
+import threading
 from pathlib import Path
 
 import pytest
