@@ -21,6 +21,7 @@ from results.page import write_page
 from results.page.cell_records import records_of_cells
 from results.page.details import LOG_LINES
 from results.page.previews import Preview, previews
+from results.page.table import best_by_ipc, page_rows
 from results.store.store import Store
 
 
@@ -115,6 +116,26 @@ def test_equal_pictures_are_in_the_page_once(make_condensed: Any, make_evaluated
     page = write_report_page(tmp_path)
     assert page.read_text().count("data:image/webp") == 2
     assert [data(page)["sets"][one["identity"]]["preview"] for one in condensed] == [0, 0, 1]
+
+
+# --- the best rows ----------------------------------------------------------------------------------------------------
+
+
+def test_the_best_row_of_each_ipc_has_the_highest_mean(make_condensed: Any, make_evaluated: Any) -> None:
+    accuracies = {
+        ("dm", 1): [0.2, 0.8],
+        ("idm", 1): [0.6, 0.6],
+        ("dc", 1): [0.1, 0.3],
+        ("dm", 10): [0.9],
+        ("idm", 10): [0.7],
+    }
+    sets = {key: make_condensed(key[0], ipc=key[1]) for key in accuracies}
+    failed = make_condensed("dance", ipc=50, status="diverged", message="boom")
+    scored = [make_evaluated(sets[key], values) for key, values in accuracies.items()]
+    rows, (group,) = page_rows(rows_of(cells([*sets.values(), failed, *scored, make_evaluated(None, [0.95])])))
+    for order in (group.rows, group.rows[::-1]):
+        best = best_by_ipc([rows[index] for index in order])
+        assert {ipc: row.name for ipc, row in best.items()} == {"1": "IDM", "10": "DM"}
 
 
 # --- records behind a cell --------------------------------------------------------------------------------------------
