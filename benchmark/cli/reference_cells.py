@@ -97,8 +97,9 @@ def _too_large(cell: PublishedCell, store: str) -> PublishedCell:
 def cells_table(cells: Sequence[PublishedCell], seconds: Mapping[str, float], done: Collection[str]) -> Table:
     """A row for each cell that is planned, in the order in which they will run."""
     table = Table(title="Cells, in the order in which they run", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("Paper", "Method", "Dataset", "IPC", "Published %", "Tasks", "Done", "Takes"):
-        table.add_column(name, justify="left" if name in ("Paper", "Method", "Dataset") else "right", no_wrap=True)
+    texts = "Paper", "Method", "Dataset", "Settings"
+    for name in ("Paper", "Method", "Dataset", "IPC", "Published %", "Settings", "Tasks", "Done", "Takes"):
+        table.add_column(name, justify="left" if name in texts else "right", no_wrap=True)
     covered = set(done)
     for cell in (cell for cell in cells if cell.tasks):
         published = cell.published
@@ -108,6 +109,7 @@ def cells_table(cells: Sequence[PublishedCell], seconds: Mapping[str, float], do
             cell.dataset,
             "all" if published.ipc is None else str(published.ipc),
             number_text(PRINTED, published_entry(published)),
+            cell.provenance,
             f"{len(cell.tasks)}",
             f"{sum(identity in done for identity in cell.tasks)}",
             duration(_known(remaining_seconds(cell, seconds, covered))),

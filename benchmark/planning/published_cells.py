@@ -25,13 +25,15 @@ SOURCE = "DANCE (IJCAI 2024)"
 class PublishedCell:
     """A printed number and what gives ours. dataset: the entry of `datasets` that it is planned for.
 
-    tasks: identities, inputs first. reason: why there are none, else "".
+    tasks: identities, inputs first. reason: why there are none, else "". provenance: the weakest one of its settings
+    (`registry.PROVENANCES`), "" if there are no tasks.
     """
 
     published: Published
     dataset: str
     tasks: tuple[str, ...] = ()
     reason: str = ""
+    provenance: str = ""
 
     @property
     def name(self) -> str:
@@ -122,7 +124,10 @@ def _plan_cell(config: ReferenceConfig, plan: Plan, published: Published, entry:
             identities |= dict.fromkeys(part.by_identity)
     except (BenchmarkError, MethodError) as error:
         reason = error.what
-    return PublishedCell(published, entry, () if reason else tuple(identities), reason)
+    if reason:
+        return PublishedCell(published, entry, reason=reason)
+    display = next(plan.by_identity[i]["display"] for i in identities if plan.by_identity[i]["kind"] == "evaluate")
+    return PublishedCell(published, entry, tuple(identities), provenance=display["provenance"])
 
 
 def _runs(config: ReferenceConfig, published: Published, entry: str) -> Iterator[RunConfig]:

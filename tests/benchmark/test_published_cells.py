@@ -65,6 +65,8 @@ def test_every_cell_of_the_tables_is_planned_or_named(tmp_path: Path) -> None:
         assert [task["display"]["protocol"] for task in best_on_test] == (
             ["native"] if published.reported == "best_on_test" else []
         )
+        found = registry.resolve(published.method, dataset=published.dataset, ipc=published.ipc, preset="paper")
+        assert cell.provenance == found.weakest_provenance
         for index, task in enumerate(tasks):  # inputs come first
             assert task["resolved"].get("set") in {None, "whole", *cell.tasks[:index]}
 
@@ -177,16 +179,16 @@ def test_a_dry_run_lists_cells_and_writes_nothing(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(step_timing, "PATIENCE", 0.0)
-    assert command(monkeypatch, "methods=[dm,idc,random]", "dry_run=true") == 0
+    assert command(monkeypatch, "methods=[cafe,dm,random]", "dry_run=true") == 0
     printed = capsys.readouterr().out
     rows = [
         line.split() for line in printed.splitlines() if " fashionmnist " in line and line.strip().startswith("Table")
     ]
-    assert {row[2]: row[4:10] for row in rows} == {
-        "random": ["1", "51.4", "±", "3.8", "10", "0"], "dm": ["1", "70.7", "±", "0.6", "2", "0"],
+    assert {row[2]: row[4:11] for row in rows} == {
+        "random": ["1", "51.4", "±", "3.8", "code", "10", "0"], "dm": ["1", "70.7", "±", "0.6", "ours", "2", "0"],
     }  # fmt: skip
     assert rows[0][2] == "random", "the cheapest comes first"
-    assert "left out: no method idc is installed: idc on fashionmnist, ipc 1" in printed
+    assert "left out: no method cafe is installed: cafe on fashionmnist, ipc 1" in printed
     assert "0 of 2 cells are done" in printed and not list(tmp_path.iterdir())
 
 
@@ -203,7 +205,7 @@ def test_probed_seconds_are_kept_and_a_damaged_file_of_them_is_named(tmp_path, m
     with monkeypatch.context() as without:
         without.setattr(Prober, "task_cost", None)  # it is not called again
         assert command(monkeypatch, *words, "dry_run=true") == 0
-    assert re.search(r"Table 1 +random +fashionmnist +1 +51.4 ± 3.8 +10 +5 +[\d.]+ s", capsys.readouterr().out)
+    assert re.search(r"Table 1 +random +fashionmnist +1 +51.4 ± 3.8 +code +10 +5 +[\d.]+ s", capsys.readouterr().out)
     path.write_text('{"somewhere": 3}')
     assert command(monkeypatch, *words) == 2
     error = capsys.readouterr().err
