@@ -2,8 +2,8 @@
 
 python docs/make_cells.py STORE
 
-A few steps of each kind of task are probed on this machine, with random images where a dataset is not there, and kept in
-STORE, so that a second call goes on. Run it while the machine has nothing else to do.
+A few steps of each kind of task are probed on this machine, with random images where a dataset is not there, and kept
+in STORE, so that a second call goes on. Run it while the machine has nothing else to do.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ INTRO = """\
 
 <!-- written by docs/make_cells.py -->
 
-Every number that Tables 1 and 2 of the DANCE paper print, with what the suite takes to measure it: one set, condensed with
-all iterations, and five networks under each of the protocols `native` and `dance` (`random`: five subsets, one network
-each; `whole`: `dance` alone). A cell is charged with its experts, also where other cells share them.
+Every number that Tables 1 and 2 of the DANCE paper print, with what the suite takes to measure it: one set, condensed
+with all iterations, and five networks under each of the protocols `native` and `dance` (`random`: five subsets, one
+network each; `whole`: `dance` alone). A cell is charged with its experts, also where other cells share them.
 
 - **Measured**: the shipped result under `native` ([full budgets](full-budgets.md)); – where there is none yet.
-- **Settings**: the weakest provenance of the cell's settings. Those marked `ours` have a value that neither paper nor code
-  names; [methods](../methods.md) says which. {ours} of {count} cells.
-- **Here**: predicted from a few steps that are not compiled: {device}, {threads} threads, {precision}, on {date}. Long tasks are compiled
-  when they run and take less.
-- **A100, predicted**: the same work at {gpu:.0f} TFLOP/s, where training a ConvNet-3 reaches {here:.2f} TFLOP/s here. Nothing was
-  run on a GPU. Sets of one image a class keep a GPU waiting, so there the number is a lower bound.
+- **Settings**: the weakest provenance of the cell's settings. Those marked `ours` have a value that neither paper nor
+  code names; [methods](../methods.md) says which. {ours} of {count} cells.
+- **Here**: predicted from a few steps that are not compiled: {device}, {threads} threads, {precision}, on {date}.
+  Long tasks are compiled when they run and take less.
+- **A100, predicted**: the same work at {gpu:.0f} TFLOP/s, where training a ConvNet-3 reaches {here:.2f} TFLOP/s here.
+  Nothing was run on a GPU. Sets of one image a class keep a GPU waiting, so there the number is a lower bound.
 
 ```bash
 python -m benchmark.reference dry_run=true
@@ -63,8 +63,8 @@ python -m benchmark.reference dry_run=true
 python -m benchmark.reference store=PATH data_root=data 'methods=[dm]' 'datasets=[fashionmnist]' minutes=60
 ```
 
-The first command prints such a list for your machine, the second measures cells of it. All {count} of them together take
-{total} here.
+The first command prints such a list for your machine, the second measures cells of it. All {count} of them together
+take {total} here.
 """
 
 
