@@ -9,7 +9,8 @@ from typing import Any
 from benchmark.datasets.base import one_line
 from benchmark.datasets.builtin import card_of, key_of, names
 from benchmark.utils.errors import BenchmarkError, unknown
-from slurm.plain_yaml import read_yaml
+from benchmark.utils.regular_files import check_file
+from slurm.plain_yaml import MAX_BYTES, read_yaml
 
 FILE = "dataset.yaml"
 _KEYS = ("name", "like", "flip", "size")
@@ -59,6 +60,7 @@ def read_description(folder: Path) -> Description:
 
 def _read(path: Path) -> dict[Any, Any]:
     try:
+        check_file(path, MAX_BYTES)
         return read_yaml(path)
     except ValueError as error:
         what = f"{path} cannot be read: {one_line(error)[:200]}"

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from benchmark.datasets.base import Progress, one_line
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.regular_files import placeholder
 
 TIMEOUT_SECONDS = 60.0  # without an answer from a server, after which a download has failed
 _BLOCK = 1 << 20
@@ -35,6 +36,15 @@ def is_intact(path: Path, md5: str | None) -> bool:
         return False
     with path.open("rb") as file:
         return md5 is None or hashlib.file_digest(file, "md5").hexdigest() == md5
+
+
+def damage(path: Path) -> str:
+    """What a file is that does not have the published md5: "damaged", or what was saved in its place, with the remedy.
+
+    Raises OSError for a file that cannot be read.
+    """
+    found = placeholder(path)
+    return f"{found[0]} ({found[1]})" if found else "damaged (another md5)"
 
 
 def download(file: PublishedFile, progress: Progress | None = None) -> None:
@@ -68,7 +78,7 @@ def _try_urls(file: PublishedFile, progress: Progress | None) -> None:
             return
         except (OSError, ValueError, http.client.HTTPException) as error:
             failures.append(f"{url}: {one_line(error)}")
-    damaged = " is damaged (not the published md5: half a download?) and" if file.path.is_file() else ""
+    damaged = f" is {damage(file.path)} and" if file.path.is_file() else ""
     raise BenchmarkError(
         f"{file.path}{damaged} cannot be downloaded: {'; '.join(failures)}",
         where=f"data_root, {file.path.parent}",
@@ -91,8 +101,9 @@ def _download_from(url: str, file: PublishedFile, progress: Progress | None) -> 
     if part.stat().st_size < total:
         raise OSError("the connection broke off; run the same command again to resume")
     if not is_intact(part, file.md5):
+        sent = damage(part)
         part.unlink()
-        raise ValueError("the server does not send the published file (another md5)")
+        raise ValueError(f"the server does not send the published file, but one that is {sent}")
     part.replace(file.path)
 
 

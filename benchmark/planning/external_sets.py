@@ -24,7 +24,7 @@ from benchmark.planning.grid import TaskPlanner
 from benchmark.planning.plan import WHOLE_CARD, Plan, check_factor
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError, unknown
-from benchmark.utils.regular_files import check_file
+from benchmark.utils.regular_files import check_content, check_file
 from benchmark.utils.tensor_files import load_names
 from methods import registry
 from methods.base import Card, Condenser
@@ -130,6 +130,8 @@ def _dataset_of(paths: Sequence[Path]) -> str:
             return str(task["requested"]["dataset"])
     except (BenchmarkError, OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
+    if path.is_file():
+        check_content(path)
     raise BenchmarkError("for which dataset was the set made?", where=f"set={path}", next="name it: dataset=NAME")
 
 

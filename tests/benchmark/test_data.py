@@ -197,7 +197,7 @@ def test_doctor_of_builtin_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         write_idx(raw / f"{part}-labels-idx1-ubyte", np.arange(20, dtype=np.uint8) % 10)
     findings = list(doctor.examine("fashionmnist", tmp_path))
     assert [text.rpartition("/")[2] for text in bad(findings)] == [
-        f"{name} is damaged: another md5" for name in
+        f"{name} is damaged (another md5)" for name in
         ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
     ]  # fmt: skip
     assert all("prepare fashionmnist" in finding.next for finding in findings if not finding.ok)

@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from benchmark.datasets.base import DecodedSplits, Progress, one_line, to_split
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.memory import available_memory
-from benchmark.utils.regular_files import check_file
+from benchmark.utils.regular_files import check_file, placeholder
 from results import formatting
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # other decoders of Pillow run programs, or fail badly
@@ -201,6 +201,8 @@ def _rgb(encoded: EncodedImage, side: int | None) -> tuple[np.ndarray, bool]:
     try:
         if isinstance(data, Path):
             check_file(data, MAX_ENCODED)
+        elif found := placeholder(data):
+            raise BenchmarkError(f"it is {found[0]}, not an image", next=found[1])
         with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS) as image:
             gray = image.mode not in _COLOR_MODES
             _check_size(*image.size, side)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.datasets.base import Finding, Progress, one_line
-from benchmark.datasets.download import is_intact
+from benchmark.datasets.download import damage, is_intact
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.regular_files import check_content
 
 TRAIN, VAL, DEVKIT = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"
 BYTES = {TRAIN: 147_897_477_120, VAL: 6_744_924_160}  # as published; checking their md5 would take many minutes
@@ -92,13 +93,14 @@ def examine(folder: Path) -> Iterator[Finding]:
             yield Finding(actual == size, f"{path} {state}", "" if actual == size else "download it again")
     if (folder / DEVKIT).is_file():
         intact = is_intact(folder / DEVKIT, DEVKIT_MD5)
-        state = "is the published file (md5)" if intact else "is damaged: another md5"
+        state = "is the published file (md5)" if intact else f"is {damage(folder / DEVKIT)}"
         yield Finding(intact, f"{folder / DEVKIT} {state}", "" if intact else "download it again")
 
 
 @contextmanager
 def _error_context(path: Path) -> Iterator[None]:
     try:
+        check_content(path)
         yield
     except (tarfile.TarError, OSError, EOFError, KeyError) as error:
         raise BenchmarkError(

@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmark.datasets.base import ClassCounts, exactly, one_line
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.regular_files import check_content
 
 DEVKIT = "ILSVRC2012_devkit_t12"
 VALIDATION = 50_000  # images, of all classes
@@ -41,6 +42,7 @@ def _from_kaggle(solution: Path) -> Mapping[str, str]:
     cure = f"download it again from Kaggle: columns ImageId and PredictionString, {VALIDATION:,} rows"
     line = 1
     try:
+        check_content(solution)
         with solution.open(newline="", encoding="utf-8-sig") as file:  # Excel puts a byte order mark before the header
             for row in csv.DictReader(file):
                 line += 1
@@ -57,6 +59,7 @@ def _from_devkit(kit: Path) -> Mapping[str, str]:
     wnids = {int(entry["ILSVRC2012_ID"]): str(entry["WNID"]) for entry in _synsets(kit, "ILSVRC2012_ID", "WNID")}
     truth = kit / "ILSVRC2012_validation_ground_truth.txt"
     try:
+        check_content(truth)
         labels = [wnids[int(word)] for word in truth.read_text(encoding="utf-8").split()]
     except _DAMAGED as error:
         reason = f"class {error} is not in meta.mat" if isinstance(error, KeyError) else one_line(error)
@@ -72,6 +75,7 @@ def _synsets(kit: Path, *columns: str) -> Any:
 
     meta = kit / "meta.mat"
     try:
+        check_content(meta)
         synsets = loadmat(meta, squeeze_me=True)["synsets"].reshape(-1)
         if missing := set(columns) - set(synsets.dtype.names):
             raise KeyError(*missing)
@@ -127,6 +131,7 @@ def training_counts(base: Path, classes: Sequence[str]) -> ListedCounts | None:
 def _count_lines(path: Path, modified: int) -> Mapping[str, int]:
     """Training images of each class in Kaggle's list; `modified`, its time, makes a changed list be read again."""
     try:
+        check_content(path)
         with path.open(encoding="utf-8") as lines:
             return Counter(line.partition("/")[0] for line in lines)
     except (OSError, ValueError) as error:

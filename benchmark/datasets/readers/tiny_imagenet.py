@@ -15,9 +15,10 @@ from pathlib import Path
 
 from benchmark.datasets.base import Finding, Progress, error_context
 from benchmark.datasets.builtin import BUILTIN
-from benchmark.datasets.download import PublishedFile, download, is_intact
+from benchmark.datasets.download import PublishedFile, damage, download, is_intact
 from benchmark.datasets.readers.image_folder import ClassFiles, FilesByClass, image_files, what_is_missing
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.regular_files import check_content
 
 FOLDERS = ("tiny-imagenet-200", "tinyimagenet")  # possible names of its folder under data_root
 URL, MD5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
@@ -89,7 +90,7 @@ def examine(name: str, data_root: Path) -> Iterator[Finding]:
     archive = data_root / _ARCHIVE
     if archive.is_file():
         intact = is_intact(archive, MD5)
-        state = "is the published file (md5)" if intact else "is damaged: another md5"
+        state = "is the published file (md5)" if intact else f"is {damage(archive)}"
         yield Finding(intact, f"{archive} {state}", "" if intact else "delete it, then prepare tinyimagenet again")
 
 
@@ -120,6 +121,7 @@ def _annotations(path: Path) -> dict[str, str]:
     """File name to WordNet id, from lines of name, WordNet id and a box, separated by tabs."""
     next = "python -m benchmark.data prepare tinyimagenet repairs it"
     with error_context(f"cannot read {path}", where=str(path), next=next):
+        check_content(path)
         text = path.read_text(encoding="utf-8-sig")
     rows = [line.split("\t") for line in text.splitlines() if line.strip()]
     for number, row in enumerate(rows, start=1):

@@ -22,8 +22,9 @@ import torch
 
 from benchmark.datasets.base import DecodedSplits, Finding, Progress, Split, one_line, to_split
 from benchmark.datasets.builtin import BUILTIN
-from benchmark.datasets.download import PublishedFile, download
+from benchmark.datasets.download import PublishedFile, damage, download
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.regular_files import check_content
 
 _CLASSES = {
     "mnist": "MNIST",
@@ -85,6 +86,8 @@ class TorchvisionFiles:
         report, label = progress or (lambda label, done, total: None), f"reading {self.name}"
         report(label, 0, 2)
         with _error_context(self.name, self.root):
+            for path, _ in _unpacked(self.name, self.root):
+                check_content(path)
             train = _split(self.name, self.root, train=True)
             report(label, 1, 2)
             test = _split(self.name, self.root, train=False)
@@ -121,8 +124,10 @@ class GzipFiles:
 
     def _read_file(self, path: Path, md5: str | None) -> np.ndarray:
         """The array of a file in MNIST's format: uint8 (N, H, W) or (N,)."""
-        with _error_context(self.name, path), _open_content(path) as file:
-            content = file.read()
+        with _error_context(self.name, path):
+            check_content(path)
+            with _open_content(path) as file:
+                content = file.read()
             if md5 is not None and hashlib.md5(content).hexdigest() != md5:
                 raise ValueError("its content is not that of the published file (another md5)")
             start = 4 + 4 * content[3]  # two zeros, the type, the number of dimensions; the shape as big-endian int32
@@ -182,7 +187,7 @@ def fetch(name: str, data_root: Path, progress: Progress | None = None) -> None:
             download(archive, progress)
         except BenchmarkError as error:
             damaged = wrong[0].is_file() and wrong[0] != archive.path  # if it is the archive, `download` says so
-            first = f"{wrong[0]} is damaged (another md5); and " if damaged else ""
+            first = f"{wrong[0]} is {damage(wrong[0])}; and " if damaged else ""
             parquet = "; or give a folder with train.parquet and test.parquet: 'datasets=[PATH]'"
             raise BenchmarkError(f"{first}{error.what}", where=error.where, next=error.next + parquet) from error
         if archive.path not in [path for path, _ in unpacked]:
@@ -221,7 +226,7 @@ def examine(name: str, data_root: Path) -> Iterator[Finding]:
     root = _root(name, data_root)
     for unpacked, md5 in _unpacked(name, root):
         path = _existing(name, unpacked)
-        state = "is missing" if not path.is_file() else "" if has_content(path, md5) else "is damaged: another md5"
+        state = "is missing" if not path.is_file() else "" if has_content(path, md5) else f"is {damage(path)}"
         intact = "has the published content (md5)" if path.suffix == ".gz" else "is the published file (md5)"
         cure = f"python -m benchmark.data prepare {name} restores it"
         yield Finding(not state, f"{path} {state or intact}", cure if state else "")

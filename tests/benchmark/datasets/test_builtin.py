@@ -164,7 +164,7 @@ def test_damaged_gzip_files_are_named_and_repaired_from_an_intact_copy(tmp_path,
         message = refused("fashionmnist", root)
         assert f"{packed} is damaged" in message and "prepare fashionmnist" in message and not (root / "cache").exists()
         damaged = [finding for finding in torchvision_files.examine("fashionmnist", root) if not finding.ok]
-        assert [finding.what for finding in damaged] == [f"{packed} is damaged: another md5"]
+        assert [finding.what for finding in damaged] == [f"{packed} is damaged (another md5)"]
     assert torch.equal(prepare("fashionmnist", root).train.images, torch.tensor(images[:, None]))
     assert not list(raw.glob("*.part"))
 
