@@ -303,7 +303,8 @@ class SyntheticSet:
     """A condensed set.
 
     images: float32 (N, ch, H, W) in pixels (0..1 nominal, not clamped), class by class; labels: int64 (N,).
-    ipc: stored images a class. factor: each stored image holds factor² tiles that `decode` turns into images.
+    ipc: stored images a class; in a set made elsewhere, whose classes may differ in size, their rounded mean. factor:
+    each stored image holds factor² tiles that `decode` turns into images.
     training: what training on the set takes besides the images, as JSON values. {"lr": 0.0123} is a learning rate that
     the method learned (see `Card.learns_lr`), a positive number. {"space": "zca"}, which the benchmark adds, says that
     the method saw whitened images (see `Condenser.whitens`); these images are pixels all the same.

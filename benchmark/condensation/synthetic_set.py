@@ -11,6 +11,7 @@ import msgspec
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import TensorDataset
 
 from benchmark.utils.errors import BenchmarkError
@@ -119,9 +120,11 @@ def save_preview(path: Path, synthetic: SyntheticSet, columns: int = 10) -> str:
 
     Returns the file's SHA-256. Raises ResultsError if it cannot be written.
     """
-    classes = len(synthetic.images) // synthetic.ipc
-    columns = min(columns, synthetic.ipc)
-    images = synthetic.images.detach().float().cpu().unflatten(0, (classes, synthetic.ipc))[:, :columns].flatten(0, 1)
+    soft = synthetic.labels.ndim > 1  # such a set has equally many images of each class
+    sizes = synthetic.ipc if soft else synthetic.labels.bincount().tolist()
+    by_class = synthetic.images.detach().float().cpu().split(sizes)
+    classes, columns = len(by_class), min(columns, synthetic.ipc)
+    images = pad_sequence([images[:columns] for images in by_class], batch_first=True, padding_value=1.0).flatten(0, 1)
     images = F.interpolate(images.clamp(0, 1), scale_factor=max(1, 48 // images.shape[-1]), mode="nearest")
     framed = F.pad(images.expand(-1, 3, -1, -1), (2, 0, 2, 0), value=1.0).unflatten(0, (classes, columns))
     grid = F.pad(framed.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2), (0, 2, 0, 2), value=1.0)

@@ -19,7 +19,7 @@ from benchmark.external_sets import safe_load
 from benchmark.external_sets.images import read_class_folders, read_parquet
 from benchmark.external_sets.pixel_scale import BYTES, RAW
 from benchmark.external_sets.real_selection import load_selection
-from benchmark.external_sets.validate import MAX_BYTES, ImagesAndLabels, check_amount, validate_set
+from benchmark.external_sets.validate import MAX_BYTES, ImagesAndLabels, check_amount, mean_ipc, validate_set
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.regular_files import check_file
 from benchmark.utils.tensor_files import load_tensors
@@ -42,7 +42,7 @@ OWN, EXPERIMENTS, LIST, PAIR = "a set of this project", "experiments", "images a
 class ExternalSet:
     """The contents of the files of an external set, which may hold several sets.
 
-    sets: values (N, ch, H, W) and int64 labels (N,), class by class, as many of each. pixel_scale: if the format
+    sets: values (N, ch, H, W) and int64 labels (N,), class by class. pixel_scale: if the format
     implies it, else None. own: the set as this project wrote it, with its factor. notes: for the user. training: as in
     `SyntheticSet`.
     """
@@ -61,8 +61,8 @@ class ExternalSet:
         return {str(path): _sha256(path) for path in self.files}
 
     def ipc(self, index: int, num_classes: int) -> int:
-        """Images per class of one of the sets."""
-        return len(self.sets[index][1]) // num_classes
+        """Images per class of one of the sets; the rounded mean if its classes differ in size."""
+        return mean_ipc(self.sets[index][1], num_classes)
 
 
 def read_external_set(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:

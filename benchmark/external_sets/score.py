@@ -15,7 +15,7 @@ from benchmark.condensation.synthetic_set import learned_lr
 from benchmark.config.plain_protocols import is_native
 from benchmark.datasets import Dataset
 from benchmark.datasets.normalization import ChannelNormalizer
-from benchmark.external_sets.validate import validate_set
+from benchmark.external_sets.validate import mean_ipc, validate_set
 from benchmark.networks.base import BlockNetwork
 from benchmark.training import protocols
 from benchmark.training.evaluation import Evaluation, seed_values
@@ -47,7 +47,7 @@ def score(
 ) -> list[float]:
     """The test accuracies, from 0 to 1, of `num_eval` fresh networks, each trained on these images.
 
-    images: (N, ch, H, W), pixels from 0 to 1, not normalized, equally many of each class. labels: N class numbers.
+    images: (N, ch, H, W), pixels from 0 to 1, not normalized, some of each class. labels: N class numbers.
     factor: each image is a mosaic of factor × factor images (multi-formation). dataset: a name or the path of a folder.
     seed: the condensation seed; networks of one seed start from the same weights for every set of a dataset. lr: the
     initial learning rate in place of the protocol's, such as one that was learned with the images. The other options
@@ -79,7 +79,7 @@ def score(
     compute.activate()
     network = networks.default_architecture(data.image_shape) if architecture == "auto" else architecture
     training = {} if lr is None else {"lr": lr}
-    synthetic = SyntheticSet(pixels, classes, len(classes) // data.num_classes, factor, training)
+    synthetic = SyntheticSet(pixels, classes, mean_ipc(classes, data.num_classes), factor, training)
     return _accuracies(synthetic, data, protocol, networks.canonical(network), num_eval, seed, compute)
 
 

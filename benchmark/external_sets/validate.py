@@ -1,4 +1,4 @@
-"""The checks of an external set before it is scored on a dataset: shape, labels, equally many images of each class."""
+"""The checks of an external set before it is scored on a dataset: shape, labels, images of every class."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def check_amount(sets: int, values: int, where: str) -> None:
 def validate_set(images: Tensor, labels: Tensor, dataset: Dataset, *, where: str) -> ImagesAndLabels:
     """Values (N, ch, H, W) and int64 labels (N,), sorted by class, images of a class in their order.
 
-    Raises BenchmarkError for another image shape, labels that are soft or out of range, classes that are missing or
-    differ in size, and values that are not finite.
+    Raises BenchmarkError for another image shape, labels that are soft or out of range, classes that are missing, and
+    values that are not finite.
     """
     for name, tensor, known in (("images", images, _NUMBERS), ("labels", labels, (*_NUMBERS, torch.bool))):
         if tensor.is_nested or tensor.layout != torch.strided or tensor.is_meta or tensor.dtype not in known:
@@ -70,8 +70,13 @@ def validate_set(images: Tensor, labels: Tensor, dataset: Dataset, *, where: str
     return images[order].contiguous(), labels[order].contiguous()
 
 
+def mean_ipc(labels: Tensor, num_classes: int) -> int:
+    """Images per class of labels (N,), rounded if the classes differ in size."""
+    return max(1, round(len(labels) / num_classes))
+
+
 def _validate_labels(labels: Tensor, count: int, dataset: Dataset, where: str) -> Tensor:
-    """int64 (N,), as many of each class; one-hot labels are hard ones. Raises BenchmarkError for others."""
+    """int64 (N,), some of each class; one-hot labels are hard ones. Raises BenchmarkError for others."""
     if labels.shape == (count, dataset.num_classes) and bool(
         ((labels != 0).sum(1) == 1).all() & (labels.sum(1) == 1).all()
     ):
@@ -103,11 +108,4 @@ def _validate_labels(labels: Tensor, count: int, dataset: Dataset, where: str) -
     if int(counts.min()) == 0:
         what = f"it has images of {int((counts > 0).sum())} classes, {dataset.name} has {dataset.num_classes}"
         raise BenchmarkError(what, where=where, next=_OTHER_DATASET)
-    if int(counts.min()) != int(counts.max()):
-        raise BenchmarkError(
-            f"its classes differ in size: {int(counts.min())} to {int(counts.max())} images. Only sets with equally "
-            "many images of every class can be scored",
-            where=where,
-            next="remove images until all classes have equally many",
-        )
     return whole

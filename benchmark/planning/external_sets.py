@@ -67,6 +67,7 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
             where="set",
             next=f"evaluate them one at a time: 'set_index=[{indices[0]}]'",
         )
+    sizes = _class_sizes(external, indices)
     run = config.run_config(entry, ipc, len(indices))
     plan = Plan()
     plan.outlines[dataset.name] = dataset.outline
@@ -75,7 +76,7 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
     native = method.card.native if method else _native(config, dataset, ipc)
     normalized_as = method.constants(dataset.published_as) if method else dataset.published_as
     external_plan = ExternalPlan(
-        plan, run, _description(row, external, scale, factor, ipc, len(indices), dataset, config)
+        plan, run, _description(row, external, scale, factor, ipc, sizes, len(indices), dataset, config)
     )
     files = files_digest(list(external.digests.values()))
     for seed, index in enumerate(indices):
@@ -96,6 +97,7 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
         imports = []
         for copy in (None, config.quantize) if config.quantize else (None,):
             display = _display(row, copy, config.method, ipc, factor) | {"source": files}
+            display |= {"class_sizes": sizes} if sizes else {}
             slug = f"{row}{f'-{copy}' if copy else ''}-{dataset.name}-ipc{ipc}-set{index}"
             quantize = {"quantize": QUANTIZED} if copy else {}
             imported = planner.add_import(
@@ -182,6 +184,12 @@ def _set_indices(config: EvaluateConfig, external: ExternalSet) -> list[int]:
     return indices
 
 
+def _class_sizes(external: ExternalSet, indices: Sequence[int]) -> list[int]:
+    """Images of the smallest and the largest class of these sets; [] if all have equally many."""
+    counts = [count for index in indices for count in external.sets[index][1].bincount().tolist()]
+    return [] if min(counts) == max(counts) else [min(counts), max(counts)]
+
+
 def _row_name(config: EvaluateConfig) -> str:
     path = config.paths[0]
     of_file = path.parent.name if path.name == "synthetic.safetensors" else path.stem
@@ -244,15 +252,17 @@ def _description(
     scale: PixelScale,
     factor: int,
     ipc: int,
+    sizes: list[int],
     sets: int,
     dataset: Dataset,
     config: EvaluateConfig,
 ) -> list[str]:
     files = ", ".join(path.name for path in external.files[:4]) + (" …" if len(external.files) > 4 else "")
     of_all = f"{sets} of {len(external.sets)} sets, each of " if len(external.sets) > 1 else ""
+    amount = f"{sizes[0]} to {sizes[1]} (about {ipc})" if sizes else ipc
     assumed = "" if external.own or config.factor else " (assumed; set factor=N for mosaics)"
     lines = [
-        f"set: {row}, from {files} ({external.format}): {of_all}{ipc} images a class, factor {factor}{assumed}",
+        f"set: {row}, from {files} ({external.format}): {of_all}{amount} images a class, factor {factor}{assumed}",
         f"pixel scale: {scale.name} ({scale.reason})",
     ]
     if scale.constants:

@@ -22,9 +22,9 @@ from results.types import Json
 # fmt: off
 COLUMNS = (
     "dataset", "dataset_title", "condense_architecture", "architecture", "protocol", "recipe", "version", "epochs",
-    "protocol_note", "constants", "ipc", "display_name", "role", "method", "title", "family", "year", "overrides",
-    "published_as", "num_classes", "train_images", "test_images", "status", "message", "accuracy", "sd", "sd_networks",
-    "validation_accuracy", "optimistic_best_on_test", "optimistic_best_on_test_sd",
+    "protocol_note", "constants", "ipc", "class_sizes", "display_name", "role", "method", "title", "family", "year",
+    "overrides", "published_as", "num_classes", "train_images", "test_images", "status", "message", "accuracy", "sd",
+    "sd_networks", "validation_accuracy", "optimistic_best_on_test", "optimistic_best_on_test_sd",
     "optimistic_best_on_test_sd_networks", "sets", "networks", "expected", "missing", "prepare_seconds",
     "prepare_shared", "prepare_divisor", "condense_seconds", "evaluate_seconds", "stored_images", "decoded_images",
     "bytes", "experts", "optimizer_steps", "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes", "factor",
@@ -44,7 +44,8 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
 
     recipe, version, epochs: of the protocol; under `native` the recipe is the method's own. constants: the mean and the
     std, one a channel, with which evaluation networks see images, or "zca"; empty without an evaluation. protocol_note:
-    what of the protocol is in no public code.
+    what of the protocol is in no public code. class_sizes: images of the smallest and the largest class, "9–11", where
+    they differ; the ipc is then the rounded mean.
     status, message: "ok" if any set has an accuracy, and why others have none; else what became of the tasks. Tasks
     without a record (`StoredResults.unfinished`) may be among the records.
     accuracy, sd: mean and sample deviation (ddof 1) over sets, nan for the deviation of one set; sd_networks: over the
@@ -138,6 +139,7 @@ def _labels(display: Json) -> dict[str, Any]:
         "raised_to_floor": display.get("raised_to_floor", False),
         "published_as": display["published_as"] or "",
         "ipc": display.get("ipc"),
+        "class_sizes": "–".join(map(str, display.get("class_sizes", ()))),
         "method": card["name"],
         "title": card["title"],
         "family": card["family"],

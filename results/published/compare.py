@@ -203,6 +203,7 @@ def _mismatches(cell: Cell, entry: Published, rule: str) -> list[str]:
         *_protocol(cell, entry),
         (entry.factor is None, "published factor unknown"),
         (entry.factor not in (None, cell["factor"]), f"factor {cell['factor']}, published {entry.factor}"),
+        (bool(cell["class_sizes"]), f"{cell['class_sizes']} images a class"),
         (entry.reported != rule, f"published accuracy rule is {entry.reported.replace('_', ' ')}, ours {rule}"),
         (cell["provenance"] == "ours", "some settings are ours"),
         (cell["provenance"] == "third party", "some settings are of a third party"),

@@ -348,6 +348,7 @@ class EvaluateSpec(NetworkSpec):
 
 class EvaluateDisplay(MethodDisplay):
     ipc: Positive | None  #: None for the whole training set
+    class_sizes: NotRequired[list[Positive]]  #: images of the smallest and the largest class, if they differ
     condense_architecture: str | None  #: "" or None if none was used: the row is in the tables of every architecture
     protocol: str  #: its name in the command: of a shared protocol, or "native"
     protocol_note: NotRequired[str]  #: what of it is in no public code, and so ours

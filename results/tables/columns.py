@@ -153,6 +153,15 @@ def _total(prepare: str) -> Callable[[Cell], Entry | float | None]:
     return total
 
 
+def _ipc(row: Cell) -> Entry:
+    return Entry(ipc_number(row), words=f"({row['class_sizes']})" if row["class_sizes"] else "")
+
+
+def _ratio(row: Cell) -> float:
+    stored = known(row["stored_images"]) if row["class_sizes"] else None
+    return ratio_percent(row) if stored is None else 100 * stored / row["train_images"]
+
+
 def _stored(row: Cell) -> float | None:
     return known(row["train_images"] if is_whole(row) else row["stored_images"])
 
@@ -177,9 +186,10 @@ ACCURACY = Column("accuracy", "Accuracy %", accuracy_entry, percent,
 COLUMNS = (
     Column("dataset", "Dataset", lambda row: str(row["dataset_title"]), text=True, names_row=True,
            caption="the dataset", tables=("published", "page")),
-    Column("ipc", "IPC", ipc_number, images_per_class, names_row=True,
-           caption="synthetic images per class; all: the whole training set", tables=_EVERY),
-    Column("ratio", "Ratio %", ratio_percent, short, names_row=True,
+    Column("ipc", "IPC", _ipc, images_per_class, names_row=True,
+           caption="synthetic images per class; 10 (9–11): from 9 to 11, 10 on average; all: the whole training set",
+           tables=_EVERY),
+    Column("ratio", "Ratio %", _ratio, short, names_row=True,
            caption="stored images, in percent of the training images",
            tables=("comparison", "networks", "protocols", "page")),
     METHOD,

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from PIL import Image
 
 from benchmark.cli.quantization import quantization_losses
 from benchmark.condensation.synthetic_set import load_set, save_set
@@ -29,6 +31,8 @@ from external_set_files import dc_file, digits, normalized, subset
 from helpers import CPU, planned
 from methods.base import SyntheticSet
 from results.aggregation.cells import cells
+from results.published.compare import compare
+from results.published.compare import load as load_published
 from results.store.store import Store
 from results.tables.comparison import comparison_tables
 
@@ -235,6 +239,32 @@ def test_a_record_says_what_was_read_and_tables_show_it(tmp_path: Path) -> None:
     assert "n.s.: not better than random" in " ".join(table.captions) and "n.s." in rows[0][3]  # real digits, no better
     stored, problems = Store(out).records()
     assert len(stored) == len(records) and not problems
+
+
+def test_a_set_whose_classes_differ_in_size_is_scored_with_its_counts(tmp_path: Path) -> None:
+    images, labels = subset(ipc=11)
+    kept = torch.cat([torch.nonzero(labels == c).flatten()[: 9 + c % 3] for c in range(10)])
+    images, labels = images[kept], labels[kept]
+    torch.save([images, labels], tmp_path / "set.pt")
+    for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+        (tmp_path / f"set/{label}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0].mul(255).byte().numpy()).save(tmp_path / f"set/{label}/{number:02}.png")
+    found = build(f"set={tmp_path / 'set.pt'}", "method=dm", "baselines=[random]", "val_fraction=0.1")
+    assert "9 to 11 (about 10) images a class" in found.description[0]
+    records = done(found, tmp_path / "out")
+    (stored,) = (tmp_path / "out").glob("import/*/synthetic.safetensors")
+    assert load_set(stored).ipc == 10 and torch.equal(load_set(stored).labels, labels)
+    with Image.open(stored.with_name("preview.png")) as preview:
+        assert np.asarray(preview)[:50, -52:].min() == 255 > np.asarray(preview)[50:100, -52:].min()  # 9, 10 images
+    (table,) = comparison_tables(cells(records))
+    assert [row[:3] for row in table.texts()] == [["10 (9–11)", "6.88", "set"], ["10", "6.95", "Random"]]
+    cell = cells(records).set_index("display_name").loc["set"]
+    entry = next(entry for entry in load_published() if entry.method == "dm" and entry.ipc == 10)
+    assert "9–11 images a class" in compare(cell.to_dict(), entry).mismatches
+    (first,) = found.plan.of_kind("import")
+    for path in (tmp_path / "set", stored):
+        (same,) = build(f"set={path}", "name=set", "baselines=[]").plan.of_kind("import")
+        assert same["identity"] == first["identity"]
 
 
 def test_only_a_method_that_is_named_brings_its_published_number(tmp_path: Path) -> None:
