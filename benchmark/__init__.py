@@ -4,7 +4,8 @@ import importlib.util
 import os
 import sys
 
-from benchmark.utils import stopping
+_UNSUPPORTED = "this suite runs on Linux and macOS, not on Windows"
+_INSTEAD = "install it in WSL, the Linux that comes with Windows: https://learn.microsoft.com/windows/wsl/install"
 
 
 def _is_command() -> bool:
@@ -13,7 +14,16 @@ def _is_command() -> bool:
     if first == "-m":  # Python is still looking for the module, whose name comes next on the command line
         module = sys.orig_argv[sys.orig_argv.index("-m") + 1] if "-m" in sys.orig_argv else ""
         return module.partition(".")[0] == "benchmark"
-    return os.path.basename(first) == "condensation-benchmark"  # noqa: PTH119 -- pathlib is slow
+    name = os.path.basename(first)  # noqa: PTH119 -- pathlib is slow
+    return name.removesuffix(".exe") == "condensation-benchmark"
+
+
+def _refuse_windows() -> None:
+    """Exit with one message, or raise ImportError in another program. Signals, links and limits are those of POSIX."""
+    if not _is_command():
+        raise ImportError(f"{_UNSUPPORTED}; {_INSTEAD}")
+    print(f"error: {_UNSUPPORTED}\n  next:  {_INSTEAD}", file=sys.stderr)  # noqa: T201 -- a command speaks
+    raise SystemExit(2)
 
 
 def _refuse_namesakes() -> None:
@@ -30,7 +40,11 @@ def _refuse_namesakes() -> None:
             raise SystemExit(2)
 
 
+if sys.platform == "win32":
+    _refuse_windows()
 if _is_command():
+    from benchmark.utils import stopping
+
     stopping.install()  # nothing of ours runs earlier
     _refuse_namesakes()
 

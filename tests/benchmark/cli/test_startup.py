@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import fields
@@ -134,3 +135,17 @@ def test_folders_of_data_hide_nothing_and_the_console_script_nothing_at_all(tmp_
         pytest.skip("the package is not installed with its script")
     done = subprocess.run([script, "status"], cwd=tmp_path, capture_output=True, text=True)
     assert done.stderr.startswith("error: there is no store"), done.stderr
+
+
+@pytest.mark.parametrize("words", [*(["-m", f"benchmark.{name}"] for name in COMMANDS), ["-m", "benchmark"]])
+def test_on_windows_a_command_ends_in_one_sentence(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.platform = 'win32'\n")
+    environment = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    ended = subprocess.run(
+        [sys.executable, *words, "--help"], env=os.environ | environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 2 and not ended.stdout
+    assert ended.stderr.startswith(
+        "error: this suite runs on Linux and macOS, not on Windows\n  next:  install it in WSL"
+    )
+    assert len(ended.stderr.splitlines()) == 2
