@@ -60,6 +60,7 @@ class _MadeFor(msgspec.Struct):
 class _Resolved(msgspec.Struct):
     dataset: _MadeFor | None = None
     method: str = ""
+    settings: dict[str, Any] = {}  # msgspec copies it
 
 
 class _MadeBy(msgspec.Struct):

@@ -57,7 +57,7 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
     dataset = datasets.load(entry, root, progress)
     external = read_external_set(config.paths, dataset)
     scale = resolve_pixel_scale(external, dataset, config.pixel_scale, _constants(config, dataset))
-    factor = _factor(config, external)
+    factor = _factor(config, external, dataset.image_shape[1:])
     check_factor(factor, dataset.outline, where=f"factor={factor}" if config.factor else f"set={config.paths[0]}")
     indices = _set_indices(config, external)
     ipc = external.ipc(indices[0], dataset.num_classes)
@@ -155,12 +155,24 @@ def _constants(config: EvaluateConfig, dataset: Dataset) -> Constants | None:
     return Constants(tuple(config.mean), tuple(config.std))
 
 
-def _factor(config: EvaluateConfig, external: ExternalSet) -> int:
-    """The factor of the set's card if it is one of this project, else the option's."""
-    own = external.own.factor if external.own else None
-    if own is not None and config.factor not in (None, own):
+def _factor(config: EvaluateConfig, external: ExternalSet, sides: Sequence[int]) -> int:
+    """The factor of the set's card if it is one of this project, else the option's.
+
+    A card's factor divides the sides of the images, unless the settings that made the set have the same factor.
+    """
+    if external.own is None:
+        return config.factor or 1
+    own = external.own.factor
+    made_with = ((external.own.card.get("resolved") or {}).get("settings") or {}).get("factor")
+    if made_with != own and any(side % own for side in sides):
+        raise BenchmarkError(
+            f"the set's card says factor {own}, which does not divide images of {'×'.join(map(str, sides))}",
+            where=f"set={config.paths[0]}",
+            next="take a sound copy; or save images and labels alone, and name their factor with factor=N",
+        )
+    if config.factor not in (None, own):
         raise BenchmarkError(f"the set has factor {own}", where=f"factor={config.factor}", next="leave factor away")
-    return own if own is not None else config.factor or 1
+    return own
 
 
 def _check_pixels(pixels: Tensor, scale: PixelScale, config: EvaluateConfig) -> None:

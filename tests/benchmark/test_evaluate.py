@@ -159,12 +159,20 @@ def test_values_that_no_network_can_train_on_are_refused_before_anything_runs(tm
         build(f"set={tmp_path / 'data.pt'}", "pixel_scale=raw")
 
 
-def test_a_factor_of_a_set_of_ours_that_does_not_fit_names_the_set(tmp_path: Path) -> None:
+@pytest.mark.parametrize("factor", [3, 5, 100])
+def test_a_factor_on_a_card_that_does_not_divide_the_images_names_the_set(factor: int, tmp_path: Path) -> None:
     images, labels = subset()
-    save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, len(labels) // 10, factor=100))
-    with pytest.raises(BenchmarkError, match="factor 100 does not fit digits") as caught:
+    save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, len(labels) // 10, factor=factor))
+    with pytest.raises(BenchmarkError, match=f"factor {factor}, which does not divide images of 8×8") as caught:
         build(f"set={tmp_path / 'synthetic.safetensors'}")
     assert "synthetic.safetensors" in caught.value.where
+
+
+def test_a_set_that_was_made_with_a_factor_that_needs_padding_is_evaluated_with_it(tmp_path: Path) -> None:
+    images, labels = subset()
+    card = {"resolved": {"settings": {"factor": 3}}}
+    save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, len(labels) // 10, 3, card=card))
+    build(f"set={tmp_path / 'synthetic.safetensors'}")
 
 
 # --- what comes out ---------------------------------------------------------------------------------------------------
