@@ -23,7 +23,7 @@ from results.aggregation.options import AS_RUN, TABLES, Options
 from results.aggregation.references import with_references
 from results.aggregation.selection import select
 from results.rendering.files import write_tables
-from results.rendering.text import lines_below, render_rich
+from results.rendering.text import EXPLAINED, render_rich, terminal_lines
 from results.store.atomic_files import replace, writing
 from results.store.read_all import read_all
 from results.store.reference import open_store
@@ -163,9 +163,12 @@ def _show(shown: Sequence[Table], console: Console) -> None:
         console.print(Text(table.title, "italic"), soft_wrap=plain)
         for part in render_rich(table, plain=plain):
             _print(console, part)
-        # A terminal breaks lines between words; a file keeps them whole.
-        console.print("\n".join(lines_below(table)), markup=False, highlight=False, soft_wrap=plain)
+        # A terminal cuts captions and breaks notes between words; a file keeps them whole.
+        lines = terminal_lines(table, None if plain else console.width)
+        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=plain)
         console.print()
+    if shown:
+        console.print(f"{EXPLAINED} explains columns, marks and captions", highlight=False, soft_wrap=plain)
 
 
 def _write(

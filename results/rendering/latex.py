@@ -15,7 +15,7 @@ from results.statistics.ranking import BEST, NOT_SIGNIFICANT, NOT_TESTED, SECOND
 from results.tables.model import Column, Entry, RowBlock, Table, split_wide
 
 T = TypeVar("T")
-SHORT_REMARKS = (NOT_SIGNIFICANT, NOT_TESTED)
+REMARK_SIGNS = {NOT_SIGNIFICANT: r"\circ", NOT_TESTED: r"\diamond"}  # above a number, explained in the caption
 
 _MAX_COLUMNS, _MAX_LONG_HEADS = 12, 8  # of a wide table side by side, with several heads and with single long ones
 _TEXT_WIDTH, _CHARACTER = 397, 4.6  # points: of 5.5 inches, and of a character in a table
@@ -97,9 +97,9 @@ def _entry_width(table: Table, column: Column, entry: Entry, longest: int) -> fl
     above = [*table.note_numbers(entry), *(["†"] if entry.single else [])]
     if column.text and not column.print_spread(entry):
         return min(len(f"{column.print(entry)} {entry.words}".strip()), longest) * _CHARACTER + 8 * len(above)
-    short = entry.words in SHORT_REMARKS
+    short = entry.words in REMARK_SIGNS
     small = (
-        len(column.print_spread(entry)) + 2 * bool(column.print_spread(entry)) + (4 if short else 0) + 3 * len(above)
+        len(column.print_spread(entry)) + 2 * bool(column.print_spread(entry)) + (2 if short else 0) + 3 * len(above)
     )
     return (len(column.print(entry)) + (0 if short else len(entry.words))) * _CHARACTER + 3.6 * small
 
@@ -119,15 +119,23 @@ def _split_long(table: Table) -> Iterator[Table]:
 
 
 def _sentence(text: str) -> str:
-    """A sentence of a caption; no line ends before a unit or within "5 × 5"."""
-    return escape(text).replace(r" \%", r"~\%").replace(r" $\times$ ", r"~$\times$~")
+    """A sentence of a caption, with signs in place of remarks; no line ends before a unit or within "5 × 5"."""
+    text = escape(text).replace(r" \%", r"~\%").replace(r" $\times$ ", r"~$\times$~")
+    for remark, sign in REMARK_SIGNS.items():
+        text = text.replace(f"{remark}:", f"${sign}$:")
+    return text
 
 
 def _float(table: Table, label: str, number: int) -> str:
-    """One part of a table. number: of the part; all but the first refer to that for the captions."""
-    above = [f"{table.title}.", *table.captions[:1]]
-    above = above if len(" ".join(above)) <= _CAPTION else above[:1]
-    below = list(map(_sentence, table.captions[len(above) - 1 :]))
+    """One part of a table. number: of the part; all but the first refer to that for the captions.
+
+    The meaning of signs is in the caption, and what else fits into its two lines; the rest is below the table.
+    """
+    above, below = [f"{table.title}."], []
+    for line in sorted(table.captions, key=lambda line: not any(f"{remark}:" in line for remark in REMARK_SIGNS)):
+        fits = len(" ".join([*above, line])) <= _CAPTION
+        (above if fits else below).append(line)
+    below = list(map(_sentence, below))
     caption = "%\n" + "\n".join(map(_sentence, above))
     if number > 1:
         below = []
@@ -221,12 +229,13 @@ def _entries(table: Table, row: Sequence[Entry]) -> Iterator[str]:
 
 
 def _entry(table: Table, column: Column, entry: Entry) -> str:
-    """The deviation as a subscript; †, the notes' numbers and a short remark ("n.s.") as superscripts."""
+    """The deviation as a subscript; †, the notes' numbers and the sign of a remark as superscripts."""
     if column.text and not column.print_spread(entry):
         words = " ".join([column.print(entry), entry.words]).strip()
         return _name(words, *(_ROW_NAME if column.names_row else _WORDS)) + _above(table, entry, "")
-    remark, words = (entry.words, "") if entry.words in SHORT_REMARKS else ("", entry.words)
-    above, spread = _above(table, entry, remark), column.print_spread(entry)
+    sign = REMARK_SIGNS.get(entry.words, "")
+    words = "" if sign else entry.words
+    above, spread = _above(table, entry, sign), column.print_spread(entry)
     if entry.number is None or not (spread or entry.rank):
         return f"{escape(column.print(entry))}{above} {escape(words)}".strip()
     number = column.print(entry).replace(",", "{,}")
@@ -240,10 +249,10 @@ def _entry(table: Table, column: Column, entry: Entry) -> str:
     return f"{shown} {escape(words)}".strip()
 
 
-def _above(table: Table, entry: Entry, remark: str) -> str:
+def _above(table: Table, entry: Entry, sign: str) -> str:
     """Marks as a superscript in mathematics, "" if there are none."""
     numbers = (f"({number})" for number in table.note_numbers(entry))
-    marks = [r"\dagger" if entry.single else "", *numbers, rf"\mathrm{{{remark}}}" if remark else ""]
+    marks = [r"\dagger" if entry.single else "", *numbers, sign]
     return f"$^{{{','.join(filter(None, marks))}}}$" if any(marks) else ""
 
 

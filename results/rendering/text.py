@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -25,7 +26,7 @@ _EXPLAINED_KINDS = {*TABLES, "condensing"}  # not those of other packages
 
 
 def render_rich(table: Table, *, plain: bool = False) -> list[RichTable]:
-    """For a terminal, without its title, with a line between blocks; `lines_below` gives captions and notes.
+    """For a terminal, without its title, with a line between blocks; `terminal_lines` gives captions and notes.
 
     plain: ranks as *best* and _second_, for a file or a pipe, which show no styles. A wide table has several parts.
     """
@@ -104,5 +105,14 @@ def lines_below(table: Table) -> list[str]:
     """Captions, the last of which names the page that explains the table, then numbered notes."""
     *captions, last = table.captions or [""]
     pointer = f"Explained in {EXPLAINED}#{table.kind}." if table.kind in _EXPLAINED_KINDS else ""
-    notes = (f"{superscript(number)} {text}" for number, text in enumerate(table.notes, 1))
-    return [line for line in (*captions, f"{last} {pointer}".strip(), *notes) if line]
+    return [line for line in (*captions, f"{last} {pointer}".strip(), *_notes(table)) if line]
+
+
+def terminal_lines(table: Table, width: int | None) -> list[str]:
+    """Captions, one line each, cut where they are wider than `width` (None: whole), then numbered notes."""
+    captions = [textwrap.shorten(line, width, placeholder=" …") if width else line for line in table.captions]
+    return [*captions, *_notes(table)]
+
+
+def _notes(table: Table) -> list[str]:
+    return [f"{superscript(number)} {text}" for number, text in enumerate(table.notes, 1)]

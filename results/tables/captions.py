@@ -1,6 +1,6 @@
 """The captions below a table, three short lines at most: terms of the comparison, meaning of its marks, and origin.
 
-What holds for every table is in docs/reading-tables.md.
+What holds for every table is in docs/reading-tables.md. What matters most comes first, as a narrow terminal cuts lines.
 """
 
 from __future__ import annotations
@@ -16,14 +16,21 @@ from results.aggregation.grouping import (
     condense_architecture,
     is_demonstration,
     is_native,
-    is_random,
     norm_of,
 )
 from results.aggregation.naming import title
 from results.formatting import grouped, short, value_range
-from results.statistics.ranking import MIN_FRACTION, is_tested, mean_ranks, no_rank_reason, significance_ranks
+from results.statistics.ranking import (
+    NOT_SIGNIFICANT,
+    NOT_TESTED,
+    mean_ranks,
+    no_rank_reason,
+    significance_ranks,
+    significance_remarks,
+)
 from results.types import Cell
 
+_MAX_GROUPS = 2  # of rows with one value each that a caption names; more are a range
 _BUDGET_TOLERANCE = 1.05  # budgets this close are equal: a fraction of few iterations is rounded to whole ones
 
 
@@ -67,15 +74,16 @@ def captions(
     """
     scored = [row for row in rows if row["sets"]] if evaluated else []
     terms = [_protocols(rows) if evaluated else "", _sample(scored), _budgets(rows), _equal_seconds(rows)]
-    terms += [_withheld(rows), _shared_settings(rows), about]
+    terms += [_shared_settings(rows)]
     marks = [
-        _unequal(columns) if columns else "",
+        _remarks(columns) if columns else "",
         _deviations(scored),
-        *(_ranks(rows, columns) if columns else []),
-        "(reference): results that come with the package, not ranked." if _has_references(rows) else "",
+        about,
+        *([_unequal(columns), *_ranks(rows, columns)] if columns else []),
+        "(reference): not ranked." if _has_references(rows) else "",
         _devices(rows) if costs else "",
     ]
-    origin = [_hardware(rows, costs=costs), _code(rows)]
+    origin = [_hardware(rows, costs=costs), _code(rows), _withheld(rows)]
     return [line for parts in (terms, marks, origin) if (line := " ".join(filter(None, parts)))]
 
 
@@ -137,25 +145,32 @@ def _protocols(rows: Sequence[Cell]) -> str:
 
 
 def _sample(scored: Sequence[Cell]) -> str:
-    """The number of seeds and networks behind a row; rows that differ from most are named."""
+    """The number of seeds and networks behind a method, or a baseline alone; rows that differ from most are named."""
+    scored = [row for row in scored if row["role"] == "method"] or scored
     sets, networks = (_ranges(scored, name, grouped) for name in ("sets", "networks"))
     names = _names_by_text({name: f"{sets[name]} × {networks[name]}" for name in sets})
     if not names:
         return ""
+    if len(names) > _MAX_GROUPS:
+        of_all = (value_range([row[name] for row in scored], grouped) for name in ("sets", "networks"))
+        return f"Seeds × networks: {' × '.join(of_all)}."
     common = max(names, key=lambda size: len(names[size]))
     others = [f"{size} for {_joined(of_size)}" for size, of_size in names.items() if size != common]
     return f"Seeds × networks: {', '.join([common, *others])}."
 
 
 def _budgets(rows: Sequence[Cell]) -> str:
+    """The share of the papers' iterations."""
     methods = [row for row in rows if iterates(row)]
     names = _names_by_text(_ranges(methods, "iterations_fraction", lambda fraction: short(100 * fraction)))
     if not names:
         return ""
+    if len(names) > _MAX_GROUPS:
+        return f"Iterations: {value_range([100 * row['iterations_fraction'] for row in methods])} %."
     if len(names) > 1:
         return f"Iterations: {', '.join(f'{share} % for {_joined(of_share)}' for share, of_share in names.items())}."
     share = next(iter(names))
-    return "All iterations." if share == "100" else f"{share} % of the iterations."
+    return "All iterations." if share == "100" else f"Iterations: {share} %."
 
 
 def _equal_seconds(rows: Sequence[Cell]) -> str:
@@ -171,7 +186,7 @@ def _equal_seconds(rows: Sequence[Cell]) -> str:
 
 def _withheld(rows: Sequence[Cell]) -> str:
     shares = sorted({row["val_fraction"] for row in rows})
-    return f"Withheld: {', '.join(short(100 * share) for share in shares)} % of the images." if any(shares) else ""
+    return f"Withheld: {', '.join(short(100 * share) for share in shares)} %." if any(shares) else ""
 
 
 # --- marks ------------------------------------------------------------------------------------------------------------
@@ -181,21 +196,15 @@ def _deviations(scored: Sequence[Cell]) -> str:
     if not scored:
         return ""
     single = any(row["sets"] == 1 and row["networks"] > 1 for row in scored)
-    return "±: over sets" + ("; †: over the networks of one set." if single else ".")
+    return "±: over sets" + (", †: over networks." if single else ".")
 
 
 def _ranks(rows: Sequence[Cell], columns: RankedColumns) -> list[str]:
     """What the ranks of `statistics.ranking` mean here, and where there are none."""
     rule = {"significance": significance_ranks, "mean": mean_ranks}.get(columns.highlight)
     ranked = rule is not None and any(any(rule(cells)) for cells in columns.cells.values())
-    tested = "highest means, not tested" if columns.highlight == "mean" else "tested; ties share a place"
-    several = ranked and len({row["val_fraction"] for row in rows}) > 1
-    return [
-        f"Best and second best are marked ({tested})." if ranked else "",
-        "Rows with other withheld images are ranked apart." if several else "",
-        _unranked(rows, columns) if rule else "",
-        _remarks(columns),
-    ]
+    tested = "highest means, not tested" if columns.highlight == "mean" else "tested"
+    return [f"Best and second best: {tested}." if ranked else "", _unranked(rows, columns) if rule else ""]
 
 
 def _has_references(rows: Sequence[Cell]) -> bool:
@@ -203,17 +212,16 @@ def _has_references(rows: Sequence[Cell]) -> bool:
 
 
 def _remarks(columns: RankedColumns) -> str:
-    def has_tests(cells: Sequence[Cell]) -> bool:
-        scored = [row for row in cells if row["sets"] and not is_native(row)]
-        return any(is_random(row["display_name"]) for row in scored) and any(map(is_tested, scored))
-
-    tested = any(map(has_tests, columns.cells.values()))
-    return "n.s.: not better than random; n.t.: too few sets to test." if tested else ""
+    """The meaning of the remarks that occur."""
+    used = {remark for cells in columns.cells.values() for remark in significance_remarks(cells)}
+    meanings = {NOT_SIGNIFICANT: "no better than random", NOT_TESTED: "too few sets to test"}
+    texts = [f"{remark}: {meaning}" for remark, meaning in meanings.items() if remark in used]
+    return f"{'; '.join(texts)}." if texts else ""
 
 
 def _unequal(columns: RankedColumns) -> str:
     where = columns.where(_has_unequal_budgets)
-    return "" if where is None else f"Warning: unequal budgets{where}."
+    return "" if where is None else f"Budgets differ{where}."
 
 
 def _has_unequal_budgets(cells: Sequence[Cell]) -> bool:
@@ -223,14 +231,12 @@ def _has_unequal_budgets(cells: Sequence[Cell]) -> bool:
 
 def _unranked(rows: Sequence[Cell], columns: RankedColumns) -> str:
     if any(map(is_demonstration, rows)):
-        return "Digits are a demonstration and rank no method."
+        return "Digits rank nothing."
     where = columns.where(lambda cells: no_rank_reason(cells) == "budget")
     if where is None:
         return ""
     verb = "Ranks nothing" if columns.highlight == "mean" else "Not ranked"
-    raised = any(row["raised_to_floor"] for cells in columns.cells.values() for row in cells)
-    too_few = f"less than {short(100 * MIN_FRACTION)} % of the iterations"
-    return f"{verb}{where}: {too_few}{', or raised to the least number of steps' if raised else ''}."
+    return f"{verb}{where}: too few iterations."
 
 
 # --- origin -----------------------------------------------------------------------------------------------------------
@@ -251,7 +257,7 @@ def _hardware(rows: Sequence[Cell], *, costs: bool) -> str:
     if costs and main_device(rows) is not None:
         return ""  # `_devices` names them
     used = sorted({_device(row["devices"], row["precisions"]) for row in _ran(rows)})
-    return f"Hardware: {'; '.join(used)}." if used else ""
+    return f"{'; '.join(used)}." if used else ""
 
 
 def _device(devices: str, precisions: str) -> str:

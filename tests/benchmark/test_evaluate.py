@@ -244,7 +244,7 @@ def test_a_record_says_what_was_read_and_tables_show_it(tmp_path: Path) -> None:
     (table,) = comparison_tables(cells(records))
     rows = table.texts()
     assert [row[2] for row in rows] == ["res_DSA", "Random"]
-    assert "n.s.: not better than random" in " ".join(table.captions) and "n.s." in rows[0][3]  # real digits, no better
+    assert "n.s.: no better than random" in " ".join(table.captions) and "n.s." in rows[0][3]  # real digits, no better
     stored, problems = Store(out).records()
     assert len(stored) == len(records) and not problems
 

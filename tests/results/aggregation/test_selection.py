@@ -137,9 +137,9 @@ def test_order_by_accuracy_uses_the_columns_that_all_rows_have(make_cells):
         (
             "significance",
             {"DM": "best", "IDM": "best", "DC": "second", "RANDOM": ""},
-            "are marked (tested; ties share a place)",
+            "second best: tested.",
         ),
-        ("mean", {"DM": "best", "IDM": "second", "DC": "", "RANDOM": ""}, "(highest means, not tested)"),
+        ("mean", {"DM": "best", "IDM": "second", "DC": "", "RANDOM": ""}, "second best: highest means, not tested."),
         ("none", {"DM": "", "IDM": "", "DC": "", "RANDOM": ""}, ""),
     ],
 )
@@ -149,7 +149,7 @@ def test_what_is_highlighted(make_cells, highlight, ranks, caption):
     (matrix,) = matrices(frame, Options(highlight=highlight))
     assert {name: row[0].rank for name, row in entries(matrix).items()} == ranks
     text = " ".join(matrix.captions)
-    assert caption in text and ("marked" in text) == bool(caption)
+    assert caption in text and ("second best" in text) == bool(caption)
     (table,) = comparison_tables(frame, Options(highlight=highlight))
     assert sorted(ranks_of(table).values()) == sorted(filter(None, ranks.values()))
 
@@ -165,4 +165,4 @@ def test_the_highest_mean_is_marked_wherever_it_is_asked_for_with_its_caveat(mak
     assert sorted(ranks_of(table).values()) == ["best", "second"]
     short = make_cells({"random": LOW, "dm": HIGH}, condensed={"display": {"iterations_fraction": 0.01}})
     (table,) = comparison_tables(short, options)
-    assert ranks_of(table) and "Ranks nothing: less than 5 %" in " ".join(table.captions)
+    assert ranks_of(table) and "Ranks nothing: too few iterations." in " ".join(table.captions)

@@ -200,7 +200,7 @@ def test_every_kind_compiles(frame, tmp_path, kind, document_class):
 
 def test_flat_tables_have_subscripts_ranks_and_their_notes(frame):
     text = document([only(frame, "comparison", eval_architectures=("convnet3",), protocols=("dsa",))])
-    assert r"\textbf{$\mathbf{60.4}_{\pm 1.0}$}" in text and r"$26.4_{\pm 1.0}{}^{\mathrm{n.s.}}$" in text
+    assert r"\textbf{$\mathbf{60.4}_{\pm 1.0}$}" in text and r"$26.4_{\pm 1.0}{}^{\circ}$" in text
     assert r"\caption[{cifar10, condensed with" in text and "\ncifar10, condensed with convnet3, evaluated" in text
     published = document([only(frame, "published", eval_architectures=("convnet3",), protocols=("dsa",))])
     assert "not comparable$^{(1)}$" in published and r"(1) " in published and text.isascii() and published.isascii()

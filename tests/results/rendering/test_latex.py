@@ -32,7 +32,8 @@ GOLDEN = r"""% Needs \usepackage{booktabs} and nothing else:
 \begin{table*}[tbp]
 \centering
 \caption[{Test accuracy (\%), condensed with convnet3, evaluated with convnet3, protocol dsa}]{%
-Test accuracy (\%), condensed with convnet3, evaluated with convnet3, protocol dsa.}
+Test accuracy (\%), condensed with convnet3, evaluated with convnet3, protocol dsa.
+Protocol dsa v1. Seeds~$\times$~networks: 5~$\times$~1, 1~$\times$~2 for DC. All iterations.}
 \label{tab:dsa-v1-convnet3-convnet3}
 \medskip
 \footnotesize
@@ -58,14 +59,13 @@ WHOLE & \multicolumn{2}{c}{$84.5_{\pm 0.7}{}^{\dagger}$} & 56.0 \\
 }
 \par\smallskip
 \begin{minipage}{\textwidth}\raggedright
-Protocol dsa v1. Seeds~$\times$~networks: 5~$\times$~1, 1~$\times$~2 for DC, 1~$\times$~1--2 for WHOLE. All iterations.\par
-$\pm$: over sets; $\dagger$: over the networks of one set. Best and second best are marked (tested; ties share a place). n.s.: not better than random; n.t.: too few sets to test.\par
-Hardware: NVIDIA H100, fp32. Code: commit 0123456789.\par
+$\pm$: over sets, $\dagger$: over networks. Best and second best: tested.\par
+NVIDIA H100, fp32. Code: commit 0123456789.\par
 (1) diverged: the loss is nan at step 7\par
 (2) not run: the store has no such task\par
 \end{minipage}
 \end{table*}
-"""  # noqa: E501
+"""
 
 
 def compile(folder, name, runs=2):
@@ -151,7 +151,7 @@ def matrix(*datasets, lines=(), whole=(), notes=(), title="", captions=()):
         (Entry(0.489, 0.004, rank="best", notes=("why",)), r"\textbf{$\mathbf{48.9}_{\pm 0.4}{}^{(1)}$}"),
         (Entry(0.489), "48.9"),
         (Entry(0.489, 0.004, words="[4/5]"), r"$48.9_{\pm 0.4}$ {[}4/5{]}"),
-        (Entry(0.489, 0.004, words="n.s."), r"$48.9_{\pm 0.4}{}^{\mathrm{n.s.}}$"),
+        (Entry(0.489, 0.004, words="n.s."), r"$48.9_{\pm 0.4}{}^{\circ}$"),
         (Entry(), "--"),
         (Entry(notes=("why",)), "--$^{(1)}$"),
     ],
@@ -288,11 +288,12 @@ def test_tables_fit_a_text_of_five_and_a_half_inches(tmp_path, make_pdf):
     assert "Overfull" not in compile(tmp_path, "article.tex")
 
 
-def test_captions_are_two_lines_and_the_rest_is_below_the_table():
+def test_captions_have_the_signs_in_two_lines_and_the_rest_is_below_the_table():
     for first, below in (("A short term.", False), ("A long term " * 20, True)):
-        text = to_latex(matrix(("d", ("1",)), lines=[[Entry("m"), Entry()]], captions=[first, "Marks."]), "x")
+        text = to_latex(matrix(("d", ("1",)), lines=[[Entry("m"), Entry()]], captions=[first, "n.s.: why."]), "x")
         caption, table = text.split(r"\label{x}")
-        assert "Marks." in table and (first.split(".")[0].strip() in table) == below and "Title." in caption
+        assert r"Title." in caption and r"$\circ$: why." in caption
+        assert (first.split(".")[0].strip() in table) == below
 
 
 def test_forms_of_an_earlier_report_are_removed(small, tmp_path):
@@ -314,6 +315,6 @@ def test_crossings_compile_in_panels_that_fit(make_cells, make_pdf, networks, pa
     (across,) = network_tables(crossed)
     text = document([across])
     assert [len(columns) for columns in re.findall(r"\\begin{tabular}{rrl(r+)}", text)] == panels
-    assert r"^{\mathrm{n.s.}}" in text
+    assert r"^{\circ}" in text
     assert r"\shortstack{densenet121\\-g0-bn}" in text
     assert "undefined" not in make_pdf(text)

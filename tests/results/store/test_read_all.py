@@ -97,7 +97,7 @@ def test_unfinished_tasks_are_counted_and_have_cells_with_their_status(
     assert frame.loc["dc", ["status", "message", "sets"]].tolist() == ["begun", "it has no record yet", 0]
     assert not frame["mixed"].any() and set(frame["devices"]) == {"NVIDIA H100", ""}
     (table,) = comparison_tables(frame.reset_index())
-    assert "Hardware: NVIDIA H100, fp32." in table.captions[2] and not any("‡" in text for text in table.captions)
+    assert "NVIDIA H100, fp32." in table.captions[2] and not any("‡" in text for text in table.captions)
     (matrix,) = matrices(frame.reset_index(), Options(explain_missing=True))
     assert matrix.notes == ["begun: it has no record yet", "2 of 3 sets: seed 2 out_of_memory: 80 GiB were not enough"]
 

@@ -123,7 +123,7 @@ def test_without_a_curve_the_complete_training_is_an_upper_bound(make_sets, make
     assert row["trainings"] == pytest.approx(90 / 27)
     (table,) = break_even_tables(cells(records), records=records)
     assert table.texts() == [["10", "DM", "42.0", "90", "5.0", "95", "≤ 32", "≥ 2.97", "≥ 4"]]
-    assert "≤, ≥: bounds" in table.captions[0]
+    assert "≤, ≥: bounds" in table.captions[1]
 
 
 def test_a_table_from_a_curve(make_sets, make_curve):

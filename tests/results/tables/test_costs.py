@@ -36,7 +36,7 @@ def test_seconds_in_full_and_shared_with_their_totals(priced):
         ["all", "WHOLE", "0", "0", "0", "900", "900", "900"],
     ]
     assert column(short, "Evaluate s") == {"DM": "7.0", "DANCE": "7.0"}
-    assert "Hardware: NVIDIA H100, fp32." in long.captions[2]
+    assert "NVIDIA H100, fp32." in long.captions[2]
 
 
 def test_columns_of_experts_only_where_there_are_some(make_cells):

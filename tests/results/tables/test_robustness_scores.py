@@ -190,7 +190,7 @@ def test_tables_show_ranks_doubts_and_captions(make_scored, whole):
     assert ranks(table)[place, lrs] == ranks(table)[place, ars] == "best"
     assert lines["DC"][lrs].endswith("n.s.") and lines["DC"][ars].endswith("n.s.")
     text = " ".join(table.captions)
-    for said in ("n.s.:", "Seeds × networks", "Hardware: NVIDIA H100, fp32.", "commit 0123456789"):
+    for said in ("n.s.:", "Seeds × networks", "NVIDIA H100, fp32.", "commit 0123456789"):
         assert said in text, said
 
 
