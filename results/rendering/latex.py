@@ -132,9 +132,9 @@ def _float(table: Table, label: str, number: int) -> str:
     The meaning of signs is in the caption, and what else fits into its two lines; the rest is below the table.
     """
     above, below = [f"{table.title}."], []
-    for line in sorted(table.captions, key=lambda line: not any(f"{remark}:" in line for remark in REMARK_SIGNS)):
-        fits = len(" ".join([*above, line])) <= _CAPTION
-        (above if fits else below).append(line)
+    for text in _signs_first(table.captions):
+        fits = len(" ".join([*above, text])) <= _CAPTION
+        (above if fits else below).append(text)
     below = list(map(_sentence, below))
     caption = "%\n" + "\n".join(map(_sentence, above))
     if number > 1:
@@ -149,6 +149,18 @@ def _float(table: Table, label: str, number: int) -> str:
         texts = [rf"{text}\par" for text in below]
         lines += [r"\par\smallskip", r"\begin{minipage}{\textwidth}\raggedright", *texts, r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table*}", ""])
+
+
+def _signs_first(captions: Iterable[str]) -> list[str]:
+    """The captions after the sentence on the signs, with which one of them may begin."""
+    texts: list[str] = []
+    for line in captions:
+        first, stop, rest = line.partition(". ")
+        if any(first.startswith(f"{remark}:") for remark in REMARK_SIGNS):
+            texts.insert(0, first + stop.strip())
+            line = rest
+        texts += [line] if line else []
+    return texts
 
 
 def _tabular(table: Table) -> list[str]:
