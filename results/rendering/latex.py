@@ -131,11 +131,11 @@ def _float(table: Table, label: str, number: int) -> str:
 
     The meaning of signs is in the caption, and what else fits into its two lines; the rest is below the table.
     """
-    above, below = [f"{table.title}."], []
+    above, rest = [f"{table.title}."], list[str]()
     for text in _signs_first(table.captions):
         fits = len(" ".join([*above, text])) <= _CAPTION
-        (above if fits else below).append(text)
-    below = list(map(_sentence, below))
+        (above if fits else rest).append(text)
+    below = list(map(_sentence, rest))
     caption = "%\n" + "\n".join(map(_sentence, above))
     if number > 1:
         below = []
