@@ -1,7 +1,7 @@
 """A real two-node SLURM cluster on this machine, for the tests; only its GPUs are not real.
 
-Needs root, Debian's slurm-wlm and munge. No systemd, no cgroups, and no file outside one folder, so that
-several may run at the same time.
+Needs root, Debian's slurm-wlm and munge; with accounting also slurmdbd and mariadb-server. No systemd, no cgroups, and
+no file outside one folder, so that several may run at the same time.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import Any
 NODES = ("n1", "n2")
 GPUS = 2  # of each node
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "sinfo", "scancel")
+ACCOUNTING_PROGRAMS = ("slurmdbd", "sacct", "sacctmgr", "mariadbd", "mariadb-install-db")
+ACCOUNT = "lab"  # with accounting, the one that root may charge besides SLURM's own `root`
 
 CONF = """\
 ClusterName=loopback
@@ -47,7 +49,8 @@ MpiDefault=none
 MailProg=/bin/true
 ReturnToService=2
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_Core_Memory
+DefMemPerCPU=2000
 SchedulerParameters=batch_sched_delay=1,sched_interval=2,bf_interval=2
 GresTypes=gpu
 JobRequeue=1
@@ -60,16 +63,42 @@ PartitionName=gpu Nodes=n1,n2 Default=YES PriorityTier=1 GraceTime={grace}
 PartitionName=high Nodes=n1,n2 PriorityTier=10
 PartitionName=cancel Nodes=n1,n2 PriorityTier=1 PreemptMode=CANCEL GraceTime={grace}
 """
+# The ends of jobs are kept in a database, a job needs an account that exists, and one over its memory is killed.
+ACCOUNTING_CONF = """\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={port}
+AccountingStoragePass={folder}/munge.socket
+AccountingStorageEnforce=associations,qos
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
+"""
+DATABASE_CONF = """\
+DbdHost={host}
+DbdAddr=127.0.0.1
+DbdPort={port}
+PidFile={folder}/slurmdbd.pid
+LogFile={folder}/slurmdbd.log
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser=root
+StorageType=accounting_storage/mysql
+StorageUser=root
+"""
 NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=8000 Gres=gpu:2"
 
 
-def why_not() -> str:
-    """Why no cluster can run here, for a skip; '' where one can."""
+def why_not(accounting: bool = False) -> str:
+    """Why no cluster, or none with accounting, can run here, for a skip; '' where one can."""
     if os.geteuid() != 0:
         return "a SLURM cluster on this machine needs root"
-    missing = [program for program in PROGRAMS if _program(program) is None]
+    programs, packages = PROGRAMS, "slurm-wlm munge"
+    if accounting:
+        programs, packages = PROGRAMS + ACCOUNTING_PROGRAMS, f"{packages} slurmdbd mariadb-server"
+    missing = [program for program in programs if _program(program) is None]
     if missing:
-        return f"no {', '.join(missing)} here (Debian: apt-get install slurm-wlm munge)"
+        return f"no {', '.join(missing)} here (Debian: apt-get install {packages})"
     with tempfile.TemporaryDirectory() as folder:
         try:
             _make_gpu_device(Path(folder) / "gpu")
@@ -160,7 +189,7 @@ class LoopbackCluster:
 
         By itself the controller would notice after SlurmdTimeout.
         """
-        _kill(self._processes(name))
+        self._kill_processes(name)
         self.scontrol("update", f"NodeName={name}", "State=DOWN", "Reason=crashed")
 
     def restore_node(self, name: str) -> None:
@@ -173,7 +202,7 @@ class LoopbackCluster:
         self.client("scancel", "--user=root", check=False)
         for name, state in self.nodes().items():
             if state.startswith("down"):
-                _kill(self._processes(name))
+                self._kill_processes(name)
                 self._start_node(name)
         self.wait_for(lambda: not self.queue() and set(self.nodes().values()) == {"idle"}, 60)
 
@@ -205,6 +234,8 @@ class LoopbackCluster:
         options = [f"--{option}={self.folder}/munge.{end}" for option, end in files.items()]
         # forced: munged expects a folder that other users can enter, and pytest's are closed to them
         self._daemon("munged", "--force", "--num-threads=2", *options)
+        if (self.folder / "slurmdbd.conf").exists():
+            self._start_accounting()
         self._daemon("slurmctld", "-c", "-f", str(self.conf))
         for name in NODES:
             self._start_node(name)
@@ -212,12 +243,20 @@ class LoopbackCluster:
 
     def stop(self) -> None:
         """Kill the jobs and daemons of this cluster, and nothing else."""
-        for name in NODES:
-            _kill(self._processes(name))
-        for name in ("slurmctld", "munge"):
-            path = self.folder / f"{name}.pid"
-            if path.exists() and path.read_text().strip():
-                _kill([int(path.read_text())])
+        self._kill_processes()
+
+    def _start_accounting(self) -> None:
+        """Start a database and slurmdbd, and let root submit for ACCOUNT."""
+        options = ("--no-defaults", "--user=root", f"--datadir={self.folder}/database")
+        self._daemon("mariadb-install-db", *options, "--skip-test-db", "--innodb-log-file-size=8M")
+        paths = [f"--{name}={self.folder}/database.{end}" for name, end in (("socket", "socket"), ("log-error", "log"))]
+        # mariadbd stays in the foreground
+        self._daemon("sh", "-c", '"$0" "$@" &', str(_program("mariadbd")), *options, *paths, "--skip-networking")
+        self.wait_for((self.folder / "database.socket").exists, 60)
+        self._daemon("slurmdbd")
+        self.wait_for(lambda: not self.client("sacctmgr", "-n", "list", "cluster", check=False).returncode, 60)
+        for words in (("cluster", "loopback"), ("account", ACCOUNT), ("user", "root", f"account={ACCOUNT}")):
+            self.client("sacctmgr", "-i", "add", *words)
 
     def _start_node(self, name: str) -> None:
         self._daemon("slurmd", "-N", name, "-f", str(self.conf), node=name)
@@ -225,17 +264,24 @@ class LoopbackCluster:
     def _daemon(self, *words: str, node: str = "") -> None:
         program = _program(words[0])
         assert program is not None
-        # slurmstepds inherit these two variables, and SLURM gives them to jobs: `_processes` finds both by them
+        # slurmstepds inherit SLURM's variables, and SLURM gives them to jobs: `_processes` finds all by them. PATH is
+        # first, as the title that a slurmstepd gives itself may overwrite the beginning.
         env = {"PATH": self.env["PATH"], "SLURM_CONF": str(self.conf)} | ({"SLURMD_NODENAME": node} if node else {})
+        env["MYSQL_UNIX_PORT"] = f"{self.folder}/database.socket"  # of which slurmdbd has no option
         with (self.folder / "daemons.log").open("a") as log:
             streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             process = subprocess.run([program, *words[1:]], env=env, cwd=self.folder, timeout=60, **streams)
         if process.returncode:
             raise RuntimeError(f"{words[0]} did not start: {(self.folder / 'daemons.log').read_text()}")
 
-    def _processes(self, node: str) -> list[int]:
-        """The process ids of slurmd, slurmstepds and jobs of one node of this cluster."""
-        variables = {f"SLURM_CONF={self.conf}".encode(), f"SLURMD_NODENAME={node}".encode()}
+    def _kill_processes(self, node: str = "") -> None:
+        """Kill the processes of one node, or all of this cluster, and those that they start meanwhile."""
+        while pids := self._processes(node):
+            _kill(pids)
+
+    def _processes(self, node: str = "") -> list[int]:
+        """The process ids of slurmd, slurmstepds and jobs of one node, or of all daemons and jobs of this cluster."""
+        variables = {f"SLURM_CONF={self.conf}".encode()} | ({f"SLURMD_NODENAME={node}".encode()} if node else set())
         pids = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
@@ -247,21 +293,28 @@ class LoopbackCluster:
 
 
 @contextmanager
-def running(folder: Path, grace: int = 20) -> Iterator[LoopbackCluster]:
+def running(folder: Path, grace: int = 20, accounting: bool = False) -> Iterator[LoopbackCluster]:
     """A cluster with both nodes idle and all its state in `folder` (created; must be empty); stopped after the block.
 
     `grace`: seconds that a pre-empted job of `gpu` or `cancel` has after the first SIGTERM, which only its steps get.
-    SLURM may take 20 more; then all its processes get SIGTERM and, 5 s later, SIGKILL.
+    SLURM may take 20 more; then all its processes get SIGTERM and, 5 s later, SIGKILL. `accounting`: see
+    ACCOUNTING_CONF; it takes 10 s to start.
     """
     folder = folder.resolve()
     if len(str(folder)) > 80:
         raise ValueError(f"{folder} is too long a path for the daemons' sockets: at most 80 characters (set TMPDIR)")
     folder.mkdir(parents=True, exist_ok=True)
     host = socket.gethostname().split(".")[0]
-    port, *node_ports = _free_ports(1 + len(NODES))
+    port, database_port, *node_ports = _free_ports(2 + len(NODES))
     lines = [NODE.format(name=name, host=host, port=p) for name, p in zip(NODES, node_ports, strict=True)]
     conf = folder / "slurm.conf"
-    conf.write_text(CONF.format(host=host, port=port, folder=folder, nodes="\n".join(lines), grace=grace))
+    text = CONF.format(host=host, port=port, folder=folder, nodes="\n".join(lines), grace=grace)
+    if accounting:
+        text += ACCOUNTING_CONF.format(port=database_port, folder=folder)
+        database_conf = folder / "slurmdbd.conf"
+        database_conf.write_text(DATABASE_CONF.format(host=host, port=database_port, folder=folder))
+        database_conf.chmod(0o600)  # else slurmdbd refuses it
+    conf.write_text(text)
     (folder / "gres.conf").write_text(f"NodeName=n1,n2 Name=gpu File={folder}/gpu[0-{GPUS - 1}]\n")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))}
     cluster = LoopbackCluster(folder, conf, inherited | {"SLURM_CONF": str(conf)})
