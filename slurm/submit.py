@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import time
@@ -19,6 +20,11 @@ from slurm.job import run_job
 
 # A signal would kill Python before its handlers are installed, so it starts with both ignored. Schedulers repeat them.
 _IGNORE_SIGNALS = """sh -c 'trap "" TERM USR2; exec "$0" "$@"'"""
+_REFUSED_ACCOUNT = re.compile("invalid (account|qos)", re.I)
+_OWN_ACCOUNTS = (
+    "set account and qos in the cluster file to yours, which "
+    "sacctmgr show associations user=$USER format=account,partition,qos lists"
+)
 _RETRY_SECONDS = (2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 60.0)  # before each further try when the controller is silent
 
 
@@ -49,7 +55,9 @@ def check(cluster: Cluster) -> None:
         raise SlurmError(
             f"the cluster refuses such jobs: {error.what.removeprefix('sbatch: ')}",
             where="the cluster file: " + " ".join(flags),
-            next=error.next or "change the cluster file; nothing was queued",
+            next=error.next
+            or (_OWN_ACCOUNTS if _REFUSED_ACCOUNT.search(error.what) else "change the cluster file")
+            + "; nothing was queued",
         ) from error
 
 

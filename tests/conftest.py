@@ -20,7 +20,8 @@ from helpers import CPU
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: with several workers, the last file to end decides how long all tests take."""
     long = ("slurm/test_cluster_runs", "benchmark/compute/test_compilation", "benchmark/execution/test_kill",
-            "benchmark/networks/test_fused_block", "slurm/test_analysis_runs", "slurm/test_loopback")  # fmt: skip
+            "benchmark/networks/test_fused_block", "slurm/test_analysis_runs", "slurm/test_loopback",
+            "slurm/test_accounting")  # fmt: skip
     ranks = {f"tests/{name}.py": rank for rank, name in enumerate(long)}
     items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(long)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from results.store.task_states import TaskState, task_states
 from results.store.validation import problem_of_request
 from slurm import queue, submissions
 from slurm.errors import SlurmError
+from slurm.job_log import killed_for_memory
 from slurm.submissions import Submission
 
 # Of a task, in the order of the status table's columns.
@@ -24,6 +25,7 @@ STATES = (Status.DONE, Status.RUNNING, Status.QUEUED, Status.STOPPED, Status.FAI
 # the future, which no clock error of the file system explains.
 _ALIVE_SECONDS = 60.0
 _LOG_LINES = 3
+_OUT_OF_MEMORY = "OUT_OF_MEMORY"  # SLURM's state
 _NO_REQUEST = "its tasks that were not begun are not counted; remove the file to ignore it"
 _PENDING_REASONS = {  # SLURM's words
     "Dependency": "waits for its inputs",
@@ -155,7 +157,7 @@ def _last_jobs(
     folder: Path,
     submitted: list[Submission],
     queued: Mapping[str, queue.QueuedJob],
-    undone: list[str],
+    undone: Collection[str],
     ask_slurm: bool,
 ) -> dict[str, _LastJob]:
     """The last job of each undone task that was ever queued; one that is in the queue comes before later ones."""
@@ -166,10 +168,20 @@ def _last_jobs(
     final_states = queue.final_states(ended) if ask_slurm else {}
 
     def last_job(job: str) -> _LastJob:
-        log = folder / run_of[job] / "jobs" / f"{job}_0_log.err" if job in ended else None
-        return _LastJob(job, queued.get(job), final_states.get(job, ""), log)
+        if job not in ended:
+            return _LastJob(job, queued.get(job))
+        log = folder / run_of[job] / "jobs" / f"{job}_0_log.err"
+        state = final_states.get(job, "")
+        return _LastJob(job, None, _OUT_OF_MEMORY if state in ("", "FAILED") and killed_for_memory(log) else state, log)
 
-    return {identity: last_job(last[identity]) for identity in undone if identity in last}
+    last_jobs = {job: last_job(job) for job in {last[identity] for identity in undone if identity in last}}
+    return {identity: last_jobs[last[identity]] for identity in undone if identity in last}
+
+
+def killed_with_their_jobs(folder: Path, undone: Collection[str]) -> list[str]:
+    """Those of some tasks that are neither done nor queued whose last job used more than its memory. Asks SLURM."""
+    jobs = _last_jobs(folder, submissions.read(folder), {}, undone, ask_slurm=True)
+    return [identity for identity, job in jobs.items() if job.final_state == _OUT_OF_MEMORY]
 
 
 def at_work(state: TaskState) -> bool:
@@ -201,6 +213,9 @@ def _task_status(state: TaskState | None, planned: Mapping[str, Any], job: _Last
         return replace(status, reason=f"{message} (in a running job)" if failed_before else "in a running job")
     if stored in (*NEEDS_RETRY, Status.UNREADABLE):
         return replace(status, state=Status.FAILED, reason=message, job="")
+    if job.final_state == _OUT_OF_MEMORY:
+        text = "was killed as it used more than its memory: raise memory in the cluster file, or lower concurrent_tasks"
+        return replace(status, state=Status.FAILED, reason=f"job {job.id} {text}; then retry=failed", job="")
     if no_queue and job.id:
         return replace(status, reason=f"as job {job.id}, which may have ended: the queue cannot be read here")
     return replace(_stopped(status, stored, message, job), job="")
@@ -209,8 +224,8 @@ def _task_status(state: TaskState | None, planned: Mapping[str, Any], job: _Last
 def _stopped(status: TaskStatus, stored: Status, message: str, job: _LastJob) -> TaskStatus:
     """The status of a task that was begun or queued, and is neither running nor in the queue."""
     ending = f"job {job.id} ended as {job.final_state}" if job.final_state else ""
-    if job.final_state == "OUT_OF_MEMORY":
-        ending += ": raise memory in the cluster file"
+    if job.final_state == "TIMEOUT":
+        ending += ": a step took longer than signal_seconds, raise it in the cluster file"
     if stored == Status.NEW and job.final_state in ("", "CANCELLED"):
         return replace(status, state=Status.TO_DO, reason=ending)
     unknown = "" if job.final_state else "it ended without a message: killed, or out of memory"

@@ -123,8 +123,11 @@ def _launch(tasks: Sequence[Task], config: PlanConfig, cluster: Cluster, lock: T
     done = {identity for identity, state in states.items() if state.status == Status.DONE}
     done -= job_groups.with_dependents(tasks, redo)  # whether these scored other bytes is known when their jobs run
     idle = {identity: state for identity, state in states.items() if identity not in queued}
-    broken = (Status.UNREADABLE, *(() if config.retry == "failed" else NEEDS_RETRY))
-    failed = job_groups.with_dependents(tasks, [key for key, state in idle.items() if state.status in broken])
+    broken = [key for key, state in idle.items() if state.status == Status.UNREADABLE]
+    if config.retry != "failed":
+        broken += [key for key, state in idle.items() if state.status in NEEDS_RETRY]
+        broken += monitor.killed_with_their_jobs(folder, [key for key, state in idle.items() if not state.record])
+    failed = job_groups.with_dependents(tasks, broken)
     elsewhere = job_groups.with_dependents(tasks, [key for key, state in idle.items() if monitor.at_work(state)])
     runnable = [task for task in tasks if task["identity"] not in failed | elsewhere]
     result = LaunchResult(

@@ -1,4 +1,4 @@
-"""One real two-node SLURM cluster for all tests of this folder; each test starts without jobs."""
+"""A real SLURM cluster for all tests of this folder, and one with accounting; each test starts without jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[loopback.Loopb
         yield started
 
 
+@pytest.fixture(scope="session")
+def accounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[loopback.LoopbackCluster]:
+    """A cluster that keeps the ends of jobs, knows accounts, and kills jobs for their memory."""
+    if reason := loopback.why_not(accounting=True):
+        pytest.skip(reason)
+    with loopback.running(tmp_path_factory.mktemp("slurm"), accounting=True) as started:
+        yield started
+
+
 @pytest.fixture(autouse=True)
 def no_jobs_of_other_tests(request: pytest.FixtureRequest) -> None:
-    if "cluster" in request.fixturenames:
-        request.getfixturevalue("cluster").clear()
+    for name in {"cluster", "accounted"} & set(request.fixturenames):
+        request.getfixturevalue(name).clear()

@@ -11,19 +11,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_module
 
 from benchmark import drill
 from benchmark.compute.engine import choose_compute
-from benchmark.config import compose as options
-from benchmark.config.schema import INTERRUPTIONS, RunConfig
+from benchmark.config.schema import INTERRUPTIONS
 from benchmark.execution.run_steps import CHECKPOINT
 from benchmark.execution.runtime import Runtime
 from benchmark.planning import grid
@@ -32,6 +29,7 @@ from benchmark.runners.local import run_tasks
 from benchmark.runners.monitor import TaskStatus, read_status
 from benchmark.utils.errors import BenchmarkError
 from loopback import LoopbackCluster
+from queued_runs import SMALL, call, cluster_file, install, make_config, start
 from results.errors import ResultsError
 from results.store.schema import Status
 from results.store.store import Store
@@ -39,33 +37,6 @@ from slurm import submissions
 from slurm.errors import SlurmError
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
-SMALL = (
-    "methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "num_eval=1", "baselines=[]", "threads=1",
-    "checkpoint_seconds=2",
-)  # fmt: skip
-
-
-def make_config(out: Path, *words: str, scored: bool = True) -> RunConfig:
-    """The options of a run with its store in `out`; scored: whether its sets are evaluated."""
-    options.register()
-    with initialize_config_module("benchmark.conf", version_base="1.3"):
-        config = options.parse(compose("run", [*SMALL, f"store={out}", f"data_root={out.parent / 'data'}", *words]))
-    return config if scored else replace(config, protocols=[])
-
-
-def cluster_file(folder: Path, **settings: object) -> str:
-    """The option cluster=PATH, with a new file for the settings."""
-    values = {"partition": "gpu", "timeout_min": 30} | settings
-    path = folder / f"cluster{len(list(folder.glob('cluster*')))}.yaml"
-    path.write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
-    return f"cluster={path}"
-
-
-def start(out: Path, *words: str, scored: bool = True) -> tuple[grid.Plan, slurm.LaunchResult]:
-    """Queue a run as the command does."""
-    config = make_config(out, "launcher=slurm", *words, scored=scored)
-    planned = grid.build(config)
-    return planned, slurm.launch(planned.tasks, config, slurm.check(config))
 
 
 def run_locally(out: Path, *words: str, scored: bool = True) -> grid.Plan:
@@ -172,15 +143,6 @@ class Faulty(DistributionMatching):
             raise RuntimeError("this method is broken")
         return super().step()
 """
-
-
-def install(folder: Path, name: str, source: str) -> Path:
-    """A package with one method; returns its folder."""
-    (meta := folder / f"plugin/{name}-1.0.dist-info").mkdir(parents=True)
-    (folder / f"plugin/{name}.py").write_text(source)
-    (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (meta / "entry_points.txt").write_text(f"[condensation_benchmark.methods]\n{name} = {name}:{name.title()}\n")
-    return folder / "plugin"
 
 
 def test_interrupted_jobs_have_the_results_of_a_local_run(
@@ -399,10 +361,3 @@ def test_a_drill_that_interrupted_nothing_is_an_error(tmp_path: Path) -> None:
     tasks = {name: run_locally(tmp_path / name, words, scored=False).tasks[0] for name in names}
     with pytest.raises(BenchmarkError, match="ended before it could be interrupted"):
         drill.compare(configs, tasks, print)
-
-
-def call(folder: Path, command: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"benchmark.{command}", *words],
-        cwd=folder, capture_output=True, text=True, timeout=600, check=False, env=os.environ | env,
-    )  # fmt: skip
