@@ -31,6 +31,7 @@ from results.formatting import percent
 from results.store.schema import Status
 from results.store.store import Store
 from results.types import Json
+from slurm.cluster import Cluster
 
 Unfinished = list[tuple[str, Outcome]]  # names of tasks without a record, each with the reason
 Recorded = Sequence[tuple[Json, Json]]  # tasks with their records
@@ -95,14 +96,19 @@ def show_failures(unfinished: Unfinished, console: Console) -> None:
         console.print("the same command continues stopped tasks and begins the others", highlight=False)
 
 
-def show_estimate(plan: Plan, store: Store, compute: Compute, workers: int, console: Console) -> None:
-    """Probe a few steps of every kind of task and print what the whole plan will take; nothing is written."""
+def show_estimate(
+    plan: Plan, store: Store, compute: Compute, workers: int, console: Console, job_memory: float | None = None
+) -> None:
+    """Probe a few steps of every kind of task and print what the whole plan will take; nothing is written.
+
+    job_memory: as `summary.totals` takes it.
+    """
     known = len(plan.notes)
     with LoadingProgress(console) as probing:
         rows = estimate(plan, store, compute, probing)
     print_uncut(console, summary.table(rows))
     notes = [f"note: {text}" for text in plan.notes[known:]]
-    for text in (*summary.totals(rows, plan, compute, workers), *notes):
+    for text in (*summary.totals(rows, plan, compute, workers, job_memory), *notes):
         console.print(text, markup=False, highlight=False)
 
 
@@ -212,6 +218,7 @@ def _queue(config: PlanConfig, finish: Finish, reduce_plan: Callable[[Plan], Pla
         console.print(f"note: {text}", markup=False, highlight=False)
     if config.dry_run:
         console.print(slurm.preview(plan.tasks, config, cluster), markup=False, highlight=False)
+        _show_estimate_of_jobs(plan, config, cluster, console)
         return main.DONE
     launched = slurm.launch(plan.tasks, config, cluster)
     console.print(slurm.summary(launched, config.store), markup=False, highlight=False)
@@ -224,6 +231,20 @@ def _queue(config: PlanConfig, finish: Finish, reduce_plan: Callable[[Plan], Pla
         console.print(f"\n{text}", markup=False, highlight=False)
         return stopping.exit_status(error)
     return finish(plan, config, _unfinished(plan, config), console)
+
+
+def _show_estimate_of_jobs(plan: Plan, config: PlanConfig, cluster: Cluster, console: Console) -> None:
+    """Probe steps here as jobs compute them, which this machine cannot tell of GPUs if it has none."""
+    if here := slurm.compute_here(config, cluster):
+        job_memory = cluster.memory * 2**30 if cluster.memory else None
+        show_estimate(plan, Store(Path(config.store)), *here, console, job_memory)
+        text = "the steps were measured on this machine; those of the cluster may be faster or slower"
+    else:
+        text = (
+            "jobs compute on GPUs, and this machine has none to measure steps on; the same command with launcher=local "
+            "inside a job prints times and memory"
+        )
+    console.print(f"note: {text}", markup=False, highlight=False)
 
 
 def _unfinished(plan: Plan, config: PlanConfig) -> Unfinished:

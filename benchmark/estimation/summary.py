@@ -52,8 +52,13 @@ def table(rows: Sequence[EstimateRow]) -> Table:
     return shown
 
 
-def totals(rows: Sequence[EstimateRow], plan: Plan, compute: Compute, workers: int) -> list[str]:
-    """Device time by kind, the largest memory with a warning where it exceeds the machine's, and disk; a line each."""
+def totals(
+    rows: Sequence[EstimateRow], plan: Plan, compute: Compute, workers: int, job_memory: float | None = None
+) -> list[str]:
+    """Device time by kind, the largest memory with a warning where it exceeds what there is, and disk; a line each.
+
+    job_memory: bytes that the tasks of a job have together, where they are fewer than the machine's.
+    """
     planned_kinds = {row.kind for row in rows}
     kinds = [kind for kind in KINDS if kind not in ("whiten", "import", "analyze") or kind in planned_kinds]
     hours = {kind: _known_sum(row.hours for row in rows if row.kind == kind) for kind in kinds}
@@ -65,25 +70,27 @@ def totals(rows: Sequence[EstimateRow], plan: Plan, compute: Compute, workers: i
         lines[-1] += f"; {workers} run at once, each slower than alone"
     if compute.compile is None:
         lines.append("long tasks will be compiled and take less than these probed steps; compile=true probes that, too")
-    lines += _memory_lines(rows, compute, workers)
+    lines += _memory_lines(rows, compute, workers, job_memory)
     store_bytes = sum(row.todo * row.cost.disk for row in rows)
     data_bytes = sum(map(_dataset_bytes, plan.outlines.values()))
     lines.append(f"disk: {size(store_bytes)} in the store, {size(data_bytes)} for datasets that are not decoded yet")
     return lines
 
 
-def _memory_lines(rows: Sequence[EstimateRow], compute: Compute, workers: int) -> list[str]:
+def _memory_lines(rows: Sequence[EstimateRow], compute: Compute, workers: int, job_memory: float | None) -> list[str]:
     known = [row for row in rows if row.cost.memory > 0]
     if not known:
         return []
     largest = max(known, key=lambda row: row.cost.memory)
     lines = [f"peak memory of a task: up to {size(largest.cost.memory)} ({_row_name(largest)})"]
-    per_task = total_memory(compute) / (workers if compute.device.type == "cpu" else 1)  # one worker for each GPU
+    on_cpu = compute.device.type == "cpu"  # else there is one worker for each GPU
+    whose, all_memory = ("a job", job_memory) if on_cpu and job_memory else ("this machine", total_memory(compute))
+    per_task = all_memory / (workers if on_cpu else 1)
     if too_large := [row for row in known if row.cost.memory > per_task]:
         available = size(per_task) + (f" for each of {workers} workers" if workers > 1 else "")
         names = "; ".join(map(_row_name, too_large[:3]))
         more = f" and {len(too_large) - 3} more" if len(too_large) > 3 else ""
-        lines.append(f"warning: more than this machine has ({available}): {names}{more}")
+        lines.append(f"warning: more than {whose} has ({available}): {names}{more}")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import socket
@@ -15,7 +16,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import torch
+
 from benchmark.compute import environment
+from benchmark.compute.engine import Compute, choose_compute
 from benchmark.config.shared_options import PlanConfig
 from benchmark.execution.again import made_by_other_code
 from benchmark.execution.runtime import Task
@@ -173,6 +177,15 @@ def job_settings(config: PlanConfig, cluster: Cluster) -> dict[str, Any]:
         "again": config.again,
         "tracker": config.tracker,
     }
+
+
+def compute_here(config: PlanConfig, cluster: Cluster) -> tuple[Compute, int] | None:
+    """What a job computes on and how many tasks at a time, as far as this machine has it; None if it lacks a GPU."""
+    job = job_settings(config, cluster)
+    if job["device"] != "cpu" and not torch.cuda.is_available():
+        return None
+    threads = min(job["threads"], os.cpu_count() or 1)
+    return choose_compute(job["device"], job["precision"], threads, job["concurrent_tasks"], job["compile"])
 
 
 def _queued_tasks(folder: Path) -> dict[str, str]:
