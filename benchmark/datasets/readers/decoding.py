@@ -85,11 +85,15 @@ def decode(
     """
     stream, gray, done = iter(images), True, 0
     head = list(islice(stream, 1))
+    if not head:
+        raise _other_number(0, total, label)
     first = like.first if like else head[0].name
     pixels = _allocate(total, like.pixels.shape[2:] if like else _rgb(head[0], side)[0].shape[1:], first)
     pool = ThreadPoolExecutor(min(_THREADS, _cores()))
     try:
         for batch in _batches(chain(head, stream)):
+            if done + len(batch) > total:
+                raise _other_number(done + len(batch), total, first)
             chunks = list(_chunks(iter(batch), _CHUNK))
             bounds = [(start, min(start + _CHUNK, len(batch))) for start in range(0, len(batch), _CHUNK)]
             targets = [pixels[done + start : done + end] for start, end in bounds]
@@ -99,7 +103,17 @@ def decode(
                 progress(label, done, total)
     finally:
         pool.shutdown(cancel_futures=True)  # after an error or a stop, the rest of the batch is not decoded
+    if done != total:
+        raise _other_number(done, total, first)
     return DecodedImages(pixels, gray, first)
+
+
+def _other_number(images: int, labels: int, where: str) -> BenchmarkError:
+    return BenchmarkError(
+        f"there are {images:,} {'or more ' if images > labels else ''}images for {labels:,} labels",
+        where=where,
+        next="a file is damaged: copy or download it again",
+    )
 
 
 def find_undecodable(
