@@ -88,7 +88,7 @@ def _list(names: Sequence[str], root: Path, console: Console) -> int:
 
     table, problems = builtin_table(root)
     print_uncut(console, table)
-    hint = "Any folder of parquet files or class folders is a dataset too: python -m benchmark.data doctor PATH"
+    hint = "Any folder of parquet, arrow or class folders is a dataset too: python -m benchmark.data doctor PATH"
     console.print("\n".join([*problems, hint]), highlight=False, markup=False)
     return cli.DONE
 

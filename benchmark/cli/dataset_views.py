@@ -68,6 +68,7 @@ def describe(dataset: Dataset, root: Path) -> str:
         f"{constants} ({card.constants_source if card else 'computed'}); mirrored: {'yes' if dataset.flip else 'no'}",
         f"fingerprint {dataset.fingerprint}",
         dataset.source,
+        dataset.note,
     ]
     return "\n".join([f"{dataset.name}: ready", *(f"  {line}" for line in lines if line)])
 

@@ -36,7 +36,7 @@ class GridConfig(CommandConfig):
     methods: list[str] = option(
         ["dance", "dm"], "NAME; NAME@fN for multi-formation factor N; NAME@SETTING:VALUE for a variant"
     )
-    datasets: list[str] = option(["digits"], "a known name, or a folder of parquet files or class folders")
+    datasets: list[str] = option(["digits"], "a known name, or a folder of tables (parquet, arrow) or class folders")
     ipcs: list[int] = option([1, 10], "synthetic images per class", IPCS)
     architectures: list[str] = option(
         ["auto"],

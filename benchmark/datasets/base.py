@@ -174,7 +174,7 @@ class Outline:
     built-in dataset whose settings and published numbers apply, or `name`. flip: may images be mirrored. train, test:
     images of each class. fingerprint: sha256 of pixels, labels and class names; equal images have equal fingerprints,
     whatever the folder's name. seen: False if it comes from a card and the images are not there; the fingerprint then
-    identifies no images.
+    identifies no images. note: on what was read, for the user; "" if there is nothing to say.
     """
 
     name: str
@@ -187,6 +187,7 @@ class Outline:
     test: tuple[int, ...]
     fingerprint: str
     seen: bool = True
+    note: str = ""
 
     @property
     def num_classes(self) -> int:
@@ -195,7 +196,10 @@ class Outline:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A dataset as tasks use it. like: the built-in dataset that its dataset.yaml names, or None."""
+    """A dataset as tasks use it.
+
+    like: the built-in dataset that its dataset.yaml names, or None. note: as in `Outline`.
+    """
 
     name: str
     title: str
@@ -208,6 +212,7 @@ class Dataset:
     flip: bool
     fingerprint: str
     source: str
+    note: str = ""
 
     @property
     def num_classes(self) -> int:
@@ -231,6 +236,7 @@ class Dataset:
             train=self.train.counts(self.num_classes),
             test=self.test.counts(self.num_classes),
             fingerprint=self.fingerprint,
+            note=self.note,
         )
 
 

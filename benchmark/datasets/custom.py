@@ -1,23 +1,25 @@
-"""Datasets in a folder that the user names: parquet files or class folders, with or without a dataset.yaml."""
+"""Datasets in a folder that the user names: tables or class folders, with or without a dataset.yaml."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.datasets.base import Dataset, DecodedSplits, Progress, channel_statistics, error_context
 from benchmark.datasets.builtin import card_of, constants_of, names
 from benchmark.datasets.cache import cache_file, file_states, load_or_decode
-from benchmark.datasets.dataset_yaml import FILE, read_description
-from benchmark.datasets.readers import image_folder
-from benchmark.datasets.readers.image_folder import ClassFolders
+from benchmark.datasets.dataset_yaml import FILE, Description, read_description
+from benchmark.datasets.readers.image_folder import ClassFolders, holds_images, visible_children
+from benchmark.datasets.readers.split_names import TEST, TRAIN, VALIDATION, split_folder
 from benchmark.utils.errors import BenchmarkError, unknown
 from benchmark.utils.paths import expand_user
 
 if TYPE_CHECKING:
-    from benchmark.datasets.readers.parquet import ParquetFiles
+    from benchmark.datasets.readers.parquet import TableFiles
 
+_MOST_FOLDERS = 200  # that are looked into for a dataset, on each level
 _LAYOUTS = "wanted: train.parquet and test.parquet, or class folders as in train/cat/1.png and test/cat/2.png"
 
 
@@ -31,8 +33,9 @@ def load_folder(entry: str, data_root: Path, progress: Progress | None = None) -
 
 def _load(folder: Path, data_root: Path, progress: Progress | None) -> Dataset:
     description = read_description(folder)
-    files = find_files(folder, description.size)
+    files = find_files(folder, description)
     states = [*file_states(folder, files.files()), ("size", description.size or 0, 0)]
+    states += [(f"column {name}", 0, 0) for name in (description.image, description.label) if name]
     path = cache_file(data_root, description.name, folder, states)
     decoded, digest = load_or_decode(path, f"{files.kind} in {folder}", lambda: files.read(progress), str(folder))
     like = description.like
@@ -53,6 +56,7 @@ def _load(folder: Path, data_root: Path, progress: Progress | None) -> Dataset:
         flip=description.flip,
         fingerprint=digest,
         source=decoded.source,
+        note=f"{description.name}: {files.note}" if files.note else "",
     )
 
 
@@ -77,21 +81,29 @@ def _find_folder(entry: str, where: str) -> Path:
     raise BenchmarkError(f"there is no folder {folder}", where=where, next=f"check the path: {nearest} exists")
 
 
-def find_files(folder: Path, side: int | None) -> ClassFolders | ParquetFiles:
-    """The dataset files in a folder, whose images are resized to `side`. Raises BenchmarkError if there are none."""
-    from benchmark.datasets.readers.parquet import ParquetFiles  # pyarrow is slow to import, and most runs need none
+def find_files(folder: Path, description: Description) -> ClassFolders | TableFiles:
+    """The dataset files in a folder, read as described. Raises BenchmarkError if there are none."""
+    from benchmark.datasets.readers.parquet import TableFiles  # pyarrow is slow to import, and most runs need none
+    from benchmark.datasets.readers.table_columns import ColumnNames
 
     _reject_tiny_imagenet(folder)
-    parquet = ParquetFiles.find(folder, side)
-    if parquet and (folder / "train").is_dir():
+    tables = TableFiles.find(folder, description.size, ColumnNames(description.image, description.label))
+    train = split_folder(folder, TRAIN)
+    if tables and train and tables.train[0].parent != train:
         raise BenchmarkError(
-            f"{folder} holds both {parquet.train[0].name} and a train folder: which one is the dataset?",
+            f"{folder} holds both {tables.train[0].name} and a {train.name} folder: which one is the dataset?",
             where=str(folder),
             next="move one of them into a folder of its own",
         )
-    files = parquet or ClassFolders.find(folder, side)
+    files = tables or ClassFolders.find(folder, description.size)
     if files is None:
         raise _no_dataset(folder)
+    if isinstance(files, ClassFolders) and (description.image or description.label):
+        raise BenchmarkError(
+            f"{folder} holds class folders, which have no columns",
+            where=str(folder / FILE),
+            next="remove `image` and `label`",
+        )
     return files
 
 
@@ -108,21 +120,42 @@ def _reject_tiny_imagenet(folder: Path) -> None:
 
 
 def _no_dataset(folder: Path) -> BenchmarkError:
-    """The error for a folder without a dataset; it names the dataset one level up or down, if there is one."""
-    if folder.name in ("train", *image_folder.TEST_NAMES) and (folder.parent / "train").is_dir():
+    """The error for a folder without a dataset; it names the datasets that it lies in or that lie in it, if any."""
+    from benchmark.datasets.readers.parquet import saved_anew, tables_in
+
+    if folder.name.lower() in (*TRAIN, *TEST, *VALIDATION) and split_folder(folder.parent, TRAIN):
         what, cure = f"{folder} is one split of a dataset", f"give the folder above it: {folder.parent}"
         return BenchmarkError(what, where=str(folder), next=cure)
-    inside = sorted(child for child in folder.iterdir() if child.is_dir())
-    for child in inside:
-        if (child / "train").is_dir() or any(child.glob("train*.parquet")):
-            return BenchmarkError(f"{folder} holds no dataset itself", where=str(folder), next=f"perhaps {child}")
-    if any(image_folder.holds_images(child) for child in inside):
+    tables = tables_in(folder)
+    if tables and (folder / "state.json").is_file():
+        what = f"{folder} holds one split, as save_to_disk writes it, and no other"
+        cure = saved_anew("load_from_disk", folder, ".train_test_split(0.2)")
+        return BenchmarkError(what, where=str(folder), next=f"divide it: {cure}")
+    if inside := _datasets_inside(folder):
+        cure = f"perhaps {', or '.join(map(str, inside[:3]))}"
+        return BenchmarkError(f"{folder} holds no dataset itself", where=str(folder), next=cure)
+    if tables:
+        what = f"{folder} holds {tables[0].name}, whose name is that of no split"
+    elif any(holds_images(child) for child in visible_children(folder) if child.is_dir()):
         what = f"{folder} holds class folders, but not divided into train and test"
-    elif image_folder.holds_images(folder):
+    elif holds_images(folder):
         what = f"{folder} holds images, but neither splits nor classes"
     else:
         what = f"{folder} holds no dataset"
     return BenchmarkError(what, where=str(folder), next=_LAYOUTS)
+
+
+def _datasets_inside(folder: Path) -> list[Path]:
+    """The folders with a training split, at most four levels down: as deep as the hub's cache has them."""
+    from benchmark.datasets.readers.parquet import split_files
+
+    level = [folder]
+    for _ in range(4):
+        with suppress(OSError):  # folders that may not be entered
+            level = [child for parent in level for child in visible_children(parent) if child.is_dir()][:_MOST_FOLDERS]
+            if found := [child for child in level if split_files(child, TRAIN) or split_folder(child, TRAIN)]:
+                return found
+    return []
 
 
 def _require_alike(decoded: DecodedSplits, like: str, folder: Path) -> None:

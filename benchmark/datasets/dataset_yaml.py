@@ -1,4 +1,4 @@
-"""dataset.yaml: what the user declares about a folder of images (name, like, flip, size)."""
+"""dataset.yaml: what the user declares about a folder of images (name, like, flip, size, image, label)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from benchmark.utils.regular_files import check_file
 from slurm.plain_yaml import MAX_BYTES, read_yaml
 
 FILE = "dataset.yaml"
-_KEYS = ("name", "like", "flip", "size")
+_KEYS = ("name", "like", "flip", "size", "image", "label")
+_COLUMNS = ("image", "label")
 _SIZES = (4, 1024)  # smallest and largest side in pixels
 _EXAMPLE = "for example: name: my-images, like: cifar10, flip: true, each on a line of its own"
 
@@ -23,12 +24,15 @@ class Description:
     """name: as tables print it. like: a built-in dataset or None. flip: may images be mirrored.
 
     size: the side in pixels to which images are resized (short side, then center crop); None leaves them as they are.
+    image, label: the columns of a table, None if they are to be found.
     """
 
     name: str
     like: str | None
     flip: bool
     size: int | None
+    image: str | None
+    label: str | None
 
 
 def read_description(folder: Path) -> Description:
@@ -52,10 +56,13 @@ def read_description(folder: Path) -> Description:
             f"size must be {_SIZES[0]} to {_SIZES[1]} pixels, got {_kind(size)}", where=f"{path}, size"
         )
     if "name" in values:
-        return Description(_check_name(values["name"], f"{path}, name"), like, flip, size)
-    name = folder.name or "dataset"
-    name = f"{name}-folder" if name in names() else name
-    return Description(_check_name(name, f"{folder}; `name` in its {FILE} takes precedence"), like, flip, size)
+        name = _check_name(values["name"], f"{path}, name")
+    else:
+        name = folder.name or "dataset"
+        name = f"{name}-folder" if name in names() else name
+        where, cure = f"{folder}; `name` in its {FILE} takes precedence", f"write `name: my-images` into {path}"
+        name = _check_name(name, where, cure)
+    return Description(name, like, flip, size, *(_column(values.get(key), f"{path}, {key}") for key in _COLUMNS))
 
 
 def _read(path: Path) -> dict[Any, Any]:
@@ -65,6 +72,13 @@ def _read(path: Path) -> dict[Any, Any]:
     except ValueError as error:
         what = f"{path} cannot be read: {one_line(error)[:200]}"
         raise BenchmarkError(what, where=str(path), next=_EXAMPLE) from error
+
+
+def _column(value: object, where: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        what = f"the name of a column must be text, got {_kind(value)}"
+        raise BenchmarkError(what, where=where, next="write it in quotes")
+    return value
 
 
 def _kind(value: object) -> str:
@@ -80,7 +94,7 @@ def _like(value: object, path: Path) -> str | None:
     return like
 
 
-def _check_name(name: object, where: str) -> str:
+def _check_name(name: object, where: str, next: str = "use letters, digits, dots and dashes, 60 at most") -> str:
     """The name, if it can be used in a table, a file name and a command; else raises BenchmarkError."""
     if not isinstance(name, str) or not name.strip():
         raise BenchmarkError(f"name must be text, got {_kind(name)}", where=where, next="write it in quotes")
@@ -95,6 +109,6 @@ def _check_name(name: object, where: str) -> str:
         raise BenchmarkError(
             f"the name {name!r} cannot be part of a file name",
             where=where,
-            next="use letters, digits, dots and dashes, 60 at most",
+            next=next,
         )
     return name

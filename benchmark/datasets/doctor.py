@@ -100,12 +100,14 @@ def _compare_with_card(key: str, root: Path, decoded: DecodedSplits, digest: str
 def _folder(folder: Path, progress: Progress | None) -> Iterator[Finding]:
     try:
         description = read_description(folder)
-        files = find_files(folder, description.size)
+        files = find_files(folder, description)
         count = len(files.files())
     except BenchmarkError as error:
         yield Finding(False, error.what, error.next)
         return
     yield Finding(True, f"{files.kind}: {count:,} files")
+    if files.note:
+        yield Finding(True, files.note)
     if isinstance(files, ClassFolders) and (others := files.ignored()):
         names = ", ".join(str(path.relative_to(folder)) for path in others[:_MOST_NAMED])
         more = ", …" if len(others) > _MOST_NAMED else ""

@@ -71,6 +71,7 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
     run = config.run_config(entry, ipc, len(indices))
     plan = Plan()
     plan.outlines[dataset.name] = dataset.outline
+    plan.note(*filter(None, [dataset.note]))
     planner = TaskPlanner(run, plan, dataset.outline, entry, "auto", {})
     row, method = _row_name(config), _method_of(external)
     native = method.card.native if method else _native(config, dataset, ipc)

@@ -33,6 +33,7 @@ def add_datasets(plan: Plan, config: PlanConfig, progress: Progress | None) -> d
             outlines[entry] = replace(outline, name=name, title=name)
         if not outline.seen:
             plan.note(f"{name} is not decoded yet: planned from its card, as if nothing of it were done")
+        plan.note(*filter(None, [outline.note]))
         plan.outlines[name] = outlines[entry]
     _note_equal_images(plan, outlines)
     return outlines

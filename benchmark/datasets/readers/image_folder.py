@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,10 @@ import numpy as np
 
 from benchmark.datasets.base import DecodedSplits, Progress
 from benchmark.datasets.readers.decoding import EncodedImage, decode_splits
+from benchmark.datasets.readers.split_names import TEST, TRAIN, VALIDATION, choose_test, split_folder
 from benchmark.utils.errors import BenchmarkError
 
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-TEST_NAMES = ("test", "val", "valid", "validation")
 _NO_CLASSES = ("__MACOSX",)  # macOS adds this folder to archives
 _SYSTEM_FILES = ("Thumbs.db", "desktop.ini")
 
@@ -24,23 +24,29 @@ FilesByClass = Mapping[str, Sequence[Path]]  # class name to its image files, in
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """A folder with class folders; `train` and `test` are the two split folders. Methods as `base.DatasetFiles`."""
+    """A folder with class folders; `train` and `test` are the two split folders. Methods as `base.DatasetFiles`.
+
+    side: to which images are resized and cropped. note: why another split than the test split is `test`, or "".
+    """
 
     folder: Path
     train: Path
     test: Path
-    side: int | None = None  # to which images are resized and cropped
+    side: int | None = None
+    note: str = ""
 
     @classmethod
     def find(cls, folder: Path, side: int | None = None) -> ClassFolders | None:
         """The split folders, or None if `folder` has neither. Raises BenchmarkError if one of them is missing."""
-        train = folder / "train"
-        tests = [folder / name for name in TEST_NAMES if (folder / name).is_dir()]
-        if train.is_dir() and tests:
-            return cls(folder, train, tests[0], side)
-        if not train.is_dir() and not tests:
+        train = split_folder(folder, TRAIN)
+        tests = [split for names in (TEST, VALIDATION) if (split := split_folder(folder, names))]
+        if train and tests:
+            classes = _folder_names(train)
+            test, note = choose_test(tests, lambda split: _has_labels(split, classes), lambda split: f"{split.name}/")
+            return cls(folder, train, test, side, note)
+        if not train and not tests:
             return None
-        present, missing = (train, "test (or val)") if train.is_dir() else (tests[0], "train")
+        present, missing = (train, "test (or val)") if train else (tests[0], "train")
         raise BenchmarkError(
             f"{present} has no {missing} folder beside it",
             where=str(folder),
@@ -182,6 +188,19 @@ def image_files(folder: Path) -> list[Path]:
         what = f"class folder {folder} holds no images{other}"
         cure = f"add images ({', '.join(SUFFIXES)}) or remove the folder from both splits"
     raise BenchmarkError(what, where=str(folder), next=cure)
+
+
+def _has_labels(split: Path, classes: Set[str]) -> bool:
+    """Whether a split has class folders: one of the training split's, or several, whose names an error then compares.
+
+    Images without labels lie in the split itself, or in one folder that is called `images` or `unknown`.
+    """
+    names = _folder_names(split)
+    return len(names) > 1 or bool(names & classes)
+
+
+def _folder_names(split: Path) -> set[str]:
+    return {unicodedata.normalize("NFC", child.name) for child in visible_children(split) if child.is_dir()}
 
 
 def _is_image(path: Path) -> bool:
