@@ -1,19 +1,25 @@
 """Compilation with torch.compile: a function is compiled at its first call for each shape, and cached on disk.
 
 Compiled code fuses the operations between convolutions and so saves memory traffic; its results are the same up to
-rounding. Where torch cannot compile a function, it runs uncompiled, and one log line gives the reason.
+rounding. Where torch cannot compile a function, it runs uncompiled, and one log line gives the reason. Where its cache
+cannot be written, it gets a temporary one.
 """
 
 from __future__ import annotations
 
+import getpass
 import logging
+import os
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
+_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 MAX_VARIANTS = 32  # of one function in one task: no method needs as many shapes, so a value must change in every step
 MAX_KEPT_VARIANTS = 48  # kept in memory between tasks; with more, torch starts afresh and reads its cache on disk
 
@@ -30,6 +36,8 @@ class Compiler:
         self._num_kept = 0  # variants in the process
         self.uncompiled: list[str] = []  # reasons, for what this task runs uncompiled although compiling was on
         self.log: Callable[[str], None] = lambda text: None
+        self._temporary_cache: tempfile.TemporaryDirectory[str] | None = None  # deleted when the process ends
+        self._cache_error = ""  # why torch's own cannot be written
 
     def begin_task(self, log: Callable[[str], None]) -> None:
         """Start a new task. `log` is called once with each reason why something runs uncompiled."""
@@ -37,6 +45,7 @@ class Compiler:
         self.uncompiled = []
         self._uncompiled_in_task.clear()
         self._variants.clear()
+        self._log_cache()
         if self._num_kept > MAX_KEPT_VARIANTS:
             torch._dynamo.reset()
             self._num_kept = 0
@@ -85,7 +94,9 @@ class Compiler:
     def _call_compiled(
         self, function: Callable[..., Any], args: Sequence[Any], then: Callable[[Any], Any] | None, tries: int = 2
     ) -> Any:
-        from torch._dynamo.exc import TorchDynamoException  # takes seconds to load
+        if not self._compiled_functions:
+            self._provide_cache()
+        from torch._dynamo.exc import TorchDynamoException  # takes seconds to load, and makes the cache's folder
 
         if self._variants.get(function, 0) > MAX_VARIANTS:
             raise _CannotCompile("a number in it that is no tensor differs from step to step", this_task_only=True)
@@ -117,6 +128,29 @@ class Compiler:
         self._num_kept += compiled
         return result
 
+    def _provide_cache(self) -> None:
+        """Take a temporary cache if torch's own cannot be written. Raises _CannotCompile if there can be none."""
+        try:
+            folder = Path(os.environ.get(_CACHE) or _default_cache())
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=folder).close()
+            except OSError as error:
+                self._temporary_cache = tempfile.TemporaryDirectory(prefix="torchinductor-", ignore_cleanup_errors=True)
+                os.environ[_CACHE] = self._temporary_cache.name
+                self._cache_error = str(error)
+                self._log_cache()
+        except OSError as error:
+            raise _CannotCompile(
+                f"no folder for the compiler's cache can be written ({error})", everything=True
+            ) from error
+
+    def _log_cache(self) -> None:
+        if self._cache_error:
+            self.log(
+                f"the compiler's cache cannot be written ({self._cache_error}): a temporary one is used; set {_CACHE}"
+            )
+
 
 class _CannotCompile(Exception):
     """Why a function, or `everything`, cannot be compiled. this_task_only: another task may compile it."""
@@ -127,6 +161,15 @@ class _CannotCompile(Exception):
 
 
 COMPILER = Compiler()
+
+
+def _default_cache() -> Path:
+    """Where torch caches compiled code, by its own rule: torch._inductor.runtime.cache_dir_utils, slow to import."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, ImportError, OSError):  # a user without an account
+        user = f"uid_{os.getuid()}"
+    return Path(tempfile.gettempdir()) / f"torchinductor_{user}"
 
 
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -298,6 +298,18 @@ def test_without_a_compiler_one_line_is_logged_and_results_are_those_of_uncompil
     assert without["identity"] == plain["identity"], "how a task is computed is no part of its identity"
 
 
+@pytest.mark.skipif(not shutil.which("g++"), reason="no g++")
+def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "tmp").mkdir()
+    blocked = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "file/cache"), "TMPDIR": str(tmp_path / "tmp")}
+    record = run(tmp_path / "out", "compile=true", **blocked)
+    assert record["log"].count("the compiler's cache cannot be written (") == 1 and record["environment"]["compiled"]
+    assert not list((tmp_path / "tmp").glob("torchinductor-*")), "it is deleted when the process ends"
+    (path,) = tmp_path.glob("out/evaluate/*/log.txt")  # the next task of the process
+    assert path.read_text().count("cannot be written") == 1
+
+
 def test_a_record_names_what_ran_uncompiled_also_before_the_task_was_stopped(tmp_path: Path, monkeypatch) -> None:
     words = ("methods=[dm]", "ipcs=[1]", "architectures=[convnet2-w4]", "seeds=[0,1]", "method.dm.iterations=2")
     first, second = planned(*words).of_kind("condense")[:2]
