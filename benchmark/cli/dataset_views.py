@@ -15,7 +15,7 @@ from benchmark.utils.errors import BenchmarkError
 from results.formatting import size
 
 
-def builtin_table(root: Path) -> tuple[Table, list[str]]:
+def builtin_table(root: Path, cache: Path | None) -> tuple[Table, list[str]]:
     """The built-in datasets with their state under `root`, and a line for each whose files are wrong."""
     table = Table(title=f"Built-in datasets; data_root: {root}", box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("Name", "Classes", "Train", "Test", "Image", "Constants", "State"):
@@ -27,20 +27,20 @@ def builtin_table(root: Path) -> tuple[Table, list[str]]:
         except BenchmarkError as error:
             problems.append(f"{key}: {error.what}")
             continue
-        state, problem = _state(key, root)
+        state, problem = _state(key, root, cache)
         problems += [f"{name_of(key)}: {problem}"] if problem else []
         counts = (str(card.num_classes), str(card.train), str(card.test))
         table.add_row(name_of(key), *counts, _shape(card.image_shape), escape(card.constants_source), escape(state))
     return table, problems
 
 
-def _state(key: str, root: Path) -> tuple[str, str]:
+def _state(key: str, root: Path, cache: Path | None) -> tuple[str, str]:
     """Whether a built-in dataset is there, in a few words, and what is wrong with its files, "" if nothing is."""
     card = card_of(key)
     if card.embedded:
         return "comes with a library", ""
     try:
-        if registry.is_cached(key, root):
+        if registry.is_cached(key, root, cache):
             return "decoded", ""
         files = registry.reader_of(key).find(key, root)
     except BenchmarkError as error:

@@ -12,7 +12,7 @@ from benchmark.config.options import CommandConfig
 from benchmark.utils.errors import BenchmarkError
 from results.formatting import hydra_quoted
 
-_PATHS = ("datasets", "dataset", "set", "store", "data_root", "cluster", "trace")  # their values can be paths
+_PATHS = ("datasets", "dataset", "set", "store", "data_root", "cache", "cluster", "trace")  # their values can be paths
 _OPTION = re.compile(r"(?:--)?([\w.-]+)=(.*)", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z/][\w./@+-]*", re.ASCII)  # text that Hydra reads as such, unless it is a keyword
 _KEYWORDS = ("null", "true", "false", "nan", "inf")

@@ -236,6 +236,7 @@ def parse_as(of: type[Schema], config: Mapping[str, Any]) -> Schema:
     if of is not ReportConfig:  # whose rows have names of their own
         _lower_names(parsed)
     parsed.check()
-    for name in {"store", "data_root"} & types.keys():
-        setattr(parsed, name, str(expand_user(getattr(parsed, name), where=name)))
+    for name in {"store", "data_root", "cache"} & types.keys():
+        if (path := getattr(parsed, name)) is not None:
+            setattr(parsed, name, str(expand_user(path, where=name)))
     return parsed

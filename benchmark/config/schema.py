@@ -263,7 +263,10 @@ class ProfileConfig(GridConfig):
     compile: bool | None = option(None, "true, false; null: as a run with this preset, which compiles long tasks")
     device: str = option("auto", "auto, cpu, cuda, cuda:N")
     threads: int | None = option(None, "CPU threads; null: as many as each task of a run has")
-    data_root: str = option("data", "where decoded datasets are kept; a folder's images give their shape")
+    data_root: str = option("data", "where datasets are kept; a folder's images give their shape")
+    cache: str | None = option(
+        None, "where decoded images are kept; null: data_root/cache, or in ~/.cache if that cannot be written"
+    )
 
     def run_config(self) -> RunConfig:
         """The run whose steps are profiled. Its dry run needs no dataset to be there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmark.config import plain_protocols
@@ -74,8 +75,16 @@ class ComputeConfig(CommandConfig):
 class StoreConfig(CommandConfig):
     """Where things are."""
 
-    data_root: str = option("data", "where downloaded and decoded datasets are kept")
+    data_root: str = option("data", "where datasets are kept")
+    cache: str | None = option(
+        None, "where decoded images are kept; null: data_root/cache, or in ~/.cache if that cannot be written"
+    )
     store: str = option("outputs", "the folder with all results")
+
+    @property
+    def cache_path(self) -> Path | None:
+        """`cache` as a path."""
+        return Path(self.cache) if self.cache else None
 
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,7 @@ from safetensors.torch import save_file
 
 from benchmark.datasets.base import DecodedSplits, Split, fingerprint
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.paths import expand_user
 from results import formatting
 
 VERSION = 1  # raised when the same files would be decoded to other pixels
@@ -33,22 +35,57 @@ def file_states(folder: Path, files: Iterable[Path]) -> FileStates:
     return [(path.relative_to(folder).as_posix(), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files]
 
 
-def cache_file(data_root: Path, name: str, folder: Path, states: FileStates) -> Path:
+def cache_folder(data_root: Path, cache: Path | None) -> Path:
+    """Where decoded images are written: `cache`, else data_root/cache, or the user's folder if that cannot be written.
+
+    The user's folder has one of each data_root, as two of them may hold different copies of a dataset.
+    """
+    own = data_root / "cache"
+    return cache or (own if _is_writable(own) else _user_folder(data_root))
+
+
+def cache_note(data_root: Path, cache: Path | None) -> str:
+    """A note if images were decoded into the user's folder, else ""."""
+    folder = cache_folder(data_root, cache)
+    if cache or folder == data_root / "cache" or not folder.is_dir():
+        return ""
+    return f"{data_root} cannot be written: decoded images are kept in {folder} (cache=PATH names another folder)"
+
+
+def _is_writable(folder: Path) -> bool:
+    nearest = next((path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK)), folder)
+    return os.access(nearest, os.W_OK)
+
+
+def _user_folder(data_root: Path) -> Path:
+    """In the user's cache folder, which XDG_CACHE_HOME names."""
+    root, base = data_root.absolute(), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    name = f"{root.name}-{hashlib.sha256(str(root).encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return expand_user(base, where="XDG_CACHE_HOME") / "condensation-benchmark" / name
+
+
+def _place(name: str, data_root: Path, cache: Path | None) -> Path:
+    """The file of this name: in a data_root that cannot be written too, if somebody else has decoded the images."""
+    own = data_root / "cache" / name
+    return own if cache is None and own.exists() else cache_folder(data_root, cache) / name
+
+
+def cache_file(data_root: Path, name: str, folder: Path, states: FileStates, cache: Path | None = None) -> Path:
     """The cache file for the images of `folder`: its name changes as soon as one source file does.
 
     The folder is part of the key, since archives with fixed times give different datasets equal names, sizes and times.
     """
     text = json.dumps([VERSION, str(folder), sorted(states)])
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60]
-    return data_root / "cache" / f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
+    return _place(f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors", data_root, cache)
 
 
-def builtin_cache_file(data_root: Path, key: str) -> Path:
+def builtin_cache_file(data_root: Path, key: str, cache: Path | None = None) -> Path:
     """The cache file of a built-in dataset whose card says exactly which images it has.
 
     They never change, so the files they were decoded from are not looked at again, and may be deleted.
     """
-    return data_root / "cache" / f"{key}-v{VERSION}.safetensors"
+    return _place(f"{key}-v{VERSION}.safetensors", data_root, cache)
 
 
 def load_or_decode(
@@ -77,8 +114,8 @@ def load_or_decode(
     if cached is None:
         raise BenchmarkError(
             f"{path} does not hold what was just written to it",
-            where=f"data_root, {path.parent.parent}",
-            next="check the disk, or set data_root=PATH to a folder on another one",
+            where=f"cache, {path.parent}",
+            next="check the disk, or set cache=PATH to a folder on another one",
         )
     return cached
 
@@ -145,8 +182,8 @@ def _write(path: Path, decoded: DecodedSplits, digest: str, owner: str) -> None:
         needed = formatting.size(sum(tensor.nbytes for tensor in tensors.values()))
         raise BenchmarkError(
             f"cannot write the decoded images ({needed}) to {path}: {error}",
-            where=f"data_root, {path.parent.parent}",
-            next="free space there, or set data_root=PATH to a folder with space that you may write to",
+            where=f"cache, {path.parent}",
+            next="free space there, or set cache=PATH to a folder with space that you may write to",
         ) from error
 
 
@@ -181,6 +218,6 @@ def _delete(path: Path) -> None:
     except OSError as error:
         raise BenchmarkError(
             f"the cached images in {path} are damaged and cannot be deleted: {error}",
-            where=f"data_root, {path.parent.parent}",
-            next="delete the file, or set data_root=PATH to another folder",
+            where=f"cache, {path.parent}",
+            next="delete the file, or set cache=PATH to another folder",
         ) from error

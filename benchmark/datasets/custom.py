@@ -23,20 +23,20 @@ _MOST_FOLDERS = 200  # that are looked into for a dataset, on each level
 _LAYOUTS = "wanted: train.parquet and test.parquet, or class folders as in train/cat/1.png and test/cat/2.png"
 
 
-def load_folder(entry: str, data_root: Path, progress: Progress | None = None) -> Dataset:
-    """The dataset in the folder `entry`, decoded once and cached under data_root/cache. Raises BenchmarkError."""
+def load_folder(entry: str, data_root: Path, progress: Progress | None = None, cache: Path | None = None) -> Dataset:
+    """The dataset in the folder `entry`, decoded once and cached (see `datasets.load`). Raises BenchmarkError."""
     folder = find_folder(entry)
     next = "repair or remove the file named here: it may be a link to nothing, or not readable by you"
     with error_context(f"cannot read {folder}", where=f"datasets, {entry}", next=next):
-        return _load(folder, data_root, progress)
+        return _load(folder, data_root, progress, cache)
 
 
-def _load(folder: Path, data_root: Path, progress: Progress | None) -> Dataset:
+def _load(folder: Path, data_root: Path, progress: Progress | None, cache: Path | None) -> Dataset:
     description = read_description(folder)
     files = find_files(folder, description)
     states = [*file_states(folder, files.files()), ("size", description.size or 0, 0)]
     states += [(f"column {name}", 0, 0) for name in (description.image, description.label) if name]
-    path = cache_file(data_root, description.name, folder, states)
+    path = cache_file(data_root, description.name, folder, states, cache)
     decoded, digest = load_or_decode(path, f"{files.kind} in {folder}", lambda: files.read(progress), str(folder))
     like = description.like
     if like:

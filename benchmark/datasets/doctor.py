@@ -29,7 +29,9 @@ _MOST_NAMED = 20  # files named one by one
 _FEW = 20  # test images of a class, below which its accuracy is uncertain
 
 
-def examine(entry: str, data_root: Path, progress: Progress | None = None) -> Iterator[Finding]:
+def examine(
+    entry: str, data_root: Path, progress: Progress | None = None, cache: Path | None = None
+) -> Iterator[Finding]:
     """Findings about a dataset's files, which are all read anew; the cache is compared with them, never trusted.
 
     `entry` is a built-in name or the path of a folder. Raises BenchmarkError only for an entry that is neither.
@@ -39,16 +41,15 @@ def examine(entry: str, data_root: Path, progress: Progress | None = None) -> It
     try:
         next = "check the rights of its files, and what they hold"
         with error_context(f"cannot read {entry}", where=entry, next=next):
-            yield from _builtin(key, root, progress) if key else _folder(folder, progress)
+            yield from _builtin(key, root, cache_path(key, root, cache), progress) if key else _folder(folder, progress)
     except BenchmarkError as error:
         yield Finding(False, error.what, error.next)
 
 
-def _builtin(key: str, root: Path, progress: Progress | None) -> Iterator[Finding]:
+def _builtin(key: str, root: Path, cache: Path, progress: Progress | None) -> Iterator[Finding]:
     reader = reader_of(key)
     if examine_files := getattr(reader, "examine", None):
         yield from examine_files(key, root)
-    cache = cache_path(key, root)
     cached = read_cache(cache, "") if cache.exists() else None
     if cache.exists():
         state, cure = ("intact", "") if cached else ("damaged", f"python -m benchmark.data prepare {key} decodes again")

@@ -62,13 +62,13 @@ def fetch(key: str, data_root: Path, progress: Progress | None = None) -> None:
         fetch(key, data_root, progress)
 
 
-def load(key: str, data_root: Path, progress: Progress | None = None) -> Dataset:
+def load(key: str, data_root: Path, progress: Progress | None = None, cache: Path | None = None) -> Dataset:
     """A built-in dataset: from the cache, else from its files, which are fetched first if necessary.
 
     Raises BenchmarkError if it can neither be found nor fetched, and if its images are not those of its card.
     """
     with _error_context(key, data_root):
-        return _load(key, data_root, progress)
+        return _load(key, data_root, progress, cache)
 
 
 def _error_context(key: str, data_root: Path) -> AbstractContextManager[None]:
@@ -76,33 +76,32 @@ def _error_context(key: str, data_root: Path) -> AbstractContextManager[None]:
     return error_context(f"cannot read {name_of(key)} in {data_root}", where=f"data_root, {data_root}", next=next)
 
 
-def _load(key: str, data_root: Path, progress: Progress | None) -> Dataset:
+def _load(key: str, data_root: Path, progress: Progress | None, cache: Path | None) -> Dataset:
     card = card_of(key)
     if card.embedded:
         decoded = decode(key, data_root, progress)
         return _dataset(key, decoded, fingerprint(decoded))
-    if not cache_path(key, data_root).exists():
+    if not cache_path(key, data_root, cache).exists():
         _find_or_fetch(key, data_root, progress)
-    path = cache_path(key, data_root)
+    path = cache_path(key, data_root, cache)
     source = f"{card.source}; decoded images in {path}"
-    decoded, digest = load_or_decode(
-        path, source, lambda: decode(key, data_root, progress), _cache_owner(key, data_root)
-    )
+    decoded, digest = load_or_decode(path, source, lambda: decode(key, data_root, progress), _cache_owner(key))
     return _dataset(key, decoded, digest)
 
 
-def cache_path(key: str, data_root: Path) -> Path:
+def cache_path(key: str, data_root: Path, cache: Path | None = None) -> Path:
     """The file in which the decoded images of a built-in dataset are cached, or will be.
 
     If its card does not give the number of images, an incomplete copy looks like a complete one: the path then depends
     on the files, so that a copy that has grown is decoded again. Once they are gone, it is the latest cache.
     """
-    path, owner = builtin_cache_file(data_root, _cache_name(key)), _cache_owner(key, data_root)
+    path, owner = builtin_cache_file(data_root, _cache_name(key), cache), _cache_owner(key)
     if not owner:
         return path
     if files := _class_files(key, data_root):
-        return cache_file(data_root, key, files.folder.resolve(), file_states(files.folder, files.files()))
-    return next(iter(caches_of(owner, path.parent)), path)
+        return cache_file(data_root, key, files.folder.resolve(), file_states(files.folder, files.files()), cache)
+    folders = (path.parent, data_root / "cache") if cache is None else (cache,)
+    return next((cached for folder in folders for cached in caches_of(owner, folder)), path)
 
 
 def _cache_name(key: str) -> str:
@@ -111,8 +110,8 @@ def _cache_name(key: str) -> str:
     return f"{key}-{package_of(point).replace(' ', '-')}" if point else key
 
 
-def _cache_owner(key: str, data_root: Path) -> str:
-    return "" if card_of(key).train.exact else builtin_cache_file(data_root, _cache_name(key)).stem
+def _cache_owner(key: str) -> str:
+    return "" if card_of(key).train.exact else builtin_cache_file(Path(), _cache_name(key)).stem
 
 
 def decode(key: str, data_root: Path, progress: Progress | None = None) -> DecodedSplits:
@@ -145,18 +144,18 @@ def _find_or_fetch(key: str, data_root: Path, progress: Progress | None) -> Data
     return files
 
 
-def prepare(key: str, data_root: Path, progress: Progress | None = None) -> Dataset:
+def prepare(key: str, data_root: Path, progress: Progress | None = None, cache: Path | None = None) -> Dataset:
     """Fetch what is missing or damaged, decode and cache; nothing is fetched if the cache is intact."""
     with _error_context(key, data_root):
-        if not card_of(key).embedded and read_cache(cache_path(key, data_root), "") is None:
+        if not card_of(key).embedded and read_cache(cache_path(key, data_root, cache), "") is None:
             fetch(key, data_root, progress)
-    return load(key, data_root, progress)
+    return load(key, data_root, progress, cache)
 
 
-def is_cached(key: str, data_root: Path) -> bool:
+def is_cached(key: str, data_root: Path, cache: Path | None = None) -> bool:
     """Whether the decoded images exist; they are not checked."""
     with _error_context(key, data_root):
-        return card_of(key).embedded or cache_path(key, data_root).exists()
+        return card_of(key).embedded or cache_path(key, data_root, cache).exists()
 
 
 def completeness(key: str, data_root: Path, images: int) -> str:

@@ -79,7 +79,7 @@ class Attempt:
     def data(self) -> Dataset:
         """The task's dataset. Raises BenchmarkError if its images are not those that the task was planned with."""
         requested = self.task["requested"]
-        data = load_dataset(requested["dataset"], requested["data_root"])
+        data = load_dataset(requested["dataset"], requested["data_root"], requested.get("cache"))
         if data.fingerprint != self.resolved["dataset"]["fingerprint"]:
             raise BenchmarkError(
                 f"the images of {data.name} are not those that the task was planned with",
@@ -349,6 +349,6 @@ def one_line(error: BenchmarkError | MethodError | ResultsError) -> str:
 
 
 @lru_cache(maxsize=1)
-def load_dataset(entry: str, data_root: str) -> Dataset:
+def load_dataset(entry: str, data_root: str, cache: str | None) -> Dataset:
     """A task's dataset; the last one stays in memory, because the next task mostly uses the same."""
-    return datasets.load(entry, Path(data_root))
+    return datasets.load(entry, Path(data_root), cache=Path(cache) if cache else None)

@@ -54,7 +54,7 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
     """Read the set and plan its evaluation. Raises BenchmarkError before anything runs or is written."""
     entry, root = config.dataset or _dataset_of(config.paths), Path(config.data_root)
     _check_method(config.method)
-    dataset = datasets.load(entry, root, progress)
+    dataset = datasets.load(entry, root, progress, config.cache_path)
     external = read_external_set(config.paths, dataset)
     scale = resolve_pixel_scale(external, dataset, config.pixel_scale, _constants(config, dataset))
     factor = _factor(config, external, dataset.image_shape[1:])

@@ -15,6 +15,7 @@ from benchmark.condensation.synthetic_set import learned_lr
 from benchmark.config.shared_options import PlanConfig
 from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
+from benchmark.datasets.cache import cache_note
 from benchmark.datasets.normalization import EPS, ZCA, check_whitening
 from benchmark.datasets.splits import kept_counts
 from benchmark.planning import analyses
@@ -144,6 +145,10 @@ class TaskPlanner:
         # A folder becomes absolute, so that a task finds it from any working directory.
         folder = None if datasets.key_of(entry) else Path(entry).expanduser().absolute()
         self.requested = {"dataset": str(folder or entry), "data_root": str(Path(config.data_root).absolute())}
+        if config.cache_path:
+            self.requested["cache"] = str(config.cache_path.absolute())
+        if note := cache_note(Path(config.data_root), config.cache_path):
+            self.plan.note(note)
         self.dataset_display = dataset_display(dataset, folder)
         self.common = {"val_fraction": config.val_fraction, "precision": config.precision}
 

@@ -21,12 +21,12 @@ def add_datasets(plan: Plan, config: PlanConfig, progress: Progress | None) -> d
     Datasets are downloaded and decoded if necessary; a dry run takes what is there, or the dataset's card. Raises
     BenchmarkError.
     """
-    root, outlines = Path(config.data_root), dict[str, Outline]()
+    root, cache, outlines = Path(config.data_root), config.cache_path, dict[str, Outline]()
     for entry in config.datasets:
         if config.dry_run:
-            outlines[entry] = datasets.outline(entry, root, progress)
+            outlines[entry] = datasets.outline(entry, root, progress, cache)
         else:
-            outlines[entry] = datasets.load(entry, root, progress).outline
+            outlines[entry] = datasets.load(entry, root, progress, cache).outline
     names = distinct_names(config.datasets, [outline.name for outline in outlines.values()])
     for (entry, outline), name in zip(list(outlines.items()), names, strict=True):
         if name != outline.name:

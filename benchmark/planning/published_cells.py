@@ -76,7 +76,7 @@ def _entries(
         try:
             root = Path(config.data_root)
             read = datasets.outline if config.dry_run else datasets.load
-            published_as = read(entry, root, progress).published_as
+            published_as = read(entry, root, progress, config.cache_path).published_as
         except BenchmarkError as error:
             if published_as is None:
                 raise

@@ -126,10 +126,12 @@ def _settings(method: str, settings: Json) -> Iterator[str]:
 
 
 def _data_root(requested: Json) -> Iterator[str]:
-    """The folder of downloaded datasets, unless it has the default name."""
+    """The folder of downloaded datasets, unless it has the default name, and that of decoded ones if it was named."""
     root = requested.get("data_root")
     if root and PurePath(root).name != "data":
         yield f"data_root={_value(root)}"
+    if cache := requested.get("cache"):
+        yield f"cache={_value(cache)}"
 
 
 def _seeds(records: Sequence[Json]) -> list[int]:

@@ -116,7 +116,7 @@ class StoredTask(TypedDict):
     spec: Json  #: all that can change the result, without values at their defaults: a changed default raises a version
     resolved: Json  #: the same with every value
     display: Json  #: what tables and figures show, which cannot change the result
-    requested: Json  #: where to find the data: dataset and data_root, as given; of an import also its source
+    requested: Json  #: where to find the data: dataset, data_root and cache, as given; of an import also its source
 
 
 class Record(TypedDict):

@@ -110,7 +110,7 @@ data.main(["prepare", "bugs"])"""
         (["doctor", "cifar11"], "Did you mean 'cifar10'?"),
         (["doctor", "./nothing"], "there is no folder"),
         (["prepare", "imagenette@fastai-v2"], "only imagenette@ilsvrc"),
-        (["prepare", "digits", "dataroot=x"], "'dataroot=x' is no setting: data_root=PATH is the only one"),
+        (["prepare", "digits", "dataroot=x"], "'dataroot=x' is no setting; known: data_root, cache"),
         (["list", "data_root=~nobody-of-this-name/x"], "is not a path"),
     ],
 )

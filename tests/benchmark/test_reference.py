@@ -167,7 +167,7 @@ WRONG = {
     "scores": ("evaluate", ["set=reference:dsa/fashionmnist/1", "store=reference:"], ["nothing can be added"]),
     "no store": ("data", ["reference", "collect=nowhere"], ["there is no store at nowhere"]),
     "names": ("data", ["reference", "dsa"], ["reference takes no name"]),
-    "collect": ("data", ["list", "collect=out"], ["'collect=out' is no setting: data_root=PATH is the only one"]),
+    "collect": ("data", ["list", "collect=out"], ["'collect=out' is no setting; known: data_root, cache"]),
 }  # fmt: skip
 
 

@@ -263,7 +263,7 @@ def test_no_room_for_the_cache(tmp_path):
         message = refused(folder, tmp_path / "root")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "cannot write the decoded images" in message and "data_root=PATH" in message
+    assert "cannot write the decoded images" in message and "cache=PATH" in message
     assert list((tmp_path / "root/cache").iterdir()) == []
 
 
