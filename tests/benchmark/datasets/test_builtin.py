@@ -217,6 +217,16 @@ def test_cifar_files_are_read_channels_first(tmp_path, monkeypatch):
     assert torch.equal(cifar.test.images, torch.tensor(pixels[10:])) and cifar.classes[3] == "cat"
 
 
+def test_an_archive_of_cifar_is_unpacked_however_it_was_compressed(tmp_path, monkeypatch):
+    small_card(monkeypatch, "cifar10", 1, 1)
+    pixels = cifar_files(tmp_path / "made", monkeypatch)
+    with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz", compresslevel=1) as archive:
+        archive.add(tmp_path / "made/cifar-10-batches-py", "cifar-10-batches-py")
+        archive.add(tmp_path / "made", "more", recursive=False)
+    assert torch.equal(load("cifar10", tmp_path).train.images, torch.tensor(pixels[:10]))
+    assert not (tmp_path / "more").exists()
+
+
 def test_svhn_zero_is_class_zero(tmp_path, monkeypatch):
     from scipy.io import savemat
     from torchvision.datasets import SVHN
