@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
@@ -42,7 +43,7 @@ def loss_panels(records: Sequence[Json], sets: Mapping[str, StoredSet]) -> list[
 
 def loss_figure(panels: LossPanels, store: Store) -> Figure:
     """The figure. Raises ResultsError if no file of losses can be read."""
-    rows = {name: [(stored, _read(stored, store)) for stored in sets] for name, sets in panels.rows.items()}
+    rows = {name: [(stored, _losses(stored, store)) for stored in sets] for name, sets in panels.rows.items()}
     lines, columns = -(-len(rows) // _COLUMNS), min(len(rows), _COLUMNS)
     scenario = panels.scenario
     title = f"Losses while sets are condensed: {scenario.dataset_title}, ipc {scenario.ipc}"
@@ -67,12 +68,16 @@ def loss_figure(panels: LossPanels, store: Store) -> Figure:
     return figure
 
 
-def _read(stored: StoredSet, store: Store) -> dict[str, list[tuple[int, float]]]:
-    """Steps and values of each loss, by its name."""
+def _losses(stored: StoredSet, store: Store) -> dict[str, list[tuple[int, float]]]:
     folder = store.folder({"kind": stored.kind, "identity": stored.identity})
     record = store.record({"kind": stored.kind, "identity": stored.identity})
     if record is None:
         raise ResultsError("a set has no record any more", where=str(folder))
+    return read_losses(folder, record)
+
+
+def read_losses(folder: Path, record: Json) -> dict[str, list[tuple[int, float]]]:
+    """Steps and values of each loss of a set, by name. Raises ResultsError for a missing or damaged file."""
     try:
         table = csv.DictReader(io.StringIO(checked_artifact(folder, record, FILE).read_text("utf-8")))
         rows = [{name: float(value) for name, value in row.items() if value} for row in table]

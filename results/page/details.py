@@ -9,6 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from results.errors import ResultsError
+from results.figures.losses import FILE as LOSSES
+from results.figures.losses import read_losses
 from results.formatting import percent, seconds, size
 from results.page.cell_records import CellRecords
 from results.page.previews import CLASSES
@@ -22,6 +24,7 @@ from results.types import Cell, Json
 
 LOG_LINES = 12  # shown of the end of a log
 _LOG_BYTES = 4_000
+_LOSS_POINTS = 200  # of a curve of losses, at most about
 
 
 class TaskFolders:
@@ -159,9 +162,26 @@ def set_details(record: Json, store_folders: TaskFolders) -> dict[str, Any]:
         "facts": [(name, text) for name, text in set_facts if text],
         "names": list(map(str, result.get("classes", ())))[:CLASSES],
         "losses": _settings(result.get("losses") or {}),
+        "curves": _loss_curves(record, store_folders.folder(record)),
         "folder": store_folders.relative_path(record),
         "log": store_folders.log(record),
     }
+
+
+def _loss_curves(record: Json, folder: Path | None) -> list[Json]:
+    """Name, steps and values of each loss, thinned; none if there is no file of losses, or it cannot be read."""
+    try:
+        losses = read_losses(folder, record) if folder and LOSSES in record["artifacts"] else {}
+    except ResultsError:
+        return []
+    curves: list[Json] = []
+    for name, points in losses.items():
+        kept = points[:: -(-len(points) // _LOSS_POINTS)]
+        kept += points[-1:] if kept[-1] != points[-1] else []
+        curves.append(
+            {"name": name, "steps": [step for step, _ in kept], "values": [float(f"{y:.4g}") for _, y in kept]}
+        )
+    return curves
 
 
 # --- curves -----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 const get = (id) => document.getElementById(id);
 const root = document.documentElement;
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const narrow = matchMedia("(max-width: 40rem)"); // as in the styles
 const BATCH = 24; // sets that the gallery adds at once
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star", "pentagon", "hexagram"];
 
@@ -160,6 +161,17 @@ function traces(rows, styles, indices) {
       marker: { size: 10, line: { width: 1, color: getComputedStyle(root).getPropertyValue("--ink") }, color,
         symbol: styles[name].symbol } };
   }).filter((trace) => trace.x.length);
+}
+
+const DASHES = ["solid", "dash", "dot", "dashdot"]; // of losses by name
+const SEED_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"]; // those of the figures
+
+// A line for each loss of each set, against the steps.
+function lossLines(sets) {
+  const names = [...new Set(sets.flatMap((set) => set.curves.map((curve) => curve.name)))];
+  return sets.flatMap((set, at) => set.curves.map((curve) => ({ name: escaped(`${curve.name}, seed ${set.seed}`),
+    type: "scatter", mode: "lines", x: curve.steps, y: curve.values,
+    line: { color: onPage(SEED_COLORS[at % SEED_COLORS.length]), dash: DASHES[names.indexOf(curve.name) % DASHES.length], width: 1.5 } })));
 }
 
 // --- a run ----------------------------------------------------------------------------------------------------------
@@ -339,7 +351,25 @@ async function start() {
     get("plot").dataset.drawn = points.reduce((sum, trace) => sum + trace.x.length, 0);
   }
 
-  table.on("draw", () => { shownSets = BATCH; gallery(); plot(); keepAddress(); });
+  async function losses() {
+    const shown = shownRows().filter((index) => data.rows[index].sets.some((set) => data.sets[set].curves.length));
+    const selected = get("losses-of").value;
+    const title = ({ label, filters }) => `${label}, ${filters.dataset}, ${filters.network}`;
+    const options = new Map(shown.map((index) => [data.rows[index].sets[0], title(data.rows[index])])); // once for each set
+    get("losses-of").replaceChildren(...[...options].map(([set, text]) => make("option", { value: set }, text)));
+    if (options.has(selected)) get("losses-of").value = selected;
+    if (!near) return;
+    const index = shown.find((number) => data.rows[number].sets[0] === get("losses-of").value);
+    const lines = index === undefined ? [] : lossLines(data.rows[index].sets.map((set) => data.sets[set]));
+    const values = lines.flatMap((line) => line.y);
+    const axes = layout("Step", "Loss");
+    if (Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) > 10) axes.yaxis.type = "log";
+    await (await loadPlotly()).react("losses", lines, axes, plotOptions);
+    get("losses").dataset.drawn = lines.length;
+  }
+
+  const plots = () => { plot(); losses(); };
+  table.on("draw", () => { shownSets = BATCH; gallery(); plots(); keepAddress(); });
   function applyAddress() {
     const state = new URLSearchParams(location.hash.slice(1));
     if (location.hash && !location.hash.includes("=")) return; // a link within the page
@@ -357,17 +387,20 @@ async function start() {
   get("seeds").addEventListener("change", gallery);
   get("more").addEventListener("click", () => { shownSets += BATCH; gallery(); });
   get("group").addEventListener("change", plot);
+  get("losses-of").addEventListener("change", losses);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-run]");
     if (button) openRun(data, Number(button.dataset.run));
   });
   new IntersectionObserver((entries, self) => {
-    if (entries.some((entry) => entry.isIntersecting)) { near = true; self.disconnect(); plot(); }
+    if (entries.some((entry) => entry.isIntersecting)) { near = true; self.disconnect(); plots(); }
   }, { rootMargin: "300px" }).observe(get("plot"));
-  get("theme").addEventListener("click", plot);
-  dark.addEventListener("change", plot);
+  get("theme").addEventListener("click", plots);
+  dark.addEventListener("change", plots);
+  get("filter-box").open = !narrow.matches || location.hash.includes("=");
+  narrow.addEventListener("change", () => { get("filter-box").open ||= !narrow.matches; });
   gallery();
-  plot();
+  plots();
   if (location.hash.includes("=")) applyAddress();
 }
 

@@ -68,7 +68,7 @@ def _preview(record: Json, folder: Path | None) -> Preview:
         return Preview(missing="there is no preview.png")
     try:
         with Image.open(checked_artifact(folder, record, _FILE)) as image:
-            pixels = np.asarray(image.convert("RGB"))
+            pixels = np.asarray(image.convert("RGB"))[:, int(image.info.get("margin", 0)) :]  # without the names
     except ResultsError:
         return Preview(missing="its preview.png was changed or damaged")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

@@ -87,7 +87,7 @@ def render(
     matched = list(zip(rows, all_cells, cell_records, strict=True))
     columns, shared = _columns(all_cells, rows)
     best = {group.title: best_by_ipc([rows[index] for index in group.rows]) for group in groups}
-    data = {
+    data: dict[str, Any] = {
         "rows": [_row_data(row, of_cell) for row, _, of_cell in matched],
         "keys": unique_labels(["/".join(row.filters.values()) for row in rows]),
         "styles": {name: _style_data(style) for name, style in styles.items()},
@@ -115,6 +115,7 @@ def render(
         filters={key: (heading, _choices(rows, key)) for key, heading in FILTERS.items()},
         rows=rows,
         groups=groups,
+        any_losses=any(of_set["curves"] for of_set in data["sets"].values()),
         data=packed_json(data),
         previews=list(urls),
         libraries=libraries(),

@@ -471,3 +471,49 @@ def test_every_row_is_one_trace_with_a_look_of_its_own(
     assert len({look for *_, look in traces}) == len(names)
     options = page.js("return [...document.querySelector('#filters [name=method]').options].map(one => one.value)")
     assert set(options) - {""} == set(titles) and page.errors() == []
+
+
+@pytest.fixture
+def with_losses(make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> Path:
+    """The page of a store with losses of two seeds of DM and of one of DC."""
+    store = Store(tmp_path)
+    files = {("dm", 0): "step,matching,decay\n1,4.0,9.0\n2,2.0,0.5\n", ("dm", 1): "step,matching\n1,3.0\n2,1.0\n",
+             ("dc", 0): "step,gap\n1,-1.0\n2,1.0\n"}  # fmt: skip
+    for (name, seed), losses in files.items():
+        condensed = make_condensed(name, seed, ipc=1)
+        store_set(store, condensed, np.full((10, 1, 8, 8), 0.5), list(range(10)), losses=losses)
+        write_task(tmp_path, make_evaluated(condensed, [0.5]))
+    return write_report_page(tmp_path)
+
+
+def test_losses_are_drawn_for_each_seed_of_the_chosen_row(chromium: Any, with_losses: Path) -> None:
+    page = Page(chromium, with_losses)
+
+    def drawn() -> dict[str, list[float]]:
+        page.js("document.getElementById('losses').scrollIntoView()")
+        page.until(lambda: page.js("return document.getElementById('losses').dataset.drawn"))
+        return dict(page.js("return document.getElementById('losses').data.map(line => [line.name, [...line.y]])"))
+
+    rows = Select(page.element("#losses-of"))
+    rows.select_by_visible_text(next(one.text for one in rows.options if one.text.startswith("DM")))
+    page.until(lambda: len(drawn()) == 3)
+    assert drawn() == {"matching, seed 0": [4, 2], "decay, seed 0": [9, 0.5], "matching, seed 1": [3, 1]}
+    page.filter("method", "DC")
+    page.until(lambda: drawn() == {"gap, seed 0": [-1, 1]})
+    assert page.errors() == []
+
+
+def test_without_losses_there_is_no_such_section(opened: Page) -> None:
+    assert not opened.element("#losses-section").is_displayed()
+
+
+def test_on_a_narrow_screen_the_table_is_before_the_overview(chromium: Any, with_losses: Path) -> None:
+    page = Page(chromium, with_losses)
+    page.size(390, 844)
+    page.driver.refresh()
+    page.until(lambda: page.js("return document.documentElement.dataset.ready"))
+    top = "return document.querySelector(arguments[0]).getBoundingClientRect().top"
+    assert page.js(top, "#table tbody tr") < 500 and page.js(top, "#overview") > page.js(top, "#table")
+    assert not page.element("#filters").is_displayed()
+    page.element("#filter-box summary").click()
+    assert page.element("#filters").is_displayed()

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from figure_records import store_set
 from page_store import Record, enlarged_images, preview_png, write_report_page, write_task
 from results.aggregation.cells import cells
 from results.aggregation.grouping import rows_of
 from results.page import write_page
 from results.page.cell_records import records_of_cells
-from results.page.details import LOG_LINES
+from results.page.details import LOG_LINES, TaskFolders, set_details
 from results.page.previews import Preview, previews
 from results.page.table import best_by_ipc, page_rows
 from results.store.store import Store
@@ -253,3 +254,15 @@ def test_markup_in_a_record_is_escaped(make_condensed: Any, make_evaluated: Any,
 
 def _page(root: Path, records: list[Record]) -> Path:
     return write_page(records, Store(root), cells(records), root)
+
+
+def test_long_losses_are_thinned_and_damaged_ones_left_out(make_condensed: Any, tmp_path: Path) -> None:
+    store, found = Store(tmp_path), {}
+    long = "\n".join(["step,gap", *(f"{step},{step / 7}" for step in range(1, 1002))])
+    for seed, losses in enumerate([long, "step,gap\n1,x\n"]):
+        condensed = make_condensed("dm", seed, ipc=1)
+        store_set(store, condensed, np.full((1, 1, 8, 8), 0.5), [0], losses=losses)
+        found[seed] = set_details(store.record(condensed), TaskFolders(tmp_path))["curves"]
+    (curve,) = found[0]
+    assert curve["steps"][:2] == [1, 7] and curve["steps"][-1] == 1001 and len(curve["steps"]) < 202
+    assert curve["values"][0] == 0.1429 and found[1] == []
