@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import TensorDataset
 
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.tensor_files import load_tensors, save_tensors, write_bytes
 from methods.base import LARGEST, SyntheticSet
+from results.formatting import printable
+
+_LONGEST_NAME = 24  # characters of a class in a preview
 
 
 def save_set(path: Path, synthetic: SyntheticSet) -> str:
@@ -116,10 +120,11 @@ def load_dataset(path: Path | str) -> TensorDataset:
     return TensorDataset(*load_set(Path(path)).decode())
 
 
-def save_preview(path: Path, synthetic: SyntheticSet, columns: int = 10) -> str:
-    """Write a PNG grid with a row per class: its first stored images, clamped to [0, 1], small ones enlarged.
+def save_preview(path: Path, synthetic: SyntheticSet, names: Sequence[str], columns: int = 10) -> str:
+    """Write a PNG grid with a row per class: its name and first stored images, clamped to [0, 1], small ones enlarged.
 
-    Returns the file's SHA-256. Raises ResultsError if it cannot be written.
+    The text "margin" in the file is the width of the names in pixels. Returns the file's SHA-256. Raises ResultsError
+    if it cannot be written.
     """
     soft = synthetic.labels.ndim > 1  # such a set has equally many images of each class
     sizes = synthetic.ipc if soft else synthetic.labels.bincount().tolist()
@@ -129,6 +134,27 @@ def save_preview(path: Path, synthetic: SyntheticSet, columns: int = 10) -> str:
     images = F.interpolate(images.clamp(0, 1), scale_factor=max(1, 48 // images.shape[-1]), mode="nearest")
     framed = F.pad(images.expand(-1, 3, -1, -1), (2, 0, 2, 0), value=1.0).unflatten(0, (classes, columns))
     grid = F.pad(framed.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2), (0, 2, 0, 2), value=1.0)
+    images_of_classes = Image.fromarray(grid.mul(255).round().byte().permute(1, 2, 0).numpy())
+    picture, margin = _with_names(images_of_classes, list(map(_short, names[:classes])))
+    facts = PngInfo()
+    facts.add_text("margin", str(margin))
     buffer = io.BytesIO()
-    Image.fromarray(grid.mul(255).round().byte().permute(1, 2, 0).numpy()).save(buffer, format="PNG")
+    picture.save(buffer, format="PNG", pnginfo=facts)
     return write_bytes(path, buffer.getvalue())
+
+
+def _short(name: str) -> str:
+    name = " ".join(printable(name).split())
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _with_names(picture: Image.Image, names: Sequence[str]) -> tuple[Image.Image, int]:
+    """The picture with a name to the left of each of its rows, of equal height, and the pixels that names take."""
+    font = ImageFont.load_default(11)
+    margin = 8 + int(max(map(font.getlength, names), default=0))
+    framed = Image.new("RGB", (margin + picture.width, picture.height), "white")
+    framed.paste(picture, (margin, 0))
+    draw = ImageDraw.Draw(framed)
+    for row, name in enumerate(names):
+        draw.text((margin - 3, (row + 0.5) * picture.height / len(names)), name, "black", font, anchor="rm")
+    return framed, margin

@@ -1,5 +1,7 @@
 """WordNet ids of the classes of TinyImageNet and of the ImageNet subsets; a label is an index into its list."""
 
+from collections.abc import Iterable
+
 # TinyImageNet: the ids of its wnids.txt, sorted as class folders are (wnids.txt itself has another order).
 _TINY_IMAGENET = """
     n01443537 n01629819 n01641577 n01644900 n01698640 n01742172 n01768244 n01770393 n01774384 n01774750 n01784675
@@ -34,3 +36,24 @@ _SUBSETS = """
     yellow n02206856 n12057211 n07753592 n07749582 n12144580 n04146614 n03530642 n02129165 n01773797 n01531178
 """
 SUBSETS = {f"image{name}": tuple(ids) for name, *ids in map(str.split, _SUBSETS.strip().splitlines())}
+
+# What people call the classes of the subsets: the first word of each synset, as ILSVRC-2012's synset_words.txt has it.
+_NAMES = """
+    n01440764 tench, n01518878 ostrich, n01531178 goldfinch, n01614925 bald eagle, n01773797 garden spider,
+    n01806143 peacock, n01818515 macaw, n01819313 cockatoo, n01843383 toucan, n01860187 black swan, n02007558 flamingo,
+    n02051845 pelican, n02056570 king penguin, n02086240 Shih-Tzu, n02087394 Rhodesian ridgeback, n02088364 beagle,
+    n02089973 English foxhound, n02093754 Border terrier, n02096294 Australian terrier, n02099601 golden retriever,
+    n02102040 English springer, n02105641 Old English sheepdog, n02111889 Samoyed, n02115641 dingo, n02123045 tabby,
+    n02123159 tiger cat, n02123394 Persian cat, n02123597 Siamese cat, n02124075 Egyptian cat, n02127052 lynx,
+    n02128757 snow leopard, n02128925 jaguar, n02129165 lion, n02129604 tiger, n02206856 bee, n02979186 cassette player,
+    n03000684 chain saw, n03028079 church, n03394916 French horn, n03417042 garbage truck, n03425413 gas pump,
+    n03445777 golf ball, n03530642 honeycomb, n03888257 parachute, n04146614 school bus, n07718472 cucumber,
+    n07720875 bell pepper, n07745940 strawberry, n07747607 orange, n07749582 lemon, n07753113 fig, n07753275 pineapple,
+    n07753592 banana, n07760859 custard apple, n07768694 pomegranate, n12057211 yellow lady's slipper, n12144580 corn
+"""
+NAMES = dict(text.split(maxsplit=1) for text in _NAMES.split(","))
+
+
+def readable(classes: Iterable[str]) -> list[str]:
+    """The names of classes for people: WordNet ids become words as far as `NAMES` knows them, others stay."""
+    return [NAMES.get(name, name) for name in classes]

@@ -237,10 +237,8 @@ class Attempt:
         training = dict(synthetic.training) | ({"space": ZCA} if self.resolved["dataset"].get("whitening") else {})
         return SyntheticSet(synthetic.images, synthetic.labels, synthetic.ipc, synthetic.factor, training, card)
 
-    def save_set(
-        self, synthetic: SyntheticSet, run_result: RunResult, steps: int, facts: Mapping[str, Any] | None = None
-    ) -> Outcome:
-        """Save a set with its preview and commit the record; `facts` are added to its result.
+    def save_set(self, synthetic: SyntheticSet, run_result: RunResult, steps: int, facts: Mapping[str, Any]) -> Outcome:
+        """Save a set with its preview and commit the record. facts: more of its result, with "classes" by name.
 
         Raises Diverged if an image is not finite, and ResultsError if a file cannot be written.
         """
@@ -248,14 +246,14 @@ class Attempt:
         if not bool(synthetic.images.isfinite().all()):
             raise Diverged("the synthetic images are not finite", run_result, steps)
         self.checksums["synthetic.safetensors"] = save_set(self.folder / "synthetic.safetensors", synthetic)
-        self.checksums["preview.png"] = save_preview(self.folder / "preview.png", synthetic)
+        self.checksums["preview.png"] = save_preview(self.folder / "preview.png", synthetic, facts["classes"])
         result = {
             "stored_images": len(synthetic.labels),
             "decoded_images": len(synthetic.labels) * synthetic.factor**2,
             "factor": synthetic.factor,
             "bytes": (self.folder / "synthetic.safetensors").stat().st_size,
             "losses": run_result.losses,
-            **(facts or {}),
+            **facts,
         }
         return self.commit(Status.OK, result, run_result, steps)
 

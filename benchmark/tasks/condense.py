@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert, choose_compile
+from benchmark.datasets.imagenet_classes import readable
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.run_steps import RunResult
 from benchmark.execution.runtime import Outcome
@@ -51,7 +52,7 @@ def condense(attempt: Attempt) -> Outcome:
     schedule = attempt.snapshot_schedule(work)
     run_result = attempt.run_steps(work, watch.seconds, schedule)
     attempt.checksums |= {f"snapshots/{taken['step']}.safetensors": taken["sha256"] for taken in schedule.taken}
-    facts: dict[str, Any] = {"classes": list(data.classes)}
+    facts: dict[str, Any] = {"classes": readable(data.classes)}
     if schedule.steps:
         facts["snapshots"] = [{key: taken[key] for key in ("step", "seconds")} for taken in schedule.taken]
     return attempt.save_set(work.synthetic(), run_result, work.total_steps, facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmark.datasets.imagenet_classes import readable
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.run_steps import RunResult
 from benchmark.execution.runtime import Outcome
@@ -17,4 +18,4 @@ def import_set(attempt: Attempt) -> Outcome:
         whitened = attempt.resolved["dataset"].get("whitening")
         unwhiten = attempt.normalizer().inverse if whitened else None
         synthetic, facts = convert_set(attempt.task["requested"], attempt.resolved, data, unwhiten)
-    return attempt.save_set(synthetic, RunResult(watch.seconds, {}), 0, {**facts, "classes": list(data.classes)})
+    return attempt.save_set(synthetic, RunResult(watch.seconds, {}), 0, {**facts, "classes": readable(data.classes)})

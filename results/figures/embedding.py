@@ -18,7 +18,7 @@ from matplotlib.transforms import IdentityTransform
 from numpy.typing import NDArray
 
 from results.figures.sets import Scenario, StoredSet, analyses, analysis_key, machine_text, try_to_build
-from results.figures.style import COLUMN, PAGE, new_figure, styled
+from results.figures.style import COLUMN, PAGE, legend_below, legend_height, new_figure, styled
 from results.types import Json
 
 METHODS = {"tsne": "t-SNE", "pca": "PCA"}
@@ -58,6 +58,7 @@ class EmbeddingPanels:
     scenario: Scenario
     title: str
     facts: tuple[str, ...]
+    names: tuple[str, ...]  # of the classes by their numbers, or none
     real: EmbeddedPoints
     sets: Mapping[str, EmbeddedPoints]
 
@@ -68,6 +69,7 @@ def embeddings(records: Sequence[Json], sets: Mapping[str, StoredSet]) -> tuple[
     Every record has its own layout, so that a figure uses a single one: of several, the one with most sets.
     """
     usable, missing = analyses(records, "embedding")
+    names = {record["identity"]: record["result"].get("classes", ()) for record in records}
     figures: dict[tuple[Any, ...], EmbeddingPanels] = {}
     for record in sorted(usable, key=_order):
         what = f"embedding, analysis {record['identity'][:12]}"
@@ -79,7 +81,7 @@ def embeddings(records: Sequence[Json], sets: Mapping[str, StoredSet]) -> tuple[
                 key = scenario, *analysis_key(record), record["result"].get("method")
                 of_scenario = [stored for stored in known if stored.scenario == scenario]
                 if key not in figures:
-                    build = partial(_panels, scenario, of_scenario, points, record)
+                    build = partial(_panels, scenario, of_scenario, points, names[of_scenario[0].identity], record)
                     for panels in try_to_build(what, build, missing):
                         figures[key] = panels
     return list(figures.values()), missing
@@ -94,7 +96,11 @@ def _points(record: Json) -> dict[str, EmbeddedPoints]:
 
 
 def _panels(
-    scenario: Scenario, sets: Sequence[StoredSet], points: Mapping[str, EmbeddedPoints], record: Json
+    scenario: Scenario,
+    sets: Sequence[StoredSet],
+    points: Mapping[str, EmbeddedPoints],
+    names: Sequence[str],
+    record: Json,
 ) -> EmbeddingPanels:
     result = record["result"]
     real = EmbeddedPoints.of(result["real"])
@@ -119,19 +125,22 @@ def _panels(
         scenario,
         f"Real and synthetic features: {scenario.dataset_title}, ipc {scenario.ipc}",
         tuple(facts),
+        tuple(map(str, names)),
         real.of_classes(classes),
         {name: points[stored.identity].of_classes(classes) for name, stored in shown.items()},
     )
 
 
 def embedding_figure(embedding: EmbeddingPanels) -> Figure:
-    """Dots are real images and numbered discs synthetic ones; both number and color show the class."""
+    """Dots are real images, numbered discs synthetic ones; number and color show the class, which a legend names."""
     panels = {"Real images": None, **embedding.sets}
     across = 3 if len(panels) in (3, 5, 6, 9) else min(4, len(panels))
     down = -(-len(panels) // across)
     width = PAGE if across > 2 else COLUMN
+    entries = [f"{label} {embedding.names[label]}" for label in _named(embedding)]
     with styled():
-        figure = new_figure(width, down * (width / across + 0.05) + 0.2, embedding.title, embedding.facts)
+        height = down * (width / across + 0.05) + 0.2 + legend_height(entries, width)
+        figure = new_figure(width, height, embedding.title, embedding.facts)
         all_axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flatten()
         for axes, (name, points) in zip(all_axes, panels.items(), strict=False):
             _draw_real(axes, embedding.real)
@@ -145,7 +154,15 @@ def embedding_figure(embedding: EmbeddingPanels) -> Figure:
             axes.spines[:].set_visible(True)
         for axes in all_axes[len(panels) :]:
             axes.remove()
+        legend_below(figure, entries, [_color(label) for label in _named(embedding)])
     return figure
+
+
+def _named(embedding: EmbeddingPanels) -> list[int]:
+    """The shown classes if they have names and not numbers alone."""
+    classes = sorted(set(embedding.real.labels.tolist()))
+    known = classes[-1] < len(embedding.names) if classes else False
+    return classes if known and any(embedding.names[label] != str(label) for label in classes) else []
 
 
 def _draw_real(axes: Axes, real: EmbeddedPoints) -> None:

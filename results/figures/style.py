@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
@@ -169,6 +170,14 @@ def legend_above(axes: Axes, width: float, names: Sequence[str]) -> None:
 def legend_beside(figure: Figure, names: Sequence[str]) -> None:
     """The legend of these labels of any panel, to the right of all panels."""
     figure.legend(_handles(figure.axes, names), list(map(_wrapped_name, names)), loc="outside right upper")
+
+
+def legend_below(figure: Figure, names: Sequence[str], colors: Sequence[str]) -> None:
+    """A legend of colored discs below all panels, as high as `legend_height`; nothing without names."""
+    if names:
+        discs = [Line2D([], [], marker="o", linestyle="", color=color) for color in colors]
+        columns = _legend_columns(names, figure.get_figwidth())
+        figure.legend(discs, list(map(_wrapped_name, names)), loc="outside lower left", ncols=columns, handlelength=1)
 
 
 def _handles(panels: Sequence[Axes], names: Sequence[str]) -> list[Artist]:

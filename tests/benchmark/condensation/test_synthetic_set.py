@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
-from benchmark.condensation.synthetic_set import load_set, save_set
+from benchmark.condensation.synthetic_set import load_set, save_preview, save_set
 from benchmark.utils import seeding
 from benchmark.utils.errors import BenchmarkError
 from helpers import same
@@ -84,3 +86,15 @@ def test_truncated_and_missing_files_are_refused(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(BenchmarkError, match="no file set"):
         load_set(path)
+
+
+@pytest.mark.parametrize("names", [["T-shirt/top", "Trouser"], ["x" * 300, "ö\n漢\udcff"], ["", ""], []])
+def test_a_preview_names_its_classes_beside_the_images(names: list[str], tmp_path: Path) -> None:
+    synthetic = SyntheticSet(torch.zeros(4, 1, 8, 8), torch.tensor([0, 0, 1, 1]), 2)
+    save_preview(tmp_path / "preview.png", synthetic, names)
+    with Image.open(tmp_path / "preview.png") as picture:
+        margin, pixels = int(picture.info["margin"]), np.asarray(picture.convert("L"))
+    assert pixels.shape == (2 * 50 + 2, margin + 2 * 50 + 2) and margin < 300
+    assert (pixels[:, margin:][2:50, 2:50] == 0).all()
+    rows = [(half < 255).any() for half in (pixels[:51, :margin], pixels[51:, :margin])]
+    assert rows == [bool(name) for name in names or ("", "")]

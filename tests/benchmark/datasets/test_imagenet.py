@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from benchmark.datasets import load, prepare
+from benchmark.datasets.imagenet_classes import SUBSETS, readable
 from benchmark.datasets.readers import tiny_imagenet
 from benchmark.utils.errors import BenchmarkError
 from dataset_files import (
@@ -218,3 +219,12 @@ print(json.dumps([own_mib() - before, batch.nbytes / 2**20, data.train.images.nb
     grown, batch, pixels = json.loads(done.stdout)
     assert pixels > 70 and 15 <= batch < 16  # MiB
     assert grown < batch + 12, f"{grown:.0f} MiB more for a batch of {batch:.0f}"
+
+
+def test_every_class_of_a_subset_has_a_name_and_ids_without_one_stay() -> None:
+    names = {name: readable(classes) for name, classes in SUBSETS.items()}
+    assert names["imagenette"][:3] == ["tench", "English springer", "cassette player"]
+    assert all(
+        len(set(of_subset)) == 10 and not set(of_subset) & set(SUBSETS[name]) for name, of_subset in names.items()
+    )
+    assert readable(["n01629819", "cat"]) == ["n01629819", "cat"]

@@ -278,6 +278,19 @@ def test_an_embedding_has_a_panel_for_the_real_images_and_one_for_each_row(make_
     assert dm.get_xlim() == real.get_xlim() and real.get_xlim()[1] < 4
 
 
+@pytest.mark.parametrize("names", [["coat", "bag", "shirt"], ["0", "1", "2"], ["coat"]])
+def test_a_legend_names_the_classes_of_an_embedding_unless_they_are_numbers(make_condensed, names):
+    condensed = make_condensed("dm")
+    condensed["result"]["classes"] = names
+    result = {"method": "tsne", "real": cloud(3, 20), "sets": {condensed["identity"]: cloud(3, 2)}}
+    records = [condensed, analysis_record("embedding", result, sets=[condensed["identity"]], seed=0)]
+    (panels,), _ = embedding.embeddings(records, stored_sets(records))
+    legends = [
+        [text.get_text() for text in legend.get_texts()] for legend in embedding.embedding_figure(panels).legends
+    ]
+    assert legends == ([["0 coat", "1 bag", "2 shirt"]] if names[-1] == "shirt" else [])
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_of_two_layouts_of_a_seed_the_one_of_more_sets_is_shown(make_condensed, turned):
     sets = [make_condensed("dm"), make_condensed("dance")]
