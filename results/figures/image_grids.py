@@ -24,7 +24,7 @@ FloatPixels = NDArray[np.float32]
 
 _MAX_SETS, _MAX_COLUMNS, _MAX_CLASSES = 4, 30, 10  # sets side by side, images in a row, classes down
 _MAX_SINGLE = 10  # sets below each other, at one image per class
-_MAX_SIDE = 0.42  # inches of an image
+_MIN_SIDE, _MAX_SIDE = 0.25, 0.55  # inches of an image, in a figure as wide as one column and at all
 _MIN_PIXELS = 48  # of a side, to which small images are enlarged
 _FIRST = "snapshots/0.safetensors"  # the set before its first step
 _GAP = 0.06  # between images, as a fraction of their side
@@ -199,13 +199,13 @@ def grid_figure(grid: ImageGrid) -> Figure:
     if columns == 1 and len({panel.images.shape for panel in grid.panels}) == 1:
         return _single_images(grid)
     across = len(grid.panels) * columns + 0.5 * (len(grid.panels) - 1)
-    side = min(_MAX_SIDE, (PAGE - 0.5) / across)  # inches
+    figure_width, side = _width_and_side(across, 0.5)
     characters = max(8, int(columns * side * 17))
     headings = [_wrapped_heading(panel, characters) for panel in grid.panels]
     above = 0.12 * max(heading.count("\n") + 1 for heading in headings)
-    figure_size = max(COLUMN, side * across + 0.5), classes * side * height / width + above + 0.35
     with styled():
-        figure = new_figure(*figure_size, grid.title, grid.facts)
+        figure_height = classes * side * height / width + above + 0.35
+        figure = new_figure(figure_width, figure_height, grid.title, grid.facts)
         figure.get_layout_engine().set(wspace=0.01)  # type: ignore[union-attr, call-arg]
         all_axes = figure.subplots(1, len(grid.panels), squeeze=False)[0]
         for axes, panel, heading in zip(all_axes, grid.panels, headings, strict=True):
@@ -225,11 +225,11 @@ def _single_images(grid: ImageGrid) -> Figure:
     """One image of each class: classes across, a row for each set before or after condensing."""
     images = np.stack([panel.images[:, 0] for panel in grid.panels])
     rows, classes, height, width, _ = images.shape
-    side = min(_MAX_SIDE, (PAGE - 1.5) / classes)  # inches
+    figure_width, side = _width_and_side(classes, 1.5)
     slanted = max(map(len, grid.names)) > 5
-    figure_size = max(COLUMN, side * classes + 1.5), rows * side * height / width + (0.8 if slanted else 0.5)
     with styled():
-        figure = new_figure(*figure_size, grid.title, grid.facts)
+        figure_height = rows * side * height / width + (0.8 if slanted else 0.5)
+        figure = new_figure(figure_width, figure_height, grid.title, grid.facts)
         axes = figure.add_subplot()
         pixels, centers = montage(images)
         step = (pixels.shape[1] + 1) / classes
@@ -242,6 +242,12 @@ def _single_images(grid: ImageGrid) -> Figure:
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
     return figure
+
+
+def _width_and_side(images: float, margin: float) -> tuple[float, float]:
+    """The width of a figure with this many images beside a margin, and of an image, in inches."""
+    width = COLUMN if images * _MIN_SIDE + margin <= COLUMN else PAGE
+    return width, min(_MAX_SIDE, (width - margin) / images)
 
 
 def _wrapped_heading(panel: ImagePanel, characters: int) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from results.aggregation.row_styles import PALETTE
 from results.errors import ResultsError
 from results.figures.sets import Scenario, StoredSet
-from results.figures.style import PAGE, log_values, new_figure, styled, whole_numbers
+from results.figures.style import COLUMN, PAGE, log_values, new_figure, styled, whole_numbers
 from results.store.artifacts import checked_artifact
 from results.store.store import Store
 from results.types import Json
@@ -49,7 +49,7 @@ def loss_figure(panels: LossPanels, store: Store) -> Figure:
     title = f"Losses while sets are condensed: {scenario.dataset_title}, ipc {scenario.ipc}"
     facts = (f"condensed with {scenario.condense_architecture}", "a colour for each seed")
     with styled():
-        figure = new_figure(PAGE * columns / _COLUMNS, _HEIGHT * lines, title, facts)
+        figure = new_figure(PAGE if columns > 1 else COLUMN, _HEIGHT * lines, title, facts)
         axes = figure.subplots(lines, columns, squeeze=False).flatten()
         for panel, (name, sets) in zip(axes, rows.items(), strict=False):
             panel.set_title(name)
