@@ -228,16 +228,15 @@ def _method_of(external: ExternalSet) -> type[Condenser] | None:
 
 def _native(config: EvaluateConfig, dataset: Dataset, ipc: int) -> str:
     """The protocol under which the set's paper reports its accuracy; `dsa` if it is unknown and not needed."""
-    entry = compare.lookup(config.method, dataset.published_as, ipc) if config.method else None
-    if entry and entry.protocol not in protocols.names():  # such as MTT's, which needs its learned step size
-        entry = None
-    if entry is None and any(name.startswith("native") for name in config.protocols):
+    printed = compare.lookup(config.method, dataset.published_as, ipc) if config.method else ()
+    known = [entry.protocol for entry in printed if entry.protocol in protocols.names()]
+    if not known and any(name.startswith("native") for name in config.protocols):
         raise BenchmarkError(
             "which protocol is the set's own?",
             where=f"protocols={config.protocols}",
             next="name a protocol, or the method that published a number for this cell under a known one: method=NAME",
         )
-    return entry.protocol if entry else "dsa"
+    return known[0] if known else "dsa"
 
 
 def _display(row: str, copy: str | None, method: str | None, ipc: int, factor: int) -> dict[str, Any]:

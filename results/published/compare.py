@@ -1,7 +1,8 @@
 """The numbers of papers (published.csv, accuracies as fractions), and whether a measured cell agrees with one.
 
 How a row of the csv matches a cell of `aggregation.cells`:
-    method        the cell's `method` (its card's name) up to an "@"; "random@f2" matches "random" (of factor 1)
+    method        the cell's `method` (its card's name), and which labels the set has: a row named "random@f2" matches
+                  "random" (of factor 1), "random@f2@soft" matches "random@soft", which is never "random"
     dataset, ipc  the cell's `published_as` and `ipc`; an empty ipc is the whole training set. The ImageNet subsets
                   (imagenette, …) are those of ILSVRC, which a cell's dataset may say: imagenette@ilsvrc
     architecture  both the condensing and the evaluation network; its name includes norm and width (convnet3: instance)
@@ -16,15 +17,17 @@ How a row of the csv matches a cell of `aggregation.cells`:
     reported      how the accuracy was chosen: last, best_on_test or unknown; ours is the last, or the best of the
                   snapshots where they were scored (best_on_test=true) and the published number is of that rule
 
-Some cells are printed twice, by their authors and again by a later paper. A cell is compared with the authors' number,
-even if that has no deviation: a reprint may be rounded or use another protocol; `other_printed_numbers` gives these.
+Several papers print numbers of one cell, for other networks or under other protocols, and some disagree. A cell is
+compared with the number whose network, protocol and factor fit it best. Among several of these it is the authors' own,
+even if that has no deviation: a reprint may be rounded. None are averaged: `other_printed_numbers` gives the others.
+Some methods, datasets, networks and protocols of the file are not in the benchmark.
 """
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -32,17 +35,20 @@ from typing import Any
 
 import pandas as pd
 
-from results.errors import ResultsError
 from results.formatting import short
 from results.types import Cell
 
 BEST_ON_TEST = "best_on_test"
+_LABELS = ("soft", "views")  # after the @ of a row: one soft label an image, or one for each augmented view
 _ILSVRC = {"imagenette", "imagewoof", "imagefruit", "imagemeow", "imagesquawk", "imageyellow"}
 
 
 @dataclass(frozen=True)
 class Published:
-    """One printed number. accuracy, std: fractions. ipc: None for the whole training set."""
+    """One printed number. accuracy, std: fractions. ipc: None for the whole training set.
+
+    Its key is method (with its labels), dataset, ipc, architecture, protocol and source.
+    """
 
     method: str
     title: str
@@ -125,32 +131,42 @@ def _by_cell() -> dict[_Key, list[Published]]:
 
 
 def by_cell(entries: Iterable[Published]) -> dict[_Key, list[Published]]:
-    """Numbers by (method, dataset, ipc), the authors' own first. Raises ResultsError for two of one origin."""
+    """Numbers by (method, dataset, ipc), the authors' own first."""
     cells: dict[_Key, list[Published]] = {}
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.origin != "own"):
         cells.setdefault((entry.method, entry.dataset, entry.ipc), []).append(entry)
-    for (method, dataset, ipc), printed in cells.items():
-        printed.sort(key=lambda entry: entry.origin != "own")
-        if len({entry.origin for entry in printed}) < len(printed):
-            what = f"{method} on {dataset} at ipc {ipc} is printed twice from one origin"
-            raise ResultsError(what, where="published.csv", next="keep one own number and one reprint of each cell")
     return cells
 
 
-def lookup(method: str, dataset: str, ipc: int | None) -> Published | None:
-    """The printed number of a method, that of its authors if there are several, None if there is none."""
-    return next(iter(_by_cell().get((method, dataset, ipc), [])), None)
+def lookup(method: str, dataset: str, ipc: int | None) -> Sequence[Published]:
+    """The printed numbers of a method, its authors' own first. method: with its labels, as "random@soft"."""
+    return _by_cell().get((method, dataset, ipc), ())
 
 
 def other_printed_numbers(entry: Published) -> list[Published]:
-    """The other printed numbers of the same cell."""
-    return [other for other in _by_cell()[entry.method, entry.dataset, entry.ipc] if other != entry]
+    """The other printed numbers of the same method, dataset and ipc, its authors' own first."""
+    return [other for other in lookup(entry.method, entry.dataset, entry.ipc) if other != entry]
 
 
 def published_number(cell: Cell) -> Published | None:
-    """The printed number of a cell, or None."""
+    """The printed number whose network, protocol and factor fit a cell best, its authors' own of several; or None."""
     ipc: int | None = None if pd.isna(cell["ipc"]) else int(cell["ipc"])
-    return lookup(str(cell["method"]).partition("@")[0], str(cell["published_as"]), ipc)
+    printed = lookup(_method_and_labels(cell), str(cell["published_as"]), ipc)
+    return min(printed, key=lambda entry: _misfits(cell, entry), default=None)  # the first of equal ones
+
+
+def _method_and_labels(cell: Cell) -> str:
+    """ "random@soft" of a row "random@f2@soft (init=first)"; a card may have the labels in its name, too."""
+    name, *suffixes = str(cell["method"]).split("@")
+    suffixes += str(cell["display_name"]).partition(" (")[0].split("@")[1:]
+    return "@".join([name, *(labels for labels in _LABELS if labels in suffixes)])
+
+
+def _misfits(cell: Cell, entry: Published) -> int:
+    """How many of network, protocol and factor are not those of the cell."""
+    other_network = any(differs for differs, _ in _networks(cell, entry))
+    other_factor = bool(pd.isna(cell["factor"]) or cell["factor"] != entry.factor)  # NA of a set that could not be made
+    return sum([other_network, cell["recipe"] != entry.protocol, other_factor])
 
 
 def compare(cell: Cell, published: Published) -> Agreement:

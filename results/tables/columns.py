@@ -104,12 +104,15 @@ def published_entry(entry: Published, **more: Any) -> Entry:
     return Entry(entry.accuracy, math.nan if entry.std is None else entry.std, **more)
 
 
-def _reprints(entry: Published) -> str:
-    others = other_printed_numbers(entry)
-    spreads = ["" if other.std is None else f" ± {percent(other.std)}" for other in others]
-    return "; ".join(
-        f"{percent(other.accuracy)}{spread} in {other.cited}" for other, spread in zip(others, spreads, strict=True)
-    )
+def _other_numbers(entry: Published) -> str:
+    """All other printed numbers of a cell, each with its source and the network and protocol if they are others."""
+    texts = []
+    for other in other_printed_numbers(entry):
+        spread = "" if other.std is None else f" ± {percent(other.std)}"
+        network = f", network {other.architecture}" if other.architecture != entry.architecture else ""
+        protocol = f", protocol {other.protocol}" if other.protocol != entry.protocol else ""
+        texts.append(f"{percent(other.accuracy)}{spread} in {other.cited}{network}{protocol}")
+    return "; ".join(texts)
 
 
 def _published_beside(row: Cell) -> Entry | None:
@@ -117,8 +120,8 @@ def _published_beside(row: Cell) -> Entry | None:
     entry = published_number(row)
     if entry is None:
         return None
-    reprints = _reprints(entry)
-    notes = [f"from {entry.cited}; {reprints}"] if reprints else []
+    others = _other_numbers(entry)
+    notes = [f"from {entry.cited}; {others}"] if others else []
     if not row["sets"]:
         return published_entry(entry, notes=tuple(notes), tip=entry.cited)
     agreement = compare(row, entry)
@@ -138,7 +141,7 @@ def _mark(row: Cell) -> Entry:
 
 def _source(row: Cell) -> Entry:
     entry = _published_of(row)
-    return Entry(entry.cited, notes=tuple(filter(None, [_reprints(entry)])))
+    return Entry(entry.cited, notes=tuple(filter(None, [_other_numbers(entry)])))
 
 
 # --- costs ------------------------------------------------------------------------------------------------------------
@@ -179,7 +182,7 @@ _RANKED, _EVERY = ("comparison", "page"), (
 METHOD = Column("method", "Method", lambda row: row["name"], text=True, names_row=True,
                 caption="the method, with the settings in which rows of one name differ", tables=_EVERY)
 PRINTED = Column("printed", "Published %", lambda row: published_entry(_published_of(row)), percent,
-                 caption="the number that the method's paper printed", tables=("published",))
+                 caption="the printed number whose network, protocol and factor fit best", tables=("published",))
 ACCURACY = Column("accuracy", "Accuracy %", accuracy_entry, percent,
                   caption="accuracy on the test split after the last epoch, as the mean over sets; [4/5]: four of five "
                           "sets have one", tables=(*_RANKED, "robustness_scores"))
@@ -211,8 +214,8 @@ COLUMNS = (
            caption="accuracy by the rule of the published number: last epoch, or best on test where it was scored",
            tables=("published",)),
     Column("published", "Published", _published_beside, percent, text=True,
-           caption="the number that the method's paper printed, with the difference (measured − published, in points) "
-                   "if both were measured alike; else a note says what differs", tables=_RANKED,
+           caption="the printed number whose network, protocol and factor fit best, with the difference (measured − "
+                   "published, in points) if both were measured alike; else a note says what differs", tables=_RANKED,
            shown=lambda rows: any(published_number(row) is not None for row in rows)),
     PRINTED,
     Column("difference", "Difference", lambda row: compare(row, _published_of(row)).difference, difference,
@@ -221,7 +224,7 @@ COLUMNS = (
            caption="within, if the difference is at most twice the larger of the two deviations, else above or below; "
                    "not comparable, if anything else differs, which a note names", tables=("published",)),
     Column("source", "Printed in", _source, text=True,
-           caption="the paper and table of the published number", tables=("published",)),
+           caption="the paper and table of the published number; a note has what others print", tables=("published",)),
 
     Column("decoded", "Decoded", _of("decoded_images"), count,
            caption="images that a network trains on, after mosaics are cut up", tables=("comparison",)),

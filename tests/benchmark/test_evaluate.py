@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,7 @@ from external_set_files import dc_file, digits, normalized, subset
 from helpers import CPU, planned
 from methods.base import SyntheticSet
 from results.aggregation.cells import cells
-from results.published.compare import compare
-from results.published.compare import load as load_published
+from results.published.compare import compare, lookup, published_number
 from results.store.store import Store
 from results.tables.comparison import comparison_tables
 
@@ -267,7 +267,7 @@ def test_a_set_whose_classes_differ_in_size_is_scored_with_its_counts(tmp_path: 
     (table,) = comparison_tables(cells(records))
     assert [row[:3] for row in table.texts()] == [["10 (9–11)", "6.88", "set"], ["10", "6.95", "Random"]]
     cell = cells(records).set_index("display_name").loc["set"]
-    entry = next(entry for entry in load_published() if entry.method == "dm" and entry.ipc == 10)
+    entry = lookup("dm", "cifar10", 10)[0]
     assert "9–11 images a class" in compare(cell.to_dict(), entry).mismatches
     (first,) = found.plan.of_kind("import")
     for path in (tmp_path / "set", stored):
@@ -276,14 +276,20 @@ def test_a_set_whose_classes_differ_in_size_is_scored_with_its_counts(tmp_path: 
 
 
 def test_only_a_method_that_is_named_brings_its_published_number(tmp_path: Path) -> None:
-    from results.published.compare import published_number
-
     path = dc_file(tmp_path / "dm.pt", [subset(0, ipc=1)])
     for words, published in (([], False), (["method=dm"], True)):
         found = build(f"set={path}", "baselines=[]", *words)
         (label,) = [task["display"] for task in found.plan.of_kind("evaluate")]
-        cell = {"method": label["card"]["name"], "published_as": "cifar10", "ipc": label["ipc"]}
+        cell = label | {"method": label["card"]["name"], "published_as": "cifar10", "ipc": label["ipc"]}
+        cell |= {"architecture": "convnet3", "recipe": "dsa"}
         assert (published_number(cell) is not None) == published
+
+
+def test_native_is_the_first_printed_protocol_that_is_here() -> None:
+    config: Any = SimpleNamespace(method="random", protocols=["native"])
+    dataset: Any = SimpleNamespace(published_as="cifar10")
+    assert [entry.protocol for entry in lookup("random", "cifar10", 10)] == ["datm", "dc"]
+    assert external_sets._native(config, dataset, 10) == "dc"
 
 
 def test_a_dry_run_estimates_and_writes_nothing(tmp_path: Path) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmark import networks
+from benchmark.datasets.builtin import BUILTIN
+from benchmark.training import protocols
+from methods import registry
 from results.aggregation.cells import cells
-from results.errors import ResultsError
 from results.published import compare as published
 from results.published.compare import (
     by_cell,
@@ -23,6 +26,7 @@ from results.published.compare import (
     published_number,
 )
 from results.tables.comparison import comparison_tables
+from results.tables.published import published_tables
 
 COLUMNS = (
     "method,title,family,dataset,ipc,architecture,factor,protocol,epochs,constants,reported,accuracy,std,source,table,"
@@ -64,8 +68,23 @@ READMES = {
         ("idc", "cifar100"): (20,),
     },
 }
-METHODS = {*LOW["methods"], "idc_i", "whole"}
-DATASETS = {*LOW["datasets"], *HIGH["datasets"], "mnist", "svhn"}
+# Numbers of the field since 2023: how many each source prints.
+SINCE_2023 = {
+    "NCFM (CVPR 2025)": 98, "DATM (ICLR 2024)": 40, "A Label is Worth a Thousand Images (NeurIPS 2024)": 39,
+    "DELT (CVPR 2025)": 27, "FADRM (NeurIPS 2025)": 45, "CIM (ECCV 2026)": 7 + 3, "G-VBSM (CVPR 2024)": 10,
+    "RDED (CVPR 2024)": 4, "FTD (CVPR 2023)": 8,
+}  # fmt: skip
+# What the file has of methods, datasets and protocols that the benchmark need not have. Networks are all known.
+OTHER_METHODS = {
+    "cafe", "cafe_dsa", "forgetting", "tesla", "ftd", "att", "iid", "dsdm", "dcc", "frepo", "gvbsm", "ncfm", "datm",
+    "kip", "rcig", "random@soft", "random@views", "ratbptt", "sre2l", "rded", "delt", "edc", "cvdd", "fadrm",
+    "fadrm_plus", "cim",
+}  # fmt: skip
+OTHER_DATASETS = {"imagenet1k"}
+OTHER_PROTOCOLS = {
+    "unknown", "cafe", "idc without CutMix", "dsdm", "frepo", "gvbsm", "ncfm", "datm", "kip", "rcig", "nodistill",
+    "ratbptt", "rded", "fadrm",
+}  # fmt: skip
 
 
 def printed(table):
@@ -74,6 +93,11 @@ def printed(table):
     empty = {(*key, ipc) for key, ipcs in table["empty"].items() for ipc in ipcs}
     assert empty < all_
     return (all_ - empty) | {("whole", dataset, None) for dataset in table["datasets"]}
+
+
+def first(method, dataset, ipc):
+    """The printed number of a method that goes before the others."""
+    return lookup(method, dataset, ipc)[0]
 
 
 def held(source, table=None):
@@ -93,18 +117,35 @@ def test_the_numbers_of_readmes_are_complete(source):
     assert all(e.origin == "own" for e in load() if e.source == source)
 
 
-def test_every_row_is_of_a_known_method_dataset_and_ipc_from_a_known_source():
-    assert {e.source for e in load()} == {"DANCE (IJCAI 2024)", *READMES}
+def test_every_row_is_of_a_known_ipc_from_a_known_source():
+    assert {e.source for e in load()} == {"DANCE (IJCAI 2024)", *READMES, *SINCE_2023}
     listed = {(*key, ipc) for rows in READMES.values() for key, ipcs in rows.items() for ipc in ipcs}
+    of_others = {"idc_i": "IDC", "fadrm_plus": "FADRM", **dict.fromkeys(("random@soft", "random@views"), "A")}
     for e in load():
-        assert e.method in METHODS and e.dataset in DATASETS
         assert (e.ipc is None) == (e.method == "whole")
-        assert e.ipc in (None, *SMALL) or (e.method, e.dataset, e.ipc) in listed
+        assert e.ipc in (None, *SMALL) or (e.method, e.dataset, e.ipc) in listed or e.source in SINCE_2023
         assert e.reported in ("last", "best_on_test", "unknown") and e.origin in ("own", "reprint")
-        assert e.origin == "reprint" or e.source.split()[0] == {"idc_i": "IDC"}.get(e.method, e.title)
-    assert {e.method for e in load()} == METHODS and {e.dataset for e in load()} == DATASETS
+        own = e.method == "random" or e.source.split()[0] == of_others.get(e.method, e.title)
+        assert e.origin == "reprint" or own
     per_method = {(e.method, e.title, e.family) for e in load()}
     assert Counter(method for method, *_ in per_method).most_common(1)[0][1] == 1  # one title and family each
+
+
+def test_names_are_the_benchmarks_or_listed():
+    assert {e.method for e in load()} <= {*registry.names(), "whole"} | OTHER_METHODS
+    assert {e.dataset for e in load()} <= {*BUILTIN} | OTHER_DATASETS
+    assert {e.protocol for e in load()} <= {*protocols.names()} | OTHER_PROTOCOLS
+    for name in {e.architecture for e in load()} - {"unknown"}:
+        assert networks.canonical(name) == name
+
+
+def test_no_two_numbers_have_one_key():
+    keys = Counter((e.method, e.dataset, e.ipc, e.architecture, e.protocol, e.source) for e in load())
+    assert keys.most_common(1)[0][1] == 1
+
+
+def test_the_numbers_since_2023_are_complete():
+    assert Counter(e.source for e in load() if e.source in SINCE_2023) == SINCE_2023
 
 
 def test_columns_keep_their_order():
@@ -114,9 +155,11 @@ def test_columns_keep_their_order():
 
 def test_the_file_holds_the_papers_numbers_as_fractions():
     entries = load()
-    assert len(entries) == 213 + 5 + 21 + 3
+    assert len(entries) == 213 + 5 + 21 + 3 + sum(SINCE_2023.values())
     assert all(0 < e.accuracy < 1 and (e.std is None or 0 <= e.std < 0.1) for e in entries)
-    assert sum(e.std is None for e in entries) == 21 + 3 and sum(e.ipc is None for e in entries) == 10
+    assert sum(e.ipc is None for e in entries) == 10
+    before = [e for e in entries if e.source not in SINCE_2023]
+    assert sum(e.std is None for e in before) == 21 + 3
     # read off Table 1 of DANCE, the tables of DC and DSA, and the READMEs of DM and IDC
     spots = {
         ("random", "fashionmnist", 1): (0.514, 0.038, "dc", "last"),
@@ -142,9 +185,28 @@ def test_the_file_holds_the_papers_numbers_as_fractions():
         ("idc_i", "cifar100", 20): (0.415, None, "idc", "unknown"),
     }
     for key, expected in spots.items():
-        entry = lookup(*key)
+        entry = next(e for e in lookup(*key) if e in before)
         assert (entry.accuracy, entry.std, entry.protocol, entry.reported) == expected
-    assert lookup("dm", "cifar10", 7) is None
+    assert not lookup("dm", "cifar10", 7)
+
+
+def test_spots_of_the_numbers_since_2023():
+    """Read off the tables that the file names."""
+    spots = {
+        ("ncfm", "cifar10", 10): (0.718, 0.003, "convnet3", 2, "ncfm", 2000, "cifar10", "best_on_test"),
+        ("ncfm", "tinyimagenet", 50): (0.296, 0.005, "convnet4", 2, "ncfm", 40, "", "best_on_test"),
+        ("datm", "cifar10", 1000): (0.855, 0.004, "convnet3", 1, "datm", 1001, "zca", "unknown"),
+        ("dsdm", "cifar100", 50): (0.54, None, "convnet3", 2, "dsdm", 1500, "cifar10", "best_on_test"),
+        ("random@soft", "cifar10", 10): (0.463, None, "convnet3", 1, "nodistill", 3001, "zca", "best_on_test"),
+        ("random@soft", "imagenet1k", 10): (0.239, None, "resnet18-bn", 1, "nodistill", None, "", "unknown"),
+        ("random@views", "imagenet1k", 50): (0.543, None, "resnet18-bn", 1, "nodistill", None, "", "unknown"),
+        ("rded", "cifar10", 10): (0.502, None, "convnet3-bn", 1, "rded", 300, "imagenet", "best_on_test"),
+        ("fadrm_plus", "imagenet1k", 50): (0.601, None, "resnet18-bn", None, "fadrm", None, "", "unknown"),
+        ("dsa", "cifar10", 500): (0.736, None, "convnet3", 1, "dsa", 1001, "", "unknown"),
+    }
+    for key, expected in spots.items():
+        e = first(*key)
+        assert (e.accuracy, e.std, e.architecture, e.factor, e.protocol, e.epochs, e.constants, e.reported) == expected
 
 
 def test_the_networks_of_datadam_have_batch_norm():
@@ -153,38 +215,83 @@ def test_the_networks_of_datadam_have_batch_norm():
     assert set(networks.values()) == {"convnet3-bn", "convnet6-bn"}
 
 
-# --- two printings of one cell ----------------------------------------------------------------------------------------
+# --- several printed numbers of one cell ------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def twice(monkeypatch):
     """DM's cell on CIFAR-10 at ipc 10 as DANCE reprints it and, with another number, as its authors might print it."""
-    reprint = lookup("dm", "cifar10", 10)
+    reprint = first("dm", "cifar10", 10)
     own = replace(reprint, accuracy=0.485, std=None, source="DM (WACV 2023)", table="Table 9", origin="own")
     monkeypatch.setattr(published, "_by_cell", lambda: by_cell([reprint, own]))
     return own, reprint
 
 
-def test_every_cell_has_one_number():
-    """Only those of MTT on CIFAR-10 are printed twice, by its authors and, lower, by DANCE's paper."""
-    twice = {(e.method, e.dataset) for e in load() if other_printed_numbers(e)}
-    assert twice == {("mtt", "cifar10")}
-    assert all(lookup(e.method, e.dataset, e.ipc) == e for e in load() if (e.method, e.dataset) not in twice)
-    assert {lookup("mtt", "cifar10", ipc).accuracy for ipc in (1, 10, 50)} == {0.463, 0.653, 0.716}
+def printed_by(entries):
+    return {e.source.partition(" (")[0]: e.accuracy for e in entries}
 
 
-def test_the_authors_own_number_goes_before_a_reprint(twice):
+def test_sources_that_disagree_are_all_held():
+    for ipc, own, reprint in ((1, 0.463, 0.319), (10, 0.653, 0.564), (50, 0.716, 0.659)):
+        assert printed_by(lookup("mtt", "cifar10", ipc)) == {"MTT": own, "DANCE": reprint, "NCFM": own}
+    assert printed_by(lookup("ftd", "cifar100", 50)) == {"FTD": 0.507, "NCFM": 0.485}
+    assert printed_by(lookup("rded", "tinyimagenet", 1)) == {"DELT": 0.097, "FADRM": 0.118, "CIM": 0.154}
+    assert printed_by(lookup("sre2l", "cifar10", 10)) == {"DELT": 0.293, "G-VBSM": 0.272}
+
+
+def test_the_authors_own_number_goes_before_a_reprint(twice, make_cell):
     own, reprint = twice
     for order in (twice, twice[::-1]):
         assert list(by_cell(order).values()) == [[own, reprint]]
-    assert (
-        lookup("dm", "cifar10", 10) == own
-        and other_printed_numbers(own) == [reprint]
-        and other_printed_numbers(reprint) == [own]
-    )
-    for one in twice:
-        with pytest.raises(ResultsError, match="dm on cifar10 at ipc 10 is printed twice"):
-            by_cell([*twice, replace(one, accuracy=0.4)])
+    assert lookup("dm", "cifar10", 10) == [own, reprint] and published_number(make_cell()) == own
+    assert other_printed_numbers(own) == [reprint] and other_printed_numbers(reprint) == [own]
+
+
+@pytest.mark.parametrize(
+    "other", [{"architecture": "convnet3-bn"}, {"protocol": "rded"}, {"factor": 2}], ids=lambda other: "".join(other)
+)
+def test_the_number_that_fits_goes_before_the_authors_own(twice, make_cell, monkeypatch, other):
+    own, reprint = replace(twice[0], **other), twice[1]
+    monkeypatch.setattr(published, "_by_cell", lambda: by_cell([own, reprint]))
+    assert published_number(make_cell()) == reprint
+    ((column, value),) = {"recipe" if name == "protocol" else name: value for name, value in other.items()}.items()
+    changed = {column: value} | ({"condense_architecture": value} if column == "architecture" else {})
+    assert published_number(make_cell(**changed)) == own
+
+
+def test_random_has_the_number_of_its_protocol(make_cell):
+    found = {protocol: published_number(make_cell(row="random", recipe=protocol)) for protocol in ("dc", "datm")}
+    assert (found["dc"].accuracy, found["datm"].accuracy) == (0.26, 0.31)
+
+
+@pytest.mark.parametrize("variant", ["", "@f2", "@f4"])
+def test_soft_labels_never_meet_numbers_of_hard_ones(make_cell, variant):
+    usual = {"recipe": "nodistill", "factor": 1}
+    assert published_number(make_cell(row=f"random{variant}", **usual)).method == "random"
+    for row in (f"random{variant}@soft", f"random{variant}@soft (init=first)"):
+        assert published_number(make_cell(row=row, **usual)).accuracy == 0.463
+    assert published_number(make_cell(row="any", method="random@soft")).method == "random@soft"
+    whole = {"dataset": "imagenet1k", "published_as": "imagenet1k"}
+    found = [published_number(make_cell(row=f"random{variant}{labels}", **whole)) for labels in ("", "@soft", "@views")]
+    assert [entry.accuracy for entry in found] == [0.039, 0.239, 0.258]
+    for row in (f"random{variant}@views", f"dance{variant}@soft", f"dm{variant}@soft"):
+        assert published_number(make_cell(row=row)) is None  # hard DANCE and DM have one
+
+
+def test_tables_show_all_sources_that_disagree(make_cells):
+    frame = make_cells({"mtt": [0.64, 0.65]}, evaluated={"recipe": "mtt"})
+    others = "56.4 ± 0.7 in DANCE (IJCAI 2024), Table 1 (reprint); 65.3 in NCFM (CVPR 2025), Table 1 (reprint)"
+    (table,) = published_tables(frame)
+    assert table.texts()[0][4] == "65.3" and others in table.notes
+    (table,) = comparison_tables(frame)
+    assert f"from MTT (CVPR 2022), Table 1; {others}" in table.notes
+
+
+def test_tables_say_under_what_else_another_number_was_measured(make_cells):
+    (table,) = published_tables(make_cells({"rded": [0.4, 0.5]}))
+    assert "37.1 in DELT (CVPR 2025), README figure (reprint), network resnet18-bn" in table.notes
+    (table,) = published_tables(make_cells({"random": [0.25, 0.27]}, evaluated={"recipe": "dc"}))
+    assert "31.0 in DATM (ICLR 2024), README figure at 97ae510, protocol datm" in table.notes
 
 
 def test_a_cell_that_is_printed_twice_says_whose_number_it_is(twice, make_cells):
@@ -199,7 +306,7 @@ def test_a_cell_that_is_printed_twice_says_whose_number_it_is(twice, make_cells)
 def test_factors_behind_published_numbers():
     expected = {("dm", 10): 1, ("dance", 50): 2, ("dance", 10): None, ("idm", 10): None, ("idc", 1): 2}
     expected |= {("idc_i", 1): 1, ("dream", 1): None, ("cafe_dsa", 1): 1, ("datadam", 1): 1}
-    assert {key: lookup(key[0], "cifar10", key[1]).factor for key in expected} == expected
+    assert {key: first(key[0], "cifar10", key[1]).factor for key in expected} == expected
 
 
 @pytest.fixture
@@ -295,12 +402,14 @@ def test_the_constants_of_other_codes_are_told_apart_on_cifar100(make_cell):
     ]
 
 
-def test_every_protocol_has_epochs_and_known_constants_unless_it_is_unknown():
+def test_every_protocol_has_epochs_and_known_constants_unless_they_are_unknown():
     for entry in load():
-        assert (entry.epochs is None) == (entry.protocol == "unknown")
-        reprinted = entry.protocol == "mtt" and entry.origin == "reprint" and entry.dataset != "cifar100"
-        assert (entry.constants == "") == (entry.protocol == "unknown" or reprinted)
         assert entry.constants in ("", "zca", *constants())
+        assert entry.protocol != "unknown" or (entry.epochs is None and entry.constants == "")
+        if entry.source not in SINCE_2023:
+            assert (entry.epochs is None) == (entry.protocol == "unknown")
+            reprinted = entry.protocol == "mtt" and entry.origin == "reprint" and entry.dataset != "cifar100"
+            assert (entry.constants == "") == (entry.protocol == "unknown" or reprinted)
 
 
 def test_options_of_a_run_are_named_unless_they_are_the_public_codes(make_cell):
@@ -316,7 +425,7 @@ def test_a_factor_is_one_mismatch_not_two(make_cell):
 
 
 def test_without_any_deviation_there_is_no_mark(make_cell, monkeypatch):
-    printed = by_cell([replace(lookup("dm", "cifar10", 10), std=None)])
+    printed = by_cell([replace(first("dm", "cifar10", 10), std=None)])
     monkeypatch.setattr(published, "_by_cell", lambda: printed)
     cell = make_cell(means=(0.489,))
     assert compare(cell, published_number(cell)).mismatches == ["no deviation known"]
