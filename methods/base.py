@@ -309,6 +309,8 @@ class SyntheticSet:
     the method learned (see `Card.learns_lr`), a positive number. {"space": "zca"}, which the benchmark adds, says that
     the method saw whitened images (see `Condenser.whitens`); these images are pixels all the same.
     card: where the set comes from, as JSON values without clock, host or commit.
+    soft: None, or a label of every decoded image in the order of `decode`: float32 logits (N·factor², C), whose softmax
+    are probabilities of the classes. A set with them is trained on by soft cross-entropy.
     """
 
     images: Tensor
@@ -317,13 +319,13 @@ class SyntheticSet:
     factor: int = 1
     training: Mapping[str, Any] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
+    soft: Tensor | None = None
 
     def decode(self) -> tuple[Tensor, Tensor]:
-        """The images a network is trained on, tile by tile: (N·factor², ch, H, W), and the label of each."""
+        """The images a network is trained on, tile by tile: (N·factor², ch, H, W), and the class of each."""
         from methods.multi_formation import decode  # not at the top: it imports torch
 
-        images = decode(self.images, self.factor)
-        return images, self.labels.repeat(self.factor**2, *[1] * (self.labels.ndim - 1))  # soft labels are (N, C)
+        return decode(self.images, self.factor), self.labels.repeat(self.factor**2)
 
 
 # --- what a method declares -------------------------------------------------------------------------------------------

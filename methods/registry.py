@@ -36,7 +36,8 @@ BUILT_IN = {
     "mtt": "methods.mtt:TrajectoryMatching",
     "random": "methods.coreset:RandomSubset",
 }
-UNCONDENSED = {"whole": "methods.whole:WholeSet"}  # rows of the tables that have settings but condense nothing
+# What has settings but condenses nothing: a row of the tables, and the labels of rows.
+UNCONDENSED = {"soft": "methods.soft_labels:SoftLabels", "whole": "methods.whole:WholeSet"}
 PLUG_INS = PlugInGroup("methods", BUILT_IN.keys() | UNCONDENSED.keys())
 SETTINGS_PRESETS = ("paper", "quick")
 PROVENANCES = ("paper", "code", "author", "third party", "ours")  # strongest first

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import TensorDataset
 
@@ -35,7 +36,11 @@ def save_set(path: Path, synthetic: SyntheticSet) -> str:
         "made by": dict(synthetic.card),
         "pixels": "float32, 0..1 nominal, not clamped, not normalised",
     }
-    return save_tensors(path, {"images": synthetic.images, "labels": synthetic.labels}, card)
+    tensors = {"images": synthetic.images, "labels": synthetic.labels}
+    if synthetic.soft is not None:
+        tensors["soft"] = synthetic.soft
+        card["labels"] = "soft: logits of every decoded image, float32, whose softmax is the label"
+    return save_tensors(path, tensors, card)
 
 
 def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
@@ -48,7 +53,13 @@ def load_set(path: Path, device: torch.device | str = "cpu") -> SyntheticSet:
         raise BenchmarkError(f"{path.name} is not a synthetic set of this project", where=str(path))
     check_card(card, path)
     return SyntheticSet(
-        tensors["images"].float(), tensors["labels"], card["ipc"], card["factor"], card["training"], card["made by"]
+        tensors["images"].float(),
+        tensors["labels"],
+        card["ipc"],
+        card["factor"],
+        card["training"],
+        card["made by"],
+        tensors.get("soft"),
     )
 
 
@@ -115,9 +126,18 @@ def load_dataset(path: Path | str) -> TensorDataset:
     """What networks are trained on, of a file that `save_set` wrote: mosaics are decoded.
 
     Items are an image, float32 (ch, H, W), pixels from 0 to 1 nominal and not normalized, and its label: a class, int64
-    (), or the values of all classes (C,) if the set has soft labels. Raises as `load_set`.
+    (), or the probabilities of all classes (C,) if the set has soft labels. Raises as `load_set`.
     """
-    return TensorDataset(*load_set(Path(path)).decode())
+    return TensorDataset(*training_pairs(load_set(Path(path))))
+
+
+def training_pairs(synthetic: SyntheticSet, *, hard: bool = False) -> tuple[Tensor, Tensor]:
+    """Decoded images (N, ch, H, W), and the labels that networks are trained with.
+
+    Labels are classes, int64 (N,), or the probabilities of the set's soft labels, float32 (N, C), unless `hard`.
+    """
+    images, labels = synthetic.decode()
+    return images, labels if synthetic.soft is None or hard else synthetic.soft.softmax(1)
 
 
 def save_preview(path: Path, synthetic: SyntheticSet, names: Sequence[str], columns: int = 10) -> str:
@@ -126,9 +146,7 @@ def save_preview(path: Path, synthetic: SyntheticSet, names: Sequence[str], colu
     The text "margin" in the file is the width of the names in pixels. Returns the file's SHA-256. Raises ResultsError
     if it cannot be written.
     """
-    soft = synthetic.labels.ndim > 1  # such a set has equally many images of each class
-    sizes = synthetic.ipc if soft else synthetic.labels.bincount().tolist()
-    by_class = synthetic.images.detach().float().cpu().split(sizes)
+    by_class = synthetic.images.detach().float().cpu().split(synthetic.labels.bincount().tolist())
     classes, columns = len(by_class), min(columns, synthetic.ipc)
     images = pad_sequence([images[:columns] for images in by_class], batch_first=True, padding_value=1.0).flatten(0, 1)
     images = F.interpolate(images.clamp(0, 1), scale_factor=max(1, 48 // images.shape[-1]), mode="nearest")

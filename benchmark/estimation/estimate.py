@@ -66,6 +66,7 @@ def cost_key(task: Task, sets: Mapping[str, Task]) -> tuple[Any, ...]:
         "prepare": f"experts, {network}",
         "condense": f"{row}, {network}",
         "import": f"{row}, made elsewhere",
+        "label": f"{row}, labels of a teacher",
         "evaluate": f"{row}, {network}, {display.get('protocol')}",
         "analyze": ", ".join(filter(None, (_analysis_title(task, sets), network, display.get("protocol")))),
     }[task["kind"]]

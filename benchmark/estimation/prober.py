@@ -136,6 +136,7 @@ class Prober:
             "prepare": partial(self._expert_cost, experts),
             "condense": self._condensation_cost,
             "import": self._import_cost,
+            "label": self._labelling_cost,
             "evaluate": self._evaluation_cost,
             "analyze": self._analysis_cost,
         }
@@ -206,6 +207,15 @@ class Prober:
         set_bytes = 4 * task["resolved"]["ipc"] * outline.num_classes * math.prod(outline.image_shape)
         memory = self._peak_memory(outline, 0.0, 2 * set_bytes)
         return TaskCost(0, math.nan, 0.0, memory, set_bytes + _RECORD_BYTES)
+
+    def _labelling_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
+        """The teacher sees the test images once, and the set's few images."""
+        recipe = expert_recipe(
+            self.plan.by_identity[task["resolved"]["experts"][0]]["resolved"]["recipe"], sum(train_counts)
+        )
+        cost = self._training_cost(task, outline, recipe, sum(train_counts))
+        memory = self._peak_memory(outline, cost.memory, 0)
+        return TaskCost(0, math.nan, cost.scoring_seconds * sum(outline.test), memory, _RECORD_BYTES)
 
     def _evaluation_cost(self, task: Task, outline: Outline, train_counts: Sequence[int]) -> TaskCost:
         resolved, whole = task["resolved"], task["resolved"]["set"] == WHOLE_SET

@@ -60,7 +60,7 @@ def totals(
     job_memory: bytes that the tasks of a job have together, where they are fewer than the machine's.
     """
     planned_kinds = {row.kind for row in rows}
-    kinds = [kind for kind in KINDS if kind not in ("whiten", "import", "analyze") or kind in planned_kinds]
+    kinds = [kind for kind in KINDS if kind not in ("whiten", "import", "label", "analyze") or kind in planned_kinds]
     hours = {kind: _known_sum(row.hours for row in rows if row.kind == kind) for kind in kinds}
     by_kind = ", ".join(f"{kind} {duration(3600 * value)}" for kind, value in hours.items())
     device = f"{device_name(compute.device)}, {compute.threads} threads, {compute.precision}"

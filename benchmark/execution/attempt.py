@@ -235,7 +235,7 @@ class Attempt:
         """The set with its card, and with the space in which it was condensed if that is not the usual one."""
         card = {"resolved": dict(self.resolved)}  # no clock, host or commit: equal tasks give equal bytes
         training = dict(synthetic.training) | ({"space": ZCA} if self.resolved["dataset"].get("whitening") else {})
-        return SyntheticSet(synthetic.images, synthetic.labels, synthetic.ipc, synthetic.factor, training, card)
+        return replace(synthetic, training=training, card=card)
 
     def save_set(self, synthetic: SyntheticSet, run_result: RunResult, steps: int, facts: Mapping[str, Any]) -> Outcome:
         """Save a set with its preview and commit the record. facts: more of its result, with "classes" by name.

@@ -35,10 +35,12 @@ from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
 from methods import registry
 from methods.base import ExpertRecipe
+from methods.soft_labels import SoftLabels, SoftLabelsConfig
 
 # A fraction of the published iterations for each (display name, dataset, ipc, condensing architecture).
 Shares = Mapping[tuple[str, str, int, str], float]
 
+SOFT_CARD = SoftLabels.card
 NATIVE_NETWORK = "native"  # in `architectures`: the network of each method's own paper
 RANDOM_SUBSETS = 5  # at least: the accuracy of random subsets varies more than that of networks
 WHITENING_VERSION = 1  # must be raised when a change alters how whitening is fitted
@@ -83,7 +85,8 @@ def _rows(config: PlanConfig) -> list[Row]:
     requested = {row.method for row in rows}
     for name, settings in config.method.items():
         registry.load(name)
-        if name not in requested and name not in set(config.baselines) & {WHOLE_CARD.name}:
+        labels = {SOFT_CARD.name} if any(row.soft for row in rows) else set()
+        if name not in requested and name not in labels | set(config.baselines) & {WHOLE_CARD.name}:
             raise BenchmarkError(
                 f"settings for '{name}', which is not run", where=f"method.{name}", next=f"add it: methods=[…,{name}]"
             )
@@ -114,7 +117,8 @@ class ScoredSet:
     """A set to evaluate. identity: of the task that makes it, or `whole`; native: the protocol of its own paper.
 
     seen: its dataset as networks see it under the native protocol. learns_lr: it brings a learning rate for networks
-    trained on it. imported: it comes from files of others.
+    trained on it. imported: it comes from files of others. labels: identity of the task that makes its soft labels, ""
+    without; teacher: the settings of their teacher.
     """
 
     identity: str
@@ -125,6 +129,8 @@ class ScoredSet:
     native: str
     learns_lr: bool = False
     imported: bool = False
+    labels: str = ""
+    teacher: Part | None = None
 
 
 class TaskPlanner:
@@ -165,6 +171,8 @@ class TaskPlanner:
             resolved = self._resolve_all([row for row in rows if row.method != WHOLE_CARD.name], ipc)
             self._note_aliases(resolved, ipc)
             baselines = self._random_rows({row.settings.config.factor for row in resolved})
+            soft = {row.settings.config.factor for row in resolved if row.row.soft}
+            baselines += [replace(row, soft=True) for row in self._random_rows(soft)] if soft else []
             for row in _merged([*resolved, *self._resolve_all(baselines, ipc)]):
                 self._condense_and_evaluate(row, ipc)
 
@@ -225,10 +233,11 @@ class TaskPlanner:
         # Shares are of names with all iterations. A method without a paper has no budget that is known to be too long.
         full = self.shares or not registry.load(row.method).card.paper
         fraction = 1.0 if full else self.config.iterations_fraction
-        resolved = ResolvedRow(row, self._settings(row, ipc, fraction))
+        labels = self._label_settings(ipc) if row.soft else None
+        resolved = ResolvedRow(row, self._settings(row, ipc, fraction), labels)
         share = self.shares.get((resolved.display_name, self.dataset.name, ipc, self.architecture))
         if share is not None:
-            resolved = ResolvedRow(row, self._settings(row, ipc, share))
+            resolved = ResolvedRow(row, self._settings(row, ipc, share), labels)
         settings = resolved.settings.config
         if settings.augment:
             strategies.parse_for_condensing(settings.augment)
@@ -251,6 +260,16 @@ class TaskPlanner:
             preset=self.config.preset,
             iterations_fraction=iterations_fraction,
             overrides=row.overrides(self.config.method),
+        )
+
+    def _label_settings(self, ipc: int) -> registry.ResolvedSettings:
+        """The settings of the teacher that labels sets of this ipc."""
+        return registry.resolve(
+            SOFT_CARD.name,
+            dataset=self.dataset.published_as,
+            ipc=ipc,
+            preset=self.config.preset,
+            overrides=self.config.method.get(SOFT_CARD.name, {}),
         )
 
     def _note_aliases(self, rows: Sequence[ResolvedRow], ipc: int) -> None:
@@ -304,13 +323,35 @@ class TaskPlanner:
         if method.card.family != "coreset":  # a selection has no snapshots
             shared["snapshots"] = self.config.snapshots
         display = self._display(resolved, ipc)
+        plain = replace(resolved, row=replace(resolved.row, soft=False), labels=None)  # the set has no soft labels
+        of_set = self._display(plain, ipc)
         for seed in self._seeds(resolved.row):
             experts = [self._prepare(recipe, seen, index) for index in _indices(recipe, seed)] if recipe else []
-            slug = f"{resolved.slug}-{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
+            where = f"{self.dataset.name}-ipc{ipc}-{self.architecture}-seed{seed}"
             content = shared | {"seed": seed, "experts": experts}
-            condensed = self.plan.add("condense", slug, content, display, self.requested)
-            card = method.card
-            self._evaluate(ScoredSet(condensed, slug, display, seed, seen, card.native, card.learns_lr))
+            condensed = self.plan.add("condense", f"{plain.slug}-{where}", content, of_set, self.requested)
+            card, slug = method.card, f"{resolved.slug}-{where}"
+            scored = ScoredSet(condensed, slug, display, seed, seen, card.native, card.learns_lr)
+            self._evaluate(self._labelled(scored, resolved.labels) if resolved.labels else scored)
+
+    def _labelled(self, scored: ScoredSet, labels: registry.ResolvedSettings) -> ScoredSet:
+        """The set with the labels of a teacher, which is the same for all sets with these settings."""
+        config = labels.config
+        assert isinstance(config, SoftLabelsConfig)
+        self.plan.note(*labels.notes)
+        strategies.parse(config.teacher_augment)
+        seen = self._seen(self.dataset.constants, whitens=False)
+        content = {
+            "set": scored.identity,
+            "experts": [self._prepare(config.teacher, seen, 0)],
+            "temperature": config.temperature,
+            "architecture": self.architecture,
+            "dataset": seen,
+            **self.common,
+        }
+        identity = self.plan.add("label", scored.slug, content, dict(scored.display), self.requested)
+        teacher = Part.of(config)
+        return replace(scored, labels=identity, teacher=teacher, native=SOFT_CARD.native, seen=seen, learns_lr=False)
 
     def _seen(self, constants: Constants, whitens: bool) -> dict[str, Any]:
         """The dataset of a task, normalized with these constants or whitened."""
@@ -383,12 +424,16 @@ class TaskPlanner:
             content["whole"] = Part.of(self.whole.settings.config)
         if scored.imported:
             content["imported"] = True
+        if scored.labels and not protocol.hard_labels:
+            content |= {"labels": scored.labels, "teacher": scored.teacher}
         display = {
             **scored.display,
             # "" if unknown or none: such a row is shown in the table of every condensing architecture.
             "condense_architecture": "" if whole or scored.imported else self.architecture,
             "protocol": name if native else protocol.name,  # `dc@plain` is named `dc` where that augments nothing
         }
+        if protocol.hard_labels:
+            display.pop("labels", None)
         if note:
             display["protocol_note"] = note
         self.plan.add("evaluate", f"{scored.slug}-{name}-{architecture}", content, display, self.requested)
@@ -416,7 +461,8 @@ class TaskPlanner:
             "role": "baseline" if resolved.row.baseline else "method",
             "iterations_fraction": resolved.settings.iterations_fraction,
             **({"raised_to_floor": True} if resolved.settings.raised else {}),
-            "provenance": resolved.settings.weakest_provenance,
+            "provenance": resolved.weakest_provenance,
+            **({"labels": "soft"} if resolved.labels else {}),
         }
 
 

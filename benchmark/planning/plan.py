@@ -114,7 +114,7 @@ def task_name(task: Mapping[str, Any]) -> str:
 def inputs_of(task: Mapping[str, Any]) -> set[str]:
     """Identities of the tasks whose results this task reads."""
     resolved = task["resolved"]
-    single = {resolved.get("set"), resolved.get("dataset", {}).get("whitening")} - {None}
+    single = {resolved.get("set"), resolved.get("labels"), resolved.get("dataset", {}).get("whitening")} - {None}
     return {*resolved.get("experts", ()), *resolved.get("sets", ()), *single}
 
 
@@ -166,23 +166,26 @@ def check_factor(factor: int, dataset: Outline, where: str) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """A method in a request: `NAME`, with `@fN` for factor N and `@SETTING:VALUE` for any other setting.
+    """A method in a request: `NAME`, with `@fN` for factor N, `@soft` for soft labels, `@SETTING:VALUE` for settings.
 
     factor: None for that of the method's settings. settings: names and values; a text is converted to the setting's
-    type. baseline: it runs beside the requested methods, and options for its method do not change it.
-    variant: a preset adds it beside its method. A baseline or variant that is impossible at an ipc is left out.
+    type. soft: its set with the labels of a teacher (`methods.soft_labels`). baseline: it runs beside the requested
+    methods, and options for its method do not change it. variant: a preset adds it beside its method. A baseline or
+    variant that is impossible at an ipc is left out.
     """
 
     method: str
     factor: int | None = None
     settings: tuple[tuple[str, Any], ...] = ()
+    soft: bool = False
     baseline: bool = False
     variant: bool = False
 
     @property
     def name(self) -> str:
         """As in a request."""
-        return row_text(self.method if self.factor is None else f"{self.method}@f{self.factor}", self.settings)
+        factor = "" if self.factor is None else f"@f{self.factor}"
+        return row_text(f"{self.method}{factor}{SOFT * self.soft}", self.settings)
 
     def overrides(self, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """The settings that replace those of the preset. options: those of `method.NAME.SETTING=VALUE`, by method."""
@@ -209,10 +212,13 @@ def parse_row(text: str) -> Row:
         raise BenchmarkError(f"'{text}' is no method", where=where, next="NAME@SETTING:VALUE, such as dance@factor:1")
     known = registry.get(name).Config.names()
     settings: dict[str, Any] = {}
-    for suffix in suffixes:
+    soft = suffixes.count(SOFT[1:])
+    if soft > 1:
+        raise BenchmarkError(f"'{text}' asks for soft labels twice", where=where)
+    for suffix in (suffix for suffix in suffixes if suffix != SOFT[1:]):
         setting, colon, value = ("factor", ":", suffix[1:]) if _FACTOR.fullmatch(suffix) else suffix.partition(":")
         if not (setting and colon and value):
-            known_as = f"{name}, {name}@f2 for factor 2, or {name}@SETTING:VALUE"
+            known_as = f"{name}, {name}@f2 for factor 2, {name}@soft for a teacher's labels, or {name}@SETTING:VALUE"
             raise BenchmarkError(f"'{text}' is no method", where=where, next=known_as)
         if setting == "factor" and setting not in known:
             raise BenchmarkError(f"{name} has no setting 'factor'", where=where, next=f"methods=[{name}]")
@@ -224,9 +230,10 @@ def parse_row(text: str) -> Row:
     factor = settings.pop("factor", None)
     if factor is not None and not _FACTOR.fullmatch(f"f{factor}"):
         raise BenchmarkError(f"factor must be a whole number from 1, got {factor}", where=where)
-    return Row(name, None if factor is None else int(factor), tuple(settings.items()))
+    return Row(name, None if factor is None else int(factor), tuple(settings.items()), soft=bool(soft))
 
 
+SOFT = "@soft"  # after a row's factor
 _FACTOR = re.compile(r"f[1-9]\d*")
 
 
@@ -236,21 +243,31 @@ class ResolvedRow:
 
     row: Row
     settings: registry.ResolvedSettings
+    labels: registry.ResolvedSettings | None = None  # of the teacher, where the row has soft labels
 
     @property
     def name(self) -> str:
-        """`NAME` if the factor is that of the preset here, else `NAME@fN`, however the factor was requested."""
+        """`NAME` if the factor is that of the preset here, else `NAME@fN`, however it was requested; with `@soft`."""
         factor = f"@f{self.settings.config.factor}" if "factor" in self.settings.changed else ""
-        return f"{self.row.method}{factor}"
+        return f"{self.row.method}{factor}{SOFT * self.row.soft}"
 
     @property
     def overrides(self) -> str:
         """The other settings that differ from the preset's, as `lr_img=2.0, init=noise`."""
-        return ", ".join(f"{key}={getattr(self.settings.config, key)}" for key in self._changed)
+        return ", ".join(f"{key}={value}" for key, value in self._changed)
 
     @property
-    def _changed(self) -> list[str]:
-        return [key for key in self.settings.changed if key != "factor"]
+    def _changed(self) -> list[tuple[str, Any]]:
+        found = [(key, getattr(self.settings.config, key)) for key in self.settings.changed if key != "factor"]
+        if self.labels:
+            found += [(key, getattr(self.labels.config, key)) for key in self.labels.changed]
+        return found
+
+    @property
+    def weakest_provenance(self) -> str:
+        """Of the settings, and of those of the teacher."""
+        kinds = [resolved.weakest_provenance for resolved in (self.settings, self.labels) if resolved]
+        return max(kinds, key=registry.PROVENANCES.index)
 
     @property
     def display_name(self) -> str:
@@ -259,4 +276,4 @@ class ResolvedRow:
     @property
     def slug(self) -> str:
         """The name with the settings that differ, as in a request: it tells the variants of a method apart."""
-        return row_text(self.name, [(key, getattr(self.settings.config, key)) for key in self._changed])
+        return row_text(self.name, self._changed)

@@ -10,7 +10,7 @@ from benchmark.execution.runtime import Task
 from benchmark.planning.plan import inputs_of, task_name
 from benchmark.utils.errors import BenchmarkError
 
-JOB_KINDS = ("whiten", "prepare", "condense", "evaluate", "analyze")  # import tasks run where their files are
+JOB_KINDS = ("whiten", "prepare", "condense", "label", "evaluate", "analyze")  # import tasks run where their files are
 JobTasks = tuple[Task, ...]  # the tasks of one job
 
 
@@ -59,7 +59,7 @@ def group_tasks(
     missing = {task["identity"]: frozenset(inputs_of(task) & undone) for task in todo}
     new_sets = {task["identity"] for task in todo if task["kind"] == "condense"}
     after_set: dict[str, list[Task]] = defaultdict(list)  # tasks that wait for one set of this plan and nothing else
-    others: dict[str, list[Task]] = {"evaluate": [], "analyze": []}
+    others: dict[str, list[Task]] = {"label": [], "evaluate": [], "analyze": []}  # each after its inputs
     for task in todo:
         if task["kind"] in others:
             inputs = missing[task["identity"]]

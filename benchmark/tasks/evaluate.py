@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from benchmark.condensation.synthetic_set import load_set
+from dataclasses import replace
+
+from benchmark.condensation.synthetic_set import load_set, training_pairs
 from benchmark.execution.attempt import Attempt
 from benchmark.execution.runtime import Outcome
+from benchmark.tasks.label import LABELS
 from benchmark.training.evaluation import Evaluation
 from benchmark.training.trainer import Training
+from benchmark.utils.tensor_files import load_tensors
 from results.store.schema import WHOLE_SET, Status
 
 
@@ -23,7 +27,12 @@ def evaluate(attempt: Attempt) -> Outcome:
         if outcome := attempt.failed_input_outcome(kind, resolved["set"]):
             return outcome
         stored = load_set(attempt.artifact(kind, resolved["set"], "synthetic.safetensors"), attempt.compute.device)
-        images, labels = stored.decode()
+        if labels_task := resolved.get("labels"):
+            if outcome := attempt.failed_input_outcome("label", labels_task):
+                return outcome
+            soft, _ = load_tensors(attempt.artifact("label", labels_task, LABELS), attempt.compute.device)
+            stored = replace(stored, soft=soft["soft"])
+        images, labels = training_pairs(stored, hard=resolved["protocol"].get("hard_labels", False))
         recipe = attempt.set_recipe(stored)
     attempt.compute.choose_compile(resolved["num_eval"] * recipe.samples_seen(len(labels)), images.shape)
 

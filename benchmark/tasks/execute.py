@@ -24,6 +24,7 @@ from benchmark.tasks.analyze import analyze
 from benchmark.tasks.condense import condense
 from benchmark.tasks.evaluate import evaluate
 from benchmark.tasks.import_set import import_set
+from benchmark.tasks.label import label
 from benchmark.tasks.prepare import prepare
 from benchmark.tasks.whiten import whiten
 from results.errors import ResultsError, UnwritableError
@@ -36,6 +37,7 @@ FUNCTION_OF_KIND: Mapping[str, Callable[[Attempt], Outcome]] = {
     "prepare": prepare,
     "condense": condense,
     "import": import_set,
+    "label": label,
     "evaluate": evaluate,
     "analyze": analyze,
 }

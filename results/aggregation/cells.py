@@ -27,10 +27,10 @@ COLUMNS = (
     "sd_networks", "validation_accuracy", "optimistic_best_on_test", "optimistic_best_on_test_sd",
     "optimistic_best_on_test_sd_networks", "sets", "networks", "expected", "missing", "prepare_seconds",
     "prepare_shared", "prepare_divisor", "condense_seconds", "evaluate_seconds", "stored_images", "decoded_images",
-    "bytes", "experts", "optimizer_steps", "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes", "factor",
-    "iterations_fraction", "raised_to_floor", "provenance", "val_fraction", "devices", "precisions", "mixed",
-    "commits", "package", "budget_seconds", "budget_spread", "sample",
-    "accuracies", "cell_spec", "evaluation_ids", "set_ids",
+    "bytes", "labels", "label_bytes", "teacher_accuracy", "teacher_bytes", "experts", "optimizer_steps",
+    "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes", "factor", "iterations_fraction",
+    "raised_to_floor", "provenance", "val_fraction", "devices", "precisions", "mixed", "commits", "package",
+    "budget_seconds", "budget_spread", "sample", "accuracies", "cell_spec", "evaluation_ids", "set_ids",
 )
 _COUNTS = (
     "ipc", "epochs", "stored_images", "decoded_images", "bytes", "experts", "optimizer_steps", "prepare_peak_bytes",
@@ -56,6 +56,8 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     prepare_seconds: of the experts that a set used; prepare_shared: each expert's seconds divided by the number of
     condense tasks among the records that use it; prepare_divisor: these numbers as text ("5" or "5–15"). All seconds
     are means over sets; of a set condensed elsewhere they are unknown, of the whole set 0.
+    labels: "hard", or "soft" where networks trained with the labels of a teacher. label_bytes, teacher_bytes: of
+    float32 values; teacher_accuracy: on the test split. Its seconds are in preparing, those of labelling in condensing.
     experts: prepare tasks of one set. *_peak_bytes: the most memory of any task of that kind.
     package: that a plug-in method comes from, with its version; "" for the methods of this project.
     budget_seconds, budget_spread: that a set with its experts was given, and by which fraction of itself its share of
@@ -111,6 +113,7 @@ def _evaluated(evaluations: Sequence[Json], links: Links) -> dict[str, Any]:
         **_best_on_test(scored, links),
         **_missing(scores["sets"], len(seed_group) or len(sets)),
         **_sizes(scored, condense, imports, links),
+        **_labelling(scored, links),
         **_costs(scored, condense, whole=resolved["set"] == WHOLE_SET, links=links),
         **_hardware(evaluations, condense, links),
         "cell_spec": cell_spec(first, condensed),
@@ -139,6 +142,7 @@ def _labels(display: Json) -> dict[str, Any]:
         "raised_to_floor": display.get("raised_to_floor", False),
         "published_as": display["published_as"] or "",
         "ipc": display.get("ipc"),
+        "labels": display.get("labels", "hard"),
         "class_sizes": "–".join(map(str, display.get("class_sizes", ()))),
         "method": card["name"],
         "title": card["title"],
@@ -215,6 +219,16 @@ def _sizes(scored: Sequence[Json], condense: Sequence[Json], imports: Sequence[J
     }
 
 
+def _labelling(scored: Sequence[Json], links: Links) -> dict[str, Any]:
+    """What the soft labels of a set take, and how good their teacher is; nan without."""
+    results = [record["result"] for record in links.labelled(scored)]
+    return {
+        "label_bytes": _largest([result["label_bytes"] for result in results]),
+        "teacher_accuracy": _mean([result["teacher_accuracy"] for result in results]),
+        "teacher_bytes": _largest([result["teacher_bytes"] for result in results]),
+    }
+
+
 def _peak(records: Sequence[Json]) -> float:
     return _largest([record.get("peak_memory_bytes") for record in records])
 
@@ -228,13 +242,15 @@ def _experts_of(condense: Sequence[Json], links: Links) -> list[Json]:
 def _costs(scored: Sequence[Json], condense: Sequence[Json], *, whole: bool, links: Links) -> dict[str, Any]:
     condensed = _ok(condense)
     divisors = sorted({links.users[expert] for record in condensed for expert in record["resolved"]["experts"]})
-    unknown = 0.0 if whole else math.nan
+    unknown, labels = 0.0 if whole else math.nan, links.labelled(scored)
+    teacher, shared = (_mean([links.teacher_seconds(r, shared=shared) for r in labels], 0) for shared in (False, True))
     sets = {record["resolved"]["set"] for record in scored}
     return {
-        "prepare_seconds": _mean([links.prepare_seconds(r, shared=False) for r in condensed], unknown),
-        "prepare_shared": _mean([links.prepare_seconds(r, shared=True) for r in condensed], unknown),
+        "prepare_seconds": _mean([links.prepare_seconds(r, shared=False) for r in condensed], unknown) + teacher,
+        "prepare_shared": _mean([links.prepare_seconds(r, shared=True) for r in condensed], unknown) + shared,
         "prepare_divisor": "–".join(map(str, dict.fromkeys((divisors[0], divisors[-1])))) if divisors else "",
-        "condense_seconds": _mean([r["seconds"] for r in condensed], unknown),
+        "condense_seconds": _mean([r["seconds"] for r in condensed], unknown)
+        + _mean([r["seconds"] for r in labels], 0),
         "evaluate_seconds": sum(r["seconds"] for r in scored) / len(sets) if sets else math.nan,
     }
 
@@ -319,6 +335,7 @@ def _failed(bad: Sequence[Json], expected: int, table: tuple[Any, ...], links: L
         **_best_on_test([], links),
         **_missing(0, expected),
         **_sizes([], bad, [], links),
+        **_labelling([], links),
         **_costs([], [], whole=False, links=links),
         **_hardware([], bad, links),
         "cell_spec": {"condensed": "here", **flat_spec(resolved)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from results.types import Cell
 
 _NORMS = {"in": "instance norm", "bn": "batch norm", "ln": "layer norm", "gn": "group norm", "none": "no norm"}
 _DEFAULT_NORMS = {"mlp": "none", "lenet": "none", "alexnet": "none", "densenet": "bn"}  # if the name gives none
+_RANDOM = re.compile(r"random(@soft)?|random@f.*")
 REFERENCE = "reference"  # the role of a row that comes with the package (`aggregation.references`), and its mark
 FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")  # in the order of tables
 
@@ -32,11 +34,9 @@ def is_whole(row: Cell) -> bool:
 def is_random(display_name: str) -> bool:
     """Whether a row is a baseline that a method must beat: random real images, or mosaics of them ("random@f2").
 
-    A reference row is none.
+    With the labels of a teacher ("random@soft") it is that of rows with such labels. A reference row is none.
     """
-    return (display_name == "random" or display_name.startswith("random@f")) and not display_name.endswith(
-        f"({REFERENCE})"
-    )
+    return bool(_RANDOM.fullmatch(display_name)) and not display_name.endswith(f"({REFERENCE})")
 
 
 def is_native(row: Cell) -> bool:

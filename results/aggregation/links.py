@@ -16,17 +16,26 @@ from typing import Any
 from results.store.schema import RECORDED, WHOLE_SET, Status
 from results.types import Json
 
-_NOT_IN_SPEC = {"kind", "seed", "experts", "ipc", "architecture", "set"}  # the sample, the inputs, or the key itself
+_NOT_IN_SPEC = {
+    "kind",
+    "seed",
+    "experts",
+    "ipc",
+    "architecture",
+    "set",
+    "labels",
+}  # the sample, the inputs, or the key itself
 
 
 @dataclass(frozen=True)
 class Links:
     """Records by kind and identity. Tasks without a record (`StoredResults.unfinished`) are among them.
 
-    imports: sets made elsewhere, whose costs are unknown. prepare: experts and whitenings. users: by their identities,
-    the number of condense tasks with a record that use them. seed_groups: condense tasks that differ in the seed only,
-    by their `seed_group_key`. seed_group_of: by condense task, its `seed_group_key`. best_on_test: the analyses of this
-    name, by the `evaluated_key` that they share with an evaluation.
+    imports: sets made elsewhere, whose costs are unknown. prepare: experts and whitenings. users: by their
+    identities, the number of condense tasks with a record that use them. labels: soft labels of sets. seed_groups:
+    condense tasks that differ in the seed only, by their `seed_group_key`. seed_group_of: by condense task, its
+    `seed_group_key`. best_on_test: the analyses of this name, by the `evaluated_key` that they share with an
+    evaluation.
     """
 
     evaluations: list[Json]
@@ -34,6 +43,7 @@ class Links:
     imports: dict[str, Json]
     prepare: dict[str, Json]
     users: Counter[str]
+    labels: dict[str, Json]
     seed_groups: dict[tuple[str, ...], list[Json]]
     seed_group_of: dict[str, tuple[str, ...]]
     best_on_test: dict[str, Json]
@@ -62,6 +72,7 @@ class Links:
             by_identity("import"),
             by_identity("prepare") | by_identity("whiten"),
             users,
+            by_identity("label"),
             seed_groups,
             seed_group_of,
             best_on_test,
@@ -81,6 +92,17 @@ class Links:
         if not tasks <= self.prepare.keys():
             return math.nan
         return math.fsum(self.prepare[task]["seconds"] / (self.users[task] if shared else 1) for task in tasks)
+
+    def labelled(self, evaluations: Sequence[Json]) -> list[Json]:
+        """The records of the soft labels with which these evaluations trained, each once."""
+        identities = dict.fromkeys(record["resolved"].get("labels") for record in evaluations)
+        return [self.labels[identity] for identity in identities if identity in self.labels]
+
+    def teacher_seconds(self, labelled: Json, *, shared: bool) -> float:
+        """Seconds of a label task's teacher, in full or divided by the label tasks that use it; nan if it is absent."""
+        (teacher,) = labelled["resolved"]["experts"]
+        users = sum(record["resolved"]["experts"] == [teacher] for record in self.labels.values())
+        return self.prepare[teacher]["seconds"] / (users if shared else 1) if teacher in self.prepare else math.nan
 
 
 def prepared_for(condensed: Json) -> set[str]:

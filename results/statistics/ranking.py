@@ -40,8 +40,8 @@ def significance_remarks(column: Sequence[Cell]) -> list[str]:
 
     A method must be significantly better (`significance.one_sided_p_value`, Holm-corrected over the column's methods)
     than every random baseline there: plain subsets and mosaics of every factor. It is compared only with baselines of
-    the same fraction of withheld training images. Nothing is marked in a column without such a baseline, nor under
-    `native`, where rows do not compare.
+    the same fraction of withheld training images, whose labels are hard or soft as its own are. Nothing is marked in a
+    column without such a baseline, nor under `native`, where rows do not compare.
     """
     remarks = [""] * len(column)
     baselines = [row for row in column if row["sets"] and is_random(row["display_name"])]
@@ -60,8 +60,8 @@ def is_tested(row: Cell) -> bool:
 
 
 def _largest_p_value(row: Cell, baselines: Sequence[Cell]) -> float:
-    """The largest p-value against a baseline of the same training images, nan if none can be tested."""
-    same = [baseline for baseline in baselines if baseline["val_fraction"] == row["val_fraction"]]
+    """The largest p-value against a baseline of the same images and labels, nan if none can be tested."""
+    same = [baseline for baseline in baselines if _trained_on(baseline) == _trained_on(row)]
     p_values = [one_sided_p_value(row["sample"], baseline["sample"]) for baseline in same]
     return max((p for p in p_values if not math.isnan(p)), default=math.nan)
 
@@ -75,7 +75,8 @@ def significance_ranks(column: Sequence[Cell]) -> list[str]:
     Holm-corrected over these comparisons, and rows that are not beaten at ALPHA are BEST as well. The same rule among
     the beaten rows gives SECOND. There are no ranks with fewer than two candidates, with candidates that all share the
     first place, nor in a column with a `no_rank_reason`. Rows with different fractions of withheld training images are
-    ranked apart. `_proven` says what rows that are not better than random (`significance_remarks`) do to the ranks.
+    ranked apart, and so are those with hard and with soft labels. `_proven` says what rows that are not better than
+    random (`significance_remarks`) do to the ranks.
 
     What the rule does in special cases:
     - The test is paired over shared seeds; with fewer than two of them it is Welch's, on all sets of both. Rows that
@@ -140,11 +141,16 @@ def mean_ranks(column: Sequence[Cell]) -> list[str]:
 
 
 def _comparable(column: Sequence[Cell], is_candidate: Callable[[Cell], bool]) -> Iterator[list[int]]:
-    """Indices of two or more candidates with the same fraction of withheld training images."""
-    for fraction in dict.fromkeys(row["val_fraction"] for row in column):
-        same = [index for index, row in enumerate(column) if row["val_fraction"] == fraction and is_candidate(row)]
+    """Indices of two or more candidates with the same labels and the same fraction of withheld training images."""
+    for kind in dict.fromkeys(map(_trained_on, column)):
+        same = [index for index, row in enumerate(column) if _trained_on(row) == kind and is_candidate(row)]
         if len(same) > 1:
             yield same
+
+
+def _trained_on(row: Cell) -> tuple[float, str]:
+    """What rows must share to be compared: the fraction of withheld training images, and hard or soft labels."""
+    return row["val_fraction"], row["labels"]
 
 
 def no_rank_reason(column: Sequence[Cell]) -> str:

@@ -20,6 +20,7 @@ _FILES = {
     "prepare": "experts.safetensors",
     "condense": "synthetic.safetensors",
     "import": "synthetic.safetensors",
+    "label": "labels.safetensors",
 }
 _NO_COSTS = "other work ran beside the reference runs: their seconds are no measure of what the methods cost"
 _MAX_NAMED = 3  # files that one message names

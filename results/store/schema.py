@@ -15,7 +15,7 @@ from msgspec import Meta
 from results.types import Json
 
 SCHEMA = 3  # raised when the shape of a record changes
-KINDS = ("whiten", "prepare", "condense", "import", "evaluate", "analyze")
+KINDS = ("whiten", "prepare", "condense", "import", "label", "evaluate", "analyze")
 OWN_PACKAGE = "condensation-benchmark"  # the distribution of this project, in a record's code
 WHOLE_SET = "whole"  # in `resolved`, in place of a set's identity: the whole training set
 
@@ -237,6 +237,7 @@ class MethodDisplay(DatasetDisplay):
     train_images: Positive  #: in the whole training set
     display_name: str  #: "dm", "dm@f2", "dance (alignment=random)"
     card: MethodCard
+    labels: NotRequired[str]  #: "soft" where networks are trained with the labels of a teacher
     provenance: str  #: of the setting with the weakest source: paper, code, author, third party, ours
     iterations_fraction: Share  #: of the full iterations, the paper's if there is one; more than 1 if asked for
     budget: NotRequired[Budget]
@@ -333,6 +334,23 @@ class ImportResult(SetResult):
     clamped: NotRequired[Fraction]  #: fraction of the pixels that quantizing clamped
 
 
+# --- label: soft labels of a set --------------------------------------------------------------------------------------
+
+
+class LabelSpec(NetworkSpec):
+    """A teacher that labels the decoded images of a set."""
+
+    set: str  #: identity of a condense task
+    experts: list[Sha256]  #: of one prepare task, the teacher
+    temperature: Share  #: by which its logits are divided
+
+
+class LabelResult(TypedDict):
+    label_bytes: Positive  #: of the labels as float32
+    teacher_bytes: Positive  #: of its weights as float32
+    teacher_accuracy: Fraction  #: on the test split
+
+
 # --- evaluate: several networks trained on one set --------------------------------------------------------------------
 
 
@@ -341,6 +359,8 @@ class EvaluateSpec(NetworkSpec):
 
     set: str  #: identity of a condense or import task, or "whole" for the training set
     imported: NotRequired[bool]  #: whether `set` is an import task
+    labels: NotRequired[Sha256]  #: identity of the label task whose soft labels take the place of the set's classes
+    teacher: NotRequired[Json]  #: of these labels: its settings
     seed: int
     protocol: ProtocolSpec
     num_eval: Positive  #: networks
@@ -464,6 +484,7 @@ PARTS: dict[str, dict[str, Any]] = {  # by kind: the shapes of a record's parts
     "prepare": {"resolved": PrepareSpec, "display": DatasetDisplay, "result": PrepareResult},
     "condense": {"resolved": CondenseSpec, "display": CondenseDisplay, "result": CondenseResult},
     "import": {"resolved": ImportSpec, "display": ImportDisplay, "result": ImportResult},
+    "label": {"resolved": LabelSpec, "display": MethodDisplay, "result": LabelResult},
     "evaluate": {"resolved": EvaluateSpec, "display": EvaluateDisplay, "result": EvaluateResult},
     "analyze": {"resolved": AnalyzeSpec, "display": AnalyzeDisplay},  # the result's shape is that of its analysis
 }

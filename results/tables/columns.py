@@ -63,6 +63,10 @@ def _has(name: str) -> Callable[[Sequence[Cell]], bool]:
     return lambda rows: any(known(row[name]) is not None for row in rows)
 
 
+def _has_soft_labels(rows: Sequence[Cell]) -> bool:
+    return any(row["labels"] == "soft" for row in rows)
+
+
 # --- accuracies -------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +236,16 @@ COLUMNS = (
            caption="optimizer steps of each network", tables=("comparison",)),
     Column("stored", "Stored", _stored, count, caption="stored images", tables=("memory", "condensing")),
     Column("size", "Size", _of("bytes"), size, caption="size of the stored set", tables=("memory", "condensing")),
+    Column("labels", "Labels", lambda row: str(row["labels"]), text=True,
+           caption="hard: networks train on the classes of images; soft: on the labels of a teacher",
+           tables=("comparison", "condensing", "page"), shown=_has_soft_labels),
+    Column("label_size", "Label size", _of("label_bytes"), size,
+           caption="size of the soft labels as float32", tables=("condensing", "page"), shown=_has_soft_labels),
+    Column("teacher", "Teacher %", _of("teacher_accuracy"), percent,
+           caption="accuracy of the teacher on the test split", tables=("comparison", "condensing", "page"),
+           shown=_has_soft_labels),
+    Column("teacher_size", "Teacher size", _of("teacher_bytes"), size,
+           caption="size of the teacher's weights as float32", tables=("condensing", "page"), shown=_has_soft_labels),
     Column("experts", "Experts", _of("experts"), count,
            caption="trained networks that a set uses; each is one prepare task", tables=("memory", "condensing"),
            shown=uses_experts),

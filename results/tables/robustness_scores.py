@@ -189,7 +189,7 @@ class _ProtocolCells:
         self.rows = rows
         wholes = [row for row in rows if is_whole(row)]
         self._wholes = [row for row in wholes if row["display_name"] == "whole"] or wholes
-        self._randoms = [row for row in rows if row["display_name"] == "random"]
+        self._randoms = [row for row in rows if row["display_name"] in ("random", "random@soft")]
         self._by_spec = {_spec_without_protocol(row): row for row in rows}
 
     def scored(self, row: Cell, plain_protocol: _ProtocolCells | None) -> _ScoredCell:
@@ -199,8 +199,9 @@ class _ProtocolCells:
         return _ScoredCell(row, counterpart(self._wholes, row), self.random(row), plain, random_plain)
 
     def random(self, row: Cell) -> Cell | None:
-        """The random subsets at the row's ipc."""
-        return counterpart([random for random in self._randoms if ipc(random) == ipc(row)], row)
+        """The random subsets at the row's ipc, with such labels as it has."""
+        same = [one for one in self._randoms if (ipc(one), one["labels"]) == (ipc(row), row["labels"])]
+        return counterpart(same, row)
 
 
 def _spec_without_protocol(row: Cell) -> tuple[str, ...]:

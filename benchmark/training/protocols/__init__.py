@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import fractions
 import importlib.util
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
@@ -52,8 +53,9 @@ if TYPE_CHECKING:
 
 BUILT_IN = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml"))}
 NATIVE = "native"  # the protocol of each method's own paper
+_SUFFIXES = ("steps", "lr", "plain", "hard")
 # Suffixes: NAME@VARIANT.
-VARIANTS = ("steps", "lr", "plain", "steps@lr", "steps@plain", "lr@plain", "steps@lr@plain")
+VARIANTS = tuple("@".join(some) for count in (1, 2, 3, 4) for some in itertools.combinations(_SUFFIXES, count))
 PLUG_INS = PlugInGroup("protocols", (*BUILT_IN, NATIVE), BenchmarkError)
 
 
@@ -64,8 +66,9 @@ class Protocol:
     lr_milestones: epochs after which lr is multiplied by lr_gamma. reset_optimizer: whether the momentum is reset then.
     augment: a strategy of `benchmark.augmentation`. cutmix: its probability for each batch. steps_fixed: train for the
     optimizer steps of the factor-1 set, whatever the factor. lr_from_set: the learning rate that a set brings takes the
-    place of lr (`SyntheticSet.training`); without one, lr stays. source: where the values come from; it begins with
-    "ours: " where no public code has this recipe for this network or number of classes.
+    place of lr (`SyntheticSet.training`); without one, lr stays. hard_labels: train on the classes of images also where
+    a set has soft labels. source: where the values come from; it begins with "ours: " where no public code has this
+    recipe for this network or number of classes.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Protocol:
     weight_decay: Fraction = 5e-4
     steps_fixed: bool = False
     lr_from_set: bool = False
+    hard_labels: bool = False
 
     def recipe(self, stored: int, decoded: int) -> Recipe:
         """The recipe for a set of `stored` images, which `decode` turns into `decoded` images."""
@@ -176,7 +180,8 @@ def get(
     """The protocol called `name` for one dataset, ipc and architecture. Raises BenchmarkError for an unknown name.
 
     `NAME@steps` trains for the optimizer steps of the factor-1 set; `NAME@lr` takes the learning rate that a set
-    brings; `NAME@plain` turns augmentation and mixing off; `NAME@steps@lr@plain` does all. `native` is the protocol
+    brings; `NAME@plain` turns augmentation and mixing off; `NAME@hard` takes no soft labels; `NAME@steps@lr@plain@hard`
+    does all. `native` is the protocol
     that the argument `native` names, with the set's learning rate if learns_lr. architecture: canonical name of the
     network to be trained. ipc: None for the whole training set. Epochs depend on the dataset and the stored ipc,
     not on the factor, except that `native` counts decoded images, as its own code does.
@@ -195,6 +200,8 @@ def get(
         protocol = replace(protocol, name=f"{protocol.name}@steps", steps_fixed=True)
     if "lr" in variant:
         protocol = replace(protocol, name=f"{protocol.name}@lr", lr_from_set=True)
+    if "hard" in variant:
+        protocol = replace(protocol, name=f"{protocol.name}@hard", hard_labels=True)
     return protocol.plain() if "plain" in variant else protocol
 
 
@@ -285,7 +292,14 @@ def _read(path: Path, state: object) -> ProtocolFile:
         file = msgspec.yaml.decode(path.read_bytes(), type=ProtocolFile)
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise _malformed(path, error) from error
-    known = {spec.name for spec in fields(Protocol)} - {"name", "version", "source", "steps_fixed", "lr_from_set"}
+    known = {spec.name for spec in fields(Protocol)} - {
+        "name",
+        "version",
+        "source",
+        "steps_fixed",
+        "lr_from_set",
+        "hard_labels",
+    }
     for key in (key for block in file.blocks for key in block.values):
         if key not in known:
             raise unknown("value of a protocol", key, known, where=str(path))
