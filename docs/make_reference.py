@@ -78,9 +78,9 @@ subsets and the whole set for every cell of Tables 1 and 2 of the DANCE paper.
 
 `NAME@fN` in `methods` is the method with multi-formation factor N: a stored image holds N × N small images, which are
 enlarged for training. `NAME@SETTING:VALUE` is the method with another setting. Several may be joined:
-`dance@f1@calibration:off`. `NAME@soft` is the set of the method with [soft labels](../protocols.md#soft-labels) of a
-teacher; its settings are those of [`soft`](#soft-labels-soft). Each variant has a row of its own. If the variant is what the method does anyway, the row is
-the method itself, and a note says so.
+`dance@f1@calibration:off`. `NAME@soft` is the set of the method with [soft labels](protocols.md#soft-labels) of a
+teacher; its settings are those of [`soft`](#soft-labels-soft). Each variant has a row of its own. If the variant is
+what the method does anyway, the row is the method itself, and a note says so.
 
 ## All methods
 """

@@ -84,7 +84,7 @@ def test_the_values_of_dc_for_other_cells_never_change() -> None:
     """To the byte, because a changed value would give stored results another identity."""
     resolved = {"name": "dc", "version": 1, "epochs": 301, "batch": 256, "lr": 0.01, "lr_milestones": [152],
                 "lr_gamma": 0.1, "reset_optimizer": True, "augment": "none", "cutmix": 0.0, "momentum": 0.9,
-                "weight_decay": 0.0005, "steps_fixed": False, "lr_from_set": False}  # fmt: skip
+                "weight_decay": 0.0005, "steps_fixed": False, "lr_from_set": False, "hard_labels": False}  # fmt: skip
     for published_as in ("digits", "cifar10", "fashionmnist", "svhn"):
         assert json.dumps(Part.of(protocol("dc", published_as=published_as), "source").values) == json.dumps(resolved)
         native = protocol("native", native="dc", published_as=published_as)

@@ -197,7 +197,7 @@ def test_spots_of_the_numbers_since_2023():
         ("ncfm", "tinyimagenet", 50): (0.296, 0.005, "convnet4", 2, "ncfm", 40, "", "best_on_test"),
         ("datm", "cifar10", 1000): (0.855, 0.004, "convnet3", 1, "datm", 1001, "zca", "unknown"),
         ("dsdm", "cifar100", 50): (0.54, None, "convnet3", 2, "dsdm", 1500, "cifar10", "best_on_test"),
-        ("random@soft", "cifar10", 10): (0.463, None, "convnet3", 1, "nodistill", 3001, "zca", "best_on_test"),
+        ("random@soft", "cifar10", 10): (0.463, None, "convnet3", 1, "soft", 3001, "zca", "best_on_test"),
         ("random@soft", "imagenet1k", 10): (0.239, None, "resnet18-bn", 1, "nodistill", None, "", "unknown"),
         ("random@views", "imagenet1k", 50): (0.543, None, "resnet18-bn", 1, "nodistill", None, "", "unknown"),
         ("rded", "cifar10", 10): (0.502, None, "convnet3-bn", 1, "rded", 300, "imagenet", "best_on_test"),
@@ -266,7 +266,7 @@ def test_random_has_the_number_of_its_protocol(make_cell):
 
 @pytest.mark.parametrize("variant", ["", "@f2", "@f4"])
 def test_soft_labels_never_meet_numbers_of_hard_ones(make_cell, variant):
-    usual = {"recipe": "nodistill", "factor": 1}
+    usual = {"recipe": "soft", "factor": 1}
     assert published_number(make_cell(row=f"random{variant}", **usual)).method == "random"
     for row in (f"random{variant}@soft", f"random{variant}@soft (init=first)"):
         assert published_number(make_cell(row=row, **usual)).accuracy == 0.463

@@ -21,7 +21,7 @@ GOLDEN = """\
 
 | IPC | Ratio % | Method | Accuracy % | Published | Decoded | Steps | Evaluate s |
 | --: | --: | :-- | --: | :-- | --: | --: | --: |
-| 10 | 0.2 | RANDOM | <ins>26.0 ± 0.8</ins> | 31.0 ¹ ² | 100 | 1,000 | 50 |
+| 10 | 0.2 | RANDOM | <ins>26.0 ± 0.8</ins> | 26.0 ± 1.2 ¹ ² | 100 | 1,000 | 50 |
 | 10 | 0.2 | DC | diverged ³ | 44.9 ± 0.5 | – | – | – |
 | 10 | 0.2 | DM | **48.9 ± 0.4** | 48.9 ± 0.6 (0.0 within) | 100 | 1,000 | 50 |
 | all | 100 | WHOLE | 84.5 ± 0.7† | 84.8 ± 0.1 ⁴ | 100 | 1,000 | 500 |
@@ -29,8 +29,8 @@ GOLDEN = """\
 - Protocol dsa v1. Seeds × networks: 5 × 5. All iterations.
 - ±: over sets, †: over networks. Best and second best: tested.
 - NVIDIA H100, fp32. Code: commit 0123456789. Explained in docs/reading-tables.md#comparison.
-- ¹ from DATM (ICLR 2024), README figure at 97ae510; 26.0 ± 1.2 in DANCE (IJCAI 2024), Table 1 (reprint), protocol dc
-- ² protocol dsa, published datm; published accuracy rule is unknown, ours last
+- ¹ from DANCE (IJCAI 2024), Table 1 (reprint); 31.0 in DATM (ICLR 2024), README figure at 97ae510, protocol datm
+- ² protocol dsa, published dc
 - ³ the loss is nan at step 7
 - ⁴ protocol dsa, published unknown; published accuracy rule is unknown, ours last
 """
