@@ -269,7 +269,7 @@ def test_preparing_and_condensing_never_look_at_the_test_split(
         planned = grid.build(options.parse(compose("run", overrides=words)))
     guarded = replace(datasets.load("digits", tmp_path), test=Untouchable())
     assert not isinstance(guarded.test, Split)
-    monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None: guarded)
+    monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None, cache=None: guarded)
     attempt.load_dataset.cache_clear()
     runtime = Runtime(tmp_path, Compute(torch.device("cpu"), "fp32", threads=1))
     try:

@@ -51,7 +51,7 @@ def few_images() -> Iterator[Dataset]:
     digits, get = datasets.load("digits", Path("data")), protocols.get
     few = replace(digits, train=train, test=test, classes=("a", "b", "c"), fingerprint="f" * 64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets, "load", lambda entry, root, progress=None: few)
+        patch.setattr(datasets, "load", lambda entry, root, progress=None, cache=None: few)
         patch.setattr(protocols, "get", lambda *a, **k: replace(get(*a, **k), epochs=6, lr_milestones=(4, 5)))
         attempt.load_dataset.cache_clear()
         yield few
@@ -342,7 +342,7 @@ def test_no_analysis_reads_the_test_split(tmp_path: Path, few_images: Dataset, m
     planned = build("snapshots=2", "analyses=[discrepancy,interpolation,expert,embedding,curve]", "layout=pca")
     whole = next(task for task in build("snapshots=2").of_kind("evaluate") if task["resolved"]["set"] == "whole")
     guarded = replace(few_images, test=Untouchable())
-    monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None: guarded)
+    monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None, cache=None: guarded)
     attempt.load_dataset.cache_clear()
     try:
         do(planned, tmp_path)

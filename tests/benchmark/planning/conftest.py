@@ -15,6 +15,6 @@ def use_dataset(monkeypatch: pytest.MonkeyPatch) -> Callable[[Dataset], None]:
     """Makes every entry of `datasets` this dataset."""
 
     def use(dataset: Dataset) -> None:
-        monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None: dataset)
+        monkeypatch.setattr(datasets, "load", lambda entry, root, progress=None, cache=None: dataset)
 
     return use
