@@ -214,8 +214,9 @@ def _cells(headers: Sequence[str], row: Sequence[str]) -> Iterator[str]:
 
 
 def _code_in(text: str) -> str:
-    """Text with names of options and settings as code, and with links to arXiv."""
+    """Text with names of options and settings as code, and with links to papers."""
     text = re.sub(r"--[\w-]+|[\w./:@-]*\w_\w[\w./:-]*\w", lambda found: f"`{found[0]}`", text)
+    text = re.sub(r"(?:doi:)?\b(10\.\d{4}/[\d.]*\d)\b", r"[doi:\1](https://doi.org/\1)", text)
     return re.sub(r"(?:arXiv:)?\b(\d{4}\.\d{5})\b", r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
 
 

@@ -101,7 +101,9 @@ def _paper(records: CellRecords) -> str:
     first = next(iter([*records.sets, *records.evaluations]), None)
     card = first["display"]["card"] if first else {}
     venue = f"{card.get('venue', '')} {card.get('year') or ''}".strip()
-    return ", ".join(filter(None, [venue, f"arXiv:{card['paper']}" if card.get("paper") else ""]))
+    paper = card.get("paper", "")
+    scheme = "doi" if "/" in paper else "arXiv"
+    return ", ".join(filter(None, [venue, f"{scheme}:{paper}" if paper else ""]))
 
 
 def _recipe(evaluations: Sequence[Json]) -> Json:

@@ -34,9 +34,10 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-// A text in which the papers of arXiv are links.
-const linked = (text) => text.split(/(arXiv:\d{4}\.\d{4,5})/).map((part, at) => (at % 2
-  ? make("a", { href: `https://arxiv.org/abs/${part.slice(6)}`, rel: "noreferrer" }, part) : part));
+// A text in which the papers of arXiv, and those named by a DOI, are links.
+const SITES = { arXiv: "https://arxiv.org/abs/", doi: "https://doi.org/" };
+const linked = (text) => text.split(/(arXiv:\d{4}\.\d{4,5}|doi:10\.\d+\/[\w.]*\w)/).map((part, at) => (at % 2
+  ? make("a", { href: part.replace(/(\w+):/, (_, site) => SITES[site]), rel: "noreferrer" }, part) : part));
 const pairs = (list) => make("dl", {}, ...list.flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, ...linked(text))]));
 const section = (title, ...parts) => make("section", {}, make("h3", {}, title), ...parts);
 const collapsed = (title, ...parts) => make("details", {}, make("summary", {}, title), ...parts);

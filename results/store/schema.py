@@ -216,7 +216,7 @@ class MethodCard(TypedDict):
     name: str
     title: str
     family: str
-    paper: NotRequired[str]  #: arXiv number
+    paper: NotRequired[str]  #: arXiv number, or DOI
     venue: NotRequired[str]
     year: NotRequired[int]
     native: NotRequired[str]  #: name of the protocol of the method's own paper

@@ -362,15 +362,21 @@ def test_a_picture_names_its_classes_and_shows_the_steps_of_the_set(
     assert len({url for _, url in shown}) == 4 and page.errors() == []
 
 
-def test_papers_are_links(chromium: Any, make_condensed: Any, make_evaluated: Any, tmp_path: Path) -> None:
-    display = {"card": {**CARD, "title": "DM", "paper": "2110.04181"}}
+@pytest.mark.parametrize(
+    ("paper", "url"),
+    [("2110.04181", "https://arxiv.org/abs/2110.04181"), ("10.1145/36.80", "https://doi.org/10.1145/36.80")],
+)
+def test_papers_are_links(
+    paper: str, url: str, chromium: Any, make_condensed: Any, make_evaluated: Any, tmp_path: Path
+) -> None:
+    display = {"card": {**CARD, "title": "DM", "paper": paper}}
     condensed = make_condensed("dm", display=display)
     write_task(tmp_path, condensed)
     write_task(tmp_path, make_evaluated(condensed, [0.5], display=display))
     page = Page(chromium, write_report_page(tmp_path))
     page.element("#table tbody th button").click()
     targets = page.js("return [...document.querySelectorAll('#run a')].map(one => one.href)")
-    assert "https://arxiv.org/abs/2110.04181" in targets
+    assert url in targets
 
 
 @pytest.mark.parametrize("width", [360, 1280])
