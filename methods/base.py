@@ -29,9 +29,10 @@ class Draw(StrEnum):
     REAL_BATCH = "real batch"  #: index: iteration; the same images for every method at one condensation seed
     AUGMENTATION = "augmentation"  #: index: iteration
     CALIBRATION_AUGMENTATION = "augmentation of calibration"  #: DANCE; index: iteration
-    ENCODER = "encoder"  #: DANCE: which expert and which mid encoder; index: iteration
+    ENCODER = "encoder"  #: DANCE, TGDD, DSDM: which expert, and its weights at which stage; index: iteration
     SUBSET_ALIGNMENT = "subset for alignment"  #: DANCE, if a class has more images than batch_syn_max; index: iteration
     SUBSET_CALIBRATION = "subset for calibration"  #: the same
+    HISTORY = "history"  #: DSDM: subset and augmentation of the images for the moving average; index: iteration
     QUEUE = "queue of networks"  #: IDM; index: iteration
     NORM_IMAGES = "images for batch norm"  #: DC and DSA; index: outer step
     INNER_LOOP = "inner loop"  #: DC and DSA; index: epoch
@@ -450,7 +451,7 @@ class Card:
     name: str
     title: str
     family: str  #: coreset, gradient matching, trajectory matching, distribution matching, whole
-    paper: str  #: arXiv id, or "" for a baseline
+    paper: str  #: arXiv id, the DOI of a paper that is not there, or "" for a baseline
     venue: str = ""
     year: int = 0
     version: int = 1

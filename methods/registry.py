@@ -27,6 +27,7 @@ BUILT_IN = {
     "dm": "methods.dm:DistributionMatching",
     "dream": "methods.dream:DREAM",
     "dsa": "methods.dsa:SiameseGradientMatching",
+    "dsdm": "methods.dsdm:DSDM",
     "herding": "methods.coreset:Herding",
     "idc": "methods.idc:IDC",
     "idc_i": "methods.idc:IDCI",
@@ -35,6 +36,7 @@ BUILT_IN = {
     "m3d": "methods.m3d:M3D",
     "mtt": "methods.mtt:TrajectoryMatching",
     "random": "methods.coreset:RandomSubset",
+    "tgdd": "methods.tgdd:TGDD",
 }
 # What has settings but condenses nothing: a row of the tables, and the labels of rows.
 UNCONDENSED = {"soft": "methods.soft_labels:SoftLabels", "whole": "methods.whole:WholeSet"}

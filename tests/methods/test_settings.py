@@ -84,6 +84,52 @@ def test_dm(dataset: str, ipc: int) -> None:
         assert ours(found) == {"lr_img"}
 
 
+TGDD = {
+    **{name: DANCE[name] for name in DANCE.keys() - {"alignment", "calibration"}},
+    "alpha": 1.0,
+    "epoch_interval": 7,
+    "init": "first",
+}
+DSDM = {
+    "iterations": 10_000,
+    "covariance_weight": 50.0,
+    "history_weight": 0.2,
+    "history_start": 0.2,
+    "smoothing": 0.99,
+    "momentum": 0.5,
+    "batch_real": 256,
+    "batch_syn_max": 256,
+    "augment": "idc:color_crop_cutout",
+    "factor": 2,
+    "init": "first",
+    "downsample": "nearest",
+    "experts": 10,
+    "pretrain_epochs": 20,
+    "pretrain_batch": 256,
+    "pretrain_lr": 0.01,
+}
+
+
+@pytest.mark.parametrize(("dataset", "ipc"), CELLS)
+def test_tgdd(dataset: str, ipc: int) -> None:
+    found = resolved("tgdd", dataset, ipc)
+    assert asdict(found.config) == TGDD | (AT_128 if dataset in HIGH else {})
+    assert ours(found) == {"factor"}  # its code comes without commands, and defaults to 1
+    alone = registry.resolve("tgdd", dataset=dataset, ipc=ipc, preset="paper", overrides={"factor": 1})
+    assert alone.weakest_provenance == "code"
+
+
+@pytest.mark.parametrize(("dataset", "ipc"), CELLS)
+def test_dsdm(dataset: str, ipc: int) -> None:
+    """Its argument.py has lr_img of 0.1 · ipc / 10, times the squared side over 32 pixels, 28 on MNIST."""
+    side = {"mnist": 32, "fashionmnist": 28, "tinyimagenet": 64}.get(dataset, 128 if dataset in HIGH else 32)
+    found = resolved("dsdm", dataset, ipc)
+    of_dataset = {"lr_img_per_ipc": pytest.approx(0.01 * (side / 32) ** 2)}
+    without_cutout = {"augment": "idc:color_crop"} if dataset == "mnist" else {}
+    assert asdict(found.config) == DSDM | of_dataset | without_cutout
+    assert ours(found) == ({"lr_img_per_ipc"} if dataset in (*HIGH, "tinyimagenet") else set())
+
+
 @pytest.mark.parametrize("ipc", [100, 200, 500, 1000, 1250])
 def test_dms_large_sets(ipc: int) -> None:
     assert asdict(resolved("dm", "cifar10", ipc).config) == DM | {"lr_img": 10.0}
@@ -228,10 +274,10 @@ def test_on_digits_gradients_are_steeper(name: str, step: float) -> None:
 
 
 def test_public_codes_normalize_cifar100_with_the_constants_of_cifar10() -> None:
-    """utils.py of MTT; the data loaders of IDC, on which DREAM, M3D and DANCE build."""
+    """utils.py of MTT; the data loaders of IDC, on which DREAM, M3D, DANCE, DSDM and TGDD build."""
     owners = {name: registry.get(name).constants("cifar100") for name in registry.names()}
     assert {name for name, owner in owners.items() if owner == "cifar10"} == {
-        *("dance", "dream", "idc", "idc_i", "m3d", "mtt")
+        *("dance", "dream", "dsdm", "idc", "idc_i", "m3d", "mtt", "tgdd")
     }
     assert set(owners.values()) == {"cifar10", "cifar100"}
     assert {registry.get(name).constants("svhn") for name in registry.names()} == {"svhn"}
