@@ -26,8 +26,8 @@ class Draw(StrEnum):
     """
 
     INITIAL_IMAGES = "initial images"
-    REAL_BATCH = "real batch"  #: index: iteration; the same images for every method at one condensation seed
-    AUGMENTATION = "augmentation"  #: index: iteration
+    REAL_BATCH = "real batch"  #: index: step on the images; the same for every method at one condensation seed
+    AUGMENTATION = "augmentation"  #: index: step on the images
     CALIBRATION_AUGMENTATION = "augmentation of calibration"  #: DANCE; index: iteration
     ENCODER = "encoder"  #: DANCE, TGDD, DSDM: which expert, and its weights at which stage; index: iteration
     SUBSET_ALIGNMENT = "subset for alignment"  #: DANCE, if a class has more images than batch_syn_max; index: iteration
@@ -35,11 +35,12 @@ class Draw(StrEnum):
     HISTORY = "history"  #: DSDM: subset and augmentation of the images for the moving average; index: iteration
     QUEUE = "queue of networks"  #: IDM; index: iteration
     NORM_IMAGES = "images for batch norm"  #: DC and DSA; index: outer step
-    INNER_LOOP = "inner loop"  #: DC and DSA; index: epoch
+    INNER_LOOP = "inner loop"  #: DC, DSA and CAFE; index: epoch
     NETWORK_TRAINING = "training of the network"  #: IDC and DREAM; index: step
     CLUSTERING = "clustering"  #: DREAM; index: step, and the initial images
     TRAJECTORY = "trajectory"  #: MTT: start epoch, order of the images and augmentation; index: iteration
     EXPERT_ORDER = "order of experts"  #: MTT; index: round of all experts
+    ACCURACY = "images for accuracy"  #: CAFE; index: measurement
 
 
 Tree = dict[str, Any]  # what a checkpoint can hold: tensors, JSON values, and dicts of them
@@ -95,10 +96,11 @@ class Network(Protocol):
         """`embed`'s features (N, D) to logits (N, C): network(images) is classify(embed(images))."""
         ...
 
-    def block_outputs(self, images: Tensor, *, pre_pool: bool = False) -> Iterator[Tensor]:
+    def block_outputs(self, images: Tensor, *, pre_pool: bool = False, include_last: bool = False) -> Iterator[Tensor]:
         """Normalized images (N, ch, H, W) to the activations after each block, (N, …) each; the last is embed's.
 
         pre_pool: of all blocks but the last the activations before their pooling, (N, channels, h, w) in a ConvNet.
+        include_last: if a pooling ends the last block, the activations before it come, too, ahead of embed's.
         They come one after the other, so that the caller can reduce each before the next one takes memory.
         """
         ...
@@ -227,12 +229,14 @@ class Problem(Protocol):
         ...
 
     def block_features(
-        self, network: Network, images: Tensor, reduce: Callable[[Tensor], Tensor]
+        self, network: Network, images: Tensor, reduce: Callable[[Tensor], Tensor], *, include_last: bool = False
     ) -> tuple[Tensor, ...]:
         """Normalized images (N, ch, H, W) to `reduce` of each block's activations but the last, then embeddings (N, D).
 
         reduce: float32 activations before pooling, (N, channels, h, w) in a ConvNet, to what is kept of them, (N, …).
-        No graph is kept for constant images. A network that depends on its batch sees all images at once.
+        include_last: also of the last block's, if a pooling ends it. No graph is kept for constant images; these go
+        through in chunks, each of which `reduce` may shorten, to a sum (1, …) for example. A network that depends on
+        its batch sees all images at once.
         """
         ...
 

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from methods.base import Card, Draw, Problem, Settings, Tree, choice, setting
+from methods.base import Card, Draw, Network, Problem, Settings, Tree, choice, setting
 from methods.initialization import DOWNSAMPLING, INITS, initial_images, labels_of, normalized_noise
 from methods.learned_images import NormalizedImages
 from methods.momentum import joint_step, train_weights
@@ -126,6 +126,32 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 DISTANCES = {"layerwise": layerwise, "cos": cos, "mse": mse}
 
 
+# --- training on synthetic images, also of CAFE -----------------------------------------------------------------------
+
+
+def train_epoch(
+    problem: Problem,
+    network: Network,
+    images: Tensor,
+    labels: Tensor,
+    epoch: int,
+    augment: str,
+    *,
+    batch: int,
+    lr: float,
+) -> None:
+    """An epoch of plain SGD on normalized images (N, ch, H, W) with labels (N,), an incomplete batch last.
+
+    epoch: its number in the whole run, for its random numbers. augment: a strategy, drawn for each image.
+    """
+    generator = problem.generator(Draw.INNER_LOOP, epoch)
+    weights = list(network.parameters())
+    for indices in torch.randperm(len(images), generator=generator).to(problem.device).split(batch):
+        augmented = problem.augment_batch(augment, images[indices], generator)
+        gradients, _ = problem.training_gradients(network, augmented, labels[indices])
+        train_weights(weights, gradients, lr=lr)
+
+
 class GradientMatching(NormalizedImages):
     card = Card("dc", "DC", "gradient matching", "2006.05929", "ICLR", 2021, native="dc")
     Config: ClassVar[type[Settings]] = DCConfig
@@ -176,15 +202,11 @@ class GradientMatching(NormalizedImages):
         problem, config = self.problem, self.config
         images = self.decoded(self.images).flatten(0, 1)
         labels = labels_of(problem).repeat_interleave(config.factor**2)
-        weights = list(self.network.parameters())
         self.network.train()
         for epoch in range(self.done * config.inner_loop, (self.done + 1) * config.inner_loop):
-            generator = problem.generator(Draw.INNER_LOOP, epoch)
-            order = torch.randperm(len(images), generator=generator).to(problem.device)
-            for batch in order.split(config.batch_train):
-                augmented = problem.augment_batch(self.augment, images[batch], generator)
-                gradients, _ = problem.training_gradients(self.network, augmented, labels[batch])
-                train_weights(weights, gradients, lr=config.lr_net)
+            train_epoch(
+                problem, self.network, images, labels, epoch, self.augment, batch=config.batch_train, lr=config.lr_net
+            )
 
     def state_dict(self) -> Tree:
         in_training = self.done % self.config.outer_loop != 0  # else the next step begins with a fresh network

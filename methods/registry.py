@@ -21,6 +21,8 @@ from methods.errors import MethodError
 from methods.plug_ins import PlugInGroup, stamp
 
 BUILT_IN = {
+    "cafe": "methods.cafe:CAFE",
+    "cafe_dsa": "methods.cafe:SiameseCAFE",
     "dance": "methods.dance:DANCE",
     "datadam": "methods.datadam:DataDAM",
     "dc": "methods.dc:GradientMatching",

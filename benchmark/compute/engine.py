@@ -101,20 +101,21 @@ class Compute(ChunkSizes):
         return torch.cat(groups)
 
     def block_features(
-        self, network: Network, images: Tensor, reduce: Callable[[Tensor], Tensor]
+        self, network: Network, images: Tensor, reduce: Callable[[Tensor], Tensor], *, include_last: bool = False
     ) -> tuple[Tensor, ...]:
         """Normalized (N, ch, H, W) to `reduce` of each block's activations before pooling, then embeddings (N, D).
 
-        Without a graph if the images need none, and then in chunks unless the network depends on its batch.
+        include_last: of the last block's, too. Without a graph if the images need none, and then in chunks unless the
+        network depends on its batch.
         """
         if forward.needs_graph(images) or network.depends_on_batch:
             with self.autocast(), torch.set_grad_enabled(forward.needs_graph(images)):
-                return forward.block_features(network, images, reduce)
+                return forward.block_features(network, images, reduce, include_last=include_last)
 
         def in_chunks() -> tuple[Tensor, ...]:
             with self.autocast(), torch.no_grad():
                 pieces = images.split(self.images_at_once(images.shape))
-                chunks = [forward.block_features(network, piece, reduce) for piece in pieces]
+                chunks = [forward.block_features(network, piece, reduce, include_last=include_last) for piece in pieces]
             return tuple(torch.cat(parts) for parts in zip(*chunks, strict=True))
 
         return self.within_memory("chunk", images[0, 0].numel(), in_chunks)

@@ -28,11 +28,16 @@ def logits(network: Network, images: Tensor) -> Tensor:
     return network(images).float()
 
 
-def block_features(network: Network, images: Tensor, reduce: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
-    """(N, ch, H, W) to `reduce` of all blocks' activations before pooling but the last, then the embeddings (N, D)."""
+def block_features(
+    network: Network, images: Tensor, reduce: Callable[[Tensor], Tensor], *, include_last: bool
+) -> tuple[Tensor, ...]:
+    """(N, ch, H, W) to `reduce` of the blocks' activations before pooling, then the embeddings (N, D).
+
+    include_last: not only of all blocks but the last.
+    """
     features: list[Tensor] = []
     last: Tensor | None = None
-    for output in network.block_outputs(images, pre_pool=True):
+    for output in network.block_outputs(images, pre_pool=True, include_last=include_last):
         if last is not None:
             features.append(reduce(last.float()))
         last = output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -43,22 +44,37 @@ class BlockNetwork(nn.Module):
         logits: Tensor = self.classifier(features)
         return logits
 
-    def block_outputs(self, images: Tensor, *, pre_pool: bool = False) -> Iterator[Tensor]:
+    def block_outputs(self, images: Tensor, *, pre_pool: bool = False, include_last: bool = False) -> Iterator[Tensor]:
         """The activations after each block, pooling included: (N, channels, h, w), or (N, D) of a linear layer.
 
-        pre_pool: those of all blocks but the last before the pooling that ends them, if any does.
+        pre_pool: those of all blocks but the last before the pooling that ends them, if any does. include_last: if one
+        ends the last block, the activations before it come, too, ahead of those after it.
         """
         *blocks, last = self.blocks
         for block in blocks:
-            if pre_pool and isinstance(block, nn.Sequential) and isinstance(block[-1], nn.AvgPool2d | nn.MaxPool2d):
-                for layer in block[:-1].children():  # as plain layers: a fused block has no such activations
-                    images = layer(images)
+            if pre_pool and _ends_in_pooling(block):
+                images = _before_pooling(block, images)
                 yield images
                 images = block[-1](images)
             else:
                 images = block(images)
                 yield images
+        if pre_pool and include_last and _ends_in_pooling(last):
+            images = _before_pooling(last, images)
+            yield images
+            last = last[-1]
         yield last(images)
+
+
+def _ends_in_pooling(block: nn.Module) -> TypeGuard[nn.Sequential]:
+    return isinstance(block, nn.Sequential) and isinstance(block[-1], nn.AvgPool2d | nn.MaxPool2d)
+
+
+def _before_pooling(block: nn.Sequential, images: Tensor) -> Tensor:
+    """The output of all layers but the last, as plain layers: a fused block has no such activations."""
+    for layer in block[:-1].children():
+        images = layer(images)
+    return images
 
 
 # --- parts of several families ----------------------------------------------------------------------------------------
