@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +242,51 @@ def idc(plain: Plain) -> None:
     plain.iteration += 1
 
 
+def cafe(plain: Plain) -> None:
+    """As many steps on the images as the settings allow, and epochs between them; accuracies with a graph, too."""
+    problem, config = plain.problem, plain.config
+    network: Any = problem.new_network(plain.iteration).requires_grad_(True)
+    trained = torch.optim.SGD(network.parameters(), lr=config.lr_net)
+    strategy, labels = config.augment or "none", torch.arange(problem.num_classes)
+
+    def features(images: Tensor) -> list[Tensor]:
+        """After every ReLU, and twice after the last pooling: (N, …) each."""
+        *maps, embedding = network.block_outputs(images, pre_pool=True, include_last=True)
+        return [*maps, embedding, embedding.flatten(1)]
+
+    def measure() -> None:
+        for c in range(problem.num_classes):
+            members = problem.real.members[c]
+            chosen = members[torch.randperm(len(members), generator=plain.draw)[: config.batch_accuracy]]
+            (network(plain.all[chosen]).argmax(1) == c).float().mean().item()
+
+    for step in range(config.max_image_steps):
+        transforms = [problem.augment(strategy, plain.draw) for _ in labels]
+        real = torch.cat([plain.augmented(c, transform, plain.real(c)) for c, transform in enumerate(transforms)])
+        synthetic = [plain.augmented(c, transform, plain.synthetic(c)) for c, transform in enumerate(transforms)]
+        of_real = features(real)
+        both = [of_real, features(torch.cat(synthetic))]
+        means = [[each.unflatten(0, (problem.num_classes, -1)).mean(1) for each in of] for of in both]
+        gaps = [(a - b).square().sum() for a, b in zip(*means, strict=True)]
+        logits = of_real[-1] @ means[1][-1].T
+        entropies = F.cross_entropy(logits, labels.repeat_interleave(config.batch_real), reduction="sum")
+        weights = [*[config.early_weight] * (len(gaps) - 3), 1.0, 1.0, 1.0]
+        loss = sum(weight * gap for weight, gap in zip(weights, gaps, strict=True))
+        plain.optimizer.zero_grad()
+        (loss + config.discrimination_weight * entropies).backward()
+        plain.optimizer.step()
+        measure()
+        if step == config.max_image_steps - 1:
+            break
+        images, of_images = plain.images.detach().flatten(0, 1), labels.repeat_interleave(problem.ipc)
+        for _ in range(config.max_network_epochs):
+            for indices in torch.randperm(len(images), generator=plain.draw).split(config.batch_train):
+                augmented = problem.augment_batch(strategy, images[indices], plain.draw)
+                _train(network, trained, augmented, of_images[indices])
+            measure()
+    plain.iteration += 1
+
+
 def mtt(plain: Plain) -> None:
     """The weights as one vector, and one graph of all steps of the student."""
     problem, config = plain.problem, plain.config
@@ -305,7 +350,9 @@ def work_of(method: str, problem: ConcreteProblem) -> Any:
 
 
 def settings_of(method: str, ipc: int) -> Any:
-    return registry.resolve(method, dataset="cifar10", ipc=ipc, preset="paper").config
+    config = registry.resolve(method, dataset="cifar10", ipc=ipc, preset="paper").config
+    # How long a network of CAFE's takes depends on accuracies: here two steps on the images, ten epochs between them.
+    return replace(config, max_image_steps=2, max_network_epochs=10) if method == "cafe" else config
 
 
 def time_and_memory(step: Callable[[], Any], rounds: int) -> tuple[float, int]:
@@ -338,6 +385,7 @@ STEPS: dict[str, Callable[[Plain], None]] = {
     "idc": idc,
     "datadam": datadam,
     "m3d": m3d,
+    "cafe": cafe,
     "mtt": mtt,
 }
 

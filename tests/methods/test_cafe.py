@@ -232,12 +232,12 @@ def test_iterations_are_sgd_on_the_formula(
 ) -> None:
     problem = make_problem(architecture=architecture, shape=(3, 16, 16))
     method_class, config_class = {"cafe": (CAFE, CAFEConfig), "cafe_dsa": (SiameseCAFE, CAFEDSAConfig)}[name]
-    changes = {"iterations": 5, "window": 3, "leave_below": 0.103, "leave_above": 0.063, "max_image_steps": 7,
-               "max_network_epochs": 25, "batch_train": 3, "lr_net": 0.05}  # fmt: skip
+    changes = {"iterations": 3, "window": 3, "leave_below": 0.103, "leave_above": 0.063, "max_image_steps": 7,
+               "max_network_epochs": 14, "batch_train": 3, "lr_net": 0.05}  # fmt: skip
     config = config_class(**SMALL | changes)
     method = method_class(problem, config)
     plain = ByHand(problem, config, method.images)
-    for it in range(5):
+    for it in range(3):
         method.step()
         plain.iteration(it, weights)
         counts = method.image_steps, method.network_epochs, method.caps

@@ -274,10 +274,10 @@ def test_on_digits_gradients_are_steeper(name: str, step: float) -> None:
 
 
 def test_public_codes_normalize_cifar100_with_the_constants_of_cifar10() -> None:
-    """utils.py of MTT; the data loaders of IDC, on which DREAM, M3D, DANCE, DSDM and TGDD build."""
+    """utils.py of MTT and CAFE; the data loaders of IDC, on which DREAM, M3D, DANCE, DSDM and TGDD build."""
     owners = {name: registry.get(name).constants("cifar100") for name in registry.names()}
     assert {name for name, owner in owners.items() if owner == "cifar10"} == {
-        *("dance", "dream", "dsdm", "idc", "idc_i", "m3d", "mtt", "tgdd")
+        *("cafe", "cafe_dsa", "dance", "dream", "dsdm", "idc", "idc_i", "m3d", "mtt", "tgdd")
     }
     assert set(owners.values()) == {"cifar10", "cifar100"}
     assert {registry.get(name).constants("svhn") for name in registry.names()} == {"svhn"}

@@ -273,3 +273,19 @@ def test_activations_before_pooling_are_those_of_the_layers_one_by_one(name: str
     for output, stage in zip(outputs, expected, strict=True):
         torch.testing.assert_close(output, stage)
     assert outputs[0].shape[-1] == x.shape[-1]  # not halved yet
+
+
+@pytest.mark.parametrize(
+    ("name", "pooled"),
+    [("convnet3-w4", True), ("convnet2-w4-bn-max", True), ("convnet2-w4-nopool", False), ("resnet10-w4", False),
+     ("mlp", False)],
+)  # fmt: skip
+def test_the_last_block_s_activations_come_too_if_a_pooling_ends_it(name: str, pooled: bool) -> None:
+    network, x = make(name), some_images(2)
+    outputs = list(network.train().block_outputs(x, pre_pool=True))
+    *more, embedding = network.block_outputs(x, pre_pool=True, include_last=True)
+    assert len(more) == len(network.blocks) - (not pooled)
+    for output, same in zip([*outputs[:-1], outputs[-1]], [*more[: len(outputs) - 1], embedding], strict=True):
+        assert torch.equal(output, same)
+    if pooled:
+        assert torch.equal(network.blocks[-1][-1](more[-1]), embedding)

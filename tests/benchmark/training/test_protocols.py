@@ -65,6 +65,17 @@ def test_dc_takes_1001_passes_with_its_own_augmentation_on_mnist_and_for_batch_n
     assert whole.steps == 60 * 25 and whole.lr_milestones == (30 * 25,) and whole.augment == augmentation
 
 
+def test_cafe_trains_twice_as_long_as_dc_without_augmentation_and_else_alike() -> None:
+    recipe = protocol("cafe").recipe(100, 100)
+    lr = np.array(learning_rates(recipe))
+    assert len(lr) == 601 and (lr[:302] == 0.01).all() and np.allclose(lr[302:], 0.001)
+    assert recipe.augment == "none" and recipe.reset_optimizer and recipe.batch == 256
+    assert protocol("native", native="cafe").recipe(100, 100) == recipe
+    for cell in ({"published_as": "mnist"}, {"architecture": "convnet3-bn"}, {"architecture": "convnet4-bn"}):
+        assert protocol("cafe", **cell).recipe(100, 100) == protocol("dc", **cell).recipe(100, 100)
+    assert protocol("cafe", architecture="convnet4-bn").source.startswith("ours: convnet4-bn as its ConvNetBN")
+
+
 @pytest.mark.parametrize("architecture", ["convnet4-bn", "convnet3-bn-w64"])
 def test_batch_norm_that_the_public_code_of_dc_does_not_know_is_said_to_be_ours(architecture: str) -> None:
     ours, public = protocol("dc", architecture=architecture), protocol("dc", architecture="convnet3-bn")
