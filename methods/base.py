@@ -404,6 +404,13 @@ class Settings:
         changes: dict[str, Any] = {"iterations": max(min(floor, self.iterations), round(fraction * self.iterations))}
         return replace(self, **changes)
 
+    def short_step(self) -> tuple[Self, float]:
+        """Settings with a shorter step, and how many times as long a step of these takes at least; else (self, 1).
+
+        For estimates and profiles, if the length of a step depends on the images.
+        """
+        return self, 1.0
+
     @classmethod
     def by_ipc(cls, ipc: int) -> Mapping[str, tuple[Any, str, str]]:
         """Settings that depend on ipc unless a settings file sets them: name to (value, source, provenance)."""

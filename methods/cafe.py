@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -80,6 +80,14 @@ class CAFEConfig(Settings):
             self.require(name, least=0)
         self.require("momentum", least=0, below=1)
 
+    def short_step(self) -> tuple[Self, float]:
+        """Two steps on the images with a window of epochs between them, of which there are `window` − 1 at least."""
+        steps = min(self.window, self.max_image_steps)
+        epochs = min(self.window * (steps - 1), self.max_network_epochs)
+        if epochs <= self.window:
+            return self, 1.0
+        return replace(self, max_image_steps=2, max_network_epochs=self.window), epochs / self.window
+
     @classmethod
     def tiny(cls) -> Self:
         return cls(iterations=3, lr_img=0.001, window=2, max_image_steps=3, max_network_epochs=4, batch_real=4)
@@ -112,7 +120,8 @@ def batch_sum(activations: Tensor) -> Tensor:
 
 def class_means(features: Tensor, images_per_class: int) -> Tensor:
     """(C·n, …) to (C, …)."""
-    return features.unflatten(0, (-1, images_per_class)).mean(1)
+    means: Tensor = features.unflatten(0, (-1, images_per_class)).mean(1)
+    return means
 
 
 def discrimination(embeddings: Tensor, means: Tensor) -> Tensor:

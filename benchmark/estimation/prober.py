@@ -57,6 +57,7 @@ _COPIES = 4  # of the images of a class without a graph: drawn, normalized, augm
 _SAVED = 3  # copies of kept weights while they are saved: the tensors, their bytes, the bytes of the file
 _WHITENED = 512  # values of an image for which whitening is probed, and number of such images
 _SCORING = Recipe(1, 64, 0.01, 0.9, 0.0, (), 1.0, False, "none", 0.0)  # for tasks that only score
+AT_LEAST = "at least: the length of a step depends on the images"
 _RECORD_BYTES = 4096  # task.json, record.json and log.txt, roughly
 
 
@@ -263,6 +264,7 @@ class Prober:
         if not probes:
             return _cost_without_memory(note)
         last = probes[-1]
+        note = note or (AT_LEAST if config.short_step()[1] > 1 else "")
         # A class that is not forwarded at once with others adds only copies of its images.
         class_bytes = _COPIES * 4 * math.prod(outline.image_shape) * (decoded + config.batch_real)
         memory = memory_at([(probe.classes, probe.memory) for probe in probes], num_classes, at_once, class_bytes)
@@ -322,9 +324,10 @@ class Prober:
         watch = Stopwatch(compute.device)
         with watch.running():
             method = registry.get(resolved["method"])
-            work = method(problem, method.Config(**resolved["settings"]))
+            short, times = method.Config(**resolved["settings"]).short_step()
+            work = method(problem, short)
         step = time_steps(work, compute, settle=self.settle) if work.total_steps else StepSeconds(0.0, 0.0, 0.0, True)
-        return CondensingProbe(classes, work.total_steps, step, watch.seconds, memory.bytes())
+        return CondensingProbe(classes, work.total_steps, step.times(times), watch.seconds, memory.bytes())
 
     def _training_cost(
         self, task: Task, outline: Outline, recipe: Recipe, images: int, num_networks: int = 1

@@ -124,7 +124,8 @@ def profile_task(
         compute = compute_for(compute, task, outline)
         real = DeviceImages(noise_split(outline), outline.num_classes, compute.device)
         problem = recorder.problem(dummy_problem(task, outline, real, compute))
-        work = method(problem, method.Config(**resolved["settings"]))
+        short, times = method.Config(**resolved["settings"]).short_step()
+        work = method(problem, short)
         if work.total_steps < WARMUP_STEPS + steps:
             raise BenchmarkError(
                 f"{method.card.name} takes {work.total_steps} steps in all; {WARMUP_STEPS} warm up, {steps} are timed",
@@ -137,7 +138,10 @@ def profile_task(
             raise
         raise BenchmarkError("memory ran out", where=task["slug"], next="a smaller ipc, or fewer images") from error
     threads, compiled = f"{compute.threads} thread{'s' * (compute.threads != 1)}", "" if compute.compiled else "not "
-    how = f"mean of {steps} steps on {device_name(compute.device)}, {threads}, {compute.precision}, {compiled}compiled"
+    which = "steps" if times == 1 else f"short steps, {times:g} or more of which a step takes,"
+    how = (
+        f"mean of {steps} {which} on {device_name(compute.device)}, {threads}, {compute.precision}, {compiled}compiled"
+    )
     return found, [how + (f"; peak memory {size(found.memory)}" if found.memory else ""), *warnings]
 
 

@@ -48,6 +48,10 @@ class StepSeconds:
     high: float
     settled: bool
 
+    def times(self, factor: float) -> StepSeconds:
+        """Of a step that takes `factor` times as long."""
+        return StepSeconds(self.median * factor, self.low * factor, self.high * factor, self.settled)
+
     @property
     def uncertainty(self) -> float:
         """How far the interval reaches from the median, as a part of it."""

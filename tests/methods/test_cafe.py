@@ -269,6 +269,16 @@ def test_few_classes_at_a_time_make_the_same_step(make_problem: Make) -> None:
     torch.testing.assert_close(*images, rtol=1e-4, atol=1e-5)
 
 
+def test_an_estimate_takes_a_part_of_the_fewest_rounds_that_a_step_can_have() -> None:
+    short, times = CAFEConfig().short_step()
+    assert (short.max_image_steps, short.max_network_epochs, times) == (2, 10, 9)  # ten steps, nine times ten epochs
+    assert replace(short, max_image_steps=100, max_network_epochs=500) == CAFEConfig()
+    assert CAFEConfig(max_network_epochs=35).short_step()[1] == 3.5 and CAFEDSAConfig().short_step()[1] == 9
+    for at_most in ({"max_image_steps": 1}, {"max_image_steps": 2}, {"max_network_epochs": 10}):
+        config = CAFEConfig(**at_most)
+        assert config.short_step() == (config, 1)
+
+
 # --- what it is registered with ---------------------------------------------------------------------------------------
 
 
