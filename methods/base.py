@@ -63,11 +63,16 @@ class Transform(Protocol):
 
 
 class ImagesByClass(Protocol):
-    """Images (C, n, ch, H, W): a tensor, or real images that are loaded when a slice of the classes is read."""
+    """Real images of each class, which are loaded when a slice of the classes is read."""
 
     @property
-    def shape(self) -> Sequence[int]:
-        """(C, n, ch, H, W)."""
+    def counts(self) -> Sequence[int]:
+        """Number of images of each class."""
+        ...
+
+    @property
+    def image_shape(self) -> Sequence[int]:
+        """(ch, H, W)."""
         ...
 
     def __len__(self) -> int:
@@ -75,7 +80,7 @@ class ImagesByClass(Protocol):
         ...
 
     def __getitem__(self, classes: slice, /) -> Tensor:
-        """The images of a slice of the classes."""
+        """(c, n, ch, H, W) of c classes with n images each (see `methods.class_groups`); else ValueError."""
         ...
 
 
@@ -209,14 +214,14 @@ class Problem(Protocol):
         ...
 
     def real_batch(self, n: int, generator: torch.Generator, augment: Transform) -> ImagesByClass:
-        """augment(normalize(real.sample(n, generator))), computed only when a slice of the classes is read.
+        """min(n, N_c) images of each class c, normalized and augmented, computed only when a slice of classes is read.
 
-        This saves memory. Every read computes the images again, so use it for one pass of `mean_embedding` or
-        `class_gradients`.
+        The draws are those of `real.sample`, but no class is cut to the smallest. Every read computes the images again,
+        which saves memory, so use it for one pass of `mean_embedding` or `class_gradients`.
         """
         ...
 
-    def mean_embedding(self, network: Network, images: ImagesByClass) -> Tensor:
+    def mean_embedding(self, network: Network, images: Tensor | ImagesByClass) -> Tensor:
         """Mean embedding of each class: normalized (C, n, ch, H, W) to (C, D). No graph is kept for constant images."""
         ...
 
@@ -244,7 +249,7 @@ class Problem(Protocol):
         """`mean_embedding` and the mean cross-entropy against each class's label, (C,), from one forward pass."""
         ...
 
-    def class_gradients(self, network: Network, images: ImagesByClass, labels: Tensor) -> list[Tensor]:
+    def class_gradients(self, network: Network, images: Tensor | ImagesByClass, labels: Tensor) -> list[Tensor]:
         """Gradient of each class's mean cross-entropy: (C, n, ch, H, W), labels (C,) to `(C, *shape)` a parameter.
 
         Images are normalized. If they require gradients, the result can be differentiated. The network must not depend

@@ -27,7 +27,7 @@ from methods.base import (
     choice,
     setting,
 )
-from methods.initialization import DOWNSAMPLING, initial_images, labels_of
+from methods.initialization import DOWNSAMPLING, initial_images, labels_of, require_images
 
 
 class Selection(Condenser):
@@ -167,6 +167,7 @@ class FeatureSelection(Selection):
 
     def __init__(self, problem: Problem, config: FeatureConfig) -> None:
         self.problem = problem
+        require_images(problem, problem.ipc, f"{self.card.title} selects", "ipc")
         network = problem.experts[0].interpolate(0.0)
         network.train(False)
         selected = []

@@ -18,6 +18,7 @@ images another.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -27,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from methods.base import Card, Draw, ImagesByClass, Network, Problem, Settings, choice, setting
+from methods.class_groups import class_means, one_batch
 from methods.dm import embedding_gap
 from methods.initialization import DOWNSAMPLING, INITS, initial_images
 from methods.learned_images import NormalizedImages
@@ -73,11 +75,13 @@ def attention_maps(activations: Tensor, power: float) -> Tensor:
     return F.normalize(activations.abs().pow(power).sum(1).flatten(1), dim=1)
 
 
-def mean_features(problem: Problem, network: Network, images: Tensor, power: float) -> list[Tensor]:
-    """Normalized (C, n, ch, H, W) to the class means of the attention maps (C, h·w) of each block but the last, then of
-    the embeddings (C, D)."""
-    features = problem.block_features(network, images.flatten(0, 1), partial(attention_maps, power=power))
-    return [feature.unflatten(0, images.shape[:2]).mean(1) for feature in features]
+def mean_features(
+    problem: Problem, network: Network, images: Tensor, counts: Sequence[int], power: float
+) -> list[Tensor]:
+    """Normalized (N, ch, H, W), class by class, to the class means of the attention maps (C, h·w) of each block but the
+    last, then of the embeddings (C, D). counts: images of each class."""
+    features = problem.block_features(network, images, partial(attention_maps, power=power))
+    return [class_means(feature, counts) for feature in features]
 
 
 class DataDAM(NormalizedImages):
@@ -101,7 +105,9 @@ class DataDAM(NormalizedImages):
         targets = self._real_features(network, real)
 
         def gaps(images: Tensor, *targets: Tensor) -> Tensor:
-            *maps, embedding = map(embedding_gap, targets, mean_features(problem, network, images, config.power))
+            counts = [images.shape[1]] * len(images)
+            features = mean_features(problem, network, images.flatten(0, 1), counts, config.power)
+            *maps, embedding = map(embedding_gap, targets, features)
             return WEIGHT * (torch.stack([*maps, config.task_balance * embedding]).sum(0))
 
         images = self.images.detach().requires_grad_()
@@ -113,9 +119,11 @@ class DataDAM(NormalizedImages):
 
     def _real_features(self, network: Network, real: ImagesByClass) -> list[Tensor]:
         """Class means of the real batch: of all classes at once if batch norm must see them, else class by class."""
-        size = len(real) if network.depends_on_batch else 1
+        power = self.config.power
+        if network.depends_on_batch:
+            return mean_features(self.problem, network, one_batch(real), real.counts, power)
         parts = [
-            mean_features(self.problem, network, real[c : c + size], self.config.power)
-            for c in range(0, len(real), size)
+            mean_features(self.problem, network, real[c : c + 1][0], [count], power)
+            for c, count in enumerate(real.counts)
         ]
         return [torch.cat(of_feature) for of_feature in zip(*parts, strict=True)]

@@ -17,9 +17,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from methods.base import Card, Draw, MethodError, Network, Problem, Transform, Tree, choice, setting
+from methods.base import Card, Draw, Network, Problem, Transform, Tree, choice, setting
 from methods.idc import IDC, IDCConfig
-from methods.initialization import INITS
+from methods.initialization import INITS, require_images
 from methods.multi_formation import mosaic
 
 LLOYD_STEPS = 100  # of k-means at most [fast_pytorch_kmeans, defaults]
@@ -66,13 +66,7 @@ def cluster(problem: Problem, network: Network, count: int, generator: torch.Gen
     Features are those of pixels in [0, 1] that are not normalized, as in the public code. Raises MethodError, with the
     settings in `where`, if a class has fewer images.
     """
-    smallest = min(problem.real.counts)
-    if count > smallest:
-        raise MethodError(
-            f"k-means asks for {count} images of each class, but the smallest class has {smallest}",
-            where=where,
-            next=f"choose at most {smallest}",
-        )
+    require_images(problem, count, "k-means asks for", where)
     seeds = torch.randint(2**31, (problem.num_classes,), generator=generator).tolist()
     features = (problem.embed(network, problem.real.of_class(c)) for c in range(problem.num_classes))
     return torch.stack([representatives(of_class, count, seed) for of_class, seed in zip(features, seeds, strict=True)])

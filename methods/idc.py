@@ -163,7 +163,7 @@ class IDC(LearnedImages):
 
         return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).sum())
 
-    def _real_batch(self, augment: Transform) -> ImagesByClass:
+    def _real_batch(self, augment: Transform) -> Tensor | ImagesByClass:
         """The real images of each class to match, normalized and augmented."""
         generator = self.problem.generator(Draw.REAL_BATCH, self.done)
         return self.problem.real_batch(self.config.batch_real, generator, augment)

@@ -24,18 +24,20 @@ def initial_images(problem: Problem, factor: int, init: str, downsample: str) ->
     if init == "noise":
         noise = torch.randn(problem.num_classes, problem.ipc, *problem.image_shape, generator=generator)
         return (noise / 4 + 0.5).clamp(0, 1).to(problem.device)
-    if needed > min(problem.real.counts):
-        raise MethodError(
-            f"ipc {problem.ipc} at factor {factor} starts from {needed} real images a class, "
-            f"but the smallest class has {min(problem.real.counts)}",
-            where="ipc and factor",
-            next="use a smaller ipc, or factor=1",
-        )
+    require_images(problem, needed, f"ipc {problem.ipc} at factor {factor} starts from", "ipc and factor")
     if init == "first":
         real = torch.stack([problem.real.of_class(c)[:needed] for c in range(problem.num_classes)])
     else:
         real = problem.real.sample(needed, generator)
     return mosaic(real, factor, downsample)
+
+
+def require_images(problem: Problem, needed: int, purpose: str, where: str) -> None:
+    """Raise MethodError, which names the smallest class, if it has fewer than `needed` real images."""
+    label, count = min(enumerate(problem.real.counts), key=lambda entry: entry[1])
+    if needed > count:
+        what = f"{purpose} {needed} real images of each class, but class {label} has {count}"
+        raise MethodError(what, where=where, next=f"choose {where} for at most {count} images")
 
 
 def normalized_noise(problem: Problem) -> Tensor:

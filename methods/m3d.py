@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Card, Draw, Problem, Settings, choice, setting
+from methods.class_groups import of_one_count
 from methods.initialization import DOWNSAMPLING, INITS, initial_images
 from methods.learned_images import LearnedImages
 from methods.momentum import class_pass
@@ -133,8 +134,8 @@ class M3D(LearnedImages):
         self.images.clamp_(0, 1)  # here only: a step may leave [0, 1], and decoding takes the images as they are
         augment = problem.augment(config.augment, problem.generator(Draw.AUGMENTATION, self.done))
         real = problem.real_batch(config.batch_real, problem.generator(Draw.REAL_BATCH, self.done), augment)
-        classes = [slice(c, c + 1) for c in range(problem.num_classes)]
-        target = torch.stack([problem.embed(network, real[of_class].flatten(0, 1)) for of_class in classes])
+        embeddings = [problem.embed(network, real[c : c + 1][0]) for c in range(problem.num_classes)]  # (m_c, D) each
+        targets = [(g, torch.stack(embeddings[g])) for g in of_one_count(real.counts)]
 
         def discrepancy(images: Tensor, target: Tensor) -> Tensor:
             embeddings = problem.embed(network, images.flatten(0, 1)).unflatten(0, images.shape[:2])
@@ -143,7 +144,8 @@ class M3D(LearnedImages):
         def losses(images: Tensor) -> Tensor:
             decoded = decode_classes(images, config.factor)
             decoded = random_subset(decoded, config.batch_syn_max, problem.generator(Draw.SUBSET_ALIGNMENT, self.done))
-            return problem.losses_by_class(network, discrepancy, augment(problem.normalize(decoded)), target)
+            seen = augment(problem.normalize(decoded))
+            return torch.cat([problem.losses_by_class(network, discrepancy, seen[g], target) for g, target in targets])
 
         loss = class_pass(self.images, self.momentum, losses, self.lr, config.momentum).sum()
         self.done += 1

@@ -26,6 +26,7 @@ from benchmark.compute.compilation import COMPILER
 from benchmark.compute.unrolled import UNROLLED_PIXELS, gradient_steps, unroll
 from benchmark.utils.errors import BenchmarkError, unknown
 from methods.base import ClassLosses, ImagesByClass, Network
+from methods.class_groups import class_means, of_one_count, one_batch
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 WORTH_COMPILING = 10**8  # pixels that a task must forward in all before it is compiled: 100,000 images of 32×32
@@ -91,14 +92,14 @@ class Compute(ChunkSizes):
         """
         return self._forward(forward.logits, network, images, whole=whole)
 
-    def mean_embedding(self, network: Network, images: ImagesByClass) -> Tensor:
-        """Normalized (C, n, ch, H, W) to class means (C, D); in groups of classes if the images need no graph."""
-        if isinstance(images, Tensor) and forward.needs_graph(images):
+    def mean_embedding(self, network: Network, images: Tensor | ImagesByClass) -> Tensor:
+        """Normalized (C, n, ch, H, W) to class means (C, D); real images in groups of classes."""
+        if isinstance(images, Tensor):
             return self._mean_embedding(network, images)
-        classes, images_per_class = len(images), images.shape[1]
-        step = classes if network.depends_on_batch else max(1, self.images_at_once(images.shape) // images_per_class)
-        groups = [self._mean_embedding(network, images[c : c + step]) for c in range(0, classes, step)]
-        return torch.cat(groups)
+        if network.depends_on_batch:
+            return class_means(self.embed(network, one_batch(images)), images.counts)
+        groups = of_one_count(images.counts, self.images_at_once(images.image_shape))
+        return torch.cat([self._mean_embedding(network, images[classes]) for classes in groups])
 
     def block_features(
         self, network: Network, images: Tensor, reduce: Callable[[Tensor], Tensor], *, include_last: bool = False
@@ -168,7 +169,7 @@ class Compute(ChunkSizes):
 
     # --- gradients of networks ----------------------------------------------------------------------------------------
 
-    def class_gradients(self, network: Network, images: ImagesByClass, labels: Tensor) -> list[Tensor]:
+    def class_gradients(self, network: Network, images: Tensor | ImagesByClass, labels: Tensor) -> list[Tensor]:
         """Normalized (C, n, ch, H, W) and labels (C,) to the gradient of each class's mean cross-entropy.
 
         Returns one tensor (C, *shape) per parameter. Images that require a gradient keep a graph, and all classes go

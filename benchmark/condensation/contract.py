@@ -34,12 +34,13 @@ from methods.base import Condenser
 FAMILIES = ("coreset", "gradient matching", "trajectory matching", "distribution matching")
 
 
-def make_images(classes: int, each: int, shape: tuple[int, int, int], seed: int = 0) -> Split:
-    """Random uint8 images, each class around a colour of its own, in shuffled order."""
+def make_images(classes: int, each: int | Sequence[int], shape: tuple[int, int, int], seed: int = 0) -> Split:
+    """Random uint8 images, each class around a colour of its own, in shuffled order. each: as `small_problem`."""
     draw = seeding.generator(Role.CONTRACT, seed)
-    labels = torch.arange(classes).repeat_interleave(each)[torch.randperm(classes * each, generator=draw)]
+    counts = torch.tensor([each] * classes if isinstance(each, int) else each)
+    labels = torch.arange(classes).repeat_interleave(counts)[torch.randperm(int(counts.sum()), generator=draw)]
     base = torch.linspace(40, 200, classes)[labels].view(-1, 1, 1, 1)
-    images = base + 40 * torch.randn(classes * each, *shape, generator=draw)
+    images = base + 40 * torch.randn(len(labels), *shape, generator=draw)
     return Split(images.clamp(0, 255).to(torch.uint8), labels)
 
 
@@ -54,7 +55,7 @@ def between(first: Mapping[str, Tensor], last: Mapping[str, Tensor], epochs: int
 
 def small_problem(
     classes: int = 4,
-    each: int = 12,
+    each: int | Sequence[int] = 12,
     ipc: int = 2,
     shape: tuple[int, int, int] = (3, 8, 8),
     architecture: str = "convnet2-w8",
@@ -62,9 +63,9 @@ def small_problem(
     seed: int = 0,
     compute: Compute | None = None,
 ) -> ConcreteProblem:
-    """A problem with `each` random images a class, of shape (ch, H, W), and untrained experts.
+    """A problem with random images of shape (ch, H, W) and untrained experts.
 
-    compute: None for the CPU.
+    each: images of every class, or of each one. compute: None for the CPU.
     """
     compute = compute or Compute(torch.device("cpu"), "fp32", threads=1)
     scratch = networks.build(architecture, shape, classes, seeding.generator(Role.SCRATCH))

@@ -20,17 +20,20 @@ from benchmark.utils import seeding
 from benchmark.utils.seeding import Role
 from methods.base import Expert, MethodError, Network, Settings, Transform
 
+MOST_SIZES = 8  # of real batches in a compiled task: each is compiled anew, which takes a minute
+
 
 def choose_compile(
-    compute: Compute, steps: int, settings: Settings, *, classes: int, ipc: int, image_shape: Sequence[int]
+    compute: Compute, steps: int, settings: Settings, *, counts: Sequence[int], ipc: int, image_shape: Sequence[int]
 ) -> None:
     """Decide whether to compile a condense task, if it is still open.
 
     steps: `total_steps` of the method's instance, which its settings alone do not determine. A step is assumed to
-    forward the decoded synthetic images and the real batches of all classes once.
+    forward the decoded synthetic images and the real batches of all classes once. counts: real images of each class.
     """
-    images_per_step = classes * (ipc * settings.factor**2 + settings.batch_real)
-    compute.choose_compile(steps * images_per_step, image_shape)
+    batches = [min(settings.batch_real, count) for count in counts]
+    images = steps * (len(counts) * ipc * settings.factor**2 + sum(batches))
+    compute.choose_compile(images if len(set(batches)) <= MOST_SIZES else 0, image_shape)
 
 
 class DeviceImages:
@@ -42,12 +45,11 @@ class DeviceImages:
         self.counts: Sequence[int] = [len(members) for members in self.members]
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        return self.take(self.draw(n, generator))
+        return self.take(torch.stack(self.draw(min(n, *self.counts), generator)))
 
-    def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Indices (C, m) of the images that `sample` returns, m = min(n, smallest class)."""
-        count = min(n, *self.counts)
-        return torch.stack([m[torch.randperm(len(m), generator=generator)[:count]] for m in self.members])
+    def draw(self, n: int, generator: torch.Generator) -> list[Tensor]:
+        """Indices of min(n, N_c) images of each class c, uniform without replacement."""
+        return [m[torch.randperm(len(m), generator=generator)[:n]] for m in self.members]
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         indices = torch.randperm(len(self.labels), generator=generator)[:n]
@@ -62,17 +64,22 @@ class DeviceImages:
 
 
 class RealBatch:
-    """methods.base.ImagesByClass: real images at indices (C, n), normalized and augmented whenever classes are read."""
+    """methods.base.ImagesByClass: images at indices of each class, normalized and augmented whenever they are read."""
 
-    def __init__(self, real: DeviceImages, indices: Tensor, normalize: Normalizer, augment: Transform) -> None:
+    def __init__(
+        self, real: DeviceImages, indices: Sequence[Tensor], normalize: Normalizer, augment: Transform
+    ) -> None:
         self.real, self.indices, self.normalize, self.augment = real, indices, normalize, augment
-        self.shape = torch.Size((*indices.shape, *real.images.shape[1:]))
+        self.counts: Sequence[int] = [len(of_class) for of_class in indices]
+        self.image_shape: Sequence[int] = real.images.shape[1:]
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, classes: slice) -> Tensor:
-        return self.augment.of(classes)(self.normalize(self.real.take(self.indices[classes])))
+        if len(counts := set(self.counts[classes])) > 1:
+            raise ValueError(f"these classes have {min(counts)} to {max(counts)} images: read those with one count")
+        return self.augment.of(classes)(self.normalize(self.real.take(torch.stack(list(self.indices[classes])))))
 
 
 class TrainedExpert:

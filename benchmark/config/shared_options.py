@@ -152,6 +152,12 @@ class PlanConfig(EvaluationConfig, GridConfig):
 
     best_on_test: ClassVar[bool] = False
 
+    imbalance: float = option(
+        1.0,
+        "F: give the training images a long tail; the first class keeps F times as many as the last, and those between "
+        "an exponential profile",
+        Range(1, 1e6),
+    )
     budget_seconds: float | None = option(
         None, "seconds for each set with its experts, converted to iterations; replaces iterations_fraction", SECONDS
     )

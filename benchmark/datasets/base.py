@@ -174,7 +174,8 @@ class Outline:
     built-in dataset whose settings and published numbers apply, or `name`. flip: may images be mirrored. train, test:
     images of each class. fingerprint: sha256 of pixels, labels and class names; equal images have equal fingerprints,
     whatever the folder's name. seen: False if it comes from a card and the images are not there; the fingerprint then
-    identifies no images. note: on what was read, for the user; "" if there is nothing to say.
+    identifies no images. note: on what was read, for the user; "" if there is nothing to say. imbalance: of a long tail
+    that tasks give the training images (`splits.long_tail_counts`), 1 for none; `train` are the images before.
     """
 
     name: str
@@ -188,6 +189,7 @@ class Outline:
     fingerprint: str
     seen: bool = True
     note: str = ""
+    imbalance: float = 1.0
 
     @property
     def num_classes(self) -> int:

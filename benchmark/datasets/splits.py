@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from benchmark.datasets.base import Split
+from benchmark.datasets.base import Outline, Split
 from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.seeding import Role, generator
 
@@ -48,6 +49,35 @@ def kept_counts(counts: Sequence[int], fraction: float) -> tuple[int, ...]:
                 next="choose a fraction that withholds and keeps at least one image of every class",
             )
     return tuple(count - out for count, out in zip(counts, withheld, strict=True))
+
+
+def long_tail(split: Split, imbalance: float, fingerprint: str) -> Split:
+    """The images that `long_tail_counts` leaves of each class, in dataset order; which ones is seeded as in `hold_out`.
+
+    A larger imbalance leaves a part of what a smaller one does.
+    """
+    counts = split.counts(int(split.labels.max()) + 1)
+    draws, drawn = generator(Role.LONG_TAIL, fingerprint), []
+    for label, left in enumerate(long_tail_counts(counts, imbalance)):
+        members = (split.labels == label).nonzero().squeeze(1)
+        drawn.append(members[torch.randperm(len(members), generator=draws)[:left]])
+    return split.select(torch.cat(drawn).sort().values)
+
+
+def long_tail_counts(counts: Sequence[int], imbalance: float) -> tuple[int, ...]:
+    """Images left of each class c of C in the dataset's order: n_c = n_max · imbalance^(−c / (C − 1)), rounded down.
+
+    The field's exponential profile [Cao et al., NeurIPS 2019, LDAM]: the first class keeps imbalance times as many
+    images as the last. At least one image of a class is left, and all of it where it has fewer than n_c.
+    """
+    largest, last = max(counts), max(1, len(counts) - 1)
+    profile = [max(1, math.floor(largest / imbalance ** (c / last))) for c in range(len(counts))]
+    return tuple(map(min, counts, profile)) if imbalance > 1 else tuple(counts)
+
+
+def training_counts(dataset: Outline, val_fraction: float) -> tuple[int, ...]:
+    """Images of each class that tasks train on: images are withheld first, then the rest gets its long tail."""
+    return long_tail_counts(kept_counts(dataset.train, val_fraction), dataset.imbalance)
 
 
 def subsample(split: Split, most: int, generator: torch.Generator) -> Split:

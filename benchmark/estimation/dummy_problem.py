@@ -14,7 +14,7 @@ from benchmark.compute.engine import Compute
 from benchmark.condensation.problem import ConcreteProblem, DeviceImages, TrainedExpert, choose_compile
 from benchmark.datasets import Constants, Outline, Split
 from benchmark.datasets.normalization import ChannelNormalizer, Normalizer, Whitener
-from benchmark.datasets.splits import kept_counts
+from benchmark.datasets.splits import training_counts
 from benchmark.execution.runtime import Task
 from benchmark.networks.base import BlockNetwork
 from benchmark.training.experts import copy_weights
@@ -31,7 +31,8 @@ def compute_for(compute: Compute, task: Task, outline: Outline) -> Compute:
     resolved, compute = task["resolved"], replace(compute)
     if compute.compile is None:
         config = registry.get(resolved["method"]).Config(**resolved["settings"])
-        sizes = {"classes": outline.num_classes, "ipc": resolved["ipc"], "image_shape": outline.image_shape}
+        counts = training_counts(outline, resolved["val_fraction"])
+        sizes = {"counts": counts, "ipc": resolved["ipc"], "image_shape": outline.image_shape}
         choose_compile(compute, _total_steps(task, outline, compute), config, **sizes)
     return compute
 
@@ -46,7 +47,7 @@ def _total_steps(task: Task, outline: Outline, compute: Compute) -> int:
     network = networks.build(resolved["architecture"], outline.image_shape, 2, torch.Generator())
     if method.unsupported(config, depends_on_batch=network.depends_on_batch):
         return 0
-    counts = kept_counts(outline.train, resolved["val_fraction"])[: network.smallest_batch]
+    counts = training_counts(outline, resolved["val_fraction"])[: network.smallest_batch]
     real = DeviceImages(blank_split(outline, counts), len(counts), compute.device)
     return method(dummy_problem(task, outline, real, replace(compute)), config).total_steps
 

@@ -28,7 +28,7 @@ from benchmark.compute.environment import PeakMemory
 from benchmark.condensation.problem import DeviceImages
 from benchmark.datasets import Outline, Split
 from benchmark.datasets.normalization import fit_whitening
-from benchmark.datasets.splits import kept_counts
+from benchmark.datasets.splits import training_counts
 from benchmark.estimation.dummy_problem import blank_split, compute_for, dummy_problem, normalizer_of
 from benchmark.estimation.step_timing import (
     MOST_STEPS,
@@ -131,7 +131,7 @@ class Prober:
         """The cost of a task. For one that trains an expert, `experts` like it are to be trained on this device."""
         COMPILER.begin_task(partial(self._note, task))
         outline = self.plan.outlines[task["display"]["dataset"]]
-        train_counts = kept_counts(outline.train, task["resolved"].get("val_fraction", 0.0))
+        train_counts = training_counts(outline, task["resolved"].get("val_fraction", 0.0))
         cost_of_kind: dict[str, Callable[[Task, Outline, Sequence[int]], TaskCost]] = {
             "whiten": self._whitening_cost,
             "prepare": partial(self._expert_cost, experts),
@@ -158,7 +158,7 @@ class Prober:
         outline = self.plan.outlines[task["display"]["dataset"]]
         if task["kind"] == "condense":
             return bool(compute_for(self.compute, task, outline).compile)
-        images = sum(kept_counts(outline.train, task["resolved"]["val_fraction"]))
+        images = sum(training_counts(outline, task["resolved"]["val_fraction"]))
         compute = replace(self.compute)
         samples = expert_recipe(task["resolved"]["recipe"], images).samples_seen(images)
         compute.choose_compile(samples, outline.image_shape)

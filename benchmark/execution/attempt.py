@@ -23,7 +23,7 @@ from benchmark.condensation.problem import TrainedExpert
 from benchmark.condensation.synthetic_set import learned_lr, save_preview, save_set
 from benchmark.datasets import Constants, Dataset, Split
 from benchmark.datasets.normalization import ZCA, ChannelNormalizer, Normalizer, Whitener
-from benchmark.datasets.splits import hold_out
+from benchmark.datasets.splits import hold_out, long_tail
 from benchmark.execution.loss_history import tracked
 from benchmark.execution.method_code import method_code
 from benchmark.execution.plug_ins import plug_ins_of
@@ -90,9 +90,13 @@ class Attempt:
         return data
 
     def splits(self) -> tuple[Split, Split]:
-        """The training images without the withheld ones, and the withheld ones: the validation split."""
-        data = self.data()
-        return hold_out(data.train, self.resolved["val_fraction"], data.fingerprint)
+        """The training images without the withheld ones, and the withheld ones: the validation split.
+
+        A long tail is given to the former alone.
+        """
+        data, imbalance = self.data(), self.resolved["dataset"].get("imbalance", 1.0)
+        train, validation = hold_out(data.train, self.resolved["val_fraction"], data.fingerprint)
+        return long_tail(train, imbalance, data.fingerprint) if imbalance > 1 else train, validation
 
     def on_device(self, split: Split) -> Split:
         """The split in the device's memory."""

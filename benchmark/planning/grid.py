@@ -17,7 +17,7 @@ from benchmark.datasets import Constants, Outline
 from benchmark.datasets.base import Progress
 from benchmark.datasets.cache import cache_note
 from benchmark.datasets.normalization import EPS, ZCA, check_whitening
-from benchmark.datasets.splits import kept_counts
+from benchmark.datasets.splits import training_counts
 from benchmark.planning import analyses
 from benchmark.planning.plan import (
     WHOLE_CARD,
@@ -27,6 +27,7 @@ from benchmark.planning.plan import (
     check_factor,
     dataset_content,
     dataset_display,
+    images_content,
 )
 from benchmark.planning.plan import Plan as Plan
 from benchmark.planning.plan import parse_row as parse_row
@@ -145,7 +146,9 @@ class TaskPlanner:
         self.eval_architectures = [self._architecture(name) for name in config.eval_architectures] or [
             self.architecture
         ]
-        self.smallest_class = min(kept_counts(dataset.train, config.val_fraction))
+        self.counts = training_counts(dataset, config.val_fraction)
+        label, self.smallest = min(enumerate(self.counts), key=lambda entry: entry[1])
+        self.holds = f"class {label} of {dataset.name} has {self.smallest}"
         whole = self._settings(Row(WHOLE_CARD.name), None, config.iterations_fraction)
         self.whole = ResolvedRow(Row(WHOLE_CARD.name, baseline=True), whole)
         # A folder becomes absolute, so that a task finds it from any working directory.
@@ -163,10 +166,11 @@ class TaskPlanner:
         if WHOLE_CARD.name in self.config.baselines or any(row.method == WHOLE_CARD.name for row in rows):
             self._evaluate_whole()  # first in a cluster's queue, as it waits for nothing; on one machine it runs last
         for ipc in self.config.ipcs:
-            if ipc > self.smallest_class:
+            if ipc > self.smallest:
                 raise BenchmarkError(
-                    f"ipc {ipc} is more than the smallest class of {self.dataset.name} holds: {self.smallest_class}",
+                    f"ipc {ipc} takes {ipc} training images of each class, but {self.holds}",
                     where=f"ipcs={self.config.ipcs}",
+                    next=f"use an ipc of at most {self.smallest}",
                 )
             resolved = self._resolve_all([row for row in rows if row.method != WHOLE_CARD.name], ipc)
             self._note_aliases(resolved, ipc)
@@ -202,7 +206,7 @@ class TaskPlanner:
         """
         display, training = self.dataset_display | display, content.get("training", {})
         whitening = {"whitening": self._whiten(0.0)} if whitened else {}
-        content = content | {"dataset": {"fingerprint": self.dataset.fingerprint, **whitening}}
+        content = content | {"dataset": images_content(self.dataset) | whitening}
         seen = self._seen(self._constants(normalized_as), training.get("space") == ZCA)
         imported = self.plan.add("import", slug, content, display, self.requested | {"source": source})
         learns_lr = learned_lr(training) is not None
@@ -243,10 +247,10 @@ class TaskPlanner:
             strategies.parse_for_condensing(settings.augment)
         check_factor(settings.factor, self.dataset, where=f"methods=[{row.name}]")
         needed = ipc * settings.factor**2
-        if needed > self.smallest_class and settings.init != "noise":
+        if needed > self.smallest and settings.init != "noise":
             raise BenchmarkError(
-                f"{resolved.name} at ipc {ipc} starts from {needed} real images a class (factor² times ipc), "
-                f"but the smallest class of {self.dataset.name} holds {self.smallest_class}",
+                f"{resolved.name} at ipc {ipc} starts from {needed} real images of each class (factor² times ipc), "
+                f"but {self.holds}",
                 where=f"ipcs={self.config.ipcs}, methods=[{row.name}]",
                 next=f"use a smaller ipc, or {row.method}@f1",
             )
@@ -320,6 +324,8 @@ class TaskPlanner:
             "dataset": seen,
             **self.common,
         }
+        if len({min(settings.batch_real, count) for count in self.counts}) > 1:
+            shared["unequal_batches"] = True  # sets of earlier versions took as many of each class as the smallest had
         if method.card.family != "coreset":  # a selection has no snapshots
             shared["snapshots"] = self.config.snapshots
         display = self._display(resolved, ipc)
@@ -361,7 +367,7 @@ class TaskPlanner:
         content = {
             "version": WHITENING_VERSION,
             "eps": EPS,
-            "dataset": {"fingerprint": self.dataset.fingerprint},
+            "dataset": images_content(self.dataset),
             "val_fraction": val_fraction,
         }
         check_whitening(self.dataset.image_shape, where=self.dataset.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.datasets import Constants, Outline
+from benchmark.datasets.splits import training_counts
 from benchmark.execution.runtime import Task
 from benchmark.utils.errors import BenchmarkError
 from methods import registry
@@ -134,7 +135,12 @@ def dataset_content(dataset: Outline, seen: Constants | str) -> dict[str, Any]:
     seen: the constants that normalize them, or the identity of the task which fits their whitening.
     """
     values = {"whitening": seen} if isinstance(seen, str) else {"mean": list(seen.mean), "std": list(seen.std)}
-    return {"fingerprint": dataset.fingerprint, **values, "flip": dataset.flip}
+    return {**images_content(dataset), **values, "flip": dataset.flip}
+
+
+def images_content(dataset: Outline) -> dict[str, Any]:
+    """Which images a task reads. Without a long tail nothing says so, as before there were any."""
+    return {"fingerprint": dataset.fingerprint} | ({"imbalance": dataset.imbalance} if dataset.imbalance > 1 else {})
 
 
 def dataset_display(dataset: Outline, folder: Path | None = None) -> dict[str, Any]:
@@ -145,7 +151,7 @@ def dataset_display(dataset: Outline, folder: Path | None = None) -> dict[str, A
         "dataset_title": dataset.title,
         "published_as": dataset.published_as,
         "num_classes": dataset.num_classes,
-        "train_images": sum(dataset.train),
+        "train_images": sum(training_counts(dataset, 0.0)),
     }
 
 

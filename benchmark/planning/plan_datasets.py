@@ -34,9 +34,17 @@ def add_datasets(plan: Plan, config: PlanConfig, progress: Progress | None) -> d
         if not outline.seen:
             plan.note(f"{name} is not decoded yet: planned from its card, as if nothing of it were done")
         plan.note(*filter(None, [outline.note]))
-        plan.outlines[name] = outlines[entry]
+        if config.imbalance != 1:
+            outlines[entry] = _long_tailed(outlines[entry], config.imbalance)
+        plan.outlines[outlines[entry].name] = outlines[entry]
     _note_equal_images(plan, outlines)
     return outlines
+
+
+def _long_tailed(outline: Outline, imbalance: float) -> Outline:
+    """The dataset with a long tail, which is another dataset in tables: "cifar10-lt100", "CIFAR-10-LT (100)"."""
+    name, title = f"{outline.name}-lt{imbalance:g}", f"{outline.title}-LT ({imbalance:g})"
+    return replace(outline, name=name, title=title, imbalance=imbalance)
 
 
 def distinct_names(entries: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -47,7 +47,7 @@ def condense(attempt: Attempt) -> Outcome:
     watch = Stopwatch(attempt.compute.device)
     with watch.running():  # a selection method does all its work in its constructor
         work = method(problem, config)
-    cell = {"classes": data.num_classes, "ipc": resolved["ipc"], "image_shape": data.image_shape}
+    cell = {"counts": problem.real.counts, "ipc": resolved["ipc"], "image_shape": data.image_shape}
     choose_compile(attempt.compute, work.total_steps, config, **cell)
     schedule = attempt.snapshot_schedule(work)
     run_result = attempt.run_steps(work, watch.seconds, schedule)

@@ -18,6 +18,7 @@ def evaluate(attempt: Attempt) -> Outcome:
     """Train fresh networks on a set, or on the whole training set, and score each once on the test split."""
     resolved, data = attempt.resolved, attempt.data()
     train, validation = attempt.splits()
+    train_counts = list(train.counts(data.num_classes))
     if resolved["set"] == WHOLE_SET:
         train = attempt.on_device(train)
         images, labels = train.images, train.labels
@@ -50,6 +51,7 @@ def evaluate(attempt: Attempt) -> Outcome:
         "lr": recipe.lr,
         "test_images": len(data.test.labels),
         "test_images_per_class": list(data.test.counts(data.num_classes)),
+        "train_images_per_class": train_counts,
         "validation_images_per_class": list(validation.counts(data.num_classes)) if len(validation) else [],
         "decoded_images": len(labels),
     }

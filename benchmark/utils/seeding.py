@@ -17,6 +17,7 @@ class Role(StrEnum):
     """
 
     WITHHELD = "withheld images"  # fingerprint of the dataset
+    LONG_TAIL = "long tail"  # fingerprint
     CONDENSING = "condensing"  # fingerprint, condensation seed, the method's own role (methods.base.Draw), index
     MATCHING_NETWORK = "matching network"  # fingerprint, architecture, condensation seed, index
     EXPERT = "expert"  # fingerprint, architecture, seed of the expert pool, index, draw, epoch or step

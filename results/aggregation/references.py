@@ -51,10 +51,10 @@ def _name(row: Cell) -> str:
 
 
 def _place(row: Cell) -> tuple[Any, ...]:
-    """The images, the withheld share and the network that was trained on the set."""
+    """The images, their long tail, the withheld share and the network that was trained on the set."""
     spec = row["cell_spec"]
     images = spec.get("evaluation.dataset.fingerprint", spec.get("dataset.fingerprint"))
-    return images, row["val_fraction"], row["architecture"]
+    return images, spec.get("evaluation.dataset.imbalance"), row["val_fraction"], row["architecture"]
 
 
 def _shares_network(cell: Cell, row: Cell) -> bool:

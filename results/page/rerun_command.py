@@ -22,7 +22,7 @@ _KEYWORDS = {"null", "true", "false", "nan", "inf"}  # except these, which it re
 # The parts of a specification that a command can express; a record of a later version may have more.
 _CONDENSE = {
     *("kind", "method", "version", "settings", "ipc", "seed", "architecture", "dataset", "experts", "val_fraction"),
-    *("precision", "snapshots"),
+    *("precision", "snapshots", "unequal_batches"),
 }
 _EVALUATE = {
     *("kind", "set", "seed", "architecture", "protocol", "num_eval", "dataset", "val_fraction", "precision"),
@@ -116,6 +116,8 @@ def _evaluation_options(evaluations: Sequence[Json]) -> Iterator[str]:
 def _common_options(resolved: Json) -> Iterator[str]:
     if resolved.get("val_fraction"):
         yield f"val_fraction={_value(resolved['val_fraction'])}"
+    if resolved["dataset"].get("imbalance"):
+        yield f"imbalance={_value(resolved['dataset']['imbalance'])}"
     if resolved.get("precision", "fp32") != "fp32":
         yield f"precision={_value(resolved['precision'])}"
 
@@ -157,7 +159,7 @@ def _value(value: Any) -> str:
 def _notes(records: CellRecords, first: Json, requested: Json) -> Iterator[str]:
     if not requested:
         yield "The dataset is called as in tables, as its name on the command line is not recorded any more."
-    elif first["display"]["dataset"] != "digits" and not list(_data_root(requested)):
+    elif requested.get("dataset") != "digits" and not list(_data_root(requested)):
         yield "Run it from the folder that contains data/, where datasets are."
     sets = [record for record in records.sets if record["kind"] == "condense"]
     if sets and sets[0]["resolved"]["method"] == "random" and len(_seeds(sets)) < _MIN_RANDOM_SUBSETS:

@@ -186,6 +186,7 @@ class DatasetSpec(TypedDict):
     std: NotRequired[list[float]]
     whitening: NotRequired[Sha256]  #: in place of mean and std: identity of the whiten task
     flip: NotRequired[bool]  #: whether augmentation may mirror the images
+    imbalance: NotRequired[float]  #: images of the first class over those of the last, in a long tail
 
 
 class ProtocolSpec(TypedDict):
@@ -297,6 +298,7 @@ class CondenseSpec(NetworkSpec):
     seed: int
     experts: list[Sha256]  #: identities of prepare tasks
     snapshots: NotRequired[Count | None]  #: sets to keep besides the first one, at equal numbers of steps
+    unequal_batches: NotRequired[bool]  #: whether a class has fewer images than others draw in a step
 
 
 class CondenseDisplay(MethodDisplay):
@@ -381,6 +383,7 @@ class EvaluateResult(TypedDict):
     accuracies: list[Fraction]  #: of each network on the test split after its last epoch
     right_per_class: list[list[Count]]  #: of each network: the test images of each class that it classifies correctly
     test_images_per_class: list[Count]
+    train_images_per_class: NotRequired[list[Count]]  #: without the withheld ones
     optimizer_steps: Positive  #: of one network
     lr: NotRequired[Share]  #: the initial learning rate: the protocol's, or the one that the set brings
     test_images: Positive

@@ -76,9 +76,7 @@ def test_the_step_matches_the_representatives(make_problem: Make, monkeypatch: p
 def test_more_clusters_than_images_are_refused_in_one_line(make_problem: Make) -> None:
     problem = make_problem()
     smallest = min(problem.real.counts)
-    with pytest.raises(
-        MethodError, match=f"asks for {smallest + 1} images of each class, but the smallest .* has {smallest}"
-    ):
+    with pytest.raises(MethodError, match=f"asks for {smallest + 1} real images of each class, .* has {smallest}"):
         DREAM(problem, DREAMConfig(iterations=1, batch_real=smallest + 1, factor=1)).step()
     with pytest.raises(MethodError, match="k-means asks for"):
         DREAM(make_problem(ipc=smallest), DREAMConfig(iterations=1, batch_real=4, factor=2))

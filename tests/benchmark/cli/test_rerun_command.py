@@ -94,6 +94,7 @@ def words(said: RerunCommand, name: str) -> list[str]:
             "seeds=[3,1]",
             "iterations_fraction=0.01",
             "val_fraction=0.2",
+            "imbalance=2.5",
             "precision=bf16",
             "protocols=[native,dc@steps]",
         ),

@@ -21,13 +21,14 @@ from torch import Tensor
 from benchmark.compute import compilation
 from benchmark.compute.compilation import COMPILER, Compiler
 from benchmark.compute.engine import WORTH_COMPILING, Compute
-from benchmark.condensation.problem import ConcreteProblem
+from benchmark.condensation.problem import ConcreteProblem, choose_compile
 from benchmark.execution.runtime import Runtime
 from benchmark.execution.stop_signals import Interrupted
 from benchmark.tasks.execute import execute
 from benchmark.utils import seeding
 from helpers import CPU, planned
 from methods import registry
+from methods.dm import DMConfig
 from results.store.store import Store
 
 Make = Callable[..., ConcreteProblem]
@@ -88,6 +89,11 @@ def test_whether_to_compile_follows_from_images_and_their_size_unless_it_is_set(
         assert compute.compile is wanted is (images * size[1] * size[2] >= WORTH_COMPILING)
         compute.choose_compile(10**12, size)
         assert compute.compile is wanted, "decided once"
+    many: dict[str, Any] = {"ipc": 10**4, "image_shape": (3, 32, 32)}
+    for counts, wanted in ((range(100, 200), True), (range(1, 101), False), ([20] * 50, True)):
+        compute = replace(CPU, compile=None)
+        choose_compile(compute, 10**6, DMConfig(batch_real=60), counts=[*counts], **many)
+        assert compute.compile is wanted, "not where real batches have many sizes: each is compiled anew"
     for compile in (True, False):
         compute = replace(CPU, compile=compile)
         compute.choose_compile(1 if compile else 10**12, (3, 32, 32))

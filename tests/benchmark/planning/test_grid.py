@@ -43,7 +43,7 @@ def test_how_a_run_is_computed_moves_no_identity(word: str) -> None:
 
 @pytest.mark.parametrize(
     "word", ["seeds=[1]", "ipcs=[2]", "method.dm.lr_img=0.5", "method.dm.init=noise", "precision=tf32",
-             "val_fraction=0.1", "architectures=[convnet2-w8]", "iterations_fraction=0.01"],
+             "val_fraction=0.1", "imbalance=2", "architectures=[convnet2-w8]", "iterations_fraction=0.01"],
 )  # fmt: skip
 def test_what_can_change_a_set_changes_its_task_and_those_that_evaluate_it(word: str) -> None:
     plain, changed = build(*DM), build(*DM, word)

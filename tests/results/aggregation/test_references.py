@@ -119,12 +119,13 @@ def test_other_versions_and_damaged_lines_are_named_and_left_out(ship: Ship) -> 
 def test_other_images_withheld_shares_and_ipcs_do_not_match(ship: Ship) -> None:
     own = made(2)
 
-    def changed_dataset(record: Record) -> Record:
-        dataset = {**record["resolved"]["dataset"], "fingerprint": "other"}
+    def changed_dataset(record: Record, **values: Any) -> Record:
+        dataset = {**record["resolved"]["dataset"], **values}
         return changed(record, resolved={**record["resolved"], "dataset": dataset})
 
     for others in (
-        [changed_dataset(record) for record in made(2)],
+        [changed_dataset(record, fingerprint="other") for record in made(2)],
+        [changed_dataset(record, imbalance=100) for record in made(2)],
         [changed(record, resolved={**record["resolved"], "val_fraction": 0.1}) for record in made(2)],
         made(2, ipcs=(50,)),
         made(2, protocols=("idc",)),
