@@ -24,7 +24,8 @@ COLUMNS = (
     "dataset", "dataset_title", "condense_architecture", "architecture", "protocol", "recipe", "version", "epochs",
     "protocol_note", "constants", "ipc", "class_sizes", "display_name", "role", "method", "title", "family", "year",
     "overrides", "published_as", "num_classes", "train_images", "test_images", "status", "message", "accuracy", "sd",
-    "sd_networks", "validation_accuracy", "optimistic_best_on_test", "optimistic_best_on_test_sd",
+    "sd_networks", "validation_accuracy", "head_accuracy", "middle_accuracy", "tail_accuracy",
+    "optimistic_best_on_test", "optimistic_best_on_test_sd",
     "optimistic_best_on_test_sd_networks", "sets", "networks", "expected", "missing", "prepare_seconds",
     "prepare_shared", "prepare_divisor", "condense_seconds", "evaluate_seconds", "stored_images", "decoded_images",
     "bytes", "labels", "label_bytes", "teacher_accuracy", "teacher_bytes", "experts", "optimizer_steps",
@@ -50,6 +51,8 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     without a record (`StoredResults.unfinished`) may be among the records.
     accuracy, sd: mean and sample deviation (ddof 1) over sets, nan for the deviation of one set; sd_networks: over the
     networks of the only set, else nan. sample: {seed: mean of its set}. accuracies: {seed: [one for each network]}.
+    head_accuracy, middle_accuracy, tail_accuracy: means over sets, networks and the classes of `_thirds`; nan if no
+    class has twice as many training images as another.
     optimistic_best_on_test, …: as accuracy, sd and sd_networks, but of the snapshot of each set that is the best on the
     test split; nan unless every scored set has such an analysis.
     sets: with an accuracy; expected: condense tasks of the cell, whatever became of them; missing: those without one.
@@ -110,6 +113,7 @@ def _evaluated(evaluations: Sequence[Json], links: Links) -> dict[str, Any]:
         "val_fraction": resolved["val_fraction"],
         **_outcome(bad, any_ok=bool(scored)),
         **scores,
+        **_accuracy_of_thirds(scored),
         **_best_on_test(scored, links),
         **_missing(scores["sets"], len(seed_group) or len(sets)),
         **_sizes(scored, condense, imports, links),
@@ -196,6 +200,30 @@ def _best_on_test(scored: Sequence[Json], links: Links) -> dict[str, float]:
         "optimistic_best_on_test_sd": deviation(means),
         "optimistic_best_on_test_sd_networks": deviation(best[0]) if len(means) == 1 else math.nan,
     }
+
+
+def _accuracy_of_thirds(scored: Sequence[Json]) -> dict[str, float]:
+    """Means over sets of the accuracy of each part of `_thirds`, in which every class counts alike."""
+    by_set: dict[str, list[list[float]]] = defaultdict(list)
+    for result, identity in ((record["result"], record["resolved"]["set"]) for record in scored):
+        parts = _thirds(result.get("train_images_per_class", []))
+        for right in result["right_per_class"]:
+            of_class = [n / total for n, total in zip(right, result["test_images_per_class"], strict=True)]
+            by_set[identity].append([_mean([of_class[label] for label in part]) for part in parts])
+    of_sets = [[fmean(values) for values in zip(*networks, strict=True)] for networks in by_set.values()]
+    means = [fmean(values) for values in zip(*of_sets, strict=True)] or [math.nan] * 3
+    return dict(zip(("head_accuracy", "middle_accuracy", "tail_accuracy"), means, strict=True))
+
+
+def _thirds(counts: Sequence[int]) -> list[list[int]]:
+    """The labels of the third of the classes with most training images, of the others, and of that with fewest.
+
+    Classes of one count are in the dataset's order. All three are empty unless one class has twice another's images.
+    """
+    unequal = bool(counts) and max(counts) >= 2 * min(counts)
+    order = sorted(range(len(counts)), key=lambda label: -counts[label]) if unequal else []
+    third = round(len(order) / 3)
+    return [order[:third], order[third : len(order) - third], order[len(order) - third :]]
 
 
 def _missing(sets: int, expected: int) -> dict[str, int]:
@@ -332,6 +360,7 @@ def _failed(bad: Sequence[Json], expected: int, table: tuple[Any, ...], links: L
         "val_fraction": resolved["val_fraction"],
         **_outcome(bad, any_ok=False),
         **_scores([], links),
+        **_accuracy_of_thirds([]),
         **_best_on_test([], links),
         **_missing(0, expected),
         **_sizes([], bad, [], links),

@@ -74,7 +74,7 @@ def captions(
     """
     scored = [row for row in rows if row["sets"]] if evaluated else []
     terms = [_protocols(rows) if evaluated else "", _sample(scored), _budgets(rows), _equal_seconds(rows)]
-    terms += [_shared_settings(rows)]
+    terms += [_thirds(scored), _shared_settings(rows)]
     marks = [
         _remarks(columns) if columns else "",
         _deviations(scored),
@@ -187,6 +187,11 @@ def _equal_seconds(rows: Sequence[Cell]) -> str:
 def _withheld(rows: Sequence[Cell]) -> str:
     shares = sorted({row["val_fraction"] for row in rows})
     return f"Withheld: {', '.join(short(100 * share) for share in shares)} %." if any(shares) else ""
+
+
+def _thirds(scored: Sequence[Cell]) -> str:
+    shown = any(not math.isnan(row["head_accuracy"]) for row in scored)
+    return "Head, middle, tail: thirds of the classes by training images." if shown else ""
 
 
 # --- marks ------------------------------------------------------------------------------------------------------------
