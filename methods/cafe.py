@@ -35,6 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from methods.base import Card, Draw, Network, Problem, Settings, Transform, Tree, choice, setting
+from methods.class_groups import class_means
 from methods.dc import train_epoch
 from methods.initialization import DOWNSAMPLING, INITS, initial_images, labels_of, normalized_noise
 from methods.learned_images import NormalizedImages
@@ -118,16 +119,12 @@ def batch_sum(activations: Tensor) -> Tensor:
     return torch.sum(activations, 0, keepdim=True)
 
 
-def class_means(features: Tensor, images_per_class: int) -> Tensor:
-    """(C·n, …) to (C, …)."""
-    means: Tensor = features.unflatten(0, (-1, images_per_class)).mean(1)
-    return means
+def discrimination(embeddings: Tensor, labels: Tensor, means: Tensor) -> Tensor:
+    """Σ of cross-entropies of real embeddings (N, D) whose logits are their products with the class means (C, D).
 
-
-def discrimination(embeddings: Tensor, means: Tensor) -> Tensor:
-    """Σ of cross-entropies of real embeddings (C, m, D) whose logits are their products with the class means (C, D)."""
-    labels = torch.arange(len(means), device=means.device).repeat_interleave(embeddings.shape[1])
-    return F.cross_entropy(embeddings.flatten(0, 1) @ means.T, labels, reduction="sum")
+    labels: (N,), the classes of the embeddings.
+    """
+    return F.cross_entropy(embeddings @ means.T, labels, reduction="sum")
 
 
 # --- accuracies -------------------------------------------------------------------------------------------------------
@@ -199,16 +196,16 @@ class CAFE(NormalizedImages):
         """One step of the images on L."""
         problem, config = self.problem, self.config
         augment = problem.augment(self.augment, problem.generator(Draw.AUGMENTATION, self.image_steps))
-        target, embeddings = self._real_features(network, augment)
+        target, embeddings, labels = self._real_features(network, augment)
         images = self.images.detach().requires_grad_()
         augmented = augment(self.decoded(images))
         # The cross-entropies join all classes. With their gradient by the class means, each class is on its own again.
         means = problem.mean_embedding(network, augmented.detach()).requires_grad_()
-        entropies = config.discrimination_weight * discrimination(embeddings, means)
+        entropies = config.discrimination_weight * discrimination(embeddings, labels, means)
         (by_means,) = torch.autograd.grad(entropies, means)
 
         def gaps(images: Tensor, by_mean: Tensor, *target: Tensor) -> Tensor:
-            of_classes = partial(class_means, images_per_class=images.shape[1])
+            of_classes = partial(class_means, counts=[images.shape[1]] * len(images))
             *means, embeddings = problem.block_features(network, images.flatten(0, 1), of_classes, include_last=True)
             means.append(of_classes(embeddings))
             linear = (by_mean * means[-1]).sum(1)
@@ -220,8 +217,8 @@ class CAFE(NormalizedImages):
         self.image_steps += 1
         return {"features": loss.item(), "discrimination": entropies.item()}
 
-    def _real_features(self, network: Network, augment: Transform) -> tuple[list[Tensor], Tensor]:
-        """Of a real batch the class means (C, …) after each block and of the embeddings; and all embeddings (C, m, D).
+    def _real_features(self, network: Network, augment: Transform) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Of a real batch the class means (C, …) after each block and of the embeddings; all embeddings (N, D); labels.
 
         Activations are summed chunk by chunk, so that those of few images are in memory at once.
         """
@@ -232,8 +229,13 @@ class CAFE(NormalizedImages):
             *of_class, embedding = problem.block_features(network, real[c : c + 1][0], batch_sum, include_last=True)
             sums.append([chunks.sum(0) for chunks in of_class])
             embeddings.append(embedding)
-        means = [torch.stack(of_block) / real.shape[1] for of_block in zip(*sums, strict=True)]
-        return [*means, torch.stack([embedding.mean(0) for embedding in embeddings])], torch.stack(embeddings)
+        means = [
+            torch.stack([total / count for total, count in zip(of_block, real.counts, strict=True)])
+            for of_block in zip(*sums, strict=True)
+        ]
+        means.append(torch.stack([embedding.mean(0) for embedding in embeddings]))
+        counts = torch.tensor(real.counts, device=problem.device)
+        return means, torch.cat(embeddings), torch.arange(len(counts), device=problem.device).repeat_interleave(counts)
 
     def _lr_img(self) -> float:
         passed = sum(self.done >= part * self.config.iterations for part in HALVED_AFTER)

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Card, Draw, ExpertRecipe, Network, Problem, Settings, Transform, Tree, choice, setting
+from methods.class_groups import of_one_count
 from methods.dm import embedding_gap
 from methods.initialization import DOWNSAMPLING, INITS, initial_images
 from methods.learned_images import LearnedImages
@@ -140,11 +141,12 @@ class DSDM(LearnedImages):
         problem, config = self.problem, self.config
         augment = problem.augment(config.augment, problem.generator(Draw.AUGMENTATION, self.done))
         real = problem.real_batch(config.batch_real, problem.generator(Draw.REAL_BATCH, self.done), augment)
-        classes = [slice(c, c + 1) for c in range(problem.num_classes)]
-        target = torch.stack([problem.embed(network, real[of_class].flatten(0, 1)) for of_class in classes])
+        embeddings = [problem.embed(network, real[c : c + 1][0]) for c in range(problem.num_classes)]  # (m_c, D) each
+        targets = [(group, torch.stack(embeddings[group])) for group in of_one_count(real.counts)]
         begun = self.done > config.history_start * config.iterations
-        history = self.history if self.done else target.mean(1)  # of weight 0 in the first iteration
-        weight = target.new_full((len(classes),), config.history_weight * begun)
+        means = torch.stack([of_class.mean(0) for of_class in embeddings])
+        history = self.history if self.done else means  # of weight 0 in the first iteration
+        weight = means.new_full((len(means),), config.history_weight * begun)
 
         def gaps(images: Tensor, target: Tensor, history: Tensor, weight: Tensor) -> Tensor:
             embeddings: Tensor = problem.embed(network, images.flatten(0, 1)).unflatten(0, images.shape[:2])
@@ -155,7 +157,12 @@ class DSDM(LearnedImages):
 
         def losses(images: Tensor) -> Tensor:
             seen = self._seen(images, augment, problem.generator(Draw.SUBSET_ALIGNMENT, self.done))
-            return problem.losses_by_class(network, gaps, seen, target, history, weight)
+            return torch.cat(
+                [
+                    problem.losses_by_class(network, gaps, seen[group], target, history[group], weight[group])
+                    for group, target in targets
+                ]
+            )
 
         return float(class_pass(self.images, self.momentum, losses, self.lr, config.momentum).sum())
 

@@ -34,10 +34,10 @@ def test_the_last_block_has_weight_one_the_embedding_two_and_the_others_a_tenth(
 
 
 def test_class_means_classify_real_features_by_their_products() -> None:
-    embeddings, means = torch.tensor([[[1.0, 0.0], [2.0, 0.0]], [[0.0, 1.0], [1.0, 1.0]]]), torch.eye(2)
+    embeddings, labels = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), torch.tensor([0, 0, 1, 1])
     expected = [-math.log(math.e / (math.e + 1)), -math.log(math.e**2 / (math.e**2 + 1)),
                 -math.log(math.e / (math.e + 1)), math.log(2)]  # fmt: skip
-    assert float(discrimination(embeddings, means)) == pytest.approx(sum(expected))
+    assert float(discrimination(embeddings, labels, torch.eye(2))) == pytest.approx(sum(expected))
 
 
 # --- monitoring -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from methods.base import Settings
 from methods.coreset import Herding, KCenter, RandomConfig, RandomSubset
 from methods.dc import layerwise
 from methods.dream import DREAM, DREAMConfig
+from methods.dsdm import DSDM, DSDMConfig
 from methods.errors import MethodError
 from methods.idc import gradient_distance
 from methods.m3d import squared_mmd
@@ -120,6 +121,33 @@ def test_a_step_takes_of_each_class_what_it_has(
         moves = sum(0.5**k for k in range(3 - c)) if in_pixels else 1.0  # a class's step, and those of its momentum
         expected = leaf[c].detach() - lr * moves * gradient[c]
         torch.testing.assert_close(method.images[c], expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in registry.names() if registry.get(name).experts(registry.get(name).Config.tiny()) is None]
+)
+def test_every_method_without_experts_runs_on_unequal_classes(make_problem: Make, name: str) -> None:
+    method_class = registry.get(name)
+    method = method_class(make_problem(classes=3, each=(5, 7, 9), ipc=1), method_class.Config.tiny())
+    for _ in range(min(1, method.total_steps)):
+        assert all(torch.tensor(loss).isfinite() for loss in method.step().values())
+    assert bool(method.synthetic().images.isfinite().all())
+
+
+def test_dsdm_takes_of_each_class_what_it_has(make_problem: Make) -> None:
+    problem = make_problem(classes=3, each=COUNTS, experts=1)
+    method = DSDM(problem, DSDMConfig(iterations=1, batch_real=6, factor=1, experts=1, pretrain_epochs=4))
+    augment, network = (
+        problem.augment(method.config.augment, problem.generator("augmentation")),
+        problem.experts[0].interpolate(0.0),
+    )
+    real = [augment.of(slice(c, c + 1))(images[None])[0] for c, images in enumerate(drawn_by_hand(problem, 6))]
+    seen = augment(problem.normalize(method.images.clamp(0, 1)))
+    total = 0.0
+    for r, s in zip(map(network.embed, real), map(network.embed, seen), strict=True):
+        second = (torch.cov(r.T) - torch.cov(s.T)).square().sum() if len(s) > 1 else torch.cov(r.T).square().sum()
+        total += float((r.mean(0) - s.mean(0)).square().sum() + method.config.covariance_weight / r.shape[1] * second)
+    assert method.step()["matching"] == pytest.approx(total, rel=1e-3)
 
 
 def test_idm_takes_of_each_class_what_it_has(make_problem: Make) -> None:

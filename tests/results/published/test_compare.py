@@ -196,7 +196,7 @@ def test_spots_of_the_numbers_since_2023():
         ("ncfm", "cifar10", 10): (0.718, 0.003, "convnet3", 2, "ncfm", 2000, "cifar10", "best_on_test"),
         ("ncfm", "tinyimagenet", 50): (0.296, 0.005, "convnet4", 2, "ncfm", 40, "", "best_on_test"),
         ("datm", "cifar10", 1000): (0.855, 0.004, "convnet3", 1, "datm", 1001, "zca", "unknown"),
-        ("dsdm", "cifar100", 50): (0.54, None, "convnet3", 2, "dsdm", 1500, "cifar10", "best_on_test"),
+        ("dsdm", "cifar100", 50): (0.54, None, "convnet3", 2, "dance", 1500, "cifar10", "best_on_test"),
         ("random@soft", "cifar10", 10): (0.463, None, "convnet3", 1, "soft", 3001, "zca", "best_on_test"),
         ("random@soft", "imagenet1k", 10): (0.239, None, "resnet18-bn", 1, "nodistill", None, "", "unknown"),
         ("random@views", "imagenet1k", 50): (0.543, None, "resnet18-bn", 1, "nodistill", None, "", "unknown"),
