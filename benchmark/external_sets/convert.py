@@ -15,6 +15,7 @@ from benchmark.datasets import Constants, Dataset
 from benchmark.datasets.normalization import check_whitening
 from benchmark.external_sets.pixel_scale import NORMALIZED, WHITENED, PixelScale, infer_pixel_scale
 from benchmark.external_sets.read import EXPERIMENTS, ExternalSet, read_external_set
+from benchmark.external_sets.validate import ImagesAndLabels
 from benchmark.utils.errors import BenchmarkError
 from methods.base import SyntheticSet
 
@@ -32,7 +33,7 @@ def resolve_pixel_scale(
     if name is None:
         # DC's family saves its experiments normalized. Whitened sets come as separate files (MTT, DATM) or in one list.
         scale = infer_pixel_scale(
-            [images for images, _ in external.sets],
+            [each.images for each in external.sets],
             constants or dataset.constants,
             may_be_whitened=external.format != EXPERIMENTS,
             where=", ".join(map(str, external.files[:2])),
@@ -51,11 +52,13 @@ def resolve_pixel_scale(
     return scale
 
 
-def set_digest(values: Tensor, labels: Tensor) -> str:
-    """SHA-256 over shape, float32 values and int64 labels, little-endian."""
+def set_digest(values: Tensor, labels: Tensor, soft: Tensor | None = None) -> str:
+    """SHA-256 over shape, float32 values, int64 labels and the float32 logits of soft ones, little-endian."""
     digest = hashlib.sha256(json.dumps(list(values.shape)).encode())
     digest.update(values.contiguous().numpy().astype("<f4").data)
     digest.update(labels.contiguous().numpy().astype("<i8").data)
+    if soft is not None:
+        digest.update(soft.contiguous().numpy().astype("<f4").data)
     return digest.hexdigest()
 
 
@@ -77,9 +80,9 @@ def convert_set(
         source["pixel_scale"], source["reason"], Constants(*map(tuple, constants)) if constants else None
     )
     index = source["set_index"]
-    images, labels = external.sets[index] if index < len(external.sets) else (torch.empty(0), torch.empty(0))
-    pixels = scale.to_pixels(images)
-    if set_digest(pixels, labels) != resolved["digest"]:
+    found = external.sets[index] if index < len(external.sets) else ImagesAndLabels(torch.empty(0), torch.empty(0))
+    pixels = scale.to_pixels(found.images)
+    if set_digest(pixels, found.labels, found.soft) != resolved["digest"]:
         raise BenchmarkError(
             "the set is not the one that was planned with: its file has changed",
             where=", ".join(source["paths"]),
@@ -101,8 +104,13 @@ def convert_set(
     if resolved.get("quantize") == QUANTIZED:
         facts["clamped"] = float(((pixels < 0) | (pixels > 1)).float().mean())
         pixels = pixels.clamp(0, 1).mul(255).round() / 255
-    training = resolved.get("training", {})
-    return SyntheticSet(pixels, labels, resolved["ipc"], resolved["factor"], training), facts
+    training, factor = resolved.get("training", {}), resolved["factor"]
+    soft = found.soft
+    if soft is not None:
+        facts["label_bytes"] = 4 * soft.numel()
+        if len(soft) == len(pixels):  # one for each stored image: all of its tiles have it
+            soft = soft.repeat(factor**2, 1)
+    return SyntheticSet(pixels, found.labels, resolved["ipc"], factor, training, soft=soft), facts
 
 
 def files_digest(digests: Sequence[str]) -> str:

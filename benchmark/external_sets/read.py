@@ -42,9 +42,9 @@ OWN, EXPERIMENTS, LIST, PAIR = "a set of this project", "experiments", "images a
 class ExternalSet:
     """The contents of the files of an external set, which may hold several sets.
 
-    sets: values (N, ch, H, W) and int64 labels (N,), class by class. pixel_scale: if the format
-    implies it, else None. own: the set as this project wrote it, with its factor. notes: for the user. training: as in
-    `SyntheticSet`.
+    sets: values (N, ch, H, W), int64 labels (N,), class by class, and soft ones if there are. pixel_scale: if the
+    format implies it, else None. own: the set as this project wrote it, with its factor. notes: for the user. training:
+    as in `SyntheticSet`.
     """
 
     format: str
@@ -62,7 +62,7 @@ class ExternalSet:
 
     def ipc(self, index: int, num_classes: int) -> int:
         """Images per class of one of the sets; the rounded mean if its classes differ in size."""
-        return mean_ipc(self.sets[index][1], num_classes)
+        return mean_ipc(self.sets[index].labels, num_classes)
 
 
 def read_external_set(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
@@ -78,10 +78,12 @@ def read_external_set(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
         is_folder = len(paths) == 1 and paths[0].is_dir()
         external = _read_folder(paths[0], dataset) if is_folder else _read_files(paths, dataset)
         where, count = ", ".join(map(str, external.files[:2])), len(external.sets)
-        check_amount(count, sum(images.numel() for images, _ in external.sets), where)
+        check_amount(count, sum(each.images.numel() for each in external.sets), where)
         sets = tuple(
-            validate_set(images, labels, dataset, where=f"{where}, set {index} of {count}" if count > 1 else where)
-            for index, (images, labels) in enumerate(external.sets)
+            validate_set(
+                *each[:2], dataset, each.soft, where=f"{where}, set {index} of {count}" if count > 1 else where
+            )
+            for index, each in enumerate(external.sets)
         )
         external = replace(external, sets=sets)
         if external.own and external.own.ipc != external.ipc(0, dataset.num_classes):
@@ -159,12 +161,12 @@ def _lr_file(images: Path, tensors: Sequence[Path]) -> list[Path]:
 
 def _from_class_folders(folder: Path, dataset: Dataset) -> ExternalSet:
     images, labels, notes = read_class_folders(folder, dataset)
-    return ExternalSet("class folders", (folder,), ((images, labels),), notes, BYTES)
+    return ExternalSet("class folders", (folder,), (ImagesAndLabels(images, labels),), notes, BYTES)
 
 
 def _from_parquet(files: Sequence[Path], dataset: Dataset) -> ExternalSet:
     images, labels, notes = read_parquet(files, dataset)
-    return ExternalSet("parquet", tuple(files), ((images, labels),), notes, BYTES)
+    return ExternalSet("parquet", tuple(files), (ImagesAndLabels(images, labels),), notes, BYTES)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -191,7 +193,8 @@ def _read_files(paths: Sequence[Path], dataset: Dataset) -> ExternalSet:
         if "indices" not in tensors and not is_own(tensors, card):
             return _from_loaded(path, tensors)
         own = load_selection(path, dataset) or load_set(path)
-        return ExternalSet(OWN, (path,), ((own.images, own.labels),), (), RAW, own, own.training)
+        pair = ImagesAndLabels(own.images, own.labels, own.soft)
+        return ExternalSet(OWN, (path,), (pair,), (), RAW, own, own.training)
     return _from_loaded(path, safe_load.load(path))
 
 
@@ -226,9 +229,9 @@ def _from_loaded(path: Path, value: Any) -> ExternalSet:
             raise _unknown_format(path, {"data": value["data"]})
         value = value["data"]
     elif _is_pair(value):
-        return ExternalSet(LIST, (path,), ((value[0], value[1]),))
+        return ExternalSet(LIST, (path,), (ImagesAndLabels(value[0], value[1]),))
     if _is_list_of_pairs(value):
-        return ExternalSet(EXPERIMENTS, (path,), tuple((images, labels) for images, labels in value))
+        return ExternalSet(EXPERIMENTS, (path,), tuple(ImagesAndLabels(*pair) for pair in value))
     if isinstance(value, Tensor):
         raise BenchmarkError(
             f"{path.name} holds one tensor only, {_describe(value)}",
@@ -264,7 +267,7 @@ def _from_separate_files(paths: Sequence[Path]) -> ExternalSet:
     if len({value.shape[1:] for value in images}) > 1 or len({value.shape[1:] for value in labels}) > 1:
         raise BenchmarkError("the parts of the set differ in shape", where="set")
     training = {"lr": rates[0]} if rates else {}
-    return ExternalSet(PAIR, tuple(paths), ((torch.cat(images), torch.cat(labels)),), training=training)
+    return ExternalSet(PAIR, tuple(paths), (ImagesAndLabels(torch.cat(images), torch.cat(labels)),), training=training)
 
 
 def _is_pair(value: Any) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark import datasets, networks
 from benchmark.compute.engine import Compute, choose_compute
-from benchmark.condensation.synthetic_set import learned_lr
+from benchmark.condensation.synthetic_set import learned_lr, training_pairs
 from benchmark.config.plain_protocols import is_native
 from benchmark.datasets import Dataset
 from benchmark.datasets.normalization import ChannelNormalizer
@@ -60,7 +60,7 @@ def score(
     pixels = _tensor(images, "images", where)
     if not pixels.is_floating_point():
         raise BenchmarkError(f"pixels are {pixels.dtype}", where=where, next="convert them to float: images / 255")
-    pixels, classes = validate_set(pixels.float(), _tensor(labels, "labels", where), data, where=where)
+    pixels, classes, soft = validate_set(pixels.float(), _tensor(labels, "labels", where), data, where=where)
     if (largest := float(pixels.max())) > _MAX_PIXEL:
         what = f"pixels go up to {largest:g}, and are to be from 0 to 1"
         raise BenchmarkError(what, where=where, next="divide them by 255, if they are bytes")
@@ -79,15 +79,15 @@ def score(
     compute.activate()
     network = networks.default_architecture(data.image_shape) if architecture == "auto" else architecture
     training = {} if lr is None else {"lr": lr}
-    synthetic = SyntheticSet(pixels, classes, mean_ipc(classes, data.num_classes), factor, training)
+    soft = None if soft is None else soft.repeat(factor**2, 1)
+    synthetic = SyntheticSet(pixels, classes, mean_ipc(classes, data.num_classes), factor, training, soft=soft)
     return _accuracies(synthetic, data, protocol, networks.canonical(network), num_eval, seed, compute)
 
 
 def _accuracies(
     synthetic: SyntheticSet, data: Dataset, protocol: str, architecture: str, num_eval: int, seed: int, compute: Compute
 ) -> list[float]:
-    images, labels = (tensor.to(compute.device) for tensor in synthetic.decode())
-    recipe = protocols.get(
+    found = protocols.get(
         protocol,
         native="",
         published_as=data.published_as,
@@ -96,7 +96,10 @@ def _accuracies(
         ipc=synthetic.ipc,
         factor=synthetic.factor,
         architecture=architecture,
-    ).recipe(len(synthetic.labels), len(labels))
+    )
+    pairs = training_pairs(synthetic, hard=found.hard_labels)
+    images, labels = (tensor.to(compute.device) for tensor in pairs)
+    recipe = found.recipe(len(synthetic.labels), len(labels))
     recipe = replace(recipe, lr=learned_lr(synthetic.training, "lr") or recipe.lr)
     compute.choose_compile(num_eval * recipe.samples_seen(len(labels)), images.shape)
     normalize = ChannelNormalizer(data.constants, compute.device)

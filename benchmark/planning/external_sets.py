@@ -81,10 +81,10 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
     )
     files = files_digest(list(external.digests.values()))
     for seed, index in enumerate(indices):
-        images, labels = external.sets[index]
+        images, labels, soft = external.sets[index]
         pixels = scale.to_pixels(images)
         _check_pixels(pixels, scale, config)
-        content: dict[str, Any] = {"digest": set_digest(pixels, labels), "ipc": ipc, "factor": factor}
+        content: dict[str, Any] = {"digest": set_digest(pixels, labels, soft), "ipc": ipc, "factor": factor}
         training = dict(external.training) | ({"space": ZCA} if scale.name == WHITENED else {})
         if training:
             content["training"] = training
@@ -99,6 +99,7 @@ def build(config: EvaluateConfig, progress: Progress | None = None) -> ExternalP
         for copy in (None, config.quantize) if config.quantize else (None,):
             display = _display(row, copy, config.method, ipc, factor) | {"source": files}
             display |= {"class_sizes": sizes} if sizes else {}
+            display |= {"labels": "soft"} if soft is not None else {}
             slug = f"{row}{f'-{copy}' if copy else ''}-{dataset.name}-ipc{ipc}-set{index}"
             quantize = {"quantize": QUANTIZED} if copy else {}
             imported = planner.add_import(
@@ -199,7 +200,7 @@ def _set_indices(config: EvaluateConfig, external: ExternalSet) -> list[int]:
 
 def _class_sizes(external: ExternalSet, indices: Sequence[int]) -> list[int]:
     """Images of the smallest and the largest class of these sets; [] if all have equally many."""
-    counts = [count for index in indices for count in external.sets[index][1].bincount().tolist()]
+    counts = [count for index in indices for count in external.sets[index].labels.bincount().tolist()]
     return [] if min(counts) == max(counts) else [min(counts), max(counts)]
 
 

@@ -117,7 +117,7 @@ def _evaluated(evaluations: Sequence[Json], links: Links) -> dict[str, Any]:
         **_best_on_test(scored, links),
         **_missing(scores["sets"], len(seed_group) or len(sets)),
         **_sizes(scored, condense, imports, links),
-        **_labelling(scored, links),
+        **_labelling(scored, imports, links),
         **_costs(scored, condense, whole=resolved["set"] == WHOLE_SET, links=links),
         **_hardware(evaluations, condense, links),
         "cell_spec": cell_spec(first, condensed),
@@ -247,11 +247,13 @@ def _sizes(scored: Sequence[Json], condense: Sequence[Json], imports: Sequence[J
     }
 
 
-def _labelling(scored: Sequence[Json], links: Links) -> dict[str, Any]:
-    """What the soft labels of a set take, and how good their teacher is; nan without."""
+def _labelling(scored: Sequence[Json], imports: Sequence[Json], links: Links) -> dict[str, Any]:
+    """What the soft labels of a set take, and how good their teacher is if it is known; nan without."""
     results = [record["result"] for record in links.labelled(scored)]
     return {
-        "label_bytes": _largest([result["label_bytes"] for result in results]),
+        "label_bytes": _largest(
+            [record["result"].get("label_bytes") for record in [*links.labelled(scored), *imports]]
+        ),
         "teacher_accuracy": _mean([result["teacher_accuracy"] for result in results]),
         "teacher_bytes": _largest([result["teacher_bytes"] for result in results]),
     }
@@ -364,7 +366,7 @@ def _failed(bad: Sequence[Json], expected: int, table: tuple[Any, ...], links: L
         **_best_on_test([], links),
         **_missing(0, expected),
         **_sizes([], bad, [], links),
-        **_labelling([], links),
+        **_labelling([], [], links),
         **_costs([], [], whole=False, links=links),
         **_hardware([], bad, links),
         "cell_spec": {"condensed": "here", **flat_spec(resolved)},

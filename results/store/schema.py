@@ -326,6 +326,7 @@ class ImportSpec(TypedDict):
 
 class ImportDisplay(DatasetDisplay):
     num_classes: Positive
+    labels: NotRequired[str]  #: "soft" where it brings soft labels
     display_name: str
     card: MethodCard
     source: str  #: short hash of its files
@@ -333,6 +334,7 @@ class ImportDisplay(DatasetDisplay):
 
 class ImportResult(SetResult):
     source: Json  #: files with their SHA-256, form, set_index, pixel_scale, pixel_scale_reason, constants
+    label_bytes: NotRequired[Positive]  #: of its soft labels as float32
     clamped: NotRequired[Fraction]  #: fraction of the pixels that quantizing clamped
 
 

@@ -36,7 +36,8 @@ def convert(*paths: Path) -> str:
     """The digest of the first set in the files, as a plan has it."""
     external = read.read_external_set(list(paths), DIGITS)
     scale = resolve_pixel_scale(external, DIGITS, None, None)
-    return set_digest(scale.to_pixels(external.sets[0][0]), external.sets[0][1])
+    images, labels, soft = external.sets[0]
+    return set_digest(scale.to_pixels(images), labels, soft)
 
 
 def refused(*paths: Path) -> str:
@@ -81,7 +82,16 @@ def test_one_hot_labels_are_hard_ones(tmp_path: Path) -> None:
     expected = convert(saved([IMAGES, LABELS], tmp_path / "list.pt"))
     for labels in (one_hot, one_hot.float(), LABELS[:, None]):
         assert convert(saved([IMAGES, labels], tmp_path / "set.pt")) == expected
-    assert "its labels are soft (20x10)" in refused(saved([IMAGES, one_hot * 0.9 + 0.01], tmp_path / "set.pt"))
+    soft = read.read_external_set([saved([IMAGES, one_hot * 0.9 + 0.01], tmp_path / "set.pt")], DIGITS).sets[0].soft
+    torch.testing.assert_close(soft, (one_hot * 0.9 + 0.01).log())
+
+
+def test_soft_labels_of_a_damaged_set_are_refused(tmp_path: Path) -> None:
+    for soft in (torch.randn(19, 10), torch.randn(20, 9), torch.randn(20), torch.full((20, 10), torch.inf)):
+        save_set(tmp_path / "set.safetensors", SyntheticSet(IMAGES, LABELS, 2, soft=soft))
+        assert "its soft labels are no finite logits of 20 images and 10 classes" in refused(
+            tmp_path / "set.safetensors"
+        )
 
 
 # --- what never ends, and what takes all memory -----------------------------------------------------------------------
@@ -142,7 +152,7 @@ def test_only_the_images_of_class_folders_are_hashed(tmp_path: Path) -> None:
         (lambda i, t: (i, t.to("meta")), "labels without values"),
         (lambda i, t: (i, t.to_sparse()), "labels that are not dense"),
         (lambda i, t: (i, t.to(torch.float8_e4m3fn)), "labels of type float8_e4m3fn"),
-        (lambda i, t: (i, t[0]), "its labels are soft (one number)"),
+        (lambda i, t: (i, t[0]), "its labels are of shape one number"),
     ],
 )
 def test_tensors_of_odd_kinds_are_refused(change: Callable[..., Any], expected: str, tmp_path: Path) -> None:

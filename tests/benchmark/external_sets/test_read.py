@@ -99,7 +99,7 @@ def test_every_experiment_of_dcs_file_is_read(legacy: bool, tmp_path: Path) -> N
     sets = [subset(seed) for seed in range(3)]
     external = read_set(dc_file(tmp_path / "res.pt", sets, legacy=legacy))
     assert external.format == read.EXPERIMENTS and len(external.sets) == 3 and external.pixel_scale is None
-    for (images, labels), (pixels, wanted) in zip(external.sets, sets, strict=True):
+    for (images, labels, _), (pixels, wanted) in zip(external.sets, sets, strict=True):
         assert torch.equal(images, normalized(pixels)) and torch.equal(labels, wanted)
 
 
@@ -107,7 +107,7 @@ def test_images_of_a_class_come_together_in_their_order(tmp_path: Path) -> None:
     images, labels = subset(ipc=3)
     mixed = torch.arange(30).view(10, 3).T.flatten()  # 0, 3, 6, …: class by class in turn
     torch.save([images[mixed], labels[mixed].to(torch.int32)], tmp_path / "data.pt")
-    ((read_images, read_labels),) = read_set(tmp_path / "data.pt").sets
+    ((read_images, read_labels, _),) = read_set(tmp_path / "data.pt").sets
     assert torch.equal(read_images, images) and torch.equal(read_labels, labels)
 
 
@@ -218,7 +218,9 @@ IMAGES, LABELS = subset()
         (save([IMAGES, LABELS + 1]), "its labels go from 1 to 10"),
         (save([IMAGES[:18], LABELS[:18]]), "images of 9 classes, digits has 10"),
         (save([IMAGES[:19], LABELS]), "19 images and 20 labels"),
-        (save([IMAGES, 0.9 * torch.eye(10)[LABELS] + 0.01]), "its labels are soft (20x10)"),
+        (save([IMAGES, 0.8 * torch.eye(10)[LABELS] + 0.01]), "but those of image 0 sum to 0.9"),
+        (save([IMAGES, torch.rand(20, 9)]), "its labels are of shape 20x9; digits has 10 classes"),
+        (save([IMAGES, torch.full((20, 10), torch.nan)]), "its soft labels hold values that are not finite"),
         (save([IMAGES, LABELS + 0.5]), "no whole numbers"),
         (save([torch.where(IMAGES > 0.9, torch.nan, IMAGES), LABELS]), "not finite"),
     ],

@@ -49,10 +49,24 @@ def test_a_stored_set_is_a_dataset_of_what_networks_see(tmp_path: Path) -> None:
 
 
 def test_soft_labels_are_repeated_with_the_images(tmp_path: Path) -> None:
-    images, labels = torch.rand(20, 1, 8, 8), torch.rand(20, 10)
-    save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, 2, factor=2))
+    images, labels, soft = torch.rand(20, 1, 8, 8), torch.arange(10).repeat_interleave(2), torch.randn(80, 10)
+    save_set(tmp_path / "synthetic.safetensors", SyntheticSet(images, labels, 2, factor=2, soft=soft))
     dataset = load_dataset(tmp_path / "synthetic.safetensors")
-    assert len(dataset) == 80 and all(torch.equal(dataset[index][1], labels[index % 20]) for index in range(80))
+    assert len(dataset) == 80
+    for index in range(80):
+        torch.testing.assert_close(dataset[index][1], soft[index].softmax(0))
+
+
+def test_soft_labels_are_scored_as_probabilities_or_logits_alike(tmp_path: Path) -> None:
+    images, labels = subset()
+    probabilities = 0.9 * torch.eye(10)[labels] + 0.01
+    options: dict[str, Any] = {"architecture": "convnet2-w4", "num_eval": 1, "device": "cpu", "threads": 1}
+    soft = score(images, probabilities, "digits", "quick", **options)
+    assert score(images, probabilities.log() + 3, "digits", "quick", **options) == soft  # a softmax takes the 3 out
+    assert score(images, probabilities, "digits", "quick@hard", **options) == score(
+        images, labels, "digits", "quick", **options
+    )
+    assert soft != score(images, labels, "digits", "quick", **options)
 
 
 def test_the_examples_of_the_documentation_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +97,7 @@ def test_the_examples_of_the_documentation_run(tmp_path: Path, monkeypatch: pyte
         ({"images": np.full((20, 1, 8, 8), "white")}, "images cannot be read"),
         ({"images": np.zeros((20, 1, 8, 8), dtype=">f4")}, "images cannot be read: given numpy array has byte order"),
         ({"labels": np.array([*map(str, range(20))])}, "labels cannot be read"),
-        ({"labels": torch.rand(20, 10)}, "its labels are soft"),
+        ({"labels": torch.rand(20, 10)}, "its soft labels are from 0 to 1, but those of image"),
         ({"labels": torch.zeros(20)}, "class"),
         ({"labels": torch.arange(3)}, "20 images and 3 labels"),
         ({"dataset": "digit"}, "digit"),
