@@ -43,20 +43,22 @@ def overview() -> list[RenderableType]:
             method = registry.load(name)
             card = method.card
             needs.append((name, _experts(name, method), _cells(registry.blocks(name, "paper"))))
-            cards.append((name, card.title, card.family, _paper(method), card.labels, card.native, _steps(method)))
+            cards.append((name, card.title, card.family, _paper(method, brief=True), card.native, _steps(method)))
         except MethodError as error:
             broken.append(Text(f"{error.what} ({error.where})" if error.where else error.what))
     return [
-        _table(("Method", "Title", "Family", "Paper", "Labels", "Protocol", "Steps"), cards),
+        _table(("Method", "Title", "Family", "Paper", "Protocol", "Steps"), cards),
         _table(("Method", "Prepared beforehand", "Settings for (dataset: ipcs)"), needs),
         *broken,
         Text(f"{COMMAND} NAME: each setting; NAME DATASET IPC: each value of a cell, with its source"),
     ]
 
 
-def _paper(method: type[Method]) -> str:
+def _paper(method: type[Method], *, brief: bool = False) -> str:
+    """Number, venue and year of the method's paper; brief: without a DOI, which is too long for a column."""
     card = method.card
-    return ", ".join(filter(None, [card.paper, " ".join(filter(None, [card.venue, str(card.year or "")]))])) or NONE
+    number = "" if brief and "/" in card.paper else card.paper
+    return ", ".join(filter(None, [number, " ".join(filter(None, [card.venue, str(card.year or "")]))])) or NONE
 
 
 def _steps(method: type[Method]) -> str:

@@ -22,7 +22,7 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (1, 1))
 # The methods of this project, by the titles of their cards, and the rows that the preset `paper` adds.
 _FIXED = (
     "Random", "Herding", "K-Center", "DC", "DSA", "DM", "DANCE", "IDM", "Random@f2", "DM@f2", "DANCE@f1",
-    "DataDAM", "M3D", "MTT", "IDC", "IDC-I", "DREAM", "CAFE", "CAFE+DSA",
+    "DataDAM", "M3D", "MTT", "IDC", "IDC-I", "DREAM", "CAFE", "CAFE+DSA", "TGDD", "DSDM",
 )  # fmt: skip
 _SALT = 53  # of the hash: the first number with which two dozen usual variants have styles of their own
 _STYLES = 2 * len(PALETTE) * len(MARKERS)  # that differ in color, in marker or in being an outline

@@ -37,7 +37,7 @@ def caught(status: str) -> int:
     (RUN, 0.0, INT), (RUN, 0.05, TERM), (RUN, 0.3, INT), (RUN, 1.0, TERM), (RUN, 2.5, INT), (RUN, 4.0, TERM),
     ([*RUN, "dry_run=true"], 3.0, INT), ([*RUN, "dry_run=true"], 6.0, TERM), (["report"], 0.3, INT),
     (["evaluate", "set=x.pt"], 0.3, TERM), (["data", "list"], 0.1, INT), (["methods"], 0.3, TERM),
-    (["analyze", *RUN[1:]], 1.5, INT), (["profile", "methods=[dm]", "steps=100000"], 3.0, TERM),
+    (["analyze", *RUN[1:]], 1.5, INT), (["profile", "methods=[dm]", "preset=paper", "steps=10000"], 3.0, TERM),
 ])  # fmt: skip
 def test_a_command_ends_without_a_traceback(words: list[str], seconds: float, number: int, tmp_path: Path) -> None:
     (tmp_path / "outputs").mkdir()

@@ -241,7 +241,10 @@ def test_a_labelled_validation_split_takes_the_place_of_a_test_split_without(tmp
         pq.write_table(pq.read_table(folder / "test.parquet", columns=["img"]), folder / "test.parquet")
     else:
         relabel(folder, lambda labels: pa.array([hidden] * len(labels)), "test")
-    plan, config = Plan(), SimpleNamespace(datasets=[str(folder)], data_root=str(tmp_path), dry_run=False)
+    plan, config = (
+        Plan(),
+        SimpleNamespace(datasets=[str(folder)], data_root=str(tmp_path), cache_path=None, dry_run=False, imbalance=1),
+    )
     (outline,) = add_datasets(plan, config, None).values()
     assert plan.notes == ["set: the images of test.parquet have no labels: validation.parquet is the test split"]
     assert outline.fingerprint == mark

@@ -39,14 +39,14 @@ def test_other_values_give_other_seeds() -> None:
 
 def test_the_strings_of_roles_are_frozen() -> None:
     assert [str(role) for role in Role] == [
-        "withheld images", "condensing", "matching network", "expert", "evaluation", "scratch network",
+        "withheld images", "long tail", "condensing", "matching network", "expert", "evaluation", "scratch network",
         "images experts are scored on", "embedded real images", "embedded synthetic images", "embedding",
         "test-images", "probe",
     ]  # fmt: skip
     assert [str(draw) for draw in Draw] == [
         "initial images", "real batch", "augmentation", "augmentation of calibration", "encoder",
-        "subset for alignment", "subset for calibration", "queue of networks", "images for batch norm", "inner loop",
-        "trajectory", "order of experts",
+        "subset for alignment", "subset for calibration", "history", "queue of networks", "images for batch norm",
+        "inner loop", "training of the network", "clustering", "trajectory", "order of experts", "images for accuracy",
     ]  # fmt: skip
 
 

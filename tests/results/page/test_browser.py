@@ -408,7 +408,7 @@ def test_headings_names_and_heads_are_there_for_a_screen_reader(opened: Page) ->
             language: document.documentElement.lang,
         }""")
     assert names == {
-        "levels": ["H1", "H2", "H2", "H2", *["H3"] * headings, "H2"],
+        "levels": ["H1", "H2", "H2", "H2", "H2", *["H3"] * headings, "H2"],
         "unnamed": [],
         "unscoped": 0,
         "pictures": 0,

@@ -25,6 +25,7 @@ def row(name, means, *, seeds=None, **columns):
         "ipc": 10,
         "protocol": "dsa",
         "val_fraction": 0.0,
+        "labels": "hard",
         "iterations_fraction": 1.0,
         "raised_to_floor": False,
     }
@@ -228,6 +229,18 @@ def test_rows_with_different_fractions_withheld_are_never_compared():
              (("a", LEADER), ("b", below(LEADER, 0.01)))]  # fmt: skip
     assert marks(*rows, *apart) == {"a": "best", "b": "second", "a10": "best", "b10": "second"}
     assert marks(rows[0], apart[0]) == {"a": "", "a10": ""}
+
+
+def test_hard_and_soft_labels_are_ranked_and_tested_apart():
+    hard = [
+        row("random", [v - 0.2 for v in LEADER]),
+        row("a", [v - 0.1 for v in LEADER]),
+        row("b", [v - 0.15 for v in LEADER]),
+    ]
+    soft = [row("random@soft", [v - 0.02 for v in LEADER], labels="soft"), row("a@soft", LEADER, labels="soft")]
+    assert marks(*hard, *soft) == {"random": "", "a": "best", "b": "second", "random@soft": "second", "a@soft": "best"}
+    worse = row("b@soft", [v - 0.05 for v in LEADER], labels="soft")  # better than random, but not than random@soft
+    assert doubtful(*hard, *soft, worse)["b@soft"] == "n.s." and doubtful(*hard, *soft, worse)["b"] == ""
 
 
 # --- better than random -----------------------------------------------------------------------------------------------
