@@ -74,10 +74,10 @@ def test_without_words_every_method_is_listed(tmp_path: Path) -> None:
         rows(who).items()
         >= {
             "Method": ["Title", "Family", "Paper", "Labels", "Protocol", "Steps"],
-            "dance": ["DANCE", "distribution matching", "2406.01063, IJCAI 2024", "hard", "dance", "10,000"],
-            "dm": ["DM", "distribution matching", "2110.04181, WACV 2023", "hard", "dsa", "20,000"],
-            "random": ["Random", "coreset", "–", "hard", "dc", "0"],
-            "whole": ["Whole set", "whole", "–", "hard", "dsa", "–"],
+            "dance": ["DANCE", "distribution matching", "2406.01063, IJCAI 2024", "dance", "10,000"],
+            "dm": ["DM", "distribution matching", "2110.04181, WACV 2023", "dsa", "20,000"],
+            "random": ["Random", "coreset", "–", "dc", "0"],
+            "whole": ["Whole set", "whole", "–", "dsa", "–"],
         }.items()
     )
     assert rows(who).keys() == {"Method", *registry.locations()}
@@ -97,7 +97,7 @@ def test_methods_of_other_packages_are_listed_and_a_broken_one_is_a_line(plug_in
     (folder / "other_broken.py").write_text("import a_module_that_is_not_there\n")
     page = say()
     assert rows(page)["dm"]
-    mine = "mine Mine [not markup] :boom: coreset 2601.00001, ICML 2026 soft dsa 0"
+    mine = "mine Mine [not markup] :boom: coreset 2601.00001, ICML 2026 dsa 0"
     assert mine in [" ".join(line.split()) for line in page.splitlines()]
     assert "moons: 3" in page
     lines = [line for line in page.splitlines() if "does not import" in line]
