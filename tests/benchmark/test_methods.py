@@ -73,7 +73,7 @@ def test_without_words_every_method_is_listed(tmp_path: Path) -> None:
     assert (
         rows(who).items()
         >= {
-            "Method": ["Title", "Family", "Paper", "Labels", "Protocol", "Steps"],
+            "Method": ["Title", "Family", "Paper", "Protocol", "Steps"],
             "dance": ["DANCE", "distribution matching", "2406.01063, IJCAI 2024", "dance", "10,000"],
             "dm": ["DM", "distribution matching", "2110.04181, WACV 2023", "dsa", "20,000"],
             "random": ["Random", "coreset", "–", "dc", "0"],
