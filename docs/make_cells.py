@@ -1,9 +1,10 @@
 """Write docs/results/cells.md: every cell of the DANCE paper's tables with its published and measured number and cost.
 
-python docs/make_cells.py STORE
+python docs/make_cells.py STORE [MINUTES]
 
 A few steps of each kind of task are probed on this machine, with random images where a dataset is not there, and kept
-in STORE, so that a second call goes on. Run it while the machine has nothing else to do.
+in STORE, so that a second call goes on: small images and sets first, at most MINUTES. Run it while the machine has
+nothing else to do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from make_reference import markdown_table
@@ -25,7 +27,9 @@ from benchmark.compute.engine import Compute, choose_compute
 from benchmark.compute.environment import device_name
 from benchmark.config.schema import ReferenceConfig
 from benchmark.estimation import stored_seconds
-from benchmark.planning.published_cells import PublishedCell, plan_cells, remaining_seconds
+from benchmark.execution.runtime import Task
+from benchmark.planning.plan import Plan
+from benchmark.planning.published_cells import PublishedCell, plan_cells
 from benchmark.utils import seeding
 from results.aggregation.cells import cells as aggregated
 from results.formatting import duration, percent
@@ -63,8 +67,8 @@ python -m benchmark.reference dry_run=true
 python -m benchmark.reference store=PATH data_root=data 'methods=[dm]' 'datasets=[fashionmnist]' minutes=60
 ```
 
-The first command prints such a list for your machine, the second measures cells of it. All {count} of them together
-take {total} here.
+The first command prints such a list for your machine, the second measures cells of it. – in the last columns: not
+probed yet ({known} of {count} cells are).
 """
 
 
@@ -90,16 +94,27 @@ def measured() -> dict[tuple[str, str, int | None], str]:
     }
 
 
-def _spread(row: Mapping[str, float]) -> float:
+def _spread(row: Mapping[Any, Any]) -> float:
     return row["sd_networks"] if math.isnan(row["sd"]) else row["sd"]
 
 
-def rows(cells: Sequence[PublishedCell], seconds: Mapping[str, float], speedup: float) -> Iterator[Sequence[str]]:
+def _size(task: Task, plan: Plan) -> tuple[int, int]:
+    """Values of an image, and images of a class; experts, which several sets need, come before these."""
+    outline = plan.outlines[task["display"]["dataset"]]
+    return math.prod(outline.image_shape), task["display"].get("ipc") or 0
+
+
+def rows(
+    cells: Sequence[PublishedCell], seconds: Mapping[str, float | None], speedup: float
+) -> Iterator[Sequence[str]]:
     """A row of HEADERS for each cell."""
     accuracies = measured()
     for cell in cells:
         published = cell.published
-        here = remaining_seconds(cell, seconds, ())
+        known = seconds.keys() >= set(cell.tasks)
+        of_tasks = [seconds.get(identity) for identity in cell.tasks]
+        here = math.fsum(value for value in of_tasks if value is not None)
+        fits = None not in of_tasks
         yield (
             published.table.removeprefix("Table "),
             cell.dataset,
@@ -108,14 +123,15 @@ def rows(cells: Sequence[PublishedCell], seconds: Mapping[str, float], speedup: 
             number_text(PRINTED, published_entry(published)),
             accuracies.get((published.method, published.dataset, published.ipc), "–"),
             cell.provenance,
-            "more memory" if math.isinf(here) else duration(here),
-            "–" if math.isinf(here) else duration(here / speedup),
+            ("–" if not known else "more memory") if not fits else duration(here),
+            duration(here / speedup) if fits else "–",
         )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
+    parser.add_argument("minutes", type=float, nargs="?", default=math.inf)
     arguments = parser.parse_args()
     config = ReferenceConfig(dry_run=True, store=str(arguments.store))
     compute, _ = choose_compute("cpu", config.precision, None, 1)
@@ -123,10 +139,12 @@ def main() -> None:
     rate = training_rate(compute)
     with LoadingProgress(open_console()) as progress:
         plan, cells = plan_cells(config, progress)
+        small_first = sorted(plan.tasks, key=lambda task: _size(task, plan))
+        identities = [task["identity"] for task in small_first]
+        until = time.monotonic() + 60 * arguments.minutes
         found = stored_seconds.task_seconds(
-            plan, plan.by_identity, compute, arguments.store, progress, until=math.inf, write=True
+            plan, identities, compute, arguments.store, progress, until=until, write=True
         )
-    seconds = {identity: math.inf if value is None else value for identity, value in found.items()}
     facts = {
         "ours": sum(cell.provenance == "ours" for cell in cells),
         "count": len(cells),
@@ -136,9 +154,9 @@ def main() -> None:
         "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
         "gpu": GPU_RATE / 1e12,
         "here": rate / 1e12,
-        "total": duration(math.fsum(value for value in seconds.values() if value < math.inf)),
+        "known": sum(found.keys() >= set(cell.tasks) for cell in cells),
     }
-    table = markdown_table(HEADERS, rows(cells, seconds, GPU_RATE / rate))
+    table = markdown_table(HEADERS, rows(cells, found, GPU_RATE / rate))
     PAGE.write_text(f"{INTRO.format(**facts)}\n{table}")
 
 

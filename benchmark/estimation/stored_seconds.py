@@ -21,6 +21,8 @@ from benchmark.planning.plan import Plan
 from results.errors import ResultsError
 from results.store.atomic_files import replace as write_atomic
 from results.store.atomic_files import to_json, writing
+from results.store.identity import canonical
+from results.store.schema import WHOLE_SET
 
 FILE = "probed.json"  # in the store: seconds of tasks by device and identity; null for one that does not fit in memory
 
@@ -49,7 +51,7 @@ def task_seconds(
     groups: dict[Any, list[Task]] = {}
     for task in tasks:
         if task["identity"] not in known:
-            groups.setdefault(cost_key(task, plan.by_identity), []).append(task)
+            groups.setdefault(_cost_key(task, plan), []).append(task)
     if groups:
         compute = replace(compute, compile=bool(compute.compile))
         compute.activate()
@@ -63,6 +65,16 @@ def task_seconds(
         if write:
             _write(store / FILE, stored)
     return {task["identity"]: known[task["identity"]] for task in tasks if task["identity"] in known}
+
+
+def _cost_key(task: Task, plan: Plan) -> tuple[Any, ...]:
+    """Equal for tasks of one cost. What a set is made by does not change what networks trained on it take."""
+    resolved, display = task["resolved"], task["display"]
+    if task["kind"] != "evaluate" or resolved["set"] == WHOLE_SET:
+        return cost_key(task, plan.by_identity)
+    training = {key: value for key, value in resolved["protocol"].items() if key not in ("name", "version")}
+    sizes = display["dataset"], display["ipc"], display["factor"], resolved["architecture"], resolved["num_eval"]
+    return "evaluate", *sizes, canonical(training)
 
 
 def fitting(seconds: dict[str, float | None], tasks: Collection[str]) -> bool:

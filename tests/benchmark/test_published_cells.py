@@ -193,6 +193,17 @@ def test_a_dry_run_lists_cells_and_writes_nothing(tmp_path, monkeypatch, capsys)
     assert "0 of 2 cells are done" in printed and not list(tmp_path.iterdir())
 
 
+def test_networks_that_train_alike_are_probed_once(tmp_path: Path) -> None:
+    plan, _ = plan_cells(config(tmp_path, datasets=["fashionmnist"], methods=["dm", "dsa", "idc"], ipcs=[1]))
+    keys = {
+        (task["display"]["display_name"], task["display"]["protocol"]): stored_seconds._cost_key(task, plan)
+        for task in plan.of_kind("evaluate")
+    }
+    assert keys["dm", "dance"] == keys["dsa", "dance"] != keys["idc", "dance"], "IDC has four times as many images"
+    assert keys["dm", "native"] == keys["dsa", "native"] != keys["dm", "dance"]
+    assert len({stored_seconds._cost_key(task, plan) for task in plan.of_kind("condense")}) == 3
+
+
 def test_probed_seconds_are_kept_and_a_damaged_file_of_them_is_named(tmp_path, monkeypatch, capsys) -> None:
     fashion(tmp_path / "data", monkeypatch)
     monkeypatch.chdir(tmp_path)
