@@ -32,6 +32,7 @@ from methods.base import (
     choice,
     setting,
 )
+from methods.cutmix_experts import cutmix_experts
 from methods.dm import embedding_gap
 from methods.initialization import DOWNSAMPLING, INITS, initial_images
 from methods.learned_images import LearnedImages
@@ -92,18 +93,7 @@ class DANCE(LearnedImages):
     def experts(cls, config: DANCEConfig) -> ExpertRecipe | None:
         if config.alignment in ("random", "off") and not config.calibration:
             return None
-        return ExpertRecipe(
-            count=config.experts,
-            epochs=config.pretrain_epochs,
-            batch=config.pretrain_batch,
-            lr=config.pretrain_lr,
-            momentum=0.9,
-            weight_decay=5e-4,
-            lr_milestones=(2 / 3, 5 / 6),
-            lr_gamma=0.2,
-            augment="idc:color_crop",  # cutout gives way to CutMix; no flip
-            cutmix=0.5,
-        )
+        return cutmix_experts(config)
 
     @classmethod
     def constants(cls, dataset: str) -> str:

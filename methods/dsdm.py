@@ -26,6 +26,7 @@ from torch import Tensor
 
 from methods.base import Card, Draw, ExpertRecipe, Network, Problem, Settings, Transform, Tree, choice, setting
 from methods.class_groups import of_one_count
+from methods.cutmix_experts import cutmix_experts
 from methods.dm import embedding_gap
 from methods.initialization import DOWNSAMPLING, INITS, initial_images
 from methods.learned_images import LearnedImages
@@ -97,18 +98,7 @@ class DSDM(LearnedImages):
 
     @classmethod
     def experts(cls, config: DSDMConfig) -> ExpertRecipe:
-        return ExpertRecipe(
-            count=config.experts,
-            epochs=config.pretrain_epochs,
-            batch=config.pretrain_batch,
-            lr=config.pretrain_lr,
-            momentum=0.9,
-            weight_decay=5e-4,
-            lr_milestones=(),
-            lr_gamma=1.0,
-            augment="idc:color_crop",  # cutout gives way to CutMix
-            cutmix=0.5,
-        )
+        return cutmix_experts(config, lr_milestones=(), lr_gamma=1.0)
 
     @classmethod
     def constants(cls, dataset: str) -> str:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Card, Draw, ExpertRecipe, Problem, Settings, choice, setting
+from methods.cutmix_experts import cutmix_experts
 from methods.dm import embedding_gap
 from methods.initialization import DOWNSAMPLING, INITS, initial_images
 from methods.learned_images import LearnedImages
@@ -71,19 +72,8 @@ class TGDD(LearnedImages):
 
     @classmethod
     def experts(cls, config: TGDDConfig) -> ExpertRecipe:
-        return ExpertRecipe(
-            count=config.experts,
-            epochs=config.pretrain_epochs,
-            batch=config.pretrain_batch,
-            lr=config.pretrain_lr,
-            momentum=0.9,
-            weight_decay=5e-4,
-            lr_milestones=(2 / 3, 5 / 6),
-            lr_gamma=0.2,
-            augment="idc:color_crop",  # cutout gives way to CutMix
-            cutmix=0.5,
-            keep=tuple(range(1, config.pretrain_epochs)),  # the first and last are kept anyway
-        )
+        between = range(1, config.pretrain_epochs)  # the first and last are kept anyway
+        return cutmix_experts(config, keep=tuple(between))
 
     @classmethod
     def constants(cls, dataset: str) -> str:
