@@ -204,6 +204,17 @@ def kip(folder: Path) -> Path:
 IMAGES, LABELS = subset()
 
 
+def test_soft_labels_of_tiles_follow_their_images(tmp_path: Path) -> None:
+    """Sorted by class, like the images, within each tile."""
+    mixed = torch.arange(20).flip(0)
+    soft = torch.randn(4, 20, 10)
+    save_set(tmp_path / "set.safetensors", SyntheticSet(IMAGES[mixed], LABELS[mixed], 2, 2, soft=soft.flatten(0, 1)))
+    (found,) = read_set(tmp_path / "set.safetensors").sets
+    order = torch.argsort(LABELS[mixed], stable=True)
+    torch.testing.assert_close(found.images, IMAGES[mixed][order])
+    torch.testing.assert_close(found.soft, soft[:, order].flatten(0, 1))
+
+
 @pytest.mark.parametrize(
     ("write", "what"),
     [

@@ -66,6 +66,13 @@ def test_labels_are_the_logits_of_the_teacher_on_decoded_images(tmp_path: Path) 
     assert result["teacher_bytes"] == 4 * sum(weight.numel() for weight in network.parameters())
 
 
+def test_a_teacher_that_learned_nothing_labels_nothing(tmp_path: Path) -> None:
+    plan = planned("methods=[random@soft]", *TINY, "method.soft.teacher_lr=1e-9")
+    ends = {task["kind"]: execute(task, Runtime(tmp_path, CPU)) for task in plan.tasks if task["kind"] != "evaluate"}
+    assert ends["label"].status == "failed" and not list(tmp_path.glob("label/*/labels.safetensors"))
+    assert "of its training images right, hardly more than by chance" in ends["label"].message
+
+
 def test_the_set_is_condensed_once_and_its_tables_tell_labels_apart(tmp_path: Path) -> None:
     plan = planned("methods=[random,random@soft]", *TINY)
     assert len(plan.of_kind("condense")) == 5 and len(plan.of_kind("prepare")) == 1 and len(plan.of_kind("label")) == 5
