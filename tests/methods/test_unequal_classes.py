@@ -13,6 +13,7 @@ from torch import Tensor
 from benchmark.condensation.problem import ConcreteProblem
 from methods import class_groups, registry
 from methods.base import Settings
+from methods.cafe import CAFE, CAFEConfig
 from methods.coreset import Herding, KCenter, RandomConfig, RandomSubset
 from methods.dc import layerwise
 from methods.dream import DREAM, DREAMConfig
@@ -148,6 +149,20 @@ def test_dsdm_takes_of_each_class_what_it_has(make_problem: Make) -> None:
         second = (torch.cov(r.T) - torch.cov(s.T)).square().sum() if len(s) > 1 else torch.cov(r.T).square().sum()
         total += float((r.mean(0) - s.mean(0)).square().sum() + method.config.covariance_weight / r.shape[1] * second)
     assert method.step()["matching"] == pytest.approx(total, rel=1e-3)
+
+
+def test_cafe_takes_of_each_class_what_it_has(make_problem: Make) -> None:
+    problem = make_problem(classes=3, each=COUNTS, architecture="convnet3-w8")
+    method, network = CAFE(problem, CAFEConfig(batch_real=6)), problem.new_network(0)
+    augment = problem.augment("none", problem.generator("augmentation"))
+    found, embedded, labels = method._real_features(network, augment)
+    real = drawn_by_hand(problem, 6)
+    blocks = list(network.block_outputs(torch.cat(real), pre_pool=True, include_last=True))
+    for means, block in zip(found, blocks, strict=True):
+        expected = torch.stack([of_class.mean(0) for of_class in block.split(DRAWN)])
+        torch.testing.assert_close(means.flatten(1), expected.flatten(1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(embedded, network.embed(torch.cat(real)), rtol=1e-4, atol=1e-5)
+    assert labels.tolist() == [0] * 3 + [1] * 5 + [2] * 6
 
 
 def test_idm_takes_of_each_class_what_it_has(make_problem: Make) -> None:
