@@ -1,7 +1,7 @@
 """A real two-node SLURM cluster on this machine, for the tests; only its GPUs are not real.
 
-Needs root, Debian's slurm-wlm and munge; with accounting also slurmdbd and mariadb-server. No systemd, no cgroups, and
-no file outside one folder, so that several may run at the same time.
+Needs root, Debian's slurm-wlm and munge; with accounting also slurmdbd and mariadb-server. No systemd, and no file
+outside one folder but the cgroups of the jobs, where they are asked for, so that several may run at the same time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SlurmdUser=root
 # the nodes have the resources below, even on a smaller machine
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin={tasks}
 SwitchType=switch/none
 MpiDefault=none
 MailProg=/bin/true
@@ -63,7 +63,7 @@ PartitionName=gpu Nodes=n1,n2 Default=YES PriorityTier=1 GraceTime={grace}
 PartitionName=high Nodes=n1,n2 PriorityTier=10
 PartitionName=cancel Nodes=n1,n2 PriorityTier=1 PreemptMode=CANCEL GraceTime={grace}
 """
-# The ends of jobs are kept in a database, a job needs an account that exists, and one over its memory is killed.
+# The ends of jobs are kept in a database, and a job needs an account that exists.
 ACCOUNTING_CONF = """\
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
@@ -72,8 +72,15 @@ AccountingStoragePass={folder}/munge.socket
 AccountingStorageEnforce=associations,qos
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
-JobAcctGatherParams=OverMemoryKill
 """
+# A job over its memory is killed by SLURM, which looks every second, or by the kernel.
+OVER_MEMORY_CONF = "JobAcctGatherParams=OverMemoryKill\n"
+CGROUP_CONF = """\
+CgroupPlugin=cgroup/v1
+CgroupMountpoint={mounted}
+ConstrainRAMSpace=yes
+"""
+CGROUPS = Path("/sys/fs/cgroup")
 DATABASE_CONF = """\
 DbdHost={host}
 DbdAddr=127.0.0.1
@@ -104,6 +111,24 @@ def why_not(accounting: bool = False) -> str:
             _make_gpu_device(Path(folder) / "gpu")
         except OSError as error:
             return f"root may not make device files here ({error})"
+    return ""
+
+
+def why_no_cgroups() -> str:
+    """Why SLURM cannot limit the memory of a job by a cgroup here, for a skip; '' where it can.
+
+    Version 2 of cgroups needs systemd, which no container has.
+    """
+    if not (CGROUPS / "memory/memory.limit_in_bytes").exists():
+        return "no memory controller of cgroups version 1 here"
+    try:
+        group = Path(tempfile.mkdtemp(dir=CGROUPS / "memory"))
+        try:
+            (group / "memory.limit_in_bytes").write_text(str(2**30))
+        finally:
+            group.rmdir()
+    except OSError as error:
+        return f"root may not make a cgroup here ({error})"
     return ""
 
 
@@ -293,12 +318,15 @@ class LoopbackCluster:
 
 
 @contextmanager
-def running(folder: Path, grace: int = 20, accounting: bool = False) -> Iterator[LoopbackCluster]:
+def running(
+    folder: Path, grace: int = 20, accounting: bool = False, cgroups: bool = False
+) -> Iterator[LoopbackCluster]:
     """A cluster with both nodes idle and all its state in `folder` (created; must be empty); stopped after the block.
 
     `grace`: seconds that a pre-empted job of `gpu` or `cancel` has after the first SIGTERM, which only its steps get.
     SLURM may take 20 more; then all its processes get SIGTERM and, 5 s later, SIGKILL. `accounting`: see
-    ACCOUNTING_CONF; it takes 10 s to start.
+    ACCOUNTING_CONF; it takes 10 s to start. A job over its memory is killed by the kernel with `cgroups`, by SLURM with
+    `accounting` alone.
     """
     folder = folder.resolve()
     if len(str(folder)) > 80:
@@ -308,7 +336,14 @@ def running(folder: Path, grace: int = 20, accounting: bool = False) -> Iterator
     port, database_port, *node_ports = _free_ports(2 + len(NODES))
     lines = [NODE.format(name=name, host=host, port=p) for name, p in zip(NODES, node_ports, strict=True)]
     conf = folder / "slurm.conf"
-    text = CONF.format(host=host, port=port, folder=folder, nodes="\n".join(lines), grace=grace)
+    tasks = "task/cgroup" if cgroups else "task/none"
+    text = CONF.format(host=host, port=port, folder=folder, nodes="\n".join(lines), grace=grace, tasks=tasks)
+    if cgroups:
+        # the cgroups of a job have its node and id as names: those of clusters at the same time must differ
+        text += f"FirstJobId={port * 1000}\n"
+        (folder / "cgroup.conf").write_text(CGROUP_CONF.format(mounted=CGROUPS))
+    elif accounting:
+        text += OVER_MEMORY_CONF
     if accounting:
         text += ACCOUNTING_CONF.format(port=database_port, folder=folder)
         database_conf = folder / "slurmdbd.conf"

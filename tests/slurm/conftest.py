@@ -26,6 +26,15 @@ def accounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[loopback.Loo
         yield started
 
 
+@pytest.fixture(scope="session")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[loopback.LoopbackCluster]:
+    """A cluster whose jobs are each in a cgroup with the memory that they asked for, where the kernel kills."""
+    if reason := loopback.why_not() or loopback.why_no_cgroups():
+        pytest.skip(reason)
+    with loopback.running(tmp_path_factory.mktemp("slurm"), cgroups=True) as started:
+        yield started
+
+
 @pytest.fixture(autouse=True)
 def no_jobs_of_other_tests(request: pytest.FixtureRequest) -> None:
     for name in {"cluster", "accounted"} & set(request.fixturenames):

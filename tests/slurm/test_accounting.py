@@ -49,6 +49,15 @@ def test_the_database_knows_how_jobs_ended(env: LoopbackCluster) -> None:
     assert queue.final_states([*ends, "999999"]) == ends
 
 
+@pytest.fixture(params=["accounted", "limited"])
+def killing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> LoopbackCluster:
+    """A cluster where SLURM kills a job over its memory, and one where the kernel does, by a cgroup."""
+    cluster: LoopbackCluster = request.getfixturevalue(request.param)
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    cluster.clear()
+    return cluster
+
+
 @pytest.mark.parametrize("setting", ["account", "qos"])
 def test_an_account_that_the_cluster_refuses_is_an_error_with_a_next_step(
     env: LoopbackCluster, tmp_path: Path, setting: str
@@ -61,7 +70,7 @@ def test_an_account_that_the_cluster_refuses_is_an_error_with_a_next_step(
 
 
 def test_a_job_over_its_memory_has_failed_and_is_not_queued_again(
-    env: LoopbackCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    killing: LoopbackCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugin = install(tmp_path, "greedy", GREEDY_METHOD)
     monkeypatch.syspath_prepend(str(plugin))
@@ -73,7 +82,7 @@ def test_a_job_over_its_memory_has_failed_and_is_not_queued_again(
     words, greedy = ("methods=[greedy]", "method.greedy.iterations=3"), cluster(1.5)
     _, launched = start(tmp_path / "out", *words, greedy)
     assert launched.jobs == 2
-    env.wait_for(lambda: not env.queue(), 60)
+    killing.wait_for(lambda: not killing.queue(), 60)
     tasks = {task.kind: task for task in read_status(tmp_path / "out").tasks.values()}
     assert (tasks["condense"].state, tasks["evaluate"].state) == ("failed", "blocked")
     assert "killed as it used more than its memory: raise memory in the cluster file" in tasks["condense"].reason
@@ -81,6 +90,6 @@ def test_a_job_over_its_memory_has_failed_and_is_not_queued_again(
     assert (launched.jobs, launched.skipped_failed) == (0, 2)
     _, launched = start(tmp_path / "out", *words, cluster(0), "retry=failed", scored=False)
     assert launched.jobs == 1
-    env.wait_for(lambda: not env.queue(), 60)
+    killing.wait_for(lambda: not killing.queue(), 60)
     states = {task.kind: task.state for task in read_status(tmp_path / "out").tasks.values()}
     assert states == {"condense": "done", "evaluate": "to do"}
