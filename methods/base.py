@@ -416,6 +416,13 @@ class Settings:
         """
         return self, 1.0
 
+    def period(self) -> int:
+        """Steps after which their cost repeats: 10 if every tenth step does more than the others.
+
+        Estimates and profiles measure whole periods.
+        """
+        return 1
+
     @classmethod
     def by_ipc(cls, ipc: int) -> Mapping[str, tuple[Any, str, str]]:
         """Settings that depend on ipc unless a settings file sets them: name to (value, source, provenance)."""

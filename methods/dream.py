@@ -39,6 +39,9 @@ class DREAMConfig(IDCConfig):
         super().__post_init__()
         self.require("interval", least=1)
 
+    def period(self) -> int:
+        return min(self.interval, self.inner_loop)
+
     @classmethod
     def tiny(cls) -> Self:
         return cls(iterations=2, inner_loop=3, batch_real=4, batch_syn_max=3, train_images=6, factor=1, interval=2)
@@ -54,7 +57,10 @@ def representatives(features: Tensor, count: int, seed: int) -> Tensor:
     from threadpoolctl import threadpool_limits
 
     points = features.cpu().numpy()
-    clustering = KMeans(count, init="random", n_init=1, max_iter=LLOYD_STEPS, tol=TOLERANCE, random_state=seed)
+    # Elkan's bounds skip most distances of Lloyd's steps, which end in the same clusters
+    clustering = KMeans(
+        count, init="random", n_init=1, max_iter=LLOYD_STEPS, tol=TOLERANCE, random_state=seed, algorithm="elkan"
+    )
     with threadpool_limits(1):  # several threads would add up their parts of a centroid in any order
         centroids = torch.from_numpy(clustering.fit(points).cluster_centers_).to(features)
     return torch.cdist(centroids, features).argmin(1).cpu()

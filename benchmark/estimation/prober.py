@@ -326,7 +326,9 @@ class Prober:
             method = registry.get(resolved["method"])
             short, times = method.Config(**resolved["settings"]).short_step()
             work = method(problem, short)
-        step = time_steps(work, compute, settle=self.settle) if work.total_steps else StepSeconds(0.0, 0.0, 0.0, True)
+        step = StepSeconds(0.0, 0.0, 0.0, settled=True)
+        if work.total_steps:
+            step = time_steps(work, compute, settle=self.settle, period=short.period())
         return CondensingProbe(classes, work.total_steps, step.times(times), watch.seconds, memory.bytes())
 
     def _training_cost(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -125,7 +126,7 @@ def profile_task(
         real = DeviceImages(noise_split(outline), outline.num_classes, compute.device)
         problem = recorder.problem(dummy_problem(task, outline, real, compute))
         short, times = method.Config(**resolved["settings"]).short_step()
-        work = method(problem, short)
+        work, steps = method(problem, short), math.ceil(steps / short.period()) * short.period()
         if work.total_steps < WARMUP_STEPS + steps:
             raise BenchmarkError(
                 f"{method.card.name} takes {work.total_steps} steps in all; {WARMUP_STEPS} warm up, {steps} are timed",

@@ -58,20 +58,22 @@ class StepSeconds:
         return max(self.high - self.median, self.median - self.low) / self.median if self.median else 0.0
 
 
-def time_steps(work: Work, compute: Compute, *, settle: bool = False) -> StepSeconds:
+def time_steps(work: Work, compute: Compute, *, settle: bool = False, period: int = 1) -> StepSeconds:
     """Seconds of a step, from a few of them after a first one, which warms up; from that one itself if steps are long.
 
-    settle: time more of them, until their median has settled, or for SETTLE_STEPS steps or SETTLE_SECONDS.
+    settle: time more of them, until their median has settled, or for SETTLE_STEPS steps or SETTLE_SECONDS. period:
+    where the cost of a step repeats after that many, their mean counts as one step.
     """
     start = time.monotonic()
-    first = _charged(work, compute)
+    period = min(period, work.total_steps)
+    first = _charged(work, compute, period)
     is_long = first >= LONG_STEP[compute.device.type] and not compute.compiled  # compiling is not part of it
-    remaining = work.total_steps - 1
+    remaining = work.total_steps // period - 1
     if remaining < 1 or (is_long and not settle):
         return StepSeconds(first, first, first, settled=remaining < 1)
     timed: list[float] = []
     for _ in range(min(SETTLE_STEPS if settle else MOST_STEPS, remaining)):
-        timed.append(_charged(work, compute))
+        timed.append(_charged(work, compute, period))
         if not settle and len(timed) >= LEAST_STEPS and sum(timed) >= PATIENCE:
             break
         if settle and (_median_interval(timed).settled or time.monotonic() - start >= SETTLE_SECONDS):
@@ -80,12 +82,13 @@ def time_steps(work: Work, compute: Compute, *, settle: bool = False) -> StepSec
     return replace(seconds, settled=seconds.settled or len(timed) == remaining)
 
 
-def _charged(work: Work, compute: Compute) -> float:
-    """Seconds that a step is charged, as in a run."""
+def _charged(work: Work, compute: Compute, steps: int) -> float:
+    """Mean seconds that one of the next `steps` is charged, as in a run."""
     watch = Stopwatch(compute.device)
-    with watch.running():
-        work.step()
-    return watch.seconds
+    for _ in range(steps):
+        with watch.running():
+            work.step()
+    return watch.seconds / steps
 
 
 def _median_interval(timed: Sequence[float]) -> StepSeconds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from itertools import cycle
+from itertools import cycle, islice
 
 import pytest
 
@@ -14,16 +14,19 @@ from benchmark.execution.work import IndependentSteps
 from helpers import CPU
 
 
-def timed(monkeypatch: pytest.MonkeyPatch, seconds: Iterator[float], steps: int = 1000, settle: bool = True):
+def timed(
+    monkeypatch: pytest.MonkeyPatch, seconds: Iterator[float], steps: int = 1000, settle: bool = True, period: int = 1
+):
     """`time_steps` of a work whose steps take these seconds, and how many steps it did."""
     work = IndependentSteps([lambda: None] * steps)
 
-    def charged(work: IndependentSteps, compute: object) -> float:
-        work.step()
-        return next(seconds)
+    def charged(work: IndependentSteps, compute: object, count: int) -> float:
+        for _ in range(count):
+            work.step()
+        return sum(islice(seconds, count)) / count
 
     monkeypatch.setattr(step_timing, "_charged", charged)
-    return time_steps(work, CPU, settle=settle), len(work.results)
+    return time_steps(work, CPU, settle=settle, period=period), len(work.results)
 
 
 def test_equal_steps_settle_at_once(monkeypatch) -> None:
@@ -56,6 +59,15 @@ def test_an_estimate_takes_fewer_steps(monkeypatch) -> None:
     assert timed(monkeypatch, cycle([9.0]), settle=False)[1] == 1
     assert timed(monkeypatch, cycle([0.2]), settle=False)[1] == 1 + step_timing.LEAST_STEPS
     assert timed(monkeypatch, cycle([0.01]), settle=False)[1] == 1 + step_timing.MOST_STEPS
+
+
+def test_steps_whose_cost_repeats_are_timed_as_whole_periods(monkeypatch) -> None:
+    costs = cycle([9.0, 0.0, 0.0])
+    assert timed(monkeypatch, costs, period=3, settle=False)[0].median == 3.0
+    step, done = timed(monkeypatch, cycle([9.0, 0.0, 0.0]), period=3)
+    assert (step.median, step.uncertainty, done) == (3.0, 0.0, 3 * (1 + SETTLE_LEAST))
+    step, done = timed(monkeypatch, cycle([9.0, 0.0, 0.0]), period=3, steps=2)
+    assert (step.median, step.settled, done) == (4.5, True, 2)
 
 
 def test_a_step_is_not_charged_for_waiting_on_a_cpu() -> None:
