@@ -245,6 +245,48 @@ def test_truncated_files_are_repaired_from_the_zip(tmp_path, small_tiny, monkeyp
     assert not (folder / "words.txt").exists(), "only what is damaged is touched"
 
 
+def zipped(folder: Path, **options: int) -> Path:
+    """The zip of a folder beside it, with another comment than any other zip."""
+    path = folder.with_name(f"{folder.name}.zip")
+    with zipfile.ZipFile(path, "w", **options) as archive:  # type: ignore[call-overload]
+        archive.comment = b"compressed anew"
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder.parent))
+    return path
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_zip_of_tinyimagenet_that_was_compressed_anew_is_taken(tmp_path, small_tiny, offline, method):
+    tiny_folder(folder := tmp_path / "a/tiny-imagenet-200")
+    mark = load("tinyimagenet", tmp_path / "a").fingerprint
+    archive = zipped(folder, compression=method)
+    (tmp_path / "b").mkdir()
+    archive.rename(tmp_path / "b" / archive.name)
+    assert load("tinyimagenet", tmp_path / "b").fingerprint == mark
+    (finding, *_) = doctor.examine("tinyimagenet", tmp_path / "b")
+    assert finding.ok and "not the published file (another md5), but holds all of its files" in finding.what
+
+
+@pytest.mark.parametrize("kind", ["a bit", "half", "an image less", "inflated", "no annotations"])
+def test_a_zip_of_tinyimagenet_that_is_not_whole_is_not_taken(tmp_path, small_tiny, offline, monkeypatch, kind):
+    tiny_folder(folder := tmp_path / "tiny-imagenet-200")
+    if kind == "an image less":
+        next(folder.glob("train/*/images/*")).unlink()
+    if kind == "no annotations":
+        (folder / "val/val_annotations.txt").unlink()
+    if kind == "inflated":
+        monkeypatch.setattr(tiny_imagenet, "_MAX_UNPACKED", 1000)
+    archive = zipped(folder)
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    if kind in ("a bit", "half"):
+        archive.write_bytes(bytes(content) if kind == "a bit" else bytes(content[: len(content) // 2]))
+    shutil.rmtree(folder)
+    message = unprepared("tinyimagenet", tmp_path)
+    assert "tiny-imagenet-200.zip is damaged (another md5) and cannot be downloaded" in message
+    assert not folder.exists()
+
+
 # --- through torchvision ----------------------------------------------------------------------------------------------
 
 

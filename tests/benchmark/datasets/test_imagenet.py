@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from benchmark.datasets import load, prepare
-from benchmark.datasets.imagenet_classes import SUBSETS, readable
+from benchmark.datasets.imagenet_classes import SUBSETS, TINY_IMAGENET, readable
 from benchmark.datasets.readers import tiny_imagenet
 from benchmark.utils.errors import BenchmarkError
 from dataset_files import (
@@ -221,10 +221,16 @@ print(json.dumps([own_mib() - before, batch.nbytes / 2**20, data.train.images.nb
     assert grown < batch + 12, f"{grown:.0f} MiB more for a batch of {batch:.0f}"
 
 
-def test_every_class_of_a_subset_has_a_name_and_ids_without_one_stay() -> None:
-    names = {name: readable(classes) for name, classes in SUBSETS.items()}
+def test_every_class_has_a_name_of_its_own_and_ids_without_one_stay() -> None:
+    names = {name: readable(classes) for name, classes in (SUBSETS | {"tinyimagenet": TINY_IMAGENET}).items()}
     assert names["imagenette"][:3] == ["tench", "English springer", "cassette player"]
-    assert all(
-        len(set(of_subset)) == 10 and not set(of_subset) & set(SUBSETS[name]) for name, of_subset in names.items()
-    )
-    assert readable(["n01629819", "cat"]) == ["n01629819", "cat"]
+    assert [names["tinyimagenet"][n] for n in (0, 5, 145, 199)] == [
+        "goldfish",
+        "boa constrictor",
+        "school bus",
+        "acorn",
+    ]
+    for name, words in names.items():
+        assert len(set(words)) == len(words) and not set(words) & {*SUBSETS.get(name, TINY_IMAGENET)}
+        assert all(word == " ".join(word.split()) for word in words)
+    assert readable(["n09999999", "cat"]) == ["n09999999", "cat"]
