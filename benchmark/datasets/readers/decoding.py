@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from threading import Lock
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from benchmark.datasets.base import DecodedSplits, Progress, one_line, to_split
 from benchmark.utils.errors import BenchmarkError
@@ -25,7 +28,17 @@ from results import formatting
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # other decoders of Pillow run programs, or fail badly
 MAX_PIXELS = 2**26  # of one image, as stored and as resized: 67 million; the largest of ILSVRC-2012 has 61 million
 MAX_SIDE = 1024  # of images that are not resized, as of `size` in dataset.yaml: networks are trained on 8 to 256 pixels
-MAX_ENCODED = 2**28  # bytes of one image: more than MAX_PIXELS uncompressed pixels have
+MAX_ENCODED = 2**26  # bytes of one image: an honest photo of MAX_PIXELS has fewer
+
+# What keeps Pillow busy for minutes: it reads the header of a PPM image byte by byte, copies a megabyte for each
+# comment in its pixels, and goes through all pixels of a JPEG image once a scan, of which progressive ones have ten.
+_PPM_HEADER = 4096  # bytes, with its comments
+_GAP, _NUMBER = rb"(?:\s|#[^\r\n]*+[\r\n])++", rb"[-.\d]++"
+_PPM = re.compile(rb"(?:P[14]|P\S{1,6}?%b%b)%b%b%b%b\s" % (_GAP, _NUMBER, _GAP, _NUMBER, _GAP, _NUMBER))
+_TOO_MANY = {
+    b"\xff\xd8": (b"\xff\xda", 64, "scans"),
+    **dict.fromkeys((b"P1", b"P2", b"P3"), (b"#", 1000, "comments")),
+}
 
 _BATCH = 1024  # encoded images in memory at a time
 _BATCH_BYTES = 2**26  # unless these are more bytes
@@ -35,6 +48,7 @@ _LARGE = 2**24  # pixels, from which images are decoded one at a time: a large o
 _ONE_LARGE = Lock()
 _GRAY_MODES = ("1", "L", "LA", "La")
 _COLOR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+_LEVELS = {"1": 1, "L;2": 3, "L;4": 15}  # the largest level of PNG's gray pixels of less than 8 bits
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is below its limit
@@ -213,11 +227,9 @@ def _rgb(encoded: EncodedImage, side: int | None) -> tuple[np.ndarray, bool]:
     """
     data = encoded.data
     try:
-        if isinstance(data, Path):
-            check_file(data, MAX_ENCODED)
-        elif found := placeholder(data):
-            raise BenchmarkError(f"it is {found[0]}, not an image", next=found[1])
-        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS) as image:
+        content = _content(data)
+        _check_effort(content)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             gray = image.mode not in _COLOR_MODES
             _check_size(*image.size, side)
             with _ONE_LARGE if image.width * image.height > _LARGE else nullcontext():
@@ -234,6 +246,27 @@ def _rgb(encoded: EncodedImage, side: int | None) -> tuple[np.ndarray, bool]:
             next="replace or remove this image",
         ) from error
     return (pixels[None] if gray else pixels.transpose(2, 0, 1)), gray
+
+
+def _content(data: Path | bytes) -> bytes:
+    """The bytes of an image. Raises BenchmarkError for too many of them, and for what is no file, or no image's."""
+    if isinstance(data, Path):
+        check_file(data, MAX_ENCODED)
+        return data.read_bytes()
+    if len(data) > MAX_ENCODED:
+        raise BenchmarkError(f"it has {formatting.size(len(data))}; at most {formatting.size(MAX_ENCODED)} are read")
+    if found := placeholder(data):
+        raise BenchmarkError(f"it is {found[0]}, not an image", next=found[1])
+    return data
+
+
+def _check_effort(content: bytes) -> None:
+    """Raise ValueError for an image that is made so that decoding it takes minutes."""
+    if content[:1] == b"P" and not _PPM.match(content[:_PPM_HEADER]):  # no other of the formats begins with this letter
+        raise ValueError(f"no size in the first {_PPM_HEADER:,} bytes, which the header of a PPM image has")
+    mark, most, name = _TOO_MANY.get(content[:2], (b"", sys.maxsize, ""))
+    if mark and content.count(mark) > most:
+        raise ValueError(f"it has more than {most:,} {name}")
 
 
 def _check_size(width: int, height: int, side: int | None) -> None:
@@ -265,8 +298,12 @@ def _convert(image: Image.Image, gray: bool) -> Image.Image:
         return _from_16_bit(image)
     if image.mode not in _GRAY_MODES + _COLOR_MODES:
         raise ValueError(f"its pixels are of Pillow's mode {image.mode}, whose range is not known: save it in 8 bits")
-    if "transparency" in image.info and "RGB;16B" in (tile[3] for tile in getattr(image, "tile", ())):
+    layouts = {tile[3] for tile in getattr(image, "tile", ()) if isinstance(tile[3], str)}  # as stored
+    if "transparency" in image.info and "RGB;16B" in layouts:
         raise ValueError("one of its colors of 16 bits is transparent: save it in 8 bits, or with an alpha channel")
+    if "transparency" in image.info and (largest := max((_LEVELS.get(layout, 0) for layout in layouts), default=0)):
+        image.info["transparency"] *= 255 // largest  # Pillow scales the pixels, but not the transparent level
+    _check_values(image)
     if image.mode == mode and "transparency" not in image.info:
         return image
     if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
@@ -274,6 +311,21 @@ def _convert(image: Image.Image, gray: bool) -> Image.Image:
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert(mode)
     return image.convert(mode)
+
+
+def _check_values(image: Image.Image) -> None:
+    """Raise ValueError for pixels that Pillow would take for others, or for black."""
+    if isinstance(image, TiffImageFile):
+        if {2, 3} & {*image.tag_v2.get(339, ())}:
+            raise ValueError("its pixels are signed or floating point: save it with pixels from 0 to 255")
+        planes = len(image.getbands()) if image.tag_v2.get(284) == 2 else 1  # each channel by itself
+        strips = [tile[1] for tile in image.tile if tile[0] == "raw" and tile[1]]
+        if strips and sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in strips) < planes * image.width * image.height:
+            raise ValueError("a part of its pixels is missing: it is damaged")
+    if image.mode == "P":
+        used = {index for index, count in enumerate(image.histogram()) if count} - {image.info.get("transparency")}
+        if 3 * max(used, default=0) >= len(image.getpalette() or ()):
+            raise ValueError("it has pixels of colors that are not in its palette: it is damaged")
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:

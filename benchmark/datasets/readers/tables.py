@@ -12,7 +12,9 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmark.datasets.readers.parquet_pages import page_sizes
 from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.memory import available_memory
 from benchmark.utils.regular_files import check_file
 from results import formatting
 
@@ -20,6 +22,7 @@ SUFFIXES = (".parquet", ".arrow")
 MAX_ROWS = 20_000_000  # images of a split: more than ImageNet-21k has; a file of a few bytes can hold any number
 MAX_INFLATED = 2**28  # bytes of a file's images, if the file has less than a twentieth of them
 _RATIO = 20  # encoded images hardly get smaller by compression
+_COPIES = 4  # of a page are in memory while pyarrow reads it
 
 
 class TableFile(Protocol):
@@ -59,19 +62,25 @@ def opened(path: Path) -> Iterator[TableFile]:
 
 def image_bytes(path: Path, column: str) -> Iterator[bytes | None]:
     """The encoded images of a file, None for one without bytes. Raises BenchmarkError for too many bytes."""
-    limit, read = max(MAX_INFLATED, _RATIO * path.stat().st_size), 0
+    read = 0
     with opened(path) as table:
         for batch in table.batches(column):
             for value in (scalar.as_py() for scalar in batch):
                 read += len(value or b"")
-                if read > limit:
-                    raise BenchmarkError(
-                        f"{path.name} inflates from {formatting.size(path.stat().st_size)} to more than "
-                        f"{formatting.size(limit)}: encoded images cannot be compressed so much",
-                        where=str(path),
-                        next="check that it is the right file",
-                    )
+                _check_inflated(path, read)
                 yield value
+
+
+def _check_inflated(path: Path, size: int) -> None:
+    """Raise BenchmarkError for more bytes than images that are stored in this file can have."""
+    stored = path.stat().st_size
+    if size > (limit := max(MAX_INFLATED, _RATIO * stored)):
+        raise BenchmarkError(
+            f"{path.name} inflates from {formatting.size(stored)} to more than {formatting.size(limit)}: encoded "
+            "images cannot be compressed so much",
+            where=str(path),
+            next="check that it is the right file",
+        )
 
 
 def is_bytes(type_: pa.DataType) -> bool:
@@ -102,6 +111,7 @@ class _Parquet:
             raise BenchmarkError(what, where=str(path), next="divide it, or check that it is the right file")
 
     def labels(self, column: str) -> pa.ChunkedArray:
+        self._check_pages(column)
         # A long text that is stored once can be in every row: as a dictionary it is in memory once, too.
         text = [column] if is_text(self.schema.field(column).type) else []
         with pq.ParquetFile(self.path, metadata=self.file.metadata, read_dictionary=text) as file:
@@ -110,8 +120,23 @@ class _Parquet:
     def batches(self, column: str) -> Iterator[pa.Array]:
         """Row by row: pyarrow copies an image that is stored once into each row of a batch."""
         name = column if is_bytes(self.schema.field(column).type) else f"{column}.bytes"
+        self._check_pages(name)
         for batch in self.file.iter_batches(batch_size=1, columns=[name]):
             yield _bytes_of(batch.column(0))
+
+    def _check_pages(self, column: str) -> None:
+        """Raise BenchmarkError, before pyarrow inflates a page, for a column that would take too much memory."""
+        largest = inflated = 0
+        for size in page_sizes(self.path, self.file.metadata, column):
+            largest, inflated = max(largest, size), inflated + size
+            _check_inflated(self.path, inflated)
+        if _COPIES * largest > available_memory():
+            raise BenchmarkError(
+                f"a page of {self.path.name} inflates to {formatting.size(largest)}: to read it takes more memory than "
+                "is available",
+                where=str(self.path),
+                next="write the table anew with fewer rows in a page or row group (row_group_size=100 in pyarrow)",
+            )
 
 
 class _Arrow:
