@@ -182,7 +182,8 @@ def methods_page() -> str:
         ]
         for part in rest:
             if isinstance(part, Table):
-                subject = {"Setting": "Settings", "Datasets": "Published settings"}[str(part.columns[0].header)]
+                subjects = {"Setting": "Settings", "Datasets": "Published settings", "Tuned": "Search space"}
+                subject = subjects[str(part.columns[0].header)]
                 parts += [f"### {subject} of {name}\n", _markdown(part)]
             elif isinstance(part, Text):
                 parts.append(f"{part.plain[0].upper()}{part.plain[1:]}.\n")

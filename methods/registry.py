@@ -44,6 +44,7 @@ BUILT_IN = {
 UNCONDENSED = {"soft": "methods.soft_labels:SoftLabels", "whole": "methods.whole:WholeSet"}
 PLUG_INS = PlugInGroup("methods", BUILT_IN.keys() | UNCONDENSED.keys())
 SETTINGS_PRESETS = ("paper", "quick")
+SEARCH = "search"  # the key of a settings file that is no preset
 PROVENANCES = ("paper", "code", "author", "third party", "ours")  # strongest first
 MIN_STEPS = 50  # that a fraction of the iterations leaves: sets of fewer steps are hardly more than their first images
 
@@ -189,6 +190,12 @@ def datasets(name: str | None = None) -> list[str]:
     if name is not None:
         return sorted({dataset for block in blocks(name, "paper") for dataset in block.datasets})
     return sorted({dataset for built_in in BUILT_IN for dataset in datasets(built_in)})
+
+
+def search_section(name: str) -> tuple[Path, Any]:
+    """The settings file of a method, and what it has under `search`, {} without it (see `methods.search`)."""
+    path = _settings_path(name)
+    return path, _document(path).get(SEARCH) or {}
 
 
 def _settings_path(name: str) -> Path:

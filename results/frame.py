@@ -26,7 +26,8 @@ COLUMNS = {
     "condense_architecture": "str", "architecture": "str", "accuracy": "float64", "validation_accuracy": "float64",
     "prepare_seconds": "float64", "prepare_shared": "float64", "condense_seconds": "float64",
     "evaluate_seconds": "float64", "factor": "Int64", "iterations_fraction": "float64", "provenance": "str",
-    "val_fraction": "float64", "device": "str", "precision": "str", "commit": "str", "finished": "str",
+    "val_fraction": "float64", "trials": "Int64",
+    "tuning_seconds": "float64", "device": "str", "precision": "str", "commit": "str", "finished": "str",
     "settings": "object", "resolved": "object", "set": "str", "evaluation": "str",
 }
 # fmt: on
@@ -48,6 +49,7 @@ def load(store: str | Path) -> pd.DataFrame:
       store that use it; `condense_seconds`; `evaluate_seconds`: of all networks of the set. The first three are nan for
       sets that were made elsewhere.
     - `iterations_fraction`: of the full iterations; `provenance`: of the setting with the weakest source.
+    - `trials`: settings that tuning tried, NA without tuning; `tuning_seconds`: of all their tasks, 0 without.
     - `val_fraction`: of the training images, withheld; `device`, `precision`, `commit`, `finished`: of the evaluation.
     - `settings`: of the method; `resolved`: other values in which rows may differ. Both are JSON with sorted keys.
     - `set`, `evaluation`: identities of the tasks; `set` is "whole" for the whole training set.
@@ -99,6 +101,8 @@ def _of_set(record: Json, links: Links, texts: dict[str, str]) -> dict[str, Any]
         **{name: display["card"][name] for name in ("title", "family")},
         **_seconds(record, condensed, links),
         "method": display["card"]["name"],
+        "trials": display.get("tuning", {}).get("trials"),
+        "tuning_seconds": display.get("tuning", {}).get("seconds", 0.0),
         "seed": (condensed or record)["resolved"]["seed"],
         "condense_architecture": display["condense_architecture"] or "",
         "recipe": resolved["protocol"]["name"].removeprefix("native:"),

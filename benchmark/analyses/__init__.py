@@ -1,9 +1,10 @@
 """Analyses of sets and experts besides their accuracy, each a class in its own file, by name.
 
-Importing this package loads no torch; `get` imports an analysis. `best_on_test`, which alone sees the test split, is no
-choice of the command `analyze`. The results of those here have shapes in `results.store.schema`, and `results.figures`
-draws them. Another package adds one by an entry point `NAME = "MODULE:CLASS"` in the group
-`condensation_benchmark.analyses`; `benchmark.analyses.base.GroupAnalysis` says what its class has.
+Importing this package loads no torch; `get` imports an analysis. `best_on_test`, which alone sees the test split, and
+`validation`, by which tuning chooses, are no choices of the command `analyze`. The results of those here have shapes in
+`results.store.schema`, and `results.figures` draws them. Another package adds one by an entry point
+`NAME = "MODULE:CLASS"` in the group `condensation_benchmark.analyses`; `benchmark.analyses.base.GroupAnalysis` says
+what its class has.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ BUILT_IN = {
     "curve": "benchmark.analyses.curve:CurveAnalysis",
     "training_curve": "benchmark.analyses.training_curve:TrainingCurveAnalysis",
     "best_on_test": "benchmark.analyses.best_on_test:BestOnTestAnalysis",
+    "validation": "benchmark.analyses.validation:ValidationAnalysis",
 }
-OF_RUNS = ("best_on_test",)  # which an option of a run adds, and no request names
+OF_RUNS = ("best_on_test", "validation")  # which an option of a run or tuning adds, and no request names
 PLUG_INS = PlugInGroup("analyses", BUILT_IN, BenchmarkError)
 
 

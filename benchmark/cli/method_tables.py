@@ -20,7 +20,7 @@ from rich.text import Text
 from benchmark.cli.console import Console
 from benchmark.cli.method_request import COMMAND, MethodRequest
 from benchmark.utils.errors import BenchmarkError, did_you_mean
-from methods import registry
+from methods import registry, search
 from methods.base import Condenser, Method
 from methods.errors import MethodError
 from results.errors import ResultsError
@@ -127,7 +127,14 @@ def method_page(name: str) -> list[RenderableType]:
         _table(("family", card.family), facts),
         _table(("Setting", "Default", "Meaning", "Source"), _settings(method), title),
         _blocks(name),
+        *_search_space(name),
     ]
+
+
+def _search_space(name: str) -> list[RenderableType]:
+    """What tuning draws, nothing for a method without a search space."""
+    rows = [(dimension.setting, dimension.text, dimension.source) for dimension in search.space(name)]
+    return [_table(("Tuned", "Drawn", "Source"), rows, "python -m benchmark.tune")] if rows else []
 
 
 def _settings(method: type[Method]) -> Iterable[tuple[str, str, str, str]]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from benchmark.cli import main, status_view, sweep
 from benchmark.cli.console import Console
@@ -14,6 +15,7 @@ from benchmark.cli.progress import LoadingProgress, TaskProgress, open_console, 
 from benchmark.cli.tables import show_tables
 from benchmark.compute.engine import Compute, choose_compute
 from benchmark.config.shared_options import PlanConfig
+from benchmark.datasets.base import Progress
 from benchmark.estimation import summary, time_budget
 from benchmark.estimation.estimate import cost_key, estimate
 from benchmark.execution.again import made_by_other_code
@@ -36,17 +38,26 @@ from slurm.cluster import Cluster
 Unfinished = list[tuple[str, Outcome]]  # names of tasks without a record, each with the reason
 Recorded = Sequence[tuple[Json, Json]]  # tasks with their records
 Finish = Callable[[Plan, PlanConfig, Unfinished, Console], int]  # prints the results; returns the exit status
+Build = Callable[[Any, Progress], Plan]  # from the command's own configuration
 
 
-def plan_and_run(config: PlanConfig, finish: Finish, reduce_plan: Callable[[Plan], Plan] = lambda plan: plan) -> int:
-    """Plan, and run the tasks here or queue them; `reduce_plan` keeps the part of the plan that a command needs."""
+def plan_and_run(
+    config: PlanConfig,
+    finish: Finish,
+    reduce_plan: Callable[[Plan], Plan] = lambda plan: plan,
+    build: Build = grid.build,
+) -> int:
+    """Plan, and run the tasks here or queue them; `reduce_plan` keeps the part of the plan that a command needs.
+
+    build: makes the plan of a command whose plan is not a grid; a plan within budget_seconds is one.
+    """
     console = open_console()
     if config.launcher == "slurm":
-        return _queue(config, finish, reduce_plan, console)
+        return _queue(config, finish, lambda progress: reduce_plan(build(config, progress)), console)
     compute, _ = _compute(config)
     with LoadingProgress(console) as reading:
         if config.budget_seconds is None:
-            plan = grid.build(config, reading)
+            plan = build(config, reading)
         else:
             plan = time_budget.plan_within(config, config.budget_seconds, compute, reading)
         plan = reduce_plan(plan)
@@ -204,14 +215,14 @@ def _in_words(outcome: Outcome) -> str:
     return f"{status}: {outcome.message}" if outcome.message else status
 
 
-def _queue(config: PlanConfig, finish: Finish, reduce_plan: Callable[[Plan], Plan], console: Console) -> int:
+def _queue(config: PlanConfig, finish: Finish, build: Callable[[Progress], Plan], console: Console) -> int:
     """Queue what is to do on a cluster, and with `wait` block until all queued jobs have finished.
 
     Ctrl-C ends the waiting; the jobs continue.
     """
     cluster = slurm.check(config)
     with LoadingProgress(console) as reading:
-        plan = reduce_plan(grid.build(config, reading))
+        plan = build(reading)
     _check_again(plan, config)
     recorded = list(Store(Path(config.store)).recorded(plan.tasks))  # `launch` names damaged records
     for text in (*plan.notes, *_made_by_other_code(recorded, config)):

@@ -5,6 +5,7 @@ What several commands have is in `shared_options`; the report's options are in `
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from benchmark.config.options import (
     FRACTION,
     IPCS,
     SECONDS,
+    SEEDS,
     CommandConfig,
     Range,
     from_preset,
@@ -28,6 +30,7 @@ from benchmark.utils.errors import BenchmarkError
 from benchmark.utils.paths import expand_user
 from results.store import reference
 
+TRIALS = Range(2, 10_000)  # of one nothing can be chosen
 PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # of external sets
 INTERRUPTIONS = {
     "warning": "signalled that its time limit is near",
@@ -122,6 +125,46 @@ class AnalyzeConfig(PlanConfig):
         super().check()
         require_some(self, "analyses")
         require_distinct(self, "analyses")
+
+
+@dataclass(kw_only=True)
+class TuneConfig(PlanConfig):
+    """Options of `python -m benchmark.tune`. The run with the chosen settings has those of `RunConfig`."""
+
+    about: ClassVar[str] = "Choose settings of methods on withheld training images, then run them beside their own."
+    settings: ClassVar[list[str]] = ["default"]  # type: ignore[misc] # options of runs, fixed here
+    budget_seconds: ClassVar[None] = None  # type: ignore[misc]
+    snapshots: ClassVar[None] = None  # type: ignore[misc]
+
+    trials: int = option(20, "settings to try for each method, its own among them; the same number for all", TRIALS)
+    name: str = option("tuned", "what the chosen settings are called: settings=NAME in a run")
+    val_fraction: float = option(
+        0.2,
+        "fraction of the training images that is withheld in trials, which are scored on it; then all are used",
+        Range(0, 1, open_below=True, open_above=True),
+    )
+    trial_seeds: list[int] = option(
+        [0], "condensation seeds of each trial; those of the chosen settings are in seeds", SEEDS
+    )
+    tuning_seed: int = option(0, "seed of the draw of the settings", SEEDS)
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
+        require_some(self, "trial_seeds")
+        require_distinct(self, "trial_seeds")
+        require_some(self, "methods")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name) or self.name == "default":
+            raise BenchmarkError(
+                f"'{self.name}' is no name for settings",
+                where=f"name={self.name}",
+                next="use letters, digits, - and _; default is each method's own",
+            )
+
+    def run_config(self) -> RunConfig:
+        """The run of the methods' own settings and of the chosen ones on all training images."""
+        shared = {spec.name: getattr(self, spec.name) for spec in fields(self) if spec.name in _RUN_OPTIONS}
+        return RunConfig(**shared | {"settings": ["default", self.name], "val_fraction": 0.0})
 
 
 @dataclass(kw_only=True)
@@ -283,6 +326,7 @@ class ProfileConfig(GridConfig):
 # The commands that Hydra composes, by the names of their modules, in the order in which people meet them.
 SCHEMAS: dict[str, type[CommandConfig]] = {
     "run": RunConfig,
+    "tune": TuneConfig,
     "reference": ReferenceConfig,
     "evaluate": EvaluateConfig,
     "analyze": AnalyzeConfig,

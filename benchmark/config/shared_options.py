@@ -158,6 +158,11 @@ class PlanConfig(EvaluationConfig, GridConfig):
         "an exponential profile",
         Range(1, 1e6),
     )
+    settings: list[str] = option(
+        ["default"],
+        "default: each method's own; NAME: those that python -m benchmark.tune name=NAME has chosen; "
+        "[default,NAME]: rows of both",
+    )
     budget_seconds: float | None = option(
         None, "seconds for each set with its experts, converted to iterations; replaces iterations_fraction", SECONDS
     )
@@ -174,9 +179,15 @@ class PlanConfig(EvaluationConfig, GridConfig):
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
         super().check()
-        for name in ("datasets", "ipcs", "architectures", "protocols", "seeds"):
+        for name in ("datasets", "ipcs", "architectures", "protocols", "seeds", "settings"):
             require_some(self, name)
             require_distinct(self, name)
+        if self.budget_seconds is not None and self.settings != ["default"]:
+            raise BenchmarkError(
+                "settings are chosen for a number of iterations, which budget_seconds changes",
+                where=f"settings={self.settings} budget_seconds={self.budget_seconds}",
+                next="leave one of them away",
+            )
         if not self.methods and not self.baselines:
             raise BenchmarkError("there is nothing to run", where="methods=[] baselines=[]")
         if self.best_on_test and self.snapshots is None:

@@ -60,7 +60,7 @@ def estimate(plan: Plan, store: Store, compute: Compute, progress: Progress) -> 
 def cost_key(task: Task, sets: Mapping[str, Task]) -> tuple[Any, ...]:
     """(kind, dataset, ipc, description) as shown in a row, then what else the cost of a task depends on."""
     resolved, display = task["resolved"], task["display"]
-    network, row = resolved.get("architecture"), display.get("display_name")
+    network, row = resolved.get("architecture"), _row(display)
     description = {
         "whiten": "ZCA of the training images",
         "prepare": f"experts, {network}",
@@ -78,5 +78,12 @@ def _analysis_title(task: Task, sets: Mapping[str, Task]) -> str:
     """The analysis; for one that scores snapshots, which costs what its set costs, also the set's row."""
     resolved = task["resolved"]
     name = str(resolved.get("analysis"))
-    condense = sets.get(resolved["sets"][0]) if name in ("curve", "training_curve", "best_on_test") else None
-    return f"{name} of {condense['display']['display_name']}" if condense else name
+    of_one_set = ("curve", "training_curve", "best_on_test", "validation")
+    condense = sets.get(resolved["sets"][0]) if name in of_one_set else None
+    return f"{name} of {_row(condense['display'])}" if condense else name
+
+
+def _row(display: Mapping[str, Any]) -> Any:
+    """The row's name; trials of tuning are taken to cost what the first of them does."""
+    row = display.get("trial_of")
+    return f"trials of {row}" if row else display.get("display_name")

@@ -11,6 +11,7 @@ from benchmark.analyses.base import GroupAnalysis, SetGroup
 from benchmark.analyses.best_on_test import BestOnTestAnalysis
 from benchmark.analyses.curve import CurveAnalysis
 from benchmark.analyses.training_curve import TrainingCurveAnalysis
+from benchmark.analyses.validation import ValidationAnalysis
 from benchmark.config.schema import AnalyzeConfig
 from benchmark.execution.runtime import Task
 from benchmark.planning.plan import Part, Plan, dataset_content, dataset_display, inputs_of
@@ -55,6 +56,14 @@ def add_best_on_test(plan: Plan, protocol_names: Sequence[str]) -> None:
         condense = plan.by_identity.get(task["resolved"]["set"])
         if condense and condense["resolved"].get("snapshots"):
             _add_scoring(plan, task, f"best-on-test-{task['slug']}", best_on_test.content(task))
+
+
+def validations(plan: Plan) -> dict[str, Task]:
+    """The scoring of each evaluation's set on withheld images alone, by identity, in place of the evaluations."""
+    scored = Plan()
+    for task in plan.of_kind("evaluate"):
+        _add_scoring(scored, task, f"validation-{task['slug']}", ValidationAnalysis().content(task))
+    return scored.by_identity
 
 
 def _add_training_curves(plan: Plan, protocol_names: Sequence[str]) -> None:

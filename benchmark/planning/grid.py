@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from benchmark.datasets.base import Progress
 from benchmark.datasets.cache import cache_note
 from benchmark.datasets.normalization import EPS, ZCA, check_whitening
 from benchmark.datasets.splits import training_counts
-from benchmark.planning import analyses
+from benchmark.planning import analyses, choices
 from benchmark.planning.plan import (
     WHOLE_CARD,
     Part,
@@ -32,9 +32,10 @@ from benchmark.planning.plan import (
 from benchmark.planning.plan import Plan as Plan
 from benchmark.planning.plan import parse_row as parse_row
 from benchmark.planning.plan_datasets import add_datasets
+from benchmark.planning.rows import requested_rows, rows_by_architecture
 from benchmark.training import protocols
 from benchmark.utils.errors import BenchmarkError
-from methods import registry
+from methods import registry, search
 from methods.base import ExpertRecipe
 from methods.soft_labels import SoftLabels, SoftLabelsConfig
 
@@ -42,7 +43,6 @@ from methods.soft_labels import SoftLabels, SoftLabelsConfig
 Shares = Mapping[tuple[str, str, int, str], float]
 
 SOFT_CARD = SoftLabels.card
-NATIVE_NETWORK = "native"  # in `architectures`: the network of each method's own paper
 RANDOM_SUBSETS = 5  # at least: the accuracy of random subsets varies more than that of networks
 WHITENING_VERSION = 1  # must be raised when a change alters how whitening is fitted
 EXPERTS_VERSION = 1  # must be raised when a change alters the experts that a recipe gives
@@ -53,12 +53,12 @@ def build(config: PlanConfig, progress: Progress | None = None, shares: Shares |
 
     Raises BenchmarkError or MethodError for a request that cannot be carried out, before any task runs.
     """
-    rows = _rows(config)
+    rows = requested_rows(config)
     for name in config.protocols:
         protocols.check_name(name)
     plan = Plan()
     for entry, outline in add_datasets(plan, config, progress).items():
-        for architecture, of_rows in _by_architecture(config.architectures, rows, min(outline.image_shape[1:])):
+        for architecture, of_rows in rows_by_architecture(config.architectures, rows, min(outline.image_shape[1:])):
             TaskPlanner(config, plan, outline, entry, architecture, shares or {}).add(of_rows)
     if config.snapshots is not None and config.val_fraction:
         analyses.add_curves(plan, config.snapshots, config.protocols)
@@ -68,58 +68,14 @@ def build(config: PlanConfig, progress: Progress | None = None, shares: Shares |
     return plan
 
 
-def _by_architecture(architectures: Sequence[str], rows: Sequence[Row], side: int) -> Iterator[tuple[str, list[Row]]]:
-    """Each condensing network with its rows; `native` is that of each method's own paper for images of this side."""
-    for architecture in architectures:
-        if architecture != NATIVE_NETWORK:
-            yield architecture, list(rows)
-            continue
-        by_network: dict[str, list[Row]] = {} if rows else {"auto": []}
-        for row in rows:
-            by_network.setdefault(registry.load(row.method).card.network(side), []).append(row)
-        yield from by_network.items()
-
-
-def _rows(config: PlanConfig) -> list[Row]:
-    """The requested rows, then the variants of their methods that the preset adds."""
-    rows = list(dict.fromkeys(parse_row(text) for text in config.methods))
-    requested = {row.method for row in rows}
-    for name, settings in config.method.items():
-        registry.load(name)
-        labels = {SOFT_CARD.name} if any(row.soft for row in rows) else set()
-        if name not in requested and name not in labels | set(config.baselines) & {WHOLE_CARD.name}:
-            raise BenchmarkError(
-                f"settings for '{name}', which is not run", where=f"method.{name}", next=f"add it: methods=[…,{name}]"
-            )
-        for row in rows:
-            if row.method == name:
-                _refuse_conflicts(row, settings)
-    variants = [replace(parse_row(text), variant=True) for text in config.variants]
-    return rows + [row for row in variants if row.method in requested]
-
-
-def _refuse_conflicts(row: Row, options: Mapping[str, Any]) -> None:
-    """Raise BenchmarkError if a row's own setting has another value among the options for all rows of its method."""
-    for setting, value in row.overrides({}).items():
-        if setting in options and str(options[setting]).lower() != str(value).lower():
-            option = f"method.{row.method}.{setting}={options[setting]}"
-            factor = setting == "factor"
-            other = f"f{options[setting]}" if factor else f"{setting}:{options[setting]}"
-            what = "different factors of one row" if factor else f"different values of {setting}"
-            raise BenchmarkError(
-                f"{row.name} and {option} ask for {what}",
-                where=f"methods=[{row.name}] {option}",
-                next=f"leave {option} away and name every row: methods=[{row.name},{row.method}@{other}]",
-            )
-
-
 @dataclass(frozen=True)
 class ScoredSet:
     """A set to evaluate. identity: of the task that makes it, or `whole`; native: the protocol of its own paper.
 
     seen: its dataset as networks see it under the native protocol. learns_lr: it brings a learning rate for networks
     trained on it. imported: it comes from files of others. labels: identity of the task that makes its soft labels, ""
-    without; teacher: the settings of their teacher.
+    without; teacher: the settings of their teacher. tuned: the number of trials and the digest of the choice of its
+    settings, which makes its evaluation another one even where the method's own settings were chosen.
     """
 
     identity: str
@@ -132,6 +88,7 @@ class ScoredSet:
     imported: bool = False
     labels: str = ""
     teacher: Part | None = None
+    tuned: Mapping[str, Any] | None = None
 
 
 class TaskPlanner:
@@ -166,26 +123,39 @@ class TaskPlanner:
         if WHOLE_CARD.name in self.config.baselines or any(row.method == WHOLE_CARD.name for row in rows):
             self._evaluate_whole()  # first in a cluster's queue, as it waits for nothing; on one machine it runs last
         for ipc in self.config.ipcs:
-            if ipc > self.smallest:
-                raise BenchmarkError(
-                    f"ipc {ipc} takes {ipc} training images of each class, but {self.holds}",
-                    where=f"ipcs={self.config.ipcs}",
-                    next=f"use an ipc of at most {self.smallest}",
-                )
+            self.check_ipc(ipc)
             resolved = self._resolve_all([row for row in rows if row.method != WHOLE_CARD.name], ipc)
             self._note_aliases(resolved, ipc)
             baselines = self._random_rows({row.settings.config.factor for row in resolved})
             soft = {row.settings.config.factor for row in resolved if row.row.soft}
             baselines += [replace(row, soft=True) for row in self._random_rows(soft)] if soft else []
             for row in _merged([*resolved, *self._resolve_all(baselines, ipc)]):
-                self._condense_and_evaluate(row, ipc)
+                self.condense_and_evaluate(row, ipc)
+
+    def check_ipc(self, ipc: int) -> None:
+        """Raise BenchmarkError if a class has fewer images."""
+        if ipc > self.smallest:
+            raise BenchmarkError(
+                f"ipc {ipc} takes {ipc} training images of each class, but {self.holds}",
+                where=f"ipcs={self.config.ipcs}",
+                next=f"use an ipc of at most {self.smallest}",
+            )
+
+    def part(self, row: Row, ipc: int) -> Plan:
+        """A plan of its own with the tasks of one row at one ipc."""
+        plan, self.plan = self.plan, Plan()
+        try:
+            self.condense_and_evaluate(self.resolve(row, ipc), ipc)
+            return self.plan
+        finally:
+            self.plan = plan
 
     def add_baselines(self, ipc: int, factor: int) -> None:
         """Add the baselines for an imported set of this factor: random subsets, random mosaics, the whole set."""
         if WHOLE_CARD.name in self.config.baselines:
             self._evaluate_whole()
         for row in self._resolve_all(self._random_rows({factor}), ipc):
-            self._condense_and_evaluate(row, ipc)
+            self.condense_and_evaluate(row, ipc)
 
     def add_import(
         self,
@@ -226,14 +196,17 @@ class TaskPlanner:
         resolved = []
         for row in rows:
             try:
-                resolved.append(self._resolve(row, ipc))
+                resolved.append(self.resolve(row, ipc))
             except BenchmarkError as error:
                 if not (row.variant or row.baseline):
                     raise
                 self.plan.note(f"{row.name} is left out: {error.what}")
         return resolved
 
-    def _resolve(self, row: Row, ipc: int) -> ResolvedRow:
+    def resolve(self, row: Row, ipc: int) -> ResolvedRow:
+        """The row's settings at an ipc. Raises BenchmarkError for a row that is impossible there."""
+        if row.tuned:
+            return self._resolve_tuned(row, ipc)
         # Shares are of names with all iterations. A method without a paper has no budget that is known to be too long.
         full = self.shares or not registry.load(row.method).card.paper
         fraction = 1.0 if full else self.config.iterations_fraction
@@ -255,6 +228,18 @@ class TaskPlanner:
                 next=f"use a smaller ipc, or {row.method}@f1",
             )
         return resolved
+
+    def _resolve_tuned(self, row: Row, ipc: int) -> ResolvedRow:
+        """The row with the settings that tuning chose; as it is if its method has nothing to tune."""
+        untuned = self.resolve(replace(row, tuned=""), ipc)
+        if not search.space(row.method):
+            self.plan.note(f"{row.name} has nothing to tune: its own settings are used")
+            return untuned
+        where = (ipc, self.architecture, self.dataset)
+        choice = choices.find(Path(self.config.store), row.tuned, untuned.of_set, *where)
+        settings = {**dict(row.settings), **choice.settings}
+        chosen = self.resolve(replace(row, tuned="", settings=tuple(settings.items())), ipc)
+        return replace(chosen, row=row, choice=choice, untuned=untuned)
 
     def _settings(self, row: Row, ipc: int | None, iterations_fraction: float) -> registry.ResolvedSettings:
         return registry.resolve(
@@ -278,7 +263,7 @@ class TaskPlanner:
 
     def _note_aliases(self, rows: Sequence[ResolvedRow], ipc: int) -> None:
         """Note which rows have another name in the tables: `dance@f2` is `dance` where its settings have factor 2."""
-        rows = [resolved for resolved in rows if not resolved.row.variant]
+        rows = [resolved for resolved in rows if not resolved.row.variant and not resolved.choice]
         first_of: dict[str, str] = {}
         for resolved in rows:
             name = first_of.setdefault(resolved.display_name, resolved.row.name)
@@ -305,8 +290,8 @@ class TaskPlanner:
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
-    def _condense_and_evaluate(self, resolved: ResolvedRow, ipc: int) -> None:
-        """One set for each seed. What seeds share is computed once, since a plan may have thousands of them."""
+    def condense_and_evaluate(self, resolved: ResolvedRow, ipc: int) -> None:
+        """Add a row's tasks, one set for each seed. What seeds share is made once: a plan may have thousands."""
         method, settings = registry.get(resolved.row.method), resolved.settings.config
         self.plan.note(*resolved.settings.notes)
         constants = self._constants(method.constants(self.dataset.published_as))
@@ -329,7 +314,8 @@ class TaskPlanner:
         if method.card.family != "coreset":  # a selection has no snapshots
             shared["snapshots"] = self.config.snapshots
         display = self._display(resolved, ipc)
-        plain = replace(resolved, row=replace(resolved.row, soft=False), labels=None)  # the set has no soft labels
+        tuned = {"trials": len(resolved.choice.trials), "digest": resolved.choice.digest} if resolved.choice else None
+        plain = resolved.of_set
         of_set = self._display(plain, ipc)
         for seed in self._seeds(resolved.row):
             experts = [self._prepare(recipe, seen, index) for index in _indices(recipe, seed)] if recipe else []
@@ -337,7 +323,7 @@ class TaskPlanner:
             content = shared | {"seed": seed, "experts": experts}
             condensed = self.plan.add("condense", f"{plain.slug}-{where}", content, of_set, self.requested)
             card, slug = method.card, f"{resolved.slug}-{where}"
-            scored = ScoredSet(condensed, slug, display, seed, seen, card.native, card.learns_lr)
+            scored = ScoredSet(condensed, slug, display, seed, seen, card.native, card.learns_lr, tuned=tuned)
             self._evaluate(self._labelled(scored, resolved.labels) if resolved.labels else scored)
 
     def _labelled(self, scored: ScoredSet, labels: registry.ResolvedSettings) -> ScoredSet:
@@ -430,6 +416,8 @@ class TaskPlanner:
             content["whole"] = Part.of(self.whole.settings.config)
         if scored.imported:
             content["imported"] = True
+        if scored.tuned:
+            content["tuned"] = dict(scored.tuned)
         if scored.labels and not protocol.hard_labels:
             content |= {"labels": scored.labels, "teacher": scored.teacher}
         display = {
@@ -469,6 +457,7 @@ class TaskPlanner:
             **({"raised_to_floor": True} if resolved.settings.raised else {}),
             "provenance": resolved.weakest_provenance,
             **({"labels": "soft"} if resolved.labels else {}),
+            **({"tuning": resolved.choice.display()} if resolved.choice else {}),
         }
 
 

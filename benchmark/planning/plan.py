@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from benchmark.utils.errors import BenchmarkError
 from methods import registry
 from methods.multi_formation import fitting_factors
 from methods.whole import WholeSet
+from results.store.choices import Choice
 from results.store.identity import canonical, identity
 
 WHOLE_CARD = WholeSet.card
@@ -177,7 +178,7 @@ class Row:
     factor: None for that of the method's settings. settings: names and values; a text is converted to the setting's
     type. soft: its set with the labels of a teacher (`methods.soft_labels`). baseline: it runs beside the requested
     methods, and options for its method do not change it. variant: a preset adds it beside its method. A baseline or
-    variant that is impossible at an ipc is left out.
+    variant that is impossible at an ipc is left out. tuned: the name of the tuning that chose its other settings.
     """
 
     method: str
@@ -186,6 +187,7 @@ class Row:
     soft: bool = False
     baseline: bool = False
     variant: bool = False
+    tuned: str = ""
 
     @property
     def name(self) -> str:
@@ -245,11 +247,21 @@ _FACTOR = re.compile(r"f[1-9]\d*")
 
 @dataclass(frozen=True)
 class ResolvedRow:
-    """A row with its settings for one dataset and ipc. Rows with equal settings have one name and one task."""
+    """A row with its settings for one dataset and ipc. Rows with equal settings have one name and one task.
+
+    labels: of the teacher, where the row has soft labels. choice: what tuning chose, and untuned: the row without it.
+    """
 
     row: Row
     settings: registry.ResolvedSettings
-    labels: registry.ResolvedSettings | None = None  # of the teacher, where the row has soft labels
+    labels: registry.ResolvedSettings | None = None
+    choice: Choice | None = None
+    untuned: ResolvedRow | None = None
+
+    @property
+    def of_set(self) -> ResolvedRow:
+        """The row of the set alone, whoever chose its settings and whatever its labels are."""
+        return ResolvedRow(replace(self.row, soft=False), self.settings)
 
     @property
     def name(self) -> str:
@@ -277,9 +289,14 @@ class ResolvedRow:
 
     @property
     def display_name(self) -> str:
+        if self.choice and self.untuned:  # whatever was chosen, so that all datasets and ipcs are one row
+            own = self.untuned.overrides
+            return f"{self.untuned.name} ({f'{own}, ' if own else ''}{self.choice.name})"
         return f"{self.name} ({self.overrides})" if self.overrides else self.name
 
     @property
     def slug(self) -> str:
         """The name with the settings that differ, as in a request: it tells the variants of a method apart."""
+        if self.choice and self.untuned:
+            return f"{self.untuned.slug}@{self.choice.name}"
         return row_text(self.name, self._changed)

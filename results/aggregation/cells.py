@@ -31,11 +31,12 @@ COLUMNS = (
     "bytes", "labels", "label_bytes", "teacher_accuracy", "teacher_bytes", "experts", "optimizer_steps",
     "prepare_peak_bytes", "condense_peak_bytes", "evaluate_peak_bytes", "factor", "iterations_fraction",
     "raised_to_floor", "provenance", "val_fraction", "devices", "precisions", "mixed", "commits", "package",
-    "budget_seconds", "budget_spread", "sample", "accuracies", "cell_spec", "evaluation_ids", "set_ids",
+    "budget_seconds", "budget_spread", "tuning", "trials", "tuning_seconds", "tuning_accuracies",
+    "sample", "accuracies", "cell_spec", "evaluation_ids", "set_ids",
 )
 _COUNTS = (
     "ipc", "epochs", "stored_images", "decoded_images", "bytes", "experts", "optimizer_steps", "prepare_peak_bytes",
-    "condense_peak_bytes", "evaluate_peak_bytes", "factor", "test_images",
+    "condense_peak_bytes", "evaluate_peak_bytes", "factor", "test_images", "trials",
 )
 # fmt: on
 
@@ -65,6 +66,9 @@ def cells(records: Iterable[Json]) -> pd.DataFrame:
     package: that a plug-in method comes from, with its version; "" for the methods of this project.
     budget_seconds, budget_spread: that a set with its experts was given, and by which fraction of itself its share of
     the iterations may be wrong; nan without a budget in seconds.
+    tuning, trials, tuning_seconds, tuning_accuracies: the name of the tuning that chose the settings, the number of
+    settings that it tried, the seconds of all its tasks, and the accuracy of each trial on withheld images, nan without
+    a set; "", NA, 0 and () without tuning.
     mixed: whether devices or precisions differ, so that seconds do not compare.
     cell_spec: {name: value} of the specifications, see `links.cell_spec`. evaluation_ids, set_ids: identities of the
     evaluations, and of the sets with those that condensing or importing failed to make.
@@ -143,6 +147,7 @@ def _labels(display: Json) -> dict[str, Any]:
         "dataset_title": display.get("dataset_title") or display["dataset"],
         "budget_seconds": display.get("budget", {}).get("seconds", math.nan),
         "budget_spread": display.get("budget", {}).get("spread", math.nan),
+        **_tuning(display.get("tuning")),
         "raised_to_floor": display.get("raised_to_floor", False),
         "published_as": display["published_as"] or "",
         "ipc": display.get("ipc"),
@@ -153,6 +158,14 @@ def _labels(display: Json) -> dict[str, Any]:
         "family": card["family"],
         "year": card.get("year", 0),
     }
+
+
+def _tuning(tuning: Json | None) -> dict[str, Any]:
+    if tuning is None:
+        return {"tuning": "", "trials": math.nan, "tuning_seconds": 0.0, "tuning_accuracies": ()}
+    accuracies = tuple(math.nan if value is None else value for value in tuning["accuracies"])
+    own = {"tuning": tuning["name"], "trials": tuning["trials"], "tuning_seconds": tuning["seconds"]}
+    return {**own, "tuning_accuracies": accuracies}
 
 
 def _outcome(bad: Sequence[Json], *, any_ok: bool) -> dict[str, Any]:

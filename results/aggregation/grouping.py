@@ -137,5 +137,5 @@ def _conditions(row: Cell) -> dict[str, Any]:
         for name, value in row["cell_spec"].items()
         if name.startswith("evaluation.")
     }
-    own = ("protocol.", "whole.", "num_eval", "imported")
+    own = ("protocol.", "whole.", "num_eval", "imported", "tuned.")
     return {name: value for name, value in evaluation.items() if not name.startswith(own)}

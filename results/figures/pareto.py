@@ -141,7 +141,7 @@ def _exclusion(row: Cell, device: tuple[str, str]) -> str:
 
 
 def _total(row: Cell, prepare: str) -> float:
-    return float(row[prepare] + row["condense_seconds"] + row["evaluate_seconds"])
+    return float(row[prepare] + row["condense_seconds"] + row["evaluate_seconds"] + row["tuning_seconds"])
 
 
 def _point(name: str, row: Cell) -> CostPoint:
@@ -155,7 +155,8 @@ def _facts(rows: Sequence[Cell], network: str, device: tuple[str, str]) -> list[
     facts = ["Demonstration on 8×8 digits: does not rank methods"] if is_demonstration(first) else []
     facts.append(f"Protocol {first['protocol']} v{first['version']}")
     facts.append(f"condensed with {network}, evaluated with {first['architecture']}")
-    facts.append(f"seeds × networks {sizes}; seconds of one set and all its networks")
+    tuned = ", and of all trials of tuning" if any(row["tuning"] for row in rows) else ""
+    facts.append(f"seeds × networks {sizes}; seconds of one set and all its networks{tuned}")
     facts.append(", ".join(filter(None, device)) or "unknown device")
     facts += [f"withheld for validation: {short(100 * first['val_fraction'])} %"] if first["val_fraction"] else []
     return facts + _budget(rows)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from results.aggregation.row_styles import RowStyles, styles_of_cells
 from results.errors import ResultsError
-from results.figures import anytime, dance_figure3, embedding, image_grids, losses, pareto, training_curves
+from results.figures import anytime, dance_figure3, embedding, image_grids, losses, pareto, training_curves, tuning
 from results.figures.sets import Scenario, StoredSet, analyses, stored_sets
 from results.figures.style import COLUMN, font, title_and_facts, to_pdf, to_png, without_text
 from results.formatting import grouped
@@ -34,6 +34,7 @@ _ABSENT = {  # kind of figure → why there is none
     "accuracy against seconds": "no evaluation with known seconds is finished yet",
     "anytime curves": "no analysis of this kind is stored: snapshots=N val_fraction=F in a run makes it",
     "training curves": _ANALYZE,
+    "tuning": "no tuned row is stored: python -m benchmark.tune makes them",
     "losses": "no set with losses of its steps is finished yet",
     "synthetic sets": "no set is finished yet",
     "discrepancy": _ANALYZE,
@@ -184,6 +185,9 @@ def plan_figures(records: Sequence[Json], store: Store, cells: pd.DataFrame) -> 
         networks = training.condense_architecture, training.architecture
         parts = ("training-curves", training.dataset, *networks, training.protocol)
         plan.add("training curves", parts, partial(training_curves.training_figure, training, styles))
+    for tuned in tuning.tuning_curves(cells):
+        parts = ("tuning", tuned.dataset, tuned.condense_architecture)
+        plan.add("tuning", parts, partial(tuning.tuning_figure, tuned, styles))
     for panels in losses.loss_panels(records, sets):
         plan.add("losses", ("losses", *_stem_parts(panels.scenario)), partial(losses.loss_figure, panels, store))
     for selection in image_grids.grid_selections(sets):
@@ -248,5 +252,6 @@ def _styles(
 ) -> RowStyles:
     """One style for each name in all figures: of rows, and of sets that were not evaluated."""
     names = [*(point.name for t in trade_offs for point in t.points), *(stored.name for stored in sets.values())]
+    names += [name for t in tuning.tuning_curves(cells) for lines in t.panels.values() for name in lines]
     wholes = [point.name for t in trade_offs for point in t.wholes] + [c.whole.name for c in curves if c.whole]
     return styles_of_cells(cells, names, wholes)

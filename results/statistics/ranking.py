@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from results.aggregation.grouping import REFERENCE, is_demonstration, is_native, is_random, is_whole
 from results.aggregation.options import DEFAULT, Options
 from results.statistics.significance import ALPHA, holm, one_sided_p_value
@@ -75,8 +77,8 @@ def significance_ranks(column: Sequence[Cell]) -> list[str]:
     Holm-corrected over these comparisons, and rows that are not beaten at ALPHA are BEST as well. The same rule among
     the beaten rows gives SECOND. There are no ranks with fewer than two candidates, with candidates that all share the
     first place, nor in a column with a `no_rank_reason`. Rows with different fractions of withheld training images are
-    ranked apart, and so are those with hard and with soft labels. `_proven` says what rows that are not better than
-    random (`significance_remarks`) do to the ranks.
+    ranked apart; so are those with hard and with soft labels, and tuned rows of each number of trials.
+    `_proven` says what rows that are not better than random (`significance_remarks`) do to the ranks.
 
     What the rule does in special cases:
     - The test is paired over shared seeds; with fewer than two of them it is Welch's, on all sets of both. Rows that
@@ -141,9 +143,9 @@ def mean_ranks(column: Sequence[Cell]) -> list[str]:
 
 
 def _comparable(column: Sequence[Cell], is_candidate: Callable[[Cell], bool]) -> Iterator[list[int]]:
-    """Indices of two or more candidates with the same labels and the same fraction of withheld training images."""
-    for kind in dict.fromkeys(map(_trained_on, column)):
-        same = [index for index, row in enumerate(column) if _trained_on(row) == kind and is_candidate(row)]
+    """Indices of two or more candidates of the same images, labels and number of trials."""
+    for kind in dict.fromkeys(map(_ranked_with, column)):
+        same = [index for index, row in enumerate(column) if _ranked_with(row) == kind and is_candidate(row)]
         if len(same) > 1:
             yield same
 
@@ -151,6 +153,11 @@ def _comparable(column: Sequence[Cell], is_candidate: Callable[[Cell], bool]) ->
 def _trained_on(row: Cell) -> tuple[float, str]:
     """What rows must share to be compared: the fraction of withheld training images, and hard or soft labels."""
     return row["val_fraction"], row["labels"]
+
+
+def _ranked_with(row: Cell) -> tuple[Any, ...]:
+    """What rows must share to be ranked together: also the trials behind their settings, "" without tuning."""
+    return *_trained_on(row), "" if pd.isna(row["trials"]) else int(row["trials"])
 
 
 def no_rank_reason(column: Sequence[Cell]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ _FILES = {
     "label": "labels.safetensors",
 }
 _NO_COSTS = "other work ran beside the reference runs: their seconds are no measure of what the methods cost"
+_OF_TRIALS = "validation"  # the analysis by which tuning scores its trials
 _MAX_NAMED = 3  # files that one message names
 
 
@@ -30,7 +31,7 @@ _MAX_NAMED = 3  # files that one message names
 class StoredResults:
     """What a store holds.
 
-    records: all usable ones, in the order of their folders.
+    records: all usable ones, in the order of their folders, without sets of tuning's trials that nothing else uses.
     problems: why others cannot be used, one error for all files with the same cause.
     unfinished: condense and evaluate tasks without a record, as records whose `status` is that of their `TaskState`,
     whose `message` is that of the last attempt, and whose `result` and `environment` are empty. They give cells
@@ -54,7 +55,7 @@ def read_all(root: Path | str) -> StoredResults:
     problems = [*contents.problems, *(state.error for state in states if state.error)]
     states = [state for state in states if not state.error]
     unfinished = [_as_record(state) for state in states if _has_cell(state)]
-    records = list(contents.records.values())
+    records = list(_without_trials(contents.records.values()))
     names = _distinct_dataset_names([*records, *unfinished])
     files = [_NO_COSTS] if is_reference(root) else _missing_files(contents.records)  # few files are shipped
     notes = [*_without_record(states), *files, *_versions(records), *_shared_names(names)]
@@ -64,6 +65,15 @@ def read_all(root: Path | str) -> StoredResults:
         [_renamed(record, names) for record in unfinished],
         notes,
     )
+
+
+def _without_trials(records: Collection[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The records without sets that only tuning scored: the choice among them has their numbers."""
+    trials = {record["identity"] for record in records if record["display"].get("trial_of")}
+    for resolved in (record["resolved"] for record in records if trials):
+        if resolved.get("analysis") != _OF_TRIALS:
+            trials -= {resolved.get("set"), *resolved.get("sets", ())}
+    yield from (record for record in records if record["identity"] not in trials)
 
 
 # --- datasets ---------------------------------------------------------------------------------------------------------
@@ -106,7 +116,8 @@ def _shared_names(names: Mapping[tuple[str, str], str]) -> Iterator[str]:
 
 def _has_cell(state: TaskState) -> bool:
     """Whether tables have a cell for the task, and its task.json tells which."""
-    return state.task["kind"] in ("condense", "evaluate") and not problem_of_task(state.task)
+    of_trial = "trial_of" in state.task["display"]
+    return state.task["kind"] in ("condense", "evaluate") and not of_trial and not problem_of_task(state.task)
 
 
 def _as_record(state: TaskState) -> dict[str, Any]:

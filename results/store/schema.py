@@ -230,6 +230,15 @@ class Budget(TypedDict):
     spread: Annotated[float, Meta(ge=0)]  #: by which fraction of itself the share of the iterations may be wrong
 
 
+class Tuning(TypedDict):
+    """How the settings of a method were chosen (`python -m benchmark.tune`)."""
+
+    name: str  #: of the tuning
+    trials: Positive  #: number of settings that were tried, the method's own among them
+    seconds: Seconds  #: of all tasks of the trials, each once: experts, sets, networks trained on them
+    accuracies: list[Fraction | None]  #: of the trials on withheld training images, in their order; None without a set
+
+
 class MethodDisplay(DatasetDisplay):
     """What tables show of a set."""
 
@@ -242,6 +251,7 @@ class MethodDisplay(DatasetDisplay):
     provenance: str  #: of the setting with the weakest source: paper, code, author, third party, ours
     iterations_fraction: Share  #: of the full iterations, the paper's if there is one; more than 1 if asked for
     budget: NotRequired[Budget]
+    tuning: NotRequired[Tuning]  #: of an evaluation, where tuning chose the settings of its set
     raised_to_floor: NotRequired[bool]  #: whether the fraction asked for was less, and registry.MIN_STEPS ran
 
 
@@ -302,6 +312,7 @@ class CondenseSpec(NetworkSpec):
 
 
 class CondenseDisplay(MethodDisplay):
+    trial_of: NotRequired[str]  #: of a trial of tuning: the row that is tuned
     overrides: str  #: settings that differ from the preset's, "" if none
 
 
@@ -365,6 +376,7 @@ class EvaluateSpec(NetworkSpec):
     imported: NotRequired[bool]  #: whether `set` is an import task
     labels: NotRequired[Sha256]  #: identity of the label task whose soft labels take the place of the set's classes
     teacher: NotRequired[Json]  #: of these labels: its settings
+    tuned: NotRequired[Json]  #: if tuning chose the settings of the set: trials, their number, and the choice's digest
     seed: int
     protocol: ProtocolSpec
     num_eval: Positive  #: networks
@@ -442,6 +454,13 @@ class BestOnTestResult(TypedDict):
     test_images: Count
 
 
+class ValidationResult(TypedDict):
+    """Accuracy of a finished set on withheld training images, by which tuning chooses."""
+
+    accuracies: list[Fraction]  #: of each network after its last epoch
+    images: Positive  #: withheld
+
+
 class DiscrepancyResult(TypedDict):
     """Distances of the features of sets and real images along a network's training on the real images."""
 
@@ -478,6 +497,7 @@ ANALYSIS_RESULTS: dict[str, Any] = {
     "curve": CurveResult,
     "training_curve": CurveResult,
     "best_on_test": BestOnTestResult,
+    "validation": ValidationResult,
     "discrepancy": DiscrepancyResult,
     "interpolation": InterpolationResult,
     "expert": ExpertResult,

@@ -158,7 +158,8 @@ def break_even_rows(cells: pd.DataFrame, records: Iterable[Json]) -> list[list[d
 
 
 def _with_costs(row: Cell, whole: _WholeTraining) -> dict[str, Any]:
-    set_seconds, network_seconds = row["prepare_seconds"] + row["condense_seconds"], _seconds_per_network(row)
+    set_seconds = row["prepare_seconds"] + row["condense_seconds"] + row["tuning_seconds"]
+    network_seconds = _seconds_per_network(row)
     missing = whole.missing
     if row["mixed"]:  # seconds of several devices have no sum
         set_seconds = network_seconds = math.nan

@@ -74,7 +74,7 @@ def captions(
     """
     scored = [row for row in rows if row["sets"]] if evaluated else []
     terms = [_protocols(rows) if evaluated else "", _sample(scored), _budgets(rows), _equal_seconds(rows)]
-    terms += [_thirds(scored), _shared_settings(rows)]
+    terms += [_trials(rows), _thirds(scored), _shared_settings(rows)]
     marks = [
         _remarks(columns) if columns else "",
         _deviations(scored),
@@ -182,6 +182,12 @@ def _equal_seconds(rows: Sequence[Cell]) -> str:
     text = f"Equal seconds: {value_range([row['budget_seconds'] for row in given])} s ± {spread} % a set"
     taken = [row["prepare_seconds"] + row["condense_seconds"] for row in given if row["sets"]]
     return f"{text}, of which it took {value_range(taken)} s." if taken else f"{text}."
+
+
+def _trials(rows: Sequence[Cell]) -> str:
+    """How many settings were tried for tuned rows, which are ranked apart."""
+    tuned = [row["trials"] for row in rows if row["tuning"]]
+    return f"Tuned: best of {value_range(tuned, grouped)} settings on withheld images, ranked apart." if tuned else ""
 
 
 def _withheld(rows: Sequence[Cell]) -> str:

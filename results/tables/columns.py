@@ -67,6 +67,10 @@ def _has_soft_labels(rows: Sequence[Cell]) -> bool:
     return any(row["labels"] == "soft" for row in rows)
 
 
+def _is_tuned(rows: Sequence[Cell]) -> bool:
+    return any(row["tuning"] for row in rows)
+
+
 # --- accuracies -------------------------------------------------------------------------------------------------------
 
 
@@ -155,9 +159,14 @@ def _total(prepare: str) -> Callable[[Cell], Entry | float | None]:
     def total(row: Cell) -> Entry | float | None:
         if row["other_device"]:
             return Entry(OTHER_DEVICE)
-        return known(sum(float(row[name]) for name in (prepare, "condense_seconds", "evaluate_seconds")))
+        of_row = (prepare, "condense_seconds", "evaluate_seconds", "tuning_seconds")
+        return known(sum(float(row[name]) for name in of_row))
 
     return total
+
+
+def _tuning(row: Cell) -> Entry | float | None:
+    return _on_device("tuning_seconds")(row) if row["tuning"] else None
 
 
 def _ipc(row: Cell) -> Entry:
@@ -255,6 +264,13 @@ COLUMNS = (
            shown=_has_soft_labels),
     Column("teacher_size", "Teacher size", _of("teacher_bytes"), size,
            caption="size of the teacher's weights as float32", tables=("condensing", "page"), shown=_has_soft_labels),
+    Column("trials", "Trials", _of("trials"), count,
+           caption="settings that were tried on withheld training images, the method's own among them; rows are ranked "
+                   "among those of as many trials", tables=("comparison", "time", "condensing", "page"),
+           shown=_is_tuned),
+    Column("tuning", "Tuning s", _tuning, seconds,
+           caption="seconds of all trials: their experts, sets and networks", tables=("time", "condensing", "page"),
+           shown=_is_tuned),
     Column("experts", "Experts", _of("experts"), count,
            caption="trained networks that a set uses; each is one prepare task", tables=("memory", "condensing"),
            shown=uses_experts),
@@ -276,9 +292,10 @@ COLUMNS = (
     Column("evaluate_peak", "Evaluate peak", _on_device("evaluate_peak_bytes"), size,
            caption="the most memory that evaluating one set used", tables=("memory",)),
     Column("total_full", "Total s (full)", _total("prepare_seconds"), seconds,
-           caption="preparing in full, condensing and evaluating", tables=("time", "page")),
+           caption="preparing in full, condensing, evaluating, and all trials of tuning", tables=("time", "page")),
     Column("total_shared", "Total s (shared)", _total("prepare_shared"), seconds,
-           caption="shared preparing, condensing and evaluating", tables=("time",), shown=uses_experts),
+           caption="shared preparing, condensing, evaluating, and all trials of tuning", tables=("time",),
+           shown=uses_experts),
 
     Column("hlr", "HLR", _of("hlr"), difference,
            caption="hard-label recovery: accuracy of the whole set − the set's, in points",
@@ -311,7 +328,8 @@ COLUMNS = (
     Column("to_reach", "To reach %", _of("to_reach"), percent,
            caption="the accuracy that training on the whole set has to reach", tables=("break_even",)),
     Column("set", "Set s", _of("set_seconds"), seconds,
-           caption="seconds of preparing in full and condensing one set", tables=("break_even",)),
+           caption="seconds of preparing in full and condensing one set, and of all trials of tuning",
+           tables=("break_even",)),
     Column("one_network", "One network s", _of("network_seconds"), seconds,
            caption="seconds of training and scoring one network on the set", tables=("break_even",)),
     Column("set_and_network", "Total s", _of("total_seconds"), seconds,

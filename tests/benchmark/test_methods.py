@@ -14,7 +14,7 @@ import pytest
 
 from benchmark.cli.method_tables import _table, render
 from benchmark.methods import main
-from methods import registry
+from methods import registry, search
 
 Say = Callable[..., str]
 PlugIn = Callable[..., Path]
@@ -128,6 +128,9 @@ def test_a_method_page_has_every_setting(name: str, say: Say) -> None:
     page = say(name, columns=600)
     method = registry.load(name)
     assert page.startswith(f"{name}: {method.card.title}\n")
+    page, _, tuned = page.partition("python -m benchmark.tune\n")
+    space = search.space(name) if name in registry.names() else ()
+    assert [dimension.setting in rows(tuned) for dimension in space] == [True] * len(space)
     listed = rows(page.split("command line\n")[1])
     for spec in fields(method.Config):
         default, meaning, source = listed[spec.name]

@@ -49,7 +49,7 @@ def make_expert(name: str = "convnet2-w4", index: int = 0) -> TrainedExpert:
 
 
 def test_every_list_of_analyses_names_the_same_ones() -> None:
-    assert set(BUILT_IN) == {*analyses.names(), "best_on_test"} == set(RECORDED)
+    assert set(BUILT_IN) == {*analyses.names(), "best_on_test", "validation"} == set(RECORDED)
     assert all(analyses.get(name).name == name and analyses.get(name).version >= 1 for name in BUILT_IN)
 
 

@@ -13,7 +13,8 @@ from results.errors import ResultsError
 from results.figures import write_figures
 from results.store.store import Store
 
-KINDS = ("trade", "anytime", "training", "losses", "sets", "discrepancy", "interpolation", "expert", "embedding")
+KINDS = ("trade", "anytime", "training", "tuning", "losses", "sets", "discrepancy", "interpolation", "expert",
+         "embedding")  # fmt: skip
 """The beginnings of the files' names."""
 
 
@@ -38,7 +39,11 @@ def make_everything(tmp_path, make_expert, make_condensed, make_evaluated):
         curves = [curve_record(name, [1.0, 2.0], [[0.1], [0.2]]) for name in names]
         curves += [curve_record(name, [1.0, 2.0], [[0.1], [0.2]], name="training_curve") for name in names]
         analyses = [analysis_record(kind, result, sets=names) for kind, result in results.items()]
-        return store, [expert, *sets, *(make_evaluated(s, [0.5]) for s in sets), *curves, *analyses]
+        tuning = {"name": "tuned", "trials": 3, "seconds": 9.0, "accuracies": [0.4, None, 0.5]}
+        tuned = make_evaluated(
+            sets[0], [0.6], resolved={"tuned": {"trials": 3}}, display={"tuning": tuning, "display_name": "dm (tuned)"}
+        )
+        return store, [expert, *sets, *(make_evaluated(s, [0.5]) for s in sets), tuned, *curves, *analyses]
 
     return make
 
@@ -54,7 +59,7 @@ def test_everything_there_is_data_for_is_drawn_as_pdf_and_png_and_listed(tmp_pat
         with Image.open(pdf.with_suffix(".png")) as picture:
             assert picture.format == "PNG" and min(picture.size) > 300
     index = written[-1].read_text()
-    assert written[-1].name == "figures.md" and index.startswith("# 9 figures\n")
+    assert written[-1].name == "figures.md" and index.startswith("# 10 figures\n")
     assert all(path.name in index for path in written[:-1]) and "- Protocol dsa v1\n" in index
     assert "## Accuracy against total seconds: cifar10, ipc 1\n" in index and "Not drawn" not in index
 
@@ -113,7 +118,7 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_is_drawn(tmp_path, make_ever
             record["result"] = {"sets": 5}
     written, missing = write_figures(records, store, tmp_path / "figures", cells(records))
     stems = {path.name.partition("-")[0] for path in written if path.suffix == ".pdf"}
-    assert stems == {"trade", "anytime", "training", "losses", "discrepancy", "interpolation"}
+    assert stems == {"trade", "anytime", "training", "tuning", "losses", "discrepancy", "interpolation"}
     for word in ("sets-cifar10-convnet3-ipc1: ", "expert, analysis", "embedding, analysis"):
         (line,) = [line for line in missing if line.startswith(word)]
         assert line in written[-1].read_text()

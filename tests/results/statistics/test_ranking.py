@@ -26,6 +26,7 @@ def row(name, means, *, seeds=None, **columns):
         "protocol": "dsa",
         "val_fraction": 0.0,
         "labels": "hard",
+        "trials": None,
         "iterations_fraction": 1.0,
         "raised_to_floor": False,
     }
@@ -270,3 +271,19 @@ def test_what_cannot_be_tested_says_so_and_native_is_not_tested():
     assert doubtful(row("random", LEADER, val_fraction=0.1), row("dm", LEADER))["dm"] == "n.t."
     native = {"protocol": "native"}
     assert doubtful(row("random", LEADER, **native), row("dm", LEADER, **native))["dm"] == ""
+
+
+def test_tuned_rows_are_ranked_among_those_of_as_many_trials() -> None:
+    best, second = LEADER, below(LEADER, 0.001)
+    own = [row("a", best), row("b", second)]
+    tuned = [row("a (tuned)", second, trials=20), row("b (tuned)", best, trials=20), row("c (more)", best, trials=40)]
+    expected = {"a": "best", "b": "second", "a (tuned)": "second", "b (tuned)": "best", "c (more)": ""}
+    assert marks(*own, *tuned) == expected
+    by_means = zip((r["display_name"] for r in (*own, *tuned)), mean_ranks([*own, *tuned]), strict=True)
+    assert dict(by_means) == expected
+
+
+def test_tuned_rows_are_tested_against_random_subsets_too() -> None:
+    random = row("random", LEADER)
+    column = [random, row("a (tuned)", [m + 0.1 for m in LEADER], trials=20), row("b (tuned)", LEADER, trials=20)]
+    assert significance_remarks(column) == ["", "", "n.s."]

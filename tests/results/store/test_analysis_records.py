@@ -18,6 +18,7 @@ RESULTS: dict[str, Any] = {
     "curve": {"split": "validation", "points": [{"step": 0, "seconds": 0.0, "accuracies": [0.1]}]},
     "training_curve": {"split": "validation", "points": [{"step": 0, "seconds": 0.0, "accuracies": [0.1]}]},
     "best_on_test": {"points": [{"step": 5, "seconds": 1.0, "accuracies": [0.1]}], "test_images": 10_000},
+    "validation": {"accuracies": [0.1, 0.2], "images": 100},
     "discrepancy": {"steps": [0], "sets": {}},
     "interpolation": {"lambdas": [0.0], "split": "train", "accuracies": [[0.9]]},
     "expert": {"real": {"train": 0.9, "validation": None}, "sets": {}},
