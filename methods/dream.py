@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Self
+from warnings import catch_warnings, simplefilter
 
 import torch
 from torch import Tensor
@@ -54,6 +55,7 @@ def representatives(features: Tensor, count: int, seed: int) -> Tensor:
     empty take the image farthest from its centroid, where DREAM's code has a centroid of zeros.
     """
     from sklearn.cluster import KMeans  # takes a second to load
+    from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
     points = features.cpu().numpy()
@@ -61,7 +63,8 @@ def representatives(features: Tensor, count: int, seed: int) -> Tensor:
     clustering = KMeans(
         count, init="random", n_init=1, max_iter=LLOYD_STEPS, tol=TOLERANCE, random_state=seed, algorithm="elkan"
     )
-    with threadpool_limits(1):  # several threads would add up their parts of a centroid in any order
+    with threadpool_limits(1), catch_warnings():  # several threads would add up their parts of a centroid in any order
+        simplefilter("ignore", ConvergenceWarning)  # of equal images, which a class may have
         centroids = torch.from_numpy(clustering.fit(points).cluster_centers_).to(features)
     return torch.cdist(centroids, features).argmin(1).cpu()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from warnings import catch_warnings, simplefilter
 
 import pytest
 import torch
@@ -30,6 +31,9 @@ def test_representatives_are_nearest_to_the_means_of_their_clusters() -> None:
         if len({index // 7 for index in indices}) == 3:
             assert indices == expected
     assert representatives(points, 21, 0).sort().values.tolist() == list(range(21))
+    with catch_warnings():
+        simplefilter("error")
+        assert representatives(torch.ones(5, 2), 3, 0).tolist() == [0, 0, 0]
 
 
 def test_images_start_from_representatives_in_the_order_of_the_centroids(make_problem: Make) -> None:
