@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmark.datasets.base import one_line
 from benchmark.external_sets.validate import MAX_BYTES
@@ -33,7 +34,7 @@ def load(path: Path) -> Any:
             array = file.read(6) == b"\x93NUMPY"
         if array or _holds_arrays(path):
             arrays = np.load(path, allow_pickle=False)
-            return torch.as_tensor(arrays) if array else {name: torch.as_tensor(arrays[name]) for name in arrays}
+            return _tensor(arrays) if array else {name: _tensor(arrays[name]) for name in arrays}
         with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols, which only the file's author could change
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -45,10 +46,15 @@ def load(path: Path) -> Any:
         text = one_line(error)
         text = text if len(text) <= 158 else f"{text[:157]}…"
         raise BenchmarkError(
-            f"{path.name} was not written by torch.save, or it is damaged: {text}",
+            f"{path.name} was not written by torch.save or numpy, or it is damaged: {text}",
             where=str(path),
             next="download or copy it again",
         ) from error
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """The array as a tensor, in the byte order of this machine."""
+    return torch.as_tensor(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def _holds_arrays(path: Path) -> bool:

@@ -162,6 +162,8 @@ def _validate_labels(labels: Tensor, count: int, dataset: Dataset, where: str) -
         raise BenchmarkError(what, where=where, next=_OTHER_DATASET)
     counts = torch.bincount(whole, minlength=dataset.num_classes)
     if int(counts.min()) == 0:
-        what = f"it has images of {int((counts > 0).sum())} classes, {dataset.name} has {dataset.num_classes}"
+        present = int((counts > 0).sum())
+        of = f"{present} class{'es' if present > 1 else ''}"
+        what = f"it has images of {of}, {dataset.name} has {dataset.num_classes}"
         raise BenchmarkError(what, where=where, next=_OTHER_DATASET)
     return whole

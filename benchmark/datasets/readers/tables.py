@@ -127,7 +127,7 @@ class _Parquet:
     def _check_pages(self, column: str) -> None:
         """Raise BenchmarkError, before pyarrow inflates a page, for a column that would take too much memory."""
         largest = inflated = 0
-        for size in page_sizes(self.path, self.file.metadata, column):
+        for size in page_sizes(self.path, column):
             largest, inflated = max(largest, size), inflated + size
             _check_inflated(self.path, inflated)
         if _COPIES * largest > available_memory():

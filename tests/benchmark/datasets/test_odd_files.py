@@ -17,6 +17,7 @@ from PIL import Image
 
 from benchmark.datasets import doctor, load
 from benchmark.datasets.readers import decoding, tables
+from benchmark.datasets.readers.parquet import read_rows
 from benchmark.datasets.readers.parquet_pages import page_sizes
 from benchmark.utils.errors import BenchmarkError
 from dataset_files import class_folders, noise, parquet_folder, png, refused, write_parquet
@@ -283,7 +284,7 @@ def test_the_sizes_of_all_pages_are_those_of_the_column(tmp_path: Path, options:
     pq.write_table(pa.table(columns), path := tmp_path / "a.parquet", **options)
     metadata = pq.read_metadata(path)
     for column in ("image.bytes", "label", "text"):
-        found = list(page_sizes(path, metadata, column))
+        found = list(page_sizes(path, column))
         groups = map(metadata.row_group, range(metadata.num_row_groups))
         chunks = [chunk for group in groups for chunk in map(group.column, range(4)) if chunk.path_in_schema == column]
         headers = sum(chunk.total_uncompressed_size for chunk in chunks) - sum(found)
@@ -299,3 +300,25 @@ def test_what_is_no_header_of_a_page_is_an_error(tmp_path: Path, header: bytes) 
     content[start : start + len(header)] = header
     path.write_bytes(content if header else content[:4] + content[-8 - int.from_bytes(content[-8:-4], "little") :])
     assert "cannot read train.parquet: " in refused(folder, tmp_path)
+
+
+def test_600_damaged_footers_are_read_or_refused(tmp_path: Path) -> None:
+    """pyarrow ends the process for some of them when it is asked for their columns."""
+    chance = np.random.default_rng(3)
+    images = [{"bytes": png(noise(4, 4, 3, seed=i)), "path": None} for i in range(30)]
+    path, ends = tmp_path / "a.parquet", set()
+    pq.write_table(pa.table({"image": images, "label": [0, 1, 2] * 10, "s": ["a"] * 30}), path, row_group_size=7)
+    sound = path.read_bytes()
+    footer = len(sound) - 8 - int.from_bytes(sound[-8:-4], "little")
+    for _ in range(600):
+        content = bytearray(sound)
+        for at in chance.integers(footer, len(sound) - 8, chance.integers(1, 6)):
+            content[at] = chance.integers(256)
+        path.write_bytes(content)
+        try:
+            read_rows([path])
+            ends.add("read")
+        except BenchmarkError as error:
+            assert "\n" not in error.what
+            ends.add("refused")
+    assert ends == {"read", "refused"}

@@ -32,7 +32,11 @@ PAGES = (
     b"\xef\xbb\xbf\n <!-- a note -->\n<HTML lang='en'>" + b" " * 3000,
     b'<?xml version="1.0" encoding="UTF-8"?>\n<!doctype html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN">',
 )
-REMEDIES = [(POINTER, "a pointer of git-lfs", "git lfs pull"), *((p, "a web page (HTML)", "download") for p in PAGES)]
+REMEDIES = [
+    (POINTER, "a pointer of git-lfs", "git lfs pull"),
+    (b"", "an empty file", "copy or download it again"),
+    *((p, "a web page (HTML)", "download") for p in PAGES),
+]
 
 
 def in_class_folders(folder: Path, content: bytes) -> None:

@@ -70,6 +70,8 @@ def test_dicts_and_arrays_and_foreign_safetensors_are_sets_too(tmp_path: Path) -
     assert convert(saved({"data": IMAGES, "target": LABELS, "epoch": 3}, tmp_path / "data.pt")) == expected
     np.savez(tmp_path / "set.npz", images=IMAGES.numpy(), labels=LABELS.numpy())
     assert convert(tmp_path / "set.npz") == expected
+    np.savez(tmp_path / "big.npz", images=IMAGES.numpy().astype(">f4"), labels=LABELS.numpy().astype(">i8"))
+    assert convert(tmp_path / "big.npz") == expected
     np.save(tmp_path / "images.npy", IMAGES.numpy())
     np.save(tmp_path / "labels.npy", LABELS.numpy())
     assert convert(tmp_path / "images.npy", tmp_path / "labels.npy") == expected
@@ -163,13 +165,13 @@ def test_archives_with_a_damaged_directory_are_refused(tmp_path: Path) -> None:
     content = saved([IMAGES, LABELS], tmp_path / "set.pt").read_bytes()
     entry = content.rfind(b"PK\1\2")
     (tmp_path / "set.pt").write_bytes(content[: entry + 4] + b"\xff" * 20 + content[entry + 24 :])
-    assert "set.pt was not written by torch.save, or it is damaged" in refused(tmp_path / "set.pt")
+    assert "set.pt was not written by torch.save or numpy, or it is damaged" in refused(tmp_path / "set.pt")
     names = bytearray(content.replace(b"set/", b"\xffet/"))
     for at in range(len(names)):
         if names[at : at + 4] in (b"PK\1\2", b"PK\3\4"):
             names[at + (9 if names[at + 2] == 1 else 7)] |= 8  # the names are UTF-8, it says
     (tmp_path / "set.pt").write_bytes(names)
-    assert "set.pt was not written by torch.save, or it is damaged" in refused(tmp_path / "set.pt")
+    assert "set.pt was not written by torch.save or numpy, or it is damaged" in refused(tmp_path / "set.pt")
 
 
 @pytest.mark.parametrize(
