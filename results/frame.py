@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,8 @@ import pandas as pd
 
 from results.aggregation.cells import device
 from results.aggregation.links import Links, cell_spec, sorted_json
-from results.errors import ResultsError
 from results.store.read_all import read_all
-from results.store.reference import open_store
+from results.store.reference import StoreName
 from results.store.schema import WHOLE_SET, Status
 from results.types import Json
 
@@ -35,7 +33,7 @@ _OF_NETWORKS = ("network", "accuracy", "validation_accuracy")
 _OF_SETS = {name: dtype for name, dtype in COLUMNS.items() if name not in _OF_NETWORKS}
 
 
-def load(store: str | Path) -> pd.DataFrame:
+def load(store: StoreName | Sequence[StoreName]) -> pd.DataFrame:
     """One row per network, in the order of the records. Sets without a score have no row.
 
     - `dataset`, `method`, `title`, `family`: of the row; `display_name`: the method as tables name it.
@@ -54,13 +52,10 @@ def load(store: str | Path) -> pd.DataFrame:
     - `settings`: of the method; `resolved`: other values in which rows may differ. Both are JSON with sorted keys.
     - `set`, `evaluation`: identities of the tasks; `set` is "whole" for the whole training set.
 
-    `load("reference:")` has the results that are shipped with the package. Warns of each problem of the store. Raises
-    ResultsError if there is no store.
+    `load("reference:")` has the results that are shipped with the package, `load([a, b])` those of several stores
+    (`results.store.combined`). Warns of each problem of the store. Raises ResultsError if there is no store.
     """
-    root = Path(store).expanduser()
-    if not open_store(root).root.is_dir():
-        raise ResultsError(f"there is no store at {root}", next="name the folder that a run wrote to")
-    stored = read_all(root)
+    stored = read_all(store)
     for problem in stored.problems:
         warnings.warn(f"{problem.what} ({problem.where})", stacklevel=2)
     return frame(stored.records)

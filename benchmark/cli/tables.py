@@ -43,17 +43,11 @@ def write_report(config: ReportConfig) -> bool:
     """
     store, console = open_store(config.store), open_console()
     added = {name: TABLE_PLUG_INS.load(name) for name in config.tables if name not in TABLES}
-    if not store.root.is_dir():
-        raise BenchmarkError(
-            f"there is no store at {store.root}",
-            where=f"store={store.root}",
-            next="name the folder that a run wrote to",
-        )
-    stored = read_all(config.store)
+    stored = read_all(store)
     for note in stored.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     if not stored.records and not stored.problems:
-        raise BenchmarkError("the store holds no finished task yet", where=f"store={config.store}")
+        raise BenchmarkError("the store holds no finished task yet", where=f"store={','.join(config.store)}")
     found = cells([*stored.records, *stored.unfinished])
     shown = _with_references(found, console) if "reference" in config.baselines else found
     labels = {name.strip(): label.strip() for name, _, label in (text.rpartition("=") for text in config.labels)}
@@ -66,9 +60,9 @@ def write_report(config: ReportConfig) -> bool:
     return bool(stored.problems)
 
 
-def show_stored_tables(folder: Path, console: Console) -> None:
-    """Print the comparison of all that is finished in a store, and name the records that cannot be read."""
-    stored = read_all(folder)
+def show_stored_tables(stores: Sequence[str], console: Console) -> None:
+    """Print the comparison of all that is finished in these stores, and name the records that cannot be read."""
+    stored = read_all(stores)
     show_tables(stored.records, None, console)
     for problem in stored.problems:
         print_error(problem)

@@ -237,6 +237,9 @@ def parse_as(of: type[Schema], config: Mapping[str, Any]) -> Schema:
         _lower_names(parsed)
     parsed.check()
     for name in {"store", "data_root", "cache"} & types.keys():
-        if (path := getattr(parsed, name)) is not None:
+        path = getattr(parsed, name)
+        if isinstance(path, list):
+            setattr(parsed, name, [str(expand_user(each, where=name)) for each in path])
+        elif path is not None:
             setattr(parsed, name, str(expand_user(path, where=name)))
     return parsed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from benchmark.config.options import IPCS, CommandConfig, option, require_distinct, require_known
+from benchmark.config.options import IPCS, CommandConfig, option, require_distinct, require_known, require_some
 from benchmark.utils.errors import BenchmarkError
 from methods.plug_ins import PlugInGroup
 from results.aggregation.options import BASELINES, FORMATS, HIGHLIGHTS, KNOWN_BASELINES, ORDERS, TABLES, Options
@@ -21,7 +21,9 @@ class ReportConfig(CommandConfig):
 
     about: ClassVar[str] = "Make tables, figures and a page from what is stored; no dataset, network or GPU is needed."
 
-    store: str = option("outputs", "the folder with all results; reference: those that come with the package")
+    store: list[str] = option(
+        ["outputs"], "the folder with all results; [a,b]: of several; reference: those that come with the package"
+    )
     tables: list[str] = option(list(TABLES), "tables to make, in this order")
     formats: list[str] = option(
         list(FORMATS), "all but terminal are files in STORE/report; csv: raw numbers; sheets: a CSV file for each table"
@@ -60,6 +62,7 @@ class ReportConfig(CommandConfig):
     def check(self) -> None:
         """Raise BenchmarkError for the first value that makes no sense."""
         super().check()
+        require_some(self, "store")
         for spec in fields(self):
             if isinstance(getattr(self, spec.name), list):
                 require_distinct(self, spec.name)

@@ -249,8 +249,14 @@ class StatusConfig(CommandConfig):
 
     about: ClassVar[str] = "Show the progress of a store: its finished, running, queued and failed tasks."
 
-    store: str = option("outputs", "the folder with all results")
+    store: list[str] = option(["outputs"], "the folder with all results; [a,b]: of several, each task once")
     tables: bool = option(False, "true: also print the tables of what is finished")
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
+        require_some(self, "store")
+        require_distinct(self, "store")
 
 
 @dataclass(kw_only=True)

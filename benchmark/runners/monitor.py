@@ -123,6 +123,18 @@ def read_status(store: Path) -> StoreStatus:
     return StoreStatus(tasks, queue_problem, problems)
 
 
+def combined(statuses: Sequence[StoreStatus]) -> StoreStatus:
+    """The status of several stores: each task once, as it is in the store where it is furthest."""
+    tasks: dict[str, TaskStatus] = {}
+    for status in statuses:
+        for identity, task in status.tasks.items():
+            known = tasks.get(identity)
+            if known is None or STATES.index(task.state) < STATES.index(known.state):
+                tasks[identity] = task
+    queue_problem = next((status.queue_problem for status in statuses if status.queue_problem), "")
+    return StoreStatus(tasks, queue_problem, [problem for status in statuses for problem in status.problems])
+
+
 def _read_queue() -> tuple[dict[str, queue.QueuedJob], str]:
     """This user's jobs, and why they could not be read."""
     if not queue.available():

@@ -19,7 +19,7 @@ from results.page.table import PageRow, facts
 from results.store.atomic_files import read_json
 from results.store.identity import PREFIX
 from results.store.schema import WHOLE_SET
-from results.store.store import task_folders
+from results.store.store import Store
 from results.types import Cell, Json
 
 LOG_LINES = 12  # shown of the end of a log
@@ -30,10 +30,10 @@ _LOSS_POINTS = 200  # of a curve of losses, at most about
 class TaskFolders:
     """The task folders of a store, listed once."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, store: Store) -> None:
+        self.root = store.root
         try:
-            self._folders = task_folders(root)
+            self._folders = store.task_folders()
         except ResultsError:
             self._folders = {}
 
@@ -43,9 +43,11 @@ class TaskFolders:
         return next((path for path in candidates if (path / "record.json").exists()), next(iter(candidates), None))
 
     def relative_path(self, record: Json) -> str:
-        """The path of the task's folder within the store, or ""."""
+        """The path of the task's folder within the store, or ""; the whole path in another of several stores."""
         folder = self.folder(record)
-        return folder.relative_to(self.root).as_posix() if folder else ""
+        if folder is None:
+            return ""
+        return (folder.relative_to(self.root) if folder.is_relative_to(self.root) else folder).as_posix()
 
     def requested(self, records: Iterable[Json]) -> Json:
         """The `requested` part of the first task.json of these records that has one, or {}."""

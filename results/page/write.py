@@ -74,7 +74,7 @@ def render(
     rows, groups = page_rows(all_cells)
     styles = styles_of_cells(cells, (row.name for row in rows))
     cell_records = records_of_cells(records, all_cells)
-    store_folders = TaskFolders(store.root)
+    store_folders = TaskFolders(store)
     curves = anytime_curves(records)
     sets = _sets_by_identity(cell_records)
     set_previews = previews((record, store_folders.folder(record)) for record in sets.values())

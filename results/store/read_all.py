@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from results.errors import ResultsError
-from results.store.reference import is_reference, open_store
+from results.store.combined import CombinedStore
+from results.store.reference import ReferenceStore, StoreName, open_store
 from results.store.schema import Status
+from results.store.store import Store
 from results.store.task_states import TaskState, task_state
 from results.store.validation import problem_of_task
 from results.types import Json
@@ -45,20 +47,22 @@ class StoredResults:
     notes: list[str]
 
 
-def read_all(root: Path | str) -> StoredResults:
-    """Read a whole store, or the shipped results if it is called `reference:`. Nothing is written.
+def read_all(store: Store | StoreName | Sequence[StoreName]) -> StoredResults:
+    """Read a whole store, as `open_store` opens it unless it is open. Nothing is written.
 
-    Raises ResultsError only if folders cannot be listed.
+    Raises ResultsError only if there is no such folder, or folders cannot be listed.
     """
-    contents = open_store(root).read()
+    store = store if isinstance(store, Store) else open_store(store)
+    contents = store.read()
     states = [task_state(folder) for folder in contents.unrecorded]
     problems = [*contents.problems, *(state.error for state in states if state.error)]
     states = [state for state in states if not state.error]
     unfinished = [_as_record(state) for state in states if _has_cell(state)]
     records = list(_without_trials(contents.records.values()))
     names = _distinct_dataset_names([*records, *unfinished])
-    files = [_NO_COSTS] if is_reference(root) else _missing_files(contents.records)  # few files are shipped
-    notes = [*_without_record(states), *files, *_versions(records), *_shared_names(names)]
+    files = [_NO_COSTS] if isinstance(store, ReferenceStore) else _missing_files(contents.records)  # few are shipped
+    several = store.notes if isinstance(store, CombinedStore) else []
+    notes = [*several, *_without_record(states), *files, *_versions(records), *_shared_names(names)]
     return StoredResults(
         [_renamed(record, names) for record in records],
         list(_merged(problems)),

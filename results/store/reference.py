@@ -7,7 +7,7 @@ the files in `sets/` by the names that `set=reference:NAME` takes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,11 +17,13 @@ import msgspec
 
 from results.errors import ResultsError
 from results.store.atomic_files import parse_json, read_json, unreadable
+from results.store.combined import CombinedStore
 from results.store.schema import SCHEMA, Sha256
 from results.store.store import OTHER_STORE, Store, StoreContents
 from results.store.validation import problem
 from results.types import Json
 
+StoreName = str | Path
 NAME = "reference:"  # of the shipped results, in place of a store's folder
 FOLDER = Path(str(files("results"))) / "reference"
 SETS, INDEX = "sets", "sets.json"
@@ -46,9 +48,18 @@ def is_reference(store: str | Path) -> bool:
     return str(store) == NAME
 
 
-def open_store(store: str | Path) -> Store:
-    """The store in a folder, or the shipped results if it is called `reference:`."""
-    return ReferenceStore() if is_reference(store) else Store(Path(store))
+def open_store(store: StoreName | Sequence[StoreName]) -> Store:
+    """The store in a folder, or the shipped results if it is called `reference:`; of a list, all of them as one.
+
+    Raises ResultsError for a folder that is not there.
+    """
+    names = [store] if isinstance(store, str | Path) else list(store)
+    members = [ReferenceStore() if is_reference(name) else Store(Path(name).expanduser()) for name in names]
+    for member in members:
+        if not member.root.is_dir():
+            cure = "name the folder that a run writes to"
+            raise ResultsError(f"there is no store at {member.root}", where=f"store={member.root}", next=cure)
+    return members[0] if len(members) == 1 else CombinedStore(members)
 
 
 def sets() -> dict[str, ReferenceSet]:

@@ -77,6 +77,10 @@ class Store:
         """The folder for tables, figures and page of everything stored."""
         return self.root / "report"
 
+    def task_folders(self) -> dict[tuple[str, str], list[Path]]:
+        """The folders of tasks by kind and the first digits of the identity. Raises ResultsError."""
+        return task_folders(self.root)
+
     def find(self, task: Json) -> Path | None:
         """The task's folder, whatever its slug, or None. Raises ResultsError if the folder is another task's."""
         folders = self._candidates(task)

@@ -52,7 +52,7 @@ def test_the_defaults_of_the_command_are_those_of_the_options() -> None:
     options.register()
     with initialize_config_module("benchmark.conf", version_base="1.3"):
         asked = parse_as(ReportConfig, compose("report"))
-    assert asked.options() == Options() and asked.store == "outputs"
+    assert asked.options() == Options() and asked.store == ["outputs"]
 
 
 def test_everything_is_printed_and_written_without_a_word_of_torch(out: Path, command: Report) -> None:

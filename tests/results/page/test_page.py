@@ -262,7 +262,7 @@ def test_long_losses_are_thinned_and_damaged_ones_left_out(make_condensed: Any, 
     for seed, losses in enumerate([long, "step,gap\n1,x\n"]):
         condensed = make_condensed("dm", seed, ipc=1)
         store_set(store, condensed, np.full((1, 1, 8, 8), 0.5), [0], losses=losses)
-        found[seed] = set_details(store.record(condensed), TaskFolders(tmp_path))["curves"]
+        found[seed] = set_details(store.record(condensed), TaskFolders(store))["curves"]
     (curve,) = found[0]
     assert curve["steps"][:2] == [1, 7] and curve["steps"][-1] == 1001 and len(curve["steps"]) < 202
     assert curve["values"][0] == 0.1429 and found[1] == []
