@@ -207,15 +207,42 @@ def dsa(plain: Plain) -> None:
     plain.iteration += 1
 
 
-def idc(plain: Plain) -> None:
+def dream(plain: Plain) -> None:
+    """A step that clusters first, which is every tenth: k-means of a class after the other, then a step of IDC."""
+    problem, count = plain.problem, plain.config.batch_real
+    network = problem.new_network(plain.iteration)
+    representatives = []
+    for c in range(problem.num_classes):
+        pixels = problem.real.images[problem.real.members[c]].float() / 255
+        features = torch.cat([network.embed(batch) for batch in pixels.split(256)])
+        nearest = torch.cdist(k_means(features, count, plain.draw), features).argmin(1)
+        representatives.append(problem.normalize(pixels[nearest]))
+    idc(plain, representatives.__getitem__)
+
+
+def k_means(features: Tensor, count: int, draw: torch.Generator) -> Tensor:
+    """Lloyd's steps from random images, (N, D) to centroids (count, D), until their shift is small, 100 at most."""
+    centroids = features[torch.randperm(len(features), generator=draw)[:count]]
+    for _ in range(100):
+        nearest = torch.cdist(features, centroids).argmin(1)
+        members = torch.bincount(nearest, minlength=count).clamp(min=1)
+        moved = torch.zeros_like(centroids).index_add(0, nearest, features) / members[:, None]
+        shift, centroids = (moved - centroids).square().sum(), moved
+        if shift <= 1e-4:
+            break
+    return centroids
+
+
+def idc(plain: Plain, real_batch: Callable[[int], Tensor] | None = None) -> None:
     """A class at a time, each with a step of its own, and the training of the network on real images."""
     problem, config = plain.problem, plain.config
+    real_batch = real_batch or plain.real
     network = problem.new_network(plain.iteration).requires_grad_(True)
     convolutions = [weight for weight in network.parameters() if weight.ndim == 4]
     with torch.no_grad():
         plain.images.clamp_(0, 1)
     for c in range(problem.num_classes):
-        transform, real = problem.augment(config.augment, plain.draw), plain.real(c)
+        transform, real = problem.augment(config.augment, plain.draw), real_batch(c)
         synthetic = problem.normalize(plain.synthetic(c)[: config.batch_syn_max])
         augmented = plain.augmented(c, transform, torch.cat([real, synthetic]))
         cross_entropy = F.cross_entropy(network(augmented[: len(real)]), torch.full((len(real),), c))
@@ -383,6 +410,7 @@ STEPS: dict[str, Callable[[Plain], None]] = {
     "idm": idm,
     "dsa": dsa,
     "idc": idc,
+    "dream": dream,
     "datadam": datadam,
     "m3d": m3d,
     "cafe": cafe,
