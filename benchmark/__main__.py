@@ -12,6 +12,7 @@ from benchmark.utils.errors import unknown
 
 # The modules of this package that are commands, in the order in which people meet them.
 COMMANDS = {name: config.about for name, config in SCHEMAS.items()} | {
+    "merge": "Copy what one store has and another lacks; nothing is overwritten.",
     "data": "List, fetch and examine datasets.",
     "methods": "List and explain methods and their settings, and compare stored runs with what was published.",
 }

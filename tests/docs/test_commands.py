@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_module
 
-from benchmark import data
+from benchmark import data, merge
 from benchmark.cli import method_request
 from benchmark.config import compose as options
 from benchmark.config import schema
@@ -30,7 +30,12 @@ ADDED = {"mean"}  # the method that docs/extend/method.md adds
 def test_pages_have_commands() -> None:
     assert sum(command.startswith("python -m benchmark.run") for command in COMMANDS) >= 15
     assert not [page for page in PAGES if re.search(r"^    python", page.read_text(), re.M)], "a block is not fenced"
-    assert {match[1] for command in COMMANDS if (match := OURS.match(command))} == {*schema.SCHEMAS, "data", "methods"}
+    assert {match[1] for command in COMMANDS if (match := OURS.match(command))} == {
+        *schema.SCHEMAS,
+        "data",
+        "merge",
+        "methods",
+    }
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if OURS.match(command)])
@@ -40,6 +45,8 @@ def test_a_command_of_the_suite_is_accepted(command: str) -> None:
     name, words = match[1], shlex.split(match[2])
     if name == "data":
         assert data._parse(words).action
+    elif name == "merge":
+        assert merge._parse(words).target
     elif name == "methods":
         assert not words or words[0] in ("diff", "new") or method_request.parse(words).method
     else:
