@@ -131,7 +131,7 @@ class Compiler:
     def _provide_cache(self) -> None:
         """Take a temporary cache if torch's own cannot be written. Raises _CannotCompile if there can be none."""
         try:
-            folder = Path(os.environ.get(_CACHE) or _default_cache())
+            folder = kernel_cache()
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 tempfile.TemporaryFile(dir=folder).close()
@@ -161,6 +161,11 @@ class _CannotCompile(Exception):
 
 
 COMPILER = Compiler()
+
+
+def kernel_cache() -> Path:
+    """The folder of compiled code."""
+    return Path(os.environ.get(_CACHE) or _default_cache())
 
 
 def _default_cache() -> Path:

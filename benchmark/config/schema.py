@@ -26,11 +26,12 @@ from benchmark.config.options import (
 )
 from benchmark.config.report_options import ReportConfig
 from benchmark.config.shared_options import ComputeConfig, EvaluationConfig, GridConfig, PlanConfig, StoreConfig
-from benchmark.utils.errors import BenchmarkError
+from benchmark.utils.errors import BenchmarkError, unknown
 from benchmark.utils.paths import expand_user
-from results.store import reference
+from results.store import reference, space
 
 TRIALS = Range(2, 10_000)  # of one nothing can be chosen
+CLEAN_KINDS = (*space.KINDS, "images", "kernels")  # the last two are caches
 PIXEL_SCALES = ("raw", "normalized", "bytes", "whitened")  # of external sets
 INTERRUPTIONS = {
     "warning": "signalled that its time limit is near",
@@ -260,6 +261,27 @@ class StatusConfig(CommandConfig):
 
 
 @dataclass(kw_only=True)
+class CleanConfig(StoreConfig):
+    """Options of `python -m benchmark.clean`."""
+
+    about: ClassVar[str] = "List what a store and the caches take on the disk, and delete what is named."
+
+    delete: list[str] = option(
+        [],
+        "kinds to delete: checkpoints (of ended tasks), experts, snapshots, attempts (of done tasks), images "
+        "(decoded), kernels (compiled); empty: only list",
+    )
+
+    def check(self) -> None:
+        """Raise BenchmarkError for the first value that makes no sense."""
+        super().check()
+        for kind in self.delete:
+            if kind not in CLEAN_KINDS:
+                raise unknown("kind of files", kind, CLEAN_KINDS, where=f"delete=[{kind}]")
+        require_distinct(self, "delete")
+
+
+@dataclass(kw_only=True)
 class CancelConfig(CommandConfig):
     """Options of `python -m benchmark.cancel`."""
 
@@ -338,6 +360,7 @@ SCHEMAS: dict[str, type[CommandConfig]] = {
     "analyze": AnalyzeConfig,
     "report": ReportConfig,
     "status": StatusConfig,
+    "clean": CleanConfig,
     "cancel": CancelConfig,
     "drill": DrillConfig,
     "profile": ProfileConfig,

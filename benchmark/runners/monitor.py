@@ -145,6 +145,14 @@ def _read_queue() -> tuple[dict[str, queue.QueuedJob], str]:
         return {}, f"the queue cannot be read: {error.what}"
 
 
+def queued_inputs(store: Path) -> set[str]:
+    """Identities of the tasks whose files the unfinished tasks of queued runs read."""
+    planned = _planned(store / "slurm", [])
+    states = task_states(store, planned.values()) if planned else {}
+    undone = [task for identity, task in planned.items() if states[identity].status != Status.DONE]
+    return {identity for task in undone for identity in task["inputs"]}
+
+
 def _planned(folder: Path, problems: list[SlurmError | ResultsError]) -> dict[str, dict[str, Any]]:
     """The tasks of all queued runs by identity: kind, slug and inputs. Errors of files are added to `problems`."""
     tasks: dict[str, dict[str, Any]] = {}
