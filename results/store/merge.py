@@ -77,7 +77,7 @@ def merge(source: Store, target: Store) -> MergeSummary:
 
 def _checked_source(source: Store, target: Store) -> tuple[dict[Path, dict[str, Any]], list[ResultsError]]:
     """The records of the source, and why others cannot be used. Raises ResultsError as `merge`."""
-    for store in (source, target) if target.root.exists() and any(target.root.iterdir()) else (source,):
+    for store in (source,) if _is_new(target.root) else (source, target):
         if not any((store.root / kind).is_dir() for kind in KINDS):
             what, cure = f"there is no store at {store.root}", "name the folder that a run writes to"
             raise ResultsError(what, where=str(store.root), next=cure)
@@ -90,6 +90,11 @@ def _checked_source(source: Store, target: Store) -> tuple[dict[Path, dict[str, 
             what = f"{len(other):,} records are of another schema: {other[0].what.partition(': ')[2]}"
             raise ResultsError(what, where=str(root), next="merge with the version of this project that wrote them")
     return read[source.root].records, list(read[source.root].problems)
+
+
+def _is_new(root: Path) -> bool:
+    """Whether nothing is in the folder but what a merge left that was killed before its first task."""
+    return not root.exists() or (root.is_dir() and {path.name for path in root.iterdir()} <= {STAGING})
 
 
 def _merge_task(folder: Path, record: Json, target: Store, work: Path, summary: MergeSummary) -> None:

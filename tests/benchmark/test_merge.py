@@ -71,6 +71,13 @@ def test_what_is_missing_is_copied_and_a_second_time_nothing(tmp_path, capsys):
     assert capsys.readouterr().out == "copied: 0 (0 B); there already: 2\n"
 
 
+def test_a_new_store_whose_first_copy_was_killed_is_still_new(tmp_path):
+    put(tmp_path / "a", 0)
+    (tmp_path / "b" / STAGING / "work" / "condense").mkdir(parents=True)
+    assert merge(Store(tmp_path / "a"), Store(tmp_path / "b")).copied == 1
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
 def test_other_results_stay_where_they_are_and_are_named(tmp_path, capsys):
     put(tmp_path / "a", 0, b"others")
     put(tmp_path / "b", 0, b"mine")
@@ -141,6 +148,8 @@ def test_choices_of_tuning_are_copied_and_never_replaced(tmp_path):
         ("empty", "new", "there is no store at"),
         ("a", "a", "FROM and INTO are one store"),
         ("a", "other", "there is no store at"),
+        ("a", "other/thesis.txt", "there is no store at"),
+        ("other/thesis.txt", "new", "there is no store at"),
         ("old", "new", "1 records are of another schema: its schema is 2, this version reads 3"),
         ("a", "old", "of another schema"),
     ],
