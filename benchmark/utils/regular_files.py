@@ -49,8 +49,6 @@ def placeholder(data: Path | bytes) -> tuple[str, str] | None:
             content = file.read(_HEAD)
     else:
         content = data[:_HEAD]
-    if not content:
-        return "an empty file", "copy or download it again"
     if content.startswith(b"version https://git-lfs.github.com/spec/"):
         return "a pointer of git-lfs", "run `git lfs pull` in the repository that it comes from (git-lfs.com)"
     if _WEB_PAGE.match(content):

@@ -34,7 +34,6 @@ PAGES = (
 )
 REMEDIES = [
     (POINTER, "a pointer of git-lfs", "git lfs pull"),
-    (b"", "an empty file", "copy or download it again"),
     *((p, "a web page (HTML)", "download") for p in PAGES),
 ]
 
