@@ -23,7 +23,7 @@ from results.aggregation.options import AS_RUN, TABLES, Options
 from results.aggregation.references import with_references
 from results.aggregation.selection import select
 from results.rendering.files import write_tables
-from results.rendering.text import EXPLAINED, render_rich, terminal_lines
+from results.rendering.text import EXPLAINED, least_width, render_rich, terminal_lines
 from results.store.atomic_files import replace, writing
 from results.store.read_all import read_all
 from results.store.reference import open_store
@@ -155,7 +155,9 @@ def _show(shown: Sequence[Table], console: Console) -> None:
     plain = not console.is_terminal
     for table in shown:
         console.print(Text(table.title, "italic"), soft_wrap=plain)
-        for part in render_rich(table, plain=plain):
+        for number, part in enumerate(render_rich(table, plain=plain, width=None if plain else console.width)):
+            if number:
+                console.print()
             _print(console, part)
         # A terminal cuts captions and breaks notes between words; a file keeps them whole.
         lines = terminal_lines(table, None if plain else console.width)
@@ -189,5 +191,6 @@ def _written(paths: Sequence[Path], console: Console) -> None:
 
 def _print(console: Console, table: RichTable) -> None:
     """At the width it needs at least: words break within their column; a terminal narrower still wraps its lines."""
-    least = console.measure(table, options=console.options.update(max_width=1000)).minimum
-    Console(file=console.file, width=max(console.width, least), force_terminal=console.is_terminal).print(table, "")
+    Console(file=console.file, width=max(console.width, least_width(table)), force_terminal=console.is_terminal).print(
+        table, ""
+    )

@@ -60,7 +60,9 @@ def with_hydra(name: str, words: Sequence[str], command: Callable[[Mapping[str, 
 
     Raises BenchmarkError as `command_line.for_hydra`.
     """
-    sys.argv[1:] = command_line.for_hydra(name, SCHEMAS[name], words)
+    words = command_line.for_hydra(name, SCHEMAS[name], words)
+    # argparse refuses what stands behind a flag that stands behind an option
+    sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))
     import hydra
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on instead of printing them

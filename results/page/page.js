@@ -111,20 +111,22 @@ function logAxis(values) {
     ticktext: ticks.map((value) => (value < 1 ? `${Number(value.toPrecision(1))}` : value.toLocaleString("en"))) };
 }
 
-// The names of rows beside their last points, moved down where one would cover another.
+// The names of rows beside their last points, moved down where one would cover another, and cut to half of the width.
 function labels(plot, points) {
   const { xaxis, yaxis } = plot._fullLayout;
   const placed = [];
-  const ends = points.map((trace) => [trace, trace.x.length - 1]).map(([trace, last]) => ({ trace,
-    x: xaxis.d2p(trace.x[last]), y: yaxis.d2p(trace.y[last]), last, size: 7 * trace.name.length + 24 }));
-  return ends.sort((one, other) => one.y - other.y).map(({ trace, x, y, last, size }) => {
+  const longest = Math.max(8, Math.floor((xaxis._length / 2 - 24) / 7));
+  const cut = (name) => (name.length > longest ? `${name.slice(0, longest - 1)}…` : name);
+  const ends = points.map((trace) => [trace, trace.x.length - 1, cut(trace.meta)]).map(([trace, last, name]) => ({ trace, name,
+    x: xaxis.d2p(trace.x[last]), y: yaxis.d2p(trace.y[last]), last, size: 7 * name.length + 24 }));
+  return ends.sort((one, other) => one.y - other.y).map(({ trace, name, x, y, last, size }) => {
     const falls = last > 0 && trace.x[last] < trace.x[last - 1]; // the row's line is on the right
     const leftwards = x + size > xaxis._length || (falls && x > size);
     const [start, end] = leftwards ? [x - size, x] : [x, x + size];
     let at = y;
     while (placed.some((other) => Math.abs(other.at - at) < 15 && other.start < end && start < other.end)) at += 3;
     placed.push({ at, start, end });
-    return { x: Math.log10(trace.x[last]), y: trace.y[last], text: escaped(trace.name), xanchor: leftwards ? "right" : "left",
+    return { x: Math.log10(trace.x[last]), y: trace.y[last], text: escaped(name), xanchor: leftwards ? "right" : "left",
       ax: leftwards ? -16 : 16, ay: at - y, arrowhead: 0, arrowwidth: 0.7, standoff: 6, arrowcolor: trace.marker.color,
       font: { color: trace.marker.color } };
   });
@@ -155,7 +157,7 @@ function traces(rows, styles, indices) {
     const points = indices.filter((index) => rows[index].name === name && rows[index].total !== null && rows[index].accuracy !== null);
     const of = (value) => points.map((index) => value(rows[index]));
     const color = onPage(styles[name].color);
-    return { name: escaped(name), type: "scatter", mode: ipcs > 1 && indices.length <= 60 ? "lines+markers+text" : "lines+markers",
+    return { name: escaped(name), meta: name, type: "scatter", mode: ipcs > 1 && indices.length <= 60 ? "lines+markers+text" : "lines+markers",
       x: of((row) => row.total), y: of((row) => row.accuracy), text: of((row) => row.filters.ipc), textposition: "bottom left",
       customdata: points, hovertext: of((row) => escaped(`${row.label}: ${row.summary}`)), hoverinfo: "text",
       line: { width: 1, color }, error_y: { type: "data", array: of((row) => row.deviation), thickness: 1 },

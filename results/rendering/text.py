@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from rich import box
 from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -25,12 +26,25 @@ EXPLAINED = "docs/reading-tables.md"
 _EXPLAINED_KINDS = {*TABLES, "condensing"}  # not those of other packages
 
 
-def render_rich(table: Table, *, plain: bool = False) -> list[RichTable]:
+def render_rich(table: Table, *, plain: bool = False, width: int | None = None) -> list[RichTable]:
     """For a terminal, without its title, with a line between blocks; `terminal_lines` gives captions and notes.
 
-    plain: ranks as *best* and _second_, for a file or a pipe, which show no styles. A wide table has several parts.
+    plain: ranks as *best* and _second_, for a file or a pipe, which show no styles. A wide table has several parts, as
+    few as fit into `width` characters, if given.
     """
-    return [_rich(part, plain=plain) for part in split_wide(table, _MAX_COLUMNS)]
+    columns = _MAX_COLUMNS
+    parts = [_rich(part, plain=plain) for part in split_wide(table, columns)]
+    if width is not None and max(map(least_width, parts)) > width:
+        columns = len(table.columns)
+        while columns > 1 and max(map(least_width, parts)) > width:
+            columns -= 1
+            parts = [_rich(part, plain=plain) for part in split_wide(replace(table, wide=True), columns)]
+    return parts
+
+
+def least_width(table: RichTable) -> int:
+    """The characters that a line of the table has at least; words break within their column."""
+    return Console(width=1000).measure(table).minimum
 
 
 def _rich(table: Table, *, plain: bool) -> RichTable:

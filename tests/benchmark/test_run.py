@@ -160,7 +160,7 @@ def settings_done(out: Path) -> list[Any]:
 
 
 def test_a_sweep_runs_every_combination_and_shares_the_expert(tmp_path: Path) -> None:
-    done = call(tmp_path, "-m", *TINY, *DANCE, "methods=[dance]", "baselines=[]", "method.dance.alignment=mid,off")
+    done = call(tmp_path, *TINY, *DANCE, "-m", "methods=[dance]", "baselines=[]", "method.dance.alignment=mid,off")
     assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
     assert sorted(s["alignment"] for s in settings_done(tmp_path / "outputs")) == ["mid", "off"]
     assert len(list(tmp_path.glob("outputs/prepare/*"))) == 1

@@ -304,6 +304,23 @@ def test_ticks_of_the_plot_are_whole_numbers_and_names_are_beside_the_points(ope
     assert {"DM", "DC", "DSA"} <= set(names) and not opened.driver.find_elements(By.CSS_SELECTOR, "#plot .legend")
 
 
+def test_long_names_in_the_plot_are_cut_on_a_narrow_screen(
+    chromium: Any, make_condensed: Any, make_evaluated: Any, tmp_path: Path
+) -> None:
+    name = "A&B (experts=1, iterations=20, pretrain_epochs=1)"
+    for seed in range(2):
+        write_task(tmp_path, condensed := make_condensed(name, seed, seconds=100.0))
+        write_task(tmp_path, make_evaluated(condensed, [0.5, 0.6]))
+    page = Page(chromium, write_report_page(tmp_path))
+    for width in (1440, 390):
+        page.size(width, 900)
+        chromium.refresh()
+        page.plotted()
+        page.until(lambda: chromium.find_elements(By.CSS_SELECTOR, "#plot .annotation"))
+        (label,) = page.js("return [...document.querySelectorAll('#plot .annotation')].map(one => one.textContent)")
+        assert label == name if width == 1440 else (label[-1] == "…" and name.startswith(label[:-1])), (width, label)
+
+
 def test_what_all_rows_share_is_above_the_table_which_fits_a_wide_screen(
     chromium: Any, make_condensed: Any, make_evaluated: Any, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from results.formatting import percent, seconds
 from results.rendering import html
 from results.rendering.files import to_sheet, write_tables
 from results.rendering.latex import ARTICLE, document
-from results.rendering.text import render_rich, to_markdown
+from results.rendering.text import least_width, render_rich, to_markdown
 from results.tables.columns import COLUMNS
 from results.tables.comparison import comparison_tables
 from results.tables.model import Column, Entry, RowBlock, Table, build
@@ -282,6 +282,31 @@ def test_adding_a_column_is_one_entry_that_every_format_shows(frame, tmp_path):
     assert "<td>100.0</td>" in text and 'title="bytes on disk of each stored image"' in text
     assert r"& 100.0 \\" in document([table]) and r"\shortstack" in document([table])
     assert [row[-1] for row in to_sheet(table)] == ["Bytes an image", "100.0", "10.0"]
+
+
+@pytest.mark.parametrize("width", [80, 50, 200])
+def test_a_table_wider_than_the_terminal_has_parts_that_fit(frame, width: int) -> None:
+    names = (
+        "steps",
+        "accuracy",
+        "stored",
+        "size",
+        "prepare_full",
+        "condense",
+        "condense_peak",
+        "evaluate",
+        "total_full",
+    )
+    (table, *_) = tables(frame, Options(tables=("comparison",), columns=names))
+    (whole,) = render_rich(table)
+    parts = render_rich(table, width=width)
+    assert (len(parts) > 1) == (least_width(whole) > width) and all(least_width(part) <= width for part in parts)
+    named = [column.title for column in table.columns if column.names_row]
+    heads_of = [[str(column.header).replace("\n", " ") for column in part.columns] for part in parts]
+    assert all(heads[: len(named)] == named for heads in heads_of)
+    assert [head for heads in heads_of for head in heads[len(named) :]] == [
+        column.title for column in table.columns if not column.names_row
+    ]
 
 
 def test_columns_are_chosen_by_name_in_the_order_asked_for(frame):
